@@ -1,0 +1,24 @@
+"""The library's own exceptions. Every message is one line that names the file or argument and the offending value."""
+
+
+class UltrasoundMotionError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class InputError(UltrasoundMotionError):
+    """The input cannot be used: a missing or truncated file, a wrong shape, a value out of range.
+
+    The command line turns it into one line on stderr and exit code 2.
+    """
+
+
+class OutputError(UltrasoundMotionError):
+    """An output could not be written; nothing was left under its final name."""
+
+
+class MissingPackageError(UltrasoundMotionError):
+    """An optional package is needed for what was asked; the message names the extra that installs it."""
+
+
+class Cancelled(UltrasoundMotionError):
+    """Raised from a `progress` callback to stop a long call; the command line exits with 130."""

@@ -1,0 +1,139 @@
+"""A sequence of 2D frames with its geometry: what every tracker reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+
+
+@runtime_checkable
+class FrameSource(Protocol):
+    """Frames that are read one at a time. A numpy array (T, H, W) is one; so are the lazy readers of this folder.
+
+    `shape` is (T, H, W); `dtype` is uint8 or float32; `source[t]` gives frame t as an array (H, W).
+    Sources keep a bounded number of decoded frames, so that a long clip never has to fit in memory.
+    """
+
+    shape: tuple[int, int, int]
+    dtype: np.dtype
+
+    def __getitem__(self, index: int) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class ImageSequence:
+    """Grey-level frames with spacing, times and a place in space.
+
+    Attributes:
+        frames: (T, H, W) uint8 or float32; an array or a lazy `FrameSource`.
+        spacing_mm: (x, y) size of a pixel in mm, or None when unknown (a video, an uncalibrated export).
+            Unknown is never replaced by 1.0 silently: lengths in mm are then not defined.
+        times_s: (T,) strictly increasing frame times in seconds, or None when the frame rate is unknown.
+        origin_mm: LPS position of the centre of the first pixel.
+        direction: (3, 3), columns are the LPS unit vectors of increasing x, increasing y, and their normal.
+        name: what to call it in a scene or a table.
+        path: the file or folder it came from, if any (used in error messages).
+        frame_fields: per-frame metadata by name, each (T,) strings (PLUS transforms and their status, for example).
+        notes: what a user should know of how it was read (rescaled spacing, coloured pixels made grey ...), one line each.
+
+    Raises:
+        InputError: on any shape, size or value that breaks the above, naming it.
+    """
+
+    frames: FrameSource
+    spacing_mm: tuple[float, float] | None = None
+    times_s: np.ndarray | None = None
+    origin_mm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    direction: np.ndarray = field(default_factory=lambda: np.eye(3))
+    name: str = "sequence"
+    path: Path | None = None
+    frame_fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        where = f"{self.path}: " if self.path else ""
+        shape = tuple(self.frames.shape)
+        if len(shape) != 3 or min(shape) < 1:
+            raise InputError(f"{where}frames must be (T, H, W) with at least one frame and one pixel, got shape {shape}")
+        if np.dtype(self.frames.dtype) not in (np.dtype(np.uint8), np.dtype(np.float32)):
+            raise InputError(f"{where}frames must be uint8 or float32, got {self.frames.dtype}")
+        if self.spacing_mm is not None:
+            spacing = tuple(float(value) for value in self.spacing_mm)
+            if len(spacing) != 2 or not all(np.isfinite(value) and value > 0 for value in spacing):
+                raise InputError(f"{where}spacing must be two positive numbers in mm (x, y), got {self.spacing_mm}")
+            object.__setattr__(self, "spacing_mm", spacing)
+        if self.times_s is not None:
+            times = np.array(self.times_s, dtype=np.float64)
+            if times.shape != (shape[0],):
+                raise InputError(f"{where}{shape[0]} frames but frame times of shape {times.shape}")
+            if not np.all(np.isfinite(times)) or np.any(np.diff(times) <= 0):
+                raise InputError(f"{where}frame times must be finite and strictly increasing")
+            times.setflags(write=False)
+            object.__setattr__(self, "times_s", times)
+        origin = tuple(float(value) for value in self.origin_mm)
+        if len(origin) != 3 or not np.all(np.isfinite(origin)):
+            raise InputError(f"{where}origin must be three finite numbers in mm (LPS), got {self.origin_mm}")
+        object.__setattr__(self, "origin_mm", origin)
+        direction = np.array(self.direction, dtype=np.float64)
+        if direction.shape != (3, 3) or not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+            raise InputError(f"{where}direction must be a 3x3 matrix with orthonormal columns, got {direction.tolist()}")
+        direction.setflags(write=False)
+        object.__setattr__(self, "direction", direction)
+        for key, values in self.frame_fields.items():
+            if len(values) != shape[0]:
+                raise InputError(f"{where}{shape[0]} frames but {len(values)} values of the frame field {key}")
+        object.__setattr__(self, "frame_fields", MappingProxyType({key: tuple(values) for key, values in self.frame_fields.items()}))
+        object.__setattr__(self, "notes", tuple(self.notes))
+
+    def __len__(self) -> int:
+        return int(self.frames.shape[0])
+
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """(W, H) in pixels, in the order of a point's (x, y)."""
+        return int(self.frames.shape[2]), int(self.frames.shape[1])
+
+    @property
+    def frame_rate_hz(self) -> float | None:
+        """Mean frames per second, or None when the times are unknown or there is one frame."""
+        if self.times_s is None or len(self) < 2:
+            return None
+        return (len(self) - 1) / float(self.times_s[-1] - self.times_s[0])
+
+    def frame(self, index: int) -> np.ndarray:
+        """Frame `index` as float32 (H, W); grey levels as stored (0 to 255 for uint8).
+
+        Raises:
+            InputError: index out of range, or the frame holds values that are not finite.
+        """
+        if not 0 <= index < len(self):
+            raise InputError(f"{self.path or self.name}: frame {index} does not exist; there are {len(self)} (0 to {len(self) - 1})")
+        frame = np.asarray(self.frames[index])
+        if frame.dtype != np.float32:
+            return frame.astype(np.float32)
+        if not np.all(np.isfinite(frame)):
+            raise InputError(f"{self.path or self.name}: frame {index} holds values that are not finite")
+        return frame
+
+    def iterate(self, start: int = 0, step: int = 1) -> Iterator[tuple[int, np.ndarray]]:
+        """Yields (index, frame) from `start` to the end (step 1) or to the first frame (step -1), reading one at a time."""
+        stop = len(self) if step > 0 else -1
+        for index in range(start, stop, step):
+            yield index, self.frame(index)
+
+    def pixels_to_lps_mm(self, points_px: np.ndarray) -> np.ndarray:
+        """Points (..., 2) in pixels to LPS mm (..., 3). A pixel counts as 1 mm where the spacing is unknown."""
+        spacing = np.asarray(self.spacing_mm or (1.0, 1.0))
+        return np.asarray(points_px, dtype=np.float64) * spacing @ self.direction[:, :2].T + np.asarray(self.origin_mm)
+
+    def lps_mm_to_pixels(self, points_mm: np.ndarray) -> np.ndarray:
+        """Points (..., 3) in LPS mm to pixels (..., 2), projected on the image plane along its normal."""
+        spacing = np.asarray(self.spacing_mm or (1.0, 1.0))
+        return (np.asarray(points_mm, dtype=np.float64) - np.asarray(self.origin_mm)) @ self.direction[:, :2] / spacing
