@@ -1,0 +1,75 @@
+"""The one call that follows points through a sequence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.tracks.online_tracker import run_tracker
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+
+
+def choose_device(device: str = "auto") -> str:
+    """The torch device to use: "auto" takes CUDA, then MPS, then the CPU.
+
+    Raises:
+        InputError: the device asked for does not exist on this machine.
+    """
+    import torch
+
+    present = ["cpu"]
+    if torch.backends.mps.is_available():
+        present.insert(0, "mps")
+    if torch.cuda.is_available():
+        present.insert(0, "cuda")
+    if device == "auto":
+        return present[0]
+    if device.split(":", maxsplit=1)[0] not in present:
+        raise InputError(f"device {device} is not available on this machine; choose auto or one of {', '.join(present)}")
+    return device
+
+
+def track_points(
+    sequence: ImageSequence,
+    query_points: np.ndarray,
+    *,
+    query_frame: int = 0,
+    model: str = "lucas-kanade",
+    labels: tuple[str, ...] | None = None,
+    device: str = "auto",
+    progress: Progress = no_progress,
+    keep_partial: bool = False,
+) -> PointTracks:
+    """Follows points given on one frame through all the others, forwards and backwards.
+
+    Args:
+        query_points: (N, 2), (x, y) in pixels, origin at the centre of the first pixel.
+        query_frame: the frame they were placed on; any frame of the sequence.
+        model: a name of `available_trackers()`.
+        labels: N different names; P1, P2 ... when None.
+        device: "auto", "cpu", "cuda" or "mps".
+        keep_partial: when `progress` raises, return what was finished rather than pass its exception on.
+
+    Returns:
+        PointTracks over all T frames, with `model` filled in.
+
+    Raises:
+        InputError: a sequence of one frame, points outside the image, an unknown model, frame or device.
+    """
+    if len(sequence) < 2:
+        raise InputError(f"{sequence.path or sequence.name}: has one frame; there is nothing to follow points through")
+    entry = find_tracker(model)
+    device = choose_device(device)
+    return run_tracker(
+        sequence,
+        lambda: entry.create(device),
+        query_points,
+        labels=labels,
+        query_frame=query_frame,
+        model=entry.name,
+        progress=progress,
+        keep_partial=keep_partial,
+    )

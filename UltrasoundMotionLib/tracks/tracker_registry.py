@@ -1,0 +1,58 @@
+"""The trackers by name. A tracker registers itself; adding one touches its own file only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.tracks.online_tracker import OnlineTracker
+
+
+@dataclass(frozen=True)
+class TrackerEntry:
+    """A tracker that can be asked for by name.
+
+    Attributes:
+        name: what `model=` and `--model` take.
+        kind: "points" or "landmarks".
+        summary: one line for lists.
+        create: makes a fresh tracker on a torch device given by name ("cpu", "cuda", "mps").
+        needs_weights: whether trained weights ship with it.
+    """
+
+    name: str
+    kind: str
+    summary: str
+    create: Callable[[str], OnlineTracker]
+    needs_weights: bool = False
+
+
+_ENTRIES: dict[str, TrackerEntry] = {}
+
+
+def register_tracker(entry: TrackerEntry) -> TrackerEntry:
+    """Adds an entry; a name is taken once."""
+    if entry.name in _ENTRIES:
+        raise InputError(f"a tracker named {entry.name} is registered already")
+    _ENTRIES[entry.name] = entry
+    return entry
+
+
+def available_trackers() -> tuple[TrackerEntry, ...]:
+    """All trackers, in the order of registration."""
+    import UltrasoundMotionLib.points.weight_free  # noqa: F401  registers its trackers
+
+    return tuple(_ENTRIES.values())
+
+
+def find_tracker(name: str) -> TrackerEntry:
+    """The entry of that name.
+
+    Raises:
+        InputError: there is none; the message lists those there are.
+    """
+    entries = {entry.name: entry for entry in available_trackers()}
+    if name not in entries:
+        raise InputError(f"there is no tracker named {name}; choose one of {', '.join(entries)}")
+    return entries[name]
