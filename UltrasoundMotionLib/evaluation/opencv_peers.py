@@ -1,0 +1,196 @@
+"""OpenCV's trackers behind our online interface, so that they run through the very same loop and are measured in the same way.
+
+Their settings are chosen to do well, not to lose; what we measured when choosing is in Docs/Benchmarks.md.
+Frames are rounded to 8 bits, which is all that these functions take.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError, MissingPackageError
+from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, OnlineTracker
+
+CSRT_BOX_PX = 31
+
+
+def import_opencv() -> ModuleType:
+    """cv2.
+
+    Raises:
+        MissingPackageError: it is not installed.
+    """
+    try:
+        import cv2
+    except ImportError as error:
+        raise MissingPackageError('comparing with OpenCV needs it: pip install "ultrasound-motion[benchmark]"') from error
+    return cv2
+
+
+def set_opencv_threads(count: int) -> None:
+    """Gives OpenCV as many threads as our own trackers have."""
+    import_opencv().setNumThreads(count)
+
+
+def _to_8_bits(frame: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+
+
+def _all_found(positions: np.ndarray, found: np.ndarray | None = None) -> FrameTracks:
+    """These functions give no confidence: 1 where they report success, else 0."""
+    visible = np.ones(len(positions), dtype=bool) if found is None else found
+    return FrameTracks(positions.copy(), visible.astype(np.float64), visible.copy())
+
+
+def sample_bilinear(field: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Values (N, C) of a field (H, W, C) at points (N, 2) in pixels; a point outside takes the value of the nearest border pixel."""
+    height, width = field.shape[:2]
+    x = np.clip(points[:, 0], 0, width - 1)
+    y = np.clip(points[:, 1], 0, height - 1)
+    left = np.minimum(x.astype(int), max(width - 2, 0))
+    top = np.minimum(y.astype(int), max(height - 2, 0))
+    right, bottom = np.minimum(left + 1, width - 1), np.minimum(top + 1, height - 1)
+    along_x, along_y = (x - left)[:, None], (y - top)[:, None]
+    upper = field[top, left] * (1 - along_x) + field[top, right] * along_x
+    lower = field[bottom, left] * (1 - along_x) + field[bottom, right] * along_x
+    return (upper * (1 - along_y) + lower * along_y).astype(np.float64)
+
+
+class ChainedLucasKanade:
+    """Pyramidal Lucas-Kanade (calcOpticalFlowPyrLK) from each frame to the next; a point that it loses stays where it was."""
+
+    def __init__(self, window_px: int = 21, levels: int = 4) -> None:
+        self._cv2 = import_opencv()
+        stop = (self._cv2.TERM_CRITERIA_EPS | self._cv2.TERM_CRITERIA_COUNT, 30, 0.01)
+        # maxLevel counts from zero: 3 means four levels.
+        self._settings = {"winSize": (window_px, window_px), "maxLevel": levels - 1, "criteria": stop}
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        self._previous = _to_8_bits(frame)
+        self._positions = np.array(query_points, dtype=np.float64)
+        return _all_found(self._positions)
+
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        current = _to_8_bits(frame)
+        points = self._positions.astype(np.float32)[:, None, :]
+        moved, status, _ = self._cv2.calcOpticalFlowPyrLK(self._previous, current, points, None, **self._settings)
+        moved = moved[:, 0].astype(np.float64)
+        height, width = current.shape
+        inside = (moved >= -0.5).all(axis=1) & (moved[:, 0] <= width - 0.5) & (moved[:, 1] <= height - 0.5)
+        found = (status[:, 0] == 1) & inside
+        self._positions = np.where(found[:, None], moved, self._positions)
+        self._previous = current
+        return _all_found(self._positions, found)
+
+
+class DisFromQueryFrame:
+    """Dense inverse search (Kroeger et al., ECCV 2016), preset MEDIUM, from the query frame to each frame.
+
+    With `warm_start`, the flow to the frame before is where the search begins.
+    """
+
+    def __init__(self, warm_start: bool = True) -> None:
+        cv2 = import_opencv()
+        self._flow_method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._warm_start = warm_start
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        self._query_frame = _to_8_bits(frame)
+        self._query_points = np.array(query_points, dtype=np.float64)
+        self._flow: np.ndarray | None = None
+        return _all_found(self._query_points)
+
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        before = self._flow.copy() if self._warm_start and self._flow is not None else None
+        self._flow = self._flow_method.calc(self._query_frame, _to_8_bits(frame), before)
+        return _all_found(self._query_points + sample_bilinear(self._flow, self._query_points))
+
+
+class ChainedDis:
+    """Dense inverse search, preset MEDIUM, from each frame to the next, summed along the points' paths."""
+
+    def __init__(self) -> None:
+        cv2 = import_opencv()
+        self._flow_method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        self._previous = _to_8_bits(frame)
+        self._positions = np.array(query_points, dtype=np.float64)
+        return _all_found(self._positions)
+
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        current = _to_8_bits(frame)
+        flow = self._flow_method.calc(self._previous, current, None)
+        height, width = current.shape
+        moved = self._positions + sample_bilinear(flow, self._positions)
+        self._positions = np.clip(moved, -0.5, [width - 0.5, height - 0.5])
+        self._previous = current
+        return _all_found(self._positions)
+
+
+class CsrtPerPoint:
+    """CSRT (Lukezic et al., CVPR 2017), one tracker for each point, in a square box around it; the box's centre is the point.
+
+    OpenCV's legacy interface, where there is one, reports boxes to a fraction of a pixel; the new one rounds them.
+    """
+
+    def __init__(self, box_px: int = CSRT_BOX_PX) -> None:
+        self._cv2 = import_opencv()
+        self._box_px = box_px
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        image = self._cv2.cvtColor(_to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
+        self._positions = np.array(query_points, dtype=np.float64)
+        # A box starts on whole pixels; what rounding took away is given back to the result.
+        corners = np.rint(self._positions - (self._box_px - 1) / 2).astype(int)
+        self._offsets = self._positions - (corners + (self._box_px - 1) / 2)
+        create = self._cv2.legacy.TrackerCSRT_create if hasattr(self._cv2, "legacy") else self._cv2.TrackerCSRT_create
+        self._trackers = []
+        for left, top in corners.tolist():
+            tracker = create()
+            tracker.init(image, (left, top, self._box_px, self._box_px))
+            self._trackers.append(tracker)
+        return _all_found(self._positions)
+
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        image = self._cv2.cvtColor(_to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
+        found = np.zeros(len(self._trackers), dtype=bool)
+        for point, tracker in enumerate(self._trackers):
+            found[point], (left, top, width, height) = tracker.update(image)
+            if found[point]:
+                centre = np.array([left + (width - 1) / 2, top + (height - 1) / 2])
+                self._positions[point] = centre + self._offsets[point]
+        return _all_found(self._positions, found)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A tracker of another library under the name that tables give it."""
+
+    name: str
+    summary: str
+    create: Callable[[], OnlineTracker]
+
+
+PEERS = (
+    Peer("opencv-lk", "OpenCV pyramidal Lucas-Kanade, frame to frame, window 21 x 21, 4 levels", ChainedLucasKanade),
+    Peer("opencv-dis", "OpenCV DIS flow from the query frame, preset MEDIUM, warm-started", DisFromQueryFrame),
+    Peer("opencv-dis-chained", "OpenCV DIS flow frame to frame, preset MEDIUM", ChainedDis),
+    Peer("opencv-csrt", f"OpenCV CSRT, one per point, box {CSRT_BOX_PX} x {CSRT_BOX_PX} px", CsrtPerPoint),
+)
+
+
+def find_peer(name: str) -> Peer:
+    """The peer of that name.
+
+    Raises:
+        InputError: there is none.
+    """
+    for peer in PEERS:
+        if peer.name == name:
+            return peer
+    raise InputError(f"peer {name!r} does not exist; there are {', '.join(peer.name for peer in PEERS)}")
