@@ -2,5 +2,18 @@
 
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, OnlineTracker, check_query_points, run_tracker, stream_tracks
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracks.query_points_file import QueryPoints, read_query_points
+from UltrasoundMotionLib.tracks.tracks_csv import read_tracks_csv, write_tracks_csv
 
-__all__ = ["FrameTracks", "OnlineTracker", "PointTracks", "check_query_points", "run_tracker", "stream_tracks"]
+__all__ = [
+    "FrameTracks",
+    "OnlineTracker",
+    "PointTracks",
+    "QueryPoints",
+    "check_query_points",
+    "read_query_points",
+    "read_tracks_csv",
+    "run_tracker",
+    "stream_tracks",
+    "write_tracks_csv",
+]
