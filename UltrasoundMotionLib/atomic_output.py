@@ -11,11 +11,8 @@ from pathlib import Path
 from UltrasoundMotionLib.errors import OutputError
 
 
-@contextmanager
-def atomic_output(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, with the same endings, and renames it to `path` when the block ends without an error.
-
-    After an error, an interruption included, the temporary file is removed and `path` is as it was before.
+def check_output_path(path: str | Path) -> Path:
+    """Returns `path` when a file can be written there, so that long work can be refused before it starts.
 
     Raises:
         OutputError: the folder does not exist, cannot be written to, or `path` is a folder.
@@ -27,6 +24,19 @@ def atomic_output(path: str | Path) -> Iterator[Path]:
         raise OutputError(f"{path}: is a folder, expected a file name")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"{path}: the folder {path.parent} cannot be written to")
+    return path
+
+
+@contextmanager
+def atomic_output(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary name beside `path`, with the same endings, and renames it to `path` when the block ends without an error.
+
+    After an error, an interruption included, the temporary file is removed and `path` is as it was before.
+
+    Raises:
+        OutputError: see `check_output_path`; or the system refuses to write.
+    """
+    path = check_output_path(path)
     temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
     try:
         yield temporary

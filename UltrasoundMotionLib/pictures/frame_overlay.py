@@ -1,0 +1,111 @@
+"""One frame with its points: what the strip and the animation have in common."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.pictures.label_colors import label_colors
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+BACKGROUND = "#0d0d10"
+QUERY_COLOR = "#ffd75e"
+GAMMA = 0.7  # ultrasound prints too dark: mid greys are lifted for the eye; the data is not touched
+
+
+class FrameOverlay:
+    """Draws any frame of a sequence with its points on matplotlib axes.
+
+    A point is a disc in the colour of its label; a lost one is a ring; a fading tail shows where it has just been. All frames share one crop
+    around the points and one grey window, taken from the query frame.
+
+    Args:
+        connect: a thin line through the points in the order of their labels (a wall, a contour).
+        tail_frames: length of the tail.
+    """
+
+    def __init__(self, sequence: ImageSequence, tracks: PointTracks, *, connect: bool = False, tail_frames: int = 8) -> None:
+        self.sequence = sequence
+        self.tracks = tracks
+        self.connect = connect
+        self.tail_frames = tail_frames
+        self.colors = label_colors(len(tracks.labels))
+        self.left, self.top, self.right, self.bottom = crop_box(tracks.positions_px, sequence.frame_size)
+        cropped = self.crop(tracks.query_frame)
+        self.black, self.white = (float(value) for value in np.percentile(cropped, (1, 99.7)))
+        self.white = max(self.white, self.black + 1e-6)
+        spacing = sequence.spacing_mm or (1.0, 1.0)
+        self.pixel_aspect = spacing[1] / spacing[0]
+
+    @property
+    def aspect(self) -> float:
+        """Width of the crop over its height, as it is to be shown."""
+        return (self.right - self.left) / ((self.bottom - self.top) * self.pixel_aspect)
+
+    def crop(self, frame: int) -> np.ndarray:
+        """The shown part of a frame (h, w), float32."""
+        return self.sequence.frame(frame)[self.top : self.bottom, self.left : self.right]
+
+    def caption(self, frame: int) -> str:
+        """Frame number, time where known, and whether it is the query frame."""
+        times = self.tracks.times_s
+        parts = [f"frame {frame}"] + ([] if times is None else [f"{times[frame] - times[0]:.2f} s"])
+        return " \u00b7 ".join([*parts, "query"] if frame == self.tracks.query_frame else parts)
+
+    def caption_color(self, frame: int) -> str:
+        """Yellow for the query frame, white for the others."""
+        return QUERY_COLOR if frame == self.tracks.query_frame else "white"
+
+    def draw(self, axes: Axes, frame: int, marker_size: float) -> None:
+        """Draws `frame` on empty axes; `marker_size` is the diameter of a point in typographic points."""
+        shown = np.clip((self.crop(frame) - self.black) / (self.white - self.black), 0, 1) ** GAMMA
+        extent = (self.left - 0.5, self.right - 0.5, self.bottom - 0.5, self.top - 0.5)
+        axes.set_axis_off()
+        axes.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bicubic", aspect=self.pixel_aspect)
+        axes.set_xlim(extent[:2])
+        axes.set_ylim(extent[2:])
+        positions = self.tracks.positions_px[frame]
+        visible = self.tracks.visible[frame]
+        if self.connect:
+            axes.plot(*positions.T, color="white", linewidth=marker_size / 7, alpha=0.45, zorder=2)
+        self._draw_tails(axes, frame, marker_size / 4)
+        line = marker_size / 6
+        axes.scatter(*positions[visible].T, s=marker_size**2, c=self.colors[visible], edgecolors="black", linewidths=line / 2, zorder=4)
+        axes.scatter(*positions[~visible].T, s=marker_size**2, facecolors="none", edgecolors=self.colors[~visible], linewidths=line, zorder=4)
+
+    def _draw_tails(self, axes: Axes, frame: int, line_width: float) -> None:
+        from matplotlib.collections import LineCollection
+
+        steps = np.arange(max(frame - self.tail_frames, 0), frame + 1)
+        path = self.tracks.positions_px[steps]
+        if len(steps) < 2:
+            return
+        segments = np.stack([path[:-1], path[1:]], axis=2).reshape(-1, 2, 2)
+        fade = np.linspace(0.1, 0.9, len(steps) - 1)
+        colors = np.repeat(self.colors[None], len(fade), axis=0)
+        colors[..., 3] = fade[:, None]
+        axes.add_collection(LineCollection(list(segments), colors=colors.reshape(-1, 4), linewidths=line_width, zorder=3), autolim=False)
+
+
+def crop_box(positions_px: np.ndarray, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom (the last two exclusive) of the part of the image to show: all positions with a margin of a quarter.
+
+    Positions far outside the image do not widen it, and it is never smaller than a quarter of the image in either direction.
+    """
+    bounds = []
+    for axis, size in enumerate(frame_size):
+        values = positions_px[..., axis]
+        values = np.clip(values[np.isfinite(values)], 0, size - 1)
+        low, high = (values.min(), values.max()) if values.size else (0, size - 1)
+        bounds.append((low, high))
+    margin = 0.25 * max(high - low for low, high in bounds)
+    box = []
+    for (low, high), size in zip(bounds, frame_size, strict=True):
+        spare = max(margin, (size / 4 - (high - low)) / 2)
+        box.append((int(max(np.floor(low - spare), 0)), int(min(np.ceil(high + spare) + 1, size))))
+    return box[0][0], box[1][0], box[0][1], box[1][1]

@@ -1,0 +1,64 @@
+"""A strip of frames with their points, to see at one glance whether they stay on the tissue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
+from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+
+PANEL_HEIGHT_INCH, CAPTION_INCH, TITLE_INCH, GAP_INCH = 3.6, 0.3, 0.4, 0.06
+
+
+def strip_frames(tracks: PointTracks, count: int = 6) -> list[int]:
+    """The query frame, then frames evenly spread over those that were reached, in order."""
+    reached = np.flatnonzero(tracks.reached)
+    spread = reached[np.unique(np.linspace(0, len(reached) - 1, min(count, len(reached))).round().astype(int))].tolist()
+    if tracks.query_frame in spread:
+        spread.remove(tracks.query_frame)
+    elif len(spread) == count:  # the query frame stands in for the spread frame that is nearest to it
+        spread.remove(min(spread, key=lambda frame: abs(frame - tracks.query_frame)))
+    return [tracks.query_frame, *spread]
+
+
+def write_overlay_strip(
+    path: str | Path, sequence: ImageSequence, tracks: PointTracks, *, frames: list[int] | None = None, connect: bool = False
+) -> None:
+    """Writes a PNG: the query frame first, then frames through the sequence, each with its points (colour by label, lost ones hollow).
+
+    Args:
+        frames: which ones to show; `strip_frames(tracks)` when None.
+        connect: join the points by a thin line in the order of their labels.
+
+    Raises:
+        MissingPackageError: the extra `plot` is not installed.
+        OutputError: the file cannot be written.
+    """
+    require_plot_packages("the overlay picture")
+    from matplotlib.figure import Figure
+
+    overlay = FrameOverlay(sequence, tracks, connect=connect)
+    frames = frames or strip_frames(tracks)
+    columns = len(frames) if overlay.aspect < 1 else -(-len(frames) // 2)
+    rows = -(-len(frames) // columns)
+    panel_width, cell_height = overlay.aspect * PANEL_HEIGHT_INCH, PANEL_HEIGHT_INCH + CAPTION_INCH
+    width = columns * (panel_width + GAP_INCH) + GAP_INCH
+    height = TITLE_INCH + rows * cell_height + GAP_INCH
+    figure = Figure(figsize=(width, height), facecolor=BACKGROUND)
+    lost = sum(int(np.sum(~tracks.visible[frame])) for frame in frames)
+    title = f"{sequence.name}: {len(tracks.labels)} points" + (f" followed by {tracks.model}" if tracks.model else "")
+    title_style = {"color": "white", "fontsize": 13, "ha": "left", "va": "center"}
+    figure.text(2 * GAP_INCH / width, 1 - TITLE_INCH / 2 / height, title + (" (rings: lost there)" if lost else ""), **title_style)
+    for number, frame in enumerate(frames):
+        row, column = divmod(number, columns)
+        left, bottom = GAP_INCH + column * (panel_width + GAP_INCH), height - TITLE_INCH - (row + 1) * cell_height
+        axes = figure.add_axes((left / width, bottom / height, panel_width / width, PANEL_HEIGHT_INCH / height))
+        overlay.draw(axes, frame, marker_size=5.5)
+        axes.set_title(overlay.caption(frame), fontsize=11, color=overlay.caption_color(frame), pad=4)
+    with atomic_output(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130, facecolor=BACKGROUND)

@@ -1,0 +1,16 @@
+"""Whether the packages that draw are there."""
+
+from importlib.util import find_spec
+
+from UltrasoundMotionLib.errors import MissingPackageError
+
+
+def require_plot_packages(what: str = "pictures") -> None:
+    """Looks for matplotlib and Pillow without importing them.
+
+    Raises:
+        MissingPackageError: one is missing; the message names `what` needs it and the extra that installs it.
+    """
+    for module, name in (("matplotlib", "matplotlib"), ("PIL", "Pillow")):
+        if find_spec(module) is None:
+            raise MissingPackageError(f'{what} need{"" if what.endswith("s") else "s"} {name}: pip install "ultrasound-motion[plot]"')
