@@ -1,0 +1,83 @@
+"""A MRML scene outside the application: what makes the command line able to write what 3D Slicer opens."""
+
+from __future__ import annotations
+
+import tempfile
+
+import slicer
+from vtkmodules.vtkCommonCore import vtkCollection
+
+from UltrasoundMotionLib.errors import InputError
+
+MODULE_LOGICS = {
+    "Volumes": "vtkSlicerVolumesLogic",
+    "Markups": "vtkSlicerMarkupsLogic",
+    "Models": "vtkSlicerModelsLogic",
+    "Sequences": "vtkSlicerSequencesLogic",
+    "Tables": "vtkSlicerTablesLogic",
+    "Plots": "vtkSlicerPlotsLogic",
+    "Texts": "vtkSlicerTextsLogic",
+    "Units": "vtkSlicerUnitsLogic",
+    "Transforms": "vtkSlicerTransformLogic",
+    "SubjectHierarchy": "vtkSlicerSubjectHierarchyModuleLogic",
+}
+
+
+class HeadlessScene:
+    """A scene with the module logics that the application would give it; a context manager that yields the `vtkMRMLScene`.
+
+    While open it is also `slicer.mrmlScene`, which `slicer.util` reads. In the application itself use `slicer.mrmlScene`, never this.
+
+    Attributes:
+        scene: the vtkMRMLScene.
+        application_logic: the vtkSlicerApplicationLogic behind it (displayable managers ask for it).
+
+    Raises:
+        InputError: made inside the application, whose own scene it would hide.
+    """
+
+    def __init__(self) -> None:
+        if hasattr(slicer, "app"):
+            raise InputError("a headless scene cannot be made inside the 3D Slicer application; pass slicer.mrmlScene instead")
+        self._cache_directory = tempfile.TemporaryDirectory(prefix="ultrasound-motion-scene-")
+        self.scene = slicer.vtkMRMLScene()
+        self.application_logic = slicer.vtkSlicerApplicationLogic()
+        self.application_logic.SetMRMLScene(self.scene)
+        color_logic = self.application_logic.GetColorLogic()
+        color_logic.SetMRMLScene(self.scene)
+        color_logic.AddDefaultColorNodes()
+        self.application_logic.SetSliceLogics(vtkCollection())
+        self.application_logic.SetViewLogics(vtkCollection())
+        slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
+        self._logics = [self._add_module_logic(name, class_name) for name, class_name in MODULE_LOGICS.items()]
+        # ReadFromMRB unpacks in the cache directory of the data manager, and returns False without one.
+        self._remote_io = slicer.vtkMRMLRemoteIOLogic()
+        self._remote_io.GetCacheManager().SetRemoteCacheDirectory(self._cache_directory.name)
+        self._data_manager = slicer.vtkDataIOManagerLogic()
+        self._data_manager.SetMRMLApplicationLogic(self.application_logic)
+        self._data_manager.SetAndObserveDataIOManager(self._remote_io.GetDataIOManager())
+        self.application_logic.SetMRMLSceneDataIO(self.scene, self._remote_io, self._data_manager)
+        self._outer_scene = getattr(slicer, "mrmlScene", None)
+        slicer.mrmlScene = self.scene
+
+    def _add_module_logic(self, name: str, class_name: str) -> object:
+        logic = getattr(slicer, class_name)()
+        logic.SetMRMLScene(self.scene)
+        logic.SetMRMLApplicationLogic(self.application_logic)
+        self.application_logic.SetModuleLogic(name, logic)
+        return logic
+
+    def close(self) -> None:
+        """Empties the scene and gives `slicer.mrmlScene` back to what it was."""
+        if slicer.mrmlScene is self.scene:
+            slicer.mrmlScene = self._outer_scene
+        self.scene.Clear(True)
+        for logic in (self._data_manager, self._remote_io, *reversed(self._logics)):
+            logic.SetMRMLScene(None)
+        self._cache_directory.cleanup()
+
+    def __enter__(self) -> slicer.vtkMRMLScene:
+        return self.scene
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()

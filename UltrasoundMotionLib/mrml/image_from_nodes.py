@@ -1,0 +1,94 @@
+"""The inverse of `image_nodes`: what a module has in its selector, as an ImageSequence."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.image_geometry import geometry_of
+from UltrasoundMotionLib.mrml.image_nodes import SPACING_KNOWN_ATTRIBUTE
+from UltrasoundMotionLib.mrml.sequence_index import SequenceIndex
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+"""ITU-R BT.601, the weights with which video and JPEG make grey."""
+
+
+class SequenceNodeFrames:
+    """The frames of a sequence node, read one at a time (a `FrameSource`); colour becomes luminance.
+
+    Use it on the thread that owns the scene. Frames are uint8 where the node's are, else float32.
+    """
+
+    def __init__(self, node: slicer.vtkMRMLSequenceNode) -> None:
+        self._node = node
+        first = _pixels(node, 0)
+        self.shape = (node.GetNumberOfDataNodes(), *first.shape[:2])
+        self.dtype = np.dtype(np.uint8 if first.dtype == np.uint8 else np.float32)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        pixels = _pixels(self._node, index)
+        if pixels.shape[:2] != self.shape[1:]:
+            raise InputError(f"{self._node.GetName()}: frame {index} is {pixels.shape[1]} x {pixels.shape[0]} pixels, the first is {self.shape[2]} x {self.shape[1]}")
+        if pixels.ndim == 3:
+            grey = pixels[..., :3].astype(np.float32) @ LUMINANCE
+            pixels = np.rint(grey) if self.dtype == np.uint8 else grey
+        return pixels.astype(self.dtype)
+
+
+def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
+    """The clip that a sequence node of one-slice volumes holds, grey or RGB, with its geometry, times and frame attributes.
+
+    The spacing is unknown where `add_image_sequence` marked it so, and where it is exactly 1 x 1 mm without a mark (Slicer's reader gives
+    that to a clip that is not calibrated); a note says it. Times are known where the index is in seconds or milliseconds.
+
+    Raises:
+        InputError: the sequence is empty, holds something else than volumes, or volumes of several slices.
+    """
+    name = node.GetName()
+    if node.GetNumberOfDataNodes() == 0:
+        raise InputError(f"{name}: the sequence holds no frames")
+    frames = SequenceNodeFrames(node)
+    spacing, origin, direction = geometry_of(node.GetNthDataNode(0))
+    mark = node.GetAttribute(SPACING_KNOWN_ATTRIBUTE)
+    notes = []
+    known = mark == "true" or (mark is None and tuple(spacing[:2]) != (1.0, 1.0))
+    if not known:
+        notes.append("the pixel spacing is unknown; lengths are in pixels")
+    if _pixels(node, 0).ndim == 3:
+        notes.append("coloured pixels were made grey")
+    return ImageSequence(
+        frames=frames,
+        spacing_mm=(float(spacing[0]), float(spacing[1])) if known else None,
+        times_s=SequenceIndex.of_node(node).times_s(),
+        origin_mm=tuple(float(value) for value in origin),
+        direction=direction,
+        name=name.removesuffix(" sequence"),
+        frame_fields=_frame_fields(node),
+        notes=tuple(notes),
+    )
+
+
+def _pixels(node: slicer.vtkMRMLSequenceNode, index: int) -> np.ndarray:
+    """Frame `index` as stored: (H, W) or (H, W, components), shared with the node."""
+    volume = node.GetNthDataNode(index)
+    if volume is None or not volume.IsA("vtkMRMLVolumeNode"):
+        raise InputError(f"{node.GetName()}: item {index} is {volume.GetClassName() if volume else 'missing'}, expected an image volume")
+    image = volume.GetImageData()
+    if image is None:
+        raise InputError(f"{node.GetName()}: item {index} holds no image")
+    width, height, depth = image.GetDimensions()
+    if depth != 1:
+        raise InputError(f"{node.GetName()}: item {index} has {depth} slices; expected a sequence of single-slice images")
+    components = image.GetNumberOfScalarComponents()
+    pixels = vtk_to_numpy(image.GetPointData().GetScalars())
+    return pixels.reshape(height, width) if components == 1 else pixels.reshape(height, width, components)
+
+
+def _frame_fields(node: slicer.vtkMRMLSequenceNode) -> dict[str, tuple[str, ...]]:
+    """Attributes that every item has, apart from Slicer's and our own."""
+    items = [node.GetNthDataNode(index) for index in range(node.GetNumberOfDataNodes())]
+    names = [name for name in items[0].GetAttributeNames() if not name.startswith(("Sequences.", "UltrasoundMotion."))]
+    return {name: tuple(item.GetAttribute(name) or "" for item in items) for name in names if all(item.GetAttribute(name) is not None for item in items)}

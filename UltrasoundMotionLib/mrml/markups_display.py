@@ -1,0 +1,57 @@
+"""What tracked markups look like: sizes that fit the image, one colour for a point wherever it appears."""
+
+from __future__ import annotations
+
+import colorsys
+
+import slicer
+
+from UltrasoundMotionLib.images import ImageSequence
+
+LANDMARK_COLOR = (1.0, 0.84, 0.1)
+CURVE_COLOR = (0.2, 0.95, 0.75)
+MOST_LABELS_SHOWN = 24
+"""With more points the labels would hide the image."""
+
+
+def point_color(number: int) -> tuple[float, float, float]:
+    """Red, green and blue (0 to 1) of point `number`: neighbours differ clearly, and all are legible on black."""
+    return colorsys.hsv_to_rgb((0.13 + number * 0.381966) % 1.0, 0.65, 1.0)
+
+
+def image_size_mm(sequence: ImageSequence) -> float:
+    """The longer side of the image in mm (in pixels where the spacing is unknown, as in the scene)."""
+    return max(size * spacing for size, spacing in zip(sequence.frame_size, sequence.spacing_mm or (1.0, 1.0), strict=True))
+
+
+def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) -> None:
+    """Small crosses of a fixed size in mm, with labels unless there are too many."""
+    display = markups.GetDisplayNode()
+    display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.CrossDot2D)
+    _set_size(display, 0.02 * image_size_mm(sequence))
+    _set_color(display, LANDMARK_COLOR)
+    display.SetPointLabelsVisibility(markups.GetNumberOfControlPoints() <= MOST_LABELS_SHOWN)
+    display.SetTextScale(2.0)
+
+
+def show_curve(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, color: tuple[float, float, float] = CURVE_COLOR, width: float = 0.006) -> None:
+    """A line without points and labels, `width` of the image's longer side wide."""
+    display = markups.GetDisplayNode()
+    size = image_size_mm(sequence)
+    _set_size(display, 0.01 * size)
+    _set_color(display, color)
+    display.SetPointLabelsVisibility(False)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetCurveLineSizeMode(slicer.vtkMRMLMarkupsDisplayNode.UseLineDiameter)
+    display.SetLineDiameter(width * size)
+
+
+def _set_size(display: slicer.vtkMRMLMarkupsDisplayNode, size_mm: float) -> None:
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(size_mm)
+
+
+def _set_color(display: slicer.vtkMRMLMarkupsDisplayNode, color: tuple[float, float, float]) -> None:
+    display.SetSelectedColor(*color)  # control points are selected unless a user clears that
+    display.SetColor(*color)
+    display.SetActiveColor(1.0, 1.0, 1.0)

@@ -1,0 +1,112 @@
+"""Markups that change from frame to frame: one markups node for each item of a sequence, played beside the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import slicer
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.point_state import describe_point
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
+from UltrasoundMotionLib.tracks import PointTracks
+
+MODEL_ATTRIBUTE = "UltrasoundMotion.Model"
+QUERY_FRAME_ATTRIBUTE = "UltrasoundMotion.QueryFrame"
+
+
+def add_markups_sequence(
+    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, points: Sequence[int], *, class_name: str, name: str, show_points: bool
+) -> SequenceNodes:
+    """Adds the chosen points of the tracks as a markups node that changes with the frame, in the browser and under the transform of the image.
+
+    The index is the image's, value for value. A point that is not visible, or was never reached, is marked as missing in that frame.
+    The list is locked (playback is several times faster so, and nothing moves by accident) and keeps its number of points.
+
+    Args:
+        image: the nodes of the clip.
+        sequence: the clip, for its geometry.
+        points: numbers of the tracks' points, in the order of the control points.
+        class_name: vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode or vtkMRMLMarkupsClosedCurveNode.
+        show_points: draw the control points themselves (a curve can be drawn without).
+
+    Raises:
+        InputError: the tracks have another number of frames than the image.
+    """
+    index = image.index
+    if len(index.values) != tracks.positions_px.shape[0]:
+        raise InputError(f"{name}: tracks of {tracks.positions_px.shape[0]} frames for a clip of {len(index.values)}")
+    scene = image.scene
+    node = create_sequence(scene, f"{name} sequence", index)
+    node.SetAttribute(MODEL_ATTRIBUTE, tracks.model)
+    node.SetAttribute(QUERY_FRAME_ATTRIBUTE, str(tracks.query_frame))
+    loose = _loose_markups(class_name, name, [tracks.labels[point] for point in points], show_points)
+    positions = pixels_to_ras_mm(sequence, tracks.positions_px)
+    for frame, value in enumerate(index.values):
+        _set_frame(loose, tracks, positions, frame, points)
+        node.SetDataNodeAtValue(loose, value)
+    proxy = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name))
+    proxy.CreateDefaultDisplayNodes()
+    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    return join_browser(image.browser, node, proxy, editable=True)
+
+
+def write_track_frames(markups: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, frames: Iterable[int]) -> None:
+    """Replaces the markups of these frames by the tracks', keeping the others: a run that was continued, or corrected from a frame on.
+
+    The control points are matched by label; points that the tracks lack stay as they are.
+
+    Raises:
+        InputError: the tracks have another number of frames than the markups.
+    """
+    node = markups.sequence
+    values = markups.index.values
+    if len(values) != tracks.positions_px.shape[0]:
+        raise InputError(f"{node.GetName()}: tracks of {tracks.positions_px.shape[0]} frames for markups of {len(values)}")
+    positions = pixels_to_ras_mm(sequence, tracks.positions_px)
+    number_of = {label: number for number, label in enumerate(tracks.labels)}
+    was_modifying = node.StartModify()
+    for frame in frames:
+        item = node.GetNthDataNode(frame)
+        points = [number_of.get(item.GetNthControlPointLabel(control), -1) for control in range(item.GetNumberOfControlPoints())]
+        _set_frame(item, tracks, positions, frame, points)
+        node.UpdateDataNodeAtValue(item, values[frame])
+    node.EndModify(was_modifying)
+
+
+def set_locked(markups: SequenceNodes, locked: bool) -> None:
+    """Locks or unlocks the points in every frame. Unlock to correct a point by dragging it; lock again for quick playback."""
+    was_modifying = markups.sequence.StartModify()
+    for value in markups.index.values:
+        item = markups.sequence.GetDataNodeAtValue(value)
+        item.SetLocked(locked)
+        markups.sequence.UpdateDataNodeAtValue(item, value)
+    markups.sequence.EndModify(was_modifying)
+
+
+def _loose_markups(class_name: str, name: str, labels: Sequence[str], show_points: bool) -> slicer.vtkMRMLMarkupsNode:
+    markups = getattr(slicer, class_name)()
+    markups.SetName(name)
+    for number, label in enumerate(labels):
+        markups.AddControlPoint(0.0, 0.0, 0.0, label)
+        markups.SetNthControlPointVisibility(number, show_points)
+    markups.SetLocked(True)
+    markups.SetFixedNumberOfControlPoints(True)
+    return markups
+
+
+def _set_frame(markups: slicer.vtkMRMLMarkupsNode, tracks: PointTracks, positions_ras: np.ndarray, frame: int, points: Sequence[int]) -> None:
+    was_modifying = markups.StartModify()
+    for control, point in enumerate(points):
+        if point < 0:
+            continue
+        x, y, z = positions_ras[frame, point]
+        if np.isfinite(x + y + z):
+            markups.SetNthControlPointPosition(control, x, y, z)
+        if not (tracks.visible[frame, point] and np.isfinite(x + y + z)):
+            markups.SetNthControlPointPositionMissing(control)
+        markups.SetNthControlPointDescription(control, describe_point(tracks, frame, point))
+    markups.EndModify(was_modifying)

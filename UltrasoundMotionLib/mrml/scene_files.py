@@ -1,0 +1,66 @@
+"""Whole scenes to and from `.mrb` files, with every return value checked."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+import slicer
+
+from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
+
+
+def write_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:
+    """Writes the scene with all its data as one `.mrb` file and returns its path.
+
+    Raises:
+        OutputError: the name does not end in .mrb, the folder cannot be written to, or a node could not be saved (named where VTK says which).
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mrb":
+        raise OutputError(f"{path}: a scene is written as .mrb, not {path.suffix or 'without an ending'}")
+    # A bundle carries its file's name inside, and one that starts with a dot cannot be saved: it gets its own name in a temporary folder.
+    with atomic_output(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-", ignore_cleanup_errors=True) as folder:
+        bundle = Path(folder).resolve() / (path.name.lstrip(".") or path.name)
+        messages = slicer.vtkMRMLMessageCollection()
+        with quiet_vtk() as window:
+            written = scene.WriteToMRB(str(bundle), None, messages)
+        if not written or not bundle.exists():
+            raise OutputError(f"{path}: the scene could not be saved{_first_message(messages, window)}")
+        bundle.replace(temporary)
+    return path
+
+
+def read_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
+    """Replaces the content of `scene` by that of a `.mrb` file.
+
+    Raises:
+        InputError: the file is missing, not a complete bundle, or parts of it could not be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{path}: not a scene bundle (.mrb), or truncated")
+    # Unpacking moves the process into the unpacked folder, and does not come back when it fails.
+    working_directory = Path.cwd()
+    messages = slicer.vtkMRMLMessageCollection()
+    try:
+        with quiet_vtk() as window:
+            read = scene.ReadFromMRB(str(path.resolve()), True, messages)
+    finally:
+        os.chdir(working_directory)
+    if not read:
+        raise InputError(f"{path}: the scene could not be read{_first_message(messages, window)}")
+
+
+def _first_message(messages: slicer.vtkMRMLMessageCollection, window: object | None) -> str:
+    """The first reason given, as `: reason` on one line; empty when none was."""
+    texts = [messages.GetNthMessageText(index) for index in range(messages.GetNumberOfMessages())]
+    if not texts and window is not None:
+        texts = [line.partition("): ")[2] or line for line in window.GetOutput().splitlines() if line.startswith("vtk")]
+    return f": {' '.join(texts[0].split())}" if texts else ""

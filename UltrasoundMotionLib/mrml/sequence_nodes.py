@@ -1,0 +1,103 @@
+"""A sequence node, the proxy node that shows its current item, and the browser that plays it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import slicer
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.sequence_index import SequenceIndex
+
+
+@dataclass(frozen=True)
+class SequenceNodes:
+    """What is played together under one name.
+
+    Attributes:
+        sequence: vtkMRMLSequenceNode that holds one item for each frame.
+        proxy: the node that shows the browser's current item.
+        browser: the vtkMRMLSequenceBrowserNode that plays it, and possibly others.
+    """
+
+    sequence: slicer.vtkMRMLSequenceNode
+    proxy: slicer.vtkMRMLNode
+    browser: slicer.vtkMRMLSequenceBrowserNode
+
+    @property
+    def scene(self) -> slicer.vtkMRMLScene:
+        """The scene the nodes live in."""
+        return self.browser.GetScene()
+
+    @property
+    def index(self) -> SequenceIndex:
+        """What numbers the items."""
+        return SequenceIndex.of_node(self.sequence)
+
+
+def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
+    """The sequence, proxy and browser that `node` belongs to; it may be any of the three (of a browser the master sequence is meant).
+
+    Raises:
+        InputError: no browser plays it.
+    """
+    browser, sequence = None, None
+    if node.IsA("vtkMRMLSequenceBrowserNode"):
+        browser, sequence = node, node.GetMasterSequenceNode()
+    else:
+        for candidate in _browsers(node.GetScene()):
+            if node.IsA("vtkMRMLSequenceNode"):
+                found = node if candidate.IsSynchronizedSequenceNodeID(node.GetID(), True) else None
+            else:
+                found = candidate.GetSequenceNode(node) if candidate.IsProxyNodeID(node.GetID()) else None
+            if found is not None:
+                browser, sequence = candidate, found
+                break
+    proxy = browser.GetProxyNode(sequence) if browser is not None and sequence is not None else None
+    if proxy is None:
+        raise InputError(f"{node.GetName()}: no sequence browser plays this node; load the clip as a sequence and select that")
+    return SequenceNodes(sequence, proxy, browser)
+
+
+def create_sequence(scene: slicer.vtkMRMLScene, name: str, index: SequenceIndex) -> slicer.vtkMRMLSequenceNode:
+    """An empty sequence node with that index. Fill it before a browser plays it: each later change updates every proxy."""
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
+    index.apply(sequence)
+    return sequence
+
+
+def create_browser(
+    scene: slicer.vtkMRMLScene, name: str, sequence: slicer.vtkMRMLSequenceNode, proxy: slicer.vtkMRMLNode, frame_rate_hz: float | None
+) -> SequenceNodes:
+    """A browser whose master is `sequence`, which plays at the frame rate (10 frames a second where it is unknown)."""
+    browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", scene.GenerateUniqueName(name))
+    # One event for all of it: a browser that is told of its master alone makes a proxy of its own at once.
+    was_modifying = browser.StartModify()
+    browser.SetPlaybackRateFps(frame_rate_hz or 10.0)
+    browser.SetIndexDisplayFormat("%.3f" if sequence.GetIndexUnit() == "s" else "%.0f")
+    browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
+    browser.AddProxyNode(proxy, sequence, False)
+    browser.SetOverwriteProxyName(sequence, False)
+    browser.EndModify(was_modifying)
+    return SequenceNodes(sequence, proxy, browser)
+
+
+def join_browser(
+    browser: slicer.vtkMRMLSequenceBrowserNode, sequence: slicer.vtkMRMLSequenceNode, proxy: slicer.vtkMRMLNode, *, editable: bool
+) -> SequenceNodes:
+    """Lets `browser` play `sequence` through `proxy` too; the proxy shows the current item at once.
+
+    Args:
+        editable: what a user changes on the proxy is kept in the sequence (Slicer's "save changes"); else it is lost on the next step.
+    """
+    was_modifying = browser.StartModify()
+    browser.AddProxyNode(proxy, sequence, False)
+    browser.SetOverwriteProxyName(sequence, False)
+    browser.SetSaveChanges(sequence, editable)
+    browser.EndModify(was_modifying)
+    return SequenceNodes(sequence, proxy, browser)
+
+
+def _browsers(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSequenceBrowserNode]:
+    count = scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")
+    return [scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode") for number in range(count)]
