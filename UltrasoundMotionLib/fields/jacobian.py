@@ -1,0 +1,95 @@
+"""How a displacement changes volumes: the Jacobian determinant and the measures reported from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields.tensor_checks import check_displacement
+
+
+def displacement_gradient(displacement: Tensor) -> Tensor:
+    """du_i/dx_j as (B, n, n, *spatial), i and j in the order (x, y[, z]): central differences, one-sided at the border, 0 on an axis of one voxel."""
+    check_displacement(displacement)
+    columns = []
+    for axis in range(displacement.ndim - 1, 1, -1):
+        if displacement.shape[axis] == 1:
+            columns.append(torch.zeros_like(displacement))
+        else:
+            columns.append(torch.gradient(displacement, dim=axis)[0])
+    return torch.stack(columns, dim=2)
+
+
+def jacobian_determinant(displacement: Tensor) -> Tensor:
+    """det(I + grad u) at every voxel: 1 keeps volume, below 1 shrinks, 0 or below folds.
+
+    Eq. 7 of "Semantically Guided Large Deformation Estimation with Deep Networks" (and VoxelMorph). Being a ratio of volumes it has the same
+    value in voxels and in mm, on any spacing and direction.
+
+    Args:
+        displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
+
+    Returns:
+        (B, *spatial). Differentiable.
+
+    Raises:
+        InputError: the shape is not that of a displacement.
+    """
+    g = displacement_gradient(displacement.to(torch.promote_types(displacement.dtype, torch.float32)))
+    if displacement.shape[1] == 2:
+        return (1 + g[:, 0, 0]) * (1 + g[:, 1, 1]) - g[:, 0, 1] * g[:, 1, 0]
+    return (
+        (1 + g[:, 0, 0]) * ((1 + g[:, 1, 1]) * (1 + g[:, 2, 2]) - g[:, 1, 2] * g[:, 2, 1])
+        - g[:, 0, 1] * (g[:, 1, 0] * (1 + g[:, 2, 2]) - g[:, 1, 2] * g[:, 2, 0])
+        + g[:, 0, 2] * (g[:, 1, 0] * g[:, 2, 1] - (1 + g[:, 1, 1]) * g[:, 2, 0])
+    )
+
+
+@dataclass(frozen=True)
+class JacobianMeasures:
+    """Of one field, over all its voxels or those of a mask.
+
+    Attributes:
+        mean, std: of the determinant.
+        std_log: standard deviation of the natural logarithm of the determinant, determinants clipped to [1e-9, 1e9] (as in Learn2Reg's SDlogJ).
+        share_nonpositive: share of voxels with a determinant of 0 or below, 0 to 1.
+        minimum, maximum: of the determinant.
+    """
+
+    mean: float
+    std: float
+    std_log: float
+    share_nonpositive: float
+    minimum: float
+    maximum: float
+
+
+def jacobian_measures(displacement: Tensor, mask: Tensor | None = None) -> JacobianMeasures:
+    """The measures of `jacobian_determinant`.
+
+    Args:
+        displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
+        mask: (B, 1, *spatial) or (*spatial); voxels above 0 count.
+
+    Raises:
+        InputError: the shape is not that of a displacement; a mask of another shape, or an empty one.
+    """
+    determinant = jacobian_determinant(displacement.detach()).double()
+    if mask is not None:
+        wanted = determinant.shape
+        if mask.shape not in (wanted[1:], (wanted[0], 1, *wanted[1:])):
+            raise InputError(f"mask {tuple(mask.shape)} does not fit the displacement {tuple(displacement.shape)}")
+        determinant = determinant[(mask > 0).reshape(-1, *wanted[1:]).expand(wanted)]
+        if determinant.numel() == 0:
+            raise InputError("mask: no voxel is above 0")
+    return JacobianMeasures(
+        mean=float(determinant.mean()),
+        std=float(determinant.std(correction=0)),
+        std_log=float(determinant.clamp(1e-9, 1e9).log().std(correction=0)),
+        share_nonpositive=float((determinant <= 0).double().mean()),
+        minimum=float(determinant.min()),
+        maximum=float(determinant.max()),
+    )

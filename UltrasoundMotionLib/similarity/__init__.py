@@ -1,0 +1,24 @@
+"""How alike two images are, and how smooth a displacement is: the losses and the reported measures are the same functions.
+
+Images are tensors (B, C, *spatial); a mask is (B or 1, 1, *spatial), and voxels not above 0 do not count anywhere.
+"""
+
+from UltrasoundMotionLib.similarity.intensity import mse
+from UltrasoundMotionLib.similarity.local_cross_correlation import LocalCrossCorrelation, lncc, lncc_map
+from UltrasoundMotionLib.similarity.overlap import dice, one_hot, soft_dice
+from UltrasoundMotionLib.similarity.self_similarity import mind, mind_channels
+from UltrasoundMotionLib.similarity.smoothness import bending, diffusion
+
+__all__ = [
+    "LocalCrossCorrelation",
+    "bending",
+    "dice",
+    "diffusion",
+    "lncc",
+    "lncc_map",
+    "mind",
+    "mind_channels",
+    "mse",
+    "one_hot",
+    "soft_dice",
+]

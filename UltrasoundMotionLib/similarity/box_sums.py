@@ -1,0 +1,67 @@
+"""Sums over windows, at a cost that does not depend on the window's size.
+
+Along each axis the sum is a product with a banded matrix of ones, block by block: additions only, so that nothing cancels as it would in
+differences of running sums, and matrix products are what CPUs and GPUs do fastest.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+BLOCK = 128
+
+
+@lru_cache(maxsize=64)
+def _band(rows: int, columns: int, shift: int, window: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(rows, columns), 1 where input voxel row + shift lies in the window of output voxel column."""
+    offset = torch.arange(rows, device=device)[:, None] + shift - torch.arange(columns, device=device)
+    return ((offset >= -(window // 2)) & (offset < window - window // 2)).to(dtype)
+
+
+def _sum_along(values: Tensor, axis: int, window: int, adjoint: bool) -> Tensor:
+    """Windowed sums of a contiguous (images, *spatial) tensor along one axis."""
+    size = values.shape[axis]
+    before, after = window // 2, window - 1 - window // 2
+    if adjoint:
+        before, after = after, before
+    inner = values.shape[axis + 1 :].numel()
+    view = values.reshape(-1, size) if inner == 1 else values.reshape(-1, size, inner)
+    pieces = []
+    for start in range(0, size, BLOCK):
+        stop = min(size, start + BLOCK)
+        first, last = max(0, start - before), min(size, stop + after)
+        if adjoint:
+            band = _band(stop - start, last - first, start - first, window, dtype=values.dtype, device=values.device).T
+        else:
+            band = _band(last - first, stop - start, first - start, window, dtype=values.dtype, device=values.device)
+        piece = view[:, first:last]
+        pieces.append(piece @ band if inner == 1 else torch.matmul(band.T, piece))
+    result = pieces[0] if len(pieces) == 1 else torch.cat(pieces, dim=1)
+    return result.reshape(values.shape)
+
+
+def box_sum(images: Tensor, window: int, *, adjoint: bool = False) -> Tensor:
+    """The sum over the window around every voxel; windows cut by the border sum what is inside.
+
+    Args:
+        images: (N, H, W) or (N, D, H, W), float32 or float64. Every leading image is summed on its own.
+        window: edge length in voxels. Odd windows are centred; an even window of 2 k covers the offsets -k .. k - 1.
+        adjoint: the transposed operation (offsets negated), which derivatives need; the same for odd windows.
+
+    Returns:
+        The same shape. No derivative is recorded through `torch.autocast`: it runs in the dtype given.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        result = images.contiguous()
+        for axis in range(images.ndim - 1, 0, -1):
+            result = _sum_along(result, axis, window, adjoint)
+    return result
+
+
+@lru_cache(maxsize=16)
+def window_counts(spatial: tuple[int, ...], window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(1, *spatial): how many voxels of the image each window holds."""
+    return box_sum(torch.ones(1, *spatial, dtype=dtype, device=device), window)

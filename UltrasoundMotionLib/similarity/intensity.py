@@ -1,0 +1,26 @@
+"""Similarity of intensities voxel by voxel."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.similarity.tensor_checks import check_images, masked_mean
+
+
+def mse(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None) -> Tensor:
+    """Mean squared difference over all voxels and channels, or those of a mask.
+
+    Args:
+        fixed, moving: (B, C, *spatial).
+        mask: (B or 1, 1, *spatial); voxels above 0 count.
+
+    Returns:
+        A scalar tensor, differentiable for both; 0 for equal images. The loss is the value itself.
+
+    Raises:
+        InputError: shapes that do not fit, an empty mask.
+    """
+    check_images(fixed, moving)
+    dtype = torch.promote_types(torch.promote_types(fixed.dtype, moving.dtype), torch.float32)
+    return masked_mean((fixed.to(dtype) - moving.to(dtype)).square(), mask)

@@ -1,0 +1,177 @@
+"""Local normalised cross-correlation, with its derivative written out: the similarity of SSMSR (Eq. 2), LT-Net (Eq. 1) and VoxelMorph."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.similarity.box_sums import box_sum, window_counts
+from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mask
+
+FORMS = ("squared", "signed")
+
+
+class LocalCrossCorrelation:
+    """The correlation of one fixed image with many moving ones; what depends on the fixed image alone is computed once.
+
+    In the window around p, of n voxels, with means taken over the window:
+        covariance c = mean(I J) - mean(I) mean(J), variances v_I, v_J, and
+        squared form: c^2 / ((v_I + epsilon) (v_J + epsilon)), in [0, 1], the papers' form (Eq. 2 of SSMSR, Eq. 1 of LT-Net);
+        signed form: c / sqrt((v_I + epsilon) (v_J + epsilon)), in [-1, 1].
+    The result is the mean over voxels (SSMSR; LT-Net prints the sum, which is this times the number of voxels). epsilon only decides what
+    windows without contrast count: nothing. Windows at the border hold the voxels that are inside. With a mask, voxels outside it do
+    not exist: they are in no window and not in the mean.
+
+    Args:
+        fixed: (B, C, *spatial), any floating dtype; computed in float32, or float64 if given.
+        window: edge length in voxels, 2 or more. An even window of 2 k covers the offsets -k .. k - 1.
+        form: "squared" or "signed".
+        mask: (B or 1, 1, *spatial); voxels above 0 count.
+        epsilon: added to the variances, in squared intensity units; the default suits images in [0, 1].
+
+    Raises:
+        InputError: shapes that do not fit, an empty mask, an unknown form, a window below 2.
+    """
+
+    def __init__(self, fixed: Tensor, window: int = 9, *, form: str = "squared", mask: Tensor | None = None, epsilon: float = 1e-5) -> None:
+        check_images(fixed, fixed, "fixed", "fixed")
+        if form not in FORMS:
+            raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}")
+        if window < 2:
+            raise InputError(f"window: expected an edge of 2 voxels or more, got {window}")
+        self.shape, self.window, self.form, self.epsilon = fixed.shape, int(window), form, float(epsilon)
+        self.mask = None if mask is None else check_mask(mask, fixed).to(_working_dtype(fixed))
+        self._fixed = fixed if fixed.requires_grad else _WindowedImage(self._flatten(fixed), self)
+
+    def map(self, moving: Tensor) -> Tensor:
+        """The correlation at every voxel, (B, C, *spatial); 0 outside the mask. Not differentiable."""
+        with torch.no_grad():
+            return _values(self._windowed_fixed(), _WindowedImage(self._checked(moving), self), self)[0].reshape(self.shape)
+
+    def __call__(self, moving: Tensor) -> Tensor:
+        """The mean correlation as a scalar tensor, differentiable for the moving image (and for the fixed one if it requires a gradient)."""
+        flat = self._checked(moving)
+        fixed = self._fixed if isinstance(self._fixed, Tensor) else None
+        return _MeanCorrelation.apply(flat, None if fixed is None else self._flatten(fixed), self)
+
+    def _checked(self, moving: Tensor) -> Tensor:
+        if not isinstance(moving, Tensor) or moving.shape != self.shape:
+            raise InputError(f"moving {tuple(getattr(moving, 'shape', ()))} and fixed {tuple(self.shape)} must have the same shape")
+        return self._flatten(moving)
+
+    def _flatten(self, image: Tensor) -> Tensor:
+        return image.to(_working_dtype(image)).reshape(-1, *image.shape[2:])
+
+    def _windowed_fixed(self) -> _WindowedImage:
+        return self._fixed if isinstance(self._fixed, _WindowedImage) else _WindowedImage(self._flatten(self._fixed.detach()), self)
+
+    def flat_mask(self) -> Tensor | None:
+        """(B * C, *spatial) or None."""
+        return None if self.mask is None else self.mask.expand(self.shape[0], self.shape[1], *self.shape[2:]).reshape(-1, *self.shape[2:])
+
+
+def _working_dtype(image: Tensor) -> torch.dtype:
+    return torch.promote_types(image.dtype, torch.float32)
+
+
+class _WindowedImage:
+    """An image (N, *spatial) less its mean, 0 outside the mask, with the mean and variance of every window.
+
+    Taking the mean off first keeps the difference of squares accurate in float32.
+    """
+
+    def __init__(self, image: Tensor, settings: LocalCrossCorrelation) -> None:
+        axes = tuple(range(1, image.ndim))
+        mask = settings.flat_mask()
+        if mask is None:
+            self.values = image - image.mean(dim=axes, keepdim=True)
+            self.inverse_counts = window_counts(tuple(image.shape[1:]), settings.window, image.dtype, image.device).reciprocal()
+        else:
+            total = mask.sum(dim=axes, keepdim=True)
+            inside = torch.where(mask > 0, image, torch.zeros_like(image))
+            self.values = torch.where(mask > 0, image - inside.sum(dim=axes, keepdim=True) / total, torch.zeros_like(image))
+            self.inverse_counts = box_sum(mask, settings.window).clamp_(min=1).reciprocal_()
+        sums = box_sum(torch.cat([self.values, self.values.square()]), settings.window)
+        self.mean, square = sums.chunk(2)
+        self.mean = self.mean.mul_(self.inverse_counts)
+        self.variance = square.mul_(self.inverse_counts).addcmul_(self.mean, self.mean, value=-1).clamp_(min=0).add_(settings.epsilon)
+
+
+def _values(fixed: _WindowedImage, moving: _WindowedImage, settings: LocalCrossCorrelation) -> tuple[Tensor, Tensor]:
+    """The correlation (N, *spatial), 0 outside the mask, and the covariance."""
+    covariance = box_sum(fixed.values * moving.values, settings.window).mul_(fixed.inverse_counts).addcmul_(fixed.mean, moving.mean, value=-1)
+    if settings.form == "squared":
+        values = covariance.square().div_(fixed.variance).div_(moving.variance)
+    else:
+        values = covariance * torch.rsqrt(fixed.variance * moving.variance)
+    mask = settings.flat_mask()
+    return (values if mask is None else values.mul_(mask)), covariance
+
+
+class _MeanCorrelation(torch.autograd.Function):
+    """(moving, fixed or None) -> mean correlation. The derivative is three box sums per image, as the value is."""
+
+    @staticmethod
+    def forward(ctx, moving: Tensor, fixed: Tensor | None, settings: LocalCrossCorrelation) -> Tensor:
+        windowed_fixed = settings._windowed_fixed() if fixed is None else _WindowedImage(fixed, settings)
+        windowed_moving = _WindowedImage(moving, settings)
+        values, covariance = _values(windowed_fixed, windowed_moving, settings)
+        mask = settings.flat_mask()
+        count = values.numel() if mask is None else mask.sum()
+        ctx.state = (windowed_fixed, windowed_moving, values, covariance, count, settings)
+        return values.sum() / count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        fixed, moving, values, covariance, count, settings = ctx.state
+        per_voxel = fixed.inverse_counts * (gradient / count)
+        if settings.form == "squared":
+            # d/dc of c^2 / (A B) and, for the variance A, -value / A
+            for_covariance = covariance.mul(2).div_(fixed.variance).div_(moving.variance).mul_(per_voxel)
+            for_variance = values.neg().mul_(per_voxel)
+        else:
+            for_covariance = torch.rsqrt(fixed.variance * moving.variance).mul_(per_voxel)
+            for_variance = values.mul(-0.5).mul_(per_voxel)
+        mask = settings.flat_mask()
+        if mask is not None:
+            for_covariance = for_covariance * mask
+        results = []
+        for wanted, this, other in ((ctx.needs_input_grad[0], moving, fixed), (ctx.needs_input_grad[1], fixed, moving)):
+            if not wanted:
+                results.append(None)
+                continue
+            twice = for_variance.div(this.variance).mul_(2)
+            through_means = (for_covariance * other.mean).addcmul_(twice, this.mean)
+            sums = box_sum(torch.cat([for_covariance, twice, through_means]), settings.window, adjoint=True)
+            cross, own, means = sums.chunk(3)
+            derivative = (other.values * cross).addcmul_(this.values, own).sub_(means)
+            results.append(derivative if mask is None else derivative.mul_(mask > 0))
+        return results[0], results[1], None
+
+
+def lncc(
+    fixed: Tensor, moving: Tensor, window: int = 9, *, form: str = "squared", mask: Tensor | None = None, epsilon: float = 1e-5
+) -> Tensor:
+    """Mean local normalised cross-correlation of two images; the loss is its negative. See `LocalCrossCorrelation` for the definition.
+
+    Args:
+        fixed, moving: (B, C, *spatial).
+        window, form, mask, epsilon: as there. The cost does not depend on the window.
+
+    Returns:
+        A scalar tensor, differentiable for both images. Squared form: 0 to 1; signed form: -1 to 1.
+
+    Raises:
+        InputError: shapes that do not fit, an empty mask, an unknown form, a window below 2.
+    """
+    check_images(fixed, moving)
+    return LocalCrossCorrelation(fixed, window, form=form, mask=mask, epsilon=epsilon)(moving)
+
+
+def lncc_map(fixed: Tensor, moving: Tensor, window: int = 9, *, form: str = "squared", mask: Tensor | None = None, epsilon: float = 1e-5) -> Tensor:
+    """The same correlation at every voxel, (B, C, *spatial), 0 outside the mask; not differentiable."""
+    check_images(fixed, moving)
+    return LocalCrossCorrelation(fixed.detach(), window, form=form, mask=mask, epsilon=epsilon).map(moving)

@@ -1,0 +1,40 @@
+"""Checks and masked means that every similarity shares."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
+
+
+def check_images(fixed: Tensor, moving: Tensor, fixed_name: str = "fixed", moving_name: str = "moving") -> None:
+    """Raises InputError unless both are (B, C, H, W) or (B, C, D, H, W) in floating point, of one shape and on one device."""
+    for image, name in ((fixed, fixed_name), (moving, moving_name)):
+        if not isinstance(image, Tensor) or not image.is_floating_point():
+            raise InputError(f"{name}: expected a floating point tensor, got {image.dtype if isinstance(image, Tensor) else type(image).__name__}")
+        if image.ndim not in (4, 5) or 0 in image.shape:
+            raise InputError(f"{name}: expected shape (B, C, H, W) or (B, C, D, H, W), got {tuple(image.shape)}")
+    if fixed.shape != moving.shape:
+        raise InputError(f"{moving_name} {tuple(moving.shape)} and {fixed_name} {tuple(fixed.shape)} must have the same shape")
+    if fixed.device != moving.device:
+        raise InputError(f"{fixed_name} is on {fixed.device} and {moving_name} on {moving.device}; move one of them")
+
+
+def check_mask(mask: Tensor, image: Tensor) -> Tensor:
+    """The mask as booleans (B or 1, 1, *spatial), or InputError where it does not fit the image (B, C, *spatial) or is empty."""
+    wanted = (1, *image.shape[2:])
+    if not isinstance(mask, Tensor) or tuple(mask.shape[1:]) != wanted or mask.shape[0] not in (1, image.shape[0]):
+        shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
+        raise InputError(f"mask: expected shape ({image.shape[0]}, 1, {', '.join(map(str, image.shape[2:]))}), got {shape}")
+    inside = mask > 0
+    if not bool(inside.any()):
+        raise InputError("mask: no voxel is above 0")
+    return inside.to(image.device)
+
+
+def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of (B, C, *spatial) over all its elements, or over those where the mask (B or 1, 1, *spatial) is above 0."""
+    if mask is None:
+        return values.mean()
+    inside = check_mask(mask, values).expand(values.shape)
+    return values[inside].mean()
