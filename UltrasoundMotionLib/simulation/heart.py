@@ -1,0 +1,171 @@
+"""A beating left ventricle in an apical view."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.simulation.degradation import Clutter, Degradation, complex_normal, draw_shadows
+from UltrasoundMotionLib.simulation.heart_anatomy import heart_echogenicity
+from UltrasoundMotionLib.simulation.heart_motion import HeartMotion, Leaflets, Sway
+from UltrasoundMotionLib.simulation.imaging import Imaging
+from UltrasoundMotionLib.simulation.motion import material_points, trajectories
+from UltrasoundMotionLib.simulation.rendering import BeamLoss, render, visible_points
+from UltrasoundMotionLib.simulation.scanner import Scanner
+from UltrasoundMotionLib.simulation.scatterers import Tissue, scatter_positions, thin_dark
+from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence, VentricleStrain
+from UltrasoundMotionLib.simulation.ventricle_motion import TimeCourse, Ventricle, VentricleShape
+from UltrasoundMotionLib.tracks import PointTracks
+
+FOUR_CHAMBER_SEGMENTS = ("basal inferoseptal", "mid inferoseptal", "apical septal", "apical lateral", "mid anterolateral", "basal anterolateral")
+TWO_CHAMBER_SEGMENTS = ("basal inferior", "mid inferior", "apical inferior", "apical anterior", "mid anterior", "basal anterior")
+
+
+@dataclass(frozen=True)
+class HeartPhantom:
+    """A left ventricle and what is around it.
+
+    Attributes:
+        frame_count: frames to make.
+        global_longitudinal_strain_percent: peak (end-systolic) strain of the mid-wall contour, -30 to 0.
+        segment_scales: relative strain of the six segments, base left to base right; scaled so that the global strain stays as stated. 0 is akinetic.
+        course: time course of a beat.
+        shape: of the wall.
+        sway: rigid motion.
+        apex_depth_mm: depth of the outer side of the apex.
+        apex_x_mm: its place across.
+        tilt_deg: turns the ventricle's long axis about the apex.
+        right_heart: a four-chamber view (True) or a two-chamber view.
+        points_per_contour: default truth points along each of the three contours (endo, mid, epi).
+        imaging: probe and display.
+        degradation: what makes tracking hard.
+        name: of the sequence.
+    """
+
+    frame_count: int = 64
+    global_longitudinal_strain_percent: float = -18.0
+    segment_scales: tuple[float, ...] = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
+    course: TimeCourse = field(default_factory=TimeCourse)
+    shape: VentricleShape = field(default_factory=VentricleShape)
+    sway: Sway = field(default_factory=Sway)
+    apex_depth_mm: float = 20.0
+    apex_x_mm: float = 2.0
+    tilt_deg: float = 4.0
+    right_heart: bool = True
+    points_per_contour: int = 49
+    imaging: Imaging = field(default_factory=Imaging)
+    degradation: Degradation = field(default_factory=Degradation)
+    name: str = "heart phantom"
+
+    def __post_init__(self) -> None:
+        if self.frame_count < 1:
+            raise InputError(f"frame_count must be at least 1, got {self.frame_count}")
+        if self.points_per_contour < 3:
+            raise InputError(f"points_per_contour must be at least 3, got {self.points_per_contour}")
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """(T,) frame times."""
+        return np.arange(self.frame_count) / self.imaging.frame_rate_hz
+
+
+def heart_motion(phantom: HeartPhantom, wander_phase: float = 0.0) -> HeartMotion:
+    """The analytic motion of a phantom, without making images of it."""
+    ventricle = Ventricle(phantom.shape, phantom.global_longitudinal_strain_percent / 100, tuple(phantom.segment_scales))
+    apex_to_base = ventricle.focus * np.cosh(ventricle.epi)
+    tilt = np.deg2rad(phantom.tilt_deg)
+    base = (phantom.apex_x_mm - apex_to_base * np.sin(tilt), phantom.apex_depth_mm + apex_to_base * np.cos(tilt))
+    degradation = phantom.degradation
+    return HeartMotion(
+        ventricle, phantom.course, phantom.sway, base, phantom.tilt_deg, degradation.elevation_cyclic_mm, degradation.elevation_wander_mm, wander_phase
+    )
+
+
+def wall_contour(motion: HeartMotion, layer: str, count: int) -> np.ndarray:
+    """(count, 2) material places along a contour of the wall, evenly spaced on the mid-wall, base left to base right; layer is endo, mid or epi."""
+    ventricle = motion.ventricle
+    radius = {"endo": ventricle.endo, "mid": ventricle.mid, "epi": ventricle.epi}[layer]
+    angles = ventricle.mid_wall_angles(np.linspace(ventricle.segment_edges_mm[0], ventricle.segment_edges_mm[-1], count))
+    # A hair's breadth inside of the wall, where the motion is smooth on both sides of the point.
+    radius = radius + {"endo": 1e-6, "mid": 0.0, "epi": -1e-6}[layer]
+    return motion.placed(ventricle.ellipse(np.full(count, radius), angles))
+
+
+def simulate_heart(phantom: HeartPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress) -> SimulatedSequence:
+    """Makes a clip of a beating left ventricle with its exact truth.
+
+    Args:
+        phantom: what to simulate; None is the default heart.
+        seed: of everything random; the same seed gives the same clip.
+        progress: called after each frame.
+
+    Raises:
+        InputError: a configuration that no heart can have.
+    """
+    phantom = phantom or HeartPhantom()
+    imaging, degradation, times = phantom.imaging, phantom.degradation, phantom.times_s
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)]
+    motion = heart_motion(phantom, wander_phase=streams[0].uniform(0, 2 * np.pi))
+    scanner = Scanner(imaging)
+    material, amplitude = scatter_positions(imaging, scanner, 12.0, streams[1])
+    echo = heart_echogenicity(motion.local(material), motion.ventricle, phantom.right_heart, streams[2])
+    kept, amplitude = thin_dark(echo.decibels, amplitude, streams[3])
+    material = material[kept]
+    tissue = Tissue(
+        material, amplitude, echo.decibels[kept], echo.blood[kept], motion.carry(material), motion.elevation(material), imaging, degradation, streams[4]
+    )
+    leaflets = Leaflets(motion, streams[5])
+    strength = complex_normal(900, streams[5]) * np.float32(np.median(amplitude) * 10 ** (leaflets.amplitude_db / 20))
+    loss = BeamLoss(imaging.half_angle, draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[6]), 1.5, 14.0, streams[6])
+    clutter = Clutter(scanner, degradation, streams[7])
+    frames = render(scanner, [tissue.next, lambda time: (leaflets.carry(time), strength)], loss, clutter, times, progress)
+    return _with_truth(phantom, motion, loss, frames)
+
+
+def _with_truth(phantom: HeartPhantom, motion: HeartMotion, loss: BeamLoss, frames: np.ndarray) -> SimulatedSequence:
+    imaging, times = phantom.imaging, phantom.times_s
+    layers = ("endo", "mid", "epi")
+    groups = {layer: tuple(f"{layer}-{index + 1:02d}" for index in range(phantom.points_per_contour)) for layer in layers}
+    positions_mm = trajectories(motion, np.concatenate([wall_contour(motion, layer, phantom.points_per_contour) for layer in layers]), times)
+    truth = PointTracks(
+        positions_px=imaging.pixels_from_mm(positions_mm),
+        confidence=np.ones(positions_mm.shape[:2]),
+        visible=visible_points(imaging, loss, positions_mm, times),
+        labels=tuple(label for layer in layers for label in groups[layer]),
+        query_frame=0,
+        times_s=times,
+        spacing_mm=imaging.spacing_mm,
+        model="truth",
+    )
+    ventricle = motion.ventricle
+    pixels = imaging.pixel_grid_mm()
+    radius, angle = ventricle.coordinates(motion.local(material_points(motion, pixels.reshape(-1, 2), 0.0, tolerance_mm=1e-4, iterations=30)))
+    wall = (radius >= ventricle.endo) & (radius <= ventricle.epi) & (np.abs(angle) <= ventricle.base)
+    strain = ventricle.peak_strain * phantom.course.activation(times)
+    return SimulatedSequence(
+        sequence=ImageSequence(frames, imaging.spacing_mm, times, (*imaging.origin_mm, 0.0), name=phantom.name),
+        truth=truth,
+        tissue_mask=wall.reshape(pixels.shape[:2]) & imaging.in_sector(pixels),
+        imaging=imaging,
+        motion=motion,
+        strain=VentricleStrain(
+            global_longitudinal=strain,
+            segmental=ventricle.segment_strain(strain),
+            segment_names=FOUR_CHAMBER_SEGMENTS if phantom.right_heart else TWO_CHAMBER_SEGMENTS,
+            end_diastole_frames=_event_frames(phantom, 0.0),
+            end_systole_frames=_event_frames(phantom, phantom.course.systole),
+        ),
+        groups=groups,
+    )
+
+
+def _event_frames(phantom: HeartPhantom, phase: float) -> tuple[int, ...]:
+    """Frames nearest to the times at which the cycle is at `phase`."""
+    course, times = phantom.course, phantom.times_s
+    first = np.mod(phase - course.start, 1.0) * course.period_s
+    events = np.arange(first, times[-1] + 0.5 / phantom.imaging.frame_rate_hz, course.period_s)
+    return tuple(int(np.argmin(np.abs(times - event))) for event in events)

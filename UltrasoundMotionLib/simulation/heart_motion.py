@@ -1,0 +1,130 @@
+"""The heart in the probe's frame: the beating ventricle, placed, tilted, swaying and breathing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from UltrasoundMotionLib.simulation.ventricle_motion import TimeCourse, Ventricle, WallState
+
+
+@dataclass(frozen=True)
+class Sway:
+    """Rigid motion of the whole heart.
+
+    Attributes:
+        beat_mm: translation (x, y) that comes and goes with the beat.
+        beat_deg: rotation that comes and goes with the beat.
+        breath_mm: translation (x, y) amplitude of breathing.
+        breath_period_s: length of a breath.
+        breath_phase: part of a breath at which time 0 lies.
+        drift_mm_per_s: steady translation (x, y), as of a slipping probe.
+    """
+
+    beat_mm: tuple[float, float] = (0.8, 0.5)
+    beat_deg: float = 1.5
+    breath_mm: tuple[float, float] = (0.8, 0.8)
+    breath_period_s: float = 4.0
+    breath_phase: float = 0.0
+    drift_mm_per_s: tuple[float, float] = (0.0, 0.0)
+
+
+class HeartMotion:
+    """The map from material (end-diastole, without sway) to the probe frame; a `Motion`."""
+
+    def __init__(
+        self,
+        ventricle: Ventricle,
+        course: TimeCourse,
+        sway: Sway,
+        base_mm: tuple[float, float],
+        tilt_deg: float,
+        elevation_cyclic_mm: float,
+        elevation_wander_mm: float,
+        wander_phase: float,
+    ) -> None:
+        """`base_mm` is where the middle of the base lies; `tilt_deg` turns the apex to the right."""
+        self.ventricle, self.course, self.sway = ventricle, course, sway
+        self._base = np.asarray(base_mm, dtype=np.float64)
+        tilt = np.deg2rad(tilt_deg)
+        self._axes = np.array([[np.cos(tilt), np.sin(tilt)], [np.sin(tilt), -np.cos(tilt)]])  # rows: the ventricle's x and y in the probe frame
+        self._elevation_cyclic, self._elevation_wander, self._wander_phase = elevation_cyclic_mm, elevation_wander_mm, wander_phase
+        self._states: dict[float, WallState] = {}
+
+    def local(self, places_mm: np.ndarray) -> np.ndarray:
+        """(N, 2) probe frame to the ventricle's frame."""
+        return (places_mm - self._base) @ self._axes.T
+
+    def placed(self, local_mm: np.ndarray) -> np.ndarray:
+        """(N, 2) ventricle's frame to the probe frame."""
+        return local_mm @ self._axes + self._base
+
+    def state(self, time_s: float) -> WallState:
+        """The wall at a time; the last one is kept, since many calls ask for the same."""
+        if time_s not in self._states:
+            self._states = {time_s: self.ventricle.state(float(self.course.activation(time_s)))}
+        return self._states[time_s]
+
+    def swayed(self, places_mm: np.ndarray, time_s: float) -> np.ndarray:
+        """Applies the rigid motion at a time to (N, 2) places in the probe frame."""
+        sway = self.sway
+        activation = float(self.course.activation(time_s))
+        swing = np.sin(2 * np.pi * float(self.course.phase(time_s)))
+        turn = np.deg2rad(sway.beat_deg) * (0.7 * activation + 0.3 * swing)
+        breath = np.sin(2 * np.pi * (time_s / sway.breath_period_s + sway.breath_phase))
+        shift = activation * np.asarray(sway.beat_mm) + breath * np.asarray(sway.breath_mm) + time_s * np.asarray(sway.drift_mm_per_s)
+        rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
+        return (places_mm - self._base) @ rotation + self._base + shift
+
+    def carry(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
+        carried = self.ventricle.carry(self.local(np.asarray(material_mm, dtype=np.float64)))
+        return lambda time_s: self.swayed(self.placed(carried(self.state(time_s))), time_s)
+
+    def elevation(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
+        # Base and apex twist in opposite directions, so they leave the plane on opposite sides.
+        twist = np.clip(1 - 1.5 * self.local(material_mm)[:, 1] / self.ventricle.shape.length_mm, -0.6, 1)
+        start = np.sin(self._wander_phase)
+
+        def at(time_s: float) -> np.ndarray:
+            wander = self._elevation_wander * (np.sin(2 * np.pi * time_s / 6.0 + self._wander_phase) - start)
+            return self._elevation_cyclic * float(self.course.activation(time_s)) * twist + wander
+
+        return at
+
+
+class Leaflets:
+    """Two mitral leaflets that hang on the base and open in diastole; scenery, not part of the truth."""
+
+    def __init__(self, motion: HeartMotion, rng: np.random.Generator, count: int = 900) -> None:
+        self._motion = motion
+        ventricle = motion.ventricle
+        length = 1.02 * ventricle.focus * np.sinh(ventricle.mid)
+        self._side = np.where(np.arange(count) % 2 == 0, -1.0, 1.0)
+        self._along = rng.random(count) * length * np.where(self._side < 0, 1.1, 0.85)
+        self._across = 0.5 * rng.standard_normal(count)
+        # Hinges lie on the inner side of the wall's ends.
+        self._hinges = motion.placed(ventricle.ellipse(np.full(2, ventricle.endo), np.array([-1.0, 1.0]) * ventricle.base))
+        self._length = length
+        self.amplitude_db = 3.0
+
+    def opening(self, time_s: float) -> float:
+        """0 closed, 1 wide open."""
+        course = self._motion.course
+        phase = float(course.phase(time_s))
+        part = (phase - course.systole - 0.04) / (1 - course.systole - 0.06)
+        if not 0 < part < 1:
+            return 0.0
+        early, late = np.exp(-(((part - 0.22) / 0.16) ** 2)), np.exp(-(((part - 0.85) / 0.1) ** 2))
+        return float(min(1.0, early + 0.75 * late + 0.35) * np.sin(np.pi * min(part / 0.12, (1 - part) / 0.05, 0.5)))
+
+    def carry(self, time_s: float) -> np.ndarray:
+        """(N, 2) places in the probe frame at a time."""
+        hinges = self._motion.local(self._motion.carry(self._hinges)(time_s))
+        direction = np.deg2rad(-8 + 78 * self.opening(time_s))
+        curve = 0.25 * self._along * (self._along / self._length)  # leaflets bulge
+        x = np.cos(direction) * self._along - np.sin(direction) * (self._across - curve)
+        y = np.sin(direction) * self._along + np.cos(direction) * (self._across - curve)
+        hinge = np.where(self._side[:, None] < 0, hinges[0], hinges[1])
+        return self._motion.placed(hinge + np.stack([-self._side * x, y], axis=1))

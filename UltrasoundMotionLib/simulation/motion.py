@@ -1,0 +1,65 @@
+"""Analytic motion: a closed-form map from places in the material to places at a time, and its inverse."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+
+
+class Motion(Protocol):
+    """Carries material through time. All places are (N, 2) float64 in mm in the probe frame."""
+
+    def carry(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
+        """Prepares (N, 2) material places once; the result gives their places at any time in seconds."""
+        ...
+
+    def elevation(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
+        """The same for the motion out of the image plane, (N,) in mm."""
+        ...
+
+
+def trajectories(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """(T, N, 2) places of (N, 2) material points at (T,) times."""
+    places = motion.carry(np.asarray(material_mm, dtype=np.float64))
+    return np.stack([places(float(time)) for time in times_s])
+
+
+def material_points(motion: Motion, positions_mm: np.ndarray, time_s: float, tolerance_mm: float = 1e-9, iterations: int = 60) -> np.ndarray:
+    """The inverse map by damped Newton steps: which material (N, 2) lies at (N, 2) positions at a time.
+
+    Points that do not converge (they can only lie where the map is not smooth, outside of tissue) keep their best estimate.
+
+    Raises:
+        InputError: the positions are not finite.
+    """
+    target = np.asarray(positions_mm, dtype=np.float64)
+    if target.ndim != 2 or target.shape[1] != 2 or not np.all(np.isfinite(target)):
+        raise InputError(f"points must be (N, 2) finite numbers, got shape {target.shape}")
+    material = target.copy()
+    best, best_error = material.copy(), np.full(len(target), np.inf)
+    active = np.arange(len(target))
+    step = 1e-5
+    for iteration in range(iterations):
+        here = material[active]
+        residual = motion.carry(here)(time_s) - target[active]
+        error = np.hypot(*residual.T)
+        better = error < best_error[active]
+        best[active[better]], best_error[active[better]] = here[better], error[better]
+        unfinished = error > tolerance_mm
+        if not np.any(unfinished):
+            break
+        active, here, residual = active[unfinished], here[unfinished], residual[unfinished]
+        columns = [(motion.carry(here + shift)(time_s) - motion.carry(here - shift)(time_s)) / (2 * step) for shift in (np.array([step, 0.0]), np.array([0.0, step]))]
+        (a, c), (b, d) = columns[0].T, columns[1].T
+        determinant = a * d - b * c
+        determinant = np.where(np.abs(determinant) < 0.05, 0.05, determinant)
+        update = np.stack([(d * residual[:, 0] - b * residual[:, 1]) / determinant, (a * residual[:, 1] - c * residual[:, 0]) / determinant], axis=1)
+        length = np.hypot(*update.T)[:, None]
+        # Long steps can leap over a kink and swing; after a while every step is halved.
+        update *= np.minimum(1.0, 5.0 / np.maximum(length, 1e-12)) * (1.0 if iteration < iterations // 2 else 0.5)
+        material[active] = here - update
+    return best

@@ -1,0 +1,128 @@
+"""The scatterers of a phantom: where they are in the material, how strong, and how they change from frame to frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from UltrasoundMotionLib.simulation.degradation import Degradation, complex_normal
+from UltrasoundMotionLib.simulation.imaging import Imaging
+from UltrasoundMotionLib.simulation.scanner import SIGMA_PER_WIDTH, Scanner
+
+NEAR_DEPTH_MM = 25.0  # above it scatterers are spread per area, not per beam: few beams' worth of tissue would need very many of them
+BLOOD_KEPT = 0.35  # dark regions make do with fewer, stronger scatterers
+DARK_DB = -20.0
+
+
+def scatter_positions(imaging: Imaging, scanner: Scanner, margin_mm: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Scatterers over the sector and a margin around it that motion may bring into it.
+
+    Returns:
+        positions_mm: (N, 2) float64 in the probe frame, a jittered grid in the beam domain.
+        amplitudes: (N,) float32, such that after the scanner uniform tissue has a mean power of 1 (0 dB) at every depth.
+    """
+    depth = np.arange(-margin_mm, imaging.depth_mm + margin_mm, scanner.depth_step)
+    radius = np.maximum(depth + imaging.probe_radius_mm, 1.0)
+    effective = (np.sqrt(2) / 2.5) * 0.9  # part of the scatterers that the slice's Gaussian weight leaves (see ElevationWeight)
+    depth_at_focus = min(imaging.focus_mm, imaging.depth_mm)
+    cell_samples = 3 * float(imaging.beam_width_mm(np.array(depth_at_focus)) / (depth_at_focus + imaging.probe_radius_mm)) / scanner.angle_step
+    per_sample = imaging.scatterers_per_cell / cell_samples / effective
+    half_width = radius * imaging.half_angle + margin_mm
+    half_angle = np.minimum(half_width / radius, np.pi)
+    thinning = np.clip(radius / (NEAR_DEPTH_MM + imaging.probe_radius_mm), 0, 1)
+    counts = rng.poisson(per_sample * thinning * 2 * half_angle / scanner.angle_step)
+    row = np.repeat(np.arange(len(depth)), counts)
+    place = depth[row] + scanner.depth_step * rng.random(len(row))
+    angle = half_angle[row] * rng.uniform(-1, 1, len(row))
+    mean_square_weight = np.sqrt(np.pi) * SIGMA_PER_WIDTH / ElevationWeight.RANGE_WIDTHS
+    amplitude = 1 / np.sqrt(per_sample * thinning[row] * mean_square_weight)
+    keep = place + imaging.probe_radius_mm > 0.5
+    return imaging.mm_from_polar(place, angle)[keep], amplitude[keep].astype(np.float32)
+
+
+class ElevationWeight:
+    """How much of each scatterer the slice sees: a Gaussian in elevation, over scatterers that fill a periodic range of it."""
+
+    RANGE_WIDTHS = 2.2  # the periodic range, in slice thicknesses; the weight at its ends is 0.035
+
+    def __init__(self, count: int, thickness_mm: float, rng: np.random.Generator) -> None:
+        self._range = self.RANGE_WIDTHS * thickness_mm
+        self._sigma = SIGMA_PER_WIDTH * thickness_mm
+        self.elevation_mm = rng.uniform(-0.5, 0.5, count) * self._range
+
+    def __call__(self, elevation_motion_mm: np.ndarray | float) -> np.ndarray:
+        """(N,) weights after the tissue moved by (N,) or one distance through the slice."""
+        elevation = self.elevation_mm + elevation_motion_mm
+        elevation -= self._range * np.rint(elevation / self._range)
+        return np.exp(-0.5 * (elevation / self._sigma) ** 2)
+
+
+class Speckle:
+    """Complex strengths of scatterers over time: a part that stays and a part that follows a first-order random walk to new values.
+
+    The autocorrelation of a scatterer after t seconds is (1 - f) + f exp(-t / tau).
+    """
+
+    def __init__(self, fraction: np.ndarray, time_s: np.ndarray, frame_step_s: float, rng: np.random.Generator) -> None:
+        """`fraction` (N,) and `time_s` (N,): f and tau of each scatterer."""
+        self._rng = rng
+        self._changing = np.flatnonzero(fraction > 0)
+        fraction = fraction[self._changing].astype(np.float32)
+        self._constant = complex_normal(len(time_s), rng)
+        self._kept = np.sqrt(1 - fraction) * self._constant[self._changing]
+        self._scale = np.sqrt(fraction)
+        self._memory = np.exp(-frame_step_s / time_s[self._changing]).astype(np.float32)
+        self._renewal = np.sqrt(1 - self._memory**2)
+        self._state = complex_normal(len(self._changing), rng)
+
+    def next(self) -> np.ndarray:
+        """(N,) complex64 of unit mean power for the next frame."""
+        strength = self._constant.copy()
+        strength[self._changing] = self._kept + self._scale * self._state
+        self._state = self._memory * self._state + self._renewal * complex_normal(len(self._changing), self._rng)
+        return strength
+
+
+class Tissue:
+    """All scatterers of one kind of carrying motion, ready to be asked for frame after frame.
+
+    Args:
+        material_mm: (N, 2) places in the material.
+        amplitudes: (N,) for 0 dB tissue.
+        echo_db: (N,) echogenicity relative to tissue.
+        blood: (N,) bool; blood is renewed within a few frames.
+        carry: time in seconds to (N, 2) places in the probe frame.
+        elevation: time in seconds to (N,) or scalar motion through the slice, mm.
+    """
+
+    def __init__(
+        self,
+        material_mm: np.ndarray,
+        amplitudes: np.ndarray,
+        echo_db: np.ndarray,
+        blood: np.ndarray,
+        carry: Callable[[float], np.ndarray],
+        elevation: Callable[[float], np.ndarray | float],
+        imaging: Imaging,
+        degradation: Degradation,
+        rng: np.random.Generator,
+    ) -> None:
+        self._amplitude = (amplitudes * 10 ** (echo_db / 20)).astype(np.float32)
+        self._carry, self._elevation = carry, elevation
+        count = len(material_mm)
+        self._weight = ElevationWeight(count, imaging.slice_thickness_mm, rng)
+        fraction = np.where(blood, 1.0, degradation.decorrelated_fraction)
+        self._speckle = Speckle(fraction, np.where(blood, 0.02, degradation.decorrelation_time_s), 1 / imaging.frame_rate_hz, rng)
+
+    def next(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 2) positions in mm and (N,) complex amplitudes of the next frame, taken at `time_s`."""
+        strength = self._amplitude * self._weight(self._elevation(time_s)).astype(np.float32) * self._speckle.next()
+        return self._carry(time_s), strength
+
+
+def thin_dark(echo_db: np.ndarray, amplitudes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Drops most scatterers of dark regions and strengthens the rest: (kept indices, their amplitudes)."""
+    dark = echo_db < DARK_DB
+    kept = np.flatnonzero(~dark | (rng.random(len(echo_db)) < BLOOD_KEPT))
+    return kept, np.where(dark, amplitudes / np.sqrt(BLOOD_KEPT), amplitudes)[kept].astype(np.float32)

@@ -1,0 +1,87 @@
+"""What a simulation gives: the clip, and the exact truth about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.simulation.imaging import Imaging
+from UltrasoundMotionLib.simulation.motion import Motion, material_points, trajectories
+from UltrasoundMotionLib.tracks import PointTracks
+
+
+@dataclass(frozen=True)
+class VentricleStrain:
+    """Exact longitudinal strain of the simulated left ventricle's mid-wall, Lagrangian, relative to end-diastole.
+
+    Attributes:
+        global_longitudinal: (T,) change of the mid-wall contour's length, a fraction (-0.18 is -18 %).
+        segmental: (T, 6) the same for each sixth of the contour, from the base on the image's left over the apex to the right.
+        segment_names: six names.
+        end_diastole_frames: frames nearest to the end of each diastole.
+        end_systole_frames: frames nearest to the end of each systole.
+    """
+
+    global_longitudinal: np.ndarray
+    segmental: np.ndarray
+    segment_names: tuple[str, ...]
+    end_diastole_frames: tuple[int, ...]
+    end_systole_frames: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class SimulatedSequence:
+    """A simulated clip and its truth.
+
+    Attributes:
+        sequence: uint8 frames (T, H, W) with spacing, times and name.
+        truth: the default points; positions exact in every frame, visible False where a shadow or the sector's border hides them. Query frame 0.
+        tissue_mask: (H, W) bool, pixels of frame 0 whose motion is tissue's (heart: the wall; liver: parenchyma and vessels).
+        imaging: the geometry the frames were made with.
+        motion: the analytic motion.
+        strain: the left ventricle's exact strain; None for the liver.
+        groups: point labels by group ("endo", "mid", "epi"; "vessel", "parenchyma"); contours run from the base on the left to the base on the right.
+    """
+
+    sequence: ImageSequence
+    truth: PointTracks
+    tissue_mask: np.ndarray
+    imaging: Imaging
+    motion: Motion
+    strain: VentricleStrain | None = None
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def displacement_px(self, frame: int, points_px: np.ndarray, reference_frame: int = 0) -> np.ndarray:
+        """Exact displacement (N, 2) in pixels, from `reference_frame` to `frame`, of the material at (N, 2) points given on the reference frame.
+
+        Raises:
+            InputError: a frame that does not exist, or points that are not (N, 2) finite numbers.
+        """
+        times = self.sequence.times_s
+        for index in (frame, reference_frame):
+            if not 0 <= index < len(self.sequence):
+                raise InputError(f"frame {index} does not exist; there are {len(self.sequence)} (0 to {len(self.sequence) - 1})")
+        points_mm = self.imaging.mm_from_pixels(points_px)
+        material = material_points(self.motion, points_mm, float(times[reference_frame]))
+        return (self.motion.carry(material)(float(times[frame])) - points_mm) / self.imaging.spacing_mm
+
+    def trajectories_px(self, points_px: np.ndarray, reference_frame: int = 0) -> np.ndarray:
+        """(T, N, 2) exact places in every frame of the material at (N, 2) points given on the reference frame."""
+        material = material_points(self.motion, self.imaging.mm_from_pixels(points_px), float(self.sequence.times_s[reference_frame]))
+        return self.imaging.pixels_from_mm(trajectories(self.motion, material, self.sequence.times_s))
+
+    def truth_from(self, query_frame: int, only_visible: bool = True) -> PointTracks:
+        """The truth for points given on another frame; with `only_visible`, only points that can be seen there."""
+        keep = self.truth.visible[query_frame] if only_visible else np.ones(len(self.truth.labels), dtype=bool)
+        index = np.flatnonzero(keep)
+        return replace(
+            self.truth,
+            positions_px=self.truth.positions_px[:, index],
+            confidence=self.truth.confidence[:, index],
+            visible=self.truth.visible[:, index],
+            labels=tuple(self.truth.labels[i] for i in index),
+            query_frame=query_frame,
+        )
