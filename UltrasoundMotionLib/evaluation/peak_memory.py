@@ -1,0 +1,47 @@
+"""The most memory a piece of work ever held, measured in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from UltrasoundMotionLib.errors import InputError
+
+_LINUX_STATUS = Path("/proc/self/status")
+
+
+def own_peak_bytes() -> int:
+    """The resident high-water mark of this process in bytes.
+
+    On Linux it is read from VmHWM, because getrusage's figure starts at what the parent process held.
+
+    Raises:
+        InputError: the system does not tell (Windows).
+    """
+    if _LINUX_STATUS.exists():
+        for line in _LINUX_STATUS.read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    try:
+        import resource
+    except ImportError as error:
+        raise InputError(f"peak memory cannot be measured on {sys.platform}") from error
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def run_in_child(module: str, arguments: Sequence[str]) -> dict:
+    """Runs `python -m module arguments...` and returns the JSON object on the last line that it prints.
+
+    Raises:
+        InputError: the child failed; the message ends with the last line it wrote.
+    """
+    done = subprocess.run([sys.executable, "-W", "ignore", "-m", module, *arguments], capture_output=True, text=True, check=False)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode != 0 or not lines:
+        complaint = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise InputError(f"{module} {' '.join(arguments)} failed with exit code {done.returncode}: {complaint}")
+    return json.loads(lines[-1])
