@@ -1,8 +1,15 @@
 """Pictures of tracked points: frames with the points on them, still and moving, and their displacement over time."""
 
-from UltrasoundMotionLib.pictures.displacement_plot import write_displacement_plot
-from UltrasoundMotionLib.pictures.overlay_animation import write_overlay_animation
+from UltrasoundMotionLib.pictures.displacement_plot import draw_displacement, write_displacement_plot
+from UltrasoundMotionLib.pictures.overlay_animation import check_animation_format, write_overlay_animation
 from UltrasoundMotionLib.pictures.overlay_strip import write_overlay_strip
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 
-__all__ = ["require_plot_packages", "write_displacement_plot", "write_overlay_animation", "write_overlay_strip"]
+__all__ = [
+    "check_animation_format",
+    "draw_displacement",
+    "require_plot_packages",
+    "write_displacement_plot",
+    "write_overlay_animation",
+    "write_overlay_strip",
+]

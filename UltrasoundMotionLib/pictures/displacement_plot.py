@@ -18,14 +18,25 @@ if TYPE_CHECKING:
 
 
 def write_displacement_plot(path: str | Path, tracks: PointTracks, *, title: str = "") -> None:
-    """Writes a PNG with the displacement of every point in x (to the right) and in y (downwards) over time.
-
-    In mm where the spacing is known, in pixels otherwise; in seconds where the times are known, by frame otherwise. Where a point is lost
-    its best guess is drawn thin and dotted.
+    """Writes `draw_displacement` as a PNG.
 
     Raises:
         MissingPackageError: the extra `plot` is not installed.
         OutputError: the file cannot be written.
+    """
+    figure = draw_displacement(tracks, title=title)
+    with atomic_output(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
+    """A figure with the displacement of every point in x (to the right, upper panel) and in y (downwards, lower panel) over time.
+
+    In mm where the spacing is known, in pixels otherwise; in seconds from the first frame where the times are known, by frame otherwise. Where
+    a point is lost its best guess is drawn thin and dotted.
+
+    Raises:
+        MissingPackageError: the extra `plot` is not installed.
     """
     require_plot_packages("the plot")
     from matplotlib.figure import Figure
@@ -50,8 +61,7 @@ def write_displacement_plot(path: str | Path, tracks: PointTracks, *, title: str
     panels[1].set_xlabel("frame" if times is None else "time (s)")
     figure.supylabel("displacement from the query frame", fontsize=10)
     _draw_key(figure, panels, tracks.labels)
-    with atomic_output(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    return figure
 
 
 def _draw_curves(axes: Axes, axis: np.ndarray, values: np.ndarray, tracks: PointTracks) -> None:

@@ -21,7 +21,7 @@ GAMMA = 0.7  # ultrasound prints too dark: mid greys are lifted for the eye; the
 class FrameOverlay:
     """Draws any frame of a sequence with its points on matplotlib axes.
 
-    A point is a disc in the colour of its label; a lost one is a ring; a fading tail shows where it has just been. All frames share one crop
+    A point is a disc in the colour of its label; a lost one is a ring; a fading tail shows where it has just been seen. All frames share one crop
     around the points and one grey window, taken from the query frame.
 
     Args:
@@ -85,11 +85,12 @@ class FrameOverlay:
         path = self.tracks.positions_px[steps]
         if len(steps) < 2:
             return
-        segments = np.stack([path[:-1], path[1:]], axis=2).reshape(-1, 2, 2)
+        segments = np.stack([path[:-1], path[1:]], axis=2)
         fade = np.linspace(0.1, 0.9, len(steps) - 1)
         colors = np.repeat(self.colors[None], len(fade), axis=0)
         colors[..., 3] = fade[:, None]
-        axes.add_collection(LineCollection(list(segments), colors=colors.reshape(-1, 4), linewidths=line_width, zorder=3), autolim=False)
+        seen = self.tracks.visible[steps[:-1]] & self.tracks.visible[steps[1:]]  # a guess leaves no trail
+        axes.add_collection(LineCollection(list(segments[seen]), colors=colors[seen], linewidths=line_width, zorder=3), autolim=False)
 
 
 def crop_box(positions_px: np.ndarray, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:

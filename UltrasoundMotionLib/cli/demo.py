@@ -1,0 +1,108 @@
+"""`demo`: follow the left-ventricular wall of a real echocardiogram that comes with pydicom."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from UltrasoundMotionLib.cli.track import follow, list_outputs, summarise
+from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
+from UltrasoundMotionLib.errors import MissingPackageError, OutputError
+
+DEFAULT_FOLDER = Path("ultrasound-motion-demo")
+
+QUERY_FRAME = 16
+# Placed by hand on frame 16 (the heart is at rest there, the mitral valve half open), looking at the frame enlarged eight times with a grid of
+# 5 pixels: the middle of the left-ventricular wall from the septal side of the mitral ring (W01) over the apex (W11) to the lateral side (W21).
+WALL_POINTS_PX = (
+    *((153, 128), (152, 118), (152, 108), (151, 98), (149, 88), (149, 79), (151, 70)),
+    *((155, 62), (161, 56), (169, 53), (178, 53), (187, 56), (195, 62), (202, 70)),
+    *((206, 79), (208, 89), (210, 99), (211, 109), (212, 119), (211, 129), (207, 138)),
+)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the verb."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="a real echo in, a 3D Slicer scene, pictures and a table out",
+        description="Follows 21 points along the left-ventricular wall of an apical four-chamber echocardiogram (30 frames, from the pydicom package;"
+        " nothing is downloaded) and writes a 3D Slicer scene, pictures, a plot and a table.",
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, default=DEFAULT_FOLDER, help=f"folder for the results (default {DEFAULT_FOLDER})")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Follows the wall, writes what the installed extras allow, and says where it is and what to do next."""
+    folder = arguments.out
+    make_folder(folder)
+    outputs, left_out = choose_outputs(folder)
+
+    import numpy as np
+    from pydicom.examples import get_path
+
+    from UltrasoundMotionLib.images import read_sequence
+
+    clip = Path(get_path("ybr_color"))
+    labels = tuple(f"W{number:02d}" for number in range(1, len(WALL_POINTS_PX) + 1))
+    print("Reading an apical four-chamber echocardiogram that comes with pydicom ...", flush=True)
+    sequence = read_sequence(clip)
+    for note in sequence.notes:
+        print(f"note: {note}", flush=True)
+    points = np.array(WALL_POINTS_PX, dtype=np.float64)
+    tracks, seconds = follow(sequence, points, labels=labels, query_frame=QUERY_FRAME)
+    outputs.write(sequence, tracks)
+    points_path = folder / "wall-points.csv"
+    write_points(points_path, labels)
+    print(summarise(tracks, seconds))
+    print(list_outputs(outputs))
+    print(f"  {'points':<9}  {points_path} (what was followed)")
+    for reason in left_out:
+        print(f"Left out: {reason}")
+    print("Next:")
+    if outputs.scene:
+        print(f"  open {outputs.scene} in 3D Slicer (drag it onto the window) and press play in the Sequences toolbar;")
+    if outputs.animation:
+        print(f"  look at {outputs.animation}, which plays in any browser;")
+    print("  run the same on your own clip:")
+    print("    ultrasound-motion track CLIP.dcm --points POINTS.csv --query-frame K --out tracks.csv --animation tracks.gif")
+    return 0
+
+
+def make_folder(folder: Path) -> None:
+    """Creates the folder for the results.
+
+    Raises:
+        OutputError: it cannot be created, or the name is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder: {error.strerror or error}") from error
+
+
+def choose_outputs(folder: Path) -> tuple[TrackingOutputs, list[str]]:
+    """All that the installed packages can write, and for the rest which package is missing."""
+    table = TrackingOutputs(tracks=folder / "wall-tracks.csv")
+    table.check()
+    chosen = {"tracks": table.tracks}
+    left_out = []
+    pictures = {"overlay": folder / "wall-overlay.png", "animation": folder / "wall-animation.gif", "plot": folder / "wall-displacement.png"}
+    for group in ({"scene": folder / "wall.mrb"}, pictures):
+        try:
+            TrackingOutputs(**group).check()
+        except MissingPackageError as missing:
+            left_out.append(str(missing))
+        else:
+            chosen |= group
+    return TrackingOutputs(**chosen, connect=True), left_out
+
+
+def write_points(path: Path, labels: tuple[str, ...]) -> None:
+    """Writes the wall's points as `track --points` reads them."""
+    from UltrasoundMotionLib.atomic_output import atomic_output
+
+    lines = ["label,x,y", *(f"{label},{x},{y}" for label, (x, y) in zip(labels, WALL_POINTS_PX, strict=True))]
+    with atomic_output(path) as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,123 @@
+"""The command line's entry: finds the verb, runs it, and turns whatever happens into an exit code and at most one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from UltrasoundMotionLib import __version__
+from UltrasoundMotionLib.errors import Cancelled, UltrasoundMotionError
+
+PROGRAM = "ultrasound-motion"
+VERBS = ("demo", "track", "models")
+"""Modules of this folder, in the order of the help. Each has `add_parser(subparsers)` and `run(arguments) -> int`; torch waits for `run`."""
+
+DONE, UNEXPECTED, BAD_INPUT, CANCELLED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+
+class _OneLineParser(argparse.ArgumentParser):
+    """Says what is wrong with the arguments in one line, rather than below the whole usage."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"error: {message} (see {self.prog} --help)")
+        sys.exit(BAD_INPUT)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = _OneLineParser(
+        prog=PROGRAM,
+        description="Follows moving tissue in ultrasound. Not for clinical use.",
+        epilog="Exit codes: 0 done, 2 bad arguments or input, 130 cancelled, 1 anything else.",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show warnings, and the traceback of an error; may stand anywhere on the line")
+    subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    for verb in VERBS:
+        importlib.import_module(f"UltrasoundMotionLib.cli.{verb}").add_parser(subparsers)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command line (without the program's name; that of the process when None).
+
+    Returns:
+        0 done; 2 bad arguments or input, with one line on stderr; 130 interrupted (SIGINT, SIGTERM) or cancelled; 141 the reader of
+        stdout went away; 1 an unexpected error, with one line, and its traceback under `--debug`.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in argv
+    argv = [argument for argument in argv if argument != "--debug"]
+    try:
+        with _terminated_like_interrupted(), _quiet_libraries(debug):
+            try:
+                arguments = build_parser().parse_args(argv)
+                code = arguments.run(arguments)
+                sys.stdout.flush()
+            except (Exception, KeyboardInterrupt):
+                if debug:
+                    traceback.print_exc()
+                raise
+    except SystemExit as end:  # argparse: --help, --version or wrong arguments
+        return int(end.code or 0)
+    except (KeyboardInterrupt, Cancelled):
+        _say("cancelled")
+        return CANCELLED
+    except UltrasoundMotionError as error:
+        _say(f"error: {error}")
+        return BAD_INPUT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at exit
+        return BROKEN_PIPE
+    except Exception as error:
+        _say(f"error: unexpected {type(error).__name__}: {error} (run again with --debug for the details)")
+        return UNEXPECTED
+    return code
+
+
+def _say(message: str) -> None:
+    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """SIGTERM ends the command as Ctrl-C does: temporary files are removed."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        previous = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not the main thread: the signals belong to whoever called
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _quiet_libraries(debug: bool) -> Iterator[None]:
+    """Keeps other libraries' warnings off the terminal unless `debug`; what a user must know stands in a sequence's notes."""
+    if debug:
+        yield
+        return
+    silent = logging.NullHandler()
+    logging.getLogger().addHandler(silent)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.getLogger().removeHandler(silent)

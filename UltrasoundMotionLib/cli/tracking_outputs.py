@@ -1,0 +1,92 @@
+"""The files that a tracking run writes: checked before the run, written after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from UltrasoundMotionLib.atomic_output import check_output_path
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+from UltrasoundMotionLib.errors import OutputError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracks.tracks_csv import write_tracks_csv
+
+ENDINGS = {"tracks": (".csv",), "scene": (".mrb",), "overlay": (".png",), "animation": (".gif", ".mp4"), "plot": (".png",)}
+
+
+@dataclass(frozen=True)
+class TrackingOutputs:
+    """Where the results go; None is not written.
+
+    Attributes:
+        tracks: table (.csv).
+        scene: 3D Slicer scene (.mrb); needs the extra `slicer`.
+        overlay: strip of frames with their points (.png); needs the extra `plot`.
+        animation: the clip with its points (.gif, or .mp4 with the extra `video`); needs `plot`.
+        plot: displacement over time (.png); needs `plot`.
+        connect: join the points by a line in the order of their labels, in the pictures and as a curve in the scene.
+    """
+
+    tracks: Path | None = None
+    scene: Path | None = None
+    overlay: Path | None = None
+    animation: Path | None = None
+    plot: Path | None = None
+    connect: bool = False
+
+    def named(self) -> Iterator[tuple[str, Path]]:
+        """(name, path) of every file to write."""
+        for name in ENDINGS:
+            path = getattr(self, name)
+            if path is not None:
+                yield name, path
+
+    def check(self, inputs: tuple[Path, ...] = ()) -> None:
+        """Finds out before the long work whether everything can be written.
+
+        Raises:
+            OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an input.
+            MissingPackageError: a package that an output needs is not installed.
+        """
+        taken = {path.resolve(): "an input" for path in inputs}
+        for name, path in self.named():
+            if path.suffix.lower() not in ENDINGS[name]:
+                raise OutputError(f"{path}: the {name} file must end in {' or '.join(ENDINGS[name])}")
+            check_output_path(path)
+            if path.resolve() in taken:
+                raise OutputError(f"{path}: the {name} file would overwrite {taken[path.resolve()]}")
+            taken[path.resolve()] = f"the {name} file"
+        if self.overlay or self.plot:
+            from UltrasoundMotionLib.pictures import require_plot_packages
+
+            require_plot_packages()
+        if self.animation:
+            from UltrasoundMotionLib.pictures import check_animation_format
+
+            check_animation_format(self.animation)
+        if self.scene:
+            import UltrasoundMotionLib.mrml  # noqa: F401  says what is missing
+
+    def write(self, sequence: ImageSequence, tracks: PointTracks, *, quiet: bool = False) -> None:
+        """Writes every file, the table first: it is the result, and the others can be made from it again."""
+        if self.tracks:
+            write_tracks_csv(self.tracks, tracks)
+        if self.plot:
+            from UltrasoundMotionLib.pictures import write_displacement_plot
+
+            write_displacement_plot(self.plot, tracks)
+        if self.overlay:
+            from UltrasoundMotionLib.pictures import write_overlay_strip
+
+            write_overlay_strip(self.overlay, sequence, tracks, connect=self.connect)
+        if self.animation:
+            from UltrasoundMotionLib.pictures import write_overlay_animation
+
+            with TerminalProgress("animation", quiet=quiet) as progress:
+                write_overlay_animation(self.animation, sequence, tracks, connect=self.connect, progress=progress)
+        if self.scene:
+            from UltrasoundMotionLib.mrml import write_tracking_scene
+
+            write_tracking_scene(self.scene, sequence, tracks)
