@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.peak_memory import own_peak_bytes, run_in_child
+from UltrasoundMotionLib.evaluation.swaying_speckle import SwayingSpeckle
 from UltrasoundMotionLib.evaluation.target import Target
 from UltrasoundMotionLib.evaluation.text_table import format_number, text_table
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
@@ -21,27 +23,6 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 SHORT_FRAMES, LONG_FRAMES = 150, 15_000
 GOAL_MB = 300.0
 MEGABYTE = 1e6
-
-
-class SwayingSpeckle:
-    """A frame source of any length that holds one texture: smoothed noise that sways along a closed path, made anew for each frame."""
-
-    def __init__(self, frame_count: int, size_px: int, seed: int = 0) -> None:
-        from scipy.ndimage import gaussian_filter
-
-        self.shape = (frame_count, size_px, size_px)
-        self.dtype = np.dtype(np.uint8)
-        self._reach = 8
-        texture = gaussian_filter(np.random.default_rng(seed).normal(size=(size_px + 2 * self._reach,) * 2), 2.0)
-        texture = (texture - texture.min()) / np.ptp(texture)
-        self._texture = np.rint(255 * texture).astype(np.uint8)
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        phase = 2 * np.pi * index / 100
-        left = self._reach + round(0.75 * self._reach * np.sin(phase))
-        top = self._reach + round(0.75 * self._reach * np.sin(2 * phase))
-        size = self.shape[1]
-        return self._texture[top : top + size, left : left + size].copy()
 
 
 @dataclass(frozen=True)
@@ -110,18 +91,23 @@ def benchmark_memory(
     """Tracks points through swaying speckle, synthesised frame by frame, so that only what the tracker keeps can grow.
 
     Raises:
-        InputError: an unknown model, or a child process that failed.
+        InputError: no model, an unknown one, or a child process that failed.
     """
     from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
 
+    if not models:
+        raise InputError("no model to measure")
+    for model in models:
+        find_tracker(model)
     rows = []
     for done, model in enumerate(models):
-        find_tracker(model)
         results = []
         for number, frames in enumerate((short_frames, long_frames)):
             progress(2 * done + number, 2 * len(models), f"{model}: {frames} frames")
             arguments = [model, *(str(value) for value in (frames, point_count, size_px, threads))]
             results.append(run_in_child("UltrasoundMotionLib.evaluation.memory_benchmark", arguments))
+            if results[-1]["reached"] != frames:
+                raise InputError(f"{model} reached {results[-1]['reached']} of {frames} frames; its memory says nothing")
         short, long = results
         rows.append(MemoryRow(model, short["peak_bytes"] / MEGABYTE, long["peak_bytes"] / MEGABYTE, long["frames_per_second"]))
     progress(2 * len(models), 2 * len(models), "done")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker, run_timed, same_points
-from UltrasoundMotionLib.evaluation.memory_benchmark import SwayingSpeckle
+from UltrasoundMotionLib.evaluation.swaying_speckle import SwayingSpeckle
 from UltrasoundMotionLib.evaluation.target import Target
 from UltrasoundMotionLib.evaluation.text_table import format_number, text_table
 from UltrasoundMotionLib.images.image_sequence import ImageSequence

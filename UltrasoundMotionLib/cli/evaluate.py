@@ -1,0 +1,17 @@
+"""`evaluate`: the papers' tables from files on disk."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+
+EVALUATIONS = ("evaluate_tracks",)
+"""Modules of this folder, one for each kind of result that can be evaluated, each with `add_parser` and `run` as a verb has."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the verb and what can be evaluated."""
+    parser = subparsers.add_parser("evaluate", help="compare results with truth and print the papers' tables")
+    kinds = parser.add_subparsers(dest="result", metavar="RESULT", required=True)
+    for module in EVALUATIONS:
+        importlib.import_module(f"UltrasoundMotionLib.cli.{module}").add_parser(kinds)

@@ -1,0 +1,23 @@
+"""The papers' measures and tables, and the benchmarks beside other libraries. Nothing here imports torch or OpenCV before it runs."""
+
+from UltrasoundMotionLib.evaluation.forward_backward import ForwardBackward, forward_backward_error
+from UltrasoundMotionLib.evaluation.target import Target, targets_table
+from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
+from UltrasoundMotionLib.evaluation.track_measures import Distances, TrackMeasures, measure_tracks, points_lost
+from UltrasoundMotionLib.evaluation.track_report import TrackReport, report_tracks, write_json
+
+__all__ = [
+    "Distances",
+    "ForwardBackward",
+    "Target",
+    "TrackErrors",
+    "TrackMeasures",
+    "TrackReport",
+    "compare_tracks",
+    "forward_backward_error",
+    "measure_tracks",
+    "points_lost",
+    "report_tracks",
+    "targets_table",
+    "write_json",
+]
