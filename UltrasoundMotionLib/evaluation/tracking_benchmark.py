@@ -18,7 +18,7 @@ EVALUATION_SEED = 9000
 """Phantoms with seeds from here on serve evaluation only. Whoever tunes a tracker or trains a network uses seeds below it."""
 
 KINDS = ("heart", "liver")
-DIFFICULTIES = ("easy", "medium", "hard", "extreme")
+DIFFICULTIES = ("easy", "moderate", "hard", "extreme")
 HARDER_HALF = ("hard", "extreme")
 HARDER_HALF_NAME = "harder half"
 
@@ -110,7 +110,10 @@ def phantom_cases(
     count: int = 4,
     seed: int = EVALUATION_SEED,
 ) -> Iterator[BenchmarkCase]:
-    """Simulates one phantom after the other: `count` of each kind and difficulty, with seeds `seed`, `seed` + 1, ...; points that the query frame hides are left out."""
+    """Simulates one phantom after the other: `count` of each kind and difficulty, with seeds `seed`, `seed` + 1, ...
+
+    The points are the phantom's own; those that its query frame hides are left out.
+    """
     from UltrasoundMotionLib.simulation import phantom_set
 
     for kind in kinds:
