@@ -1,0 +1,49 @@
+"""From colour to grey, and how to get at the colour that a grey sequence came from."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+
+LUMINANCE_NOTE = "colour pixels became luminance (Rec. 601: 0.299 R + 0.587 G + 0.114 B)"
+
+
+@runtime_checkable
+class ColourFrameSource(Protocol):
+    """A frame source that still has the colour of its file; all readers of this folder give one when the file is in colour."""
+
+    def colour_frame(self, index: int) -> np.ndarray | None:
+        """Frame `index` as RGB (H, W, 3) uint8, or None when the file is grey."""
+        ...
+
+
+def luminance(pixels: np.ndarray) -> np.ndarray:
+    """Grey levels of pixels (..., C): uint8 for uint8, float32 otherwise.
+
+    One component is itself, two are grey and opacity, three are RGB and become 0.299 R + 0.587 G + 0.114 B (Rec. 601, rounded for uint8,
+    so that equal components come out unchanged), four are RGB and opacity. Opacity is ignored.
+    """
+    components = pixels.shape[-1]
+    if components < 3:
+        grey = pixels[..., 0]
+        return grey if grey.dtype == np.uint8 else grey.astype(np.float32)
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    if pixels.dtype == np.uint8:
+        # 16-bit fixed point; the three weights sum to exactly 65536
+        total = red.astype(np.uint32) * 19595 + green.astype(np.uint32) * 38470 + blue.astype(np.uint32) * 7471
+        return ((total + 32768) >> 16).astype(np.uint8)
+    return (0.299 * red + 0.587 * green + 0.114 * blue).astype(np.float32)
+
+
+def grey_dtype(stored: np.dtype) -> np.dtype:
+    """What frames of a stored type are given as: uint8 stays, every other type (16-bit, signed, floating point) becomes float32, values unchanged."""
+    return np.dtype(np.uint8) if np.dtype(stored) == np.uint8 else np.dtype(np.float32)
+
+
+def colour_frame(sequence: ImageSequence, index: int) -> np.ndarray | None:
+    """Frame `index` in colour, RGB (H, W, 3) uint8, or None when the sequence was grey in its file."""
+    frames = sequence.frames
+    return frames.colour_frame(index) if isinstance(frames, ColourFrameSource) else None

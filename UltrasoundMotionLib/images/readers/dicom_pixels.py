@@ -1,0 +1,246 @@
+"""The pixels of a DICOM file, one frame at a time: where each frame lies, and how its bytes become grey or colour."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, luminance
+
+if TYPE_CHECKING:
+    import pydicom
+
+_ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
+_UNDEFINED = 0xFFFFFFFF
+_COPIED = (
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
+    "PixelRepresentation", "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
+    "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
+    "BluePaletteColorLookupTableData",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PixelLayout:
+    """The byte ranges (offset, length) that make up each frame, T lists; one range a frame unless it was fragmented."""
+
+    ranges: tuple[tuple[tuple[int, int], ...], ...]
+    encapsulated: bool
+
+    @property
+    def frames(self) -> int:
+        return len(self.ranges)
+
+
+def locate_pixels(path: Path) -> tuple[pydicom.Dataset, PixelLayout]:
+    """The dataset without its pixels, and where they are. Nothing is decoded, and the pixels are not read.
+
+    Raises:
+        InputError: not DICOM, no pixels, or fewer than the header promises.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        with path.open("rb") as file, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(file, stop_before_pixels=True)
+            start = file.tell()
+            syntax = dataset.file_meta.get("TransferSyntaxUID")
+            if syntax is None:
+                raise InputError(f"{path}: has no transfer syntax, so its pixels cannot be interpreted")
+            if syntax.is_deflated:
+                raise InputError(f"{path}: is a deflated DICOM file, which is not supported; write it again uncompressed")
+            rows, columns, bits = (dataset.get(name) for name in ("Rows", "Columns", "BitsAllocated"))
+            if not rows or not columns or not bits:
+                raise InputError(f"{path}: is DICOM ({dataset.get('Modality', 'no modality')}) but holds no picture")
+            if bits not in (8, 16, 32):
+                raise InputError(f"{path}: has {bits} bits a pixel, expected 8, 16 or 32")
+            frames = _frame_count(path, dataset)
+            _skip_element_header(path, file, start, syntax)
+            if syntax.is_encapsulated:
+                return dataset, PixelLayout(_encapsulated_frames(path, file, frames), True)
+            return dataset, PixelLayout(_native_frames(path, file, dataset, frames), False)
+    except InvalidDicomError:
+        raise InputError(f"{path}: is not a DICOM file") from None
+    except InputError:
+        raise
+    except Exception as error:  # pydicom raises whatever its parser ran into: EOFError, ValueError, KeyError, struct.error ...
+        raise InputError(f"{path}: cannot be read as DICOM, damaged or truncated: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
+def _frame_count(path: Path, dataset: pydicom.Dataset) -> int:
+    value = dataset.get("NumberOfFrames", 1)
+    frames = 1 if value in (None, "") else int(value)
+    if frames < 1:
+        raise InputError(f"{path}: zero frames: NumberOfFrames is {value}")
+    return frames
+
+
+def _skip_element_header(path: Path, file: BinaryIO, start: int, syntax: pydicom.uid.UID) -> None:
+    """Moves `file` from the tag of Pixel Data to its value."""
+    file.seek(start)
+    head = file.read(8)
+    order = "little" if syntax.is_little_endian else "big"
+    if len(head) < 8 or (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)) != (0x7FE0, 0x0010):
+        raise InputError(f"{path}: holds no pixel data, or is truncated")
+    if not syntax.is_implicit_VR:
+        file.read(4)
+
+
+def _native_frames(path: Path, file: BinaryIO, dataset: pydicom.Dataset, frames: int) -> tuple:
+    samples = int(dataset.get("SamplesPerPixel", 1))
+    length = dataset.Rows * dataset.Columns * samples * (dataset.BitsAllocated // 8)
+    if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
+        length = length // 3 * 2
+    start = file.tell()
+    there = max(0, path.stat().st_size - start)
+    if there < length * frames:
+        raise InputError(f"{path}: truncated: {there // length} of {frames} frames are there")
+    return tuple(((start + frame * length, length),) for frame in range(frames))
+
+
+def _encapsulated_frames(path: Path, file: BinaryIO, frames: int) -> tuple:
+    """Byte ranges by frame. Where there are as many fragments as frames each is one; otherwise the basic offset table tells."""
+    items: list[tuple[int, int]] = []
+    end = path.stat().st_size
+    while len(head := file.read(8)) == 8 and head[:4] == _ITEM:
+        length = int.from_bytes(head[4:], "little")
+        if length == _UNDEFINED or file.tell() + length > end:
+            raise InputError(f"{path}: truncated: the pixels of frame {max(0, len(items) - 1)} of {frames} are cut short")
+        items.append((file.tell(), length))
+        file.seek(length, 1)
+    if not items:
+        raise InputError(f"{path}: truncated: 0 of {frames} frames are there")
+    table_at, table_length = items[0]
+    fragments = items[1:]
+    if len(fragments) == frames:
+        return tuple((fragment,) for fragment in fragments)
+    if frames == 1 and fragments:
+        return (tuple(fragments),)
+    if len(fragments) < frames:
+        raise InputError(f"{path}: truncated: {len(fragments)} of {frames} frames are there")
+    if table_length != 4 * frames:
+        raise InputError(f"{path}: has {len(fragments)} fragments for {frames} frames and no table that says which belong together")
+    file.seek(table_at)
+    first = fragments[0][0] - 8
+    starts = [first + offset for offset in np.frombuffer(file.read(table_length), dtype="<u4").tolist()]
+    ranges = [tuple(item for item in fragments if low <= item[0] - 8 < high) for low, high in zip(starts, [*starts[1:], end], strict=True)]
+    if not all(ranges):
+        raise InputError(f"{path}: its table of frame offsets does not fit its fragments")
+    return tuple(ranges)
+
+
+class DicomFrames:
+    """A frame source over a DICOM file; see `FrameSource` and `ColourFrameSource`."""
+
+    def __init__(self, path: Path, dataset: pydicom.Dataset, layout: PixelLayout) -> None:
+        self._path, self._layout = path, layout
+        self._syntax = dataset.file_meta.TransferSyntaxUID
+        self._elements = {name: dataset[name] for name in _COPIED if name in dataset}
+        self._little_endian = self._syntax.is_little_endian
+        self.photometric = str(dataset.get("PhotometricInterpretation", "") or "MONOCHROME2")
+        slope, intercept = (float(dataset.get(name) or default) for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)))
+        self._rescale = None if (slope, intercept) == (1.0, 0.0) else (slope, intercept)
+        self._bits, self._signed = int(dataset.get("BitsStored") or dataset.BitsAllocated), bool(dataset.get("PixelRepresentation"))
+        self._coloured = int(dataset.get("SamplesPerPixel", 1)) >= 3 or self.photometric == "PALETTE COLOR"
+        self.shape = (layout.frames, int(dataset.Rows), int(dataset.Columns))
+        eight_bit = dataset.BitsAllocated == 8 and not self._signed and self._rescale is None
+        self.dtype = np.dtype(np.uint8) if eight_bit or self._coloured else np.dtype(np.float32)
+        self.notes = (LUMINANCE_NOTE,) if self._coloured else ()
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if self._coloured:
+            return luminance(self._colour(index))
+        pixels = self._decode(index)
+        if self.photometric == "MONOCHROME1":
+            pixels = (-1 if self._signed else 2**self._bits - 1) - pixels.astype(np.int64)
+        if self._rescale is not None:
+            pixels = pixels * self._rescale[0] + self._rescale[1]
+        return pixels.astype(self.dtype)
+
+    def colour_frame(self, index: int) -> np.ndarray | None:
+        return self._colour(index) if self._coloured else None
+
+    def _colour(self, index: int) -> np.ndarray:
+        pixels = self._decode(index)
+        bits = self._bits
+        if self.photometric == "PALETTE COLOR":
+            from pydicom.pixels import apply_color_lut
+
+            pixels = apply_color_lut(pixels, self._dataset(b""))
+            bits = 8 * pixels.dtype.itemsize
+        if pixels.dtype != np.uint8:
+            pixels = (pixels >> max(0, bits - 8)).astype(np.uint8)
+        return pixels[..., :3]
+
+    def _dataset(self, pixel_bytes: bytes) -> pydicom.Dataset:
+        """A dataset of one frame."""
+        import pydicom
+        from pydicom.dataset import FileMetaDataset
+
+        dataset = pydicom.Dataset()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = self._syntax
+        dataset.set_original_encoding(self._syntax.is_implicit_VR, self._little_endian)
+        for name, element in self._elements.items():
+            dataset[name] = element
+        dataset.add_new("PixelData", "OB" if self._layout.encapsulated or self._bits <= 8 else "OW", pixel_bytes)
+        dataset["PixelData"].is_undefined_length = self._layout.encapsulated
+        return dataset
+
+    def _decode(self, index: int) -> np.ndarray:
+        """Frame `index` as stored, (H, W) or RGB (H, W, 3)."""
+        from pydicom.encaps import encapsulate
+        from pydicom.pixels import get_decoder
+
+        if index < 0:
+            index += self.shape[0]
+        with self._path.open("rb") as file:
+            parts = []
+            for offset, length in self._layout.ranges[index]:
+                file.seek(offset)
+                parts.append(file.read(length))
+        data = b"".join(parts)
+        dataset = self._dataset(encapsulate([data], has_bot=False) if self._layout.encapsulated else data)
+        try:
+            decoder = get_decoder(self._syntax)
+        except NotImplementedError:
+            return self._decode_with_gdcm(index, dataset)
+        if not decoder.is_available:
+            return self._decode_with_gdcm(index, dataset)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return decoder.as_array(dataset, index=0)[0]
+        except Exception as error:  # a decoder's plugins raise whatever they like on damaged data
+            raise InputError(f"{self._path}: frame {index} cannot be decoded: {_one_line(error)}") from None
+
+    def _decode_with_gdcm(self, index: int, dataset: pydicom.Dataset) -> np.ndarray:
+        """Through SimpleITK, which brings GDCM's decoders: the frame is handed over as a DICOM file of its own."""
+        import pydicom
+        import SimpleITK as sitk
+
+        secondary_capture = "1.2.840.10008.5.1.4.1.1.7"
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = secondary_capture
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        with tempfile.TemporaryDirectory(prefix="ultrasound-motion-") as folder:
+            path = Path(folder) / "frame.dcm"
+            dataset.save_as(path, enforce_file_format=True)
+            try:
+                image = sitk.ReadImage(str(path))
+            except RuntimeError:
+                name = self._syntax.name
+                raise InputError(f"{self._path}: frame {index} cannot be decoded: {name} is damaged or not supported") from None
+        array = sitk.GetArrayFromImage(image)
+        return array[0] if image.GetDimension() == 3 else array

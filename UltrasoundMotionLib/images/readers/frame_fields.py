@@ -1,0 +1,56 @@
+"""Per-frame fields of the sequence files of PLUS (Seq_Frame0000_Name) and 3D Slicer (axis 3 item 0000 Name)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+_PLUS = re.compile(r"Seq_Frame(\d+)_(.+)")
+_SLICER = re.compile(r"axis \d+ item (\d+) (.+)")
+TIMESTAMP = "Timestamp"
+IMAGE_STATUS = "ImageStatus"
+
+
+def frame_fields(header: Mapping[str, str], frames: int) -> dict[str, tuple[str, ...]]:
+    """Each per-frame field of a header as (T,) strings; empty where a frame lacks it. Entries of frames that do not exist are left out."""
+    fields: dict[str, list[str]] = {}
+    for key, value in header.items():
+        match = _PLUS.fullmatch(key) or _SLICER.fullmatch(key)
+        if match and int(match[1]) < frames:
+            fields.setdefault(match[2], [""] * frames)[int(match[1])] = value
+    return {name: tuple(values) for name, values in fields.items()}
+
+
+def times_from_timestamps(fields: Mapping[str, tuple[str, ...]]) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Frame times in seconds from the first frame, from PLUS' Timestamp fields, with notes; None when there are none or they make no sense."""
+    if TIMESTAMP not in fields:
+        return None, ()
+    try:
+        stamps = np.array([float(value) for value in fields[TIMESTAMP]])
+    except ValueError:
+        return None, ("frame rate unknown: some frames have no readable Timestamp",)
+    return increasing_times(stamps - stamps[0], "the Timestamp fields")
+
+
+def increasing_times(times_s: np.ndarray, source: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """The times if they are finite and strictly increasing, otherwise None and a note naming `source` and the first frame that breaks it."""
+    steps = np.diff(times_s)
+    wrong = np.flatnonzero(~(steps > 0) | ~np.isfinite(steps))
+    if wrong.size:
+        frame = int(wrong[0]) + 1
+        return None, (f"frame rate unknown: {source} give frame {frame} the time {times_s[frame]:g} s after {times_s[frame - 1]:g} s",)
+    return times_s, ()
+
+
+def plus_notes(header: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """What a user should know of a PLUS file: how its image is oriented, and how many of its frames it marks as not valid."""
+    notes = []
+    for key, value in header.items():
+        if key.replace(" ", "").lower() == "ultrasoundimageorientation":
+            notes.append(f"ultrasound image orientation {value} as stored by PLUS; pixels are not flipped")
+    invalid = sum(value not in ("OK", "") for value in fields.get(IMAGE_STATUS, ()))
+    if invalid:
+        notes.append(f"{invalid} frames are marked as not valid by {IMAGE_STATUS}")
+    return tuple(notes)

@@ -1,0 +1,141 @@
+"""MetaImage files, .mha and .mhd, with time as an axis; PLUS' .igs.mha with its per-frame fields.
+
+Format: https://itk.org/Wiki/ITK/MetaIO/Documentation; PLUS' fields: PlusToolkit's sequence file format.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, SequenceAxes, arrange, believable_spacing, plane_geometry, sequence_axes
+from UltrasoundMotionLib.images.readers.frame_fields import frame_fields, plus_notes, times_from_timestamps
+from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
+
+_TYPES = {
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4",
+    "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+}  # fmt: skip
+_LONGEST_LINE = 2**20
+
+
+def read_metaimage(path: Path) -> ImageSequence:
+    """Reads a .mha or .mhd file as a sequence (time axis: see `sequence_axes`; geometry is LPS as ITK has it).
+
+    Raises:
+        InputError: not a MetaImage, a header that contradicts itself, or fewer pixels than it promises.
+    """
+    header, offset = _read_header(path)
+    sizes = _numbers(path, header, "DimSize", int)
+    if min(sizes) < 1:
+        raise InputError(f"{path}: DimSize is {header['DimSize']}: zero frames or pixels")
+    components = int(header.get("ElementNumberOfChannels", "1"))
+    block = _pixel_block(path, header, offset, (*reversed(sizes), *([components] if components > 1 else [])))
+    axes = sequence_axes(path, sizes, (header.get("Kinds", "").split() + [None] * len(sizes))[: len(sizes)])
+    spacing, origin, direction = _geometry(path, header, axes)
+    frames = StoredFrames(arrange(load_pixels(path, block), axes, components > 1))
+    fields = frame_fields(header, frames.shape[0])
+    times, time_notes = times_from_timestamps(fields)
+    spacing, spacing_notes = believable_spacing(spacing, header.get(SPACING_KEY))
+    notes = (*spacing_notes, *time_notes, *plus_notes(header, fields), *((LUMINANCE_NOTE,) if components > 2 else ()))
+    return ImageSequence(frames, spacing, times, origin, direction, path.name.split(".")[0], path, fields, notes)
+
+
+def _read_header(path: Path) -> tuple[dict[str, str], int]:
+    header: dict[str, str] = {}
+    with path.open("rb") as file:
+        while line := file.readline(_LONGEST_LINE):
+            if b"=" not in line:
+                if line.strip():
+                    break
+                continue
+            key, _, value = line.decode("latin-1").partition("=")
+            header[key.strip()] = value.strip()
+            if key.strip() == "ElementDataFile":
+                break
+            if not header.keys() & {"ObjectType", "NDims", "Comment", "ObjectSubType"}:
+                break
+        offset = file.tell()
+    for key in ("NDims", "DimSize", "ElementType", "ElementDataFile"):
+        if key not in header:
+            raise InputError(f"{path}: not a MetaImage file, or truncated: its header has no {key}")
+    if header.get("ObjectType", "Image").lower() != "image":
+        raise InputError(f"{path}: is a MetaIO {header['ObjectType']}, expected an Image")
+    return header, offset
+
+
+def _numbers(path: Path, header: Mapping[str, str], key: str, kind: type, count: int | None = None) -> list:
+    try:
+        values = [kind(word) for word in header[key].split()]
+    except ValueError:
+        raise InputError(f"{path}: {key} is {header[key]!r}, expected numbers") from None
+    expected = count or _dimensions(path, header)
+    if len(values) != expected:
+        raise InputError(f"{path}: {key} has {len(values)} values, expected {expected}")
+    return values
+
+
+def _dimensions(path: Path, header: Mapping[str, str]) -> int:
+    if header["NDims"] not in ("2", "3", "4"):
+        raise InputError(f"{path}: NDims is {header['NDims']}, expected 2, 3 or 4")
+    return int(header["NDims"])
+
+
+def _true(header: Mapping[str, str], *keys: str) -> bool:
+    return any(header.get(key, "").lower() in ("true", "1") for key in keys)
+
+
+def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tuple[int, ...]) -> PixelBlock:
+    base = re.sub(r"_ARRAY$", "", header["ElementType"])
+    if base not in _TYPES:
+        raise InputError(f"{path}: ElementType {header['ElementType']} is not supported")
+    big_endian = _true(header, "BinaryDataByteOrderMSB", "ElementByteOrderMSB")
+    dtype = np.dtype((">" if big_endian else "<") + _TYPES[base])
+    name = header["ElementDataFile"]
+    if name.upper().startswith("LIST") or "%" in name:
+        raise InputError(f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .mha")
+    local = name.upper() == "LOCAL"
+    data_path = path if local else path.parent / name
+    encoding = "zlib" if _true(header, "CompressedData") else "raw"
+    if header.get("BinaryData", "True").lower() == "false":
+        encoding = "text"
+    start = offset if local else 0
+    skip = int(header.get("HeaderSize", "0"))
+    if skip > 0:
+        start = skip
+    elif skip == -1 and data_path.exists():
+        start = max(0, data_path.stat().st_size - int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    return PixelBlock(data_path, start, dtype, shape, encoding)
+
+
+def _geometry(path: Path, header: Mapping[str, str], axes: SequenceAxes) -> tuple:
+    dimensions = _dimensions(path, header)
+    spacing_key = "ElementSpacing" if "ElementSpacing" in header else "ElementSize"
+    spacing = np.ones(dimensions)
+    if spacing_key in header:
+        spacing = np.array(_numbers(path, header, spacing_key, float))
+    matrix = np.eye(dimensions)
+    for key in ("TransformMatrix", "Rotation", "Orientation"):
+        if key in header:
+            # MetaIO lists the direction of each axis in turn: one row here is one column of ITK's matrix
+            matrix = np.reshape(_numbers(path, header, key, float, dimensions**2), (dimensions, dimensions))
+            break
+    offset = np.zeros(dimensions)
+    for key in ("Offset", "Position", "Origin"):
+        if key in header:
+            offset = np.array(_numbers(path, header, key, float))
+            break
+
+    def in_space(vector: np.ndarray) -> np.ndarray:
+        return np.pad(vector[:3], (0, max(0, 3 - dimensions)))
+
+    step = matrix * spacing[:, None]
+    through = None if axes.through is None else in_space(step[axes.through])
+    pixel_spacing, direction = plane_geometry(path, in_space(step[axes.x]), in_space(step[axes.y]), through)
+    return pixel_spacing, tuple(in_space(offset)), direction

@@ -1,0 +1,117 @@
+"""NIfTI files, .nii and .nii.gz, with time as the last axis."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, SequenceAxes, arrange, believable_spacing, plane_geometry, sequence_axes
+from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
+
+# the fields of the NIfTI-1 header that are needed here (https://nifti.nimh.nih.gov/nifti-1); the orientation is left to ITK
+HEADER = np.dtype(
+    {
+        "names": ["sizeof_hdr", "dim", "datatype", "pixdim", "vox_offset", "scl_slope", "scl_inter", "xyzt_units", "descrip", "magic"],
+        "formats": ["i4", ("i2", 8), "i2", ("f4", 8), "f4", "f4", "f4", "u1", "S80", "S4"],
+        "offsets": [0, 40, 70, 76, 108, 112, 116, 123, 148, 344],
+        "itemsize": 348,
+    }
+)
+_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 128: "u1", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8", 2304: "u1"}
+_COMPONENTS = {128: 3, 2304: 4}
+_SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
+
+
+def read_nifti(path: Path) -> ImageSequence:
+    """Reads a NIfTI file as a sequence: of 2D + time, or of a volume as a stack of frames (see `sequence_axes`).
+
+    The frame interval is the fourth pixel dimension where its unit is one of time; of a stack the frame rate is unknown.
+
+    Raises:
+        InputError: not NIfTI, of a pixel type without grey levels, or fewer pixels than its header promises.
+    """
+    header, byte_order = _read_header(path)
+    dimensions = int(header["dim"][0])
+    sizes = [int(size) for size in header["dim"][1 : dimensions + 1]]
+    if min(sizes) < 1:
+        raise InputError(f"{path}: its sizes are {sizes}: zero frames or pixels")
+    code = int(header["datatype"])
+    if code not in _TYPES:
+        raise InputError(f"{path}: NIfTI data type {code} is not supported")
+    components = _COMPONENTS.get(code, 1)
+    while len(sizes) > 4 and sizes[-1] == 1:
+        sizes.pop()
+    # the fourth axis of NIfTI is time
+    kinds = [None, None, None, "time"] + [None] * (len(sizes) - 4) if len(sizes) >= 4 and sizes[3] > 1 else [None] * len(sizes)
+    axes = sequence_axes(path, sizes, kinds)
+    shape = (*reversed(sizes), *([components] if components > 1 else []))
+    dtype = np.dtype(_TYPES[code]).newbyteorder(byte_order)
+    offset = int(header["vox_offset"]) or 352
+    packed = path.name.lower().endswith(".gz")
+    pixels = load_pixels(path, PixelBlock(path, 0, dtype, shape, "gzip", offset) if packed else PixelBlock(path, offset, dtype, shape))
+    slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
+    scale = (slope, intercept) if slope != 0 and np.isfinite([slope, intercept]).all() else (1.0, 0.0)
+    frames = StoredFrames(arrange(pixels, axes, components > 1), *scale)
+    spacing, origin, direction = _geometry(path, axes)
+    times, time_notes = _times(header, axes.time, frames.shape[0])
+    description = bytes(header["descrip"]).split(b"\0")[0].decode("latin-1")
+    stated = next((word for word in ("known", "unknown") if f"{SPACING_KEY}={word}" in description), None)
+    believed, spacing_notes = believable_spacing(spacing, stated)
+    notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 1 else ()))
+    return ImageSequence(frames, believed, times, origin, direction, path.name.split(".")[0], path, notes=notes)
+
+
+def _read_header(path: Path) -> tuple[np.ndarray, str]:
+    """The header in the machine's byte order, and the byte order of the file."""
+    try:
+        with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
+            data = file.read(HEADER.itemsize)
+    except (OSError, EOFError, zlib.error):
+        raise InputError(f"{path}: is not a NIfTI file, or is truncated") from None
+    if len(data) == HEADER.itemsize:
+        for byte_order in "<>":
+            header = np.frombuffer(data, dtype=HEADER.newbyteorder(byte_order))[0]
+            if header["sizeof_hdr"] == HEADER.itemsize and 2 <= header["dim"][0] <= 7:
+                if header["magic"][:2] == b"ni":
+                    raise InputError(f"{path}: keeps its pixels in a separate .img file, which is not supported; convert it to .nii")
+                return header, byte_order
+            if header["sizeof_hdr"] == 540:
+                raise InputError(f"{path}: is a NIfTI-2 file, which is not supported; convert it to NIfTI-1")
+    raise InputError(f"{path}: is not a NIfTI file, or is truncated")
+
+
+def _geometry(path: Path, axes: SequenceAxes) -> tuple:
+    import SimpleITK as sitk
+
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetImageIO("NiftiImageIO")
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError:
+        raise InputError(f"{path}: its orientation cannot be read: damaged header") from None
+    dimension = reader.GetDimension()
+    steps = np.zeros((3, max(3, dimension)))
+    direction = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
+    steps[:, :dimension] = np.pad(direction, ((0, max(0, 3 - dimension)), (0, 0)))[:3]
+    origin = (*reader.GetOrigin(), 0.0, 0.0)[:3]
+    spacing, direction = plane_geometry(path, steps[:, axes.x], steps[:, axes.y], steps[:, axes.through] if axes.through is not None else None)
+    return spacing, origin if dimension >= 3 else (*origin[:2], 0.0), direction
+
+
+def _times(header: np.ndarray, axis: int | None, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    if frames < 2:
+        return None, ()
+    if axis != 3:
+        return None, ("frame rate unknown: an axis of a volume was taken as time",)
+    interval, unit = float(header["pixdim"][4]), int(header["xyzt_units"]) & 0x38
+    if unit not in _SECONDS or not np.isfinite(interval) or interval <= 0:
+        return None, (f"frame rate unknown: the file gives {interval:g} {'of no unit of time' if unit not in _SECONDS else 'as frame interval'}",)
+    # the shortest decimal of that single-precision number: 0.0333 was written, 0.033299998 is stored
+    return np.arange(frames) * (float(str(header["pixdim"][4])) * _SECONDS[unit]), ()

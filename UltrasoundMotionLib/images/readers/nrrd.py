@@ -1,0 +1,219 @@
+"""NRRD files with time as an axis: .nrrd, .nhdr, Slicer's .seq.nrrd, PLUS' .igs.nrrd.
+
+Format: https://teem.sourceforge.net/nrrd/format.html; Slicer's fields: vtkMRMLVolumeSequenceStorageNode.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, TIME_KINDS, arrange, believable_spacing, plane_geometry, sequence_axes
+from UltrasoundMotionLib.images.readers.frame_fields import frame_fields, increasing_times, plus_notes, times_from_timestamps
+from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
+
+_TYPES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
+    **dict.fromkeys(("uchar", "unsigned char", "uint8", "uint8_t"), "u1"),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), "i2"),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
+    **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"), "i8"),
+    **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
+    "float": "f4",
+    "double": "f8",
+}
+_ENCODINGS = {"raw": "raw", "gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2", "txt": "text", "text": "text", "ascii": "text"}
+_COMPONENT_KINDS = re.compile(r"(.*-)?(vector|color|normal|gradient)|RGB.*|RGBA.*|complex|quaternion")
+_SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6}
+_LPS_SIGN = {"right": -1.0, "left": 1.0, "anterior": -1.0, "posterior": 1.0, "inferior": -1.0, "superior": 1.0}
+
+
+@dataclass(frozen=True)
+class NrrdHeader:
+    """Fields (`name: value`, names in lower case) and key/value pairs (`name:=value`) of a header, and the byte after it."""
+
+    path: Path
+    fields: dict[str, str]
+    pairs: dict[str, str]
+    end: int
+
+    @property
+    def sizes(self) -> list[int]:
+        try:
+            sizes = [int(word) for word in self.fields["sizes"].split()]
+            if len(sizes) != int(self.fields["dimension"]):
+                raise ValueError
+        except ValueError:
+            raise InputError(f"{self.path}: sizes {self.fields['sizes']!r} do not fit dimension {self.fields['dimension']!r}") from None
+        if min(sizes) < 1:
+            raise InputError(f"{self.path}: sizes are {self.fields['sizes']}: zero frames or pixels")
+        return sizes
+
+    def per_axis(self, name: str) -> list[str | None]:
+        """One entry per axis of a field such as `kinds`, None where it says nothing."""
+        words = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', self.fields.get(name, ""))]
+        values = [None if word in ("", "???", "none", "NaN", "nan") else word for word in words]
+        count = len(self.sizes)
+        return (values + [None] * count)[:count]
+
+
+def read_nrrd(path: Path) -> ImageSequence:
+    """Reads a NRRD file as a sequence (time axis: see `sequence_axes`; first, last or between).
+
+    Frame times come from Slicer's `axis N index values` or a time axis with spacing and unit, else from PLUS' Timestamp fields.
+    Geometry of any NRRD space is turned to LPS; a file without a named space is taken as LPS.
+
+    Raises:
+        InputError: not a NRRD file, a header that contradicts itself, or fewer pixels than it promises.
+    """
+    header = _read_header(path)
+    sizes = header.sizes
+    kinds = header.per_axis("kinds")
+    component, kinds = _component_axis(header, sizes, kinds)
+    block = _pixel_block(header, tuple(reversed(sizes)))
+    kept = [axis for axis in range(len(sizes)) if axis != component]
+    axes = sequence_axes(path, [sizes[axis] for axis in kept], [kinds[axis] for axis in kept])
+    pixels = load_pixels(path, block)
+    if component is not None:
+        pixels = np.moveaxis(pixels, len(sizes) - 1 - component, -1)
+    frames = StoredFrames(arrange(pixels, axes, component is not None))
+    spacing, origin, direction = _geometry(header, kept[axes.x], kept[axes.y], None if axes.through is None else kept[axes.through])
+    fields = frame_fields(header.pairs, frames.shape[0])
+    times, time_notes = (None, ()) if axes.time is None else _times(header, kept[axes.time], frames.shape[0])
+    if times is None and not time_notes:
+        times, time_notes = times_from_timestamps(fields)
+    spacing, spacing_notes = believable_spacing(spacing, header.pairs.get(SPACING_KEY))
+    colour = component is not None and sizes[component] > 2
+    notes = (*spacing_notes, *time_notes, *plus_notes(header.pairs, fields), *((LUMINANCE_NOTE,) if colour else ()))
+    return ImageSequence(frames, spacing, times, origin, direction, path.name.split(".")[0], path, fields, notes)
+
+
+def _read_header(path: Path) -> NrrdHeader:
+    fields: dict[str, str] = {}
+    pairs: dict[str, str] = {}
+    with path.open("rb") as file:
+        if not re.match(rb"NRRD000\d", file.readline(64)):
+            raise InputError(f"{path}: is not a NRRD file: it does not start with NRRD")
+        while line := file.readline():
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if not text:
+                break
+            # a key/value pair has := before any other colon-space
+            match = re.match(r"([^:#][^:]*):(=|\s)\s*(.*)", text)
+            if match and match[2] == "=":
+                pairs[match[1]] = match[3].replace("\\n", "\n").replace("\\\\", "\\")
+            elif match:
+                fields[match[1].strip().lower()] = match[3].strip()
+        end = file.tell()
+    for key in ("dimension", "sizes", "type", "encoding"):
+        if key not in fields:
+            raise InputError(f"{path}: not a NRRD file, or truncated: its header has no {key}")
+    return NrrdHeader(path, fields, pairs, end)
+
+
+def _component_axis(header: NrrdHeader, sizes: list[int], kinds: list[str | None]) -> tuple[int | None, list[str | None]]:
+    """The axis of colour components, if any, and the kinds; a `vector` axis that counts frames (older writers) becomes a list."""
+    found = [axis for axis, kind in enumerate(kinds) if kind and _COMPONENT_KINDS.fullmatch(kind)]
+    if len(found) > 1:
+        raise InputError(f"{header.path}: has {len(found)} component axes, expected one")
+    if not found:
+        return None, kinds
+    axis = found[0]
+    marked = any(kind in TIME_KINDS for kind in kinds)
+    if not marked and (sizes[axis] > 4 or f"axis {axis} index values" in header.pairs):
+        return None, [*kinds[:axis], "list", *kinds[axis + 1 :]]
+    if sizes[axis] > 4:
+        raise InputError(f"{header.path}: has {sizes[axis]} components a pixel, expected 1 to 4")
+    return axis, kinds
+
+
+def _pixel_block(header: NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
+    path, fields = header.path, header.fields
+    kind = _TYPES.get(fields["type"].lower())
+    encoding = _ENCODINGS.get(fields["encoding"].lower())
+    if kind is None or encoding is None:
+        raise InputError(f"{path}: type {fields['type']!r} with encoding {fields['encoding']!r} is not supported")
+    dtype = np.dtype((">" if fields.get("endian", "little").lower() == "big" else "<") + kind)
+    name = fields.get("data file", fields.get("datafile"))
+    data_path, offset = (path, header.end) if name is None else (path.parent / name, 0)
+    if name is not None and (name.startswith("LIST") or "%" in name):
+        raise InputError(f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .nrrd")
+    byte_skip, line_skip = int(fields.get("byte skip", fields.get("byteskip", "0"))), int(fields.get("line skip", fields.get("lineskip", "0")))
+    if encoding != "raw" and (byte_skip or line_skip):
+        raise InputError(f"{path}: byte skip and line skip with encoding {fields['encoding']} are not supported")
+    block = PixelBlock(data_path, offset, dtype, shape, encoding)
+    if not data_path.exists() or not (byte_skip or line_skip):
+        return block
+    with data_path.open("rb") as file:
+        file.seek(offset)
+        for _ in range(line_skip):
+            file.readline()
+        offset = file.tell() + byte_skip if byte_skip >= 0 else data_path.stat().st_size - block.size_bytes
+    return PixelBlock(data_path, max(0, offset), dtype, shape, encoding)
+
+
+def _vectors(header: NrrdHeader, text: str) -> list[np.ndarray | None]:
+    try:
+        return [
+            None if match == "none" else np.array([float(word) for word in match.strip("()").split(",")])
+            for match in re.findall(r"\([^)]*\)|none", text)
+        ]
+    except ValueError:
+        raise InputError(f"{header.path}: {text!r} is not a list of vectors") from None
+
+
+def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
+    words = header.fields.get("space", "").lower().replace("_", "-").split("-")
+    if len(words) == 1 and re.fullmatch(r"[rl][ap][is]t?", words[0]):
+        words = [{"r": "right", "l": "left", "a": "anterior", "p": "posterior", "i": "inferior", "s": "superior"}[letter] for letter in words[0][:3]]
+    sign = np.array([_LPS_SIGN.get(word, 1.0) for word in words[:3]] + [1.0] * (3 - len(words[:3])))
+
+    def in_space(vector: np.ndarray | None) -> np.ndarray | None:
+        return None if vector is None else sign * np.pad(vector[:3], (0, max(0, 3 - len(vector))))
+
+    count = len(header.sizes)
+    steps: list[np.ndarray | None] = [None] * count
+    if "space directions" in header.fields:
+        steps = [in_space(vector) for vector in _vectors(header, header.fields["space directions"])]
+        if len(steps) != count:
+            raise InputError(f"{header.path}: {count} axes but {len(steps)} space directions")
+    else:
+        spacings = [float(value) if value else 1.0 for value in header.per_axis("spacings")]
+        steps[x], steps[y] = spacings[x] * np.eye(3)[0], spacings[y] * np.eye(3)[1]
+    if steps[x] is None or steps[y] is None:
+        raise InputError(f"{header.path}: its image axes {x} and {y} have no space direction")
+    spacing, direction = plane_geometry(header.path, steps[x], steps[y], None if through is None else steps[through])
+    origin = next(iter(_vectors(header, header.fields.get("space origin", "(0,0,0)"))), None)
+    return spacing, tuple(np.zeros(3) if origin is None else in_space(origin)), direction
+
+
+def _times(header: NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    # Slicer counts axes without the components, so in colour its numbers and labels stand one axis off: any will do
+    unit, label = (header.per_axis(name)[axis] or next(filter(None, header.per_axis(name)), None) for name in ("units", "labels"))
+    values = next((value for key, value in header.pairs.items() if re.fullmatch(r"axis \d+ index values", key)), None)
+    if values is None:
+        spacing = header.per_axis("spacings")[axis]
+        if spacing is None or unit not in _SECONDS:
+            return None, ()
+        times = np.arange(frames) * float(spacing) * _SECONDS[unit]
+    else:
+        texts = [unquote(word) for word in values.split()]
+        numeric = next((value for key, value in header.pairs.items() if re.fullmatch(r"axis \d+ index type", key)), "numeric") == "numeric"
+        if not numeric or (unit not in _SECONDS and not (unit is None and label == "time")):
+            return None, (f"frame rate unknown: the sequence is indexed by {label or 'values'} in {unit or 'no unit'}, not by time",)
+        try:
+            times = np.array([float(text) for text in texts]) * _SECONDS.get(unit or "s", 1.0)
+        except ValueError:
+            return None, ("frame rate unknown: the index values are not numbers",)
+        if len(times) != frames:
+            return None, (f"frame rate unknown: {len(times)} index values for {frames} frames",)
+    return increasing_times(times, "the index values" if values else "the spacing of the time axis")

@@ -1,0 +1,169 @@
+"""Frames that lie as one block of numbers in a file: mapped when stored plainly, unpacked once when compressed."""
+
+from __future__ import annotations
+
+import bz2
+import tempfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.colour import grey_dtype, luminance
+
+UNPACK_IN_MEMORY_BYTES = 256 * 2**20
+CHUNK_BYTES = 2**16
+
+
+@dataclass(frozen=True)
+class PixelBlock:
+    """Where the pixels of a file are.
+
+    Attributes:
+        path: the file that holds them (not always the one that was opened).
+        offset: byte at which they start.
+        dtype: of one component, with its byte order.
+        shape: slowest axis first, components (if any) last.
+        encoding: raw, gzip, zlib, bzip2 or text.
+        skip: bytes of the unpacked stream before the pixels (a format that compresses its header too).
+    """
+
+    path: Path
+    offset: int
+    dtype: np.dtype
+    shape: tuple[int, ...]
+    encoding: str = "raw"
+    skip: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+class StoredFrames:
+    """A frame source over an array (T, H, W) or (T, H, W, C), usually a memory map; see `FrameSource` and `ColourFrameSource`."""
+
+    def __init__(self, pixels: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> None:
+        self._pixels = pixels
+        self._slope, self._intercept = slope, intercept
+        self._scaled = (slope, intercept) != (1.0, 0.0)
+        self.shape = tuple(int(size) for size in pixels.shape[:3])
+        self.dtype = np.dtype(np.float32) if self._scaled else grey_dtype(pixels.dtype)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        stored = self._pixels[index]
+        grey = luminance(stored if stored.ndim == 3 else stored[..., None])
+        if self._scaled:
+            return grey.astype(np.float32) * np.float32(self._slope) + np.float32(self._intercept)
+        return np.array(grey, dtype=self.dtype)
+
+    def colour_frame(self, index: int) -> np.ndarray | None:
+        if self._pixels.ndim < 4 or self._pixels.shape[3] < 3 or self._pixels.dtype != np.uint8:
+            return None
+        return np.array(self._pixels[index][..., :3])
+
+
+def load_pixels(named: Path, block: PixelBlock) -> np.ndarray:
+    """The pixels of `block`, shape `block.shape`: a memory map, or an array in memory for small compressed files.
+
+    Compressed pixels of more than 256 MB are unpacked into a temporary file, which disappears with the array.
+
+    Args:
+        named: the file the user named, for messages.
+
+    Raises:
+        InputError: the file is missing, shorter than its header says, or its compression is broken.
+    """
+    try:
+        if block.encoding == "text":
+            return _text_pixels(named, block)
+        if block.encoding == "raw":
+            _check_length(named, block.path.stat().st_size - block.offset, block)
+            return np.memmap(block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=block.shape)
+        if block.size_bytes > UNPACK_IN_MEMORY_BYTES:
+            with tempfile.TemporaryFile(prefix="ultrasound-motion-") as file:
+                _check_length(named, sum(file.write(chunk) for chunk in _unpacked(named, block)), block)
+                file.flush()
+                # the map keeps the unnamed file alive, and the space is freed with it
+                return np.memmap(file, dtype=block.dtype, mode="r", shape=block.shape)
+        data = b"".join(_unpacked(named, block))
+        _check_length(named, len(data), block)
+        return np.frombuffer(data, dtype=block.dtype, count=int(np.prod(block.shape))).reshape(block.shape)
+    except FileNotFoundError:
+        raise InputError(f"{named}: its pixel file {block.path.name} is missing") from None
+    except OSError as error:
+        raise InputError(f"{named}: cannot be read: {error.strerror or error}") from error
+
+
+def frames_first(pixels: np.ndarray, axis: int) -> np.ndarray:
+    """`pixels` with the time axis `axis` first and each frame contiguous.
+
+    A file with time as its fastest axis would be read whole for every single frame, so it is turned once: in memory, or in a temporary
+    file when large.
+    """
+    if axis == 0:
+        return pixels
+    turned = np.moveaxis(pixels, axis, 0)
+    if pixels.nbytes <= UNPACK_IN_MEMORY_BYTES:
+        return np.ascontiguousarray(turned)
+    with tempfile.TemporaryFile(prefix="ultrasound-motion-") as file:
+        target = np.memmap(file, dtype=pixels.dtype, mode="w+", shape=turned.shape)
+        rows = max(1, int(64 * 2**20 // (turned.nbytes // turned.shape[1])))
+        for start in range(0, turned.shape[1], rows):
+            target[:, start : start + rows] = turned[:, start : start + rows]
+        return target
+
+
+def _check_length(named: Path, found: int, block: PixelBlock) -> None:
+    if found < block.size_bytes:
+        raise InputError(f"{named}: truncated: its header promises {block.size_bytes} bytes of pixels {block.shape}, {max(found, 0)} are there")
+
+
+def _unpacked(named: Path, block: PixelBlock) -> Iterator[bytes]:
+    """Decompressed chunks of the pixels, stopping once the block is full (files may carry trailing bytes)."""
+    skip, wanted = block.skip, block.size_bytes
+    with block.path.open("rb") as file:
+        file.seek(block.offset)
+        for data in _unpack_stream(named, file, block.encoding):
+            if skip >= len(data):
+                skip -= len(data)
+                continue
+            yield data[skip : skip + wanted]
+            wanted -= len(data) - skip
+            skip = 0
+            if wanted <= 0:
+                return
+
+
+def _unpack_stream(named: Path, file: BinaryIO, encoding: str) -> Iterator[bytes]:
+    # 32: zlib and gzip headers are both recognised
+    new_decompressor = bz2.BZ2Decompressor if encoding == "bzip2" else partial(zlib.decompressobj, wbits=zlib.MAX_WBITS | 32)
+    decompressor = new_decompressor()
+    try:
+        while packed := file.read(CHUNK_BYTES):
+            while packed:
+                yield decompressor.decompress(packed)
+                packed = decompressor.unused_data
+                if decompressor.eof:  # gzip files may be several members in a row
+                    decompressor = new_decompressor()
+    except (zlib.error, OSError, EOFError) as error:
+        raise InputError(f"{named}: its compressed pixels are damaged: {error}") from error
+
+
+def _text_pixels(named: Path, block: PixelBlock) -> np.ndarray:
+    with block.path.open("rb") as file:
+        file.seek(block.offset)
+        words = file.read().split()
+    count = int(np.prod(block.shape))
+    if len(words) < count:
+        raise InputError(f"{named}: truncated: its header promises {count} pixel values, {len(words)} are there")
+    try:
+        values = np.array(words[:count], dtype=np.float64)
+    except ValueError as error:
+        raise InputError(f"{named}: its pixels are not numbers: {error}") from error
+    return values.astype(block.dtype).reshape(block.shape)

@@ -1,0 +1,169 @@
+"""Video files (.mp4, .avi and whatever else FFmpeg reads) through PyAV, the extra `video`."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError, MissingPackageError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.readers.frame_fields import increasing_times
+
+VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
+CACHE_BYTES = 96 * 2**20
+
+
+@dataclass(frozen=True)
+class VideoIndex:
+    """What a pass over a file's packets (nothing decoded) tells: presentation timestamps in order, and those of the key frames."""
+
+    timestamps: tuple[int, ...]
+    keys: tuple[int, ...]
+    seconds_per_tick: float
+    width: int
+    height: int
+    grey: bool
+    notes: tuple[str, ...]
+
+
+def read_video(path: Path) -> ImageSequence:
+    """Reads a video as grey levels: its own luma, expanded to 0..255. Times are the presentation timestamps, from the first frame.
+
+    Frames are counted from the packets, not from the header, which may be wrong. Spacing is unknown: videos carry none.
+
+    Raises:
+        MissingPackageError: PyAV is not installed.
+        InputError: not a video, no frames, or cut short.
+    """
+    index = _index(path)
+    ticks = np.array(index.timestamps, dtype=np.float64)
+    times, time_notes = increasing_times((ticks - ticks[0]) * index.seconds_per_tick, "the video's timestamps")
+    notes = ["spacing unknown: a video carries none (give the spacing if it is known)", *index.notes, *time_notes]
+    if not index.grey:
+        notes.append("colour pixels became grey: the video's luma, expanded to 0..255")
+    return ImageSequence(VideoFrames(path, index), times_s=times if len(ticks) > 1 else None, name=path.stem, path=path, notes=tuple(notes))
+
+
+def _av():
+    try:
+        import av
+    except ImportError:
+        raise MissingPackageError('reading a video needs PyAV: pip install "ultrasound-motion[video]"') from None
+    return av
+
+
+def _index(path: Path) -> VideoIndex:
+    av = _av()
+    notes: list[str] = []
+    timestamps: list[int] = []
+    keys: list[int] = []
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path}: holds no video")
+            stream = container.streams.video[0]
+            for packet in container.demux(stream):
+                if packet.size == 0 or packet.is_discard:
+                    continue
+                if packet.is_corrupt:
+                    raise InputError(f"{path}: truncated or damaged at frame {len(timestamps)}")
+                stamp = packet.pts if packet.pts is not None else packet.dts
+                if stamp is None:
+                    raise InputError(f"{path}: frame {len(timestamps)} has no timestamp")
+                timestamps.append(stamp)
+                if packet.is_keyframe:
+                    keys.append(stamp)
+            if not timestamps:
+                raise InputError(f"{path}: zero frames: the video holds no pictures")
+            if stream.frames and stream.frames != len(timestamps):
+                notes.append(f"the header promises {stream.frames} frames, {len(timestamps)} are there")
+            context = stream.codec_context
+            aspect = stream.sample_aspect_ratio
+            if aspect and aspect != 1:
+                notes.append(f"pixels are not square: {float(aspect):.4g} times as wide as high")
+            pixel_format = context.format.name if context.format else ""
+            return VideoIndex(
+                tuple(sorted(timestamps)), tuple(sorted(keys)), float(stream.time_base), context.width, context.height,
+                pixel_format.startswith("gray"), tuple(notes),
+            )  # fmt: skip
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: cannot be read as a video: {error.strerror}") from None
+
+
+class VideoFrames:
+    """A frame source over a video. Frames are decoded from the key frame before the one asked for, and the last ones decoded are kept.
+
+    The cache is bounded in bytes, so that going backwards costs one seek per cacheful of frames, and memory does not grow with the clip.
+    """
+
+    def __init__(self, path: Path, index: VideoIndex) -> None:
+        self._path, self._index = path, index
+        self._place = {stamp: frame for frame, stamp in enumerate(index.timestamps)}
+        self._key_frames = [self._place[stamp] for stamp in index.keys]
+        self.shape = (len(index.timestamps), index.height, index.width)
+        self.dtype = np.dtype(np.uint8)
+        self._capacity = max(8, CACHE_BYTES // (index.height * index.width))
+        self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
+        self._container = None
+        self._decoded = None
+        self._next = 0
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if index < 0:
+            index += self.shape[0]
+        if index not in self._cache:
+            self._decode_to(index)
+        return self._cache[index]
+
+    def colour_frame(self, index: int) -> np.ndarray | None:
+        if self._index.grey:
+            return None
+        return self._decode_to(index).to_ndarray(format="rgb24")
+
+    def _decode_to(self, index: int):
+        """Decodes up to frame `index`, which is returned as PyAV has it; all on the way go to the cache."""
+        key = self._key_frames[max(0, bisect_right(self._key_frames, index) - 1)] if self._key_frames else 0
+        try:
+            if self._decoded is None or index < self._next or self._next < key:
+                self._seek(key)
+            picture = self._advance(index)
+            if picture is None and key > 0:  # some containers land after the key frame that was asked for
+                self._seek(0)
+                picture = self._advance(index)
+        except _av().FFmpegError as error:
+            raise InputError(f"{self._path}: frame {index} cannot be decoded: {error.strerror}") from None
+        if picture is None:
+            raise InputError(f"{self._path}: frame {index} cannot be decoded: the video is damaged or truncated")
+        return picture
+
+    def _advance(self, index: int):
+        for picture in self._decoded:
+            frame = self._place.get(picture.pts if picture.pts is not None else picture.dts)
+            if frame is None:
+                continue
+            self._next = frame + 1
+            self._keep(frame, picture.to_ndarray(format="gray"))
+            if frame >= index:
+                return picture if frame == index else None
+        self._decoded = None
+        return None
+
+    def _seek(self, key: int) -> None:
+        if self._container is None:
+            self._container = _av().open(str(self._path))
+            self._container.streams.video[0].thread_type = "AUTO"
+        stream = self._container.streams.video[0]
+        self._container.seek(self._index.timestamps[key], stream=stream, backward=True)
+        self._decoded = self._container.decode(stream)
+        self._next = key
+
+    def _keep(self, frame: int, pixels: np.ndarray) -> None:
+        pixels.setflags(write=False)
+        self._cache[frame] = pixels
+        self._cache.move_to_end(frame)
+        while len(self._cache) > self._capacity:
+            self._cache.popitem(last=False)

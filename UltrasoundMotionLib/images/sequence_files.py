@@ -1,0 +1,127 @@
+"""Sequences from files and folders, and back: the one place that knows which format is which."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.readers.dicom import DICOM_ENDINGS, is_dicom, read_dicom
+from UltrasoundMotionLib.images.readers.image_folder import PICTURE_ENDINGS, read_image_folder
+from UltrasoundMotionLib.images.readers.metaimage import read_metaimage
+from UltrasoundMotionLib.images.readers.nifti import read_nifti
+from UltrasoundMotionLib.images.readers.nrrd import read_nrrd
+from UltrasoundMotionLib.images.readers.video import VIDEO_ENDINGS, read_video
+from UltrasoundMotionLib.images.writers.image_folder import write_image_folder
+from UltrasoundMotionLib.images.writers.metaimage import write_metaimage
+from UltrasoundMotionLib.images.writers.nifti import write_nifti
+from UltrasoundMotionLib.images.writers.nrrd import write_nrrd
+from UltrasoundMotionLib.progress import Progress, no_progress
+
+_READERS: dict[tuple[str, ...], Callable[[Path], ImageSequence]] = {
+    (".nrrd", ".nhdr"): read_nrrd,
+    (".mha", ".mhd"): read_metaimage,
+    (".nii", ".nii.gz"): read_nifti,
+    DICOM_ENDINGS: read_dicom,
+    VIDEO_ENDINGS: read_video,
+    PICTURE_ENDINGS: read_image_folder,
+}
+_WRITERS: dict[tuple[str, ...], Callable] = {
+    (".nrrd",): write_nrrd,
+    (".mha",): write_metaimage,
+    (".nii", ".nii.gz"): write_nifti,
+}
+
+
+def read_sequence(path: str | Path, *, spacing_mm: Sequence[float] | None = None, frame_rate_hz: float | None = None) -> ImageSequence:
+    """Reads a sequence of 2D frames, lazily: frames are decoded when asked for, and memory does not grow with their number.
+
+    DICOM (by content, whatever the name), video (extra `video`), a folder of pictures, NRRD (.nrrd, .seq.nrrd), MetaImage (.mha, .mhd, PLUS'
+    .igs.mha) and NIfTI (.nii, .nii.gz). In the last three the time axis is the one marked as a list, otherwise the last: a volume is read as a stack of frames.
+    Colour becomes luminance (see `luminance`). 8-bit frames stay uint8; other types become float32, values unchanged. What was guessed or is
+    unknown is in the sequence's `notes`.
+
+    Args:
+        path: a file or a folder.
+        spacing_mm: (x, y) in mm, instead of what the file says.
+        frame_rate_hz: frames per second, instead of what the file says.
+
+    Raises:
+        InputError: missing, empty, truncated, of an unknown format, or not a sequence of 2D frames.
+        MissingPackageError: a video, without the extra `video`.
+    """
+    path = Path(path)
+    sequence = _reader_of(path)(path)
+    changes: dict = {"notes": sequence.notes}
+    if spacing_mm is not None:
+        values = tuple(float(value) for value in np.atleast_1d(spacing_mm))
+        spacing = values * 2 if len(values) == 1 else values
+        if len(spacing) != 2 or not all(np.isfinite(value) and value > 0 for value in spacing):
+            raise InputError(f"spacing must be one or two positive numbers in mm, got {spacing_mm}")
+        changes["spacing_mm"] = spacing
+        notes = [note for note in changes["notes"] if not note.startswith("spacing")]
+        stored = "unknown" if sequence.spacing_mm is None else "{:.4g} x {:.4g} mm".format(*sequence.spacing_mm)
+        changes["notes"] = (*notes, f"spacing {spacing[0]:.4g} x {spacing[1]:.4g} mm as given (in the file: {stored})")
+    if frame_rate_hz is not None:
+        if not np.isfinite(frame_rate_hz) or frame_rate_hz <= 0:
+            raise InputError(f"frame rate must be a positive number in Hz, got {frame_rate_hz}")
+        changes["times_s"] = np.arange(len(sequence)) / float(frame_rate_hz)
+        notes = [note for note in changes["notes"] if not note.startswith("frame rate")]
+        stored = "unknown" if sequence.frame_rate_hz is None else f"{sequence.frame_rate_hz:.4g} Hz"
+        changes["notes"] = (*notes, f"frame rate {frame_rate_hz:.4g} Hz as given (in the file: {stored})")
+    return dataclasses.replace(sequence, **changes) if len(changes) > 1 else sequence
+
+
+def _reader_of(path: Path) -> Callable[[Path], ImageSequence]:
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.is_dir():
+        return read_image_folder
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: is empty")
+        if is_dicom(path):
+            return read_dicom
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    reader = _by_ending(path, _READERS)
+    if reader is None:
+        ending = path.suffix or "a file without an ending"
+        raise InputError(f"{path}: {ending} is not a format that can be read; known are {_endings(_READERS)}, and DICOM whatever its name")
+    return reader
+
+
+def write_sequence(path: str | Path, sequence: ImageSequence, *, compress: bool = True, progress: Progress = no_progress) -> None:
+    """Writes a sequence, one frame at a time, as .nrrd (best as .seq.nrrd, which 3D Slicer opens as a sequence), .mha, .nii or .nii.gz, or,
+    for a name without an ending, a new folder of PNG files 00000.png, 00001.png ...
+
+    NRRD keeps everything. MetaImage keeps everything, with times counted from the first frame. NIfTI keeps geometry and evenly spaced times.
+    PNG keeps 8-bit pixels only: spacing and times are lost.
+
+    Args:
+        compress: for .nrrd and .mha; NIfTI goes by its name. Uncompressed files are larger, and read without unpacking.
+
+    Raises:
+        OutputError: cannot be written, the ending is not known, or the format cannot hold the sequence (uneven times, pixels).
+    """
+    path = Path(path)
+    writer = _by_ending(path, _WRITERS)
+    if writer is not None:
+        writer(path, sequence, compress=compress, progress=progress)
+    elif path.suffix == "":
+        write_image_folder(path, sequence, progress=progress)
+    else:
+        raise OutputError(f"{path}: {path.suffix} is not a format that can be written; known are {_endings(_WRITERS)}, and a folder for PNG files")
+
+
+def _by_ending(path: Path, table: dict[tuple[str, ...], Callable]) -> Callable | None:
+    name = path.name.lower()
+    return next((entry for endings, entry in table.items() if name.endswith(endings)), None)
+
+
+def _endings(table: dict[tuple[str, ...], Callable]) -> str:
+    return ", ".join(ending for endings in table for ending in endings)

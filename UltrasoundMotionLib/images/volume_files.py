@@ -1,0 +1,68 @@
+"""Volumes from files, and back, through SimpleITK."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.images.volume import Volume
+
+
+def read_volume(path: str | Path) -> Volume:
+    """Reads a 2D or 3D image with one component a voxel: NIfTI, NRRD, MetaImage, anything else SimpleITK knows, or a folder with one DICOM series.
+
+    Geometry is LPS. The pixel type is the file's.
+
+    Raises:
+        InputError: missing, empty, damaged, several series, several components, more than three dimensions, or values that are not finite.
+    """
+    import SimpleITK as sitk
+
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    if path.is_file() and path.stat().st_size == 0:
+        raise InputError(f"{path}: is empty")
+    try:
+        image = sitk.ReadImage(_series_files(path) if path.is_dir() else str(path))
+    except RuntimeError:
+        raise InputError(f"{path}: cannot be read as an image: an unknown format, damaged or truncated") from None
+    while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
+        image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
+    if image.GetDimension() > 3:
+        raise InputError(f"{path}: expected a 2D or 3D image, got one of {' x '.join(map(str, image.GetSize()))}")
+    volume = Volume.from_sitk(image, name=str(path))
+    if volume.array.dtype.kind == "f" and not np.all(np.isfinite(volume.array)):
+        raise InputError(f"{path}: holds {int((~np.isfinite(volume.array)).sum())} values that are not finite")
+    return Volume(volume.array, volume.spacing_mm, volume.origin_mm, volume.direction, path.name.split(".")[0] or path.name)
+
+
+def _series_files(folder: Path) -> tuple[str, ...]:
+    import SimpleITK as sitk
+
+    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        raise InputError(f"{folder}: holds {len(series)} DICOM series, expected one")
+    return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+
+
+def write_volume(path: str | Path, volume: Volume) -> None:
+    """Writes a volume as .nii, .nii.gz, .nrrd or .mha (compressed), by its ending.
+
+    Raises:
+        OutputError: an ending that is not known, or a place that cannot be written to.
+    """
+    import SimpleITK as sitk
+
+    path = Path(path)
+    endings = (".nii", ".nii.gz", ".nrrd", ".mha")
+    if not path.name.lower().endswith(endings):
+        raise OutputError(f"{path}: {path.suffix or 'no ending'} is not a format for volumes; known are {', '.join(endings)}")
+    with atomic_output(path) as temporary:
+        try:
+            sitk.WriteImage(volume.to_sitk(), str(temporary), useCompression=True)
+        except RuntimeError as error:
+            raise OutputError(f"{path}: cannot be written: {str(error).strip().splitlines()[-1]}") from None

@@ -1,0 +1,1 @@
+"""One file per format; use `UltrasoundMotionLib.images.write_sequence`, which chooses."""

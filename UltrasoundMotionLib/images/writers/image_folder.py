@@ -1,0 +1,32 @@
+"""A new folder of PNG files, one per frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.errors import OutputError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.progress import Progress
+
+
+def write_image_folder(path: Path, sequence: ImageSequence, *, progress: Progress) -> None:
+    """Writes 00000.png, 00001.png ... (8-bit grey) into a new folder; spacing and times are lost.
+
+    Raises:
+        OutputError: the folder exists and is not empty, or a frame holds values that 8 bits cannot.
+    """
+    import SimpleITK as sitk
+
+    if path.is_dir() and not any(path.iterdir()):
+        path.rmdir()
+    with atomic_output(path) as temporary:
+        temporary.mkdir()
+        for index, frame in sequence.iterate():
+            pixels = frame.astype(np.uint8)
+            if not np.array_equal(pixels, frame):
+                raise OutputError(f"{path}: frame {index} has values that 8-bit PNG cannot hold ({frame.min():g} to {frame.max():g}); write .nrrd")
+            sitk.WriteImage(sitk.GetImageFromArray(pixels), str(temporary / f"{index:05d}.png"))
+            progress(index + 1, len(sequence), "writing frames")
