@@ -69,13 +69,23 @@ class BlockMatcher:
         size = self._sampler.size
         window = window - window.mean(dim=(1, 2), keepdim=True)  # keeps the sums of squares small in float32
         product = F.conv2d(window[None], block[:, None], groups=len(block))[0]
-        mean = F.avg_pool2d(window[:, None], size, stride=1)[:, 0]
-        power = F.avg_pool2d(window.square()[:, None], size, stride=1)[:, 0]
+        # Separable box means: the plain two-dimensional pooling costs more than the correlation itself.
+        both = torch.cat((window, window.square()))[:, None]
+        mean, power = F.avg_pool2d(F.avg_pool2d(both, (size, 1), stride=1), (1, size), stride=1)[:, 0].chunk(2)
         energy = (power - mean.square()).clamp(min=0) * size**2
         return product / (energy.sqrt() + 1e-2)
 
-    def match(self, templates: BlockTemplates, pyramid: ImagePyramid, expected: Tensor, covariance: Tensor, *, coarsest: int | None = None) -> Match:
-        """See `Matcher.match`. `pyramid` may hold stacked images (M, H, W) a level, with N = M * k templates in order."""
+    def match(
+        self,
+        templates: BlockTemplates,
+        pyramid: ImagePyramid,
+        expected: Tensor,
+        covariance: Tensor,
+        *,
+        coarsest: int | None = None,
+        trust: float = 1.0,
+    ) -> Match:
+        """See `Matcher.match`."""
         start = len(pyramid.levels) - 1 if coarsest is None else min(coarsest, len(pyramid.levels) - 1)
         points, correlation = expected, expected[:, 0]
         for level in range(start, -1, -1):
@@ -85,9 +95,9 @@ class BlockMatcher:
             prior_mean = to_level(points, level)
             prior_precision = inverse_2x2(covariance / scale**2)
             scores = self._correlation_map(templates.blocks[level], self._windows[reach].sample(pyramid.levels[level], prior_mean))
-            shift, correlation, curvature = self._peak(scores, prior_precision, reach)
+            shift, correlation, curvature = self._peak(scores, prior_precision / trust, reach)
             gain = correlation_gain(correlation, self._independent_samples)
-            information = curvature * (gain / correlation.clamp(min=0.05) * self._independent_samples)[:, None, None]
+            information = curvature * (gain / correlation.clamp(min=0.05) * (trust * self._independent_samples))[:, None, None]
             posterior = inverse_2x2(information + prior_precision)
             position = prior_mean + (posterior @ information @ shift[..., None])[..., 0]
             points = (position + 0.5) * scale - 0.5

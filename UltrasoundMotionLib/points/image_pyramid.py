@@ -67,16 +67,13 @@ class PatchSampler:
         self._offsets = torch.arange(-radius, radius + 2, device=device)
 
     def sample(self, image: Tensor, centres: Tensor) -> Tensor:
-        """Patches (N, size, size) of `image` (H, W) around `centres` (N, 2), or of images (M, H, W) where N = M * k, k points each in order."""
-        height, width = image.shape[-2:]
+        """Patches (N, size, size) of `image` (H, W) around `centres` (N, 2)."""
+        height, width = image.shape
         base = torch.floor(centres)
         fraction = (centres - base)[:, :, None, None]
         base = base.long()
         columns = (base[:, :1] + self._offsets).clamp_(0, width - 1)
         rows = (base[:, 1:] + self._offsets).clamp_(0, height - 1) * width
-        if image.ndim == 3:
-            per_image = len(centres) // len(image)
-            rows = rows + torch.arange(len(image), device=image.device).repeat_interleave(per_image)[:, None] * (height * width)
         window = image.reshape(-1)[rows[:, :, None] + columns[:, None, :]]
         horizontal = torch.lerp(window[:, :, :-1], window[:, :, 1:], fraction[:, 0])
         return torch.lerp(horizontal[:, :-1], horizontal[:, 1:], fraction[:, 1])

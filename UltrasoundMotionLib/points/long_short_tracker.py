@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
-from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, build_pyramid, level_count_for
+from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, build_pyramid, level_count_for, to_level
 from UltrasoundMotionLib.points.matcher import Match, Matcher, isotropic
 from UltrasoundMotionLib.points.neighbour_motion import share_motion
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
@@ -26,13 +27,16 @@ from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
 
 @dataclass(frozen=True)
 class LongShortConfig:
-    """How the two memories are fused. Lengths are in pixels of the frame.
+    """How the two memories are fused. Lengths are in pixels of a frame whose longer side has 256; they scale with the frame.
 
     Attributes:
+        working_size: a frame with a longer side of twice this or more is halved until it is smaller (speckle grows with the
+            frame, the patches do not).
         smoothing: blur of the finest level against pixel noise.
         step_deviation: expected standard deviation of the motion from one frame to the next.
         drift_deviation: what one short match may be off beyond its own estimate.
         long_level: pyramid level on which the search for the long template begins.
+        long_trust: weight of one long match; its errors stay the same for many frames, so each brings little that is new.
         coupling_length: distance over which neighbouring points move alike; 0 lets each point move alone.
         own_motion: share of a point's motion that its neighbours do not explain.
         visible_above: confidence under which a point is marked not visible.
@@ -44,10 +48,12 @@ class LongShortConfig:
         remembers_long / remembers_short: switch a memory off, for comparison.
     """
 
+    working_size: int = 256
     smoothing: float = 0.8
     step_deviation: float = 6.0
     drift_deviation: float = 0.05
     long_level: int = 1
+    long_trust: float = 0.1
     coupling_length: float = 30.0
     own_motion: float = 0.3
     visible_above: float = 0.5
@@ -73,9 +79,13 @@ class LongShortTracker:
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.start`."""
         self._shape = frame.shape
-        self._level_count = level_count_for(*frame.shape)
+        longer = max(frame.shape)
+        self._halvings = 0
+        while longer / 2**self._halvings >= 2 * self.config.working_size:
+            self._halvings += 1
+        self._unit = longer / 2**self._halvings / 256
         pyramid = self._pyramid(frame)
-        points = torch.as_tensor(np.asarray(query_points), dtype=torch.float32, device=self._device)
+        points = to_level(torch.tensor(np.array(query_points, dtype=np.float32), device=self._device), self._halvings)
         self._query_points = points
         self._long = self._matcher.describe(pyramid, points)
         self._recovery = self._recovery_matcher.describe(pyramid, points)
@@ -89,18 +99,18 @@ class LongShortTracker:
         if frame.shape != self._shape:
             raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {self._shape[1]} x {self._shape[0]}")
         config, pyramid, count = self.config, self._pyramid(frame), len(self._points)
-        step_prior = isotropic(config.step_deviation**2, count, self._points)
+        step_prior = isotropic((config.step_deviation * self._unit) ** 2, count, self._points)
         points, covariance = self._points, self._covariance
         if config.remembers_short:
             short = self._matcher.match(self._short, pyramid, points, step_prior)
-            step = share_motion(self._query_points, short.points - points, short.covariance, config.coupling_length, config.own_motion)
+            step = share_motion(self._query_points, short.points - points, short.covariance, config.coupling_length * self._unit, config.own_motion)
             points = points + step.displacement
-            covariance = covariance + step.covariance + isotropic(config.drift_deviation**2, count, points)
+            covariance = covariance + step.covariance + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
         else:
             covariance = covariance + step_prior
         if config.remembers_long:
             coarsest = config.long_level if config.remembers_short else None
-            found = self._matcher.match(self._long, pyramid, points, covariance, coarsest=coarsest)
+            found = self._matcher.match(self._long, pyramid, points, covariance, coarsest=coarsest, trust=config.long_trust)
             found = self._recover(found, pyramid)
             points, covariance = found.points, found.covariance
         points = self._inside(points)
@@ -108,15 +118,15 @@ class LongShortTracker:
         back = self._matcher.match(templates, self._previous, points, step_prior)
         error = (back.points - self._points).square().sum(-1)
         variance = covariance.diagonal(dim1=1, dim2=2).mean(-1)
-        confidence = torch.exp(-0.5 * (error / config.forward_backward_scale**2 + variance / config.deviation_scale**2))
+        confidence = torch.exp(-0.5 * (error / config.forward_backward_scale**2 + variance / config.deviation_scale**2) / self._unit**2)
         self._previous, self._short, self._points, self._covariance = pyramid, templates, points, covariance
         confidence_array = confidence.cpu().numpy().astype(np.float64)
-        return FrameTracks(points.cpu().numpy().astype(np.float64), confidence_array, confidence_array > config.visible_above)
+        return FrameTracks(self._in_frame(points), confidence_array, confidence_array > config.visible_above)
 
     def _recover(self, found: Match, pyramid: ImagePyramid) -> Match:
         """Searches the long template in a wider window for points whose position is no longer known well."""
         deviation = found.covariance.diagonal(dim1=1, dim2=2).mean(-1).sqrt()
-        lost = torch.nonzero(deviation > self.config.lost_deviation)[:, 0]
+        lost = torch.nonzero(deviation > self.config.lost_deviation * self._unit)[:, 0]
         if len(lost) == 0:
             return found
         templates = type(self._recovery)(self._recovery.points[lost], tuple(blocks[lost] for blocks in self._recovery.blocks))
@@ -127,10 +137,18 @@ class LongShortTracker:
         points[which], covariance[which], correlation[which] = again.points[good], again.covariance[good], again.correlation[good]
         return Match(points, covariance, correlation)
 
+    def _in_frame(self, points: Tensor) -> np.ndarray:
+        """Working points as positions (N, 2) in the frame, inside it."""
+        positions = (points.cpu().numpy().astype(np.float64) + 0.5) * 2**self._halvings - 0.5
+        return np.clip(positions, 0, [self._shape[1] - 1, self._shape[0] - 1])
+
     def _inside(self, points: Tensor) -> Tensor:
-        height, width = self._shape
+        height, width = self._previous.levels[0].shape
         limit = torch.tensor([width - 1.0, height - 1.0], device=self._device)
         return torch.minimum(points.clamp(min=0), limit)
 
     def _pyramid(self, frame: np.ndarray) -> ImagePyramid:
-        return build_pyramid(torch.as_tensor(frame, device=self._device), self._level_count, self.config.smoothing)
+        image = torch.tensor(np.array(frame, dtype=np.float32), device=self._device)
+        for _ in range(self._halvings):
+            image = F.avg_pool2d(image[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
+        return build_pyramid(image, level_count_for(*image.shape), self.config.smoothing)

@@ -75,9 +75,16 @@ class LucasKanadeMatcher:
         return LucasKanadeTemplates(points, tuple(patches), tuple(gradients), tuple(hessians))
 
     def match(
-        self, templates: LucasKanadeTemplates, pyramid: ImagePyramid, expected: Tensor, covariance: Tensor, *, coarsest: int | None = None
+        self,
+        templates: LucasKanadeTemplates,
+        pyramid: ImagePyramid,
+        expected: Tensor,
+        covariance: Tensor,
+        *,
+        coarsest: int | None = None,
+        trust: float = 1.0,
     ) -> Match:
-        """See `Matcher.match`. `pyramid` may hold stacked images (M, H, W) a level, with N = M * k templates in order."""
+        """See `Matcher.match`."""
         start = len(pyramid.levels) - 1 if coarsest is None else min(coarsest, len(pyramid.levels) - 1)
         area = self.config.speckle_area
         points, correlation = expected, expected[:, 0]
@@ -99,7 +106,7 @@ class LucasKanadeMatcher:
             # ... where it arrives, it counts for what the correlation there is worth.
             patch = _normalise(self._sampler.sample(pyramid.levels[level], position).flatten(1))[0]
             correlation = (patch * template).mean(dim=1)
-            information = hessian * (correlation_gain(correlation, self._independent_samples) / area)[:, None, None]
+            information = hessian * (correlation_gain(correlation, self._independent_samples) * (trust / area))[:, None, None]
             posterior = inverse_2x2(information + prior_precision)
             position = prior_mean + (posterior @ information @ (position - prior_mean)[..., None])[..., 0]
             points = (position + 0.5) * scale - 0.5

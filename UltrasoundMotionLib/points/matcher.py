@@ -33,10 +33,20 @@ class Matcher(Protocol):
         """Takes templates around points (N, 2) of a frame."""
         ...
 
-    def match(self, templates: Templates, pyramid: ImagePyramid, expected: Tensor, covariance: Tensor, *, coarsest: int | None = None) -> Match:
+    def match(
+        self,
+        templates: Templates,
+        pyramid: ImagePyramid,
+        expected: Tensor,
+        covariance: Tensor,
+        *,
+        coarsest: int | None = None,
+        trust: float = 1.0,
+    ) -> Match:
         """Maximum a posteriori position of each template near `expected` (N, 2) with prior `covariance` (N, 2, 2).
 
-        `coarsest` is the pyramid level to start from; the coarsest there is when None.
+        `coarsest` is the pyramid level to start from; the coarsest there is when None. `trust` in (0, 1] scales what the
+        image says against the prior: less than 1 where the errors of successive matches are not independent.
         """
         ...
 
