@@ -8,12 +8,10 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, grey_dtype, luminance
 from UltrasoundMotionLib.mrml.image_geometry import geometry_of
 from UltrasoundMotionLib.mrml.image_nodes import SPACING_KNOWN_ATTRIBUTE
 from UltrasoundMotionLib.mrml.sequence_index import SequenceIndex
-
-LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
-"""ITU-R BT.601, the weights with which video and JPEG make grey."""
 
 
 class SequenceNodeFrames:
@@ -26,16 +24,14 @@ class SequenceNodeFrames:
         self._node = node
         first = _pixels(node, 0)
         self.shape = (node.GetNumberOfDataNodes(), *first.shape[:2])
-        self.dtype = np.dtype(np.uint8 if first.dtype == np.uint8 else np.float32)
+        self.dtype = grey_dtype(first.dtype)
 
     def __getitem__(self, index: int) -> np.ndarray:
         pixels = _pixels(self._node, index)
         if pixels.shape[:2] != self.shape[1:]:
-            raise InputError(f"{self._node.GetName()}: frame {index} is {pixels.shape[1]} x {pixels.shape[0]} pixels, the first is {self.shape[2]} x {self.shape[1]}")
-        if pixels.ndim == 3:
-            grey = pixels[..., :3].astype(np.float32) @ LUMINANCE
-            pixels = np.rint(grey) if self.dtype == np.uint8 else grey
-        return pixels.astype(self.dtype)
+            sizes = f"{pixels.shape[1]} x {pixels.shape[0]} pixels, the first is {self.shape[2]} x {self.shape[1]}"
+            raise InputError(f"{self._node.GetName()}: frame {index} is {sizes}")
+        return luminance(pixels).astype(self.dtype)
 
 
 def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
@@ -57,8 +53,8 @@ def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
     known = mark == "true" or (mark is None and tuple(spacing[:2]) != (1.0, 1.0))
     if not known:
         notes.append("the pixel spacing is unknown; lengths are in pixels")
-    if _pixels(node, 0).ndim == 3:
-        notes.append("coloured pixels were made grey")
+    if _pixels(node, 0).shape[2] > 2:
+        notes.append(LUMINANCE_NOTE)
     return ImageSequence(
         frames=frames,
         spacing_mm=(float(spacing[0]), float(spacing[1])) if known else None,
@@ -72,7 +68,7 @@ def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
 
 
 def _pixels(node: slicer.vtkMRMLSequenceNode, index: int) -> np.ndarray:
-    """Frame `index` as stored: (H, W) or (H, W, components), shared with the node."""
+    """Frame `index` as stored: (H, W, components), shared with the node."""
     volume = node.GetNthDataNode(index)
     if volume is None or not volume.IsA("vtkMRMLVolumeNode"):
         raise InputError(f"{node.GetName()}: item {index} is {volume.GetClassName() if volume else 'missing'}, expected an image volume")
@@ -82,13 +78,12 @@ def _pixels(node: slicer.vtkMRMLSequenceNode, index: int) -> np.ndarray:
     width, height, depth = image.GetDimensions()
     if depth != 1:
         raise InputError(f"{node.GetName()}: item {index} has {depth} slices; expected a sequence of single-slice images")
-    components = image.GetNumberOfScalarComponents()
-    pixels = vtk_to_numpy(image.GetPointData().GetScalars())
-    return pixels.reshape(height, width) if components == 1 else pixels.reshape(height, width, components)
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, image.GetNumberOfScalarComponents())
 
 
 def _frame_fields(node: slicer.vtkMRMLSequenceNode) -> dict[str, tuple[str, ...]]:
     """Attributes that every item has, apart from Slicer's and our own."""
     items = [node.GetNthDataNode(index) for index in range(node.GetNumberOfDataNodes())]
     names = [name for name in items[0].GetAttributeNames() if not name.startswith(("Sequences.", "UltrasoundMotion."))]
-    return {name: tuple(item.GetAttribute(name) or "" for item in items) for name in names if all(item.GetAttribute(name) is not None for item in items)}
+    texts = {name: tuple(item.GetAttribute(name) for item in items) for name in names}
+    return {name: values for name, values in texts.items() if None not in values}

@@ -34,7 +34,9 @@ def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) 
     display.SetTextScale(2.0)
 
 
-def show_curve(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, color: tuple[float, float, float] = CURVE_COLOR, width: float = 0.006) -> None:
+def show_curve(
+    markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, color: tuple[float, float, float] = CURVE_COLOR, width: float = 0.006
+) -> None:
     """A line without points and labels, `width` of the image's longer side wide."""
     display = markups.GetDisplayNode()
     size = image_size_mm(sequence)

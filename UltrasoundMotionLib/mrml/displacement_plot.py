@@ -1,0 +1,108 @@
+"""How far each point moves: a table, and a chart that the plot view shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import slicer
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.markups_display import point_color
+from UltrasoundMotionLib.mrml.table_columns import add_table
+from UltrasoundMotionLib.tracks import PointTracks
+
+MOST_SERIES = 12
+MEAN_COLOR = (0.15, 0.15, 0.15)  # the plot view is white
+
+
+@dataclass(frozen=True)
+class DisplacementPlot:
+    """The nodes of one plot.
+
+    Attributes:
+        table: first the time (or frame), then a column for each point and one for their mean.
+        chart: what a plot view shows.
+        series: the lines of the chart, the mean last.
+    """
+
+    table: slicer.vtkMRMLTableNode
+    chart: slicer.vtkMRMLPlotChartNode
+    series: tuple[slicer.vtkMRMLPlotSeriesNode, ...]
+
+
+def displacement_from_query(tracks: PointTracks) -> np.ndarray:
+    """(T, N) distance of each point from where it was in the query frame, in mm (pixels where the spacing is unknown); NaN where it was lost."""
+    scaled = tracks.displacement_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
+    return np.where(tracks.visible, np.linalg.norm(scaled, axis=2), np.nan)
+
+
+def add_displacement_plot(
+    scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str, *, labels: Sequence[str] | None = None, most_series: int = MOST_SERIES
+) -> DisplacementPlot:
+    """Adds the table `name` of how far each point moved, and a chart of it over time: a line for each point and one for their mean.
+
+    Args:
+        labels: the points to draw; by default all of them, or `most_series` spread over the list. The table and the mean hold them all.
+
+    Raises:
+        InputError: a label that the tracks do not have.
+    """
+    unknown = [label for label in labels or () if label not in tracks.labels]
+    if unknown:
+        raise InputError(f"displacement plot: no point is called {unknown[0]!r}; there are {', '.join(tracks.labels)}")
+    unit = "mm" if tracks.spacing_mm is not None else "px"
+    time_column, time_unit = ("time (s)", "s") if tracks.times_s is not None else ("frame", "")
+    distance = displacement_from_query(tracks)
+    counted = np.isfinite(distance).sum(axis=1)
+    mean = np.where(counted > 0, np.nansum(distance, axis=1) / np.maximum(counted, 1), np.nan)
+    columns = {time_column: tracks.times_s if tracks.times_s is not None else np.arange(len(distance))}
+    title_of = {label: _free_title(label, (time_column, "mean")) for label in tracks.labels}
+    columns |= {title_of[label]: distance[:, number] for number, label in enumerate(tracks.labels)} | {"mean": mean}
+    table = add_table(scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit))
+    drawn = list(labels) if labels is not None else _spread(tracks.labels, most_series)
+    series = [_add_series(table, (time_column, title_of[label]), label, color=point_color(tracks.labels.index(label))) for label in drawn]
+    series.append(_add_series(table, (time_column, "mean"), "mean", color=MEAN_COLOR, width=4.0))
+    return DisplacementPlot(table, _add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
+
+
+def _free_title(label: str, taken: Sequence[str]) -> str:
+    return f"{label} (point)" if label in taken else label
+
+
+def _spread(labels: Sequence[str], count: int) -> list[str]:
+    chosen = np.unique(np.linspace(0, len(labels) - 1, min(count, len(labels))).astype(int)) if labels else []
+    return [labels[number] for number in chosen]
+
+
+def _add_series(
+    table: slicer.vtkMRMLTableNode, columns: tuple[str, str], name: str, *, color: tuple[float, float, float], width: float = 2.0
+) -> slicer.vtkMRMLPlotSeriesNode:
+    x_column, y_column = columns
+    series = table.GetScene().AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetXColumnName(x_column)
+    series.SetYColumnName(y_column)
+    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
+    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
+    series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
+    series.SetLineWidth(width)
+    series.SetColor(*color)
+    return series
+
+
+def _add_chart(
+    scene: slicer.vtkMRMLScene, name: str, series: Sequence[slicer.vtkMRMLPlotSeriesNode], x_title: str, y_title: str
+) -> slicer.vtkMRMLPlotChartNode:
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{name} chart"))
+    was_modifying = chart.StartModify()
+    for one in series:
+        chart.AddAndObservePlotSeriesNodeID(one.GetID())
+    chart.SetTitle(name)
+    chart.SetXAxisTitle(x_title)
+    chart.SetYAxisTitle(y_title)
+    chart.SetLegendVisibility(True)
+    chart.SetGridVisibility(True)
+    chart.EndModify(was_modifying)
+    return chart

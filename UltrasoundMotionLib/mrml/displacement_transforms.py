@@ -1,0 +1,186 @@
+"""Displacement fields as Slicer's transform nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import numpy as np
+import slicer
+import vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, SLICE_THICKNESS_MM, to_vtk_matrix
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
+from UltrasoundMotionLib.progress import Progress, no_progress
+
+
+class Carries(Enum):
+    """What a transform node is to do with the nodes under it, for a displacement u with fixed(x) = moving(x + u(x))."""
+
+    MOVING_TO_FIXED = "moving image onto the fixed one"
+    FIXED_TO_MOVING = "points of the fixed image to where they are in the moving one"
+
+
+@dataclass(frozen=True)
+class DisplacementGrid:
+    """A displacement field with fixed(x) = moving(x + u(x)), ITK's convention.
+
+    Attributes:
+        displacement_mm: (K, J, I, 3) LPS mm vectors; K is 1 for a 2D field.
+        spacing_mm: (x, y, z).
+        origin_mm: LPS position of the first node of the grid.
+        direction: (3, 3), columns are the LPS unit vectors of the axes x, y, z.
+
+    Raises:
+        InputError: other shapes, values that are not finite, spacing that is not positive, a singular direction.
+    """
+
+    displacement_mm: np.ndarray
+    spacing_mm: tuple[float, float, float]
+    origin_mm: tuple[float, float, float]
+    direction: np.ndarray
+
+    def __post_init__(self) -> None:
+        field = np.asarray(self.displacement_mm)
+        if field.ndim != 4 or field.shape[3] != 3 or min(field.shape) < 1:
+            raise InputError(f"a displacement grid is (K, J, I, 3), got {field.shape}")
+        if not np.all(np.isfinite(field)):
+            raise InputError("the displacement field holds values that are not finite")
+        spacing, origin, direction = (np.asarray(value, dtype=np.float64) for value in (self.spacing_mm, self.origin_mm, self.direction))
+        if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
+            raise InputError(f"the spacing of a displacement grid is three positive numbers in mm, got {self.spacing_mm}")
+        if origin.shape != (3,) or not np.all(np.isfinite(origin)):
+            raise InputError(f"the origin of a displacement grid is three finite numbers in mm, got {self.origin_mm}")
+        if direction.shape != (3, 3) or not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+            raise InputError(f"the direction of a displacement grid is a 3x3 matrix with orthonormal columns, got {direction.tolist()}")
+
+    @classmethod
+    def of_slice(cls, sequence: ImageSequence, displacement_px: np.ndarray, step_px: float = 1.0) -> DisplacementGrid:
+        """A field (J, I, 2) of (x, y) pixel displacements in the plane of a clip, sampled every `step_px` pixels from the first pixel on.
+
+        A clip's fields are best stored coarser than its pixels: a 512 x 512 grid costs 3 MB for every frame.
+        """
+        field = np.asarray(displacement_px, dtype=np.float64)
+        if field.ndim != 3 or field.shape[2] != 2:
+            raise InputError(f"a field in the plane is (J, I, 2), got {field.shape}")
+        pixel = np.asarray(sequence.spacing_mm or (1.0, 1.0))
+        vectors = (field * pixel) @ sequence.direction[:, :2].T
+        spacing = (*(pixel * step_px), SLICE_THICKNESS_MM)
+        return cls(vectors[None], tuple(float(value) for value in spacing), sequence.origin_mm, sequence.direction)
+
+
+def add_displacement_transform(
+    scene: slicer.vtkMRMLScene, grid: DisplacementGrid, name: str, *, carries: Carries = Carries.MOVING_TO_FIXED
+) -> slicer.vtkMRMLTransformNode:
+    """Adds the field as a transform node: put the moving image (or the fixed points, see `carries`) under it."""
+    node = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    _observe(node, oriented_grid_transform(grid), carries)
+    return node
+
+
+def add_displacement_sequence(
+    image: SequenceNodes,
+    field_of: Callable[[int], DisplacementGrid | None],
+    name: str,
+    *,
+    carries: Carries = Carries.FIXED_TO_MOVING,
+    progress: Progress = no_progress,
+) -> SequenceNodes:
+    """Adds a transform that changes with the frame, in the browser of the image and under its transform.
+
+    Args:
+        field_of: gives the field of frame t, or None where nothing moves (the reference frame). Called once for each frame, in order.
+            Every field must have the same grid size, or Slicer cannot save the sequence as one.
+
+    Raises:
+        InputError: every frame is None, or the grids differ in size.
+    """
+    scene, index = image.scene, image.index
+    node = create_sequence(scene, f"{name} sequence", index)
+    try:
+        _fill(node, index.values, field_of, carries=carries, progress=progress)
+    except BaseException:
+        scene.RemoveNode(node)
+        raise
+    proxy = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
+    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    return join_browser(image.browser, node, proxy, editable=False)
+
+
+def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
+    """The field as Slicer keeps it: RAS vectors on a RAS grid (of the plain vtkGridTransform Slicer cannot save the orientation)."""
+    depth, height, width = grid.displacement_mm.shape[:3]
+    vectors = np.ascontiguousarray(np.asarray(grid.displacement_mm, dtype=np.float64) * LPS_TO_RAS)
+    image = vtk.vtkImageData()
+    image.SetDimensions(width, height, depth)
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(*(np.asarray(grid.origin_mm, dtype=np.float64) * LPS_TO_RAS))
+    image.GetPointData().SetScalars(numpy_to_vtk(vectors.reshape(-1, 3), deep=True))
+    direction = np.eye(4)
+    direction[:3, :3] = LPS_TO_RAS[:, None] * np.asarray(grid.direction, dtype=np.float64)
+    transform = slicer.vtkOrientedGridTransform()
+    transform.SetDisplacementGridData(image)
+    transform.SetGridDirectionMatrix(to_vtk_matrix(direction))
+    return transform
+
+
+def transform_points(node: slicer.vtkMRMLTransformNode, points_lps_mm: np.ndarray) -> np.ndarray:
+    """LPS mm points (..., 3) as they are drawn when their node stands under `node` (and its parents)."""
+    to_world = vtk.vtkGeneralTransform()
+    node.GetTransformToWorld(to_world)
+    points = np.asarray(points_lps_mm, dtype=np.float64)
+    moved = [to_world.TransformPoint(*point) for point in points.reshape(-1, 3) * LPS_TO_RAS]
+    return np.reshape(moved, points.shape) * LPS_TO_RAS
+
+
+def _observe(node: slicer.vtkMRMLTransformNode, transform: slicer.vtkOrientedGridTransform, carries: Carries) -> None:
+    if carries is Carries.MOVING_TO_FIXED:
+        node.SetAndObserveTransformFromParent(transform)
+    else:
+        node.SetAndObserveTransformToParent(transform)
+
+
+def _fill(
+    node: slicer.vtkMRMLSequenceNode,
+    values: tuple[str, ...],
+    field_of: Callable[[int], DisplacementGrid | None],
+    *,
+    carries: Carries,
+    progress: Progress,
+) -> None:
+    name = node.GetName().removesuffix(" sequence")
+    waiting: list[str] = []  # frames before the first field, whose grid they will have
+    first: DisplacementGrid | None = None
+    for frame, value in enumerate(values):
+        progress(frame, len(values), "putting the displacement fields into the scene")
+        grid = field_of(frame)
+        if grid is None and first is None:
+            waiting.append(value)
+            continue
+        first = first or grid
+        if grid is not None and grid.displacement_mm.shape != first.displacement_mm.shape:
+            raise InputError(f"{name}: the field of frame {frame} is {grid.displacement_mm.shape}, the first is {first.displacement_mm.shape}")
+        for pending in waiting:
+            _set_item(node, _still(first), pending, name, carries)
+        waiting.clear()
+        _set_item(node, grid or _still(first), value, name, carries)
+    if first is None:
+        raise InputError(f"{name}: no frame has a displacement field")
+    progress(len(values), len(values), "putting the displacement fields into the scene")
+
+
+def _still(like: DisplacementGrid) -> DisplacementGrid:
+    """A field that moves nothing. Slicer cannot save a sequence whose first item is linear, so that even rest is a grid."""
+    return DisplacementGrid(np.zeros_like(like.displacement_mm), like.spacing_mm, like.origin_mm, like.direction)
+
+
+def _set_item(node: slicer.vtkMRMLSequenceNode, grid: DisplacementGrid, value: str, name: str, carries: Carries) -> None:
+    loose = slicer.vtkMRMLTransformNode()
+    loose.SetName(name)
+    _observe(loose, oriented_grid_transform(grid), carries)
+    node.SetDataNodeAtValue(loose, value)

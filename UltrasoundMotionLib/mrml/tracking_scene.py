@@ -1,0 +1,132 @@
+"""A whole result in one scene: the clip, the landmarks that move with it, their curve, paths, tables and plot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import slicer
+
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.displacement_plot import DisplacementPlot, add_displacement_plot
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence
+from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
+from UltrasoundMotionLib.mrml.scene_files import write_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks, add_trajectories
+from UltrasoundMotionLib.mrml.track_table import add_track_table
+from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.tracks import PointTracks
+
+
+@dataclass(frozen=True)
+class TrackNodes:
+    """Everything that one run put beside a clip.
+
+    Attributes:
+        landmarks: the point list that moves.
+        curve: the curve through some of the points, or None.
+        paths: where each point went, curves that stay.
+        table: every position.
+        plot: how far each point moved.
+    """
+
+    landmarks: SequenceNodes
+    curve: SequenceNodes | None
+    paths: tuple[slicer.vtkMRMLMarkupsCurveNode, ...]
+    table: slicer.vtkMRMLTableNode
+    plot: DisplacementPlot
+
+    def shown_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
+        """The nodes that a user looks for in the Data module."""
+        yield self.landmarks.proxy
+        if self.curve is not None:
+            yield self.curve.proxy
+        yield from self.paths
+        yield self.table
+        yield self.plot.table
+        yield self.plot.chart
+        yield from self.plot.series
+
+    def remove(self) -> None:
+        """Takes all of it out of the scene; the clip and its browser stay."""
+        for nodes in (self.landmarks, self.curve):
+            if nodes is not None:
+                remove_sequence(nodes)
+        for node in (*self.paths, *self.plot.series, self.plot.chart, self.plot.table, self.table):
+            remove_node(node)
+
+
+def add_tracks(
+    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, *, curve_labels: Sequence[str] | None = None, trajectories: bool = True
+) -> TrackNodes:
+    """Adds a result beside a clip that is in the scene, in a folder of the Data module.
+
+    Args:
+        image: the nodes of the clip, from `add_image_sequence` or `find_sequence_nodes`.
+        sequence: the clip, for its name and geometry.
+        curve_labels: the points of a curve, in order; None for no curve.
+        trajectories: draw the path of each point.
+
+    Raises:
+        InputError: the tracks do not fit the clip, or a label does not exist.
+    """
+    scene, name = image.scene, sequence.name
+    nodes = TrackNodes(
+        landmarks=add_landmarks(image, sequence, tracks),
+        curve=add_curve(image, sequence, tracks, curve_labels) if curve_labels else None,
+        paths=add_trajectories(image, sequence, tracks) if trajectories else (),
+        table=add_track_table(scene, tracks, f"{name} tracks"),
+        plot=add_displacement_plot(scene, tracks, f"{name} displacement"),
+    )
+    put_in_folder(scene, image.proxy, nodes.shown_nodes(), f"{name} motion")
+    return nodes
+
+
+def build_tracking_scene(
+    scene: slicer.vtkMRMLScene,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    *,
+    curve_labels: Sequence[str] | None = None,
+    trajectories: bool = True,
+    progress: Progress = no_progress,
+) -> tuple[SequenceNodes, TrackNodes]:
+    """Fills an empty scene with a clip and its tracks, showing the query frame upright with the plot beside it; see `add_tracks`."""
+    image = add_image_sequence(scene, sequence, progress=progress)
+    nodes = add_tracks(image, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories)
+    image.browser.SetSelectedItemNumber(tracks.query_frame)
+    show_as_acquired(scene, image.proxy)
+    show_chart(scene, nodes.plot.chart)
+    set_layout(scene)
+    return image, nodes
+
+
+def write_tracking_scene(
+    path: str | Path,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    *,
+    curve_labels: Sequence[str] | None = None,
+    trajectories: bool = True,
+    progress: Progress = no_progress,
+) -> Path:
+    """Writes a clip and its tracks as a scene (`.mrb`) that opens in 3D Slicer with the markups playing in step with the image.
+
+    Raises:
+        InputError: as `add_tracks`.
+        OutputError: as `write_scene`.
+    """
+    with quiet_vtk(), HeadlessScene() as scene:
+        build_tracking_scene(scene, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories, progress=progress)
+        progress(0, 1, "writing the scene")
+        written = write_scene(scene, path)
+    with suppress(Exception):
+        progress(1, 1, "writing the scene")
+    return written

@@ -1,0 +1,73 @@
+"""The clip upright in a slice view, the chart in a plot view, and a layout that shows both."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from UltrasoundMotionLib.mrml.image_geometry import from_vtk_matrix, to_vtk_matrix
+
+
+def show_as_acquired(scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, view_name: str = "Red") -> slicer.vtkMRMLSliceNode:
+    """Shows a one-slice volume in a slice view as it was acquired: columns to the right, rows downwards, filling the view.
+
+    Works wherever the image lies in space and under a linear parent transform. The view is made if the scene does not have it.
+    """
+    node = view_node(scene, "vtkMRMLSliceNode", view_name)
+    view_node(scene, "vtkMRMLSliceCompositeNode", view_name).SetBackgroundVolumeID(volume.GetID())
+    ijk_to_world, size = _ijk_to_world(volume), np.array(volume.GetImageData().GetDimensions())
+    right, down = (ijk_to_world[:3, axis] / np.linalg.norm(ijk_to_world[:3, axis]) for axis in (0, 1))
+    slice_to_ras = np.eye(4)
+    slice_to_ras[:3, :3] = np.column_stack([right, -down, np.cross(right, -down)])
+    slice_to_ras[:3, 3] = (ijk_to_world @ [*(size - 1) / 2, 1.0])[:3]
+    was_modifying = node.StartModify()
+    node.GetSliceToRAS().DeepCopy(to_vtk_matrix(slice_to_ras))
+    width_mm, height_mm = size[:2] * np.linalg.norm(ijk_to_world[:3, :2], axis=0)
+    pixels = np.array(node.GetDimensions()[:2], dtype=float)
+    scale = max(width_mm / pixels[0], height_mm / pixels[1])  # mm of one pixel of the view
+    node.SetFieldOfView(scale * pixels[0], scale * pixels[1], node.GetFieldOfView()[2])
+    node.SetSliceVisible(True)
+    node.UpdateMatrices()
+    node.EndModify(was_modifying)
+    return node
+
+
+def show_chart(scene: slicer.vtkMRMLScene, chart: slicer.vtkMRMLPlotChartNode, view_name: str = "PlotView1") -> slicer.vtkMRMLPlotViewNode:
+    """Lets the plot view of that name (made if the scene does not have it) show the chart."""
+    node = view_node(scene, "vtkMRMLPlotViewNode", view_name)
+    node.SetPlotChartNodeID(chart.GetID())
+    return node
+
+
+def set_layout(scene: slicer.vtkMRMLScene, arrangement: int = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView) -> slicer.vtkMRMLLayoutNode:
+    """The layout in which a saved scene opens; by default slice views and a plot. A module leaves the user's layout alone."""
+    node = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    if node is None:
+        node = slicer.vtkMRMLLayoutNode()
+        node.SetSingletonTag("vtkMRMLLayoutNode")  # the application's own, which the loaded one then updates
+        node = scene.AddNode(node)
+    node.SetViewArrangement(arrangement)
+    return node
+
+
+def view_node(scene: slicer.vtkMRMLScene, class_name: str, view_name: str) -> slicer.vtkMRMLNode:
+    """The view's node of that class (the application has one for each name), made if the scene does not have it."""
+    node = scene.GetSingletonNode(view_name, class_name)
+    if node is None:
+        node = getattr(slicer, class_name)()
+        node.SetName(view_name)
+        node.SetLayoutName(view_name)
+        node = scene.AddNode(node)
+    return node
+
+
+def _ijk_to_world(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    ijk_to_ras = from_vtk_matrix(matrix)
+    parent = volume.GetParentTransformNode()
+    if parent is None or not parent.IsTransformToWorldLinear():
+        return ijk_to_ras
+    parent.GetMatrixTransformToWorld(matrix)
+    return from_vtk_matrix(matrix) @ ijk_to_ras
