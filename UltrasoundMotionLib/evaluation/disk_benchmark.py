@@ -81,11 +81,11 @@ def read_disk(path: str | Path) -> ImageSequence:
     import scipy.io
 
     path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: does not exist")
     try:
         frames = scipy.io.loadmat(path, variable_names=["I"])["I"]
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: does not exist") from error
-    except Exception as error:
+    except Exception as error:  # loadmat raises whatever its parser stumbles over
         raise InputError(f"{path}: is not the disk's MATLAB file: {str(error).splitlines()[0]}") from error
     if frames.ndim != 3 or frames.dtype != np.uint8 or frames.shape[2] < DISK_FRAMES:
         raise InputError(f"{path}: expected `I` as (H, W, T) uint8 with at least {DISK_FRAMES} frames, got {frames.shape} {frames.dtype}")
