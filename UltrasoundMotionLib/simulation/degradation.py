@@ -53,18 +53,54 @@ class Degradation:
 
 
 DIFFICULTIES: dict[str, Degradation] = {
-    "easy": Degradation(decorrelated_fraction=0.05, elevation_cyclic_mm=0.2, elevation_wander_mm=0.1, haze_db=-14, noise_db=-26),
+    "easy": Degradation(
+        decorrelated_fraction=0.05,
+        decorrelation_time_s=0.5,
+        elevation_cyclic_mm=0.2,
+        elevation_wander_mm=0.1,
+        shadow_count=0,
+        shadow_attenuation_db=20,
+        shadow_width_deg=7,
+        shadow_sway_deg=4,
+        haze_db=-14,
+        noise_db=-26,
+    ),
     "moderate": Degradation(
-        decorrelated_fraction=0.2, elevation_cyclic_mm=0.6, elevation_wander_mm=0.4, shadow_count=1, shadow_attenuation_db=10, haze_db=-8, noise_db=-20
+        decorrelated_fraction=0.2,
+        decorrelation_time_s=0.5,
+        elevation_cyclic_mm=0.6,
+        elevation_wander_mm=0.4,
+        shadow_count=1,
+        shadow_attenuation_db=10,
+        shadow_width_deg=7,
+        shadow_sway_deg=4,
+        haze_db=-8,
+        noise_db=-20,
     ),
     "hard": Degradation(
-        decorrelated_fraction=0.4, decorrelation_time_s=0.3, elevation_cyclic_mm=1.1, elevation_wander_mm=0.9, shadow_count=1,
-        shadow_attenuation_db=18, shadow_width_deg=9, shadow_sway_deg=8, haze_db=-3, noise_db=-15,
-    ),  # fmt: skip
+        decorrelated_fraction=0.4,
+        decorrelation_time_s=0.3,
+        elevation_cyclic_mm=1.1,
+        elevation_wander_mm=0.9,
+        shadow_count=1,
+        shadow_attenuation_db=18,
+        shadow_width_deg=9,
+        shadow_sway_deg=8,
+        haze_db=-3,
+        noise_db=-15,
+    ),
     "extreme": Degradation(
-        decorrelated_fraction=0.6, decorrelation_time_s=0.2, elevation_cyclic_mm=1.6, elevation_wander_mm=1.6, shadow_count=2,
-        shadow_attenuation_db=26, shadow_width_deg=11, shadow_sway_deg=12, haze_db=1, noise_db=-10,
-    ),  # fmt: skip
+        decorrelated_fraction=0.6,
+        decorrelation_time_s=0.2,
+        elevation_cyclic_mm=1.6,
+        elevation_wander_mm=1.6,
+        shadow_count=2,
+        shadow_attenuation_db=26,
+        shadow_width_deg=11,
+        shadow_sway_deg=12,
+        haze_db=1,
+        noise_db=-10,
+    ),
 }
 
 
@@ -134,16 +170,18 @@ class Clutter:
 
     def __init__(self, scanner: Scanner, degradation: Degradation, rng: np.random.Generator) -> None:
         depth = scanner.depths_mm[:, None]
-        self._noise = (10 ** (degradation.noise_db / 20) * 10 ** (-14 / 20 * (1 - depth / scanner.imaging.depth_mm))).astype(np.float32)
+        noise_db = degradation.noise_db - 14 * (1 - depth / scanner.imaging.depth_mm)
+        self._noise = (10 ** (noise_db / 20)).astype(np.float32)
         profile = np.exp(-np.maximum(depth, 0) / 22.0)
         for echo_mm in rng.uniform(4, 30, size=3):  # reverberation between the probe and layers near it
             profile = profile + rng.uniform(0.3, 1.0) * np.exp(-echo_mm / 15) * np.exp(-0.5 * ((depth - echo_mm) / 0.8) ** 2)
-        self._haze = (10 ** (degradation.haze_db / 20) * profile * scanner.focus(complex_normal(scanner.shape, rng))).astype(np.complex64)
+        haze = (10 ** (degradation.haze_db / 20) * profile).astype(np.float32)
+        self._haze = [haze * look for look in scanner.focus(complex_normal(scanner.shape, rng))]
         self._rng = rng
 
-    def next(self) -> np.ndarray:
-        """(R, B) complex64 of the next frame, still to be received (convolved along the beam)."""
-        return self._haze + self._noise * complex_normal(self._haze.shape, self._rng)
+    def next(self) -> list[np.ndarray]:
+        """For each look the (R, B) complex64 of the next frame, still to be received (convolved along the beam)."""
+        return [haze + self._noise * complex_normal(haze.shape, self._rng) for haze in self._haze]
 
 
 def complex_normal(shape: tuple[int, ...] | int, rng: np.random.Generator) -> np.ndarray:

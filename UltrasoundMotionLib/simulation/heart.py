@@ -7,19 +7,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.simulation.degradation import Clutter, Degradation, complex_normal, draw_shadows
+from UltrasoundMotionLib.simulation.degradation import Clutter, Degradation, draw_shadows
 from UltrasoundMotionLib.simulation.heart_anatomy import heart_echogenicity
 from UltrasoundMotionLib.simulation.heart_motion import HeartMotion, Leaflets, Sway
 from UltrasoundMotionLib.simulation.imaging import Imaging
-from UltrasoundMotionLib.simulation.motion import material_points, trajectories
-from UltrasoundMotionLib.simulation.rendering import BeamLoss, render, visible_points
+from UltrasoundMotionLib.simulation.rendering import BeamLoss, Contact, render
 from UltrasoundMotionLib.simulation.scanner import Scanner
 from UltrasoundMotionLib.simulation.scatterers import Tissue, scatter_positions, thin_dark
-from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence, VentricleStrain
+from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence, VentricleStrain, with_truth
 from UltrasoundMotionLib.simulation.ventricle_motion import TimeCourse, Ventricle, VentricleShape
-from UltrasoundMotionLib.tracks import PointTracks
 
 FOUR_CHAMBER_SEGMENTS = ("basal inferoseptal", "mid inferoseptal", "apical septal", "apical lateral", "mid anterolateral", "basal anterolateral")
 TWO_CHAMBER_SEGMENTS = ("basal inferior", "mid inferior", "apical inferior", "apical anterior", "mid anterior", "basal anterior")
@@ -41,6 +38,7 @@ class HeartPhantom:
         tilt_deg: turns the ventricle's long axis about the apex.
         right_heart: a four-chamber view (True) or a two-chamber view.
         points_per_contour: default truth points along each of the three contours (endo, mid, epi).
+        contact: what the skin and ribs leave of the sector.
         imaging: probe and display.
         degradation: what makes tracking hard.
         name: of the sequence.
@@ -57,6 +55,7 @@ class HeartPhantom:
     tilt_deg: float = 4.0
     right_heart: bool = True
     points_per_contour: int = 49
+    contact: Contact = field(default_factory=Contact)
     imaging: Imaging = field(default_factory=Imaging)
     degradation: Degradation = field(default_factory=Degradation)
     name: str = "heart phantom"
@@ -80,9 +79,8 @@ def heart_motion(phantom: HeartPhantom, wander_phase: float = 0.0) -> HeartMotio
     tilt = np.deg2rad(phantom.tilt_deg)
     base = (phantom.apex_x_mm - apex_to_base * np.sin(tilt), phantom.apex_depth_mm + apex_to_base * np.cos(tilt))
     degradation = phantom.degradation
-    return HeartMotion(
-        ventricle, phantom.course, phantom.sway, base, phantom.tilt_deg, degradation.elevation_cyclic_mm, degradation.elevation_wander_mm, wander_phase
-    )
+    elevation = (degradation.elevation_cyclic_mm, degradation.elevation_wander_mm)
+    return HeartMotion(ventricle, phantom.course, phantom.sway, base, tilt_deg=phantom.tilt_deg, elevation=elevation, wander_phase=wander_phase)
 
 
 def wall_contour(motion: HeartMotion, layer: str, count: int) -> np.ndarray:
@@ -116,42 +114,22 @@ def simulate_heart(phantom: HeartPhantom | None = None, *, seed: int = 0, progre
     kept, amplitude = thin_dark(echo.decibels, amplitude, streams[3])
     material = material[kept]
     tissue = Tissue(
-        material, amplitude, echo.decibels[kept], echo.blood[kept], motion.carry(material), motion.elevation(material), imaging, degradation, streams[4]
+        motion, material, amplitude, echo.decibels[kept], blood=echo.blood[kept], imaging=imaging, degradation=degradation, rng=streams[4]
     )
-    leaflets = Leaflets(motion, streams[5])
-    strength = complex_normal(900, streams[5]) * np.float32(np.median(amplitude) * 10 ** (leaflets.amplitude_db / 20))
-    loss = BeamLoss(imaging.half_angle, draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[6]), 1.5, 14.0, streams[6])
-    clutter = Clutter(scanner, degradation, streams[7])
-    frames = render(scanner, [tissue.next, lambda time: (leaflets.carry(time), strength)], loss, clutter, times, progress)
-    return _with_truth(phantom, motion, loss, frames)
-
-
-def _with_truth(phantom: HeartPhantom, motion: HeartMotion, loss: BeamLoss, frames: np.ndarray) -> SimulatedSequence:
-    imaging, times = phantom.imaging, phantom.times_s
-    layers = ("endo", "mid", "epi")
-    groups = {layer: tuple(f"{layer}-{index + 1:02d}" for index in range(phantom.points_per_contour)) for layer in layers}
-    positions_mm = trajectories(motion, np.concatenate([wall_contour(motion, layer, phantom.points_per_contour) for layer in layers]), times)
-    truth = PointTracks(
-        positions_px=imaging.pixels_from_mm(positions_mm),
-        confidence=np.ones(positions_mm.shape[:2]),
-        visible=visible_points(imaging, loss, positions_mm, times),
-        labels=tuple(label for layer in layers for label in groups[layer]),
-        query_frame=0,
-        times_s=times,
-        spacing_mm=imaging.spacing_mm,
-        model="truth",
-    )
+    leaflets = Leaflets(motion, float(np.median(amplitude)), streams[5])
+    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[6]), streams[6])
+    frames = render(scanner, [tissue.next, leaflets.next], loss, Clutter(scanner, degradation, streams[7]), times_s=times, progress=progress)
     ventricle = motion.ventricle
-    pixels = imaging.pixel_grid_mm()
-    radius, angle = ventricle.coordinates(motion.local(material_points(motion, pixels.reshape(-1, 2), 0.0, tolerance_mm=1e-4, iterations=30)))
-    wall = (radius >= ventricle.endo) & (radius <= ventricle.epi) & (np.abs(angle) <= ventricle.base)
     strain = ventricle.peak_strain * phantom.course.activation(times)
-    return SimulatedSequence(
-        sequence=ImageSequence(frames, imaging.spacing_mm, times, (*imaging.origin_mm, 0.0), name=phantom.name),
-        truth=truth,
-        tissue_mask=wall.reshape(pixels.shape[:2]) & imaging.in_sector(pixels),
+    return with_truth(
+        frames,
+        times,
+        phantom.name,
+        points_mm={layer: wall_contour(motion, layer, phantom.points_per_contour) for layer in ("endo", "mid", "epi")},
+        is_tissue=lambda places: ventricle.is_wall(motion.local(places)),
         imaging=imaging,
         motion=motion,
+        loss=loss,
         strain=VentricleStrain(
             global_longitudinal=strain,
             segmental=ventricle.segment_strain(strain),
@@ -159,7 +137,6 @@ def _with_truth(phantom: HeartPhantom, motion: HeartMotion, loss: BeamLoss, fram
             end_diastole_frames=_event_frames(phantom, 0.0),
             end_systole_frames=_event_frames(phantom, phantom.course.systole),
         ),
-        groups=groups,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from UltrasoundMotionLib.simulation.degradation import complex_normal
 from UltrasoundMotionLib.simulation.ventricle_motion import TimeCourse, Ventricle, WallState
 
 
@@ -40,17 +41,19 @@ class HeartMotion:
         course: TimeCourse,
         sway: Sway,
         base_mm: tuple[float, float],
+        *,
         tilt_deg: float,
-        elevation_cyclic_mm: float,
-        elevation_wander_mm: float,
+        elevation: tuple[float, float],
         wander_phase: float,
     ) -> None:
-        """`base_mm` is where the middle of the base lies; `tilt_deg` turns the apex to the right."""
+        """`base_mm` is where the middle of the base lies; `tilt_deg` turns the apex to the right; `elevation` has the cyclic and the wandering motion
+        out of the plane, in mm."""
         self.ventricle, self.course, self.sway = ventricle, course, sway
         self._base = np.asarray(base_mm, dtype=np.float64)
         tilt = np.deg2rad(tilt_deg)
         self._axes = np.array([[np.cos(tilt), np.sin(tilt)], [np.sin(tilt), -np.cos(tilt)]])  # rows: the ventricle's x and y in the probe frame
-        self._elevation_cyclic, self._elevation_wander, self._wander_phase = elevation_cyclic_mm, elevation_wander_mm, wander_phase
+        self._elevation_cyclic, self._elevation_wander = elevation
+        self._wander_phase = wander_phase
         self._states: dict[float, WallState] = {}
 
     def local(self, places_mm: np.ndarray) -> np.ndarray:
@@ -97,17 +100,19 @@ class HeartMotion:
 class Leaflets:
     """Two mitral leaflets that hang on the base and open in diastole; scenery, not part of the truth."""
 
-    def __init__(self, motion: HeartMotion, rng: np.random.Generator, count: int = 900) -> None:
+    COUNT = 700
+
+    def __init__(self, motion: HeartMotion, amplitude: float, rng: np.random.Generator) -> None:
+        """`amplitude` is that of a scatterer in 0 dB tissue."""
         self._motion = motion
         ventricle = motion.ventricle
-        length = 1.02 * ventricle.focus * np.sinh(ventricle.mid)
-        self._side = np.where(np.arange(count) % 2 == 0, -1.0, 1.0)
-        self._along = rng.random(count) * length * np.where(self._side < 0, 1.1, 0.85)
-        self._across = 0.5 * rng.standard_normal(count)
+        self._side = np.where(np.arange(self.COUNT) % 2 == 0, -1.0, 1.0)
+        self._along = rng.random(self.COUNT)
+        self._across = 0.35 * rng.standard_normal(self.COUNT)
         # Hinges lie on the inner side of the wall's ends.
         self._hinges = motion.placed(ventricle.ellipse(np.full(2, ventricle.endo), np.array([-1.0, 1.0]) * ventricle.base))
-        self._length = length
-        self.amplitude_db = 3.0
+        self._reach = np.where(self._side < 0, 0.62, 0.46)  # the anterior leaflet is the longer one
+        self._strength = complex_normal(self.COUNT, rng) * np.float32(amplitude) * (0.5 + self._along).astype(np.float32)
 
     def opening(self, time_s: float) -> float:
         """0 closed, 1 wide open."""
@@ -119,12 +124,14 @@ class Leaflets:
         early, late = np.exp(-(((part - 0.22) / 0.16) ** 2)), np.exp(-(((part - 0.85) / 0.1) ** 2))
         return float(min(1.0, early + 0.75 * late + 0.35) * np.sin(np.pi * min(part / 0.12, (1 - part) / 0.05, 0.5)))
 
-    def carry(self, time_s: float) -> np.ndarray:
-        """(N, 2) places in the probe frame at a time."""
+    def next(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
+        """(N, 2) places in the probe frame at a time and (N,) complex amplitudes."""
         hinges = self._motion.local(self._motion.carry(self._hinges)(time_s))
-        direction = np.deg2rad(-8 + 78 * self.opening(time_s))
-        curve = 0.25 * self._along * (self._along / self._length)  # leaflets bulge
-        x = np.cos(direction) * self._along - np.sin(direction) * (self._across - curve)
-        y = np.sin(direction) * self._along + np.cos(direction) * (self._across - curve)
+        span = float(np.hypot(*(hinges[1] - hinges[0])))
+        direction = np.deg2rad(-14 + 84 * self.opening(time_s))
+        along = self._along * self._reach * span
+        bulge = 0.22 * along * (along / span) * (1 - 0.8 * self.opening(time_s)) + self._across
+        x = np.cos(direction) * along - np.sin(direction) * bulge
+        y = np.sin(direction) * along + np.cos(direction) * bulge
         hinge = np.where(self._side[:, None] < 0, hinges[0], hinges[1])
-        return self._motion.placed(hinge + np.stack([-self._side * x, y], axis=1))
+        return self._motion.placed(hinge + np.stack([-self._side * x, y], axis=1)), self._strength

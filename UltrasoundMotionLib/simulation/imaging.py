@@ -33,6 +33,8 @@ class Imaging:
         side_lobe_db: level of a pedestal eight beams wide under the main lobe.
         dynamic_range_db: from black to white.
         gain_db: added to the echo before the grey map; 0 puts fully developed speckle of the brightest wall at about the middle grey.
+        grey_exponent: of the grey map; above 1 darkens and flattens what is dark.
+        looks: number of compounded looks through parts of the aperture; 1 gives pure Rayleigh speckle.
         scatterers_per_cell: effective number of scatterers in a resolution cell (>= 8 is fully developed speckle).
 
     Raises:
@@ -45,14 +47,16 @@ class Imaging:
     opening_angle_deg: float = 78.0
     probe_radius_mm: float = 4.0
     centre_frequency_mhz: float = 2.8
-    axial_resolution_mm: float = 1.0
-    lateral_resolution_deg: float = 1.5
+    axial_resolution_mm: float = 1.2
+    lateral_resolution_deg: float = 2.2
     focus_mm: float = 75.0
     defocus: float = 0.8
     slice_thickness_mm: float = 4.0
     side_lobe_db: float = -38.0
     dynamic_range_db: float = 60.0
     gain_db: float = 0.0
+    grey_exponent: float = 1.2
+    looks: int = 2
     scatterers_per_cell: float = 8.0
 
     def __post_init__(self) -> None:
@@ -60,7 +64,7 @@ class Imaging:
             "frame_rate_hz": (1, 2000), "depth_mm": (20, 400), "opening_angle_deg": (10, 150), "probe_radius_mm": (0.5, 200),
             "centre_frequency_mhz": (0.5, 30), "axial_resolution_mm": (0.05, 5), "lateral_resolution_deg": (0.1, 10), "focus_mm": (5, 400),
             "defocus": (0, 5), "slice_thickness_mm": (0.2, 30), "side_lobe_db": (-120, -10), "dynamic_range_db": (20, 120), "gain_db": (-40, 40),
-            "scatterers_per_cell": (0.5, 64),
+            "grey_exponent": (0.3, 3), "looks": (1, 8), "scatterers_per_cell": (0.5, 64),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:

@@ -53,8 +53,8 @@ def material_points(motion: Motion, positions_mm: np.ndarray, time_s: float, tol
         if not np.any(unfinished):
             break
         active, here, residual = active[unfinished], here[unfinished], residual[unfinished]
-        columns = [(motion.carry(here + shift)(time_s) - motion.carry(here - shift)(time_s)) / (2 * step) for shift in (np.array([step, 0.0]), np.array([0.0, step]))]
-        (a, c), (b, d) = columns[0].T, columns[1].T
+        shifts = np.array([[step, 0.0], [0.0, step]])
+        (a, c), (b, d) = (((motion.carry(here + shift)(time_s) - motion.carry(here - shift)(time_s)) / (2 * step)).T for shift in shifts)
         determinant = a * d - b * c
         determinant = np.where(np.abs(determinant) < 0.05, 0.05, determinant)
         update = np.stack([(d * residual[:, 0] - b * residual[:, 1]) / determinant, (a * residual[:, 1] - c * residual[:, 0]) / determinant], axis=1)

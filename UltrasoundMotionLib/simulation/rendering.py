@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,56 +13,71 @@ from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.scanner import Scanner
 from UltrasoundMotionLib.simulation.texture import random_field
 
-HIDDEN_DB = 9.0  # a point behind a shadow darker than this counts as not visible
+HIDDEN_DB = 9.0  # a point behind more loss than this counts as not visible
+
+Source = Callable[[float], tuple[np.ndarray, np.ndarray]]  # time to (N, 2) places in mm and (N,) complex amplitudes
+
+
+@dataclass(frozen=True)
+class Contact:
+    """How well the probe sees through the skin.
+
+    Attributes:
+        unevenness_db: standard deviation of what the beams lose on their ways, smooth from place to place.
+        window: part of the half angle inside of which contact is good.
+        edge_db: loss at the sector's border.
+    """
+
+    unevenness_db: float = 2.5
+    window: float = 0.6
+    edge_db: float = 14.0
 
 
 class BeamLoss:
     """Loss in dB over the beam domain: uneven contact, weak outer beams, and shadows that move."""
 
-    def __init__(self, half_angle: float, shadows: Sequence[Shadow], unevenness_db: float, edge_db: float, rng: np.random.Generator) -> None:
-        self._half_angle, self._shadows, self._edge_db = half_angle, tuple(shadows), edge_db
-        self._grid = np.linspace(-1.2, 1.2, 97)
-        self._uneven = unevenness_db * random_field(np.stack([self._grid * half_angle, np.zeros(97)], axis=1), 0.12, rng)
+    def __init__(self, scanner: Scanner, contact: Contact, shadows: Sequence[Shadow], rng: np.random.Generator) -> None:
+        self._contact, self._shadows, self._imaging = contact, tuple(shadows), scanner.imaging
+        depth, angle = (part.ravel() for part in np.meshgrid(scanner.depths_mm, scanner.angles, indexing="ij"))
+        patches = random_field(np.stack([depth, angle], axis=1), (60.0, 0.22), rng)
+        streaks = random_field(np.stack([0 * depth, angle], axis=1), (1.0, 0.06), rng)
+        self._fixed = (contact.unevenness_db * np.sqrt(0.5) * (patches + streaks)).reshape(scanner.shape) + self._edge_db(scanner.angles)
+        self._depth, self._angle = scanner.depths_mm[:, None], scanner.angles[None, :]
 
-    def fixed_db(self, angle: np.ndarray) -> np.ndarray:
-        """The part that does not move."""
-        part = angle / self._half_angle
-        outer = self._edge_db * np.clip((np.abs(part) - 0.62) / 0.38, 0, None) ** 1.5
-        return np.interp(part, self._grid, self._uneven) + outer
+    def _edge_db(self, angle: np.ndarray) -> np.ndarray:
+        part = (np.abs(angle) / self._imaging.half_angle - self._contact.window) / (1 - self._contact.window)
+        return self._contact.edge_db * np.clip(part, 0, None) ** 1.5
 
-    def shadow_db(self, depth_mm: np.ndarray, angle: np.ndarray, time_s: float) -> np.ndarray:
-        """The shadows' part."""
+    def _shadow_db(self, depth_mm: np.ndarray, angle: np.ndarray, time_s: float) -> np.ndarray:
         loss = np.zeros(np.broadcast_shapes(np.shape(depth_mm), np.shape(angle)))
         for shadow in self._shadows:
             loss = loss + shadow.loss_db(depth_mm, angle, time_s)
         return loss
 
+    def factor(self, time_s: float) -> np.ndarray:
+        """(R, B) float32 factor on the echo."""
+        return (10 ** (-(self._fixed + self._shadow_db(self._depth, self._angle, time_s)) / 20)).astype(np.float32)
 
-def render(
-    scanner: Scanner,
-    sources: Sequence[Callable[[float], tuple[np.ndarray, np.ndarray]]],
-    loss: BeamLoss,
-    clutter: Clutter,
-    times_s: np.ndarray,
-    progress: Progress,
-) -> np.ndarray:
-    """(T, H, W) uint8 frames. Each source gives, for a time, (N, 2) places in mm and (N,) complex amplitudes; called once per frame, in order."""
+    def hides(self, points_mm: np.ndarray, time_s: float) -> np.ndarray:
+        """(N,) bool: the points (N, 2) that a shadow or missing contact hides."""
+        depth, angle = self._imaging.polar_from_mm(points_mm)
+        return self._shadow_db(depth, angle, time_s) + self._edge_db(angle) >= HIDDEN_DB
+
+
+def render(scanner: Scanner, sources: Sequence[Source], loss: BeamLoss, clutter: Clutter, *, times_s: np.ndarray, progress: Progress) -> np.ndarray:
+    """(T, H, W) uint8 frames. Each source is called once per frame, in order."""
     frames = np.empty((len(times_s), *scanner.sector_mask.shape), dtype=np.uint8)
-    depth, angle = scanner.depths_mm[:, None], scanner.angles[None, :]
-    fixed = loss.fixed_db(angle)
     for index, time in enumerate(times_s):
-        parts = [source(float(time)) for source in sources]
-        echo = scanner.focus(scanner.place(np.concatenate([p for p, _ in parts]), np.concatenate([a for _, a in parts])))
-        echo *= (10 ** (-(fixed + loss.shadow_db(depth, angle, float(time))) / 20)).astype(np.float32)
-        frames[index] = scanner.display(scanner.decibels(scanner.receive(echo + clutter.next())))
+        places, amplitudes = zip(*(source(float(time)) for source in sources), strict=True)
+        looks = scanner.focus(scanner.place(np.concatenate(places), np.concatenate(amplitudes)))
+        factor = loss.factor(float(time))
+        received = [scanner.receive(factor * look + added) for look, added in zip(looks, clutter.next(), strict=True)]
+        frames[index] = scanner.display(scanner.decibels(received))
         progress(index + 1, len(times_s), "simulating frames")
     return frames
 
 
 def visible_points(imaging: Imaging, loss: BeamLoss, positions_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """(T, N) bool for (T, N, 2) places: inside of the sector and not in a shadow."""
-    visible = imaging.in_sector(positions_mm)
-    for index, time in enumerate(times_s):
-        depth, angle = imaging.polar_from_mm(positions_mm[index])
-        visible[index] &= loss.shadow_db(depth, angle, float(time)) < HIDDEN_DB
-    return visible
+    """(T, N) bool for (T, N, 2) places: inside of the sector and not hidden."""
+    hidden = np.stack([loss.hides(places, float(time)) for places, time in zip(positions_mm, times_s, strict=True)])
+    return imaging.in_sector(positions_mm) & ~hidden

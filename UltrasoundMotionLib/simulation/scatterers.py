@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from UltrasoundMotionLib.simulation.degradation import Degradation, complex_normal
 from UltrasoundMotionLib.simulation.imaging import Imaging
+from UltrasoundMotionLib.simulation.motion import Motion
 from UltrasoundMotionLib.simulation.scanner import SIGMA_PER_WIDTH, Scanner
 
 NEAR_DEPTH_MM = 25.0  # above it scatterers are spread per area, not per beam: few beams' worth of tissue would need very many of them
@@ -85,33 +84,24 @@ class Speckle:
 
 
 class Tissue:
-    """All scatterers of one kind of carrying motion, ready to be asked for frame after frame.
-
-    Args:
-        material_mm: (N, 2) places in the material.
-        amplitudes: (N,) for 0 dB tissue.
-        echo_db: (N,) echogenicity relative to tissue.
-        blood: (N,) bool; blood is renewed within a few frames.
-        carry: time in seconds to (N, 2) places in the probe frame.
-        elevation: time in seconds to (N,) or scalar motion through the slice, mm.
-    """
+    """All scatterers that a motion carries, ready to be asked for frame after frame."""
 
     def __init__(
         self,
+        motion: Motion,
         material_mm: np.ndarray,
         amplitudes: np.ndarray,
         echo_db: np.ndarray,
+        *,
         blood: np.ndarray,
-        carry: Callable[[float], np.ndarray],
-        elevation: Callable[[float], np.ndarray | float],
         imaging: Imaging,
         degradation: Degradation,
         rng: np.random.Generator,
     ) -> None:
+        """(N, 2) places in the material, (N,) amplitudes of 0 dB tissue, (N,) echogenicity in dB, and (N,) bool: blood, which a few frames renew."""
         self._amplitude = (amplitudes * 10 ** (echo_db / 20)).astype(np.float32)
-        self._carry, self._elevation = carry, elevation
-        count = len(material_mm)
-        self._weight = ElevationWeight(count, imaging.slice_thickness_mm, rng)
+        self._carry, self._elevation = motion.carry(material_mm), motion.elevation(material_mm)
+        self._weight = ElevationWeight(len(material_mm), imaging.slice_thickness_mm, rng)
         fraction = np.where(blood, 1.0, degradation.decorrelated_fraction)
         self._speckle = Speckle(fraction, np.where(blood, 0.02, degradation.decorrelation_time_s), 1 / imaging.frame_rate_hz, rng)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.motion import Motion, material_points, trajectories
+from UltrasoundMotionLib.simulation.rendering import BeamLoss, visible_points
 from UltrasoundMotionLib.tracks import PointTracks
 
 
@@ -85,3 +87,40 @@ class SimulatedSequence:
             labels=tuple(self.truth.labels[i] for i in index),
             query_frame=query_frame,
         )
+
+
+def with_truth(
+    frames: np.ndarray,
+    times_s: np.ndarray,
+    name: str,
+    *,
+    points_mm: Mapping[str, np.ndarray],
+    is_tissue: Callable[[np.ndarray], np.ndarray],
+    imaging: Imaging,
+    motion: Motion,
+    loss: BeamLoss,
+    strain: VentricleStrain | None = None,
+) -> SimulatedSequence:
+    """Puts (T, H, W) frames and their truth together.
+
+    Args:
+        points_mm: material places (N, 2) by group; labels are the group's name and a number.
+        is_tissue: tells of (N, 2) material places whether they are tissue.
+    """
+    groups = {group: tuple(f"{group}-{index + 1:02d}" for index in range(len(points))) for group, points in points_mm.items()}
+    positions_mm = trajectories(motion, np.concatenate(list(points_mm.values())), times_s)
+    truth = PointTracks(
+        positions_px=imaging.pixels_from_mm(positions_mm),
+        confidence=np.ones(positions_mm.shape[:2]),
+        visible=visible_points(imaging, loss, positions_mm, times_s),
+        labels=tuple(label for labels in groups.values() for label in labels),
+        query_frame=0,
+        times_s=times_s,
+        spacing_mm=imaging.spacing_mm,
+        model="truth",
+    )
+    pixels = imaging.pixel_grid_mm()
+    mask = imaging.in_sector(pixels)
+    mask[mask] = is_tissue(material_points(motion, pixels[mask], float(times_s[0]), tolerance_mm=1e-4, iterations=30))
+    sequence = ImageSequence(frames, imaging.spacing_mm, times_s, (*imaging.origin_mm, 0.0), name=name)
+    return SimulatedSequence(sequence, truth, mask, imaging, motion, strain, groups)

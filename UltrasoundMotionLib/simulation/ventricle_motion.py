@@ -1,12 +1,15 @@
 """A left ventricle that beats with a strain known in closed form, in prolate spheroidal coordinates.
 
-The wall lies between two confocal ellipses (the classical model of the left ventricle, e.g. Guccione and McCulloch 1991). With x to the side and y from
-the middle of the base to the apex, a material point is x = f sinh(m) sin(n), y = f cosh(m) cos(n). At time t the mid-wall ellipse has new semi-axes, and
+The wall lies between two confocal ellipses (the classical model of the left ventricle, e.g. Guccione and McCulloch 1991). With x to the side and
+y from the middle of the base to the apex, a material point is x = f sinh(m) sin(n), y = f cosh(m) cos(n). At time t the mid-wall ellipse has new
+semi-axes, and
 
-1. a point of the mid-wall moves along it so that its distance from the apex along the wall is the integral of 1 + e(t) w(s) over the distance s it had at
-   end-diastole: e(t) is the global longitudinal strain, w the relative strain of its segment (its mean over the wall is 1). So strain is exact, everywhere.
+1. a point of the mid-wall moves along it so that its distance from the apex along the wall is the integral of 1 + e(t) w(s) over the distance s
+   it had at end-diastole: e(t) is the global longitudinal strain, w the relative strain of its segment (of mean 1 over the wall). So strain is
+   exact, everywhere.
 2. a point off the mid-wall moves so that the volume element f^3 (sinh^2 m + sin^2 n) sinh(m) sin(n) dm dn is conserved. With C = cosh m this is
-   T = C^3 / 3 - cos^2(n) C, a cubic with a closed-form root: the wall is exactly incompressible as a body of revolution, and thickens as it shortens.
+   T = C^3 / 3 - cos^2(n) C, a cubic with a closed-form root: the wall is exactly incompressible as a body of revolution, and thickens as it
+   shortens.
 
 Blood follows the endocardium, and the surroundings follow the epicardium with a displacement that fades away from it.
 """
@@ -95,7 +98,7 @@ class Ventricle:
     """Motion of the heart in its own frame: (x to the side, y from base to apex) in mm, material places as at end-diastole."""
 
     def __init__(self, shape: VentricleShape, peak_strain: float, segment_scales: tuple[float, ...]) -> None:
-        """`peak_strain` is negative, as a fraction (-0.18); `segment_scales` has six relative strains from the left base over the apex to the right base.
+        """`peak_strain` is a fraction (-0.18); `segment_scales` has six relative strains, from the left base over the apex to the right base.
 
         Raises:
             InputError: values that no wall can have, or that would close the cavity.
@@ -122,7 +125,7 @@ class Ventricle:
         inner = self._volume_of(np.cosh(self.endo), self._angles) - self._volume_of(np.cosh(self.mid), self._angles)
         at_one = 1 / 3 - np.cos(state.angle) ** 2
         if np.any(self._volume_of(state.cosh_mid, state.angle) + state.volume * inner <= at_one + 1e-6):
-            raise InputError(f"a wall of {shape.thickness_mm} mm closes the cavity at {100 * peak_strain:g} percent: make it thinner or the cavity wider")
+            raise InputError(f"a wall of {shape.thickness_mm:g} mm closes the cavity at {100 * peak_strain:g} percent strain: make it thinner")
 
     def _segment_weights(self, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Relative strain over the wall, smooth from segment to segment, and its integral from the apex; both on the table's angles."""
@@ -204,6 +207,11 @@ class Ventricle:
         complex_place = np.arccosh((places[:, 1] + 1j * places[:, 0]) / self.focus)
         sign = np.where(complex_place.real < 0, -1.0, 1.0)
         return complex_place.real * sign, complex_place.imag * sign
+
+    def is_wall(self, places: np.ndarray) -> np.ndarray:
+        """(N,) bool: which (N, 2) material places lie in the wall."""
+        radius, angle = self.coordinates(places)
+        return (radius >= self.endo) & (radius <= self.epi) & (np.abs(angle) <= self.base)
 
     def carry(self, places: np.ndarray) -> Callable[[WallState], np.ndarray]:
         """Prepares (N, 2) material places; the result gives their (N, 2) places in a state of the wall."""

@@ -1,0 +1,127 @@
+"""A breathing liver with vessels, seen with a curved probe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.simulation.breathing_motion import Breathing, BreathingMotion
+from UltrasoundMotionLib.simulation.degradation import Clutter, Degradation, draw_shadows
+from UltrasoundMotionLib.simulation.imaging import Imaging
+from UltrasoundMotionLib.simulation.liver_anatomy import LiverAnatomy, draw_anatomy, liver_echogenicity
+from UltrasoundMotionLib.simulation.rendering import BeamLoss, Contact, render
+from UltrasoundMotionLib.simulation.scanner import Scanner
+from UltrasoundMotionLib.simulation.scatterers import Tissue, scatter_positions, thin_dark
+from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence, with_truth
+
+CURVED_PROBE = Imaging(
+    frame_rate_hz=20.0,
+    depth_mm=150.0,
+    opening_angle_deg=62.0,
+    probe_radius_mm=55.0,
+    centre_frequency_mhz=3.5,
+    axial_resolution_mm=0.9,
+    lateral_resolution_deg=1.3,
+    focus_mm=90.0,
+    slice_thickness_mm=4.0,
+    dynamic_range_db=66.0,
+    looks=3,
+)
+
+
+@dataclass(frozen=True)
+class LiverPhantom:
+    """A liver and how it breathes.
+
+    Attributes:
+        frame_count: frames to make.
+        breathing: the motion.
+        vessel_count: vessels that cross the plane; their centres are the landmarks.
+        tree_count: forking vessels in the plane.
+        contact: what the skin and ribs leave of the sector.
+        imaging: probe and display.
+        degradation: what makes tracking hard.
+        name: of the sequence.
+    """
+
+    frame_count: int = 100
+    breathing: Breathing = field(default_factory=Breathing)
+    vessel_count: int = 6
+    tree_count: int = 1
+    contact: Contact = field(default_factory=lambda: Contact(unevenness_db=2.0, window=0.55, edge_db=30.0))
+    imaging: Imaging = CURVED_PROBE
+    degradation: Degradation = field(default_factory=Degradation)
+    name: str = "liver phantom"
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("frame_count", 1, 10**6), ("vessel_count", 1, 20), ("tree_count", 0, 4)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
+
+    @property
+    def times_s(self) -> np.ndarray:
+        """(T,) frame times."""
+        return np.arange(self.frame_count) / self.imaging.frame_rate_hz
+
+
+def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress) -> SimulatedSequence:
+    """Makes a clip of a breathing liver with its exact truth.
+
+    Truth points: "vessel-NN" are centres of vessels that cross the plane, "fork-NN" where vessels in the plane fork, "parenchyma-NN" lie between.
+
+    Args:
+        phantom: what to simulate; None is the default liver.
+        seed: of everything random, the vessels included; the same seed gives the same clip.
+        progress: called after each frame.
+
+    Raises:
+        InputError: a configuration that no liver can have, or one whose image has no room for a vessel.
+    """
+    phantom = phantom or LiverPhantom()
+    imaging, degradation, times = phantom.imaging, phantom.degradation, phantom.times_s
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)]
+    anatomy = draw_anatomy(imaging, phantom.vessel_count, phantom.tree_count, streams[0])
+    if not anatomy.crossing:
+        raise InputError(f"no vessel fits into a sector of {imaging.depth_mm:g} mm and {imaging.opening_angle_deg:g} degrees")
+    elevation = (degradation.elevation_cyclic_mm, degradation.elevation_wander_mm)
+    motion = BreathingMotion(phantom.breathing, imaging, float(times[-1]), streams[1], wall_mm=anatomy.wall_mm, elevation=elevation)
+    scanner = Scanner(imaging)
+    material, amplitude = scatter_positions(imaging, scanner, 8.0 + 1.5 * phantom.breathing.amplitude_mm, streams[2])
+    echo_db, blood = liver_echogenicity(material, anatomy, imaging, streams[3])
+    kept, amplitude = thin_dark(echo_db, amplitude, streams[4])
+    tissue = Tissue(motion, material[kept], amplitude, echo_db[kept], blood=blood[kept], imaging=imaging, degradation=degradation, rng=streams[5])
+    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, 1.7 * phantom.breathing.period_s, streams[6]), streams[6])
+    frames = render(scanner, [tissue.next], loss, Clutter(scanner, degradation, streams[7]), times_s=times, progress=progress)
+    return with_truth(
+        frames,
+        times,
+        phantom.name,
+        points_mm=_landmarks(anatomy, imaging, streams[0]),
+        is_tissue=lambda places: anatomy.is_liver(places, imaging),
+        imaging=imaging,
+        motion=motion,
+        loss=loss,
+    )
+
+
+def _landmarks(anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator, parenchyma_count: int = 16) -> dict[str, np.ndarray]:
+    """Material places (N, 2) by group."""
+    places = imaging.mm_from_polar(
+        rng.uniform(anatomy.wall_mm + 10, 0.92 * imaging.depth_mm, 4000), rng.uniform(-0.55, 0.55, 4000) * imaging.half_angle
+    )
+    free = (anatomy.under_diaphragm(places) < -6) & (np.min([vessel.distance(places) for vessel in anatomy.vessels], axis=0) > 3)
+    chosen: list[np.ndarray] = []
+    for place in places[free]:
+        if all(np.hypot(*(place - other)) > 0.08 * imaging.depth_mm for other in chosen):
+            chosen.append(place)
+        if len(chosen) == parenchyma_count:
+            break
+    groups = {
+        "vessel": np.array([vessel.start_mm for vessel in anatomy.crossing]),
+        "fork": np.array([tree[0].start_mm for tree in anatomy.trees]),
+        "parenchyma": np.array(chosen),
+    }
+    return {name: points for name, points in groups.items() if len(points)}

@@ -1,0 +1,161 @@
+"""A liver with vessels, under the layers of the body wall and over the diaphragm: where everything is, and how strongly it scatters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from UltrasoundMotionLib.simulation.imaging import Imaging
+from UltrasoundMotionLib.simulation.texture import random_field, ridge, soft_step
+
+LUMEN_DB = -34.0
+
+
+@dataclass(frozen=True)
+class Vessel:
+    """A tube in the image plane, or across it.
+
+    Attributes:
+        start_mm, end_mm: ends of its axis in the probe frame; equal for a vessel that crosses the plane.
+        start_radius_mm, end_radius_mm: of the lumen; it tapers between.
+        wall_db: how bright the wall is (portal veins have bright walls, hepatic veins hardly any).
+        flattening: height over width of the lumen of a crossing vessel.
+    """
+
+    start_mm: tuple[float, float]
+    end_mm: tuple[float, float]
+    start_radius_mm: float
+    end_radius_mm: float
+    wall_db: float
+    flattening: float = 1.0
+
+    def distance(self, places_mm: np.ndarray) -> np.ndarray:
+        """(N,) distance to the lumen's border, negative inside."""
+        start, axis = np.asarray(self.start_mm), np.subtract(self.end_mm, self.start_mm)
+        offset = places_mm - start
+        length = float(axis @ axis)
+        if length == 0:
+            return np.hypot(offset[:, 0], offset[:, 1] / self.flattening) - self.start_radius_mm
+        part = np.clip(offset @ axis / length, 0, 1)
+        return np.hypot(*(offset - part[:, None] * axis).T) - (self.start_radius_mm + part * (self.end_radius_mm - self.start_radius_mm))
+
+
+@dataclass(frozen=True)
+class LiverAnatomy:
+    """Where things are at the end of breathing out, in the probe frame (mm).
+
+    Attributes:
+        wall_mm: thickness of the body wall.
+        diaphragm_centre_mm, diaphragm_radius_mm: the liver's dome is a circle; its lower arc is the diaphragm.
+        crossing: vessels that cross the plane, the landmarks "vessel".
+        trees: vessels in the plane; the first of each triple is the trunk, it forks where the others start, the landmarks "fork".
+    """
+
+    wall_mm: float
+    diaphragm_centre_mm: tuple[float, float]
+    diaphragm_radius_mm: float
+    crossing: tuple[Vessel, ...]
+    trees: tuple[tuple[Vessel, ...], ...]
+
+    @property
+    def vessels(self) -> tuple[Vessel, ...]:
+        """All of them."""
+        return self.crossing + tuple(vessel for tree in self.trees for vessel in tree)
+
+    def under_diaphragm(self, places_mm: np.ndarray) -> np.ndarray:
+        """(N,) signed distance to the diaphragm, positive beyond it."""
+        return np.hypot(*(places_mm - self.diaphragm_centre_mm).T) - self.diaphragm_radius_mm
+
+    def is_liver(self, places_mm: np.ndarray, imaging: Imaging) -> np.ndarray:
+        """(N,) bool: parenchyma or vessel."""
+        depth, _ = imaging.polar_from_mm(places_mm)
+        return (depth > self.wall_mm + 4) & (self.under_diaphragm(places_mm) < -1)
+
+
+def draw_anatomy(imaging: Imaging, vessel_count: int, tree_count: int, rng: np.random.Generator) -> LiverAnatomy:
+    """Random vessels of different sizes that do not touch, in the middle of the sector."""
+    wall = rng.uniform(12, 20) * imaging.depth_mm / 150
+    radius = imaging.depth_mm * rng.uniform(0.62, 0.75)
+    centre = (imaging.depth_mm * rng.uniform(-0.12, 0.12), imaging.depth_mm * rng.uniform(0.9, 0.95) - radius)
+    bare = LiverAnatomy(wall, centre, radius, (), ())
+    taken: list[Vessel] = []
+
+    def fits(vessels: list[Vessel]) -> bool:
+        along = np.linspace(0, 1, 8)[:, None]
+        for vessel in vessels:
+            places = np.asarray(vessel.start_mm) * (1 - along) + np.asarray(vessel.end_mm) * along
+            room = max(vessel.start_radius_mm, vessel.end_radius_mm) + 6
+            depth, angle = imaging.polar_from_mm(places)
+            if np.any(depth < wall + 8 + room) or np.any(np.abs(angle) > 0.62 * imaging.half_angle) or np.any(bare.under_diaphragm(places) > -room):
+                return False
+            if any(np.any(other.distance(places) < room) for other in taken):
+                return False
+        return True
+
+    trees = []
+    for _ in range(40 * tree_count):
+        if len(trees) == tree_count:
+            break
+        tree = _draw_tree(imaging, rng)
+        if fits(list(tree)):
+            trees.append(tree)
+            taken.extend(tree)
+    crossing: list[Vessel] = []
+    for attempt in range(400):
+        if len(crossing) == vessel_count:
+            break
+        size = rng.uniform(2.2, 7.0) * (1 - attempt / 800) * imaging.depth_mm / 150
+        place = imaging.mm_from_polar(np.array(rng.uniform(0.2, 0.9) * imaging.depth_mm), np.array(rng.uniform(-0.6, 0.6) * imaging.half_angle))
+        at = (float(place[0]), float(place[1]))
+        vessel = Vessel(at, at, size, size, wall_db=rng.choice([2.0, 9.0]), flattening=rng.uniform(0.7, 1.1))
+        if fits([vessel]):
+            crossing.append(vessel)
+            taken.append(vessel)
+    return LiverAnatomy(wall, centre, radius, tuple(crossing), tuple(trees))
+
+
+def _draw_tree(imaging: Imaging, rng: np.random.Generator) -> tuple[Vessel, ...]:
+    scale = imaging.depth_mm / 150
+    fork = imaging.mm_from_polar(np.array(rng.uniform(0.35, 0.75) * imaging.depth_mm), np.array(rng.uniform(-0.45, 0.45) * imaging.half_angle))
+    heading = rng.uniform(0, 2 * np.pi)
+    radius, wall_db = rng.uniform(3.0, 5.0) * scale, rng.choice([0.0, 8.0])
+
+    def tube(angle: float, length: float, near: float, far: float) -> Vessel:
+        end = fork + length * scale * np.array([np.cos(angle), np.sin(angle)])
+        return Vessel((float(fork[0]), float(fork[1])), (float(end[0]), float(end[1])), near, far, wall_db)
+
+    return (
+        tube(heading + np.pi, rng.uniform(18, 28), radius, 1.15 * radius),
+        tube(heading + rng.uniform(0.3, 0.6), rng.uniform(18, 32), 0.8 * radius, 0.45 * radius),
+        tube(heading - rng.uniform(0.3, 0.7), rng.uniform(15, 28), 0.7 * radius, 0.4 * radius),
+    )
+
+
+def liver_echogenicity(places_mm: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) decibels relative to speckle of 0 dB and (N,) bool of blood, at (N, 2) material places in the probe frame."""
+    depth, angle = imaging.polar_from_mm(places_mm)
+    decibels = -3 + 1.3 * random_field(places_mm, 22.0, rng) + 1.6 * random_field(places_mm, 3.0, rng)
+    specks = rng.random(len(depth)) < 0.004
+    decibels = np.where(specks, decibels + 12, decibels)
+    decibels += 4 * np.clip(random_field(places_mm, (9.0, 2.5), rng) - 1.2, 0, None)  # short bright septa
+    # The body wall: layers along the face, streaky.
+    layers = random_field(np.stack([depth, angle * 60], axis=1), (2.2, 45.0), rng)
+    wall_db = -5 + 5 * layers + 6 * ridge(depth - anatomy.wall_mm * 0.45, 0.7) + 4 * np.exp(-np.maximum(depth, 0) / 3)
+    decibels = np.where(depth < anatomy.wall_mm, wall_db, decibels)
+    decibels += 8 * ridge(depth - anatomy.wall_mm - 4.2, 0.7)  # the liver's capsule, which slides
+    # Beyond the diaphragm: the bright arc and what it mirrors.
+    beyond = anatomy.under_diaphragm(places_mm)
+    lower = soft_step(depth - 0.45 * imaging.depth_mm, 0.3 * imaging.depth_mm)
+    lung = -9 - 0.35 * np.maximum(beyond, 0) + 4 * random_field(places_mm, (12.0, 5.0), rng)
+    decibels = np.where(beyond > 0, np.where(depth < anatomy.wall_mm, decibels, lung), decibels)
+    patchy = 1.5 * random_field(np.stack([angle * 100, beyond], axis=1), (18.0, 50.0), rng)
+    arc = ridge(beyond - 0.5, 0.9) + 0.5 * ridge(beyond - 3.2, 0.8)
+    decibels = np.where((arc > 0.1) & (lower > 0), np.maximum(decibels, -3 + (13 + 2 * patchy) * arc * lower), decibels)
+    blood = np.zeros(len(depth), dtype=bool)
+    for vessel in anatomy.vessels:
+        rim = vessel.distance(places_mm) - 0.8
+        decibels = np.where(np.abs(rim) < 1.6, np.maximum(decibels, -3 + vessel.wall_db * ridge(rim, 0.7)), decibels)
+    for vessel in anatomy.vessels:
+        blood |= vessel.distance(places_mm) < 0
+    return np.where(blood, LUMEN_DB, decibels), blood
