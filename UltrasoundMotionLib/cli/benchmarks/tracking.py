@@ -20,7 +20,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--kind", nargs="+", choices=KINDS, default=KINDS, help="phantoms (default: all)")
     parser.add_argument("--difficulty", nargs="+", choices=DIFFICULTIES, default=DIFFICULTIES, help="default: all")
     parser.add_argument("--count", metavar="N", type=whole_number, default=4, help="phantoms of each kind and difficulty (default 4)")
-    parser.add_argument("--seed", metavar="S", type=int, default=EVALUATION_SEED, help=f"of the first phantom (default {EVALUATION_SEED})")
+    parser.add_argument("--seed", metavar="S", type=int, default=EVALUATION_SEED, help=f"of the set of phantoms (default {EVALUATION_SEED})")
     add_tracker_arguments(parser)
     add_output_arguments(parser)
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -37,6 +37,6 @@ def run(arguments: argparse.Namespace) -> int:
     case_count = len(arguments.kind) * len(arguments.difficulty) * arguments.count
     with TerminalProgress("benchmark", "runs") as progress:
         result = benchmark_tracking(cases, trackers, case_count=case_count, threads=thread_count(), progress=progress)
-    print(f"{case_count} phantoms from seed {arguments.seed}, {result.threads} threads, device {arguments.device}")
+    print(f"{case_count} phantoms of seed {arguments.seed}, {result.threads} threads, device {arguments.device}")
     show(result, arguments, table=result.table(markdown=arguments.markdown))
     return 0
