@@ -41,9 +41,9 @@ def read_sequence(path: str | Path, *, spacing_mm: Sequence[float] | None = None
     """Reads a sequence of 2D frames, lazily: frames are decoded when asked for, and memory does not grow with their number.
 
     DICOM (by content, whatever the name), video (extra `video`), a folder of pictures, NRRD (.nrrd, .seq.nrrd), MetaImage (.mha, .mhd, PLUS'
-    .igs.mha) and NIfTI (.nii, .nii.gz). In the last three the time axis is the one marked as a list, otherwise the last: a volume is read as a stack of frames.
-    Colour becomes luminance (see `luminance`). 8-bit frames stay uint8; other types become float32, values unchanged. What was guessed or is
-    unknown is in the sequence's `notes`.
+    .igs.mha) and NIfTI (.nii, .nii.gz). In the last three the time axis is the one marked as a list, otherwise the last: a volume is read as
+    a stack of frames. Colour becomes luminance (see `luminance`). 8-bit frames stay uint8; other types become float32, values unchanged.
+    What was guessed or is unknown is in the sequence's `notes`.
 
     Args:
         path: a file or a folder.

@@ -90,7 +90,8 @@ def plane_geometry(path: Path, x_step: np.ndarray, y_step: np.ndarray, through: 
     normal = np.cross(unit[:, 0], unit[:, 1])
     if through is not None and np.all(np.isfinite(through)) and np.dot(through, normal) < 0:
         normal = -normal
-    return (float(lengths[0]), float(lengths[1])), np.column_stack([unit, normal])
+    # a length is the root of a sum: the last digit is noise, and 0.3 should come back as 0.3
+    return tuple(float(f"{length:.14g}") for length in lengths), np.column_stack([unit, normal])
 
 
 def believable_spacing(spacing: tuple[float, float], stated: str | None) -> tuple[tuple[float, float] | None, tuple[str, ...]]:

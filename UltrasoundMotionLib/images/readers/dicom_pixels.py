@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -32,6 +33,7 @@ class PixelLayout:
 
     ranges: tuple[tuple[tuple[int, int], ...], ...]
     encapsulated: bool
+    value_representation: str = "OB"
 
     @property
     def frames(self) -> int:
@@ -63,10 +65,10 @@ def locate_pixels(path: Path) -> tuple[pydicom.Dataset, PixelLayout]:
             if bits not in (8, 16, 32):
                 raise InputError(f"{path}: has {bits} bits a pixel, expected 8, 16 or 32")
             frames = _frame_count(path, dataset)
-            _skip_element_header(path, file, start, syntax)
+            value_representation = _skip_element_header(path, file, start, dataset)
             if syntax.is_encapsulated:
                 return dataset, PixelLayout(_encapsulated_frames(path, file, frames), True)
-            return dataset, PixelLayout(_native_frames(path, file, dataset, frames), False)
+            return dataset, PixelLayout(_native_frames(path, file, dataset, frames), False, value_representation)
     except InvalidDicomError:
         raise InputError(f"{path}: is not a DICOM file") from None
     except InputError:
@@ -87,15 +89,18 @@ def _frame_count(path: Path, dataset: pydicom.Dataset) -> int:
     return frames
 
 
-def _skip_element_header(path: Path, file: BinaryIO, start: int, syntax: pydicom.uid.UID) -> None:
-    """Moves `file` from the tag of Pixel Data to its value."""
+def _skip_element_header(path: Path, file: BinaryIO, start: int, dataset: pydicom.Dataset) -> str:
+    """Moves `file` from the tag of Pixel Data to its value, and gives its value representation."""
     file.seek(start)
     head = file.read(8)
-    order = "little" if syntax.is_little_endian else "big"
+    implicit, little_endian = dataset.original_encoding
+    order = "little" if little_endian else "big"
     if len(head) < 8 or (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)) != (0x7FE0, 0x0010):
         raise InputError(f"{path}: holds no pixel data, or is truncated")
-    if not syntax.is_implicit_VR:
-        file.read(4)
+    if implicit:  # as found: some files contradict their own transfer syntax
+        return "OW"
+    file.read(4)
+    return head[4:6].decode("latin-1")
 
 
 def _native_frames(path: Path, file: BinaryIO, dataset: pydicom.Dataset, frames: int) -> tuple:
@@ -175,7 +180,7 @@ class DicomFrames:
     def _colour(self, index: int) -> np.ndarray:
         pixels = self._decode(index)
         bits = self._bits
-        if self.photometric == "PALETTE COLOR":
+        if self.photometric == "PALETTE COLOR" and pixels.ndim == 2:  # GDCM has applied it already
             from pydicom.pixels import apply_color_lut
 
             pixels = apply_color_lut(pixels, self._dataset(b""))
@@ -195,7 +200,7 @@ class DicomFrames:
         dataset.set_original_encoding(self._syntax.is_implicit_VR, self._little_endian)
         for name, element in self._elements.items():
             dataset[name] = element
-        dataset.add_new("PixelData", "OB" if self._layout.encapsulated or self._bits <= 8 else "OW", pixel_bytes)
+        dataset.add_new("PixelData", self._layout.value_representation, pixel_bytes)
         dataset["PixelData"].is_undefined_length = self._layout.encapsulated
         return dataset
 
@@ -213,18 +218,10 @@ class DicomFrames:
                 parts.append(file.read(length))
         data = b"".join(parts)
         dataset = self._dataset(encapsulate([data], has_bot=False) if self._layout.encapsulated else data)
-        try:
-            decoder = get_decoder(self._syntax)
-        except NotImplementedError:
-            return self._decode_with_gdcm(index, dataset)
-        if not decoder.is_available:
-            return self._decode_with_gdcm(index, dataset)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return decoder.as_array(dataset, index=0)[0]
-        except Exception as error:  # a decoder's plugins raise whatever they like on damaged data
-            raise InputError(f"{self._path}: frame {index} cannot be decoded: {_one_line(error)}") from None
+        with warnings.catch_warnings(), suppress(Exception):  # its plugins raise whatever they like; GDCM is asked then, and reports
+            warnings.simplefilter("ignore")
+            return get_decoder(self._syntax).as_array(dataset, index=0)[0]
+        return self._decode_with_gdcm(index, dataset)
 
     def _decode_with_gdcm(self, index: int, dataset: pydicom.Dataset) -> np.ndarray:
         """Through SimpleITK, which brings GDCM's decoders: the frame is handed over as a DICOM file of its own."""

@@ -45,16 +45,19 @@ def read_nifti(path: Path) -> ImageSequence:
     if code not in _TYPES:
         raise InputError(f"{path}: NIfTI data type {code} is not supported")
     components = _COMPONENTS.get(code, 1)
-    while len(sizes) > 4 and sizes[-1] == 1:
-        sizes.pop()
+    shape = (*reversed(sizes), *([components] if components > 1 else []))
+    vector = len(sizes) == 5 and 1 < sizes[4] <= 4 and components == 1
+    if vector:  # components as planes of a fifth axis, as ITK writes them
+        components = sizes.pop()
     # the fourth axis of NIfTI is time
     kinds = [None, None, None, "time"] + [None] * (len(sizes) - 4) if len(sizes) >= 4 and sizes[3] > 1 else [None] * len(sizes)
     axes = sequence_axes(path, sizes, kinds)
-    shape = (*reversed(sizes), *([components] if components > 1 else []))
     dtype = np.dtype(_TYPES[code]).newbyteorder(byte_order)
     offset = int(header["vox_offset"]) or 352
     packed = path.name.lower().endswith(".gz")
     pixels = load_pixels(path, PixelBlock(path, 0, dtype, shape, "gzip", offset) if packed else PixelBlock(path, offset, dtype, shape))
+    if vector:
+        pixels = np.moveaxis(pixels, 0, -1)
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     scale = (slope, intercept) if slope != 0 and np.isfinite([slope, intercept]).all() else (1.0, 0.0)
     frames = StoredFrames(arrange(pixels, axes, components > 1), *scale)
@@ -63,7 +66,7 @@ def read_nifti(path: Path) -> ImageSequence:
     description = bytes(header["descrip"]).split(b"\0")[0].decode("latin-1")
     stated = next((word for word in ("known", "unknown") if f"{SPACING_KEY}={word}" in description), None)
     believed, spacing_notes = believable_spacing(spacing, stated)
-    notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 1 else ()))
+    notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 2 else ()))
     return ImageSequence(frames, believed, times, origin, direction, path.name.split(".")[0], path, notes=notes)
 
 
