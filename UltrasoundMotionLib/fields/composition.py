@@ -13,7 +13,7 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.linear_sampling import sample_displaced
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement, check_same_shape
-from UltrasoundMotionLib.fields.warping import inside_image, warp
+from UltrasoundMotionLib.fields.warping import warp
 
 
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
@@ -74,8 +74,8 @@ class Inversion:
 
     Attributes:
         displacement: (B, n, *spatial) in voxels, w with w(p) = -u(p + w(p)).
-        maximum_error: largest length of w(p) + u(p + w(p)) in voxels, over voxels whose p + w(p) stays inside the grid.
-        mean_error: its mean over the same voxels.
+        maximum_error: largest length of w(p) + u(p + w(p)) in voxels; outside the grid u continues its border value.
+        mean_error: its mean.
         iterations: how many were made.
     """
 
@@ -90,8 +90,8 @@ def invert(displacement: Tensor, iterations: int = 50, tolerance: float = 1e-3) 
 
     Chen et al., A simple fixed-point approach to invert a deformation field, Medical Physics 2008.
 
-    The iteration converges where u changes by less than one voxel a voxel; elsewhere each step is damped. Look at `maximum_error`: a field that
-    folds has no inverse.
+    The iteration converges where u changes by less than one voxel a voxel; where the error grows, steps are damped. Look at `maximum_error`. Of a
+    field that folds, several points go to one place: what is found there is one of them, and need not be continuous.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
@@ -109,7 +109,8 @@ def invert(displacement: Tensor, iterations: int = 50, tolerance: float = 1e-3) 
     while done < iterations:
         done += 1
         residual = inverse + sample_displaced(field, inverse)
-        maximum, mean = _residual_size(residual, inverse)
+        length = residual.square().sum(1).sqrt()
+        maximum, mean = float(length.max()), float(length.mean())
         if maximum > best[1]:
             damping = max(damping * 0.7, 0.2)
         else:
@@ -119,11 +120,3 @@ def invert(displacement: Tensor, iterations: int = 50, tolerance: float = 1e-3) 
         inverse = inverse - damping * residual
     inverse, maximum, mean = best
     return Inversion(inverse.to(displacement.dtype), maximum, mean, done)
-
-
-def _residual_size(residual: Tensor, inverse: Tensor) -> tuple[float, float]:
-    length = residual.square().sum(1, keepdim=True).sqrt()
-    inside = inside_image(inverse, inverse.shape[2:])
-    if not bool(inside.any()):
-        return float("inf"), float("inf")
-    return float(length[inside].max()), float(length[inside].mean())

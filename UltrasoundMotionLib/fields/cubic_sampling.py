@@ -22,13 +22,14 @@ def cubic_weights(fraction: Tensor) -> list[Tensor]:
 @lru_cache(maxsize=32)
 def _inverse_of_sampling(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(size, size): from values at the voxels to spline coefficients along one axis, coefficients mirrored about the first and last voxel."""
-    if size == 1:
-        return torch.ones(1, 1, dtype=dtype, device=device)
-    sampling = torch.eye(size, dtype=torch.float64) * (4 / 6)
-    line = torch.arange(size - 1)
-    sampling[line, line + 1] = sampling[line + 1, line] = 1 / 6
-    sampling[0, 1] = sampling[-1, -2] = 2 / 6
-    return torch.linalg.inv(sampling).to(dtype=dtype, device=device)
+    with torch.inference_mode(False):  # what is cached must serve a derivative later
+        if size == 1:
+            return torch.ones(1, 1, dtype=dtype, device=device)
+        sampling = torch.eye(size, dtype=torch.float64) * (4 / 6)
+        line = torch.arange(size - 1)
+        sampling[line, line + 1] = sampling[line + 1, line] = 1 / 6
+        sampling[0, 1] = sampling[-1, -2] = 2 / 6
+        return torch.linalg.inv(sampling).to(dtype=dtype, device=device)
 
 
 def cubic_coefficients(image: Tensor) -> Tensor:

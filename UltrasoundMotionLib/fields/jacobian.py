@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,16 +12,27 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
 
-def displacement_gradient(displacement: Tensor) -> Tensor:
-    """du_i/dx_j as (B, n, n, *spatial), i and j in the order (x, y[, z]): central differences, one-sided at the border, 0 on an axis of one voxel."""
-    check_displacement(displacement)
+def spatial_gradient(values: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
+    """(n, B, C, *spatial): derivatives of (B, C, *spatial) along x, y[, z]; central differences, one-sided at the border.
+
+    Per mm where a spacing (x, y[, z]) is given, else per voxel; 0 along an axis of one voxel.
+    """
     columns = []
-    for axis in range(displacement.ndim - 1, 1, -1):
-        if displacement.shape[axis] == 1:
-            columns.append(torch.zeros_like(displacement))
-        else:
-            columns.append(torch.gradient(displacement, dim=axis)[0])
-    return torch.stack(columns, dim=2)
+    for axis in range(values.ndim - 2):
+        along = values.ndim - 1 - axis
+        step = 1.0 if spacing is None else float(spacing[axis])
+        columns.append(torch.gradient(values, spacing=step, dim=along)[0] if values.shape[along] > 1 else torch.zeros_like(values))
+    return torch.stack(columns)
+
+
+def displacement_gradient(displacement: Tensor) -> Tensor:
+    """du_i/dx_j as (B, n, n, *spatial), i and j in the order (x, y[, z]), by `spatial_gradient`.
+
+    Raises:
+        InputError: the shape is not that of a displacement.
+    """
+    check_displacement(displacement)
+    return spatial_gradient(displacement).movedim(0, 2)
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:

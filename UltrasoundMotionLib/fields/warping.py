@@ -22,8 +22,8 @@ def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str
         image: (B, C, *spatial), spatial = (H, W) or (D, H, W). Voxel 0 of the image lies on voxel 0 of the displacement's grid; sizes may differ.
             Integer images (labels) are for mode "nearest" only.
         displacement: (B, n, *output), in voxels, channels in the order (x, y[, z]), the reverse of the spatial axes.
-        mode: "linear", "nearest" (ties go to the even voxel; no derivative), or "cubic" (interpolating cubic B-spline, mirrored at the borders,
-            as ITK's BSplineInterpolateImageFunction).
+        mode: "linear", "nearest" (ties go to the even voxel; no derivative), or "cubic" (interpolating cubic B-spline, its coefficients
+            mirrored at the borders, as ITK's BSplineInterpolateImageFunction).
         padding: "border" continues the nearest border value; "zeros" is 0 outside (linear: fading within one voxel, so that it stays
             differentiable; nearest and cubic: from half a voxel outside).
 

@@ -17,8 +17,9 @@ BLOCK = 128
 @lru_cache(maxsize=64)
 def _band(rows: int, columns: int, shift: int, window: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(rows, columns), 1 where input voxel row + shift lies in the window of output voxel column."""
-    offset = torch.arange(rows, device=device)[:, None] + shift - torch.arange(columns, device=device)
-    return ((offset >= -(window // 2)) & (offset < window - window // 2)).to(dtype)
+    with torch.inference_mode(False):  # what is cached must serve a derivative later
+        offset = torch.arange(rows, device=device)[:, None] + shift - torch.arange(columns, device=device)
+        return ((offset >= -(window // 2)) & (offset < window - window // 2)).to(dtype)
 
 
 def _sum_along(values: Tensor, axis: int, window: int, adjoint: bool) -> Tensor:
@@ -52,7 +53,7 @@ def box_sum(images: Tensor, window: int, *, adjoint: bool = False) -> Tensor:
         adjoint: the transposed operation (offsets negated), which derivatives need; the same for odd windows.
 
     Returns:
-        The same shape. No derivative is recorded through `torch.autocast`: it runs in the dtype given.
+        The same shape and dtype, under `torch.autocast` too. Differentiable.
     """
     with torch.autocast(images.device.type, enabled=False):
         result = images.contiguous()
@@ -64,4 +65,5 @@ def box_sum(images: Tensor, window: int, *, adjoint: bool = False) -> Tensor:
 @lru_cache(maxsize=16)
 def window_counts(spatial: tuple[int, ...], window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """(1, *spatial): how many voxels of the image each window holds."""
-    return box_sum(torch.ones(1, *spatial, dtype=dtype, device=device), window)
+    with torch.inference_mode(False):
+        return box_sum(torch.ones(1, *spatial, dtype=dtype, device=device), window)

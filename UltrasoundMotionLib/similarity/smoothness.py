@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.similarity.tensor_checks import check_mask
 
 REDUCTIONS = ("mean", "sum", "voxelmorph")
 
@@ -96,8 +97,6 @@ def bending(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | Non
 
 def _masked_sum(field: Tensor, derivatives: list[tuple[int, ...]], reduction: str, mask: Tensor) -> Tensor:
     """Squares of the derivatives along the axes named, where every voxel that a difference touches is inside the mask."""
-    from UltrasoundMotionLib.similarity.tensor_checks import check_mask
-
     inside = check_mask(mask, field)
     total = field.new_zeros(())
     for axes in derivatives:

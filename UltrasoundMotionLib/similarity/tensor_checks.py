@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields.tensor_checks import check_image, check_same_shape
 
 
 def check_images(fixed: Tensor, moving: Tensor, fixed_name: str = "fixed", moving_name: str = "moving") -> None:
@@ -12,12 +13,8 @@ def check_images(fixed: Tensor, moving: Tensor, fixed_name: str = "fixed", movin
     for image, name in ((fixed, fixed_name), (moving, moving_name)):
         if not isinstance(image, Tensor) or not image.is_floating_point():
             raise InputError(f"{name}: expected a floating point tensor, got {image.dtype if isinstance(image, Tensor) else type(image).__name__}")
-        if image.ndim not in (4, 5) or 0 in image.shape:
-            raise InputError(f"{name}: expected shape (B, C, H, W) or (B, C, D, H, W), got {tuple(image.shape)}")
-    if fixed.shape != moving.shape:
-        raise InputError(f"{moving_name} {tuple(moving.shape)} and {fixed_name} {tuple(fixed.shape)} must have the same shape")
-    if fixed.device != moving.device:
-        raise InputError(f"{fixed_name} is on {fixed.device} and {moving_name} on {moving.device}; move one of them")
+        check_image(image, name)
+    check_same_shape(fixed, moving, fixed_name, moving_name)
 
 
 def check_mask(mask: Tensor, image: Tensor) -> Tensor:

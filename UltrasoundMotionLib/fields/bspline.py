@@ -1,0 +1,132 @@
+"""Cubic B-spline free-form deformation: from a coarse grid of control points to a displacement at every voxel.
+
+Control point k of an axis sits at voxel (k - 1) * stride: one point lies before voxel 0, and two after the last interval, so that every voxel
+has its four neighbours (the layout of Rueckert et al. 1999, NiftyReg and ITK's BSplineTransform with stride * mesh + 1 voxels).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields.cubic_sampling import cubic_weights
+from UltrasoundMotionLib.fields.tensor_checks import check_displacement
+
+Stride = int | tuple[int, ...]
+
+
+def control_shape(spatial: tuple[int, ...], stride: Stride) -> tuple[int, ...]:
+    """How many control points each spatial axis needs, in the order of `spatial`: (H, W) or (D, H, W).
+
+    Raises:
+        InputError: a stride below 1 voxel, or not one per axis.
+    """
+    return tuple(-(-(size - 1) // step) + 3 for size, step in zip(spatial, _strides(spatial, stride), strict=True))
+
+
+def bspline_exact(control: Tensor, spatial: tuple[int, ...], stride: Stride) -> Tensor:
+    """The cubic B-spline of the control points at every voxel, as one small matrix product an axis.
+
+    Args:
+        control: (B, n, *control_shape(spatial, stride)) displacements in voxels of the fine grid, channels (x, y[, z]).
+        spatial: size of the fine grid, (H, W) or (D, H, W).
+        stride: voxels between control points, one number or one per axis in the order of `spatial`.
+
+    Returns:
+        (B, n, *spatial) in voxels. Differentiable; computed in float32 or float64.
+
+    Raises:
+        InputError: the number of control points does not fit the grid and stride.
+    """
+    strides = _check_control(control, spatial, stride)
+    dense = control.to(torch.promote_types(control.dtype, torch.float32))
+    with torch.autocast(control.device.type, enabled=False):
+        for axis, (size, step) in enumerate(zip(spatial, strides, strict=True), start=2):
+            matrix = _spline_matrix(size, step, dense.dtype, dense.device)
+            dense = (dense.movedim(axis, -1) @ matrix.T).movedim(-1, axis)
+    return dense.contiguous().to(control.dtype)
+
+
+def bspline_by_pooling(control: Tensor, spatial: tuple[int, ...], stride: Stride) -> Tensor:
+    """Nearly the same spline, by repeated average pooling, as in "Semantically Guided Large Deformation Estimation" (recursive cardinal splines).
+
+    Every control value is held for `stride` voxels (a box) and averaged three times over `stride` voxels: a box convolved three times with itself
+    is the cubic B-spline. The sum of the weights is 1, as in `bspline_exact`; their shape differs by O(1 / stride^2), since boxes of
+    whole voxels stand for boxes of the line. Arguments, result and errors as `bspline_exact`.
+    """
+    strides = _check_control(control, spatial, stride)
+    dense = control.to(torch.promote_types(control.dtype, torch.float32))
+    for axis, step in enumerate(strides, start=2):
+        dense = dense.repeat_interleave(step, dim=axis)
+    for _ in range(3):
+        dense = _pool(dense, strides)
+    # a control value at voxel v has its peak at v + 1 here
+    for axis, size in enumerate(spatial, start=2):
+        dense = dense.narrow(axis, 1, size)
+    return dense.contiguous().to(control.dtype)
+
+
+def smooth_by_pooling(displacement: Tensor, kernel: Stride, passes: int = 3) -> Tensor:
+    """A dense field averaged `passes` times over windows of `kernel` voxels: the same paper's upsampled field, and V_smooth of its regulariser.
+
+    Windows at the border average what is inside, so a constant field stays as it is.
+
+    Args:
+        displacement: (B, n, *spatial), channels (x, y[, z]).
+        kernel: odd edge length in voxels, one number or one per axis in the order of the spatial axes.
+        passes: how often (the paper: 3 for the spline, 2 for V_smooth).
+
+    Returns:
+        The same shape; differentiable.
+
+    Raises:
+        InputError: not a displacement; an even kernel.
+    """
+    check_displacement(displacement)
+    kernels = _strides(tuple(displacement.shape[2:]), kernel)
+    if any(one % 2 == 0 for one in kernels):
+        raise InputError(f"kernel: expected odd numbers of voxels, got {kernel}")
+    result = displacement.to(torch.promote_types(displacement.dtype, torch.float32))
+    for _ in range(passes):
+        result = _pool(result, kernels, padding=tuple(one // 2 for one in kernels))
+    return result.to(displacement.dtype)
+
+
+def _pool(field: Tensor, kernels: tuple[int, ...], padding: tuple[int, ...] | int = 0) -> Tensor:
+    pool = functional.avg_pool2d if field.ndim == 4 else functional.avg_pool3d
+    return pool(field, kernels, stride=1, padding=padding, count_include_pad=False)
+
+
+@lru_cache(maxsize=32)
+def _spline_matrix(size: int, stride: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(size, controls) of one axis: the four weights of every voxel."""
+    with torch.inference_mode(False):  # what is cached must serve a derivative later
+        voxels = torch.arange(size)
+        fractions = (voxels % stride).double() / stride
+        matrix = torch.zeros(size, -(-(size - 1) // stride) + 3, dtype=torch.float64)
+        for shift, weight in enumerate(cubic_weights(fractions)):
+            column = voxels // stride + shift
+            known = column < matrix.shape[1]  # past the last point only where the weight is 0
+            matrix[voxels[known], column[known]] = weight[known]
+        return matrix.to(dtype=dtype, device=device)
+
+
+def _strides(spatial: tuple[int, ...], stride: Stride) -> tuple[int, ...]:
+    strides = (stride,) * len(spatial) if isinstance(stride, int) else tuple(stride)
+    if len(strides) != len(spatial) or any(not isinstance(step, int) or step < 1 for step in strides):
+        raise InputError(f"stride: expected a whole number of voxels, or one for each of {len(spatial)} axes, got {stride}")
+    return strides
+
+
+def _check_control(control: Tensor, spatial: tuple[int, ...], stride: Stride) -> tuple[int, ...]:
+    check_displacement(control, "control")
+    if len(spatial) != control.ndim - 2:
+        raise InputError(f"control {tuple(control.shape)} and spatial {tuple(spatial)} must agree in dimension")
+    wanted = control_shape(spatial, stride)
+    if tuple(control.shape[2:]) != wanted:
+        raise InputError(f"control: expected {wanted} points for a grid of {tuple(spatial)} at stride {stride}, got {tuple(control.shape[2:])}")
+    return _strides(spatial, stride)

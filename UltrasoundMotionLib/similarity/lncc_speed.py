@@ -1,0 +1,92 @@
+"""How much faster `lncc` is than the usual implementation, measured on this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from UltrasoundMotionLib.similarity.local_cross_correlation import lncc, lncc_map
+
+
+@dataclass(frozen=True)
+class LnccSpeed:
+    """Seconds for value and derivative for the moving image, median over the repeats.
+
+    Attributes:
+        ours_seconds, five_convolution_seconds: of one forward and backward pass.
+        ratio: five_convolution_seconds / ours_seconds.
+        value_difference: absolute difference of the two values, away from the border, where windows differ.
+        shape, window, threads, device: what was measured.
+    """
+
+    ours_seconds: float
+    five_convolution_seconds: float
+    ratio: float
+    value_difference: float
+    shape: tuple[int, ...]
+    window: int
+    threads: int
+    device: str
+
+
+def five_convolution_lncc(fixed: Tensor, moving: Tensor, window: int, epsilon: float = 1e-5) -> Tensor:
+    """The correlation map as VoxelMorph and most code computes it: five convolutions with a kernel of ones, zeros beyond the border, autograd.
+
+    Variances and epsilon are per voxel of the window, as in `lncc`, so that away from the border both compute the same.
+    """
+    convolve = functional.conv2d if fixed.ndim == 4 else functional.conv3d
+    kernel = torch.ones(1, 1, *[window] * (fixed.ndim - 2), dtype=fixed.dtype, device=fixed.device)
+    count = kernel.numel()
+    products = (fixed, moving, fixed * fixed, moving * moving, fixed * moving)
+    f, m, ff, mm, fm = (convolve(one, kernel, padding=window // 2) / count for one in products)
+    return (fm - f * m) ** 2 / ((ff - f * f + epsilon) * (mm - m * m + epsilon))
+
+
+def measure_lncc_speed(shape: tuple[int, ...] = (48, 64, 48), window: int = 9, repeats: int = 7, device: str = "cpu", threads: int = 1) -> LnccSpeed:
+    """Times both on the same random images, in turn, so that other load meets both alike.
+
+    Args:
+        shape: (H, W) or (D, H, W).
+        window: odd edge length.
+        repeats: of each; the first run of each is not counted.
+        device: a torch device.
+        threads: CPU threads for both; set back afterwards.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        generator = torch.Generator().manual_seed(0)
+        fixed, moving = (torch.rand(1, 1, *shape, generator=generator).to(device) for _ in range(2))
+        inner = tuple(slice(window // 2, size - window // 2) for size in shape)
+        difference = (lncc_map(fixed, moving, window) - five_convolution_lncc(fixed, moving, window))[(..., *inner)].abs().max()
+        candidates: tuple[Callable[[Tensor], Tensor], ...] = (
+            lambda image: lncc(fixed, image, window),
+            lambda image: five_convolution_lncc(fixed, image, window).mean(),
+        )
+        seconds: list[list[float]] = [[], []]
+        for _ in range(repeats + 1):
+            for candidate, measured in zip(candidates, seconds, strict=True):
+                measured.append(_seconds(candidate, moving, device))
+        ours, usual = (sorted(measured[1:])[repeats // 2] for measured in seconds)
+    finally:
+        torch.set_num_threads(before)
+    return LnccSpeed(ours, usual, usual / ours, float(difference), tuple(shape), window, threads, device)
+
+
+def _seconds(similarity: Callable[[Tensor], Tensor], moving: Tensor, device: str) -> float:
+    image = moving.clone().requires_grad_()
+    _wait(device)
+    start = time.perf_counter()
+    similarity(image).backward()
+    _wait(device)
+    return time.perf_counter() - start
+
+
+def _wait(device: str) -> None:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
