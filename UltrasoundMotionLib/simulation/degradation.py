@@ -39,7 +39,7 @@ class Degradation:
     shadow_width_deg: float = 7.0
     shadow_sway_deg: float = 4.0
     haze_db: float = -8.0
-    noise_db: float = -22.0
+    noise_db: float = -28.0
 
     def __post_init__(self) -> None:
         limits = {
@@ -63,7 +63,7 @@ DIFFICULTIES: dict[str, Degradation] = {
         shadow_width_deg=7,
         shadow_sway_deg=4,
         haze_db=-14,
-        noise_db=-26,
+        noise_db=-32,
     ),
     "moderate": Degradation(
         decorrelated_fraction=0.2,
@@ -75,7 +75,7 @@ DIFFICULTIES: dict[str, Degradation] = {
         shadow_width_deg=7,
         shadow_sway_deg=4,
         haze_db=-8,
-        noise_db=-20,
+        noise_db=-27,
     ),
     "hard": Degradation(
         decorrelated_fraction=0.4,
@@ -87,7 +87,7 @@ DIFFICULTIES: dict[str, Degradation] = {
         shadow_width_deg=9,
         shadow_sway_deg=8,
         haze_db=-3,
-        noise_db=-15,
+        noise_db=-21,
     ),
     "extreme": Degradation(
         decorrelated_fraction=0.6,
@@ -99,7 +99,7 @@ DIFFICULTIES: dict[str, Degradation] = {
         shadow_width_deg=11,
         shadow_sway_deg=12,
         haze_db=1,
-        noise_db=-10,
+        noise_db=-15,
     ),
 }
 
@@ -171,7 +171,7 @@ class Clutter:
     def __init__(self, scanner: Scanner, degradation: Degradation, rng: np.random.Generator) -> None:
         depth = scanner.depths_mm[:, None]
         noise_db = degradation.noise_db - 14 * (1 - depth / scanner.imaging.depth_mm)
-        self._noise = (10 ** (noise_db / 20)).astype(np.float32)
+        self._noise = (0.5 * 10 ** (noise_db / 20)).astype(np.float32)
         profile = np.exp(-np.maximum(depth, 0) / 22.0)
         for echo_mm in rng.uniform(4, 30, size=3):  # reverberation between the probe and layers near it
             profile = profile + rng.uniform(0.3, 1.0) * np.exp(-echo_mm / 15) * np.exp(-0.5 * ((depth - echo_mm) / 0.8) ** 2)
@@ -179,9 +179,15 @@ class Clutter:
         self._haze = [haze * look for look in scanner.focus(complex_normal(scanner.shape, rng))]
         self._rng = rng
 
-    def next(self) -> list[np.ndarray]:
-        """For each look the (R, B) complex64 of the next frame, still to be received (convolved along the beam)."""
-        return [haze + self._noise * complex_normal(haze.shape, self._rng) for haze in self._haze]
+    def next(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each look of the next frame, (R, B) complex64: haze, still to be received (convolved along the beam), and noise, to be added after."""
+        rows, beams = self._haze[0].shape
+        looks = []
+        for haze in self._haze:
+            noise = complex_normal((rows + 1, beams + 1), self._rng)
+            noise = noise[:-1] + noise[1:]  # the receiver's band is twice the pulse's
+            looks.append((haze, self._noise * (noise[:, :-1] + noise[:, 1:])))  # and neighbouring beams share channels
+        return looks
 
 
 def complex_normal(shape: tuple[int, ...] | int, rng: np.random.Generator) -> np.ndarray:

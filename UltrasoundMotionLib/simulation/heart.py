@@ -50,7 +50,7 @@ class HeartPhantom:
     course: TimeCourse = field(default_factory=TimeCourse)
     shape: VentricleShape = field(default_factory=VentricleShape)
     sway: Sway = field(default_factory=Sway)
-    apex_depth_mm: float = 20.0
+    apex_depth_mm: float = 16.0
     apex_x_mm: float = 2.0
     tilt_deg: float = 4.0
     right_heart: bool = True

@@ -2,86 +2,99 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
-from UltrasoundMotionLib.simulation.texture import ellipse_distance, random_field, ridge, soft_step
+from UltrasoundMotionLib.simulation.texture import Canvas, ellipse_distance, random_field, random_line, ridge, soft_step
 from UltrasoundMotionLib.simulation.ventricle_motion import Ventricle
 
-BLOOD_DB = -36.0
+BLOOD_DB = -34.0
+CAVITY_DB = -25.0  # what reverberation and side lobes leave of the darkness in the left ventricle
+USUAL_LENGTH_MM = 82.0  # of the left ventricle, to which the sizes below belong
 
 
-@dataclass(frozen=True)
-class Echogenicity:
-    """Per scatterer: `decibels` (N,) relative to speckle of 0 dB, and `blood` (N,) bool."""
-
-    decibels: np.ndarray
-    blood: np.ndarray
-
-
-def heart_echogenicity(places: np.ndarray, ventricle: Ventricle, right_heart: bool, rng: np.random.Generator) -> Echogenicity:
+def heart_echogenicity(places: np.ndarray, ventricle: Ventricle, right_heart: bool, rng: np.random.Generator) -> Canvas:
     """Echogenicity at (N, 2) material places in the ventricle's own frame (x to the side, y to the apex, mm).
 
     With `right_heart` (a four-chamber view) a right ventricle and atrium lie on the left of the image; without it there is only the left heart.
     """
-    x, y = places.T
+    size = ventricle.shape.length_mm / USUAL_LENGTH_MM
     radius, angle = ventricle.coordinates(places)
-    size = ventricle.shape.half_width_mm / 27.0  # all of the heart grows with the left ventricle
-    # Around the heart: uneven connective tissue and lung, bright close to the pericardium and fading away from it.
     outside_mm = (radius - ventricle.epi) * ventricle.shape.length_mm
-    decibels = -13 + 4 * random_field(places, 14.0, rng) + 2.5 * random_field(places, 4.0, rng)
-    lateral = soft_step(x, 20)
-    decibels += lateral * (15 * np.exp(-np.maximum(outside_mm, 0) / 14) - 6)
-    posterior = soft_step(-y - 50 * size, 14)
-    decibels += posterior * (13 + 4 * random_field(places, (18.0, 7.0), rng))
-    blood = np.zeros(len(places), dtype=bool)
-    # Atria, with thin walls.
-    left_atrium = ellipse_distance(places, (2 * size, -27 * size), (23 * size, 26 * size))
-    chambers = [left_atrium]
+    canvas = Canvas(_surroundings(places, outside_mm, size, rng))
+    chambers = [ellipse_distance(places, (2 * size, -27 * size), (23 * size, 26 * size))]
     if right_heart:
-        epi_left = -ventricle.focus * np.sinh(ventricle.epi)
-        right_ventricle = ellipse_distance(places, (epi_left + 2 * size, 17 * size), (33 * size, 50 * size))
-        free_wall = soft_step(2.2 - np.abs(right_ventricle - 2.2), 1.5) * soft_step(y + 4, 4) * soft_step(-x, 10)
-        decibels = np.where(free_wall > 0.3, -3 + 3 * random_field(places, (3.0, 7.0), rng), decibels)
-        beyond = soft_step(right_ventricle - 5, 2) * soft_step(epi_left - x, 8) * np.exp(-np.maximum(right_ventricle - 5, 0) / 12)
-        decibels += 11 * beyond
-        chambers += [
-            ellipse_distance(places, (epi_left - 12 * size, -26 * size), (22 * size, 25 * size)),
-            np.maximum(np.maximum(right_ventricle, -y - 1), -outside_mm - 0.3),
-        ]
-    for chamber in chambers:
-        rim = ridge(chamber - 1.2, 1.2)
-        decibels = np.maximum(decibels, -16 + 14 * rim * (chamber < 5))
-    for chamber in chambers:
-        inside = chamber < 0
-        decibels = np.where(inside, BLOOD_DB, decibels)
-        blood |= inside
-    # The wall of the left ventricle: streaks along its fibres, bright specks, brighter where the beam meets it at a right angle.
-    wall = (radius >= ventricle.endo) & (radius <= ventricle.epi) & (np.abs(angle) <= ventricle.base)
-    depth_in_wall = (radius - ventricle.endo) / (ventricle.epi - ventricle.endo)
-    along = angle * ventricle.shape.length_mm
-    fibres = random_field(np.stack([along, depth_in_wall * ventricle.shape.thickness_mm], axis=1), (9.0, 2.2), rng)
-    patches = random_field(places, 11.0, rng)
-    septum = np.where(angle < 0, 1.5, -1.0)
-    upright = np.abs(np.cos(angle)) * 3 - 2
-    wall_db = septum + upright + 3.0 * fibres + 2.5 * patches + 3 * ridge(depth_in_wall, 0.12) + np.where(rng.random(len(x)) < 0.012, 13, 0)
-    decibels = np.where(wall, wall_db, decibels)
-    cavity = (radius < ventricle.endo) & (np.abs(angle) <= ventricle.base)
-    decibels = np.where(cavity, BLOOD_DB, decibels)
-    blood = np.where(wall, False, blood | cavity)
-    # Trabeculae and papillary muscles: patches of tissue on the inside of the apical half.
-    inward_mm = (ventricle.endo - radius) * ventricle.shape.length_mm
-    trabecula = random_field(np.stack([along, inward_mm], axis=1), (5.0, 3.0), rng)
-    grown = cavity & (trabecula > 0.15 + inward_mm / 2.2 + 1.2 * (np.abs(angle) > np.deg2rad(60)))
-    decibels = np.where(grown, -5 + 2 * trabecula, decibels)
-    blood = blood & ~grown
-    # Pericardium: a thin bright line outside of the wall, strongest at the side.
-    pericardium = ridge(outside_mm - 1.0, 0.8) * (np.abs(angle) < np.deg2rad(100)) * np.where(angle > 0, 1.0, 0.0 if right_heart else 0.8)
-    decibels = np.where(pericardium > 0.2, np.maximum(decibels, -2 + 9 * pericardium + 3 * patches), decibels)
+        chambers += _right_heart(canvas, places, outside_mm, ventricle, rng)
+    _chambers(canvas, places, chambers, rng)
+    _left_ventricle(canvas, places, ventricle, rng)
+    patches = random_field(places, 20.0, rng)
+    pericardium = ridge(outside_mm - 1.2, 0.9) * (np.abs(angle) < np.deg2rad(100)) * np.where(angle > 0, 1.0, 0.0 if right_heart else 0.8)
+    canvas.brighten(pericardium > 0.2, -4 + (9 + 4 * patches) * pericardium)
     for side in (-1, 1):  # the fibrous ring at both ends of the wall
         hinge = ventricle.ellipse(np.array([ventricle.mid]), np.array([side * ventricle.base]))[0]
-        near = ridge(np.hypot(*(places - hinge).T), 2.6 * size)
-        decibels = np.where(near > 0.15, np.maximum(decibels, -4 + 10 * near), decibels)
-        blood = blood & ~(near > 0.15)
-    return Echogenicity(decibels, blood)
+        near = ridge(np.hypot(*(places - hinge).T), 2.4 * size)
+        canvas.brighten(near > 0.2, -4 + 9 * near)
+    return canvas
+
+
+def _surroundings(places: np.ndarray, outside_mm: np.ndarray, size: float, rng: np.random.Generator) -> np.ndarray:
+    """Lung and connective tissue: dark and uneven, bright close to the pericardium at the side and behind the atria."""
+    x, y = places.T
+    decibels = -23 + 6 * random_field(places, 40.0, rng) + 3 * random_field(places, (20.0, 6.0), rng)
+    side = soft_step(x - 6, 20) * soft_step(y + 45 * size, 50)
+    decibels += side * (23 + 4 * random_field(places, (30.0, 10.0), rng)) * np.exp(-np.maximum(outside_mm, 0) / 11)
+    behind = soft_step(-y - 50 * size, 12)
+    return decibels + behind * (20 + 6 * random_field(places, (26.0, 9.0), rng))
+
+
+def _right_heart(canvas: Canvas, places: np.ndarray, outside_mm: np.ndarray, ventricle: Ventricle, rng: np.random.Generator) -> list[np.ndarray]:
+    """Paints the right ventricle's free wall and what is beyond; gives the distances to the right atrium and ventricle, negative inside."""
+    x, y = places.T
+    size = ventricle.shape.length_mm / USUAL_LENGTH_MM
+    septum_x = -ventricle.focus * np.sinh(ventricle.epi)
+    right_ventricle = ellipse_distance(places, (septum_x + 5 * size, 15 * size), (31 * size, 50 * size)) + 1.2 * random_field(places, 14.0, rng)
+    free_wall = (np.abs(right_ventricle - 2.2) < 2.4) & (y > -3) & (x < 0)
+    canvas.cover(free_wall, -5 + 4 * random_field(places, (6.0, 14.0), rng))
+    beyond_mm = np.maximum(right_ventricle - 5, 0)
+    beyond = soft_step(right_ventricle - 5, 2) * soft_step(septum_x - x, 8) * np.exp(-beyond_mm / 11)
+    canvas.decibels = canvas.decibels + (21 + 3 * random_field(places, (10.0, 20.0), rng)) * beyond
+    return [
+        ellipse_distance(places, (septum_x - 8 * size, -25 * size), (21 * size, 24 * size)),
+        np.maximum(np.maximum(right_ventricle, -y - 1), -outside_mm - 0.3),
+    ]
+
+
+def _chambers(canvas: Canvas, places: np.ndarray, chambers: list[np.ndarray], rng: np.random.Generator) -> None:
+    """Paints chambers given by their distance: blood within thin walls that are here and there hardly seen."""
+    rough = random_field(places, 12.0, rng)
+    for chamber in chambers:
+        canvas.brighten(np.abs(chamber - 1.2) < 3, -12 + (9 + 4 * rough) * ridge(chamber - 1.2, 1.1))
+    cords = random_field(places, (6.0, 14.0), rng)  # trabeculae and the moderator band of the right ventricle
+    for chamber in chambers:
+        inside = chamber + 0.9 * rough < 0
+        canvas.cover(inside, BLOOD_DB, blood=True)
+        canvas.brighten(inside & (cords > 1.9) & (places[:, 1] > 6), -14 + 3 * cords)
+
+
+def _left_ventricle(canvas: Canvas, places: np.ndarray, ventricle: Ventricle, rng: np.random.Generator) -> None:
+    """Paints the wall: streaks along its fibres, bright beads and specks, a ragged inner border with trabeculae and papillary muscles."""
+    radius, angle = ventricle.coordinates(places)
+    mm_per_radius = ventricle.shape.length_mm
+    thickness = ventricle.shape.thickness_mm
+    along = angle * mm_per_radius
+    inward_mm = (ventricle.endo - radius) * mm_per_radius
+    ragged = 0.8 * random_field(np.stack([along, inward_mm], axis=1), (7.0, 12.0), rng)
+    depth = (ragged - inward_mm) / thickness  # 0 at the inner border, 1 at the outer
+    wall = (depth >= 0) & (radius <= ventricle.epi) & (np.abs(angle) <= ventricle.base)
+    fibres = random_field(np.stack([along, depth * thickness], axis=1), (12.0, 2.0), rng)
+    beads = 9 * np.clip(random_field(places, 2.6, rng) - 1.0, 0, None)
+    patches = random_field(places, 10.0, rng)
+    decibels = 2 * np.abs(np.cos(angle)) - 4 + 3 * fibres + 3 * patches + beads + 3 * random_line(along, 60.0, rng)
+    # The side wall's inner half is dark with trabeculae; the septum is bright all through.
+    decibels += np.where(angle < 0, 0.0, 5 * np.clip(depth, 0, 1) - 4.5)
+    decibels += np.clip(3 + 4 * patches, 0, 9) * ridge(depth - 0.1, 0.1) + np.where(rng.random(len(angle)) < 0.012, 11, 0)
+    cavity = ~wall & (radius < ventricle.endo + 0.03) & (np.abs(angle) <= ventricle.base)
+    canvas.cover(wall, decibels)
+    canvas.cover(cavity, CAVITY_DB + 2 * random_field(places, 25.0, rng), blood=True)
+    trabeculae = random_field(np.stack([along, inward_mm], axis=1), (8.0, 4.0), rng)
+    grown = cavity & (trabeculae > 0.4 + inward_mm / 3.0 + 1.3 * (np.abs(angle) > np.deg2rad(60)))
+    canvas.cover(grown, -7 + 3 * trabeculae + beads)

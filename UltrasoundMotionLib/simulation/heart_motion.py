@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.simulation.degradation import complex_normal
+from UltrasoundMotionLib.simulation.texture import random_line
 from UltrasoundMotionLib.simulation.ventricle_motion import TimeCourse, Ventricle, WallState
 
 
@@ -108,11 +109,12 @@ class Leaflets:
         ventricle = motion.ventricle
         self._side = np.where(np.arange(self.COUNT) % 2 == 0, -1.0, 1.0)
         self._along = rng.random(self.COUNT)
-        self._across = 0.35 * rng.standard_normal(self.COUNT)
+        self._across = 0.45 * rng.standard_normal(self.COUNT)
         # Hinges lie on the inner side of the wall's ends.
         self._hinges = motion.placed(ventricle.ellipse(np.full(2, ventricle.endo), np.array([-1.0, 1.0]) * ventricle.base))
         self._reach = np.where(self._side < 0, 0.62, 0.46)  # the anterior leaflet is the longer one
-        self._strength = complex_normal(self.COUNT, rng) * np.float32(amplitude) * (0.5 + self._along).astype(np.float32)
+        uneven = 1 + 0.5 * random_line(self._along + 3 * self._side, 0.2, rng)
+        self._strength = complex_normal(self.COUNT, rng) * np.float32(amplitude) * uneven.astype(np.float32)
 
     def opening(self, time_s: float) -> float:
         """0 closed, 1 wide open."""

@@ -43,12 +43,12 @@ class Imaging:
 
     image_size: tuple[int, int] = (256, 256)
     frame_rate_hz: float = 50.0
-    depth_mm: float = 150.0
-    opening_angle_deg: float = 78.0
+    depth_mm: float = 155.0
+    opening_angle_deg: float = 84.0
     probe_radius_mm: float = 4.0
     centre_frequency_mhz: float = 2.8
-    axial_resolution_mm: float = 1.2
-    lateral_resolution_deg: float = 2.2
+    axial_resolution_mm: float = 1.1
+    lateral_resolution_deg: float = 2.0
     focus_mm: float = 75.0
     defocus: float = 0.8
     slice_thickness_mm: float = 4.0

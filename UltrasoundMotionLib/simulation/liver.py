@@ -23,11 +23,13 @@ CURVED_PROBE = Imaging(
     opening_angle_deg=62.0,
     probe_radius_mm=55.0,
     centre_frequency_mhz=3.5,
-    axial_resolution_mm=0.9,
-    lateral_resolution_deg=1.3,
+    axial_resolution_mm=0.75,
+    lateral_resolution_deg=1.6,
     focus_mm=90.0,
     slice_thickness_mm=4.0,
     dynamic_range_db=66.0,
+    gain_db=-7.0,
+    grey_exponent=1.4,
     looks=3,
 )
 
@@ -90,9 +92,11 @@ def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progre
     motion = BreathingMotion(phantom.breathing, imaging, float(times[-1]), streams[1], wall_mm=anatomy.wall_mm, elevation=elevation)
     scanner = Scanner(imaging)
     material, amplitude = scatter_positions(imaging, scanner, 8.0 + 1.5 * phantom.breathing.amplitude_mm, streams[2])
-    echo_db, blood = liver_echogenicity(material, anatomy, imaging, streams[3])
-    kept, amplitude = thin_dark(echo_db, amplitude, streams[4])
-    tissue = Tissue(motion, material[kept], amplitude, echo_db[kept], blood=blood[kept], imaging=imaging, degradation=degradation, rng=streams[5])
+    echo = liver_echogenicity(material, anatomy, imaging, streams[3])
+    kept, amplitude = thin_dark(echo.decibels, amplitude, streams[4])
+    tissue = Tissue(
+        motion, material[kept], amplitude, echo.decibels[kept], blood=echo.blood[kept], imaging=imaging, degradation=degradation, rng=streams[5]
+    )
     loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, 1.7 * phantom.breathing.period_s, streams[6]), streams[6])
     frames = render(scanner, [tissue.next], loss, Clutter(scanner, degradation, streams[7]), times_s=times, progress=progress)
     return with_truth(

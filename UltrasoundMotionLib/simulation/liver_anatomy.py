@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.simulation.imaging import Imaging
-from UltrasoundMotionLib.simulation.texture import random_field, ridge, soft_step
+from UltrasoundMotionLib.simulation.texture import Canvas, random_field, ridge, soft_step
 
 LUMEN_DB = -34.0
 
@@ -126,36 +126,38 @@ def _draw_tree(imaging: Imaging, rng: np.random.Generator) -> tuple[Vessel, ...]
         return Vessel((float(fork[0]), float(fork[1])), (float(end[0]), float(end[1])), near, far, wall_db)
 
     return (
-        tube(heading + np.pi, rng.uniform(18, 28), radius, 1.15 * radius),
+        tube(heading + np.pi, rng.uniform(18, 28), radius, 0.7 * radius),
         tube(heading + rng.uniform(0.3, 0.6), rng.uniform(18, 32), 0.8 * radius, 0.45 * radius),
         tube(heading - rng.uniform(0.3, 0.7), rng.uniform(15, 28), 0.7 * radius, 0.4 * radius),
     )
 
 
-def liver_echogenicity(places_mm: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) decibels relative to speckle of 0 dB and (N,) bool of blood, at (N, 2) material places in the probe frame."""
+def liver_echogenicity(places_mm: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator) -> Canvas:
+    """Echogenicity at (N, 2) material places in the probe frame."""
     depth, angle = imaging.polar_from_mm(places_mm)
-    decibels = -3 + 1.3 * random_field(places_mm, 22.0, rng) + 1.6 * random_field(places_mm, 3.0, rng)
-    specks = rng.random(len(depth)) < 0.004
-    decibels = np.where(specks, decibels + 12, decibels)
-    decibels += 4 * np.clip(random_field(places_mm, (9.0, 2.5), rng) - 1.2, 0, None)  # short bright septa
-    # The body wall: layers along the face, streaky.
-    layers = random_field(np.stack([depth, angle * 60], axis=1), (2.2, 45.0), rng)
-    wall_db = -5 + 5 * layers + 6 * ridge(depth - anatomy.wall_mm * 0.45, 0.7) + 4 * np.exp(-np.maximum(depth, 0) / 3)
-    decibels = np.where(depth < anatomy.wall_mm, wall_db, decibels)
-    decibels += 8 * ridge(depth - anatomy.wall_mm - 4.2, 0.7)  # the liver's capsule, which slides
-    # Beyond the diaphragm: the bright arc and what it mirrors.
-    beyond = anatomy.under_diaphragm(places_mm)
-    lower = soft_step(depth - 0.45 * imaging.depth_mm, 0.3 * imaging.depth_mm)
-    lung = -9 - 0.35 * np.maximum(beyond, 0) + 4 * random_field(places_mm, (12.0, 5.0), rng)
-    decibels = np.where(beyond > 0, np.where(depth < anatomy.wall_mm, decibels, lung), decibels)
-    patchy = 1.5 * random_field(np.stack([angle * 100, beyond], axis=1), (18.0, 50.0), rng)
-    arc = ridge(beyond - 0.5, 0.9) + 0.5 * ridge(beyond - 3.2, 0.8)
-    decibels = np.where((arc > 0.1) & (lower > 0), np.maximum(decibels, -3 + (13 + 2 * patchy) * arc * lower), decibels)
-    blood = np.zeros(len(depth), dtype=bool)
+    parenchyma = -3 + 1.3 * random_field(places_mm, 50.0, rng) + 1.8 * random_field(places_mm, (9.0, 5.0), rng)
+    parenchyma += np.where(rng.random(len(depth)) < 0.006, 12, 0) + 6 * np.clip(random_field(places_mm, (16.0, 4.0), rng) - 1.3, 0, None)
+    canvas = Canvas(parenchyma)
+    rough = 0.4 * random_field(places_mm, 6.0, rng)
     for vessel in anatomy.vessels:
         rim = vessel.distance(places_mm) - 0.8
-        decibels = np.where(np.abs(rim) < 1.6, np.maximum(decibels, -3 + vessel.wall_db * ridge(rim, 0.7)), decibels)
+        canvas.brighten(np.abs(rim) < 1.6, -3 + vessel.wall_db * ridge(rim, 0.7))
     for vessel in anatomy.vessels:
-        blood |= vessel.distance(places_mm) < 0
-    return np.where(blood, LUMEN_DB, decibels), blood
+        canvas.cover(vessel.distance(places_mm) + rough < 0, LUMEN_DB, blood=True)
+    _diaphragm(canvas, places_mm, anatomy, imaging, rng)
+    # The body wall: layers along the face, streaky; and under it the liver's capsule, which slides.
+    layers = random_field(np.stack([depth, angle * 60], axis=1), (4.0, 90.0), rng)
+    canvas.cover(depth < anatomy.wall_mm, -6 + 5 * layers + 6 * ridge(depth - anatomy.wall_mm * 0.45, 0.7) + 4 * np.exp(-np.maximum(depth, 0) / 3))
+    canvas.brighten(np.abs(depth - anatomy.wall_mm - 4.2) < 1.5, 5 * ridge(depth - anatomy.wall_mm - 4.2, 0.7) - 1.5)
+    return canvas
+
+
+def _diaphragm(canvas: Canvas, places_mm: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator) -> None:
+    """Paints the bright arc under the liver, and beyond it what the arc mirrors and the lung scatters, fading away."""
+    depth, angle = imaging.polar_from_mm(places_mm)
+    beyond = anatomy.under_diaphragm(places_mm)
+    canvas.cover(beyond > 0, -9 - 0.35 * np.maximum(beyond, 0) + 4 * random_field(places_mm, (30.0, 12.0), rng))
+    patchy = random_field(np.stack([angle * 100, beyond], axis=1), (40.0, 50.0), rng)
+    arc = ridge(beyond - 0.5, 0.9) + 0.5 * ridge(beyond - 3.2, 0.8)
+    lower = soft_step(depth - 0.45 * imaging.depth_mm, 0.3 * imaging.depth_mm)
+    canvas.brighten((arc > 0.1) & (lower > 0), -3 + (12 + 3 * patchy) * arc * lower)

@@ -66,27 +66,27 @@ def phantom_set(
 
 
 def _display(rng: np.random.Generator) -> dict[str, float]:
-    return {"gain_db": rng.uniform(-5, 4), "dynamic_range_db": rng.uniform(54, 70), "grey_exponent": rng.uniform(1.0, 1.5)}
+    return {"gain_db": rng.uniform(-7, 3), "dynamic_range_db": rng.uniform(54, 70), "grey_exponent": rng.uniform(1.0, 1.5)}
 
 
 def _heart(degradation: Degradation, rng: np.random.Generator) -> HeartPhantom:
     size = rng.uniform(0.85, 1.15)
-    shape = VentricleShape(27 * size * rng.uniform(0.92, 1.12), 80 * size, rng.uniform(7.5, 10.5) * size, rng.uniform(92, 99))
+    shape = VentricleShape(25 * size * rng.uniform(0.9, 1.15), 78 * size, rng.uniform(7.5, 10.5) * size, rng.uniform(92, 99))
     scales = np.clip(1 + 0.08 * rng.standard_normal(SEGMENT_COUNT), 0.7, 1.3)
     strain = rng.uniform(-25, -5)
     if rng.random() < 0.35:  # an infarct: two neighbouring segments hardly move
         first = int(rng.integers(SEGMENT_COUNT - 1))
         scales[first : first + 2] = rng.uniform(-0.2, 0.4)
         strain = max(strain, -17.0)
-    apex_depth = rng.uniform(14, 26)
+    apex_depth = rng.uniform(12, 24)
     imaging = Imaging(
         frame_rate_hz=rng.uniform(35, 80),
-        depth_mm=apex_depth + 84 * size + rng.uniform(35, 60) * size,
-        opening_angle_deg=rng.uniform(68, 90),
+        depth_mm=apex_depth + 82 * size + rng.uniform(40, 65) * size,
+        opening_angle_deg=rng.uniform(70, 92),
         probe_radius_mm=rng.uniform(2, 8),
         centre_frequency_mhz=rng.uniform(2.2, 3.6),
         axial_resolution_mm=rng.uniform(0.9, 1.5),
-        lateral_resolution_deg=rng.uniform(1.7, 2.7),
+        lateral_resolution_deg=rng.uniform(1.5, 2.5),
         focus_mm=rng.uniform(55, 100),
         looks=int(rng.integers(1, 4)),
         **_display(rng),
@@ -123,8 +123,8 @@ def _liver(degradation: Degradation, rng: np.random.Generator) -> LiverPhantom:
         opening_angle_deg=rng.uniform(54, 72),
         probe_radius_mm=rng.uniform(40, 62),
         centre_frequency_mhz=rng.uniform(2.5, 4.5),
-        axial_resolution_mm=rng.uniform(0.7, 1.2),
-        lateral_resolution_deg=rng.uniform(1.0, 1.7),
+        axial_resolution_mm=rng.uniform(0.6, 1.1),
+        lateral_resolution_deg=rng.uniform(1.2, 2.0),
         focus_mm=rng.uniform(0.4, 0.75) * depth,
         looks=int(rng.integers(2, 5)),
         **_display(rng),

@@ -11,7 +11,7 @@ from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.simulation.degradation import Clutter, Shadow
 from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.scanner import Scanner
-from UltrasoundMotionLib.simulation.texture import random_field
+from UltrasoundMotionLib.simulation.texture import random_field, random_line
 
 HIDDEN_DB = 9.0  # a point behind more loss than this counts as not visible
 
@@ -39,8 +39,8 @@ class BeamLoss:
     def __init__(self, scanner: Scanner, contact: Contact, shadows: Sequence[Shadow], rng: np.random.Generator) -> None:
         self._contact, self._shadows, self._imaging = contact, tuple(shadows), scanner.imaging
         depth, angle = (part.ravel() for part in np.meshgrid(scanner.depths_mm, scanner.angles, indexing="ij"))
-        patches = random_field(np.stack([depth, angle], axis=1), (60.0, 0.22), rng)
-        streaks = random_field(np.stack([0 * depth, angle], axis=1), (1.0, 0.06), rng)
+        patches = random_field(np.stack([depth, angle], axis=1), (120.0, 0.5), rng)
+        streaks = random_line(angle, 0.14, rng)
         self._fixed = (contact.unevenness_db * np.sqrt(0.5) * (patches + streaks)).reshape(scanner.shape) + self._edge_db(scanner.angles)
         self._depth, self._angle = scanner.depths_mm[:, None], scanner.angles[None, :]
 
@@ -71,7 +71,7 @@ def render(scanner: Scanner, sources: Sequence[Source], loss: BeamLoss, clutter:
         places, amplitudes = zip(*(source(float(time)) for source in sources), strict=True)
         looks = scanner.focus(scanner.place(np.concatenate(places), np.concatenate(amplitudes)))
         factor = loss.factor(float(time))
-        received = [scanner.receive(factor * look + added) for look, added in zip(looks, clutter.next(), strict=True)]
+        received = [scanner.receive(factor * look + haze) + noise for look, (haze, noise) in zip(looks, clutter.next(), strict=True)]
         frames[index] = scanner.display(scanner.decibels(received))
         progress(index + 1, len(times_s), "simulating frames")
     return frames

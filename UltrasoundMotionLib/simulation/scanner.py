@@ -116,6 +116,8 @@ class Scanner:
         imaging = self.imaging
         black = WHITE_ABOVE_TISSUE_DB - imaging.dynamic_range_db
         level = np.clip((decibels + np.float32(imaging.gain_db - black)) / np.float32(imaging.dynamic_range_db), 0, 1)
+        # Pixels larger than the pulse would alias it: smooth along the beam to what the pixels can show.
+        level = ndimage.gaussian_filter1d(level, 0.4 * imaging.spacing_mm[1] / self.depth_step, axis=0, truncate=3)
         level **= np.float32(imaging.grey_exponent)
         frame = np.zeros(self.sector_mask.shape, dtype=np.uint8)
         frame[self.sector_mask] = np.rint(255 * ndimage.map_coordinates(level, self._polar_index, order=1, mode="nearest"))

@@ -71,8 +71,8 @@ class VentricleShape:
         base_angle_deg: prolate angle at which the wall ends, 90 being the widest place.
     """
 
-    half_width_mm: float = 27.0
-    length_mm: float = 82.0
+    half_width_mm: float = 25.0
+    length_mm: float = 78.0
     thickness_mm: float = 9.0
     base_angle_deg: float = 96.0
 
