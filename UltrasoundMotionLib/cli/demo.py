@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
-from UltrasoundMotionLib.cli.track import follow, list_outputs, summarise
+from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.cli.track import follow, hide_graphics, list_outputs, say_notes, summarise
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
 from UltrasoundMotionLib.errors import MissingPackageError, OutputError
 
@@ -39,22 +41,21 @@ def run(arguments: argparse.Namespace) -> int:
     make_folder(folder)
     outputs, left_out = choose_outputs(folder)
 
-    import numpy as np
     from pydicom.examples import get_path
 
     from UltrasoundMotionLib.images import read_sequence
+    from UltrasoundMotionLib.tracks.query_points_file import read_query_points
 
     clip = Path(get_path("ybr_color"))
-    labels = tuple(f"W{number:02d}" for number in range(1, len(WALL_POINTS_PX) + 1))
     print("Reading an apical four-chamber echocardiogram that comes with pydicom ...", flush=True)
-    sequence = read_sequence(clip)
-    for note in sequence.notes:
-        print(f"note: {note}", flush=True)
-    points = np.array(WALL_POINTS_PX, dtype=np.float64)
-    tracks, seconds = follow(sequence, points, labels=labels, query_frame=QUERY_FRAME)
-    outputs.write(sequence, tracks)
+    sequence = replace(read_sequence(clip), name="Apical four-chamber")
     points_path = folder / "wall-points.csv"
-    write_points(points_path, labels)
+    write_points(points_path)
+    points = read_query_points(points_path, sequence)
+    tissue, notes = hide_graphics(sequence, points)
+    say_notes([*sequence.notes, *notes])
+    tracks, seconds = follow(tissue, points, query_frame=QUERY_FRAME)
+    outputs.write(sequence, tracks)
     print(summarise(tracks, seconds))
     print(list_outputs(outputs))
     print(f"  {'points':<9}  {points_path} (what was followed)")
@@ -99,10 +100,8 @@ def choose_outputs(folder: Path) -> tuple[TrackingOutputs, list[str]]:
     return TrackingOutputs(**chosen, connect=True), left_out
 
 
-def write_points(path: Path, labels: tuple[str, ...]) -> None:
+def write_points(path: Path) -> None:
     """Writes the wall's points as `track --points` reads them."""
-    from UltrasoundMotionLib.atomic_output import atomic_output
-
-    lines = ["label,x,y", *(f"{label},{x},{y}" for label, (x, y) in zip(labels, WALL_POINTS_PX, strict=True))]
+    lines = ["label,x,y", *(f"W{number:02d},{x},{y}" for number, (x, y) in enumerate(WALL_POINTS_PX, start=1))]
     with atomic_output(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -33,8 +33,8 @@ class TerminalProgress:
         self._drawn_width = 0
 
     def __enter__(self) -> TerminalProgress:
-        self._begun = time.monotonic()
-        self._next_drawing = self._begun + self.wait_s
+        self._next_drawing = time.monotonic() + self.wait_s
+        self._first: tuple[int, float] | None = None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -44,10 +44,11 @@ class TerminalProgress:
 
     def __call__(self, done: int, total: int, message: str) -> None:
         now = time.monotonic()
+        self._first = self._first or (done, now)
         if self.quiet or now < self._next_drawing:
             return
         self._next_drawing = now + self.redraw_s
-        line = self.describe(done, total, now - self._begun)
+        line = f"{self.title} {self.describe(done, total, now) if total > 1 else message}"
         if self.is_terminal:
             line = line[: shutil.get_terminal_size().columns - 1]
             self.stream.write("\r" + line.ljust(self._drawn_width))
@@ -56,14 +57,16 @@ class TerminalProgress:
             self.stream.write(line + "\n")
         self.stream.flush()
 
-    def describe(self, done: int, total: int, elapsed_s: float) -> str:
-        """The line: title, bar (on a terminal), count, rate and time left."""
-        rate = done / elapsed_s
-        share = done / max(total, 1)
+    def describe(self, done: int, total: int, now: float) -> str:
+        """Bar (on a terminal), count, and from the second report on the rate and the time left: what comes before the first is preparation."""
+        share = done / total
         filled = round(BAR_WIDTH * share)
         bar = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] " if self.is_terminal else ""
-        left = f", {duration((total - done) / rate)} left" if rate > 0 else ""
-        return f"{self.title} {bar}{done}/{total} {self.unit} ({share:.0%}), {rate:.1f} {self.unit}/s{left}"
+        first_done, first_time = self._first
+        if done == first_done or now == first_time:
+            return f"{bar}{done}/{total} {self.unit} ({share:.0%})"
+        rate = (done - first_done) / (now - first_time)
+        return f"{bar}{done}/{total} {self.unit} ({share:.0%}), {rate:.1f} {self.unit}/s, {duration((total - done) / rate)} left"
 
 
 def duration(seconds: float) -> str:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
-from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.images import ImageSequence
+    from UltrasoundMotionLib.tracks import PointTracks, QueryPoints
 
 DESCRIPTION = """Follows points through an ultrasound sequence, forwards and backwards from the frame on which they were placed.
 Each frame gives every point a position, a confidence from 0 to 1 and whether it is visible; a lost point keeps its best guess."""
@@ -44,7 +48,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--overlay", metavar="O.png", type=Path, help="also write a strip of frames with their points (extra plot)")
     parser.add_argument("--animation", metavar="A.gif|A.mp4", type=Path, help="also write the clip with its points (extra plot; .mp4: video)")
     parser.add_argument("--plot", metavar="D.png", type=Path, help="also write the displacement over time (extra plot)")
-    parser.add_argument("--connect", action="store_true", help="join the points in the order of their labels in the pictures (a wall, a contour)")
+    parser.add_argument("--keep-graphics", action="store_true", help="track on the frames as they are, with the scanner's text, rulers and traces")
+    parser.add_argument(
+        "--connect", action="store_true", help="join the points in the order given, in pictures and as a curve in the scene (a wall)"
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.set_defaults(run=run)
 
@@ -66,21 +73,24 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.images import read_sequence
     from UltrasoundMotionLib.tracks.query_points_file import read_query_points
 
-    sequence = read_sequence(arguments.input, spacing_mm=arguments.spacing_mm and tuple(arguments.spacing_mm), frame_rate_hz=arguments.frame_rate)
+    sequence = read_sequence(arguments.input, spacing_mm=arguments.spacing_mm, frame_rate_hz=arguments.frame_rate)
     points = read_query_points(arguments.points, sequence)
-    query_frame, notes = arguments.query_frame, [*sequence.notes, *points.notes]
+    notes = [*sequence.notes, *points.notes]
+    if arguments.spacing_mm and arguments.points.suffix == ".json":
+        notes.append(f"{arguments.points}: mm were turned into pixels with --spacing-mm; right only if the markups were placed at that spacing")
+    tissue = sequence
+    if not arguments.keep_graphics:
+        tissue, more = hide_graphics(sequence, points)
+        notes += more
+    query_frame = arguments.query_frame
     if query_frame == "auto":
         from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
 
-        query_frame = find_typical_frame(sequence)
+        query_frame = find_typical_frame(tissue)
         notes.append(f"query frame {query_frame} chosen: the most like all the others; the points are taken to lie on it")
-    if not arguments.quiet:
-        for note in notes:
-            print(f"note: {note}", flush=True)
+    say_notes(notes, quiet=arguments.quiet)
     options = {"model": arguments.model} if arguments.model else {}
-    tracks, seconds = follow(
-        sequence, points.points_px, labels=points.labels, query_frame=query_frame, device=arguments.device, quiet=arguments.quiet, **options
-    )
+    tracks, seconds = follow(tissue, points, query_frame=query_frame, device=arguments.device, quiet=arguments.quiet, **options)
     outputs.write(sequence, tracks, quiet=arguments.quiet)
     if not arguments.quiet:
         print(summarise(tracks, seconds))
@@ -89,13 +99,42 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def follow(sequence: ImageSequence, points_px: np.ndarray, *, quiet: bool = False, **options: object) -> tuple[PointTracks, float]:
-    """`track_points(sequence, points_px, **options)` under a progress bar, and the seconds it took."""
-    from UltrasoundMotionLib.points import track_points
+def hide_graphics(sequence: ImageSequence, points: QueryPoints) -> tuple[ImageSequence, list[str]]:
+    """The sequence without what the scanner drew on it, and what to say of that.
 
+    A tracker that sees a ruler or a trace beside its point follows that, and it stands still.
+    """
+    from UltrasoundMotionLib.images.graphics_mask import find_graphics, without_graphics
+
+    mask = find_graphics(sequence)
+    if not mask.any() or mask.all():
+        return sequence, []
+    columns, rows = np.clip(np.rint(points.points_px).astype(int), 0, np.array(sequence.frame_size) - 1).T
+    covered = [label for label, hidden in zip(points.labels, mask[rows, columns], strict=True) if hidden]
+    tissue = without_graphics(sequence, mask)
+    notes = list(tissue.notes[len(sequence.notes) :])
+    if covered:
+        notes.append(f"{', '.join(covered)} on what seems drawn by the scanner, not tissue; if it is tissue, add --keep-graphics")
+    return tissue, notes
+
+
+def say_notes(notes: Iterable[str], *, quiet: bool = False) -> None:
+    """Prints what a user should know before looking at the result."""
+    if not quiet:
+        for note in notes:
+            print(f"note: {note}", flush=True)
+
+
+def follow(
+    sequence: ImageSequence, points: QueryPoints, *, device: str = "auto", quiet: bool = False, **options: object
+) -> tuple[PointTracks, float]:
+    """`track_points` under a progress bar, and the seconds it took (without those of starting torch)."""
+    from UltrasoundMotionLib.points import choose_device, track_points
+
+    device = choose_device(device)
     begun = time.perf_counter()
     with TerminalProgress("tracking", quiet=quiet) as progress:
-        tracks = track_points(sequence, points_px, progress=progress, **options)
+        tracks = track_points(sequence, points.points_px, labels=points.labels, device=device, progress=progress, **options)
     return tracks, time.perf_counter() - begun
 
 

@@ -87,6 +87,8 @@ class TrackingOutputs:
             with TerminalProgress("animation", quiet=quiet) as progress:
                 write_overlay_animation(self.animation, sequence, tracks, connect=self.connect, progress=progress)
         if self.scene:
-            from UltrasoundMotionLib.mrml import write_tracking_scene
+            from UltrasoundMotionLib.mrml.tracking_scene import write_tracking_scene
 
-            write_tracking_scene(self.scene, sequence, tracks)
+            with TerminalProgress("scene", quiet=quiet) as progress:
+                curve_labels = tracks.labels if self.connect else None
+                write_tracking_scene(self.scene, sequence, tracks, curve_labels=curve_labels, progress=progress)
