@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.similarity.tensor_checks import check_images, masked_mean
+from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mask
 
 
 def mse(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -23,4 +23,7 @@ def mse(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None) -> Tensor:
     """
     check_images(fixed, moving)
     dtype = torch.promote_types(torch.promote_types(fixed.dtype, moving.dtype), torch.float32)
-    return masked_mean((fixed.to(dtype) - moving.to(dtype)).square(), mask)
+    difference = fixed.to(dtype) - moving.to(dtype)
+    if mask is not None:
+        difference = difference[check_mask(mask, fixed).expand(fixed.shape)]
+    return difference.square().mean()

@@ -1,4 +1,4 @@
-"""Checks and masked means that every similarity shares."""
+"""Checks that every similarity shares."""
 
 from __future__ import annotations
 
@@ -27,11 +27,3 @@ def check_mask(mask: Tensor, image: Tensor) -> Tensor:
     if not bool(inside.any()):
         raise InputError("mask: no voxel is above 0")
     return inside.to(image.device)
-
-
-def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
-    """The mean of (B, C, *spatial) over all its elements, or over those where the mask (B or 1, 1, *spatial) is above 0."""
-    if mask is None:
-        return values.mean()
-    inside = check_mask(mask, values).expand(values.shape)
-    return values[inside].mean()
