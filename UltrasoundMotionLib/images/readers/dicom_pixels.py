@@ -56,12 +56,12 @@ def locate_pixels(path: Path) -> tuple[pydicom.Dataset, PixelLayout]:
             start = file.tell()
             syntax = dataset.file_meta.get("TransferSyntaxUID")
             if syntax is None:
-                raise InputError(f"{path}: has no transfer syntax, so its pixels cannot be interpreted")
+                raise InputError(f"{path}: is truncated, or names no transfer syntax by which its pixels could be read")
             if syntax.is_deflated:
                 raise InputError(f"{path}: is a deflated DICOM file, which is not supported; write it again uncompressed")
             rows, columns, bits = (dataset.get(name) for name in ("Rows", "Columns", "BitsAllocated"))
             if not rows or not columns or not bits:
-                raise InputError(f"{path}: is DICOM ({dataset.get('Modality', 'no modality')}) but holds no picture")
+                raise InputError(f"{path}: is DICOM ({dataset.get('Modality', 'no modality')}) but holds no picture, or is truncated")
             if bits not in (8, 16, 32):
                 raise InputError(f"{path}: has {bits} bits a pixel, expected 8, 16 or 32")
             frames = _frame_count(path, dataset)

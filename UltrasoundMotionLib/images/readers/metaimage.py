@@ -16,6 +16,7 @@ from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, SequenceAxes, arrange, believable_spacing, plane_geometry, sequence_axes
 from UltrasoundMotionLib.images.readers.frame_fields import frame_fields, plus_notes, times_from_timestamps
+from UltrasoundMotionLib.images.readers.header_numbers import header_numbers
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
 
 _TYPES = {
@@ -32,10 +33,12 @@ def read_metaimage(path: Path) -> ImageSequence:
         InputError: not a MetaImage, a header that contradicts itself, or fewer pixels than it promises.
     """
     header, offset = _read_header(path)
-    sizes = _numbers(path, header, "DimSize", int)
+    sizes = header_numbers(path, "DimSize", header["DimSize"], int, _dimensions(path, header))
     if min(sizes) < 1:
         raise InputError(f"{path}: DimSize is {header['DimSize']}: zero frames or pixels")
-    components = int(header.get("ElementNumberOfChannels", "1"))
+    (components,) = header_numbers(path, "ElementNumberOfChannels", header.get("ElementNumberOfChannels", "1"), int, 1)
+    if not 1 <= components <= 4:
+        raise InputError(f"{path}: has {components} components a pixel, expected 1 to 4")
     block = _pixel_block(path, header, offset, (*reversed(sizes), *([components] if components > 1 else [])))
     axes = sequence_axes(path, sizes, (header.get("Kinds", "").split() + [None] * len(sizes))[: len(sizes)])
     spacing, origin, direction = _geometry(path, header, axes)
@@ -70,17 +73,6 @@ def _read_header(path: Path) -> tuple[dict[str, str], int]:
     return header, offset
 
 
-def _numbers(path: Path, header: Mapping[str, str], key: str, kind: type, count: int | None = None) -> list:
-    try:
-        values = [kind(word) for word in header[key].split()]
-    except ValueError:
-        raise InputError(f"{path}: {key} is {header[key]!r}, expected numbers") from None
-    expected = count or _dimensions(path, header)
-    if len(values) != expected:
-        raise InputError(f"{path}: {key} has {len(values)} values, expected {expected}")
-    return values
-
-
 def _dimensions(path: Path, header: Mapping[str, str]) -> int:
     if header["NDims"] not in ("2", "3", "4"):
         raise InputError(f"{path}: NDims is {header['NDims']}, expected 2, 3 or 4")
@@ -106,7 +98,7 @@ def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tupl
     if header.get("BinaryData", "True").lower() == "false":
         encoding = "text"
     start = offset if local else 0
-    skip = int(header.get("HeaderSize", "0"))
+    (skip,) = header_numbers(path, "HeaderSize", header.get("HeaderSize", "0"), int, 1)
     if skip > 0:
         start = skip
     elif skip == -1 and data_path.exists():
@@ -119,17 +111,17 @@ def _geometry(path: Path, header: Mapping[str, str], axes: SequenceAxes) -> tupl
     spacing_key = "ElementSpacing" if "ElementSpacing" in header else "ElementSize"
     spacing = np.ones(dimensions)
     if spacing_key in header:
-        spacing = np.array(_numbers(path, header, spacing_key, float))
+        spacing = np.array(header_numbers(path, spacing_key, header[spacing_key], float, dimensions))
     matrix = np.eye(dimensions)
     for key in ("TransformMatrix", "Rotation", "Orientation"):
         if key in header:
             # MetaIO lists the direction of each axis in turn: one row here is one column of ITK's matrix
-            matrix = np.reshape(_numbers(path, header, key, float, dimensions**2), (dimensions, dimensions))
+            matrix = np.reshape(header_numbers(path, key, header[key], float, dimensions**2), (dimensions, dimensions))
             break
     offset = np.zeros(dimensions)
     for key in ("Offset", "Position", "Origin"):
         if key in header:
-            offset = np.array(_numbers(path, header, key, float))
+            offset = np.array(header_numbers(path, key, header[key], float, dimensions))
             break
 
     def in_space(vector: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, TIME_KINDS, arrange, believable_spacing, plane_geometry, sequence_axes
 from UltrasoundMotionLib.images.readers.frame_fields import frame_fields, increasing_times, plus_notes, times_from_timestamps
+from UltrasoundMotionLib.images.readers.header_numbers import header_numbers
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
 
 _TYPES = {
@@ -147,7 +148,9 @@ def _pixel_block(header: NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
     data_path, offset = (path, header.end) if name is None else (path.parent / name, 0)
     if name is not None and (name.startswith("LIST") or "%" in name):
         raise InputError(f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .nrrd")
-    byte_skip, line_skip = int(fields.get("byte skip", fields.get("byteskip", "0"))), int(fields.get("line skip", fields.get("lineskip", "0")))
+    byte_skip, line_skip = (
+        header_numbers(path, f"{unit} skip", fields.get(f"{unit} skip", fields.get(f"{unit}skip", "0")), int, 1)[0] for unit in ("byte", "line")
+    )
     if encoding != "raw" and (byte_skip or line_skip):
         raise InputError(f"{path}: byte skip and line skip with encoding {fields['encoding']} are not supported")
     block = PixelBlock(data_path, offset, dtype, shape, encoding)
@@ -187,7 +190,7 @@ def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
         if len(steps) != count:
             raise InputError(f"{header.path}: {count} axes but {len(steps)} space directions")
     else:
-        spacings = [float(value) if value else 1.0 for value in header.per_axis("spacings")]
+        spacings = header_numbers(header.path, "spacings", " ".join(value or "1" for value in header.per_axis("spacings")), float, count)
         steps[x], steps[y] = spacings[x] * np.eye(3)[0], spacings[y] * np.eye(3)[1]
     if steps[x] is None or steps[y] is None:
         raise InputError(f"{header.path}: its image axes {x} and {y} have no space direction")
@@ -204,7 +207,7 @@ def _times(header: NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | Non
         spacing = header.per_axis("spacings")[axis]
         if spacing is None or unit not in _SECONDS:
             return None, ()
-        times = np.arange(frames) * float(spacing) * _SECONDS[unit]
+        times = np.arange(frames) * header_numbers(header.path, "spacings", spacing, float, 1)[0] * _SECONDS[unit]
     else:
         texts = [unquote(word) for word in values.split()]
         numeric = next((value for key, value in header.pairs.items() if re.fullmatch(r"axis \d+ index type", key)), "numeric") == "numeric"

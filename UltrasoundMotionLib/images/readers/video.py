@@ -19,10 +19,18 @@ CACHE_BYTES = 96 * 2**20
 
 @dataclass(frozen=True)
 class VideoIndex:
-    """What a pass over a file's packets (nothing decoded) tells: presentation timestamps in order, and those of the key frames."""
+    """What a pass over a file's packets tells.
+
+    Attributes:
+        timestamps: of every frame in order of presentation, in ticks.
+        keys: those of the key frames.
+        in_order: the packets' timestamps do not tell frames apart, so frames are counted as they are decoded, from the first.
+        grey: the video has no colour.
+    """
 
     timestamps: tuple[int, ...]
     keys: tuple[int, ...]
+    in_order: bool
     seconds_per_tick: float
     width: int
     height: int
@@ -33,13 +41,20 @@ class VideoIndex:
 def read_video(path: Path) -> ImageSequence:
     """Reads a video as grey levels: its own luma, expanded to 0..255. Times are the presentation timestamps, from the first frame.
 
-    Frames are counted from the packets, not from the header, which may be wrong. Spacing is unknown: videos carry none.
+    Frames are counted from the packets (nothing is decoded), not from the header, which may be wrong. Spacing is unknown: videos carry none.
 
     Raises:
         MissingPackageError: PyAV is not installed.
         InputError: not a video, no frames, or cut short.
     """
-    index = _index(path)
+    av = _av()
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                raise InputError(f"{path}: holds no video")
+            index = _index(path, container, container.streams.video[0])
+    except av.FFmpegError as error:
+        raise InputError(f"{path}: cannot be read as a video: {error.strerror}") from None
     ticks = np.array(index.timestamps, dtype=np.float64)
     times, time_notes = increasing_times((ticks - ticks[0]) * index.seconds_per_tick, "the video's timestamps")
     notes = ["spacing unknown: a video carries none (give the spacing if it is known)", *index.notes, *time_notes]
@@ -56,42 +71,51 @@ def _av():
     return av
 
 
-def _index(path: Path) -> VideoIndex:
-    av = _av()
+def _index(path: Path, container, stream) -> VideoIndex:
     notes: list[str] = []
-    timestamps: list[int] = []
-    keys: list[int] = []
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise InputError(f"{path}: holds no video")
-            stream = container.streams.video[0]
-            for packet in container.demux(stream):
-                if packet.size == 0 or packet.is_discard:
-                    continue
-                if packet.is_corrupt:
-                    raise InputError(f"{path}: truncated or damaged at frame {len(timestamps)}")
-                stamp = packet.pts if packet.pts is not None else packet.dts
-                if stamp is None:
-                    raise InputError(f"{path}: frame {len(timestamps)} has no timestamp")
-                timestamps.append(stamp)
-                if packet.is_keyframe:
-                    keys.append(stamp)
-            if not timestamps:
-                raise InputError(f"{path}: zero frames: the video holds no pictures")
-            if stream.frames and stream.frames != len(timestamps):
-                notes.append(f"the header promises {stream.frames} frames, {len(timestamps)} are there")
-            context = stream.codec_context
-            aspect = stream.sample_aspect_ratio
-            if aspect and aspect != 1:
-                notes.append(f"pixels are not square: {float(aspect):.4g} times as wide as high")
-            pixel_format = context.format.name if context.format else ""
-            return VideoIndex(
-                tuple(sorted(timestamps)), tuple(sorted(keys)), float(stream.time_base), context.width, context.height,
-                pixel_format.startswith("gray"), tuple(notes),
-            )  # fmt: skip
-    except av.FFmpegError as error:
-        raise InputError(f"{path}: cannot be read as a video: {error.strerror}") from None
+    packets: list[tuple[int | None, bool]] = []
+    end = 0
+    for packet in container.demux(stream):
+        if packet.size == 0 or packet.is_discard:
+            continue
+        if packet.is_corrupt:
+            raise InputError(f"{path}: truncated or damaged at frame {len(packets)}")
+        packets.append((packet.pts if packet.pts is not None else packet.dts, packet.is_keyframe))
+        end = max(end, (packets[-1][0] or 0) + (packet.duration or 0))
+    if not packets:
+        raise InputError(f"{path}: zero frames: the video holds no pictures")
+    found, promised = float(end * stream.time_base), _promised_seconds(container, stream)
+    if promised is not None and found < 0.95 * promised and promised - found > 3 * found / len(packets):
+        raise InputError(f"{path}: truncated: its header promises {promised:.4g} s of video, {found:.4g} s are there")
+    stamps = [stamp for stamp, _ in packets]
+    in_order = None in stamps or len(set(stamps)) < len(stamps)
+    if in_order:
+        count = _decoded_count(container, stream)
+        seconds = promised / count if promised else 0.0
+        timestamps, keys = tuple(range(count)), (0,)
+        notes.append("the packets' timestamps are not usable: frames were counted by decoding, and are spread evenly over the clip")
+    else:
+        timestamps, keys, seconds = tuple(sorted(stamps)), tuple(sorted(stamp for stamp, key in packets if key)), float(stream.time_base)
+    if stream.frames and stream.frames != len(timestamps):
+        notes.append(f"the header promises {stream.frames} frames, {len(timestamps)} are there")
+    context, aspect = stream.codec_context, stream.sample_aspect_ratio
+    if aspect and aspect != 1:
+        notes.append(f"pixels are not square: {float(aspect):.4g} times as wide as high")
+    grey = bool(context.format) and context.format.name.startswith("gray")
+    return VideoIndex(timestamps, keys, in_order, seconds, context.width, context.height, grey, tuple(notes))
+
+
+def _promised_seconds(container, stream) -> float | None:
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    if container.duration and len(container.streams) == 1:
+        return container.duration / 1e6
+    return None
+
+
+def _decoded_count(container, stream) -> int:
+    container.seek(0)
+    return sum(1 for _ in container.decode(stream))
 
 
 class VideoFrames:
@@ -103,7 +127,7 @@ class VideoFrames:
     def __init__(self, path: Path, index: VideoIndex) -> None:
         self._path, self._index = path, index
         self._place = {stamp: frame for frame, stamp in enumerate(index.timestamps)}
-        self._key_frames = [self._place[stamp] for stamp in index.keys]
+        self._key_frames = [0] if index.in_order else [self._place[stamp] for stamp in index.keys]
         self.shape = (len(index.timestamps), index.height, index.width)
         self.dtype = np.dtype(np.uint8)
         self._capacity = max(8, CACHE_BYTES // (index.height * index.width))
@@ -142,7 +166,8 @@ class VideoFrames:
 
     def _advance(self, index: int):
         for picture in self._decoded:
-            frame = self._place.get(picture.pts if picture.pts is not None else picture.dts)
+            stamp = picture.pts if picture.pts is not None else picture.dts
+            frame = self._next if self._index.in_order else self._place.get(stamp)
             if frame is None:
                 continue
             self._next = frame + 1
@@ -157,7 +182,10 @@ class VideoFrames:
             self._container = _av().open(str(self._path))
             self._container.streams.video[0].thread_type = "AUTO"
         stream = self._container.streams.video[0]
-        self._container.seek(self._index.timestamps[key], stream=stream, backward=True)
+        if key == 0:
+            self._container.seek(0)
+        else:
+            self._container.seek(self._index.timestamps[key], stream=stream, backward=True)
         self._decoded = self._container.decode(stream)
         self._next = key
 
