@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, PatchSampler, to_level
+from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, PatchSampler, to_level, window_profile
 from UltrasoundMotionLib.points.matcher import Match, correlation_gain, inverse_2x2, isotropic
 
 
@@ -37,7 +37,7 @@ class BlockMatchingConfig:
 
 @dataclass(frozen=True)
 class BlockTemplates:
-    """Per level: blocks (N, size, size) with zero mean and unit sum of squares."""
+    """Per level: blocks (N, size, size) with zero weighted mean and unit weighted power, times the window."""
 
     points: Tensor
     blocks: tuple[Tensor, ...]
@@ -52,7 +52,9 @@ class BlockMatcher:
         self._windows = {
             reach: PatchSampler(config.radius + reach, device) for reach in {config.search_radius + 1, config.refine_radius + 1}
         }
-        self._independent_samples = self._sampler.size**2 / config.speckle_area
+        self._profile = window_profile(config.radius, device)
+        self._window = torch.outer(self._profile, self._profile)
+        self._independent_samples = float(1 / self._window.square().sum()) / config.speckle_area
         self._device = device
 
     def describe(self, pyramid: ImagePyramid, points: Tensor) -> BlockTemplates:
@@ -60,20 +62,18 @@ class BlockMatcher:
         blocks = []
         for level, image in enumerate(pyramid.levels):
             block = self._sampler.sample(image, to_level(points, level))
-            block = block - block.mean(dim=(1, 2), keepdim=True)
-            blocks.append(block / (block.square().sum(dim=(1, 2), keepdim=True).sqrt() + 1e-2))
+            block = block - (block * self._window).sum(dim=(1, 2), keepdim=True)
+            power = (block.square() * self._window).sum(dim=(1, 2), keepdim=True)
+            blocks.append(block * self._window / (power.sqrt() + 1e-3))
         return BlockTemplates(points, tuple(blocks))
 
     def _correlation_map(self, block: Tensor, window: Tensor) -> Tensor:
         """NCC (N, K, K) of each block with every position inside its window (N, size + K - 1, size + K - 1)."""
-        size = self._sampler.size
         window = window - window.mean(dim=(1, 2), keepdim=True)  # keeps the sums of squares small in float32
         product = F.conv2d(window[None], block[:, None], groups=len(block))[0]
-        # Separable box means: the plain two-dimensional pooling costs more than the correlation itself.
         both = torch.cat((window, window.square()))[:, None]
-        mean, power = F.avg_pool2d(F.avg_pool2d(both, (size, 1), stride=1), (1, size), stride=1)[:, 0].chunk(2)
-        energy = (power - mean.square()).clamp(min=0) * size**2
-        return product / (energy.sqrt() + 1e-2)
+        mean, power = F.conv2d(F.conv2d(both, self._profile.view(1, 1, -1, 1)), self._profile.view(1, 1, 1, -1))[:, 0].chunk(2)
+        return product / ((power - mean.square()).clamp(min=0).sqrt() + 1e-3)
 
     def match(
         self,

@@ -54,6 +54,13 @@ def to_level(points: Tensor, level: int) -> Tensor:
     return (points + 0.5) / 2**level - 0.5
 
 
+def window_profile(radius: int, device: torch.device) -> Tensor:
+    """(2 radius + 1,) weights along one axis of a patch: a Gaussian that has fallen to 0.6 at two thirds of the radius; sums to 1."""
+    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
+    profile = torch.exp(-0.5 * (offsets / (radius / 1.5)) ** 2)
+    return profile / profile.sum()
+
+
 class PatchSampler:
     """Samples square patches around many points at once, bilinearly.
 

@@ -35,6 +35,7 @@ class LongShortConfig:
         smoothing: blur of the finest level against pixel noise.
         step_deviation: expected standard deviation of the motion from one frame to the next.
         drift_deviation: what one short match may be off beyond its own estimate.
+        short_level: pyramid level on which the search for the previous frame's template begins.
         long_level: pyramid level on which the search for the long template begins.
         long_trust: weight of one long match; its errors stay the same for many frames, so each brings little that is new.
         coupling_length: distance over which neighbouring points move alike; 0 lets each point move alone.
@@ -50,11 +51,12 @@ class LongShortConfig:
 
     working_size: int = 256
     smoothing: float = 0.8
-    step_deviation: float = 6.0
+    step_deviation: float = 3.0
     drift_deviation: float = 0.05
+    short_level: int = 1
     long_level: int = 1
-    long_trust: float = 0.1
-    coupling_length: float = 30.0
+    long_trust: float = 0.03
+    coupling_length: float = 60.0
     own_motion: float = 0.3
     visible_above: float = 0.5
     forward_backward_scale: float = 2.0
@@ -102,20 +104,20 @@ class LongShortTracker:
         step_prior = isotropic((config.step_deviation * self._unit) ** 2, count, self._points)
         points, covariance = self._points, self._covariance
         if config.remembers_short:
-            short = self._matcher.match(self._short, pyramid, points, step_prior)
+            short = self._matcher.match(self._short, pyramid, points, step_prior, coarsest=config.short_level)
             step = share_motion(self._query_points, short.points - points, short.covariance, config.coupling_length * self._unit, config.own_motion)
             points = points + step.displacement
             covariance = covariance + step.covariance + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
         else:
             covariance = covariance + step_prior
         if config.remembers_long:
-            coarsest = config.long_level if config.remembers_short else None
+            coarsest = config.long_level if config.remembers_short else config.short_level
             found = self._matcher.match(self._long, pyramid, points, covariance, coarsest=coarsest, trust=config.long_trust)
             found = self._recover(found, pyramid)
             points, covariance = found.points, found.covariance
         points = self._inside(points)
         templates = self._matcher.describe(pyramid, points)
-        back = self._matcher.match(templates, self._previous, points, step_prior)
+        back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short_level)
         error = (back.points - self._points).square().sum(-1)
         variance = covariance.diagonal(dim1=1, dim2=2).mean(-1)
         confidence = torch.exp(-0.5 * (error / config.forward_backward_scale**2 + variance / config.deviation_scale**2) / self._unit**2)

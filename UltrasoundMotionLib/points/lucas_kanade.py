@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, PatchSampler, to_level
+from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, PatchSampler, to_level, window_profile
 from UltrasoundMotionLib.points.matcher import Match, correlation_gain, inverse_2x2, isotropic
 
 
@@ -37,19 +37,12 @@ class LucasKanadeConfig:
 
 @dataclass(frozen=True)
 class LucasKanadeTemplates:
-    """Per level: normalised patches (N, P), their gradients (N, P, 2) and the Hessian (N, 2, 2) of unit contrast."""
+    """Per level: normalised patches (N, P), their gradients (N, P, 2) and the Hessian (N, 2, 2), all times the root of the window."""
 
     points: Tensor
     patches: tuple[Tensor, ...]
     gradients: tuple[Tensor, ...]
     hessians: tuple[Tensor, ...]
-
-
-def _normalise(patches: Tensor) -> tuple[Tensor, Tensor]:
-    """(N, P) with zero mean and unit sum of squares per sample, and the contrast (N, 1) divided by."""
-    centred = patches - patches.mean(dim=1, keepdim=True)
-    contrast = centred.square().mean(dim=1, keepdim=True).sqrt() + 1e-3
-    return centred / contrast, contrast
 
 
 class LucasKanadeMatcher:
@@ -59,7 +52,18 @@ class LucasKanadeMatcher:
         self.config = config
         self._sampler = PatchSampler(config.radius, device)
         self._template_sampler = PatchSampler(config.radius + 1, device)
-        self._independent_samples = self._sampler.size**2 / config.speckle_area
+        profile = window_profile(config.radius, device)
+        window = torch.outer(profile, profile).flatten()
+        self._window = window[None]
+        self._root_window = window.sqrt()[None]
+        self._effective_pixels = float(1 / window.square().sum())
+        self._independent_samples = self._effective_pixels / config.speckle_area
+
+    def _normalise(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """Patches (N, P) with zero weighted mean and unit weighted power, times the root of the window; and their contrast (N, 1)."""
+        centred = (patches - (patches * self._window).sum(dim=1, keepdim=True)) * self._root_window
+        contrast = centred.square().sum(dim=1, keepdim=True).sqrt() + 1e-3
+        return centred / contrast, contrast
 
     def describe(self, pyramid: ImagePyramid, points: Tensor) -> LucasKanadeTemplates:
         """Templates of all levels around points (N, 2)."""
@@ -67,8 +71,8 @@ class LucasKanadeMatcher:
         for level, image in enumerate(pyramid.levels):
             window = self._template_sampler.sample(image, to_level(points, level))
             gradient = torch.stack((window[:, 1:-1, 2:] - window[:, 1:-1, :-2], window[:, 2:, 1:-1] - window[:, :-2, 1:-1]), dim=-1) * 0.5
-            patch, contrast = _normalise(window[:, 1:-1, 1:-1].flatten(1))
-            gradient = gradient.flatten(1, 2) / contrast[..., None]
+            patch, contrast = self._normalise(window[:, 1:-1, 1:-1].flatten(1))
+            gradient = gradient.flatten(1, 2) * (self._root_window / contrast)[..., None]
             patches.append(patch)
             gradients.append(gradient)
             hessians.append(gradient.transpose(1, 2) @ gradient)
@@ -86,7 +90,7 @@ class LucasKanadeMatcher:
     ) -> Match:
         """See `Matcher.match`."""
         start = len(pyramid.levels) - 1 if coarsest is None else min(coarsest, len(pyramid.levels) - 1)
-        area = self.config.speckle_area
+        samples = self._independent_samples
         points, correlation = expected, expected[:, 0]
         for level in range(start, -1, -1):
             scale = 2.0**level
@@ -95,18 +99,18 @@ class LucasKanadeMatcher:
             template, gradient, hessian = templates.patches[level], templates.gradients[level], templates.hessians[level]
             # While it searches the data counts as if well correlated (a patch that is still off correlates badly) ...
             damping = prior_precision * self.config.search_prior
-            step = inverse_2x2(hessian / area + damping)
-            descent = step @ gradient.transpose(1, 2) / area
+            step = inverse_2x2(hessian * samples + damping)
+            descent = step @ gradient.transpose(1, 2) * samples
             recall = step @ damping
             position = prior_mean
             for _ in range(self.config.iterations):
-                patch = _normalise(self._sampler.sample(pyramid.levels[level], position).flatten(1))[0]
+                patch = self._normalise(self._sampler.sample(pyramid.levels[level], position).flatten(1))[0]
                 move = recall @ (prior_mean - position)[..., None] - descent @ (patch - template)[..., None]
                 position = position + move[..., 0].clamp(-2.0, 2.0)
             # ... where it arrives, it counts for what the correlation there is worth.
-            patch = _normalise(self._sampler.sample(pyramid.levels[level], position).flatten(1))[0]
-            correlation = (patch * template).mean(dim=1)
-            information = hessian * (correlation_gain(correlation, self._independent_samples) * (trust / area))[:, None, None]
+            patch = self._normalise(self._sampler.sample(pyramid.levels[level], position).flatten(1))[0]
+            correlation = (patch * template).sum(dim=1)
+            information = hessian * (correlation_gain(correlation, samples) * (trust * samples))[:, None, None]
             posterior = inverse_2x2(information + prior_precision)
             position = prior_mean + (posterior @ information @ (position - prior_mean)[..., None])[..., 0]
             points = (position + 0.5) * scale - 0.5
