@@ -1,12 +1,14 @@
 """The command line: what it writes, what it says, and that wrong input ends in one line and exit code 2."""
 
 import csv
+import io
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +26,7 @@ from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
 
 COMMAND = [sys.executable, "-m", "UltrasoundMotionLib"]
 SHIFT_PX = 0.75
+SPACING_MM = 2 * 0.5104970559477806  # of the demo's clip: its DICOM region gives half of that for frames of twice the size
 
 
 def speckle(frame_count, size=96, shift=SHIFT_PX, dtype=np.uint8):
@@ -152,10 +155,19 @@ def test_scene_of_a_tracking(track, tmp_path):
     assert (tmp_path / "s.mrb").read_bytes()[:2] == b"PK"
 
 
-def test_demo_follows_the_wall_of_a_real_heart(run, tmp_path):
-    code, said, error = run("demo", "--out", tmp_path / "new" / "demo")
-    assert (code, error) == (0, "")
-    folder = tmp_path / "new" / "demo"
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The demo, run once: its folder, and what it said."""
+    folder = tmp_path_factory.mktemp("demo") / "new" / "folder"
+    said, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(said), redirect_stderr(errors):
+        code = main(["demo", "--out", str(folder)])
+    assert (code, without_progress(errors.getvalue())) == (0, "")
+    return folder, said.getvalue()
+
+
+def test_demo_follows_the_wall_of_a_real_heart(demo):
+    folder, said = demo
     tracks = read_tracks_csv(folder / "wall-tracks.csv")
     assert tracks.positions_px.shape == (30, 21, 2)
     assert tracks.query_frame == 16
@@ -171,6 +183,32 @@ def test_demo_follows_the_wall_of_a_real_heart(run, tmp_path):
     assert "Next:" in said
     if "Left out" not in said:
         assert {path.suffix for path in folder.iterdir()} == {".csv", ".mrb", ".png", ".gif"}
+
+
+def test_scene_of_the_demo_plays_everything_together(demo):
+    slicer = pytest.importorskip("slicer", reason="needs slicer-core")
+    from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+    from UltrasoundMotionLib.mrml.scene_files import read_scene
+
+    folder, _ = demo
+    tracks = read_tracks_csv(folder / "wall-tracks.csv")
+    with HeadlessScene() as scene:
+        read_scene(scene, folder / "wall.mrb")
+        (browser,) = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", scene)
+        proxies = {name: scene.GetFirstNodeByClass(name) for name in ("vtkMRMLScalarVolumeNode", "vtkMRMLMarkupsFiducialNode")}
+        proxies["curve"] = next(node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode", scene) if browser.IsProxyNode(node.GetID()))
+        for node in proxies.values():
+            assert browser.IsProxyNode(node.GetID())
+            assert browser.GetSequenceNode(node).GetNumberOfDataNodes() == 30
+        assert scene.GetNumberOfNodesByClass("vtkMRMLPlotChartNode") >= 1
+        landmarks = proxies["vtkMRMLMarkupsFiducialNode"]
+        for frame in (0, 16, 29):
+            browser.SetSelectedItemNumber(frame)
+            seen = [number for number in range(21) if tracks.visible[frame, number]]
+            shown = np.array([landmarks.GetNthControlPointPosition(number) for number in seen])
+            expected = tracks.positions_px[frame, seen] * [-SPACING_MM, -SPACING_MM]  # LPS to RAS, image at the origin
+            np.testing.assert_allclose(shown[:, :2], expected, atol=1e-4)
+            assert proxies["curve"].GetNumberOfControlPoints() >= len(seen)
 
 
 def test_models_are_listed_and_shown(run):

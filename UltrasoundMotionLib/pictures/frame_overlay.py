@@ -96,17 +96,17 @@ class FrameOverlay:
 def crop_box(positions_px: np.ndarray, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:
     """Left, top, right, bottom (the last two exclusive) of the part of the image to show: all positions with a margin of a quarter.
 
-    Positions far outside the image do not widen it, and it is never smaller than a quarter of the image in either direction.
+    Positions outside the image do not widen it. It is at least a quarter of the image in either direction, and not much longer than wide.
     """
     bounds = []
     for axis, size in enumerate(frame_size):
         values = positions_px[..., axis]
         values = np.clip(values[np.isfinite(values)], 0, size - 1)
-        low, high = (values.min(), values.max()) if values.size else (0, size - 1)
-        bounds.append((low, high))
+        bounds.append((values.min(), values.max()) if values.size else (0, size - 1))
     margin = 0.25 * max(high - low for low, high in bounds)
+    shortest = 0.7 * 6 * margin  # the longer side is six margins: the positions and a margin on either side
     box = []
     for (low, high), size in zip(bounds, frame_size, strict=True):
-        spare = max(margin, (size / 4 - (high - low)) / 2)
+        spare = max(margin, (max(size / 4, shortest) - (high - low)) / 2)
         box.append((int(max(np.floor(low - spare), 0)), int(min(np.ceil(high + spare) + 1, size))))
     return box[0][0], box[1][0], box[0][1], box[1][1]
