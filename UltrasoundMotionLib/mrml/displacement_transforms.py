@@ -14,8 +14,12 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, SLICE_THICKNESS_MM, to_vtk_matrix
+from UltrasoundMotionLib.mrml.node_removal import undone_on_error
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
 from UltrasoundMotionLib.progress import Progress, no_progress
+
+INVERSE_TOLERANCE_MM = 1e-4
+"""For the direction in which Slicer has to invert the grid. Its own is 0.01 mm, to which a transform returns when read from a file."""
 
 
 class Carries(Enum):
@@ -101,15 +105,12 @@ def add_displacement_sequence(
         InputError: every frame is None, or the grids differ in size.
     """
     scene, index = image.scene, image.index
-    node = create_sequence(scene, f"{name} sequence", index)
-    try:
+    with undone_on_error(scene):
+        node = create_sequence(scene, f"{name} sequence", index)
         _fill(node, index.values, field_of, carries=carries, progress=progress)
-    except BaseException:
-        scene.RemoveNode(node)
-        raise
-    proxy = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
-    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
-    return join_browser(image.browser, node, proxy, editable=False)
+        proxy = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
+        proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+        return join_browser(image.browser, node, proxy, editable=False)
 
 
 def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
@@ -126,6 +127,8 @@ def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTra
     transform = slicer.vtkOrientedGridTransform()
     transform.SetDisplacementGridData(image)
     transform.SetGridDirectionMatrix(to_vtk_matrix(direction))
+    transform.SetInterpolationModeToCubic()  # as Slicer gives to every grid that it reads: nothing changes on reload
+    transform.SetInverseTolerance(INVERSE_TOLERANCE_MM)
     return transform
 
 

@@ -23,6 +23,9 @@ MODULE_LOGICS = {
 }
 
 
+_open_scenes: list[HeadlessScene] = []
+
+
 class HeadlessScene:
     """A scene with the module logics that the application would give it; a context manager that yields the `vtkMRMLScene`.
 
@@ -57,6 +60,7 @@ class HeadlessScene:
         self._data_manager.SetMRMLApplicationLogic(self.application_logic)
         self._data_manager.SetAndObserveDataIOManager(self._remote_io.GetDataIOManager())
         self.application_logic.SetMRMLSceneDataIO(self.scene, self._remote_io, self._data_manager)
+        _open_scenes.append(self)
         self._outer_scene = getattr(slicer, "mrmlScene", None)
         slicer.mrmlScene = self.scene
 
@@ -71,6 +75,7 @@ class HeadlessScene:
         """Empties the scene and gives `slicer.mrmlScene` back to what it was."""
         if slicer.mrmlScene is self.scene:
             slicer.mrmlScene = self._outer_scene
+        _open_scenes.remove(self)
         self.scene.Clear(True)
         for logic in (self._data_manager, self._remote_io, *reversed(self._logics)):
             logic.SetMRMLScene(None)
@@ -81,3 +86,17 @@ class HeadlessScene:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def application_logic_of(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLApplicationLogic:
+    """The application logic behind a scene: the application's own, or that of an open `HeadlessScene`.
+
+    Raises:
+        InputError: neither made the scene.
+    """
+    if hasattr(slicer, "app"):
+        return slicer.app.applicationLogic()
+    for headless in _open_scenes:
+        if headless.scene is scene:
+            return headless.application_logic
+    raise InputError("the scene has no application logic; make it with HeadlessScene")

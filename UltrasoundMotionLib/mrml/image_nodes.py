@@ -9,6 +9,7 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import sequence_ijk_to_ras, to_vtk_matrix
+from UltrasoundMotionLib.mrml.node_removal import undone_on_error
 from UltrasoundMotionLib.mrml.sequence_index import SequenceIndex
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_browser, create_sequence
 from UltrasoundMotionLib.progress import Progress, no_progress
@@ -28,15 +29,12 @@ def add_image_sequence(scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, p
     Raises:
         InputError: a frame cannot be read, or holds values that are not finite.
     """
-    node = create_sequence(scene, f"{sequence.name} sequence", SequenceIndex.of_image(sequence))
-    try:
+    with undone_on_error(scene):
+        node = create_sequence(scene, f"{sequence.name} sequence", SequenceIndex.of_image(sequence))
         _fill(node, sequence, progress)
-    except BaseException:
-        scene.RemoveNode(node)
-        raise
-    proxy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(sequence.name))
-    nodes = create_browser(scene, f"{sequence.name} browser", node, proxy, sequence.frame_rate_hz)
-    _show_grey_levels(proxy, grey_range(sequence))
+        proxy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(sequence.name))
+        nodes = create_browser(scene, f"{sequence.name} browser", node, proxy, sequence.frame_rate_hz)
+        _show_grey_levels(proxy, grey_range(sequence))
     return nodes
 
 

@@ -25,17 +25,17 @@ def image_size_mm(sequence: ImageSequence) -> float:
 
 
 def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) -> None:
-    """Small crosses of a fixed size in mm, with labels unless there are too many."""
+    """Small discs of a fixed size in mm, with labels unless there are too many."""
     display = markups.GetDisplayNode()
-    display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.CrossDot2D)
-    _set_size(display, 0.02 * image_size_mm(sequence))
+    display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.Circle2D)
+    _set_size(display, 0.012 * image_size_mm(sequence))
     _set_color(display, LANDMARK_COLOR)
     display.SetPointLabelsVisibility(markups.GetNumberOfControlPoints() <= MOST_LABELS_SHOWN)
     display.SetTextScale(2.0)
 
 
 def show_curve(
-    markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, color: tuple[float, float, float] = CURVE_COLOR, width: float = 0.006
+    markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, color: tuple[float, float, float] = CURVE_COLOR, width: float = 0.004
 ) -> None:
     """A line without points and labels, `width` of the image's longer side wide."""
     display = markups.GetDisplayNode()

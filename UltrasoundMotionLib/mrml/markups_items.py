@@ -70,10 +70,10 @@ def write_track_frames(markups: SequenceNodes, sequence: ImageSequence, tracks: 
     number_of = {label: number for number, label in enumerate(tracks.labels)}
     was_modifying = node.StartModify()
     for frame in frames:
-        item = node.GetNthDataNode(frame)
-        points = [number_of.get(item.GetNthControlPointLabel(control), -1) for control in range(item.GetNumberOfControlPoints())]
-        _set_frame(item, tracks, positions, frame, points)
-        node.UpdateDataNodeAtValue(item, values[frame])
+        loose = _loose_copy(node.GetNthDataNode(frame))
+        points = [number_of.get(loose.GetNthControlPointLabel(control), -1) for control in range(loose.GetNumberOfControlPoints())]
+        _set_frame(loose, tracks, positions, frame, points)
+        node.UpdateDataNodeAtValue(loose, values[frame])
     node.EndModify(was_modifying)
 
 
@@ -81,9 +81,9 @@ def set_locked(markups: SequenceNodes, locked: bool) -> None:
     """Locks or unlocks the points in every frame. Unlock to correct a point by dragging it; lock again for quick playback."""
     was_modifying = markups.sequence.StartModify()
     for value in markups.index.values:
-        item = markups.sequence.GetDataNodeAtValue(value)
-        item.SetLocked(locked)
-        markups.sequence.UpdateDataNodeAtValue(item, value)
+        loose = _loose_copy(markups.sequence.GetDataNodeAtValue(value))
+        loose.SetLocked(locked)
+        markups.sequence.UpdateDataNodeAtValue(loose, value)
     markups.sequence.EndModify(was_modifying)
 
 
@@ -96,6 +96,13 @@ def _loose_markups(class_name: str, name: str, labels: Sequence[str], show_point
     markups.SetLocked(True)
     markups.SetFixedNumberOfControlPoints(True)
     return markups
+
+
+def _loose_copy(item: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
+    """A copy to change and put back: an item that is updated from itself loses all its points."""
+    copy = getattr(slicer, item.GetClassName())()
+    copy.CopyContent(item)
+    return copy
 
 
 def _set_frame(markups: slicer.vtkMRMLMarkupsNode, tracks: PointTracks, positions_ras: np.ndarray, frame: int, points: Sequence[int]) -> None:

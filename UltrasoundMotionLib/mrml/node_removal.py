@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import slicer
 
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, browsers_of
 from UltrasoundMotionLib.mrml.subject_hierarchy import forget_item
 
 
 def remove_node(node: slicer.vtkMRMLNode) -> None:
-    """Removes a node with its display and storage nodes and its place in the Data module, which the scene would keep."""
+    """Removes a node with what the scene would keep of it: display and storage nodes, its place in the Data module and in browsers.
+
+    Does nothing to a node that is not in a scene (any more).
+    """
     scene = node.GetScene()
     if scene is None:
         return
     forget_item(node)
+    if node.IsA("vtkMRMLSequenceNode"):
+        for browser in browsers_of(node):
+            browser.RemoveSynchronizedSequenceNode(node.GetID())
     if node.IsA("vtkMRMLDisplayableNode"):
         for display in [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]:
             if display is not None:
@@ -25,10 +34,27 @@ def remove_node(node: slicer.vtkMRMLNode) -> None:
 
 def remove_sequence(nodes: SequenceNodes) -> None:
     """Removes a sequence and its proxy; the browser stays for the others that it plays, and goes with the last."""
-    browser = nodes.browser
-    if browser.GetScene() is not None:
-        browser.RemoveSynchronizedSequenceNode(nodes.sequence.GetID())
-    remove_node(nodes.proxy)
     remove_node(nodes.sequence)
-    if browser.GetScene() is not None and browser.GetNumberOfSynchronizedSequenceNodes(True) == 0:
-        remove_node(browser)
+    remove_node(nodes.proxy)
+    if nodes.browser.GetScene() is not None and nodes.browser.GetNumberOfSynchronizedSequenceNodes(True) == 0:
+        remove_node(nodes.browser)
+
+
+@contextmanager
+def undone_on_error(scene: slicer.vtkMRMLScene) -> Iterator[None]:
+    """Removes from the scene what the block added to it, if the block ends with an error (a cancel is one)."""
+    before = _node_ids(scene)
+    try:
+        yield
+    except BaseException:
+        added = [scene.GetNodeByID(node_id) for node_id in _node_ids(scene) if node_id not in before]
+        # Sequences first: a browser makes a new proxy for a sequence that has lost its own.
+        for node in sorted(added, key=lambda node: not node.IsA("vtkMRMLSequenceNode")):
+            if not node.IsA("vtkMRMLSubjectHierarchyNode"):
+                remove_node(node)
+        raise
+
+
+def _node_ids(scene: slicer.vtkMRMLScene) -> dict[str, None]:
+    """The ids of all nodes, in the scene's order."""
+    return dict.fromkeys(scene.GetNthNode(number).GetID() for number in range(scene.GetNumberOfNodes()))

@@ -41,18 +41,13 @@ def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
     Raises:
         InputError: no browser plays it.
     """
-    browser, sequence = None, None
     if node.IsA("vtkMRMLSequenceBrowserNode"):
         browser, sequence = node, node.GetMasterSequenceNode()
+    elif node.IsA("vtkMRMLSequenceNode"):
+        browser, sequence = next(iter(browsers_of(node)), None), node
     else:
-        for candidate in _browsers(node.GetScene()):
-            if node.IsA("vtkMRMLSequenceNode"):
-                found = node if candidate.IsSynchronizedSequenceNodeID(node.GetID(), True) else None
-            else:
-                found = candidate.GetSequenceNode(node) if candidate.IsProxyNodeID(node.GetID()) else None
-            if found is not None:
-                browser, sequence = candidate, found
-                break
+        browser = next((candidate for candidate in _browsers(node.GetScene()) if candidate.IsProxyNodeID(node.GetID())), None)
+        sequence = browser.GetSequenceNode(node) if browser is not None else None
     proxy = browser.GetProxyNode(sequence) if browser is not None and sequence is not None else None
     if proxy is None:
         raise InputError(f"{node.GetName()}: no sequence browser plays this node; load the clip as a sequence and select that")
@@ -96,6 +91,11 @@ def join_browser(
     browser.SetSaveChanges(sequence, editable)
     browser.EndModify(was_modifying)
     return SequenceNodes(sequence, proxy, browser)
+
+
+def browsers_of(sequence: slicer.vtkMRMLSequenceNode) -> list[slicer.vtkMRMLSequenceBrowserNode]:
+    """The browsers that play a sequence node."""
+    return [browser for browser in _browsers(sequence.GetScene()) if browser.IsSynchronizedSequenceNodeID(sequence.GetID(), True)]
 
 
 def _browsers(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSequenceBrowserNode]:

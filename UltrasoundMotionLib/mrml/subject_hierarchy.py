@@ -31,7 +31,7 @@ def put_in_folder(scene: slicer.vtkMRMLScene, beside: slicer.vtkMRMLNode, nodes:
 
 def forget_item(node: slicer.vtkMRMLNode) -> None:
     """Removes a node's item from the tree, and the folder that held it if that is now empty (the application does the first by itself)."""
-    tree = node.GetScene().GetSubjectHierarchyNode()
+    tree = node.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")  # asking for the hierarchy itself would make one
     item = tree.GetItemByDataNode(node) if tree is not None else 0
     if not item:
         return

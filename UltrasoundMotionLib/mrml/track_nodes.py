@@ -67,7 +67,7 @@ def add_trajectories(image: SequenceNodes, sequence: ImageSequence, tracks: Poin
         curve = scene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode", scene.GenerateUniqueName(f"{sequence.name} path of {label}"))
         _draw_path(curve, path)
         curve.CreateDefaultDisplayNodes()
-        show_curve(curve, sequence, point_color(number), width=0.003)
+        show_curve(curve, sequence, point_color(number), width=0.002)
         curve.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
         curves.append(curve)
     return tuple(curves)

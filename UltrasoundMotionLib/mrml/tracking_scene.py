@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.displacement_plot import DisplacementPlot, add_displacement_plot
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
-from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence
+from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
 from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
 from UltrasoundMotionLib.mrml.scene_files import write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
@@ -75,17 +74,18 @@ def add_tracks(
         trajectories: draw the path of each point.
 
     Raises:
-        InputError: the tracks do not fit the clip, or a label does not exist.
+        InputError: the tracks do not fit the clip, or a label does not exist; the scene is then as it was.
     """
     scene, name = image.scene, sequence.name
-    nodes = TrackNodes(
-        landmarks=add_landmarks(image, sequence, tracks),
-        curve=add_curve(image, sequence, tracks, curve_labels) if curve_labels else None,
-        paths=add_trajectories(image, sequence, tracks) if trajectories else (),
-        table=add_track_table(scene, tracks, f"{name} tracks"),
-        plot=add_displacement_plot(scene, tracks, f"{name} displacement"),
-    )
-    put_in_folder(scene, image.proxy, nodes.shown_nodes(), f"{name} motion")
+    with undone_on_error(scene):
+        nodes = TrackNodes(
+            landmarks=add_landmarks(image, sequence, tracks),
+            curve=add_curve(image, sequence, tracks, curve_labels) if curve_labels else None,
+            paths=add_trajectories(image, sequence, tracks) if trajectories else (),
+            table=add_track_table(scene, tracks, f"{name} tracks"),
+            plot=add_displacement_plot(scene, tracks, f"{name} displacement"),
+        )
+        put_in_folder(scene, image.proxy, nodes.shown_nodes(), f"{name} motion")
     return nodes
 
 
@@ -127,6 +127,5 @@ def write_tracking_scene(
         build_tracking_scene(scene, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories, progress=progress)
         progress(0, 1, "writing the scene")
         written = write_scene(scene, path)
-    with suppress(Exception):
         progress(1, 1, "writing the scene")
     return written

@@ -47,6 +47,8 @@ def set_layout(scene: slicer.vtkMRMLScene, arrangement: int = slicer.vtkMRMLLayo
         node = slicer.vtkMRMLLayoutNode()
         node.SetSingletonTag("vtkMRMLLayoutNode")  # the application's own, which the loaded one then updates
         node = scene.AddNode(node)
+    if not node.IsLayoutDescription(arrangement):
+        node.AddLayoutDescription(arrangement, "")  # outside the application no layout is described; the number alone is saved
     node.SetViewArrangement(arrangement)
     return node
 

@@ -1,0 +1,119 @@
+"""What Slicer's slice view shows, drawn without a screen by Slicer's own displayable managers."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import slicer
+import vtk
+
+from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.errors import OutputError
+from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
+from UltrasoundMotionLib.mrml.views import show_as_acquired
+
+DISPLAYABLE_MANAGERS = (
+    "vtkMRMLModelSliceDisplayableManager",
+    "vtkMRMLMarkupsDisplayableManager",
+    "vtkMRMLTransformsDisplayableManager2D",
+    "vtkMRMLSegmentationsDisplayableManager2D",
+    "vtkMRMLRulerDisplayableManager",
+)
+
+
+class SliceView:
+    """A slice view of a scene in memory, with the image, markups, segmentations and transforms that the application would draw in it.
+
+    Close it (or use it in a `with` block) before the scene goes.
+
+    Raises:
+        OutputError: there is no OpenGL on this machine, not even in software (Mesa's libegl1 and libgl1-mesa-dri are enough).
+    """
+
+    def __init__(self, scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, size: tuple[int, int] = (800, 600)) -> None:
+        if sys.platform == "linux" and not os.environ.get("DISPLAY"):
+            os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
+        self._renderer = vtk.vtkRenderer()
+        self._window = vtk.vtkRenderWindow()
+        self._window.SetOffScreenRendering(1)
+        self._window.SetMultiSamples(0)
+        self._window.SetSize(*size)
+        self._window.AddRenderer(self._renderer)
+        if not self._window.SupportsOpenGL():
+            raise OutputError(f"no OpenGL to draw with: {' '.join((self._window.GetOpenGLSupportMessage() or 'no message').split())}")
+        self._interactor = vtk.vtkRenderWindowInteractor()
+        self._interactor.SetRenderWindow(self._window)
+        self._renderer.GetActiveCamera().ParallelProjectionOn()
+        logic = application_logic_of(scene)
+        self._slice_logic = slicer.vtkMRMLSliceLogic()
+        self._slice_logic.SetMRMLApplicationLogic(logic)
+        self._slice_logic.SetMRMLScene(scene)
+        node = show_as_acquired(scene, volume)
+        self._slice_logic.SetSliceNode(node)
+        self._logics = logic.GetSliceLogics()
+        self._logics.AddItem(self._slice_logic)
+        self._managers = self._start_managers(logic, node)
+        self._slice_logic.ResizeSliceNode(*size)
+        self._slice_logic.FitSliceToBackground(*size)
+        self._image = self._image_actor()
+        self._renderer.AddViewProp(self._image)
+
+    def _start_managers(self, logic: slicer.vtkMRMLApplicationLogic, node: slicer.vtkMRMLSliceNode) -> slicer.vtkMRMLDisplayableManagerGroup:
+        factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
+        factory.SetMRMLApplicationLogic(logic)
+        for manager in DISPLAYABLE_MANAGERS:
+            if not factory.IsDisplayableManagerRegistered(manager):
+                factory.RegisterDisplayableManager(manager)
+        group = slicer.vtkMRMLDisplayableManagerGroup()
+        group.SetRenderer(self._renderer)
+        group.Initialize(factory, self._renderer)
+        group.SetMRMLDisplayableNode(node)
+        return group
+
+    def _image_actor(self) -> vtk.vtkActor2D:
+        mapper = vtk.vtkImageMapper()
+        mapper.SetColorWindow(255)
+        mapper.SetColorLevel(127.5)
+        mapper.SetInputConnection(self._slice_logic.GetImageDataConnection())
+        actor = vtk.vtkActor2D()
+        actor.SetMapper(mapper)
+        actor.GetProperty().SetDisplayLocationToBackground()
+        return actor
+
+    def write_png(self, path: str | Path) -> Path:
+        """Draws the scene as it is now and writes it.
+
+        Raises:
+            OutputError: the file cannot be written.
+        """
+        self._window.Render()
+        grabber = vtk.vtkWindowToImageFilter()
+        grabber.SetInput(self._window)
+        grabber.ReadFrontBufferOff()
+        writer = vtk.vtkPNGWriter()
+        writer.SetInputConnection(grabber.GetOutputPort())
+        with atomic_output(path) as temporary:
+            writer.SetFileName(str(temporary))
+            writer.Write()
+        return Path(path)
+
+    def close(self) -> None:
+        """Lets go of the scene; the slice view node stays in it."""
+        self._managers.SetMRMLDisplayableNode(None)
+        self._logics.RemoveItem(self._slice_logic)
+        self._slice_logic.SetMRMLScene(None)
+        self._window.Finalize()
+
+    def __enter__(self) -> SliceView:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def render_slice_view(scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, path: str | Path, size: tuple[int, int] = (800, 600)) -> Path:
+    """Writes a PNG of the volume upright in a slice view, with what the scene shows on it; see `SliceView`."""
+    with SliceView(scene, volume, size) as view:
+        return view.write_png(path)
