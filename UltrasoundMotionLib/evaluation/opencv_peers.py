@@ -15,7 +15,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, OnlineTracker
 
-CSRT_BOX_PX = 31
+CSRT_BOX_PX = 21
 
 
 def import_opencv() -> ModuleType:
@@ -135,12 +135,14 @@ class ChainedDis:
 class CsrtPerPoint:
     """CSRT (Lukezic et al., CVPR 2017), one tracker for each point, in a square box around it; the box's centre is the point.
 
-    OpenCV's legacy interface, where there is one, reports boxes to a fraction of a pixel; the new one rounds them.
+    The search over scales is off, because a point has no size: with it, CSRT is worse. OpenCV reports boxes in whole pixels.
     """
 
     def __init__(self, box_px: int = CSRT_BOX_PX) -> None:
         self._cv2 = import_opencv()
         self._box_px = box_px
+        self._parameters = self._cv2.TrackerCSRT_Params()
+        self._parameters.number_of_scales = 1
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         image = self._cv2.cvtColor(_to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
@@ -148,10 +150,9 @@ class CsrtPerPoint:
         # A box starts on whole pixels; what rounding took away is given back to the result.
         corners = np.rint(self._positions - (self._box_px - 1) / 2).astype(int)
         self._offsets = self._positions - (corners + (self._box_px - 1) / 2)
-        create = self._cv2.legacy.TrackerCSRT_create if hasattr(self._cv2, "legacy") else self._cv2.TrackerCSRT_create
         self._trackers = []
         for left, top in corners.tolist():
-            tracker = create()
+            tracker = self._cv2.TrackerCSRT_create(self._parameters)
             tracker.init(image, (left, top, self._box_px, self._box_px))
             self._trackers.append(tracker)
         return _all_found(self._positions)

@@ -8,7 +8,7 @@ from UltrasoundMotionLib.cli.benchmarks.result_output import add_output_argument
 from UltrasoundMotionLib.cli.benchmarks.tracker_arguments import add_tracker_arguments, chosen_trackers, thread_count, whole_number
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.tracking_benchmark import DIFFICULTIES, EVALUATION_SEED, KINDS, benchmark_tracking, phantom_cases
+from UltrasoundMotionLib.evaluation.tracking_benchmark import DIFFICULTIES, EVALUATION_SEED, KINDS, MOST_POINTS, benchmark_tracking, phantom_cases
 
 DESCRIPTION = f"""Simulates beating hearts and breathing livers of graded difficulty and follows their tissue with every tracker.
 Pixel errors are those of images resized to 256 x 256. Seeds from {EVALUATION_SEED} on are kept for this; nothing is tuned on them."""
@@ -21,6 +21,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--difficulty", nargs="+", choices=DIFFICULTIES, default=DIFFICULTIES, help="default: all")
     parser.add_argument("--count", metavar="N", type=whole_number, default=4, help="phantoms of each kind and difficulty (default 4)")
     parser.add_argument("--seed", metavar="S", type=int, default=EVALUATION_SEED, help=f"of the set of phantoms (default {EVALUATION_SEED})")
+    parser.add_argument(
+        "--points", metavar="N", type=whole_number, default=MOST_POINTS, help=f"at most so many of a phantom's points (default {MOST_POINTS})"
+    )
     add_tracker_arguments(parser)
     add_output_arguments(parser)
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -33,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--seed {arguments.seed} must not be negative")
     check_output(arguments)
     trackers = chosen_trackers(arguments)
-    cases = phantom_cases(arguments.kind, arguments.difficulty, count=arguments.count, seed=arguments.seed)
+    cases = phantom_cases(arguments.kind, arguments.difficulty, count=arguments.count, seed=arguments.seed, most_points=arguments.points)
     case_count = len(arguments.kind) * len(arguments.difficulty) * arguments.count
     with TerminalProgress("benchmark", "runs") as progress:
         result = benchmark_tracking(cases, trackers, case_count=case_count, threads=thread_count(), progress=progress)
