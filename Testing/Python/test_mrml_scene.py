@@ -240,6 +240,12 @@ def test_a_bundle_without_a_scene_is_refused_and_the_working_directory_kept(tmp_
     assert Path.cwd() == tmp_path
 
 
+def test_the_terminal_stays_clean(tmp_path, capfd):
+    sequence = clip(frame_count=6)
+    write_tracking_scene(tmp_path / "quiet.mrb", sequence, tracks_on(sequence), curve_labels=("P0", "P1"))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_closing_gives_slicers_scene_back():
     with HeadlessScene() as outer:
         assert slicer.mrmlScene is outer

@@ -178,7 +178,7 @@ def _fill(
 
 
 def _still(like: DisplacementGrid) -> DisplacementGrid:
-    """A field that moves nothing. Slicer cannot save a sequence whose first item is linear, so that even rest is a grid."""
+    """A field that moves nothing. Rest is a grid too: a file of a transform sequence holds grids of one size, and Slicer may refuse any other."""
     return DisplacementGrid(np.zeros_like(like.displacement_mm), like.spacing_mm, like.origin_mm, like.direction)
 
 

@@ -15,8 +15,8 @@ MOST_LABELS_SHOWN = 24
 
 
 def point_color(number: int) -> tuple[float, float, float]:
-    """Red, green and blue (0 to 1) of point `number`: neighbours differ clearly, and all are legible on black."""
-    return colorsys.hsv_to_rgb((0.13 + number * 0.381966) % 1.0, 0.65, 1.0)
+    """Red, green and blue (0 to 1) of point `number`: neighbours differ clearly, and all are legible on black and on white."""
+    return colorsys.hsv_to_rgb((0.13 + number * 0.381966) % 1.0, 0.8, 0.92)
 
 
 def image_size_mm(sequence: ImageSequence) -> float:

@@ -44,9 +44,8 @@ def add_markups_sequence(
     node.SetAttribute(MODEL_ATTRIBUTE, tracks.model)
     node.SetAttribute(QUERY_FRAME_ATTRIBUTE, str(tracks.query_frame))
     loose = _loose_markups(class_name, name, [tracks.labels[point] for point in points], show_points)
-    positions = pixels_to_ras_mm(sequence, tracks.positions_px)
     for frame, value in enumerate(index.values):
-        _set_frame(loose, tracks, positions, frame, points)
+        _set_frame(loose, sequence, tracks, frame, points)
         node.SetDataNodeAtValue(loose, value)
     proxy = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name))
     proxy.CreateDefaultDisplayNodes()
@@ -63,17 +62,15 @@ def write_track_frames(markups: SequenceNodes, sequence: ImageSequence, tracks: 
         InputError: the tracks have another number of frames than the markups.
     """
     node = markups.sequence
-    values = markups.index.values
-    if len(values) != tracks.positions_px.shape[0]:
-        raise InputError(f"{node.GetName()}: tracks of {tracks.positions_px.shape[0]} frames for markups of {len(values)}")
-    positions = pixels_to_ras_mm(sequence, tracks.positions_px)
+    if node.GetNumberOfDataNodes() != tracks.positions_px.shape[0]:
+        raise InputError(f"{node.GetName()}: tracks of {tracks.positions_px.shape[0]} frames for markups of {node.GetNumberOfDataNodes()}")
     number_of = {label: number for number, label in enumerate(tracks.labels)}
     was_modifying = node.StartModify()
     for frame in frames:
         loose = _loose_copy(node.GetNthDataNode(frame))
         points = [number_of.get(loose.GetNthControlPointLabel(control), -1) for control in range(loose.GetNumberOfControlPoints())]
-        _set_frame(loose, tracks, positions, frame, points)
-        node.UpdateDataNodeAtValue(loose, values[frame])
+        _set_frame(loose, sequence, tracks, frame, points)
+        node.UpdateDataNodeAtValue(loose, node.GetNthIndexValue(frame))
     node.EndModify(was_modifying)
 
 
@@ -105,12 +102,13 @@ def _loose_copy(item: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
     return copy
 
 
-def _set_frame(markups: slicer.vtkMRMLMarkupsNode, tracks: PointTracks, positions_ras: np.ndarray, frame: int, points: Sequence[int]) -> None:
+def _set_frame(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, tracks: PointTracks, frame: int, points: Sequence[int]) -> None:
+    positions = pixels_to_ras_mm(sequence, tracks.positions_px[frame])
     was_modifying = markups.StartModify()
     for control, point in enumerate(points):
         if point < 0:
             continue
-        x, y, z = positions_ras[frame, point]
+        x, y, z = positions[point]
         if np.isfinite(x + y + z):
             markups.SetNthControlPointPosition(control, x, y, z)
         if not (tracks.visible[frame, point] and np.isfinite(x + y + z)):
