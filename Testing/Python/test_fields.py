@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from UltrasoundMotionLib import fields
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import linear_sampling
 
 SHAPES = [(21, 26), (14, 18, 16)]
 by_dimension = pytest.mark.parametrize("spatial", SHAPES, ids=["2D", "3D"])
@@ -70,6 +71,27 @@ def test_linear_warp_and_its_derivatives_are_those_of_grid_sample(spatial, paddi
         strict=True,
     ):
         assert torch.allclose(mine_gradient, their_gradient, atol=1e-10)
+
+
+@by_dimension
+def test_the_path_of_the_gpu_gives_the_same_here(spatial, monkeypatch):
+    image, displacement = random_image(spatial, channels=2), smooth_field(spatial, amplitude=9)
+    points = torch.from_numpy(np.random.default_rng(13).uniform(-3, 30, (1, 40, len(spatial))))
+    calls = (lambda: fields.warp(image, displacement), lambda: fields.points_through(displacement, points))
+    here = [call() for call in calls]
+    monkeypatch.setattr(linear_sampling, "_prefers_torch", lambda image: True)
+    for call, expected in zip(calls, here, strict=True):
+        assert torch.allclose(call(), expected, atol=1e-10)
+
+
+@by_dimension
+def test_the_derivative_of_one_channel_is_that_of_several(spatial):
+    image, displacement = random_image(spatial), smooth_field(spatial, amplitude=9)
+    gradients = []
+    for channels in (image, torch.cat([image, torch.zeros_like(image)], dim=1)):
+        moved = displacement.clone().requires_grad_()
+        gradients.append(torch.autograd.grad(fields.warp(channels, moved).square().sum(), moved)[0])
+    assert torch.allclose(*gradients, atol=1e-12)
 
 
 @by_dimension
@@ -242,7 +264,21 @@ def test_pooling_makes_nearly_the_same_spline(spatial):
     ones = torch.ones(1, len(spatial), *fields.control_shape(spatial, 4))
     for spline in (fields.bspline_exact, fields.bspline_by_pooling):
         assert torch.allclose(spline(ones, spatial, 4), torch.ones(()), atol=1e-6)
-    assert torch.allclose(fields.smooth_by_pooling(torch.ones(1, len(spatial), *spatial), 5), torch.ones(()), atol=1e-6)
+
+
+@by_dimension
+def test_smoothing_is_average_pooling_and_pooling_a_held_control_grid_is_the_spline(spatial):
+    pool = functional.avg_pool2d if len(spatial) == 2 else functional.avg_pool3d
+    field = smooth_field(spatial)
+    expected = pool(pool(field, 5, 1, 2, count_include_pad=False), 5, 1, 2, count_include_pad=False)
+    assert torch.allclose(fields.smooth_by_pooling(field, 5, passes=2), expected, atol=1e-12)
+    for stride in (3, 4):
+        control = torch.from_numpy(np.random.default_rng(14).normal(size=(1, len(spatial), *fields.control_shape(spatial, stride))))
+        held = functional.interpolate(control, scale_factor=stride, mode="nearest")
+        for _ in range(3):
+            held = pool(held, stride, 1)
+        held = held[(..., *[slice(1, size + 1) for size in spatial])]
+        assert torch.allclose(fields.bspline_by_pooling(control, spatial, stride), held, atol=1e-12)
 
 
 def test_bspline_takes_a_stride_for_each_axis_and_reproduces_ramps():
@@ -318,6 +354,11 @@ def test_an_axis_of_one_voxel_works():
         (lambda: fields.warp(torch.rand(1, 1, 5, 5), torch.rand(1, 3, 5, 5)), r"got \(1, 3, 5, 5\)"),
         (lambda: fields.warp(torch.rand(1, 1, 5, 5), torch.rand(1, 2, 5, 5), "quintic"), "quintic"),
         (lambda: fields.warp(torch.rand(1, 1, 5, 5), torch.zeros(1, 2, 5, 5, dtype=torch.long)), "floating point"),
+        *[
+            (lambda mode=mode: fields.warp(torch.rand(1, 1, 5, 5), torch.full((1, 2, 5, 5), torch.nan), mode), "displacement: 50 of 50")
+            for mode in ("linear", "nearest", "cubic")
+        ],
+        (lambda: fields.integrate_velocity(torch.full((1, 3, 5, 5, 5), torch.nan)), "NaN"),
         (lambda: fields.compose(torch.rand(1, 2, 5, 5), torch.rand(1, 2, 5, 6)), r"\(1, 2, 5, 5\).*\(1, 2, 5, 6\)"),
         (lambda: fields.integrate_velocity(torch.rand(1, 2, 5, 5), -1), "-1"),
         (lambda: fields.bspline_exact(torch.rand(1, 2, 5, 5), (20, 20), 4), r"\(8, 8\).*\(5, 5\)"),

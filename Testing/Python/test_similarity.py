@@ -12,7 +12,7 @@ from scipy.spatial.distance import cdist
 
 from UltrasoundMotionLib import similarity
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.similarity.box_sums import BLOCK, box_sum
+from UltrasoundMotionLib.fields.box_sums import BLOCK, box_sum
 
 by_dimension = pytest.mark.parametrize("spatial", [(11, 13), (7, 9, 8)], ids=["2D", "3D"])
 check_gradient = functools.partial(torch.autograd.gradcheck, fast_mode=True)

@@ -6,13 +6,14 @@ has its four neighbours (the layout of Rueckert et al. 1999, NiftyReg and ITK's 
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields.box_sums import box_sum, window_counts
 from UltrasoundMotionLib.fields.cubic_sampling import cubic_weights
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
@@ -62,12 +63,13 @@ def bspline_by_pooling(control: Tensor, spatial: tuple[int, ...], stride: Stride
     dense = control.to(torch.promote_types(control.dtype, torch.float32))
     for axis, step in enumerate(strides, start=2):
         dense = dense.repeat_interleave(step, dim=axis)
+    flat = dense.flatten(0, 1)
     for _ in range(3):
-        dense = _pool(dense, strides)
-    # a control value at voxel v has its peak at v + 1 here
-    for axis, size in enumerate(spatial, start=2):
-        dense = dense.narrow(axis, 1, size)
-    return dense.contiguous().to(control.dtype)
+        flat = box_sum(flat, strides) / math.prod(strides)
+    # each pass moves an even window's centre by half a voxel, and what is held for `stride` voxels starts two points and half a box too early
+    for axis, (size, step) in enumerate(zip(spatial, strides, strict=True), start=1):
+        flat = flat.narrow(axis, 3 * (step // 2) + 1, size)
+    return flat.reshape(*control.shape[:2], *spatial).to(control.dtype)
 
 
 def smooth_by_pooling(displacement: Tensor, kernel: Stride, passes: int = 3) -> Tensor:
@@ -90,15 +92,11 @@ def smooth_by_pooling(displacement: Tensor, kernel: Stride, passes: int = 3) -> 
     kernels = _strides(tuple(displacement.shape[2:]), kernel)
     if any(one % 2 == 0 for one in kernels):
         raise InputError(f"kernel: expected odd numbers of voxels, got {kernel}")
-    result = displacement.to(torch.promote_types(displacement.dtype, torch.float32))
+    flat = displacement.to(torch.promote_types(displacement.dtype, torch.float32)).flatten(0, 1)
+    counts = window_counts(tuple(flat.shape[1:]), kernels, flat.dtype, flat.device)
     for _ in range(passes):
-        result = _pool(result, kernels, padding=tuple(one // 2 for one in kernels))
-    return result.to(displacement.dtype)
-
-
-def _pool(field: Tensor, kernels: tuple[int, ...], padding: tuple[int, ...] | int = 0) -> Tensor:
-    pool = functional.avg_pool2d if field.ndim == 4 else functional.avg_pool3d
-    return pool(field, kernels, stride=1, padding=padding, count_include_pad=False)
+        flat = box_sum(flat, kernels) / counts
+    return flat.reshape(displacement.shape).to(displacement.dtype)
 
 
 @lru_cache(maxsize=32)

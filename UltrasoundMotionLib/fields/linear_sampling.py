@@ -14,7 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-CHUNK_VOXELS = 16384
+from UltrasoundMotionLib.fields.tensor_checks import check_finite
+
+CHUNK_VOXELS = 32768
 
 
 def sample_displaced(image: Tensor, displacement: Tensor) -> Tensor:
@@ -26,21 +28,36 @@ def sample_displaced(image: Tensor, displacement: Tensor) -> Tensor:
 
     Returns:
         (B, C, *output); p counts from 0 on the output grid.
+
+    Raises:
+        InputError: NaN in the displacement (on a GPU the values become NaN instead).
     """
-    if image.device.type != "cpu":
+    if _prefers_torch(image):
         output = displacement.shape[2:]
         lines = [torch.arange(size, dtype=displacement.dtype, device=displacement.device) for size in reversed(output)]
         steps = [line.view([-1] + [1] * axis) for axis, line in enumerate(lines)]
         return _sample_with_torch(image, [displacement[:, axis] + step for axis, step in enumerate(steps)])
-    return _LinearSampling.apply(image, displacement, True)
+    return _sample_on_cpu(image, displacement, dense=True)
 
 
 def sample_points(image: Tensor, points: Tensor) -> Tensor:
     """The image (B, C, *spatial) at points (B, n, N) given as voxel coordinates (x, y[, z]); borders as in `sample_displaced`. Returns (B, C, N)."""
-    if image.device.type != "cpu":
+    if _prefers_torch(image):
         spread = points[(..., *[None] * (image.ndim - 3))]
         return _sample_with_torch(image, list(spread.unbind(1))).reshape(*image.shape[:2], -1)
-    return _LinearSampling.apply(image, points, False)
+    return _sample_on_cpu(image, points, dense=False)
+
+
+def _sample_on_cpu(image: Tensor, positions: Tensor, *, dense: bool) -> Tensor:
+    try:
+        return _LinearSampling.apply(image, positions, dense)
+    except IndexError:  # NaN became an index; looking for it beforehand would cost every iteration a pass
+        check_finite(positions, "displacement" if dense else "points")
+        raise
+
+
+def _prefers_torch(image: Tensor) -> bool:
+    return image.device.type != "cpu"
 
 
 def _sample_with_torch(image: Tensor, coordinates: list[Tensor]) -> Tensor:
@@ -112,27 +129,39 @@ def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[T
 
 
 class _LinearSampling(torch.autograd.Function):
-    """The CPU path of `sample_displaced` and `sample_points`. Indices are found again in the backward pass: cheaper than keeping them."""
+    """The CPU path of `sample_displaced` and `sample_points`.
+
+    For one channel that needs no derivative itself (the moving image of a registration) the derivatives for the positions are found with the values.
+    Otherwise the backward pass finds indices and corners again: cheaper than fresh memory to keep them in.
+    """
 
     @staticmethod
     def forward(ctx, image: Tensor, positions: Tensor, dense: bool) -> Tensor:
         image, positions = image.contiguous(), positions.contiguous()
-        ctx.save_for_backward(image, positions)
-        ctx.dense = dense
+        spatial, channels = image.shape[2:], image.shape[1]
         values = image.new_empty(*image.shape[:2], *positions.shape[2:])
-        offsets = _corner_offsets(image.shape[2:])
+        fused = channels == 1 and ctx.needs_input_grad[1] and not ctx.needs_input_grad[0]
+        derivatives = torch.empty_like(positions) if fused else None
+        offsets = _corner_offsets(spatial)
         for batch in range(image.shape[0]):
-            source, target = image[batch].view(image.shape[1], -1), values[batch].view(image.shape[1], -1)
+            source, target = image[batch].view(channels, -1), values[batch].view(channels, -1)
             for where, coordinates in _chunks(positions[batch], dense):
-                lower, fractions = _locate(coordinates, image.shape[2:])
-                for channel in range(image.shape[1]):
+                inside = _inside(coordinates, spatial) if fused else None
+                lower, fractions = _locate(coordinates, spatial)
+                for channel in range(channels):
                     corners = [source[channel, offset:].index_select(0, lower) for offset in offsets]
                     target[channel, where] = _blend(corners, fractions)
+                if fused:
+                    _write_derivatives(derivatives[batch].view(len(spatial), -1)[:, where], corners, fractions, inside)
+        ctx.dense, ctx.fused = dense, fused
+        ctx.save_for_backward(*([derivatives] if fused else [image, positions]))
         return values
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        if ctx.fused:
+            return None, ctx.saved_tensors[0] * gradient, None
         image, positions = ctx.saved_tensors
         gradient = gradient.contiguous()
         spatial, channels = image.shape[2:], image.shape[1]
@@ -142,8 +171,7 @@ class _LinearSampling(torch.autograd.Function):
         for batch in range(image.shape[0]):
             source, upstream = image[batch].view(channels, -1), gradient[batch].view(channels, -1)
             for where, coordinates in _chunks(positions[batch], ctx.dense):
-                if for_positions is not None:
-                    inside = [(one >= 0).logical_and_(one <= size - 1) for one, size in zip(coordinates, reversed(spatial), strict=True)]
+                inside = _inside(coordinates, spatial) if for_positions is not None else None
                 lower, fractions = _locate(coordinates, spatial)
                 if for_image is not None:
                     _scatter(for_image[batch].view(channels, -1), upstream[:, where], lower, fractions, offsets)
@@ -152,10 +180,18 @@ class _LinearSampling(torch.autograd.Function):
                     for channel in range(1, channels):
                         for corner, offset in zip(corners, offsets, strict=True):
                             corner.addcmul_(source[channel, offset:].index_select(0, lower), upstream[channel, where])
-                    target = for_positions[batch].view(len(spatial), -1)
-                    for axis, derivative in enumerate(_blend_derivatives(corners, fractions)):
-                        torch.mul(derivative, inside[axis], out=target[axis, where])
+                    _write_derivatives(for_positions[batch].view(len(spatial), -1)[:, where], corners, fractions, inside)
         return for_image, for_positions, None
+
+
+def _inside(coordinates: list[Tensor], spatial: torch.Size) -> list[Tensor]:
+    """1 where a coordinate lies between the first and last voxel, 0 beyond, where the image continues unchanged. To call before `_locate`."""
+    return [torch.eq(one, one.clamp(0, size - 1)).to(one.dtype) for one, size in zip(coordinates, reversed(spatial), strict=True)]
+
+
+def _write_derivatives(target: Tensor, corners: list[Tensor], fractions: list[Tensor], inside: list[Tensor]) -> None:
+    for axis, derivative in enumerate(_blend_derivatives(corners, fractions)):
+        torch.mul(derivative, inside[axis], out=target[axis])
 
 
 def _scatter(target: Tensor, upstream: Tensor, lower: Tensor, fractions: list[Tensor], offsets: list[int]) -> None:

@@ -9,7 +9,7 @@ from torch.nn import functional
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.cubic_sampling import sample_cubic
 from UltrasoundMotionLib.fields.linear_sampling import sample_displaced, sample_points
-from UltrasoundMotionLib.fields.tensor_checks import check_displacement, check_pair
+from UltrasoundMotionLib.fields.tensor_checks import check_displacement, check_finite, check_pair
 
 MODES = ("linear", "nearest", "cubic")
 PADDINGS = ("border", "zeros")
@@ -32,13 +32,15 @@ def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str
         Differentiable for image and displacement ("nearest": not at all).
 
     Raises:
-        InputError: shapes, devices or dtypes that do not fit each other; an unknown mode or padding.
+        InputError: shapes, devices or dtypes that do not fit each other; an unknown mode or padding; NaN in the displacement.
     """
     check_pair(image, displacement)
     if mode not in MODES:
         raise InputError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
     if padding not in PADDINGS:
         raise InputError(f"padding: expected one of {', '.join(PADDINGS)}, got {padding!r}")
+    if mode != "linear":  # the linear mode is the one in a loop, and finds NaN at no cost
+        check_finite(displacement, "displacement")
     if mode == "nearest":
         return _warp_nearest(image, displacement, padding)
     if not image.is_floating_point():

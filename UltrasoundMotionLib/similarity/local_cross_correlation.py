@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.similarity.box_sums import box_sum, window_counts
+from UltrasoundMotionLib.fields.box_sums import box_sum, window_counts
 from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mask
 
 FORMS = ("squared", "signed")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.similarity.box_sums import box_sum, window_counts
+from UltrasoundMotionLib.fields.box_sums import box_sum, window_counts
 
 
 def mind_channels(dimension: int) -> int:

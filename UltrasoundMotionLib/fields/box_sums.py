@@ -1,4 +1,4 @@
-"""Sums over windows, at a cost that does not depend on the window's size.
+"""Sums over windows of voxels, at a cost that does not depend on the window's size.
 
 Along each axis the sum is a product with a banded matrix of ones, block by block: additions only, so that nothing cancels as it would in
 differences of running sums, and matrix products are what CPUs and GPUs do fastest.
@@ -44,26 +44,29 @@ def _sum_along(values: Tensor, axis: int, window: int, adjoint: bool) -> Tensor:
     return result.reshape(values.shape)
 
 
-def box_sum(images: Tensor, window: int, *, adjoint: bool = False) -> Tensor:
+def box_sum(images: Tensor, window: int | tuple[int, ...], *, adjoint: bool = False) -> Tensor:
     """The sum over the window around every voxel; windows cut by the border sum what is inside.
 
     Args:
         images: (N, H, W) or (N, D, H, W), float32 or float64. Every leading image is summed on its own.
-        window: edge length in voxels. Odd windows are centred; an even window of 2 k covers the offsets -k .. k - 1.
+        window: edge length in voxels, one number or one per axis in the order of the spatial axes. Odd windows are centred; an even window of
+            2 k covers the offsets -k .. k - 1.
         adjoint: the transposed operation (offsets negated), which derivatives need; the same for odd windows.
 
     Returns:
         The same shape and dtype, under `torch.autocast` too. Differentiable.
     """
+    windows = (window,) * (images.ndim - 1) if isinstance(window, int) else window
     with torch.autocast(images.device.type, enabled=False):
         result = images.contiguous()
         for axis in range(images.ndim - 1, 0, -1):
-            result = _sum_along(result, axis, window, adjoint)
+            if windows[axis - 1] > 1:
+                result = _sum_along(result, axis, windows[axis - 1], adjoint)
     return result
 
 
 @lru_cache(maxsize=16)
-def window_counts(spatial: tuple[int, ...], window: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def window_counts(spatial: tuple[int, ...], window: int | tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
     """(1, *spatial): how many voxels of the image each window holds."""
     with torch.inference_mode(False):
         return box_sum(torch.ones(1, *spatial, dtype=dtype, device=device), window)
