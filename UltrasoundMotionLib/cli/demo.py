@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pydicom.examples import get_path
 
     from UltrasoundMotionLib.images import read_sequence
-    from UltrasoundMotionLib.tracks.query_points_file import read_query_points
+    from UltrasoundMotionLib.tracks import read_query_points
 
     clip = Path(get_path("ybr_color"))
     print("Reading an apical four-chamber echocardiogram that comes with pydicom ...", flush=True)

@@ -49,9 +49,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--animation", metavar="A.gif|A.mp4", type=Path, help="also write the clip with its points (extra plot; .mp4: video)")
     parser.add_argument("--plot", metavar="D.png", type=Path, help="also write the displacement over time (extra plot)")
     parser.add_argument("--keep-graphics", action="store_true", help="track on the frames as they are, with the scanner's text, rulers and traces")
-    parser.add_argument(
-        "--connect", action="store_true", help="join the points in the order given, in pictures and as a curve in the scene (a wall)"
-    )
+    parser.add_argument("--connect", action="store_true", help="join the points in the order given, in pictures and as a curve in the scene (a wall)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.set_defaults(run=run)
 
@@ -71,10 +69,14 @@ def run(arguments: argparse.Namespace) -> int:
         find_tracker(arguments.model)
 
     from UltrasoundMotionLib.images import read_sequence
-    from UltrasoundMotionLib.tracks.query_points_file import read_query_points
+    from UltrasoundMotionLib.points import choose_device
+    from UltrasoundMotionLib.tracks import check_query_points, read_query_points
 
     sequence = read_sequence(arguments.input, spacing_mm=arguments.spacing_mm, frame_rate_hz=arguments.frame_rate)
     points = read_query_points(arguments.points, sequence)
+    query_frame = arguments.query_frame
+    check_query_points(sequence, points.points_px, 0 if query_frame == "auto" else query_frame)
+    device = choose_device(arguments.device)
     notes = [*sequence.notes, *points.notes]
     if arguments.spacing_mm and arguments.points.suffix == ".json":
         notes.append(f"{arguments.points}: mm were turned into pixels with --spacing-mm; right only if the markups were placed at that spacing")
@@ -82,7 +84,6 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.keep_graphics:
         tissue, more = hide_graphics(sequence, points)
         notes += more
-    query_frame = arguments.query_frame
     if query_frame == "auto":
         from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
 
@@ -90,7 +91,7 @@ def run(arguments: argparse.Namespace) -> int:
         notes.append(f"query frame {query_frame} chosen: the most like all the others; the points are taken to lie on it")
     say_notes(notes, quiet=arguments.quiet)
     options = {"model": arguments.model} if arguments.model else {}
-    tracks, seconds = follow(tissue, points, query_frame=query_frame, device=arguments.device, quiet=arguments.quiet, **options)
+    tracks, seconds = follow(tissue, points, query_frame=query_frame, device=device, quiet=arguments.quiet, **options)
     outputs.write(sequence, tracks, quiet=arguments.quiet)
     if not arguments.quiet:
         print(summarise(tracks, seconds))
