@@ -294,6 +294,15 @@ def test_peers_follow_texture_that_moves(name):
     assert measures.tracking_error.max < worst
 
 
+@pytest.mark.parametrize("name", [peer.name for peer in PEERS])
+def test_peers_take_points_on_the_border(name):
+    pytest.importorskip("cv2")
+    sequence, _ = swaying(4)
+    tracks = run_tracker(sequence, find_peer(name).create, np.array([[0.0, 0.0], [127.4, 127.4], [-0.5, 60.0]]))
+    assert np.isfinite(tracks.positions_px).all()
+    assert tracks.positions_px[0] == pytest.approx(np.array([[0.0, 0.0], [127.4, 127.4], [-0.5, 60.0]]))
+
+
 def test_chained_lucas_kanade_says_when_it_has_lost_a_point():
     pytest.importorskip("cv2")
     sequence, truth = swaying(4)

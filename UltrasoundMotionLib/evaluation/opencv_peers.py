@@ -147,8 +147,10 @@ class CsrtPerPoint:
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         image = self._cv2.cvtColor(_to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
         self._positions = np.array(query_points, dtype=np.float64)
-        # A box starts on whole pixels; what rounding took away is given back to the result.
+        # A box starts on whole pixels and inside of the image; what that took from its centre is given back to the result.
+        height, width = frame.shape
         corners = np.rint(self._positions - (self._box_px - 1) / 2).astype(int)
+        corners = np.clip(corners, 0, np.maximum([width - self._box_px, height - self._box_px], 0))
         self._offsets = self._positions - (corners + (self._box_px - 1) / 2)
         self._trackers = []
         for left, top in corners.tolist():
