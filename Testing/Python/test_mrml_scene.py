@@ -1,5 +1,7 @@
 """A whole result written as a scene and read into a new one: nothing may be lost."""
 
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -228,16 +230,21 @@ def test_scene_files_that_cannot_be_written_or_read(tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty.mrb", "truncated.mrb"]
 
 
-def test_a_bundle_without_a_scene_is_refused_and_the_working_directory_kept(tmp_path, monkeypatch):
-    import zipfile
-    from pathlib import Path
-
-    monkeypatch.chdir(tmp_path)
+def test_a_bundle_without_a_scene_or_damaged_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.mrb", "w") as archive:
         archive.writestr("notes.txt", "no scene here")
-    with HeadlessScene() as scene, pytest.raises(InputError, match=r"other\.mrb"):
-        read_scene(scene, tmp_path / "other.mrb")
-    assert Path.cwd() == tmp_path
+    with HeadlessScene() as scene:
+        scene.AddNewNodeByClass("vtkMRMLTableNode", "kept")
+        write_scene(scene, tmp_path / "damaged.mrb")
+        content = bytearray((tmp_path / "damaged.mrb").read_bytes())
+        middle = len(content) // 3
+        content[middle : middle + 60] = bytes(60)
+        (tmp_path / "damaged.mrb").write_bytes(content)
+        with pytest.raises(InputError, match=r"other\.mrb: holds no scene"):
+            read_scene(scene, tmp_path / "other.mrb")
+        with pytest.raises(InputError, match=r"damaged\.mrb: .*damaged"):
+            read_scene(scene, tmp_path / "damaged.mrb")
+        assert scene.GetFirstNodeByName("kept") is not None  # what was in the scene stays
 
 
 def test_the_terminal_stays_clean(tmp_path, capfd):

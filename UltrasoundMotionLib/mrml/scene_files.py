@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import slicer
@@ -39,13 +40,10 @@ def read_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
     """Replaces the content of `scene` by that of a `.mrb` file.
 
     Raises:
-        InputError: the file is missing, not a complete bundle, or parts of it could not be read.
+        InputError: the file is missing, not a complete bundle, damaged, without a scene in it, or parts of it could not be read.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if not zipfile.is_zipfile(path):
-        raise InputError(f"{path}: not a scene bundle (.mrb), or truncated")
+    _check_bundle(path)
     # Unpacking moves the process into the unpacked folder, and does not come back when it fails.
     working_directory = Path.cwd()
     messages = slicer.vtkMRMLMessageCollection()
@@ -56,6 +54,22 @@ def read_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
         os.chdir(working_directory)
     if not read:
         raise InputError(f"{path}: the scene could not be read{_first_message(messages, window)}")
+
+
+def _check_bundle(path: Path) -> None:
+    """Finds what Slicer would only answer with `No URL specified`."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with zipfile.ZipFile(path) as bundle:
+            damaged = bundle.testzip()
+            names = bundle.namelist()
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputError(f"{path}: not a scene bundle (.mrb), truncated or damaged: {error}") from error
+    if damaged is not None:
+        raise InputError(f"{path}: damaged: {damaged} inside it cannot be unpacked")
+    if not any(name.endswith(".mrml") for name in names):
+        raise InputError(f"{path}: holds no scene (.mrml); expected a .mrb that 3D Slicer or this program wrote")
 
 
 def _first_message(messages: slicer.vtkMRMLMessageCollection, window: object | None) -> str:
