@@ -24,7 +24,7 @@ DEFINED = 2  # vtkMRMLMarkupsNode.PositionDefined, checked below
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """The clip, its tracks, and the scene file made of them."""
-    sequence = clip(frame_fields={"probe": tuple(f"pose {frame}" for frame in range(8))})
+    sequence = clip(frame_fields={"probe": tuple(f"pose {frame}" for frame in range(8))}, notes=("1 < 2 & read so", "masked"))
     tracks = tracks_on(sequence)
     path = tmp_path_factory.mktemp("scene") / "result.mrb"
     write_tracking_scene(path, sequence, tracks, curve_labels=("P3", "P0", "P1"))
@@ -57,6 +57,7 @@ def test_pixels_geometry_times_and_frame_fields_survive(written, scene):
     np.testing.assert_allclose(back.times_s, sequence.times_s, atol=1e-12)
     assert np.min(np.diff(back.times_s)) > 0.9 * STEP_S
     assert back.name == "clip"
+    assert scene.GetFirstNodeByName("clip sequence").GetDescription() == "1 < 2 & read so; masked"
     assert back.frame_fields["probe"] == sequence.frame_fields["probe"]
 
 

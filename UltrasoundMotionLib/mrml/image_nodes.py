@@ -24,7 +24,8 @@ def add_image_sequence(scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, p
     """Adds the clip to the scene: a sequence of vtkMRMLScalarVolumeNode (W x H x 1), its proxy named as the clip, and a browser.
 
     The volumes' IJKToRAS comes from the clip's origin, direction and spacing (LPS). The index is the time in seconds, or the frame number.
-    Frame fields become attributes of the items. On an error or a cancel nothing is left in the scene.
+    Frame fields become attributes of the items, the clip's notes the description of the sequence node.
+    On an error or a cancel nothing is left in the scene.
 
     Raises:
         InputError: a frame cannot be read, or holds values that are not finite.
@@ -51,6 +52,7 @@ def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, progress: P
     matrix = to_vtk_matrix(sequence_ijk_to_ras(sequence))
     known = "true" if sequence.spacing_mm is not None else "false"
     node.SetAttribute(SPACING_KNOWN_ATTRIBUTE, known)
+    node.SetDescription("; ".join(sequence.notes))
     kept_dtype = np.dtype(sequence.frames.dtype)
     width, height = sequence.frame_size
     volume = slicer.vtkMRMLScalarVolumeNode()
