@@ -15,6 +15,7 @@ from UltrasoundMotionLib.evaluation.disk_benchmark import DISK_FILE, benchmark_d
 from UltrasoundMotionLib.evaluation.memory_benchmark import benchmark_memory
 from UltrasoundMotionLib.evaluation.opencv_peers import PEERS, ChainedLucasKanade, find_peer, sample_bilinear
 from UltrasoundMotionLib.evaluation.rigid_rotation import fit_rotation, rotation_per_frame
+from UltrasoundMotionLib.evaluation.round_trip_benchmark import benchmark_round_trip, structured_points
 from UltrasoundMotionLib.evaluation.swaying_speckle import SwayingSpeckle
 from UltrasoundMotionLib.evaluation.text_table import markdown_table, text_table
 from UltrasoundMotionLib.evaluation.tracking_benchmark import DIFFICULTIES, HARDER_HALF_NAME, KINDS, BenchmarkCase, benchmark_tracking
@@ -397,6 +398,25 @@ def test_tracking_benchmark_groups_pools_and_judges():
     assert not target.met
     assert "heart harder half (4)" in result.table()
     assert json.loads(json.dumps(result.as_dict()))["rows"][0]["kind"] in KINDS
+
+
+def test_round_trip_tells_a_tracker_that_moves_from_one_that_does_not():
+    pytest.importorskip("cv2")
+    sequence, _ = swaying(30)
+    points = structured_points(sequence.frame(0), 3)
+    assert points.shape == (3, 2)
+    assert points.min() >= 24
+    assert points.max() < 104
+    apart = np.linalg.norm(points[:, None] - points, axis=2) + 1e3 * np.eye(3)
+    assert apart.min() > 24
+    result = benchmark_round_trip(sequence, [BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, True)], point_count=3)
+    (row,) = result.rows
+    assert row.unit == "px"
+    assert row.median < 0.3
+    assert 6 < row.moved < 9, "it sways by 6 px to either side along both axes, out of step"
+    assert result.targets() == ()
+    with pytest.raises(InputError, match="no structure"):
+        structured_points(np.zeros((128, 128)), 3)
 
 
 def test_memory_benchmark_measures_child_processes():
