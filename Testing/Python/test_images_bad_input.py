@@ -13,7 +13,7 @@ PIXELS = np.random.default_rng(10).integers(0, 256, (4, 6, 8)).astype(np.uint8)
 ENDINGS = [".dcm", ".mha", ".mhd", ".nrrd", ".seq.nrrd", ".nii", ".nii.gz", ".png", ".tif", ".mp4", ".avi"]
 
 
-def refused(path, match=""):
+def refused(path, match=None):
     with pytest.raises(InputError, match=match) as error:
         read_sequence(path)
     message = str(error.value)
@@ -95,7 +95,7 @@ def test_a_volume_at_every_time_is_refused(tmp_path):
         ("type: uchar\ndimension: 3\nsizes: 8 6\nencoding: raw", "do not fit dimension"),
         ("type: block\ndimension: 2\nsizes: 8 6\nencoding: raw", "type 'block'"),
         ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: zip", "encoding 'zip' is not supported"),
-        ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\ndata file: lost.raw", "its pixel file lost.raw is missing"),
+        ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\ndata file: lost.raw", "its pixel file 'lost.raw' is missing"),
         ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspace directions: (1,0,0) (1,0,0)", "not at right angles"),
         ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspace directions: (0,0,0) (0,1,0)", "have no length"),
         ("type: uchar\ndimension: 3\nsizes: 7 8 6\nkinds: vector list domain\nencoding: raw", "7 components a pixel"),
@@ -117,7 +117,7 @@ def test_contradictory_nrrd_headers(tmp_path, header, message):
         (("DimSize = 8 6 4", "DimSize = 8 6"), "DimSize has 2 values, expected 3"),
         (("DimSize = 8 6 4", "DimSize = 8 six 4"), "DimSize is '8 six 4'"),
         (("MET_UCHAR", "MET_STRING"), "ElementType MET_STRING is not supported"),
-        (("ElementDataFile = LOCAL", "ElementDataFile = lost.raw"), "its pixel file lost.raw is missing"),
+        (("ElementDataFile = LOCAL", "ElementDataFile = lost.raw"), "its pixel file 'lost.raw' is missing"),
         (("ElementDataFile = LOCAL", "ElementDataFile = LIST"), "in several files"),
         (("ObjectType = Image", "ObjectType = Mesh"), "is a MetaIO Mesh"),
         (("Kinds = domain domain list", "ElementNumberOfChannels = many"), "ElementNumberOfChannels"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.readers.stored_frames import frames_first
+from UltrasoundMotionLib.images.readers.stored_frames import Pixels, frames_first
 
 TIME_KINDS = frozenset({"list", "time"})
 UNCALIBRATED_NOTE = "spacing is exactly 1.0: probably not calibrated, so taken as unknown (give the spacing if it is known)"
@@ -55,21 +55,26 @@ def sequence_axes(path: Path, sizes: Sequence[int], kinds: Sequence[str | None])
     return SequenceAxes(space[0], space[1], time, through)
 
 
-def arrange(pixels: np.ndarray, axes: SequenceAxes, has_components: bool) -> np.ndarray:
-    """A stored block, slowest axis first and components (if any) last, as (T, H, W) or (T, H, W, C)."""
-    count = pixels.ndim - int(has_components)
-    place = {axis: count - 1 - axis for axis in range(count)}
-    kept = [place[axes.y], place[axes.x]]
-    order = ([place[axes.time]] if axes.time is not None else []) + kept + ([count] if has_components else [])
-    single = tuple(axis for axis in range(pixels.ndim) if axis not in order)
-    if single:
-        pixels = pixels.reshape([size for axis, size in enumerate(pixels.shape) if axis not in single])
-        order = [axis - sum(other < axis for other in single) for axis in order]
+def arrange(pixels: Pixels, axes: SequenceAxes, component_axis: int | None = None) -> Pixels:
+    """A stored block as (T, H, W) or (T, H, W, C).
+
+    Args:
+        axes: counted from the fastest, without the components.
+        component_axis: where the components are in the stored array (slowest axis first), if any.
+    """
+    dimensions = pixels().ndim
+    # numpy counts from the slowest axis; `place[k]` is where the k-th fastest axis that is not of components stands
+    place = [axis for axis in reversed(range(dimensions)) if axis != component_axis]
+    kept = [place[axes.y], place[axes.x], *([] if component_axis is None else [component_axis])]
+    first = kept[0] if axes.time is None else place[axes.time]
+    order = kept if axes.time is None else [first, *kept]
+    single = tuple(axis for axis in range(dimensions) if axis not in order)
     if axes.time is None:
-        return pixels.transpose(order)[None]
-    pixels = frames_first(pixels, order[0])
-    rest = [axis + (axis < order[0]) for axis in order[1:]]  # where the others went when time moved to the front
-    return pixels.transpose([0, *rest])
+        return lambda: pixels().transpose(*order, *single)[(None, ..., *(0 for _ in single))]
+    turned = frames_first(pixels, first)
+    # where the axes stand once time has moved to the front
+    moved = [axis + (axis < first) if axis != first else 0 for axis in (*order, *single)]
+    return lambda: turned().transpose(moved)[(..., *(0 for _ in single))]
 
 
 def plane_geometry(path: Path, x_step: np.ndarray, y_step: np.ndarray, through: np.ndarray | None = None) -> tuple[tuple[float, float], np.ndarray]:

@@ -35,8 +35,11 @@ def read_dicom(path: Path) -> ImageSequence:
     if modality not in _ULTRASOUND and not (modality in _VIDEO_CAPTURES and frames_stored > 1):
         raise InputError(f"{path}: not ultrasound: its modality is {modality or 'not given'} with {frames_stored} frame(s), expected US or IVUS")
     frames = DicomFrames(path, dataset, layout)
-    times, time_notes = frame_times(dataset, frames_stored)
-    spacing, spacing_notes = pixel_spacing(dataset, frames)
-    origin, direction, orientation_notes = orientation(dataset)
+    try:
+        times, time_notes = frame_times(dataset, frames_stored)
+        spacing, spacing_notes = pixel_spacing(dataset, frames)
+        origin, direction, orientation_notes = orientation(dataset)
+    except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:  # pydicom interprets a value when it is asked for it
+        raise InputError(f"{path}: its header is damaged: {' '.join(str(error).split())[:200]}") from None
     notes = (*spacing_notes, *time_notes, *orientation_notes, *frames.notes)
     return ImageSequence(frames, spacing, times, origin, direction, path.stem, path, notes=notes)

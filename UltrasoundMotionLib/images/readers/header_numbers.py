@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,7 +19,9 @@ def header_numbers(path: Path, name: str, text: str, kind: type[Number], count: 
     """
     try:
         values = [kind(word) for word in text.split()]
-    except ValueError:
+        if not all(map(math.isfinite, values)):
+            raise ValueError
+    except (ValueError, OverflowError):
         raise InputError(f"{path}: {name} is {text[:80]!r}, expected numbers") from None
     if len(values) != count:
         raise InputError(f"{path}: {name} has {len(values)} values, expected {count}")

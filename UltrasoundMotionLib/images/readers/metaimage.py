@@ -5,6 +5,7 @@ Format: https://itk.org/Wiki/ITK/MetaIO/Documentation; PLUS' fields: PlusToolkit
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_metaimage(path: Path) -> ImageSequence:
     block = _pixel_block(path, header, offset, (*reversed(sizes), *([components] if components > 1 else [])))
     axes = sequence_axes(path, sizes, (header.get("Kinds", "").split() + [None] * len(sizes))[: len(sizes)])
     spacing, origin, direction = _geometry(path, header, axes)
-    frames = StoredFrames(arrange(load_pixels(path, block), axes, components > 1))
+    frames = StoredFrames(arrange(load_pixels(path, block), axes, len(sizes) if components > 1 else None))
     fields = frame_fields(header, frames.shape[0])
     times, time_notes = times_from_timestamps(fields)
     spacing, spacing_notes = believable_spacing(spacing, header.get(SPACING_KEY))
@@ -102,7 +103,7 @@ def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tupl
     if skip > 0:
         start = skip
     elif skip == -1 and data_path.exists():
-        start = max(0, data_path.stat().st_size - int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        start = max(0, data_path.stat().st_size - math.prod(shape) * dtype.itemsize)
     return PixelBlock(data_path, start, dtype, shape, encoding)
 
 

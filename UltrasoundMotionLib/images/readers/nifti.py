@@ -56,11 +56,9 @@ def read_nifti(path: Path) -> ImageSequence:
     offset = int(header["vox_offset"]) or 352
     packed = path.name.lower().endswith(".gz")
     pixels = load_pixels(path, PixelBlock(path, 0, dtype, shape, "gzip", offset) if packed else PixelBlock(path, offset, dtype, shape))
-    if vector:
-        pixels = np.moveaxis(pixels, 0, -1)
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     scale = (slope, intercept) if slope != 0 and np.isfinite([slope, intercept]).all() else (1.0, 0.0)
-    frames = StoredFrames(arrange(pixels, axes, components > 1), *scale)
+    frames = StoredFrames(arrange(pixels, axes, 0 if vector else len(sizes) if components > 1 else None), *scale)
     spacing, origin, direction = _geometry(path, axes)
     times, time_notes = _times(header, axes.time, frames.shape[0])
     description = bytes(header["descrip"]).split(b"\0")[0].decode("latin-1")

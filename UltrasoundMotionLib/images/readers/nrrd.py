@@ -83,10 +83,7 @@ def read_nrrd(path: Path) -> ImageSequence:
     block = _pixel_block(header, tuple(reversed(sizes)))
     kept = [axis for axis in range(len(sizes)) if axis != component]
     axes = sequence_axes(path, [sizes[axis] for axis in kept], [kinds[axis] for axis in kept])
-    pixels = load_pixels(path, block)
-    if component is not None:
-        pixels = np.moveaxis(pixels, len(sizes) - 1 - component, -1)
-    frames = StoredFrames(arrange(pixels, axes, component is not None))
+    frames = StoredFrames(arrange(load_pixels(path, block), axes, None if component is None else len(sizes) - 1 - component))
     spacing, origin, direction = _geometry(header, kept[axes.x], kept[axes.y], None if axes.through is None else kept[axes.through])
     fields = frame_fields(header.pairs, frames.shape[0])
     times, time_notes = (None, ()) if axes.time is None else _times(header, kept[axes.time], frames.shape[0])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bz2
+import math
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,36 +43,41 @@ class PixelBlock:
 
     @property
     def size_bytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+Pixels = Callable[[], np.ndarray]
+"""Gives the whole block as an array: the same one when it is in memory, a new map of its file otherwise, so that the pages of frames that were
+read are given back with it. One lasting map would in the end hold the whole file in memory."""
 
 
 class StoredFrames:
-    """A frame source over an array (T, H, W) or (T, H, W, C), usually a memory map; see `FrameSource` and `ColourFrameSource`."""
+    """A frame source over pixels (T, H, W) or (T, H, W, C); see `FrameSource` and `ColourFrameSource`."""
 
-    def __init__(self, pixels: np.ndarray, slope: float = 1.0, intercept: float = 0.0) -> None:
+    def __init__(self, pixels: Pixels, slope: float = 1.0, intercept: float = 0.0) -> None:
         self._pixels = pixels
         self._slope, self._intercept = slope, intercept
         self._scaled = (slope, intercept) != (1.0, 0.0)
-        self.shape = tuple(int(size) for size in pixels.shape[:3])
-        self.dtype = np.dtype(np.float32) if self._scaled else grey_dtype(pixels.dtype)
+        block = pixels()
+        self.shape = tuple(int(size) for size in block.shape[:3])
+        self.dtype = np.dtype(np.float32) if self._scaled else grey_dtype(block.dtype)
+        self._coloured = block.ndim == 4 and block.shape[3] >= 3 and block.dtype == np.uint8
 
     def __getitem__(self, index: int) -> np.ndarray:
-        stored = self._pixels[index]
+        stored = self._pixels()[index]
         grey = luminance(stored if stored.ndim == 3 else stored[..., None])
         if self._scaled:
             return grey.astype(np.float32) * np.float32(self._slope) + np.float32(self._intercept)
         return np.array(grey, dtype=self.dtype)
 
     def colour_frame(self, index: int) -> np.ndarray | None:
-        if self._pixels.ndim < 4 or self._pixels.shape[3] < 3 or self._pixels.dtype != np.uint8:
-            return None
-        return np.array(self._pixels[index][..., :3])
+        return np.array(self._pixels()[index][..., :3]) if self._coloured else None
 
 
-def load_pixels(named: Path, block: PixelBlock) -> np.ndarray:
-    """The pixels of `block`, shape `block.shape`: a memory map, or an array in memory for small compressed files.
+def load_pixels(named: Path, block: PixelBlock) -> Pixels:
+    """The pixels of `block`, of shape `block.shape`: mapped from the file, or unpacked in memory when compressed.
 
-    Compressed pixels of more than 256 MB are unpacked into a temporary file, which disappears with the array.
+    Compressed pixels of more than 256 MB are unpacked into a temporary file, which disappears with what is returned.
 
     Args:
         named: the file the user named, for messages.
@@ -81,26 +87,29 @@ def load_pixels(named: Path, block: PixelBlock) -> np.ndarray:
     """
     try:
         if block.encoding == "text":
-            return _text_pixels(named, block)
+            return _in_memory(_text_pixels(named, block))
         if block.encoding == "raw":
             _check_length(named, block.path.stat().st_size - block.offset, block)
-            return np.memmap(block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=block.shape)
+            return partial(np.memmap, block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=block.shape)
         if block.size_bytes > UNPACK_IN_MEMORY_BYTES:
-            with tempfile.TemporaryFile(prefix="ultrasound-motion-") as file:
-                _check_length(named, sum(file.write(chunk) for chunk in _unpacked(named, block)), block)
-                file.flush()
-                # the map keeps the unnamed file alive, and the space is freed with it
-                return np.memmap(file, dtype=block.dtype, mode="r", shape=block.shape)
+            file = tempfile.TemporaryFile(prefix="ultrasound-motion-")  # noqa: SIM115 - it lives as long as the pixels do
+            _check_length(named, sum(file.write(chunk) for chunk in _unpacked(named, block)), block)
+            file.flush()
+            return partial(np.memmap, file, dtype=block.dtype, mode="r", shape=block.shape)
         data = b"".join(_unpacked(named, block))
         _check_length(named, len(data), block)
-        return np.frombuffer(data, dtype=block.dtype, count=int(np.prod(block.shape))).reshape(block.shape)
-    except FileNotFoundError:
-        raise InputError(f"{named}: its pixel file {block.path.name} is missing") from None
+        return _in_memory(np.frombuffer(data, dtype=block.dtype, count=math.prod(block.shape)).reshape(block.shape))
+    except (FileNotFoundError, ValueError):  # ValueError: a name that no file can have
+        raise InputError(f"{named}: its pixel file {block.path.name!r} is missing") from None
     except OSError as error:
         raise InputError(f"{named}: cannot be read: {error.strerror or error}") from error
 
 
-def frames_first(pixels: np.ndarray, axis: int) -> np.ndarray:
+def _in_memory(pixels: np.ndarray) -> Pixels:
+    return lambda: pixels
+
+
+def frames_first(pixels: Pixels, axis: int) -> Pixels:
     """`pixels` with the time axis `axis` first and each frame contiguous.
 
     A file with time as its fastest axis would be read whole for every single frame, so it is turned once: in memory, or in a temporary
@@ -108,15 +117,16 @@ def frames_first(pixels: np.ndarray, axis: int) -> np.ndarray:
     """
     if axis == 0:
         return pixels
-    turned = np.moveaxis(pixels, axis, 0)
-    if pixels.nbytes <= UNPACK_IN_MEMORY_BYTES:
-        return np.ascontiguousarray(turned)
-    with tempfile.TemporaryFile(prefix="ultrasound-motion-") as file:
-        target = np.memmap(file, dtype=pixels.dtype, mode="w+", shape=turned.shape)
-        rows = max(1, int(64 * 2**20 // (turned.nbytes // turned.shape[1])))
-        for start in range(0, turned.shape[1], rows):
-            target[:, start : start + rows] = turned[:, start : start + rows]
-        return target
+    block = np.moveaxis(pixels(), axis, 0)
+    if block.nbytes <= UNPACK_IN_MEMORY_BYTES:
+        return _in_memory(np.ascontiguousarray(block))
+    file = tempfile.TemporaryFile(prefix="ultrasound-motion-")  # noqa: SIM115 - it lives as long as the pixels do
+    file.truncate(block.nbytes)
+    turned = partial(np.memmap, file, dtype=block.dtype, shape=block.shape)
+    rows = max(1, 64 * 2**20 // (block.nbytes // block.shape[1]))
+    for start in range(0, block.shape[1], rows):  # new maps for every part, so that finished parts leave memory
+        turned(mode="r+")[:, start : start + rows] = np.moveaxis(pixels(), axis, 0)[:, start : start + rows]
+    return partial(turned, mode="r")
 
 
 def _check_length(named: Path, found: int, block: PixelBlock) -> None:
@@ -159,7 +169,7 @@ def _text_pixels(named: Path, block: PixelBlock) -> np.ndarray:
     with block.path.open("rb") as file:
         file.seek(block.offset)
         words = file.read().split()
-    count = int(np.prod(block.shape))
+    count = math.prod(block.shape)
     if len(words) < count:
         raise InputError(f"{named}: truncated: its header promises {count} pixel values, {len(words)} are there")
     try:

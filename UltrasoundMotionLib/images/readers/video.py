@@ -14,7 +14,7 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.frame_fields import increasing_times
 
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
-CACHE_BYTES = 96 * 2**20
+CACHE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
