@@ -9,7 +9,7 @@ from pydicom.pixels import convert_color_space, pixel_array
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images import colour_frame, read_sequence
+from UltrasoundMotionLib.images import colour_frame, read_sequence, read_volume
 
 ECHO = "echo-a4c-dicom/examples_ybr_color.dcm"
 GENERATOR = np.random.default_rng(6)
@@ -262,3 +262,26 @@ def test_not_ultrasound_and_damaged(tmp_path, shared_data):
         except InputError as error:
             outcomes.append("cannot be decoded" in str(error))
     assert all(outcomes)
+
+
+def test_orientation_in_functional_groups(tmp_path):
+    plane, group, measures, position = (pydicom.Dataset() for _ in range(4))
+    plane.ImageOrientationPatient, position.ImagePositionPatient, measures.PixelSpacing = [0, 0, 1, 0, 1, 0], [1, 2, 3], [0.4, 0.5]
+    group.PlaneOrientationSequence, group.PlanePositionSequence, group.PixelMeasuresSequence = [plane], [position], [measures]
+    sequence = read_sequence(dicom_file(tmp_path / "s.dcm", GREY, SharedFunctionalGroupsSequence=[group]))
+    np.testing.assert_allclose(sequence.pixels_to_lps_mm([[2, 1]])[0], [1, 2 + 0.4, 3 + 1.0])
+
+
+def test_volume_from_a_folder_of_slices(tmp_path):
+    """Slices in an order that their names do not tell."""
+    shared = {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid(), "Modality": "MR", "PixelSpacing": [0.5, 0.25]}
+    for name, z in (("c", 0), ("a", 2), ("b", 4)):
+        place = {"ImagePositionPatient": [1, 2, z], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "InstanceNumber": z + 1}
+        pixels = np.full((1, 6, 8), 100 + z, np.uint16)
+        dicom_file(tmp_path / f"{name}.dcm", pixels, **shared, **place, SOPClassUID=pydicom.uid.MRImageStorage)
+    volume = read_volume(tmp_path)
+    assert volume.array[:, 0, 0].tolist() == [100, 102, 104]
+    assert volume.spacing_mm == pytest.approx((0.25, 0.5, 2.0)) and volume.origin_mm == pytest.approx((1, 2, 0))
+    dicom_file(tmp_path / "other.dcm", pixels, **shared | {"SeriesInstanceUID": generate_uid()}, **place)
+    with pytest.raises(InputError, match="holds 2 DICOM series, expected one"):
+        read_volume(tmp_path)

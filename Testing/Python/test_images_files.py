@@ -2,6 +2,8 @@
 
 import dataclasses
 import gzip
+import pathlib
+import resource
 
 import numpy as np
 import pytest
@@ -235,3 +237,43 @@ def test_volume_errors(tmp_path):
         read_volume(tmp_path / "nan.nrrd")
     with pytest.raises(OutputError, match=r"v\.txt: \.txt is not a format"):
         write_volume(tmp_path / "v.txt", Volume(np.zeros((2, 2)), (1, 1), (0, 0), np.eye(2)))
+
+
+@pytest.mark.parametrize("name", ["s.seq.nrrd", "s.mha", "s.nii.gz"])
+def test_large_compressed_files_go_through_a_temporary_file(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("UltrasoundMotionLib.images.readers.stored_frames.UNPACK_IN_MEMORY_BYTES", 0)
+    written = made_sequence(np.float32)
+    write_sequence(tmp_path / name, written)
+    assert_same(read_sequence(tmp_path / name), written, tolerance=1e-6)
+
+
+def test_large_file_with_time_first_is_turned_through_a_temporary_file(tmp_path, monkeypatch):
+    monkeypatch.setattr("UltrasoundMotionLib.images.readers.stored_frames.UNPACK_IN_MEMORY_BYTES", 0)
+    frames = np.random.default_rng(11).integers(0, 256, (3, 5, 4)).astype(np.uint8)
+    header = ["sizes: 3 4 5", "kinds: list domain domain", "space directions: none (0.5,0,0) (0,0.5,0)"]
+    sequence = nrrd_file(tmp_path / "s.nrrd", np.ascontiguousarray(np.moveaxis(frames, 0, -1)), header)
+    np.testing.assert_array_equal(np.stack([frame for _, frame in sequence.iterate()]), frames)
+
+
+def test_memory_stays_flat_over_15000_frames(tmp_path):
+    statm = pathlib.Path("/proc/self/statm")
+    if not statm.exists():
+        pytest.skip("needs /proc to see the memory in use")
+
+    class Counted:
+        shape, dtype = (15_000, 64, 96), np.dtype(np.uint8)
+
+        def __getitem__(self, index):
+            return np.full((64, 96), index % 251, np.uint8)
+
+    def resident_mb():
+        return int(statm.read_text().split()[1]) * resource.getpagesize() / 2**20
+
+    write_sequence(tmp_path / "s.mha", ImageSequence(Counted(), (0.3, 0.3)), compress=False)  # 92 MB
+    sequence = read_sequence(tmp_path / "s.mha")
+    before, most = resident_mb(), 0.0
+    for index, frame in sequence.iterate(start=len(sequence) - 1, step=-1):
+        if index % 1000 == 0:
+            most = max(most, resident_mb())
+            assert frame[63, 95] == index % 251
+    assert most - before < 20

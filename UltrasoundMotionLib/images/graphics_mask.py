@@ -16,7 +16,7 @@ from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
 
 SAMPLED_FRAMES = 32
-_NEIGHBOURS = 12
+_NEIGHBOURS = 24
 
 
 def sector_mask(sequence: ImageSequence) -> np.ndarray:
@@ -64,7 +64,7 @@ def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) ->
 
 
 class FilledFrames:
-    """A frame source over another, with masked pixels replaced by a mean of the nearest others, weighted by the inverse squared distance."""
+    """A frame source over another, with masked pixels replaced by a mean of the nearest others, weighted by the inverse distance."""
 
     def __init__(self, frames: FrameSource, mask: np.ndarray) -> None:
         self._frames, self._mask = frames, mask
@@ -73,7 +73,7 @@ class FilledFrames:
         rim = np.argwhere(ndimage.binary_dilation(mask, iterations=3) & ~mask)
         count = min(_NEIGHBOURS, len(rim))
         distance, nearest = cKDTree(rim).query(np.argwhere(mask), k=np.arange(1, count + 1))
-        weight = 1.0 / np.square(distance)
+        weight = 1.0 / distance
         self._weight = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
         self._source = rim[nearest]
 

@@ -1,6 +1,6 @@
 """When, how large and where the frames of an ultrasound DICOM file are.
 
-Attributes: DICOM PS3.3 C.7.6.5 (Cine), C.8.5.5 (US Region Calibration), C.7.6.2 (Image Plane), C.10.. for functional groups.
+Attributes: DICOM PS3.3 C.7.6.5 (Cine), C.8.5.5 (US Region Calibration), C.7.6.2 (Image Plane), C.7.6.16 (Functional Groups).
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def frame_times(dataset: pydicom.Dataset, frames: int) -> tuple[np.ndarray | Non
 
 def orientation(dataset: pydicom.Dataset) -> tuple[tuple[float, float, float], np.ndarray, tuple[str, ...]]:
     """Origin (LPS mm) and direction (3, 3) from ImagePositionPatient and ImageOrientationPatient, or the identity when absent or not orthonormal."""
-    cosines, position = (_nested(dataset, name, "PlaneOrientationSequence", "PlanePositionSequence") for name in _PLANE)
+    cosines = _nested(dataset, "ImageOrientationPatient", "PlaneOrientationSequence")
+    position = _nested(dataset, "ImagePositionPatient", "PlanePositionSequence")
     origin = tuple(float(value) for value in position) if position is not None and len(position) == 3 else (0.0, 0.0, 0.0)
     if cosines is None or len(cosines) != 6:
         return origin, np.eye(3), ()
@@ -76,19 +77,15 @@ def orientation(dataset: pydicom.Dataset) -> tuple[tuple[float, float, float], n
     return origin, np.column_stack([x, y, np.cross(x, y)]), ()
 
 
-_PLANE = ("ImageOrientationPatient", "ImagePositionPatient")
-
-
-def _nested(dataset: pydicom.Dataset, name: str, *sequences: str) -> Sequence | None:
+def _nested(dataset: pydicom.Dataset, name: str, sequence: str) -> Sequence | None:
     """An attribute of the file itself, or of the functional group macro (all frames, else the first) that holds it."""
     if dataset.get(name) not in (None, ""):
         return dataset.get(name)
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
         for group in list(dataset.get(groups) or [])[:1]:
-            for sequence in sequences:
-                for item in list(group.get(sequence) or [])[:1]:
-                    if item.get(name) not in (None, ""):
-                        return item.get(name)
+            for item in list(group.get(sequence) or [])[:1]:
+                if item.get(name) not in (None, ""):
+                    return item.get(name)
     return None
 
 
