@@ -49,7 +49,7 @@ def read_video(path: Path) -> ImageSequence:
     """
     av = _av()
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="ignore") as container:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video")
             index = _index(path, container, container.streams.video[0])
@@ -179,7 +179,7 @@ class VideoFrames:
 
     def _seek(self, key: int) -> None:
         if self._container is None:
-            self._container = _av().open(str(self._path))
+            self._container = _av().open(str(self._path), metadata_errors="ignore")
             self._container.streams.video[0].thread_type = "AUTO"
         stream = self._container.streams.video[0]
         if key == 0:
