@@ -14,8 +14,9 @@ from UltrasoundMotionLib.simulation.heart_motion import HeartMotion, Leaflets, S
 from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.rendering import BeamLoss, Contact, render
 from UltrasoundMotionLib.simulation.scanner import Scanner
-from UltrasoundMotionLib.simulation.scatterers import Tissue, scatter_positions, thin_dark
+from UltrasoundMotionLib.simulation.scatterers import Tissue
 from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence, VentricleStrain, with_truth
+from UltrasoundMotionLib.simulation.texture import Canvas
 from UltrasoundMotionLib.simulation.ventricle_motion import TimeCourse, Ventricle, VentricleShape
 
 FOUR_CHAMBER_SEGMENTS = ("basal inferoseptal", "mid inferoseptal", "apical septal", "apical lateral", "mid anterolateral", "basal anterolateral")
@@ -63,6 +64,9 @@ class HeartPhantom:
     def __post_init__(self) -> None:
         if self.frame_count < 1:
             raise InputError(f"frame_count must be at least 1, got {self.frame_count}")
+        for name, low, high in (("apex_depth_mm", 5, 100), ("apex_x_mm", -80, 80), ("tilt_deg", -60, 60)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
         if self.points_per_contour < 3:
             raise InputError(f"points_per_contour must be at least 3, got {self.points_per_contour}")
 
@@ -106,19 +110,17 @@ def simulate_heart(phantom: HeartPhantom | None = None, *, seed: int = 0, progre
     """
     phantom = phantom or HeartPhantom()
     imaging, degradation, times = phantom.imaging, phantom.degradation, phantom.times_s
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)]
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
     motion = heart_motion(phantom, wander_phase=streams[0].uniform(0, 2 * np.pi))
     scanner = Scanner(imaging)
-    material, amplitude = scatter_positions(imaging, scanner, 12.0, streams[1])
-    echo = heart_echogenicity(motion.local(material), motion.ventricle, phantom.right_heart, streams[2])
-    kept, amplitude = thin_dark(echo.decibels, amplitude, streams[3])
-    material = material[kept]
-    tissue = Tissue(
-        motion, material, amplitude, echo.decibels[kept], blood=echo.blood[kept], imaging=imaging, degradation=degradation, rng=streams[4]
-    )
-    leaflets = Leaflets(motion, float(np.median(amplitude)), streams[5])
-    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[6]), streams[6])
-    frames = render(scanner, [tissue.next, leaflets.next], loss, Clutter(scanner, degradation, streams[7]), times_s=times, progress=progress)
+
+    def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
+        return heart_echogenicity(motion.local(places), elevation_phase, motion.ventricle, right_heart=phantom.right_heart, rng=rng)
+
+    tissue = Tissue(motion, paint, scanner, degradation, margin_mm=12.0, rng=streams[1])
+    leaflets = Leaflets(motion, tissue.reference_amplitude, streams[2])
+    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[3]), streams[3])
+    frames = render(scanner, [tissue.next, leaflets.next], loss, Clutter(scanner, degradation, streams[4]), times_s=times, progress=progress)
     ventricle = motion.ventricle
     strain = ventricle.peak_strain * phantom.course.activation(times)
     return with_truth(

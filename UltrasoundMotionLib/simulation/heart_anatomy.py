@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from UltrasoundMotionLib.simulation.texture import Canvas, ellipse_distance, random_field, random_line, ridge, soft_step
+from UltrasoundMotionLib.simulation.texture import Canvas, ellipse_distance, random_field, random_line, random_slice, ridge, soft_step
 from UltrasoundMotionLib.simulation.ventricle_motion import Ventricle
 
 BLOOD_DB = -34.0
@@ -12,8 +12,10 @@ CAVITY_DB = -25.0  # what reverberation and side lobes leave of the darkness in 
 USUAL_LENGTH_MM = 82.0  # of the left ventricle, to which the sizes below belong
 
 
-def heart_echogenicity(places: np.ndarray, ventricle: Ventricle, right_heart: bool, rng: np.random.Generator) -> Canvas:
-    """Echogenicity at (N, 2) material places in the ventricle's own frame (x to the side, y to the apex, mm).
+def heart_echogenicity(
+    places: np.ndarray, elevation_phase: np.ndarray, ventricle: Ventricle, *, right_heart: bool, rng: np.random.Generator
+) -> Canvas:
+    """Echogenicity at (N, 2) material places in the ventricle's own frame (x to the side, y to the apex, mm), with (N,) phases in elevation.
 
     With `right_heart` (a four-chamber view) a right ventricle and atrium lie on the left of the image; without it there is only the left heart.
     """
@@ -25,10 +27,10 @@ def heart_echogenicity(places: np.ndarray, ventricle: Ventricle, right_heart: bo
     if right_heart:
         chambers += _right_heart(canvas, places, outside_mm, ventricle, rng)
     _chambers(canvas, places, chambers, rng)
-    _left_ventricle(canvas, places, ventricle, rng)
-    patches = random_field(places, 20.0, rng)
+    _left_ventricle(canvas, places, elevation_phase, ventricle, rng)
+    patches = random_field(places, 12.0, rng)
     pericardium = ridge(outside_mm - 1.2, 0.9) * (np.abs(angle) < np.deg2rad(100)) * np.where(angle > 0, 1.0, 0.0 if right_heart else 0.8)
-    canvas.brighten(pericardium > 0.2, -4 + (9 + 4 * patches) * pericardium)
+    canvas.brighten(pericardium > 0.2, -4 + (6 + 6 * patches) * pericardium)
     for side in (-1, 1):  # the fibrous ring at both ends of the wall
         hinge = ventricle.ellipse(np.array([ventricle.mid]), np.array([side * ventricle.base]))[0]
         near = ridge(np.hypot(*(places - hinge).T), 2.4 * size)
@@ -75,7 +77,7 @@ def _chambers(canvas: Canvas, places: np.ndarray, chambers: list[np.ndarray], rn
         canvas.brighten(inside & (cords > 1.9) & (places[:, 1] > 6), -14 + 3 * cords)
 
 
-def _left_ventricle(canvas: Canvas, places: np.ndarray, ventricle: Ventricle, rng: np.random.Generator) -> None:
+def _left_ventricle(canvas: Canvas, places: np.ndarray, elevation_phase: np.ndarray, ventricle: Ventricle, rng: np.random.Generator) -> None:
     """Paints the wall: streaks along its fibres, bright beads and specks, a ragged inner border with trabeculae and papillary muscles."""
     radius, angle = ventricle.coordinates(places)
     mm_per_radius = ventricle.shape.length_mm
@@ -85,10 +87,10 @@ def _left_ventricle(canvas: Canvas, places: np.ndarray, ventricle: Ventricle, rn
     ragged = 0.8 * random_field(np.stack([along, inward_mm], axis=1), (7.0, 12.0), rng)
     depth = (ragged - inward_mm) / thickness  # 0 at the inner border, 1 at the outer
     wall = (depth >= 0) & (radius <= ventricle.epi) & (np.abs(angle) <= ventricle.base)
-    fibres = random_field(np.stack([along, depth * thickness], axis=1), (12.0, 2.0), rng)
-    beads = 9 * np.clip(random_field(places, 2.6, rng) - 1.0, 0, None)
-    patches = random_field(places, 10.0, rng)
-    decibels = 2 * np.abs(np.cos(angle)) - 4 + 3 * fibres + 3 * patches + beads + 3 * random_line(along, 60.0, rng)
+    fibres = random_slice(np.stack([along, depth * thickness], axis=1), (12.0, 2.0), elevation_phase, rng)
+    beads = 15 * np.clip(random_slice(places, 2.8, elevation_phase, rng) - 1.0, 0, None)
+    patches = random_slice(places, 10.0, elevation_phase, rng)
+    decibels = 2 * np.abs(np.cos(angle)) - 5 + 4 * fibres + 4 * patches + beads + 3 * random_line(along, 60.0, rng)
     # The side wall's inner half is dark with trabeculae; the septum is bright all through.
     decibels += np.where(angle < 0, 0.0, 5 * np.clip(depth, 0, 1) - 4.5)
     decibels += np.clip(3 + 4 * patches, 0, 9) * ridge(depth - 0.1, 0.1) + np.where(rng.random(len(angle)) < 0.012, 11, 0)

@@ -130,10 +130,12 @@ class Leaflets:
         """(N, 2) places in the probe frame at a time and (N,) complex amplitudes."""
         hinges = self._motion.local(self._motion.carry(self._hinges)(time_s))
         span = float(np.hypot(*(hinges[1] - hinges[0])))
+        across = (hinges[1] - hinges[0]) / span
+        upwards = np.array([-across[1], across[0]])
         direction = np.deg2rad(-14 + 84 * self.opening(time_s))
         along = self._along * self._reach * span
         bulge = 0.22 * along * (along / span) * (1 - 0.8 * self.opening(time_s)) + self._across
-        x = np.cos(direction) * along - np.sin(direction) * bulge
-        y = np.sin(direction) * along + np.cos(direction) * bulge
+        inwards = -self._side * (np.cos(direction) * along - np.sin(direction) * bulge)
+        up = np.sin(direction) * along + np.cos(direction) * bulge
         hinge = np.where(self._side[:, None] < 0, hinges[0], hinges[1])
-        return self._motion.placed(hinge + np.stack([-self._side * x, y], axis=1)), self._strength
+        return self._motion.placed(hinge + inwards[:, None] * across + up[:, None] * upwards), self._strength

@@ -57,7 +57,7 @@ class Imaging:
     gain_db: float = 0.0
     grey_exponent: float = 1.2
     looks: int = 2
-    scatterers_per_cell: float = 8.0
+    scatterers_per_cell: float = 10.0
 
     def __post_init__(self) -> None:
         limits = {

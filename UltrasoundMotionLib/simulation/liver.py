@@ -14,8 +14,9 @@ from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.liver_anatomy import LiverAnatomy, draw_anatomy, liver_echogenicity
 from UltrasoundMotionLib.simulation.rendering import BeamLoss, Contact, render
 from UltrasoundMotionLib.simulation.scanner import Scanner
-from UltrasoundMotionLib.simulation.scatterers import Tissue, scatter_positions, thin_dark
+from UltrasoundMotionLib.simulation.scatterers import Tissue
 from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence, with_truth
+from UltrasoundMotionLib.simulation.texture import Canvas
 
 CURVED_PROBE = Imaging(
     frame_rate_hz=20.0,
@@ -84,21 +85,26 @@ def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progre
     """
     phantom = phantom or LiverPhantom()
     imaging, degradation, times = phantom.imaging, phantom.degradation, phantom.times_s
-    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(8)]
+    streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
     anatomy = draw_anatomy(imaging, phantom.vessel_count, phantom.tree_count, streams[0])
     if not anatomy.crossing:
         raise InputError(f"no vessel fits into a sector of {imaging.depth_mm:g} mm and {imaging.opening_angle_deg:g} degrees")
-    elevation = (degradation.elevation_cyclic_mm, degradation.elevation_wander_mm)
-    motion = BreathingMotion(phantom.breathing, imaging, float(times[-1]), streams[1], wall_mm=anatomy.wall_mm, elevation=elevation)
-    scanner = Scanner(imaging)
-    material, amplitude = scatter_positions(imaging, scanner, 8.0 + 1.5 * phantom.breathing.amplitude_mm, streams[2])
-    echo = liver_echogenicity(material, anatomy, imaging, streams[3])
-    kept, amplitude = thin_dark(echo.decibels, amplitude, streams[4])
-    tissue = Tissue(
-        motion, material[kept], amplitude, echo.decibels[kept], blood=echo.blood[kept], imaging=imaging, degradation=degradation, rng=streams[5]
+    motion = BreathingMotion(
+        phantom.breathing,
+        imaging,
+        float(times[-1]),
+        streams[1],
+        wall_mm=anatomy.wall_mm,
+        elevation=(degradation.elevation_cyclic_mm, degradation.elevation_wander_mm),
     )
-    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, 1.7 * phantom.breathing.period_s, streams[6]), streams[6])
-    frames = render(scanner, [tissue.next], loss, Clutter(scanner, degradation, streams[7]), times_s=times, progress=progress)
+    scanner = Scanner(imaging)
+
+    def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
+        return liver_echogenicity(places, elevation_phase, anatomy, imaging, rng)
+
+    tissue = Tissue(motion, paint, scanner, degradation, margin_mm=8.0 + 1.5 * phantom.breathing.amplitude_mm, rng=streams[2])
+    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, 1.7 * phantom.breathing.period_s, streams[3]), streams[3])
+    frames = render(scanner, [tissue.next], loss, Clutter(scanner, degradation, streams[4]), times_s=times, progress=progress)
     return with_truth(
         frames,
         times,

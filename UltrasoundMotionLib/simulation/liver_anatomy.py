@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.simulation.imaging import Imaging
-from UltrasoundMotionLib.simulation.texture import Canvas, random_field, ridge, soft_step
+from UltrasoundMotionLib.simulation.texture import Canvas, random_field, random_slice, ridge, soft_step
 
 LUMEN_DB = -34.0
 
@@ -132,10 +132,12 @@ def _draw_tree(imaging: Imaging, rng: np.random.Generator) -> tuple[Vessel, ...]
     )
 
 
-def liver_echogenicity(places_mm: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator) -> Canvas:
-    """Echogenicity at (N, 2) material places in the probe frame."""
+def liver_echogenicity(
+    places_mm: np.ndarray, elevation_phase: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator
+) -> Canvas:
+    """Echogenicity at (N, 2) material places in the probe frame, with (N,) phases in elevation."""
     depth, angle = imaging.polar_from_mm(places_mm)
-    parenchyma = -3 + 1.3 * random_field(places_mm, 50.0, rng) + 1.8 * random_field(places_mm, (9.0, 5.0), rng)
+    parenchyma = -3 + 1.3 * random_field(places_mm, 50.0, rng) + 1.8 * random_slice(places_mm, (9.0, 5.0), elevation_phase, rng)
     parenchyma += np.where(rng.random(len(depth)) < 0.006, 12, 0) + 6 * np.clip(random_field(places_mm, (16.0, 4.0), rng) - 1.3, 0, None)
     canvas = Canvas(parenchyma)
     rough = 0.4 * random_field(places_mm, 6.0, rng)

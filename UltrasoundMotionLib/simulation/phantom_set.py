@@ -16,7 +16,7 @@ from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.liver import CURVED_PROBE, LiverPhantom, simulate_liver
 from UltrasoundMotionLib.simulation.rendering import Contact
 from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence
-from UltrasoundMotionLib.simulation.ventricle_motion import SEGMENT_COUNT, TimeCourse, VentricleShape
+from UltrasoundMotionLib.simulation.ventricle_motion import SEGMENT_COUNT, TimeCourse, Ventricle, VentricleShape
 
 KINDS = ("heart", "liver")
 
@@ -95,7 +95,7 @@ def _heart(degradation: Degradation, rng: np.random.Generator) -> HeartPhantom:
         global_longitudinal_strain_percent=strain,
         segment_scales=tuple(float(scale) for scale in scales),
         course=TimeCourse(rng.uniform(0.65, 1.15), rng.uniform(0.32, 0.44), rng.uniform(0.1, 0.3), rng.random()),
-        shape=shape,
+        shape=_open_cavity(shape, strain / 100, scales),
         sway=Sway(
             beat_mm=(rng.normal(0, 1.0), rng.normal(0, 0.8)),
             beat_deg=rng.normal(0, 2.0),
@@ -112,6 +112,18 @@ def _heart(degradation: Degradation, rng: np.random.Generator) -> HeartPhantom:
         imaging=imaging,
         degradation=degradation,
     )
+
+
+def _open_cavity(shape: VentricleShape, strain: float, scales: np.ndarray) -> VentricleShape:
+    """The shape, its wall thinned as far as needed for the cavity to stay open at the strongest contraction."""
+    while shape.thickness_mm > 1:
+        try:
+            Ventricle(shape, strain, tuple(scales))
+        except InputError:
+            shape = replace(shape, thickness_mm=0.94 * shape.thickness_mm)
+        else:
+            break
+    return shape
 
 
 def _liver(degradation: Degradation, rng: np.random.Generator) -> LiverPhantom:

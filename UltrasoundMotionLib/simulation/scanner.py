@@ -81,7 +81,10 @@ class Scanner:
         beam = (angle - self.angles[0]) / self.angle_step
         inside = (row >= 0) & (row < rows - 1) & (beam >= 0) & (beam < beams - 1)
         row, beam, depth = row[inside], beam[inside], depth[inside]
-        echo = amplitudes[inside] * np.exp(2j * self.imaging.wave_number * depth).astype(np.complex64)
+        phase = np.remainder(2 * self.imaging.wave_number * depth, 2 * np.pi).astype(np.float32)
+        amplitude = amplitudes[inside]
+        cosine, sine = np.cos(phase), np.sin(phase)
+        real, imaginary = amplitude.real * cosine - amplitude.imag * sine, amplitude.real * sine + amplitude.imag * cosine
         first_row, first_beam = row.astype(np.int64), beam.astype(np.int64)
         index = first_row * beams + first_beam
         row_part, beam_part = row - first_row, beam - first_beam
@@ -92,8 +95,9 @@ class Scanner:
             (beams, row_part * (1 - beam_part)),
             (beams + 1, row_part * beam_part),
         ):
-            total[0] += np.bincount(index + offset, weights=weight * echo.real, minlength=rows * beams)
-            total[1] += np.bincount(index + offset, weights=weight * echo.imag, minlength=rows * beams)
+            place = index + offset
+            total[0] += np.bincount(place, weights=weight * real, minlength=rows * beams)
+            total[1] += np.bincount(place, weights=weight * imaginary, minlength=rows * beams)
         return (total[0] + 1j * total[1]).astype(np.complex64).reshape(rows, beams)
 
     def focus(self, field: np.ndarray) -> list[np.ndarray]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from UltrasoundMotionLib.simulation.degradation import Degradation, complex_normal
 from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.motion import Motion
 from UltrasoundMotionLib.simulation.scanner import SIGMA_PER_WIDTH, Scanner
+from UltrasoundMotionLib.simulation.texture import Canvas
 
 NEAR_DEPTH_MM = 25.0  # above it scatterers are spread per area, not per beam: few beams' worth of tissue would need very many of them
 BLOOD_KEPT = 0.35  # dark regions make do with fewer, stronger scatterers
 DARK_DB = -20.0
+
+Paint = Callable[[np.ndarray, np.ndarray, np.random.Generator], Canvas]
 
 
 def scatter_positions(imaging: Imaging, scanner: Scanner, margin_mm: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -23,7 +28,7 @@ def scatter_positions(imaging: Imaging, scanner: Scanner, margin_mm: float, rng:
     """
     depth = np.arange(-margin_mm, imaging.depth_mm + margin_mm, scanner.depth_step)
     radius = np.maximum(depth + imaging.probe_radius_mm, 1.0)
-    effective = (np.sqrt(2) / 2.5) * 0.9  # part of the scatterers that the slice's Gaussian weight leaves (see ElevationWeight)
+    effective = (np.sqrt(2) / 2.5) * 0.9  # part of the scatterers that the slice's Gaussian weight leaves (see Slice)
     depth_at_focus = min(imaging.focus_mm, imaging.depth_mm)
     cell_samples = 3 * float(imaging.beam_width_mm(np.array(depth_at_focus)) / (depth_at_focus + imaging.probe_radius_mm)) / scanner.angle_step
     per_sample = imaging.scatterers_per_cell / cell_samples / effective
@@ -34,26 +39,32 @@ def scatter_positions(imaging: Imaging, scanner: Scanner, margin_mm: float, rng:
     row = np.repeat(np.arange(len(depth)), counts)
     place = depth[row] + scanner.depth_step * rng.random(len(row))
     angle = half_angle[row] * rng.uniform(-1, 1, len(row))
-    mean_square_weight = np.sqrt(np.pi) * SIGMA_PER_WIDTH / ElevationWeight.RANGE_WIDTHS
+    mean_square_weight = np.sqrt(np.pi) * SIGMA_PER_WIDTH / Slice.RANGE_WIDTHS
     amplitude = 1 / np.sqrt(per_sample * thinning[row] * mean_square_weight)
     keep = place + imaging.probe_radius_mm > 0.5
     return imaging.mm_from_polar(place, angle)[keep], amplitude[keep].astype(np.float32)
 
 
-class ElevationWeight:
-    """How much of each scatterer the slice sees: a Gaussian in elevation, over scatterers that fill a periodic range of it."""
+class Slice:
+    """The slice that a frame sees: a Gaussian in elevation, over scatterers that fill a periodic range of it."""
 
     RANGE_WIDTHS = 2.2  # the periodic range, in slice thicknesses; the weight at its ends is 0.035
 
-    def __init__(self, count: int, thickness_mm: float, rng: np.random.Generator) -> None:
+    def __init__(self, thickness_mm: float) -> None:
         self._range = self.RANGE_WIDTHS * thickness_mm
         self._sigma = SIGMA_PER_WIDTH * thickness_mm
-        self.elevation_mm = rng.uniform(-0.5, 0.5, count) * self._range
 
-    def __call__(self, elevation_motion_mm: np.ndarray | float) -> np.ndarray:
-        """(N,) weights after the tissue moved by (N,) or one distance through the slice."""
-        elevation = self.elevation_mm + elevation_motion_mm
-        elevation -= self._range * np.rint(elevation / self._range)
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(N,) elevations in mm."""
+        return rng.uniform(-0.5, 0.5, count) * self._range
+
+    def phase(self, elevation_mm: np.ndarray) -> np.ndarray:
+        """(N,) elevations as angles, a turn for the range."""
+        return 2 * np.pi * elevation_mm / self._range
+
+    def weight(self, elevation_mm: np.ndarray) -> np.ndarray:
+        """(N,) part of the echo that the slice sees of scatterers at (N,) elevations."""
+        elevation = elevation_mm - self._range * np.rint(elevation_mm / self._range)
         return np.exp(-0.5 * (elevation / self._sigma) ** 2)
 
 
@@ -68,7 +79,8 @@ class Speckle:
         self._rng = rng
         self._changing = np.flatnonzero(fraction > 0)
         fraction = fraction[self._changing].astype(np.float32)
-        self._constant = complex_normal(len(time_s), rng)
+        # Random phases come from random depths; equal strengths make full speckle of fewer scatterers than Gaussian ones would.
+        self._constant = np.exp(2j * np.pi * rng.random(len(time_s))).astype(np.complex64)
         self._kept = np.sqrt(1 - fraction) * self._constant[self._changing]
         self._scale = np.sqrt(fraction)
         self._memory = np.exp(-frame_step_s / time_s[self._changing]).astype(np.float32)
@@ -84,30 +96,35 @@ class Speckle:
 
 
 class Tissue:
-    """All scatterers that a motion carries, ready to be asked for frame after frame."""
+    """All scatterers that a motion carries, ready to be asked for frame after frame.
+
+    Attributes:
+        reference_amplitude: of a usual scatterer in 0 dB tissue.
+    """
 
     def __init__(
-        self,
-        motion: Motion,
-        material_mm: np.ndarray,
-        amplitudes: np.ndarray,
-        echo_db: np.ndarray,
-        *,
-        blood: np.ndarray,
-        imaging: Imaging,
-        degradation: Degradation,
-        rng: np.random.Generator,
+        self, motion: Motion, paint: Paint, scanner: Scanner, degradation: Degradation, *, margin_mm: float, rng: np.random.Generator
     ) -> None:
-        """(N, 2) places in the material, (N,) amplitudes of 0 dB tissue, (N,) echogenicity in dB, and (N,) bool: blood, which a few frames renew."""
-        self._amplitude = (amplitudes * 10 ** (echo_db / 20)).astype(np.float32)
-        self._carry, self._elevation = motion.carry(material_mm), motion.elevation(material_mm)
-        self._weight = ElevationWeight(len(material_mm), imaging.slice_thickness_mm, rng)
+        """Fills the sector and `margin_mm` around it with scatterers, as strong as `paint` says: (N, 2) material places in mm, (N,) phases in
+        elevation and a random generator give a `Canvas`."""
+        imaging = scanner.imaging
+        material, amplitude = scatter_positions(imaging, scanner, margin_mm, rng)
+        self.reference_amplitude = float(np.median(amplitude))
+        self._slice = Slice(imaging.slice_thickness_mm)
+        elevation = self._slice.draw(len(material), rng)
+        canvas = paint(material, self._slice.phase(elevation), rng)
+        kept, amplitude = thin_dark(canvas.decibels, amplitude, rng)
+        self._elevation_mm = elevation[kept]
+        self._amplitude = (amplitude * 10 ** (canvas.decibels[kept] / 20)).astype(np.float32)
+        self._carry, self._elevation = motion.carry(material[kept]), motion.elevation(material[kept])
+        # Blood is renewed within a few frames.
+        blood = canvas.blood[kept]
         fraction = np.where(blood, 1.0, degradation.decorrelated_fraction)
         self._speckle = Speckle(fraction, np.where(blood, 0.02, degradation.decorrelation_time_s), 1 / imaging.frame_rate_hz, rng)
 
     def next(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """(N, 2) positions in mm and (N,) complex amplitudes of the next frame, taken at `time_s`."""
-        strength = self._amplitude * self._weight(self._elevation(time_s)).astype(np.float32) * self._speckle.next()
+        strength = self._amplitude * self._slice.weight(self._elevation_mm + self._elevation(time_s)).astype(np.float32) * self._speckle.next()
         return self._carry(time_s), strength
 
 

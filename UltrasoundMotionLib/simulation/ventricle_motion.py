@@ -47,6 +47,11 @@ class TimeCourse:
     diastasis: float = 0.2
     start: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, low, high in (("period_s", 0.2, 5), ("systole", 0.15, 0.7), ("diastasis", 0, 0.6), ("start", -1, 1)):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
+
     def phase(self, time_s: np.ndarray | float) -> np.ndarray:
         """Place in the cycle, 0 (end-diastole) to 1."""
         return np.mod(np.asarray(time_s) / self.period_s + self.start, 1.0)
@@ -165,7 +170,7 @@ class Ventricle:
     def state(self, activation: float) -> WallState:
         """The wall when the global longitudinal strain is `activation` times its peak."""
         strain = activation * self.peak_strain
-        width, length = self.shape.half_width_mm * (1 + 0.75 * strain), self.shape.length_mm * (1 + 1.04 * strain)
+        width, length = self.shape.half_width_mm * (1 + 0.6 * strain), self.shape.length_mm * (1 + 1.04 * strain)
         focus = float(np.sqrt(length**2 - width**2))
         wanted = self._arc + strain * self._weight_integral
         angle = self._angles.copy()
