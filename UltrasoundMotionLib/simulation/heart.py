@@ -117,7 +117,7 @@ def simulate_heart(phantom: HeartPhantom | None = None, *, seed: int = 0, progre
     def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
         return heart_echogenicity(motion.local(places), elevation_phase, motion.ventricle, right_heart=phantom.right_heart, rng=rng)
 
-    tissue = Tissue(motion, paint, scanner, degradation, margin_mm=12.0, rng=streams[1])
+    tissue = Tissue(motion, paint, scanner, degradation, times_s=times, margin_mm=12.0, rng=streams[1])
     leaflets = Leaflets(motion, tissue.reference_amplitude, streams[2])
     loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[3]), streams[3])
     frames = render(scanner, [tissue.next, leaflets.next], loss, Clutter(scanner, degradation, streams[4]), times_s=times, progress=progress)

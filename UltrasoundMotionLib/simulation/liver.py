@@ -102,7 +102,7 @@ def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progre
     def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
         return liver_echogenicity(places, elevation_phase, anatomy, imaging, rng)
 
-    tissue = Tissue(motion, paint, scanner, degradation, margin_mm=8.0 + 1.5 * phantom.breathing.amplitude_mm, rng=streams[2])
+    tissue = Tissue(motion, paint, scanner, degradation, times_s=times, margin_mm=8.0 + 1.5 * phantom.breathing.amplitude_mm, rng=streams[2])
     loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, 1.7 * phantom.breathing.period_s, streams[3]), streams[3])
     frames = render(scanner, [tissue.next], loss, Clutter(scanner, degradation, streams[4]), times_s=times, progress=progress)
     return with_truth(

@@ -28,6 +28,15 @@ def trajectories(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) -
     return np.stack([places(float(time)) for time in times_s])
 
 
+def extreme_times(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """The few of (T,) times at which (N, 2) material points have on average gone farthest in each of eight directions; long clips are sampled."""
+    sampled = times_s[:: max(1, len(times_s) // 48)]
+    mean = trajectories(motion, material_mm, sampled).mean(axis=1)
+    angles = np.arange(8) * np.pi / 4
+    farthest = np.argmax(mean @ np.stack([np.cos(angles), np.sin(angles)]), axis=0)
+    return sampled[np.unique(farthest)]
+
+
 def material_points(motion: Motion, positions_mm: np.ndarray, time_s: float, tolerance_mm: float = 1e-9, iterations: int = 60) -> np.ndarray:
     """The inverse map by damped Newton steps: which material (N, 2) lies at (N, 2) positions at a time.
 

@@ -8,13 +8,14 @@ import numpy as np
 
 from UltrasoundMotionLib.simulation.degradation import Degradation, complex_normal
 from UltrasoundMotionLib.simulation.imaging import Imaging
-from UltrasoundMotionLib.simulation.motion import Motion
+from UltrasoundMotionLib.simulation.motion import Motion, extreme_times
 from UltrasoundMotionLib.simulation.scanner import SIGMA_PER_WIDTH, Scanner
 from UltrasoundMotionLib.simulation.texture import Canvas
 
 NEAR_DEPTH_MM = 25.0  # above it scatterers are spread per area, not per beam: few beams' worth of tissue would need very many of them
 BLOOD_KEPT = 0.35  # dark regions make do with fewer, stronger scatterers
 DARK_DB = -20.0
+SEEN_MARGIN_MM = 6.0
 
 Paint = Callable[[np.ndarray, np.ndarray, np.random.Generator], Canvas]
 
@@ -103,12 +104,24 @@ class Tissue:
     """
 
     def __init__(
-        self, motion: Motion, paint: Paint, scanner: Scanner, degradation: Degradation, *, margin_mm: float, rng: np.random.Generator
+        self,
+        motion: Motion,
+        paint: Paint,
+        scanner: Scanner,
+        degradation: Degradation,
+        *,
+        times_s: np.ndarray,
+        margin_mm: float,
+        rng: np.random.Generator,
     ) -> None:
-        """Fills the sector and `margin_mm` around it with scatterers, as strong as `paint` says: (N, 2) material places in mm, (N,) phases in
-        elevation and a random generator give a `Canvas`."""
+        """Fills the sector with scatterers, and `margin_mm` around it where motion brings them into it at any of `times_s`.
+
+        They are as strong as `paint` says: (N, 2) material places in mm, (N,) phases in elevation and a random generator give a `Canvas`.
+        """
         imaging = scanner.imaging
         material, amplitude = scatter_positions(imaging, scanner, margin_mm, rng)
+        seen = _seen(motion, material, imaging, times_s)
+        material, amplitude = material[seen], amplitude[seen]
         self.reference_amplitude = float(np.median(amplitude))
         self._slice = Slice(imaging.slice_thickness_mm)
         elevation = self._slice.draw(len(material), rng)
@@ -126,6 +139,19 @@ class Tissue:
         """(N, 2) positions in mm and (N,) complex amplitudes of the next frame, taken at `time_s`."""
         strength = self._amplitude * self._slice.weight(self._elevation_mm + self._elevation(time_s)).astype(np.float32) * self._speckle.next()
         return self._carry(time_s), strength
+
+
+def _seen(motion: Motion, material_mm: np.ndarray, imaging: Imaging, times_s: np.ndarray) -> np.ndarray:
+    """(N,) bool: the scatterers that come into the sector or within a few mm of it."""
+    depth, angle = np.meshgrid(np.array([0.3, 0.6, 0.9]) * imaging.depth_mm, np.array([-0.6, 0.0, 0.6]) * imaging.half_angle)
+    times = extreme_times(motion, imaging.mm_from_polar(depth.ravel(), angle.ravel()), times_s)
+    carried = motion.carry(material_mm)
+    seen = np.zeros(len(material_mm), dtype=bool)
+    for time in times:
+        depth, angle = imaging.polar_from_mm(carried(float(time)))
+        beside_mm = (np.abs(angle) - imaging.half_angle) * (depth + imaging.probe_radius_mm)
+        seen |= (depth > -SEEN_MARGIN_MM) & (depth < imaging.depth_mm + SEEN_MARGIN_MM) & (beside_mm < SEEN_MARGIN_MM)
+    return seen
 
 
 def thin_dark(echo_db: np.ndarray, amplitudes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -176,7 +176,10 @@ class Ventricle:
         angle = self._angles.copy()
         for _ in range(8):  # Newton; the arc length is smooth and monotonic
             speed = np.hypot(width * np.cos(angle), length * np.sin(angle))
-            angle -= (half_ellipse_arc(width, length, angle) - wanted) / speed
+            step = (half_ellipse_arc(width, length, angle) - wanted) / speed
+            angle -= step
+            if np.max(np.abs(step)) < 1e-8:  # the next step would be its square
+                break
         speed = np.hypot(width * np.cos(angle), length * np.sin(angle))
         turn = (1 + strain * self._weight) * self._speed(self._angles) / speed  # d angle / d material angle
         sine = np.sin(angle)
