@@ -1,0 +1,3 @@
+"""Importing this registers every method."""
+
+from UltrasoundMotionLib.registration import demons, instance  # noqa: F401

@@ -1,0 +1,103 @@
+"""Turns what callers give into volumes that can be registered, or says in one line why they cannot."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.images.volume import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+LEAST_SIZE = 4
+
+
+def checked_image(image: Volume | sitk.Image, name: str) -> Volume:
+    """An image to register: 2D or 3D, at least four voxels along two axes, finite, not constant.
+
+    Raises:
+        InputError: it is not.
+    """
+    volume = as_volume(image, name)
+    array = volume.array
+    if sorted(array.shape)[-2] < LEAST_SIZE:
+        raise InputError(f"{name}: needs at least {LEAST_SIZE} voxels along two axes, got {array.shape[::-1]}")
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{name}: expected real numbers, got {array.dtype}")
+    if array.dtype.kind == "f":
+        wrong = int((~np.isfinite(array)).sum())
+        if wrong:
+            raise InputError(f"{name}: {wrong} of {array.size} voxels are NaN or infinite")
+    if array.min() == array.max():
+        raise InputError(f"{name}: every voxel is {array.flat[0]}; there is nothing to register")
+    return volume
+
+
+def checked_labels(labels: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
+    """A label map on the grid of its image, whole numbers.
+
+    Raises:
+        InputError: another grid, or values that are no whole numbers.
+    """
+    if labels is None:
+        return None
+    volume = as_volume(labels, name)
+    _check_same_grid(volume, image, name)
+    array = volume.array
+    if array.dtype.kind not in "biu" and not np.array_equal(array, np.round(array)):
+        raise InputError(f"{name}: labels must be whole numbers, got {array.dtype} values such as {array[array != np.round(array)].flat[0]}")
+    return volume
+
+
+def checked_mask(mask: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
+    """A mask on the grid of its image with at least one voxel above 0.
+
+    Raises:
+        InputError: another grid, or an empty mask.
+    """
+    if mask is None:
+        return None
+    volume = as_volume(mask, name)
+    _check_same_grid(volume, image, name)
+    if not (volume.array > 0).any():
+        raise InputError(f"{name}: no voxel is above 0")
+    return volume
+
+
+def check_labels_match(fixed_labels: Volume | None, moving_labels: Volume | None) -> None:
+    """Raises InputError where both maps are given and share no label above 0."""
+    if fixed_labels is None or moving_labels is None:
+        return
+    fixed, moving = ({int(value) for value in np.unique(labels.array) if value > 0} for labels in (fixed_labels, moving_labels))
+    if not fixed & moving:
+        raise InputError(f"fixed_labels hold {sorted(fixed)} and moving_labels {sorted(moving)}: no label in common")
+
+
+def as_volume(image: Volume | sitk.Image, name: str) -> Volume:
+    """A volume with that name, so that messages say which of the two images is meant.
+
+    Raises:
+        InputError: neither a Volume nor a SimpleITK image, several components, not 2D or 3D, a singular direction.
+    """
+    if isinstance(image, Volume):
+        return Volume(image.array, image.spacing_mm, image.origin_mm, image.direction, name)
+    if not hasattr(image, "GetNumberOfComponentsPerPixel"):
+        raise InputError(f"{name}: expected a Volume or a SimpleITK image, got {type(image).__name__}")
+    return Volume.from_sitk(image, name)
+
+
+def _check_same_grid(volume: Volume, image: Volume, name: str) -> None:
+    mine, wanted = ImageGrid.of(volume), ImageGrid.of(image)
+    if mine.dimension != wanted.dimension or not mine.matches(wanted, tolerance_mm=1e-3 * min(wanted.spacing_mm) * max(wanted.shape)):
+        raise InputError(
+            f"{name}: must lie on the grid of {image.name}: {mine.shape[::-1]} voxels of {_short(mine.spacing_mm)} mm from {_short(mine.origin_mm)}"
+            f" against {wanted.shape[::-1]} of {_short(wanted.spacing_mm)} from {_short(wanted.origin_mm)}"
+        )
+
+
+def _short(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.4g}" for value in values) + ")"

@@ -1,0 +1,46 @@
+"""Gaussian smoothing with a deviation per axis, as one small matrix product an axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+LEAST_DEVIATION = 0.2
+
+
+@lru_cache(maxsize=128)
+def _gaussian_matrix(size: int, deviation: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(size, size), every row sums to 1, so that constants stay as they are up to the border."""
+    with torch.inference_mode(False):
+        line = torch.arange(size, dtype=torch.float64)
+        matrix = torch.exp(-0.5 * ((line[:, None] - line) / deviation).square())
+        return (matrix / matrix.sum(1, keepdim=True)).to(dtype=dtype, device=device)
+
+
+def smooth(images: Tensor, deviations: Sequence[float], *, adjoint: bool = False) -> Tensor:
+    """Smooths (B, C, *spatial).
+
+    Args:
+        deviations: in voxels, (x, y[, z]), the reverse of the spatial axes; an axis below 0.2 voxels stays as it is.
+        adjoint: the transposed operation, which derivatives need.
+
+    Returns:
+        The same shape, contiguous.
+    """
+    result = images.contiguous()
+    for axis, deviation in enumerate(deviations):
+        along = images.ndim - 1 - axis
+        size = images.shape[along]
+        if deviation < LEAST_DEVIATION or size == 1:
+            continue
+        matrix = _gaussian_matrix(size, float(deviation), images.dtype, images.device)
+        matrix = matrix.T if adjoint else matrix
+        inner = images.shape[along + 1 :].numel()
+        if inner == 1:
+            result = (result.reshape(-1, size) @ matrix.T).reshape(images.shape)
+        else:
+            result = torch.matmul(matrix, result.reshape(-1, size, inner)).reshape(images.shape)
+    return result

@@ -1,0 +1,96 @@
+"""Which grid a registration works on: the fixed image's, without empty borders, and coarser where memory asks for it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.registration.working_pair import coarser_grid
+
+BYTES_PER_VOXEL = 600
+"""What `instance` holds at its peak for each voxel of the working grid, by measurement, rounded up."""
+
+SHARE_OF_MEMORY = 0.5
+CONTENT_MARGIN = 2
+FALLBACK_BYTES = 4 * 2**30
+_LINUX_MEMORY = Path("/proc/meminfo")
+
+
+@dataclass(frozen=True)
+class WorkingGrid:
+    """The grid, and a line on why it differs from the fixed image's (empty where it does not)."""
+
+    grid: ImageGrid
+    note: str = ""
+
+
+def choose_working_grid(grid: ImageGrid, content: tuple[slice, ...], spacing_mm: float | None, most_voxels: int) -> WorkingGrid:
+    """The part of the fixed grid given, no finer than a spacing, with no more than a number of voxels.
+
+    Args:
+        grid: of the fixed image.
+        content: slices of it, in array order.
+        spacing_mm: axes that are finer than this are resampled to it; None keeps the voxels.
+        most_voxels: beyond it, all axes that are no slices become coarser together.
+    """
+    cut = cut_grid(grid, content)
+    spacing = np.maximum(cut.spacing_mm, spacing_mm or 0)
+    chosen = cut if np.allclose(spacing, cut.spacing_mm) else coarser_grid(cut, tuple(spacing))
+    note = ""
+    while np.prod(chosen.shape, dtype=float) > most_voxels:
+        finest = min(chosen.spacing_mm) * 1.15
+        chosen = coarser_grid(cut, tuple(np.maximum(chosen.spacing_mm, finest)))
+        steps = " x ".join(f"{value:.3g}" for value in chosen.spacing_mm)
+        note = f"the fixed grid of {' x '.join(map(str, grid.shape[::-1]))} voxels is too large for memory; the field was found at {steps} mm"
+    return WorkingGrid(chosen, note)
+
+
+def cut_grid(grid: ImageGrid, box: tuple[slice, ...]) -> ImageGrid:
+    """The grid of the voxels in slices given in array order."""
+    first = np.array([one.start for one in box][::-1], dtype=float)
+    origin = np.array(grid.origin_mm) + grid.direction @ (first * grid.spacing_mm)
+    return ImageGrid(tuple(one.stop - one.start for one in box), grid.spacing_mm, tuple(origin), grid.direction)
+
+
+def content_box(fixed: Volume, moving: Volume) -> tuple[slice, ...]:
+    """The part of the fixed image outside which both images are flat padding, with a margin of two voxels; all of it if their grids differ."""
+    whole = tuple(slice(0, size) for size in fixed.array.shape)
+    if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
+        return whole
+    boxes = [_varying_box(volume.array) for volume in (fixed, moving)]
+    return tuple(
+        slice(max(0, min(box[axis].start for box in boxes) - CONTENT_MARGIN), min(size, max(box[axis].stop for box in boxes) + CONTENT_MARGIN))
+        for axis, size in enumerate(fixed.array.shape)
+    )
+
+
+def _varying_box(array: np.ndarray) -> tuple[slice, ...]:
+    """The box of all voxels that differ from the first one: padding has one value."""
+    differs = array != array.flat[0]
+    box = []
+    for axis, size in enumerate(array.shape):
+        along = np.flatnonzero(differs.any(axis=tuple(other for other in range(array.ndim) if other != axis)))
+        box.append(slice(int(along[0]), int(along[-1]) + 1) if along.size else slice(0, size))
+    return tuple(box)
+
+
+def most_voxels(device: str) -> int:
+    """How many voxels the memory of a device allows."""
+    free = torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else _available_bytes()
+    return int(free * SHARE_OF_MEMORY / BYTES_PER_VOXEL)
+
+
+def _available_bytes() -> int:
+    if _LINUX_MEMORY.exists():
+        for line in _LINUX_MEMORY.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    return FALLBACK_BYTES

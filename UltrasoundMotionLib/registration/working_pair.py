@@ -1,0 +1,126 @@
+"""Both images on one grid with intensities in [0, 1]: what every method works on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.images.volume import Volume
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+CLIP_DEVIATIONS = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class WorkingPair:
+    """Fixed and moving image on the working grid.
+
+    Attributes:
+        fixed, moving: (1, 1, *spatial) float32, clipped at six standard deviations and scaled to [0, 1] (SSMSR, III-A), each for itself.
+        fixed_mask, moving_mask: (1, 1, *spatial) float32 of 0 and 1, or None: where the image counts.
+        grid: the working grid.
+    """
+
+    fixed: Tensor
+    moving: Tensor
+    fixed_mask: Tensor | None
+    moving_mask: Tensor | None
+    grid: ImageGrid
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Relative to the finest axis, (x, y[, z])."""
+        finest = min(self.grid.spacing_mm)
+        return tuple(value / finest for value in self.grid.spacing_mm)
+
+    def to(self, device: str) -> WorkingPair:
+        """The same pair on another device."""
+        names = ("fixed", "moving", "fixed_mask", "moving_mask")
+        moved = {name: value.to(device) for name in names if (value := getattr(self, name)) is not None}
+        return replace(self, **moved)
+
+
+def make_working_pair(
+    fixed: Volume,
+    moving: Volume,
+    grid: ImageGrid,
+    start: sitk.Transform | None,
+    *,
+    fixed_mask: Volume | None = None,
+    moving_mask: Volume | None = None,
+) -> WorkingPair:
+    """Resamples both images onto the grid, the moving one through the initial transform; beyond its border the border value continues."""
+    return WorkingPair(
+        fixed=_tensor(scale_intensities(_on_grid(fixed, grid, None))),
+        moving=_tensor(scale_intensities(_on_grid(moving, grid, start))),
+        fixed_mask=None if fixed_mask is None else _tensor(_on_grid(_binary(fixed_mask), grid, None, nearest=True)),
+        moving_mask=None if moving_mask is None else _tensor(_on_grid(_binary(moving_mask), grid, start, nearest=True)),
+        grid=grid,
+    )
+
+
+def scale_intensities(array: np.ndarray) -> np.ndarray:
+    """Clipped at six standard deviations around the mean and scaled to [0, 1] as float32; a constant image becomes 0."""
+    values = array.astype(np.float32)
+    mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+    values = np.clip(values, mean - CLIP_DEVIATIONS * deviation, mean + CLIP_DEVIATIONS * deviation)
+    low, high = float(values.min()), float(values.max())
+    return (values - low) / (high - low) if high > low else np.zeros_like(values)
+
+
+def coarser_grid(grid: ImageGrid, spacing_mm: tuple[float, ...]) -> ImageGrid:
+    """A grid over the same region (outer borders of voxels) with about the spacing given, (x, y[, z])."""
+    extent = np.array(grid.shape[::-1]) * grid.spacing_mm
+    size = np.maximum(np.round(extent / spacing_mm), 1)
+    spacing = extent / size
+    corner = np.array(grid.origin_mm) - grid.direction @ (np.array(grid.spacing_mm) / 2)
+    return ImageGrid(tuple(int(one) for one in size[::-1]), tuple(spacing), tuple(corner + grid.direction @ (spacing / 2)), grid.direction)
+
+
+def _binary(mask: Volume) -> Volume:
+    return replace(mask, array=(mask.array > 0).astype(np.uint8))
+
+
+def _on_grid(volume: Volume, grid: ImageGrid, start: sitk.Transform | None, nearest: bool = False) -> np.ndarray:
+    import SimpleITK as sitk
+
+    if start is None and ImageGrid.of(volume).matches(grid):
+        return volume.array
+    image = sitk.Cast(volume.to_sitk(), sitk.sitkFloat32)
+    if not nearest:
+        image = _smoothed_for(image, grid)
+    transform = sitk.Transform(grid.dimension, sitk.sitkIdentity) if start is None else start
+    interpolator = sitk.sitkNearestNeighbor if nearest else sitk.sitkLinear
+    resampled = sitk.Resample(
+        image,
+        grid.shape[::-1],
+        transform,
+        interpolator,
+        grid.origin_mm,
+        grid.spacing_mm,
+        grid.direction.ravel().tolist(),
+        0.0,
+        sitk.sitkFloat32,
+        not nearest,  # beyond the border: nearest value of the image, but never of a mask
+    )
+    return sitk.GetArrayFromImage(resampled)
+
+
+def _smoothed_for(image: sitk.Image, grid: ImageGrid) -> sitk.Image:
+    """Against aliasing: the axes that are finer than the finest of the grid by half or more are smoothed by half its spacing."""
+    import SimpleITK as sitk
+
+    finest = min(grid.spacing_mm)
+    deviations = [0.5 * finest if finest > 1.5 * spacing else 0.0 for spacing in image.GetSpacing()]
+    return sitk.DiscreteGaussian(image, [value**2 for value in deviations]) if any(deviations) else image
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
