@@ -4,7 +4,7 @@ from UltrasoundMotionLib.registration.demons import DemonsConfig
 from UltrasoundMotionLib.registration.instance import InstanceConfig
 from UltrasoundMotionLib.registration.likeness import LikenessWeights
 from UltrasoundMotionLib.registration.method_registry import RegistrationMethod, available_methods, find_method
-from UltrasoundMotionLib.registration.register import register
+from UltrasoundMotionLib.registration.register_images import register
 from UltrasoundMotionLib.registration.registration import LabelMeasures, Registration, RegistrationMeasures
 
 __all__ = [
