@@ -28,7 +28,7 @@ class BlockMatchingConfig:
         level_deviation: standard deviation, in pixels of the coarser level, by which a point moves differently from the coarser block.
     """
 
-    radius: int = 9
+    radius: int = 8
     search_radius: int = 5
     refine_radius: int = 3
     speckle_area: float = 12.0
@@ -54,7 +54,7 @@ class BlockMatcher:
         }
         self._profile = window_profile(config.radius, device)
         self._window = torch.outer(self._profile, self._profile)
-        self._independent_samples = float(1 / self._window.square().sum()) / config.speckle_area
+        self.independent_samples = float(1 / self._window.square().sum()) / config.speckle_area
         self._device = device
 
     def describe(self, pyramid: ImagePyramid, points: Tensor) -> BlockTemplates:
@@ -83,11 +83,10 @@ class BlockMatcher:
         covariance: Tensor,
         *,
         coarsest: int | None = None,
-        trust: float = 1.0,
     ) -> Match:
         """See `Matcher.match`."""
         start = len(pyramid.levels) - 1 if coarsest is None else min(coarsest, len(pyramid.levels) - 1)
-        points, correlation = expected, expected[:, 0]
+        points, correlation, information = expected, expected[:, 0], covariance
         for level in range(start, -1, -1):
             scale = 2.0**level
             # One more than the search on each side, so that every candidate has neighbours for the sub-pixel peak.
@@ -95,16 +94,16 @@ class BlockMatcher:
             prior_mean = to_level(points, level)
             prior_precision = inverse_2x2(covariance / scale**2)
             scores = self._correlation_map(templates.blocks[level], self._windows[reach].sample(pyramid.levels[level], prior_mean))
-            shift, correlation, curvature = self._peak(scores, prior_precision / trust, reach)
-            gain = correlation_gain(correlation, self._independent_samples)
-            information = curvature * (gain / correlation.clamp(min=0.05) * (trust * self._independent_samples))[:, None, None]
+            shift, correlation, curvature = self._peak(scores, prior_precision, reach)
+            gain = correlation_gain(correlation, self.independent_samples)
+            information = curvature * (gain / correlation.clamp(min=0.05) * self.independent_samples)[:, None, None]
             posterior = inverse_2x2(information + prior_precision)
             position = prior_mean + (posterior @ information @ shift[..., None])[..., 0]
             points = (position + 0.5) * scale - 0.5
             covariance = posterior * scale**2
             if level > 0:
                 covariance = covariance + isotropic((self.config.level_deviation * scale) ** 2, len(points), points)
-        return Match(points, covariance, correlation)
+        return Match(points, covariance, correlation, information)
 
     def _peak(self, scores: Tensor, prior_precision: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
         """Sub-pixel shift (N, 2) of the best candidate, its correlation (N,), and the curvature (N, 2, 2) of the correlation there (positive)."""
@@ -113,7 +112,7 @@ class BlockMatcher:
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         candidates = torch.stack((x, y), dim=-1).view(-1, 2)
         surprise = 0.5 * ((candidates @ prior_precision) * candidates).sum(-1)
-        likelihood = -0.5 * self._independent_samples * torch.log1p(-scores.clamp(0, 0.999).square()).view(count, -1)
+        likelihood = -0.5 * self.independent_samples * torch.log1p(-scores.clamp(0, 0.999).square()).view(count, -1)
         posterior = (likelihood - surprise).view(count, width, width)[:, 1:-1, 1:-1]
         best = posterior.flatten(1).argmax(dim=1)
         row, column = best // (width - 2) + 1, best % (width - 2) + 1
@@ -134,3 +133,7 @@ class BlockMatcher:
         offset = (inverse_2x2(curvature) @ torch.stack((slope_x, slope_y), dim=1)[..., None])[..., 0].clamp(-1, 1)
         whole = torch.stack((column, row), dim=1).to(scores.dtype) - reach
         return whole + offset, near[:, 1, 1], curvature
+
+    def correlate(self, templates: BlockTemplates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
+        """See `Matcher.correlate`."""
+        return self._correlation_map(templates.blocks[0], self._sampler.sample(pyramid.levels[0], points))[:, 0, 0]

@@ -10,7 +10,9 @@ when it has grown too far the long template is searched for in a window that gro
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import wraps
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
 from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, build_pyramid, level_count_for, to_level
-from UltrasoundMotionLib.points.matcher import Match, Matcher, isotropic
+from UltrasoundMotionLib.points.matcher import Match, Matcher, inverse_2x2, isotropic
 from UltrasoundMotionLib.points.neighbour_motion import share_motion
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
 
@@ -37,35 +39,67 @@ class LongShortConfig:
         drift_deviation: what one short match may be off beyond its own estimate.
         short_level: pyramid level on which the search for the previous frame's template begins.
         long_level: pyramid level on which the search for the long template begins.
+        long_search: how far off, beyond its own uncertainty, a point may be for the long template to find it.
         long_trust: weight of one long match; its errors stay the same for many frames, so each brings little that is new.
+        long_gate: squared distance, in standard deviations, beyond which a believed long match widens the covariance.
+        long_readiness: log odds with which a long match that is not surprising is believed.
+        evidence_weight: weight of the long template's log-likelihood ratio; half of what independent samples would give, since
+            structures repeat more often than speckle.
+        surprise_freedom: degrees of freedom of the surprise; the fewer, the sooner a long way is believed.
         coupling_length: distance over which neighbouring points move alike; 0 lets each point move alone.
         own_motion: share of a point's motion that its neighbours do not explain.
+        own_doubt: share of a point's own uncertainty that its neighbours' agreement does not take away.
         visible_above: confidence under which a point is marked not visible.
         forward_backward_scale: forward-backward error that lowers the confidence to 0.6.
         deviation_scale: standard deviation of the position that lowers the confidence to 0.6.
-        lost_deviation: standard deviation of the position beyond which the point is searched for.
-        recovery_level: pyramid level of that search.
-        recovery_correlation: correlation with the long template that counts as found.
+        lost_deviation: standard deviation of the position beyond which the point is searched for in a wide window.
+        recovery_level: pyramid level on which that search begins.
+        recovery_deviation: how far off the point is thought to be in that search.
+        recovery_correlation: correlation that counts as found ...
+        recovery_gain: ... if it is also higher by so much than where the point is believed to be.
         remembers_long / remembers_short: switch a memory off, for comparison.
     """
 
     working_size: int = 256
-    smoothing: float = 0.8
+    smoothing: float = 0.4
     step_deviation: float = 3.0
     drift_deviation: float = 0.05
     short_level: int = 1
     long_level: int = 1
-    long_trust: float = 0.03
+    long_search: float = 1.5
+    long_trust: float = 0.2
+    long_gate: float = 4.0
+    long_readiness: float = 0.0
+    evidence_weight: float = 0.25
+    surprise_freedom: float = 3.0
     coupling_length: float = 60.0
     own_motion: float = 0.3
+    own_doubt: float = 0.3
     visible_above: float = 0.5
     forward_backward_scale: float = 2.0
     deviation_scale: float = 3.0
-    lost_deviation: float = 3.0
+    lost_deviation: float = 2.0
     recovery_level: int = 1
-    recovery_correlation: float = 0.6
+    recovery_deviation: float = 8.0
+    recovery_correlation: float = 0.75
+    recovery_gain: float = 0.3
     remembers_long: bool = True
     remembers_short: bool = True
+
+
+def _in_one_thread(method: Callable[..., FrameTracks]) -> Callable[..., FrameTracks]:
+    """Patches are too small to share between threads: on two busy cores waiting for the second made a frame ten times slower."""
+
+    @wraps(method)
+    def run(*arguments: object) -> FrameTracks:
+        before = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            return method(*arguments)
+        finally:
+            torch.set_num_threads(before)
+
+    return run
 
 
 class LongShortTracker:
@@ -77,6 +111,7 @@ class LongShortTracker:
         self._recovery_matcher = BlockMatcher(BlockMatchingConfig(search_radius=12), device)
         self._device = device
 
+    @_in_one_thread
     @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.start`."""
@@ -95,6 +130,7 @@ class LongShortTracker:
         self._points, self._covariance = points, isotropic(0.01, len(points), points)
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool))
 
+    @_in_one_thread
     @torch.inference_mode()
     def update(self, frame: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.update`."""
@@ -107,14 +143,17 @@ class LongShortTracker:
             short = self._matcher.match(self._short, pyramid, points, step_prior, coarsest=config.short_level)
             step = share_motion(self._query_points, short.points - points, short.covariance, config.coupling_length * self._unit, config.own_motion)
             points = points + step.displacement
-            covariance = covariance + step.covariance + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
+            uncertainty = torch.lerp(step.covariance, short.covariance, config.own_doubt)
+            covariance = covariance + uncertainty + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
         else:
             covariance = covariance + step_prior
         if config.remembers_long:
+            search = covariance + isotropic((config.long_search * self._unit) ** 2, count, points)
             coarsest = config.long_level if config.remembers_short else config.short_level
-            found = self._matcher.match(self._long, pyramid, points, covariance, coarsest=coarsest, trust=config.long_trust)
-            found = self._recover(found, pyramid)
-            points, covariance = found.points, found.covariance
+            found = self._matcher.match(self._long, pyramid, points, search, coarsest=coarsest)
+            here = self._matcher.correlate(self._long, pyramid, points)
+            points, covariance = self._correct(points, covariance, found, here)
+            points, covariance = self._recover(points, covariance, torch.maximum(here, found.correlation), pyramid)
         points = self._inside(points)
         templates = self._matcher.describe(pyramid, points)
         back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short_level)
@@ -125,19 +164,45 @@ class LongShortTracker:
         confidence_array = confidence.cpu().numpy().astype(np.float64)
         return FrameTracks(self._in_frame(points), confidence_array, confidence_array > config.visible_above)
 
-    def _recover(self, found: Match, pyramid: ImagePyramid) -> Match:
-        """Searches the long template in a wider window for points whose position is no longer known well."""
-        deviation = found.covariance.diagonal(dim1=1, dim2=2).mean(-1).sqrt()
-        lost = torch.nonzero(deviation > self.config.lost_deviation * self._unit)[:, 0]
+    def _correct(self, points: Tensor, covariance: Tensor, found: Match, correlation_here: Tensor) -> tuple[Tensor, Tensor]:
+        """Fuses what the long template says into positions and covariances: a Kalman update with doubts.
+
+        One match brings little that is new, since its error stays the same for many frames (`long_trust`). One that lies
+        further off than both uncertainties explain is either a false peak or the truth about a point that went astray: the
+        odds are the long template's likelihood there against here, times how surprising (Student's t) so long a way is.
+        """
+        config = self.config
+        innovation = (found.points - points)[..., None]
+        spread = covariance + inverse_2x2(found.information + isotropic(1e-4, len(points), points))
+        squared = (innovation.transpose(1, 2) @ inverse_2x2(spread) @ innovation)[:, 0, 0]
+        surprise = 0.5 * (config.surprise_freedom + 2) * torch.log1p(squared / config.surprise_freedom)
+        evidence = torch.log1p(-correlation_here.clamp(0, 0.999).square()) - torch.log1p(-found.correlation.clamp(0, 0.999).square())
+        belief = torch.sigmoid(config.evidence_weight * self._matcher.independent_samples * evidence - surprise + config.long_readiness)
+        # Believed though surprising: the covariance was too small, and grows to what was seen.
+        excess = belief * (squared / config.long_gate - 1).clamp(min=0)
+        covariance = covariance * (1 + excess)[:, None, None]
+        information = found.information * (config.long_trust * belief)[:, None, None]
+        corrected = inverse_2x2(information + inverse_2x2(covariance))
+        return points + (corrected @ information @ innovation)[..., 0], corrected
+
+    def _recover(self, points: Tensor, covariance: Tensor, correlation: Tensor, pyramid: ImagePyramid) -> tuple[Tensor, Tensor]:
+        """Searches the long template in a wide window for points whose position has become uncertain, and moves those it finds beyond doubt.
+
+        Only for those: tissue repeats itself, and a search for every point that merely looks different loses more than it finds.
+        """
+        config = self.config
+        deviation = covariance.diagonal(dim1=1, dim2=2).mean(-1).sqrt()
+        lost = torch.nonzero(deviation > config.lost_deviation * self._unit)[:, 0]
         if len(lost) == 0:
-            return found
+            return points, covariance
         templates = type(self._recovery)(self._recovery.points[lost], tuple(blocks[lost] for blocks in self._recovery.blocks))
-        again = self._recovery_matcher.match(templates, pyramid, found.points[lost], found.covariance[lost], coarsest=self.config.recovery_level)
-        good = again.correlation > self.config.recovery_correlation
-        which = lost[good]
-        points, covariance, correlation = found.points.clone(), found.covariance.clone(), found.correlation.clone()
-        points[which], covariance[which], correlation[which] = again.points[good], again.covariance[good], again.correlation[good]
-        return Match(points, covariance, correlation)
+        wide = covariance[lost] + isotropic((config.recovery_deviation * self._unit) ** 2, len(lost), points)
+        again = self._recovery_matcher.match(templates, pyramid, points[lost], wide, coarsest=config.recovery_level)
+        certain = again.correlation > torch.maximum(correlation[lost] + config.recovery_gain, torch.tensor(config.recovery_correlation))
+        which = lost[certain]
+        points, covariance = points.clone(), covariance.clone()
+        points[which], covariance[which] = again.points[certain], again.covariance[certain]
+        return points, covariance
 
     def _in_frame(self, points: Tensor) -> np.ndarray:
         """Working points as positions (N, 2) in the frame, inside it."""

@@ -28,7 +28,7 @@ class LucasKanadeConfig:
         search_prior: share of the prior that damps the search itself.
     """
 
-    radius: int = 9
+    radius: int = 8
     iterations: int = 4
     speckle_area: float = 12.0
     level_deviation: float = 0.35
@@ -57,7 +57,7 @@ class LucasKanadeMatcher:
         self._window = window[None]
         self._root_window = window.sqrt()[None]
         self._effective_pixels = float(1 / window.square().sum())
-        self._independent_samples = self._effective_pixels / config.speckle_area
+        self.independent_samples = self._effective_pixels / config.speckle_area
 
     def _normalise(self, patches: Tensor) -> tuple[Tensor, Tensor]:
         """Patches (N, P) with zero weighted mean and unit weighted power, times the root of the window; and their contrast (N, 1)."""
@@ -86,12 +86,11 @@ class LucasKanadeMatcher:
         covariance: Tensor,
         *,
         coarsest: int | None = None,
-        trust: float = 1.0,
     ) -> Match:
         """See `Matcher.match`."""
         start = len(pyramid.levels) - 1 if coarsest is None else min(coarsest, len(pyramid.levels) - 1)
-        samples = self._independent_samples
-        points, correlation = expected, expected[:, 0]
+        samples = self.independent_samples
+        points, correlation, information = expected, expected[:, 0], covariance
         for level in range(start, -1, -1):
             scale = 2.0**level
             prior_mean = to_level(points, level)
@@ -110,11 +109,16 @@ class LucasKanadeMatcher:
             # ... where it arrives, it counts for what the correlation there is worth.
             patch = self._normalise(self._sampler.sample(pyramid.levels[level], position).flatten(1))[0]
             correlation = (patch * template).sum(dim=1)
-            information = hessian * (correlation_gain(correlation, samples) * (trust * samples))[:, None, None]
+            information = hessian * (correlation_gain(correlation, samples) * samples)[:, None, None]
             posterior = inverse_2x2(information + prior_precision)
             position = prior_mean + (posterior @ information @ (position - prior_mean)[..., None])[..., 0]
             points = (position + 0.5) * scale - 0.5
             covariance = posterior * scale**2
             if level > 0:
                 covariance = covariance + isotropic((self.config.level_deviation * scale) ** 2, len(points), points)
-        return Match(points, covariance, correlation)
+        return Match(points, covariance, correlation, information)
+
+    def correlate(self, templates: LucasKanadeTemplates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
+        """See `Matcher.correlate`."""
+        patch = self._normalise(self._sampler.sample(pyramid.levels[0], points).flatten(1))[0]
+        return (patch * templates.patches[0]).sum(dim=1)

@@ -13,11 +13,19 @@ from UltrasoundMotionLib.points.image_pyramid import ImagePyramid
 
 @dataclass(frozen=True)
 class Match:
-    """Where templates were found: points (N, 2) px, covariance (N, 2, 2) px^2, correlation (N,) in [-1, 1]."""
+    """Where templates were found.
+
+    Attributes:
+        points: (N, 2) px, the maximum a posteriori position.
+        covariance: (N, 2, 2) px^2 of that position.
+        correlation: (N,) in [-1, 1] on the finest level.
+        information: (N, 2, 2) px^-2, what the finest level alone said, without the prior.
+    """
 
     points: Tensor
     covariance: Tensor
     correlation: Tensor
+    information: Tensor
 
 
 class Templates(Protocol):
@@ -41,13 +49,21 @@ class Matcher(Protocol):
         covariance: Tensor,
         *,
         coarsest: int | None = None,
-        trust: float = 1.0,
     ) -> Match:
         """Maximum a posteriori position of each template near `expected` (N, 2) with prior `covariance` (N, 2, 2).
 
-        `coarsest` is the pyramid level to start from; the coarsest there is when None. `trust` in (0, 1] scales what the
-        image says against the prior: less than 1 where the errors of successive matches are not independent.
+        `coarsest` is the pyramid level to start from; the coarsest there is when None.
         """
+        ...
+
+
+    def correlate(self, templates: Templates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
+        """Correlation (N,) of each template with the surroundings of `points` (N, 2) on the finest level."""
+        ...
+
+    @property
+    def independent_samples(self) -> float:
+        """How many independent numbers a template holds."""
         ...
 
 

@@ -1,0 +1,173 @@
+"""The weight-free trackers against textures that move exactly as known."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from UltrasoundMotionLib.errors import Cancelled, InputError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.points import track_points
+from UltrasoundMotionLib.tracks import stream_tracks
+from UltrasoundMotionLib.tracks.tracker_registry import available_trackers, find_tracker
+
+MODELS = ("lucas-kanade", "block-matching")
+FRAMES = 24
+
+
+def _motion(t):
+    return np.array([7 * np.sin(t / 4), 4 * np.cos(t / 4) - 4])
+
+
+@pytest.fixture(scope="module")
+def moving_texture():
+    """A speckled texture that moves as `_motion` says; its points and their exact trajectories."""
+    generator = np.random.default_rng(0)
+    texture = np.abs(ndimage.gaussian_filter(generator.normal(size=(260, 260)), 1.8))
+    spline = ndimage.spline_filter(texture / texture.max() * 255)
+    y, x = np.mgrid[:160, :176].astype(float)
+    frames = np.empty((FRAMES, 160, 176), np.float32)
+    for t in range(FRAMES):
+        dx, dy = _motion(t)
+        frames[t] = ndimage.map_coordinates(spline, [y + 50 - dy, x + 40 - dx], prefilter=False)
+    points = generator.uniform(30, 130, (12, 2))
+    return ImageSequence(frames.clip(0, 255)), points, np.stack([points + _motion(t) for t in range(FRAMES)])
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("query_frame", [0, 9, FRAMES - 1])
+def test_follows_a_known_motion_from_any_query_frame(moving_texture, model, query_frame):
+    sequence, _, truth = moving_texture
+    tracks = track_points(sequence, truth[query_frame], query_frame=query_frame, model=model, device="cpu")
+    error = np.linalg.norm(tracks.positions_px - truth, axis=-1)
+    assert np.median(error) < 0.1
+    assert error.max() < 0.4
+    assert tracks.visible.all()
+    assert tracks.confidence[query_frame].min() == 1
+    assert tracks.reached.all()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_single_point_is_followed_as_well_as_many(moving_texture, model):
+    sequence, points, truth = moving_texture
+    tracks = track_points(sequence, points[:1], model=model, device="cpu")
+    assert np.linalg.norm(tracks.positions_px - truth[:, :1], axis=-1).max() < 0.3
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_point_behind_a_shadow_is_reported_and_found_again(moving_texture, model):
+    sequence, points, truth = moving_texture
+    generator = np.random.default_rng(1)
+    frames = np.array(sequence.frames)
+    target = int(np.argmin(np.abs(points - [88, 80]).sum(1)))
+    for t in range(8, 15):
+        x, y = truth[t, target].round().astype(int)
+        frames[t, max(0, y - 22) : y + 23, max(0, x - 22) : x + 23] = generator.uniform(0, 6, (45, 45))[: 45 + min(0, y - 22), : 45 + min(0, x - 22)]
+    tracks = track_points(ImageSequence(frames), points[target : target + 1], model=model, device="cpu")
+    error = np.linalg.norm(tracks.positions_px[:, 0] - truth[:, target], axis=-1)
+    assert not tracks.visible[10:14, 0].any()
+    assert tracks.visible[17:, 0].all()
+    assert error[17:].max() < 0.5
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model):
+    from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
+    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+    from UltrasoundMotionLib.tracks import run_tracker
+
+    torch = pytest.importorskip("torch")
+    generator = np.random.default_rng(3)
+    count, shift = 60, np.array([0.37, -0.21])
+    structure = ndimage.gaussian_filter(generator.normal(size=(150, 150)), 5) * 60
+    speckle = generator.normal(size=(150, 150))
+    frames = np.empty((count, 128, 128), np.float32)
+    y, x = np.mgrid[:128, :128].astype(float)
+    for t in range(count):
+        dx, dy = shift * 20 * np.sin(t / 8)
+        field = np.abs(ndimage.gaussian_filter(speckle, 1.6)) * 6 * (1 + 0.4 * structure / structure.std())
+        frames[t] = ndimage.map_coordinates(field, [y + 11 - dy, x + 11 - dx], order=3)
+        speckle = 0.97 * speckle + np.sqrt(1 - 0.97**2) * generator.normal(size=speckle.shape)
+    sequence = ImageSequence((255 * frames.clip(0, None) / frames.max()).astype(np.float32))
+    points = generator.uniform(25, 100, (10, 2))
+    truth = np.stack([points + shift * 20 * np.sin(t / 8) for t in range(count)])
+
+    def error(**switches):
+        def create():
+            config = LongShortConfig(coupling_length=0, **switches)
+            cpu = torch.device("cpu")
+            matcher = LucasKanadeMatcher(LucasKanadeConfig(), cpu) if model == "lucas-kanade" else BlockMatcher(BlockMatchingConfig(), cpu)
+            return LongShortTracker(matcher, config, cpu)
+
+        tracks = run_tracker(sequence, create, points)
+        return np.sqrt(np.mean((tracks.positions_px - truth) ** 2))
+
+    both = error()
+    assert both < error(remembers_long=False)
+    assert both < error(remembers_short=False)
+
+
+def test_streams_one_frame_at_a_time(moving_texture):
+    sequence, points, _ = moving_texture
+
+    class Counting:
+        shape, dtype, reads = sequence.frames.shape, sequence.frames.dtype, 0
+
+        def __getitem__(self, index):
+            self.reads += 1
+            return sequence.frames[index]
+
+    source = Counting()
+    stream = stream_tracks(ImageSequence(source), lambda: find_tracker("lucas-kanade").create("cpu"), points, 0)
+    for expected, (index, _) in zip(range(5), stream, strict=False):
+        assert index == expected
+        assert source.reads == expected + 1
+
+
+def test_cancel_raises_or_keeps_what_was_finished(moving_texture):
+    sequence, points, _ = moving_texture
+
+    def stop_at_six(done, total, message):
+        if done == 6:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        track_points(sequence, points, progress=stop_at_six, device="cpu")
+    partial = track_points(sequence, points, progress=stop_at_six, keep_partial=True, device="cpu")
+    assert partial.reached.tolist() == [True] * 6 + [False] * (FRAMES - 6)
+
+
+def test_bad_input_is_named(moving_texture):
+    sequence, points, _ = moving_texture
+    with pytest.raises(InputError, match="point 1 at \\(500, 3\\)"):
+        track_points(sequence, [[10, 10], [500, 3]])
+    with pytest.raises(InputError, match="query frame 24"):
+        track_points(sequence, points, query_frame=24)
+    with pytest.raises(InputError, match="no tracker named nonsense; choose one of lucas-kanade"):
+        track_points(sequence, points, model="nonsense")
+    with pytest.raises(InputError, match="one frame"):
+        track_points(ImageSequence(sequence.frames[:1]), points)
+    with pytest.raises(InputError, match="labels"):
+        track_points(sequence, points[:2], labels=("a", "a"))
+    broken = np.array(sequence.frames)
+    broken[3, 5, 5] = np.nan
+    with pytest.raises(InputError, match="frame 3 holds values that are not finite"):
+        track_points(ImageSequence(broken), points)
+    with pytest.raises(InputError, match="device quantum"):
+        track_points(sequence, points, device="quantum")
+
+
+def test_registry_lists_both():
+    assert {entry.name for entry in available_trackers()} >= set(MODELS)
+
+
+@pytest.mark.gpu
+def test_gpu_agrees_with_cpu(moving_texture):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    sequence, points, _ = moving_texture
+    for model in MODELS:
+        on_cpu = track_points(sequence, points, model=model, device="cpu")
+        on_gpu = track_points(sequence, points, model=model, device="cuda")
+        assert np.abs(on_cpu.positions_px - on_gpu.positions_px).max() < 0.05
