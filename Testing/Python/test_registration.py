@@ -124,7 +124,8 @@ def test_flat_padding_changes_nothing_inside():
     fixed, moving, _ = pair_with_truth((24, 24, 24), (1.0, 1.0, 1.0), np.eye(3), (1.0, 1.0, 1.0), 6.0)
     moving = DisplacementField.zero(ImageGrid.of(fixed)).warp(moving)
     padded = [Volume(np.pad(v.array, 8), v.spacing_mm, tuple(np.array(v.origin_mm) - 8), v.direction) for v in (fixed, moving)]
-    result = register(*padded, config=QUICK)
+    everywhere = Volume(np.ones(padded[0].array.shape, np.uint8), padded[0].spacing_mm, padded[0].origin_mm, padded[0].direction)
+    result = register(*padded, fixed_mask=everywhere, config=QUICK)
     assert result.displacement.grid.shape == (39, 39, 39)
     inside = result.displacement.displacement_mm
     np.testing.assert_array_equal(inside[0, 20, 20], inside[5, 20, 20])  # beyond the content the border's displacement continues

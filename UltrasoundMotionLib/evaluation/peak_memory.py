@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
@@ -33,13 +34,16 @@ def own_peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def run_in_child(module: str, arguments: Sequence[str]) -> dict:
+def run_in_child(module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> dict:
     """Runs `python -m module arguments...` and returns the JSON object on the last line that it prints.
+
+    `environment` is added to the child's: what must be set before a library is loaded, as its number of threads.
 
     Raises:
         InputError: the child failed; the message ends with the last line it wrote.
     """
-    done = subprocess.run([sys.executable, "-W", "ignore", "-m", module, *arguments], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
     lines = done.stdout.strip().splitlines()
     if done.returncode != 0 or not lines:
         complaint = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -10,6 +10,7 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.registration.likeness import THICK_SLICES
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 HISTOGRAM_LEVELS = 256
 HISTOGRAM_POINTS = 7
+ALONG_VOXELS, ACROSS_SLICES = 1.5, 0.5
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,12 @@ class DemonsConfig:
     Attributes:
         scales: how many times coarser than the working grid, from coarse to fine; an axis keeps at least eight voxels.
         iterations: the most of each scale.
-        smoothing: standard deviation of the Gaussian on the displacement, in voxels, (x, y[, z]) or one number for all.
+        smoothing: standard deviation of the Gaussian on the displacement in voxels, (x, y[, z]); None takes 1.5, and 0.5 across thick slices.
     """
 
     scales: tuple[int, ...] = (4, 2, 1)
     iterations: tuple[int, ...] = (100, 100, 100)
-    smoothing: float | tuple[float, ...] = 1.5
+    smoothing: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.scales or len(self.scales) != len(self.iterations) or min(self.scales) < 1 or min(self.iterations) < 1:
@@ -50,7 +52,9 @@ def run_demons(pair: WorkingPair, config: DemonsConfig, report: Report) -> Tenso
 
     fixed, moving = (_image(image, pair) for image in (pair.fixed, pair.moving))
     moving = sitk.HistogramMatching(moving, fixed, HISTOGRAM_LEVELS, HISTOGRAM_POINTS)
-    smoothing = config.smoothing if isinstance(config.smoothing, tuple) else (config.smoothing,) * pair.grid.dimension
+    smoothing = config.smoothing or tuple(ACROSS_SLICES if step >= THICK_SLICES else ALONG_VOXELS for step in pair.spacing)
+    if len(smoothing) != pair.grid.dimension:
+        raise InputError(f"demons: smoothing needs {pair.grid.dimension} numbers, got {smoothing}")
     total = sum(config.iterations)
     done = 0
     field = None

@@ -14,7 +14,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
 from UltrasoundMotionLib.registration.elastic_energy import elastic_gradient
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
-from UltrasoundMotionLib.registration.likeness import Likeness, LikenessWeights, scaled_mask
+from UltrasoundMotionLib.registration.likeness import THICK_SLICES, Likeness, LikenessWeights, scaled_mask
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
@@ -35,6 +35,7 @@ class InstanceConfig:
         likeness: the terms of similarity.
         smoothness, volume: weights of the squared gradient and of the squared divergence of the velocity.
         smoothing: standard deviation of the Gaussian through which every update passes.
+        across_slices: the most of it across thick slices, in voxels: neighbouring slices move differently.
         learning_rate: Adam's, about the largest step of an iteration.
         symmetric: also warp the fixed image onto the moving one by the inverse, and take the mean of both losses.
     """
@@ -43,10 +44,11 @@ class InstanceConfig:
     iterations: tuple[int, ...] = (30, 40, 40)
     control_strides: tuple[float, ...] = (1, 1, 2)
     likeness: LikenessWeights = field(default_factory=LikenessWeights)
-    smoothness: float = 0.15
-    volume: float = 0.0
+    smoothness: float = 0.05
+    volume: float = 0.15
     smoothing: float = 1.5
-    learning_rate: float = 0.1
+    across_slices: float = 0.5
+    learning_rate: float = 0.2
     symmetric: bool = True
 
     def __post_init__(self) -> None:
@@ -56,16 +58,25 @@ class InstanceConfig:
             )
         if min(self.scales) <= 0 or min(self.control_strides) < 1 or min(self.iterations) < 0 or sum(self.iterations) == 0:
             raise InputError(f"instance: scales {self.scales}, iterations {self.iterations}, control_strides {self.control_strides} are out of range")
-        if min(self.smoothness, self.volume, self.smoothing) < 0 or self.learning_rate <= 0:
-            raise InputError("instance: smoothness, volume and smoothing must be 0 or more, and learning_rate above 0")
+        if min(self.smoothness, self.volume, self.smoothing, self.across_slices) < 0 or self.learning_rate <= 0:
+            raise InputError("instance: smoothness, volume, smoothing and across_slices must be 0 or more, and learning_rate above 0")
 
 
 @registration_method("instance", "velocity field optimised for the pair, coarse to fine; no network", InstanceConfig)
 def run_instance(pair: WorkingPair, config: InstanceConfig, report: Report) -> Tensor:
-    """Minimises likeness of both directions + elastic energy over v, u = exp(v), by Adam at each scale.
+    """The displacement of `optimise_velocity`.
 
     Returns:
         (1, n, *spatial) displacement in voxels of the pair's grid.
+    """
+    return _displacement(optimise_velocity(pair, config, report), pair)
+
+
+def optimise_velocity(pair: WorkingPair, config: InstanceConfig, report: Report) -> Tensor:
+    """Minimises likeness of both directions + elastic energy over v, u = exp(v), by Adam at each scale.
+
+    Returns:
+        (1, n, *control grid of the last scale) velocity in voxels of that grid.
     """
     velocity = None
     done = 0
@@ -77,7 +88,7 @@ def run_instance(pair: WorkingPair, config: InstanceConfig, report: Report) -> T
 
             velocity = _optimise_scale(pair, config, (scale, iterations, stride), velocity, report_after)
             done += iterations
-    return _displacement(velocity, pair)
+    return velocity
 
 
 def _optimise_scale(
@@ -98,7 +109,10 @@ def _optimise_scale(
         start = torch.zeros(1, dimension, *control_size, device=pair.fixed.device)
     else:
         start = resample_displacement(velocity, control_size) * unit
-    deviations = tuple(config.smoothing * scale / spacing for spacing in control_spacing)
+    deviations = tuple(
+        min(config.smoothing * scale / spacing, config.across_slices if step >= THICK_SLICES else math.inf)
+        for spacing, step in zip(control_spacing, pair.spacing, strict=True)
+    )
     update = torch.zeros_like(start)
     optimiser = torch.optim.Adam([update], lr=config.learning_rate * scale)
     current = start

@@ -21,21 +21,24 @@ class LikenessWeights:
 
     Attributes:
         lncc: of 1 - local cross-correlation (squared form), averaged over the windows.
-        windows: edge lengths of its windows in voxels.
+        windows: edge lengths of its windows in voxels in 3D.
+        plane_windows: the same in 2D, and within thick slices; wider, since a square holds fewer voxels than a cube.
         mse: of the mean squared difference of intensities, each image in [0, 1].
         mind: of the mean squared difference of MIND-SSC features, for other modalities.
     """
 
     lncc: float = 1.0
     windows: tuple[int, ...] = (5,)
+    plane_windows: tuple[int, ...] = (9,)
     mse: float = 0.0
     mind: float = 0.0
 
     def __post_init__(self) -> None:
         if min(self.lncc, self.mse, self.mind) < 0 or max(self.lncc, self.mse, self.mind) == 0:
             raise InputError(f"likeness: weights must be 0 or more and one above 0, got lncc {self.lncc}, mse {self.mse}, mind {self.mind}")
-        if self.lncc and (not self.windows or min(self.windows) < 2):
-            raise InputError(f"likeness: windows must be 2 voxels or more, got {self.windows}")
+        for windows in (self.windows, self.plane_windows):
+            if self.lncc and (not windows or min(windows) < 2):
+                raise InputError(f"likeness: windows must be 2 voxels or more, got {windows}")
 
 
 class Likeness:
@@ -55,7 +58,9 @@ class Likeness:
         by_slice = None if mask is None else self._by_slice(mask)
         self._correlations = []
         if weights.lncc:
-            self._correlations = [LocalCrossCorrelation(self._by_slice(fixed), window, mask=by_slice) for window in weights.windows]
+            in_plane = self._slice_axis is not None or fixed.ndim == 4
+            windows = weights.plane_windows if in_plane else weights.windows
+            self._correlations = [LocalCrossCorrelation(self._by_slice(fixed), window, mask=by_slice) for window in windows]
         if weights.mind:
             self._features = [self._whole(mind(self._by_slice(image))) for image in (fixed, moving)]
 

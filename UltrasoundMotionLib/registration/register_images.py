@@ -14,12 +14,13 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.registration.changing_region import changing_region, faded
 from UltrasoundMotionLib.registration.checked_input import check_labels_match, checked_image, checked_labels, checked_mask
 from UltrasoundMotionLib.registration.initial_alignment import KINDS, POOR_OVERLAP, align, overlap
 from UltrasoundMotionLib.registration.measuring import measure
 from UltrasoundMotionLib.registration.method_registry import RegistrationMethod, find_method
 from UltrasoundMotionLib.registration.registration import Registration
-from UltrasoundMotionLib.registration.working_grid import choose_working_grid, content_box, most_voxels
+from UltrasoundMotionLib.registration.working_grid import choose_working_grid, content_box, cut_grid, most_voxels
 from UltrasoundMotionLib.registration.working_pair import WorkingPair, make_working_pair
 
 if TYPE_CHECKING:
@@ -80,8 +81,11 @@ def register(
     notes: list[str] = []
     start = _start(fixed, moving, initial_transform, notes)
 
+    whole = tuple(slice(0, size) for size in fixed.array.shape)
+    region = changing_region(fixed, moving) if start is None and fixed_mask is None and moving_mask is None else None
+    content = region or (content_box(fixed, moving) if start is None else whole)
+
     def pair_of(limit: int) -> WorkingPair:
-        content = content_box(fixed, moving) if start is None else tuple(slice(0, size) for size in fixed.array.shape)
         working = choose_working_grid(ImageGrid.of(fixed), content, working_spacing_mm, limit)
         if working.note:
             notes.append(working.note)
@@ -89,7 +93,12 @@ def register(
 
     watch = _Watch(progress, keep_partial)
     pair, voxels, device = _run_within_memory(chosen, config, device, pair_of=pair_of, watch=watch, notes=notes)
-    displacement = _onto_fixed_grid(voxels, pair.grid, ImageGrid.of(fixed), start)
+    found = DisplacementField.from_voxels(voxels, pair.grid)
+    if region is not None:
+        inside = found.resample(cut_grid(ImageGrid.of(fixed), region)).displacement_mm
+        found = DisplacementField(faded(inside, region, fixed.array.shape), ImageGrid.of(fixed))
+        notes.append(f"the images differ in {_size_of(region)} of {_size_of(whole)} voxels only; the field fades to 0 around them")
+    displacement = _onto_fixed_grid(found, ImageGrid.of(fixed), start)
     warped = displacement.warp(moving, outside_value=float(moving.array.min()))
     warped_labels = None if moving_labels is None else displacement.warp(moving_labels, mode="nearest")
     labels = None if fixed_labels is None or moving_labels is None else (fixed_labels, moving_labels, warped_labels)
@@ -196,10 +205,13 @@ def _start(fixed: Volume, moving: Volume, initial: str | sitk.Transform | None, 
     return start
 
 
-def _onto_fixed_grid(voxels: Tensor, working: ImageGrid, fixed: ImageGrid, start: sitk.Transform | None) -> DisplacementField:
+def _size_of(box: tuple[slice, ...]) -> str:
+    return " x ".join(str(one.stop - one.start) for one in reversed(box))
+
+
+def _onto_fixed_grid(found: DisplacementField, fixed: ImageGrid, start: sitk.Transform | None) -> DisplacementField:
     """The field on the fixed grid, the start after it: x -> start(x + u(x))."""
-    found = DisplacementField.from_voxels(voxels, working)
-    if not working.matches(fixed):
+    if not found.grid.matches(fixed):
         found = found.resample(fixed)
     if start is None:
         return found
