@@ -11,7 +11,7 @@ from mrml_clips import clip  # noqa: E402
 from UltrasoundMotionLib.errors import OutputError  # noqa: E402
 from UltrasoundMotionLib.images import ImageSequence  # noqa: E402
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, grey_range  # noqa: E402
 from UltrasoundMotionLib.mrml.markups_display import LANDMARK_COLOR  # noqa: E402
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView  # noqa: E402
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks  # noqa: E402
@@ -37,6 +37,7 @@ def test_the_frame_is_upright_and_the_point_on_it_moves(tmp_path):
         image = add_image_sequence(scene, sequence)
         landmarks = add_landmarks(image, sequence, tracks)
         landmarks.proxy.GetDisplayNode().SetPointLabelsVisibility(False)
+        image.proxy.GetDisplayNode().SetWindowLevelMinMax(0, 255)  # so that drawn levels are the pixels' own
         try:
             view = SliceView(scene, image.proxy, SIZE)
         except OutputError as error:
@@ -57,3 +58,12 @@ def test_the_frame_is_upright_and_the_point_on_it_moves(tmp_path):
         marked = np.argwhere(np.abs(picture - color).max(axis=2) < 60)
         np.testing.assert_allclose(marked.mean(axis=0), [(y + 0.5) * 10, (x + 0.5) * 10], atol=2)  # the centre of that pixel
     assert not np.any(np.abs(third - color).max(axis=2) < 60)  # a lost point is not drawn
+
+
+def test_bright_text_does_not_darken_the_tissue():
+    frames = np.random.default_rng(0).integers(0, 100, (4, 40, 50)).astype(np.uint8)
+    frames[:, :8, :10] = 255
+    low, high = grey_range(ImageSequence(frames))
+    assert low == 0
+    assert 90 < high < 110
+    assert grey_range(ImageSequence(np.full((3, 8, 8), 9, np.uint8))) == (0, 255)

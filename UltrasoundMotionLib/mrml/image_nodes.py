@@ -40,12 +40,19 @@ def add_image_sequence(scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, p
 
 
 def grey_range(sequence: ImageSequence) -> tuple[float, float]:
-    """The grey levels to show as black and white: 0 and 255 for uint8, else the 0.5th and 99.5th percentile of a few frames."""
-    if np.dtype(sequence.frames.dtype) == np.uint8:
-        return 0.0, 255.0
+    """The grey levels to show as black and white, from those pixels of a few frames that change: bright text would darken the tissue.
+
+    Black is 0 for uint8 and the 0.5th percentile otherwise; white is the 99.7th percentile, and at least 64 for uint8.
+    A still uint8 clip is shown from 0 to 255.
+    """
     chosen = np.unique(np.linspace(0, len(sequence) - 1, FRAMES_FOR_GREY_RANGE).astype(int))
-    low, high = np.percentile(np.concatenate([sequence.frame(int(index)).ravel() for index in chosen]), (0.5, 99.5))
-    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
+    frames = np.stack([sequence.frame(int(index)) for index in chosen])
+    changing = np.ptp(frames, axis=0) > 0
+    tissue = frames[:, changing] if changing.any() else frames
+    low, high = (float(level) for level in np.percentile(tissue, (0.5, 99.7)))
+    if np.dtype(sequence.frames.dtype) == np.uint8:
+        return 0.0, max(high, 64.0) if changing.any() else 255.0
+    return (low, high) if high > low else (low, low + 1.0)
 
 
 def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, progress: Progress) -> None:
