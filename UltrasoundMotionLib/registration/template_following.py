@@ -53,7 +53,7 @@ class SequenceConfig:
     previous: float = 0.5
     average: float = 1.0
     average_rate: float = 0.2
-    smoothness: float = 0.1
+    smoothness: float = 0.2
     steadiness: float = 0.5
     solver_iterations: int = 20
 

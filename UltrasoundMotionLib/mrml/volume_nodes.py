@@ -1,0 +1,84 @@
+"""Volumes, label maps and segmentations as Slicer's nodes."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.image_geometry import SLICE_THICKNESS_MM, ijk_to_ras, to_vtk_matrix
+
+GREY_PERCENTILES = (0.5, 99.5)
+LABEL_COLORS = "vtkMRMLColorTableNodeFileGenericColors.txt"
+
+
+def in_space(volume: Volume) -> Volume:
+    """A 2D image as a volume of one slice in the plane z = 0, which is how Slicer reads it; a 3D one as it is."""
+    if volume.array.ndim == 3:
+        return volume
+    direction = np.eye(3)
+    direction[:2, :2] = volume.direction
+    return Volume(volume.array[None], (*volume.spacing_mm, SLICE_THICKNESS_MM), (*volume.origin_mm, 0.0), direction, volume.name)
+
+
+def add_volume(scene: slicer.vtkMRMLScene, volume: Volume, name: str, *, levels: tuple[float, float] | None = None) -> slicer.vtkMRMLScalarVolumeNode:
+    """Adds an image in grey.
+
+    Args:
+        levels: shown as black and white; percentiles of the image when None.
+    """
+    node = _filled(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name)), volume)
+    node.CreateDefaultDisplayNodes()
+    low, high = levels or grey_levels(volume)
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(low, high)
+    return node
+
+
+def grey_levels(volume: Volume) -> tuple[float, float]:
+    """The 0.5th and 99.5th percentile, never equal."""
+    low, high = (float(value) for value in np.percentile(volume.array, GREY_PERCENTILES))
+    return low, high if high > low else low + 1.0
+
+
+def add_label_map(scene: slicer.vtkMRMLScene, labels: Volume, name: str) -> slicer.vtkMRMLLabelMapVolumeNode:
+    """Adds a label map (whole numbers) in Slicer's generic colours."""
+    node = _filled(scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name)), labels, dtype=np.int16)
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetAndObserveColorNodeID(LABEL_COLORS)
+    return node
+
+
+def add_segmentation(scene: slicer.vtkMRMLScene, labels: Volume, name: str, image: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLSegmentationNode:
+    """Adds a label map as a segmentation, one segment a label named by its number, in the geometry of an image."""
+    values = [int(value) for value in np.unique(labels.array) if value > 0]
+    source = add_label_map(scene, labels, f"{name} import")
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(image)
+    slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(source, node)
+    segmentation = node.GetSegmentation()
+    for number in range(segmentation.GetNumberOfSegments()):
+        segment = segmentation.GetNthSegment(number)
+        segment.SetName(f"label {values[number]}" if number < len(values) else segment.GetName())
+    display = source.GetDisplayNode()
+    scene.RemoveNode(source)
+    if display is not None:
+        scene.RemoveNode(display)
+    return node
+
+
+def _filled(node: slicer.vtkMRMLVolumeNode, volume: Volume, dtype: type | None = None) -> slicer.vtkMRMLVolumeNode:
+    placed = in_space(volume)
+    array = placed.array.astype(np.uint8) if placed.array.dtype == bool else placed.array
+    array = np.ascontiguousarray(array if dtype is None else array.astype(dtype))
+    image = vtk.vtkImageData()
+    image.SetDimensions(*array.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(array.ravel(), deep=True))
+    node.SetIJKToRASMatrix(to_vtk_matrix(ijk_to_ras(np.asarray(placed.spacing_mm), np.asarray(placed.origin_mm), placed.direction)))
+    node.SetAndObserveImageData(image)
+    return node
