@@ -1,3 +1,3 @@
 """Importing this registers every method."""
 
-from UltrasoundMotionLib.registration import demons, instance  # noqa: F401
+from UltrasoundMotionLib.registration import demons, instance, multiscale  # noqa: F401
