@@ -1,3 +1,36 @@
-"""Follows moving tissue: tracks points in ultrasound sequences and registers images. Works in any Python, with or without Slicer."""
+"""Follows moving tissue: tracks points in ultrasound sequences and registers images. Works in any Python, with or without Slicer.
+
+    from UltrasoundMotionLib import read_sequence, track_points
+
+    sequence = read_sequence("a4c.dcm")
+    tracks = track_points(sequence, [[110.0, 96.5]], query_frame=16)
+    tracks.positions_px        # (T, N, 2), (x, y) in pixels
+
+What each folder holds is said in its own `__init__`; names below are imported when first asked for, so that nothing heavy loads early.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "ImageSequence": "images",
+    "Volume": "images",
+    "read_sequence": "images",
+    "read_volume": "images",
+    "write_sequence": "images",
+    "write_volume": "images",
+    "PointTracks": "tracks",
+    "read_tracks_csv": "tracks",
+    "write_tracks_csv": "tracks",
+    "track_points": "points",
+    "register": "registration",
+}
+
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__} has no attribute {name}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
