@@ -49,7 +49,11 @@ def pair():
     moving_labels = Volume((distance < 7).astype(np.uint8) + 2 * (distance < 4), moving_grid.spacing_mm, moving_grid.origin_mm, OBLIQUE, "labels")
     warped, labels = field.warp(moving), field.warp(moving_labels, mode="nearest")
     measures = RegistrationMeasures(0.1, 0.9, 0.1, 0.01, jacobian_measures(field.to_voxels()), {}, 1.0, "cpu")
-    return Volume(warped.array, warped.spacing_mm, warped.origin_mm, warped.direction, "atlas"), moving, Registration(field, warped, labels, measures, "test")
+    return (
+        Volume(warped.array, warped.spacing_mm, warped.origin_mm, warped.direction, "atlas"),
+        moving,
+        Registration(field, warped, labels, measures, "test"),
+    )
 
 
 @pytest.fixture
@@ -147,7 +151,7 @@ def test_an_image_in_the_plane_has_a_transform_too(pair, tmp_path):
         read_scene(scene, path)
         transform = scene.GetFirstNodeByName("moving slice").GetParentTransformNode()
         point = np.array([*(grid.points_lps_mm()[10, 12]), 0.0])
-        np.testing.assert_allclose(transform_points(transform, point + [1.25, -0.5, 0]), point, atol=READ_TOLERANCE_MM)
+        np.testing.assert_allclose(transform_points(transform, point + np.array([1.25, -0.5, 0])), point, atol=READ_TOLERANCE_MM)
 
 
 def sequence_fields(sequence, *, mode="to-reference"):

@@ -1,0 +1,59 @@
+"""`evaluate registration`: carried labels against those of the fixed image, pair by pair and pooled."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from UltrasoundMotionLib.atomic_output import check_output_path
+from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
+from UltrasoundMotionLib.errors import InputError
+
+DESCRIPTION = """Compares label maps on the fixed image's grid with labels that a registration carried there, and prints Dice and HD95 for each label,
+and of the displacements the share of folded voxels and the standard deviation of the log-Jacobian, for each pair and over all pairs."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the kind of result."""
+    parser = subparsers.add_parser("registration", help="carried labels against the fixed image's", description=DESCRIPTION)
+    parser.add_argument("labels", metavar="LABELS", type=Path, nargs="+", help="what `register --out-labels` wrote, one file per pair")
+    parser.add_argument("--fixed-labels", metavar="F", type=Path, nargs="+", required=True, help="in the same order")
+    parser.add_argument("--displacement", metavar="U", type=Path, nargs="+", help="what `register --out-displacement` wrote, in the same order")
+    parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write everything as JSON")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Reads, compares, prints, and writes the JSON file if asked to."""
+    check_counts(arguments.labels, arguments.fixed_labels, arguments.displacement)
+    if arguments.json:
+        check_output_path(arguments.json)
+
+    from UltrasoundMotionLib.evaluation.label_overlap_report import OverlapReport, measure_overlap
+    from UltrasoundMotionLib.evaluation.track_report import write_json
+    from UltrasoundMotionLib.fields import read_displacement
+    from UltrasoundMotionLib.images.volume_files import read_volume
+
+    stems = {path.name for path in arguments.labels}
+    pairs = []
+    for number, (path, fixed) in enumerate(zip(arguments.labels, arguments.fixed_labels, strict=True)):
+        field = read_displacement(arguments.displacement[number]) if arguments.displacement else None
+        name = path.name.split(".")[0] if len(stems) == len(arguments.labels) else str(path)
+        with no_itk_warnings():
+            maps = read_volume(fixed), read_volume(path)
+        pairs.append(measure_overlap(name, *maps, field))
+    report = OverlapReport(tuple(pairs))
+    if arguments.json:
+        write_json(arguments.json, report.as_dict())
+    print(report.table(markdown=arguments.markdown))
+    return 0
+
+
+def check_counts(labels: Sequence[Path], fixed: Sequence[Path], displacement: Sequence[Path] | None) -> None:
+    """Raises InputError where the numbers of files do not fit."""
+    if len(labels) != len(fixed):
+        raise InputError(f"{len(labels)} files of labels but {len(fixed)} of fixed labels; give one each, in the same order")
+    if displacement and len(displacement) != len(labels):
+        raise InputError(f"{len(labels)} files of labels but {len(displacement)} displacements; give one each, in the same order")

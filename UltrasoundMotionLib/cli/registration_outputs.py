@@ -1,0 +1,129 @@
+"""The files that a registration writes: checked before the run, written after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from UltrasoundMotionLib.atomic_output import check_output_path
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+from UltrasoundMotionLib.errors import OutputError
+from UltrasoundMotionLib.evaluation.finite_json import finite
+from UltrasoundMotionLib.evaluation.track_report import write_json
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.images.volume import Volume
+    from UltrasoundMotionLib.registration import Registration
+
+VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
+ENDINGS = {
+    "displacement": VOLUME_ENDINGS,
+    "warped": VOLUME_ENDINGS,
+    "labels": VOLUME_ENDINGS,
+    "report": (".json",),
+    "picture": (".png",),
+    "scene": (".mrb",),
+}
+
+
+@dataclass(frozen=True)
+class RegistrationOutputs:
+    """Where the results go; None is not written.
+
+    Attributes:
+        displacement: vector image on the fixed grid, LPS mm.
+        warped: the moving image on the fixed grid.
+        labels: the moving labels there.
+        report: measures (.json).
+        picture: both images, their difference and the warped grid (.png); needs the extra `plot`.
+        scene: 3D Slicer scene (.mrb); needs the extra `slicer`.
+    """
+
+    displacement: Path
+    warped: Path | None = None
+    labels: Path | None = None
+    report: Path | None = None
+    picture: Path | None = None
+    scene: Path | None = None
+
+    def named(self) -> Iterator[tuple[str, Path]]:
+        """(name, path) of every file to write."""
+        for name in ENDINGS:
+            path = getattr(self, name)
+            if path is not None:
+                yield name, path
+
+    def check(self, inputs: tuple[Path, ...]) -> None:
+        """Finds out before the long work whether everything can be written.
+
+        Raises:
+            OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an input.
+            MissingPackageError: a package that an output needs is not installed.
+        """
+        taken = {path.resolve(): "an input" for path in inputs}
+        for name, path in self.named():
+            if not path.name.lower().endswith(ENDINGS[name]):
+                raise OutputError(f"{path}: the {name} file must end in {' or '.join(ENDINGS[name])}")
+            check_output_path(path)
+            if path.resolve() in taken:
+                raise OutputError(f"{path}: the {name} file would overwrite {taken[path.resolve()]}")
+            taken[path.resolve()] = f"the {name} file"
+        if self.picture:
+            from UltrasoundMotionLib.pictures import require_plot_packages
+
+            require_plot_packages()
+        if self.scene:
+            import UltrasoundMotionLib.mrml  # noqa: F401  says what is missing
+
+    def check_grid(self, fixed: Volume) -> None:
+        """Raises OutputError where NIfTI was asked for a displacement of one slice, which cannot be read back."""
+        flat = fixed.array.ndim == 2 or fixed.array.shape[0] == 1
+        if flat and self.displacement.name.lower().endswith((".nii", ".nii.gz")):
+            raise OutputError(f"{self.displacement}: NIfTI cannot hold the displacement of a 2D image; use .nrrd")
+
+    def write(self, fixed: Volume, moving: Volume, registration: Registration, fixed_labels: Volume | None, *, quiet: bool = False) -> None:
+        """Writes every file, the displacement first: the others can be made from it again."""
+        from UltrasoundMotionLib.fields import write_displacement
+        from UltrasoundMotionLib.images.volume_files import write_volume
+
+        write_displacement(self.displacement, registration.displacement)
+        if self.warped:
+            write_volume(self.warped, registration.warped)
+        if self.labels:
+            write_volume(self.labels, registration.warped_labels)
+        if self.report:
+            write_json(self.report, report_of(fixed, moving, registration))
+        if self.picture:
+            from UltrasoundMotionLib.pictures.registration_picture import write_registration_picture
+
+            write_registration_picture(self.picture, fixed, moving, registration, fixed_labels=fixed_labels)
+        if self.scene:
+            from UltrasoundMotionLib.mrml.registration_scene import write_registration_scene
+
+            with TerminalProgress("scene", quiet=quiet) as progress:
+                write_registration_scene(self.scene, fixed, moving, registration, fixed_labels=fixed_labels, progress=progress)
+
+
+def report_of(fixed: Volume, moving: Volume, registration: Registration) -> dict:
+    """For JSON: similarity before and after, labels, Jacobian, seconds, device; null where a number is not defined (a label that is missing)."""
+    measures = registration.measures
+    content = {
+        "fixed": fixed.name,
+        "moving": moving.name,
+        "method": registration.method,
+        "similarity": {
+            "lncc_before": measures.lncc_before,
+            "lncc": measures.lncc,
+            "mse_before": measures.mse_before,
+            "mse": measures.mse,
+        },
+        "labels": {label: asdict(one) for label, one in measures.labels.items()},
+        "jacobian": asdict(measures.jacobian),
+        "seconds": measures.seconds,
+        "device": measures.device,
+        "interrupted": registration.interrupted,
+        "notes": registration.notes,
+    }
+    return finite(content)

@@ -1,0 +1,122 @@
+"""Registrations measured from files: label overlap, surface distance and Jacobian for each pair, and pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.evaluation.finite_json import finite
+from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
+from UltrasoundMotionLib.images.volume import Volume
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures
+
+
+@dataclass(frozen=True)
+class PairOverlap:
+    """One registered pair.
+
+    Attributes:
+        name: of the pair.
+        dice: per label, 0 to 1.
+        hd95_mm: per label; infinite where one map lacks the label.
+        jacobian: of the displacement, or None where none was given.
+    """
+
+    name: str
+    dice: dict[int, float]
+    hd95_mm: dict[int, float]
+    jacobian: JacobianMeasures | None = None
+
+
+@dataclass(frozen=True)
+class OverlapReport:
+    """Several pairs. Means are over pairs; a label that neither map of a pair has does not count there."""
+
+    pairs: tuple[PairOverlap, ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Every label of any pair."""
+        return tuple(sorted({label for pair in self.pairs for label in pair.dice}))
+
+    def mean_dice(self) -> dict[int, float]:
+        """Per label."""
+        return {label: _mean([pair.dice.get(label, np.nan) for pair in self.pairs]) for label in self.labels}
+
+    def mean_hd95_mm(self) -> dict[int, float]:
+        """Per label, over the pairs in which both maps have it."""
+        return {label: _mean([pair.hd95_mm.get(label, np.nan) for pair in self.pairs]) for label in self.labels}
+
+    def as_dict(self) -> dict:
+        """For JSON; what was not measured is null."""
+        fields = [asdict(pair.jacobian) for pair in self.pairs if pair.jacobian is not None]
+        pooled = {
+            "pairs": len(self.pairs),
+            "dice": self.mean_dice(),
+            "mean_dice": _mean([_mean(list(pair.dice.values())) for pair in self.pairs]),
+            "hd95_mm": self.mean_hd95_mm(),
+            "jacobian": {key: _mean([one[key] for one in fields]) for key in fields[0]} if fields else None,
+        }
+        return finite({"pairs": [asdict(pair) for pair in self.pairs], "pooled": pooled})
+
+    def table(self, markdown: bool = False) -> str:
+        """A row a pair, then their mean and standard deviation."""
+        labels = self.labels
+        with_field = any(pair.jacobian is not None for pair in self.pairs)
+        header = ["pair", "Dice", *(f"Dice {label}" for label in labels), *(f"HD95 {label} mm" for label in labels)]
+        header += ["folded %", "std log J"] if with_field else []
+        values = np.array([self._numbers(pair, with_field) for pair in self.pairs])
+        rows = [[pair.name, *self._row(row)] for pair, row in zip(self.pairs, values, strict=True)]
+        if len(self.pairs) > 1:
+            columns = [column[np.isfinite(column)] for column in values.T]
+            rows.append(["mean", *self._row([column.mean() if column.size else np.nan for column in columns])])
+            rows.append(["std", *self._row([column.std(ddof=1) if column.size > 1 else np.nan for column in columns])])
+        return (markdown_table if markdown else text_table)(header, rows)
+
+    def _numbers(self, pair: PairOverlap, with_field: bool) -> list[float]:
+        dice = [pair.dice.get(label, np.nan) for label in self.labels]
+        numbers = [_mean(dice), *dice, *(pair.hd95_mm.get(label, np.nan) for label in self.labels)]
+        if with_field:
+            numbers += [np.nan, np.nan] if pair.jacobian is None else [100 * pair.jacobian.share_nonpositive, pair.jacobian.std_log]
+        return numbers
+
+    @staticmethod
+    def _row(numbers: Sequence[float]) -> list[str]:
+        return ["inf" if np.isinf(number) else format_number(None if np.isnan(number) else float(number)) for number in numbers]
+
+
+def measure_overlap(name: str, fixed: Volume, warped: Volume, displacement: DisplacementField | None = None) -> PairOverlap:
+    """Compares the labels of the fixed image with labels carried onto its grid.
+
+    Raises:
+        InputError: maps on different grids, without a label above 0, without one in common; a displacement on another grid.
+    """
+    import torch
+
+    from UltrasoundMotionLib.fields import ImageGrid, jacobian_measures
+    from UltrasoundMotionLib.similarity import dice, surface_distance
+
+    grid = ImageGrid.of(fixed)
+    others = {"labels": ImageGrid.of(warped)} | ({} if displacement is None else {"displacement": displacement.grid})
+    for what, other in others.items():
+        if other.dimension != grid.dimension or not grid.matches(other, tolerance_mm=1e-3 * min(grid.spacing_mm) * max(grid.shape)):
+            raise InputError(f"{name}: the {what} lie on another grid ({other.shape[::-1]} voxels) than the fixed labels ({grid.shape[::-1]})")
+    maps = [one.array.astype(np.int64) for one in (fixed, warped)]
+    present = [{int(value) for value in np.unique(one) if value > 0} for one in maps]
+    if not present[0] & present[1]:
+        raise InputError(f"{name}: the fixed map holds {sorted(present[0])} and the other {sorted(present[1])}: no label in common")
+    overlap = dice(*(torch.from_numpy(one) for one in maps))
+    distances = surface_distance(*maps, fixed.spacing_mm, list(overlap))
+    jacobian = None if displacement is None else jacobian_measures(displacement.to_voxels())
+    return PairOverlap(name, overlap, {label: one.hd95_mm for label, one in distances.items()}, jacobian)
+
+
+def _mean(values: Sequence[float]) -> float:
+    kept = [value for value in values if np.isfinite(value)]
+    return float(np.mean(kept)) if kept else float("nan")
