@@ -157,13 +157,20 @@ class _Stream:
         field = follower.field
         voxels_per_node = [size / nodes for size, nodes in zip(fixed.shape[:1:-1], field.shape[:1:-1], strict=True)]
         control = field[0].cpu() * torch.tensor(voxels_per_node).view(-1, *[1] * (field.ndim - 2))
-        measures = _measures(*(one.to(field.device) for one in (fixed, moving, self.frames.mask)), field)
+        displacement = resample_displacement(field, tuple(fixed.shape[2:]))
+        measures = measure_frame(*(one.to(field.device) for one in (fixed, moving, self.frames.mask)), displacement)
         return FrameRegistration(number, control.numpy().astype(np.float32), self.frames.grid, measures)
 
 
 @torch.no_grad()
-def _measures(fixed: Tensor, moving: Tensor, mask: Tensor, field: Tensor) -> FrameMeasures:
-    displacement = resample_displacement(field, tuple(fixed.shape[2:]))
+def measure_frame(fixed: Tensor, moving: Tensor, mask: Tensor, displacement: Tensor) -> FrameMeasures:
+    """How alike two frames are without and with a displacement: SSMSR's measures of tissue tracking (III-B).
+
+    Args:
+        fixed, moving: (1, 1, *spatial) in [0, 1].
+        mask: the same shape, above 0 where it counts.
+        displacement: (1, n, *spatial) in voxels, channels (x, y[, z]).
+    """
     warped = warp(moving, displacement)
     folded = (jacobian_determinant(displacement)[:, None] <= 0) & (mask > 0)
     return FrameMeasures(
