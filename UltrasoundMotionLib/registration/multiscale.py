@@ -80,6 +80,8 @@ def optimise_scales(pairs: Sequence[WorkingPair], config: SsmsrConfig, report: R
             network.load_state_dict(weights[index])
         elif index and not config.keep_weights:
             network = _new_network(dimension, config).to(pairs[0].fixed.device)
+        elif index and config.aggregation == "sum":
+            network.come_to_rest()  # what it gave before is in the sum already
         problems = _Problems(pairs, config, scale, found)
         part = _Part(report, warming * len(pairs) + sum(steps[:index]), total)
         made.append(optimise(network, problems, steps[index], config, problems.watched(network, part)))

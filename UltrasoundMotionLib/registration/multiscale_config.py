@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.instance import InstanceConfig
@@ -38,7 +39,8 @@ class SsmsrConfig:
         symmetric: also warp the fixed image onto the moving one by the inverse, and take the mean of both losses; needs "velocity".
         full_size: the network's field has all voxels of its scale; False: half of them along each axis, as VoxelMorph's diffeomorphic network.
         encoder, decoder: channels of the network.
-        keep_weights: each scale starts from the weights of the one before (the paper found it better), not anew.
+        keep_weights: each scale starts from the weights of the one before (the paper found it better), not anew; with "sum", all but those of
+            the last convolution, whose field is in the sum already.
         start: settings of `instance`, from whose velocity the coarsest scale starts, or None to start from rest as the paper; needs "sum".
         weights: file of a network trained before over a set of pairs (see `multiscale_weights`), or None.
         seed: of the first weights.
@@ -114,6 +116,26 @@ class VoxelMorphConfig(SsrConfig):
     """
 
     steps: tuple[int, ...] | int = 0
+
+
+def published_ablation(dimension: int, **settings: Any) -> dict[str, SsmsrConfig]:
+    """The rows of the paper's Table I (3D) or II (2D) that are this method's, by their names there, in their order.
+
+    VoxelMorph is among them where `weights` are given.
+
+    Args:
+        dimension: 2 or 3.
+        settings: of all rows, such as fewer `steps` (one number for every scale).
+    """
+    rows: dict[str, SsmsrConfig] = {}
+    weights = settings.pop("weights", None)
+    if weights is not None:
+        rows["VoxelMorph"] = VoxelMorphConfig(**{**settings, "steps": 0}, weights=weights)
+    rows["SSR (w/o multi-scale)"] = SsrConfig(**settings)
+    for count, scale in enumerate(SCALES[dimension], start=1):
+        name = "1" if scale == 1 else f"1/{scale:g}"
+        rows[f"SSMSR ({name})"] = SsmsrConfig(**settings, scales=SCALES[dimension][:count])
+    return rows
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,10 @@ class ResidualUNet(nn.Module):
         fine_inputs = [current + 2, *fine[:-1]]
         self.fine = nn.ModuleList(convolution(i, o, 3, padding=1) for i, o in zip(fine_inputs, fine, strict=False))
         self.field = convolution(fine[-1] if fine else current, dimension, 3, padding=1)
+        self.come_to_rest()
+
+    def come_to_rest(self) -> None:
+        """Draws the last convolution anew, with weights near 0; the features stay."""
         nn.init.normal_(self.field.weight, std=FIRST_FIELD_DEVIATION)
         nn.init.zeros_(self.field.bias)
 
