@@ -100,6 +100,7 @@ def test_a_result_stands_beside_the_fixed_image(scene, pair):
     np.testing.assert_allclose(array_of(nodes.jacobian), jacobian_determinant(registration.displacement.to_voxels())[0], atol=1e-6)
     labels = registration.warped_labels.array
     assert [segment_voxels(nodes.segmentation, number) for number in (0, 1)] == [int((labels == value).sum()) for value in (1, 3)]
+    assert [nodes.segmentation.GetSegmentation().GetNthSegment(number).GetName() for number in (0, 1)] == ["label 1", "label 3"]
     assert nodes.warped.GetDisplayNode().GetWindowLevelMin() == fixed_node.GetDisplayNode().GetWindowLevelMin()
 
     count_before = scene.GetNumberOfNodes()

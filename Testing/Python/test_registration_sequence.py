@@ -1,11 +1,15 @@
 """Dense motion through sequences: against known motion, a simulated heart beside OpenCV's flow, and bad input."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
+from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
+from UltrasoundMotionLib.evaluation.tissue_tracking_table import tissue_tracking_table
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.coupled_motion import laplacian, solve_motion
@@ -110,6 +114,20 @@ def test_a_simulated_heart_is_followed_better_than_by_chained_dis_flow():
     error, peer_error = (np.linalg.norm(one - truth, axis=2)[1:].mean() for one in (ours, flow))
     assert error < 0.8 * peer_error, (error, peer_error)
     np.testing.assert_allclose(truth[9] - points, simulated.displacement_px(9, points), atol=1e-6)
+
+
+def test_the_benchmark_measures_phantoms_and_clips(tmp_path, capsys):
+    pytest.importorskip("cv2", reason="needs the extra benchmark")
+    options = ["--kind", "heart", "--difficulty", "easy", "--count", "1", "--frames", "3", "--seed", "100", "--json", str(tmp_path / "b.json")]
+    assert main(["benchmark", "sequence", *options]) == 0
+    assert "chained DIS" in capsys.readouterr().out
+    rows = {row["method"]: row for row in json.loads((tmp_path / "b.json").read_text())["rows"]}
+    assert rows["sequence"]["mean_px"] < min(rows["sequence"]["still"], 0.5)
+    table = tissue_tracking_table(textured_clip(frame_count=3), ["demons"], pair_count=1)
+    still, ours, _, demons = table.rows
+    assert ours.nlcc > 0.9 > still.nlcc
+    assert demons.mse < still.mse
+    assert "NLCC" in table.table(markdown=True)
 
 
 def test_streaming_gives_the_same_in_the_order_promised():

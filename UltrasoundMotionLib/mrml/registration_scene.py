@@ -43,7 +43,7 @@ def build_registration_scene(
     fixed_node, moving_node = add_volume(scene, fixed, f"fixed {fixed.name}"), add_volume(scene, moving, f"moving {moving.name}")
     nodes = add_registration(fixed_node, fixed, registration, moving_node=moving_node)
     if fixed_labels is not None:
-        labels = add_segmentation(scene, fixed_labels, "fixed labels", fixed_node)
+        labels = add_segmentation(scene, fixed_labels, "fixed labels", fixed_node, filled=False)
         put_in_folder(scene, fixed_node, [labels], f"{fixed_node.GetName()} registration")
     flat = min(fixed_node.GetImageData().GetDimensions()) == 1
     for view_name, orientation in SLICE_VIEWS[: 1 if flat else None]:

@@ -53,18 +53,29 @@ def add_label_map(scene: slicer.vtkMRMLScene, labels: Volume, name: str) -> slic
     return node
 
 
-def add_segmentation(scene: slicer.vtkMRMLScene, labels: Volume, name: str, image: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLSegmentationNode:
-    """Adds a label map as a segmentation, one segment a label named by its number, in the geometry of an image."""
-    values = [int(value) for value in np.unique(labels.array) if value > 0]
+def add_segmentation(
+    scene: slicer.vtkMRMLScene, labels: Volume, name: str, image: slicer.vtkMRMLVolumeNode, *, filled: bool = True
+) -> slicer.vtkMRMLSegmentationNode:
+    """Adds a label map as a segmentation, one segment a label named by its number in Slicer's generic colours, in the geometry of an image.
+
+    Args:
+        filled: False shows outlines only in slice views.
+    """
     source = add_label_map(scene, labels, f"{name} import")
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
     node.CreateDefaultDisplayNodes()
     node.SetReferenceImageGeometryParameterFromVolumeNode(image)
     slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(source, node)
     segmentation = node.GetSegmentation()
+    colors = scene.GetNodeByID(LABEL_COLORS)
     for number in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(number)
-        segment.SetName(f"label {values[number]}" if number < len(values) else segment.GetName())
+        value = segment.GetLabelValue()
+        segment.SetName(f"label {value}")
+        rgba = [0.0] * 4
+        if colors is not None and colors.GetColor(value, rgba):
+            segment.SetColor(*rgba[:3])
+    node.GetDisplayNode().SetVisibility2DFill(filled)
     display = source.GetDisplayNode()
     scene.RemoveNode(source)
     if display is not None:

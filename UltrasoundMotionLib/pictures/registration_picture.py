@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration import Registration
 
 COLUMNS = ("fixed", "moving", "moving, warped", "difference before", "difference after", "warped grid")
-PANEL_INCH, CAPTION_INCH, GAP_INCH = 2.6, 0.32, 0.05
+WIDTH_INCH, CAPTION_INCH, GAP_INCH = 15.6, 0.32, 0.05
 GRID_LINES = 18
 GRID_COLOR = "#5ad1ff"
 GREY_PERCENTILES = (0.5, 99.5)
@@ -43,11 +43,16 @@ class _Plane:
     colors: dict[int, np.ndarray]
     pixel_mm: tuple[float, float]
 
+    @property
+    def size_mm(self) -> tuple[float, float]:
+        """Width and height."""
+        return self.fixed.shape[1] * self.pixel_mm[0], self.fixed.shape[0] * self.pixel_mm[1]
+
 
 def write_registration_picture(
     path: str | Path, fixed: Volume, moving: Volume, registration: Registration, *, fixed_labels: Volume | None = None
 ) -> None:
-    """Writes a PNG: a row for a 2D pair, three for a volume (axial, coronal, sagittal through its middle, patient's left on the right).
+    """Writes a PNG: one slice of a 2D pair; of a volume an axial, a coronal and a sagittal one through its middle, the patient's left on the right.
 
     The grid is the moving image's own, drawn where the displacement carries it, on the warped image. Differences are of intensities, each image
     scaled to [0, 1]. Outlines are the fixed labels (solid) and the carried moving labels (dashed).
@@ -60,26 +65,27 @@ def write_registration_picture(
     from matplotlib.figure import Figure
 
     planes = _planes(fixed, moving, registration, fixed_labels)
-    sizes = [(plane.fixed.shape[1] * plane.pixel_mm[0], plane.fixed.shape[0] * plane.pixel_mm[1]) for plane in planes]
-    inch = PANEL_INCH / max(width for width, _ in sizes)
-    panel_width = PANEL_INCH
-    heights = [max(height * inch, PANEL_INCH / MOST_ELONGATED) for _, height in sizes]
-    width = len(COLUMNS) * (panel_width + GAP_INCH) + GAP_INCH
-    height = 2 * CAPTION_INCH + sum(heights) + len(planes) * GAP_INCH
+    rows = [(planes[0], COLUMNS[:3]), (planes[0], COLUMNS[3:])] if len(planes) == 1 else [(plane, COLUMNS) for plane in planes]
+    panel_width = WIDTH_INCH / len(rows[0][1])
+    inch = panel_width / max(plane.size_mm[0] for plane in planes)
+    heights = [max(plane.size_mm[1] * inch, panel_width / MOST_ELONGATED) for plane, _ in rows]
+    captions = [CAPTION_INCH if number == 0 or len(planes) == 1 else 0.0 for number in range(len(rows))]
+    width = WIDTH_INCH + GAP_INCH * (len(rows[0][1]) + 1)
+    height = CAPTION_INCH + sum(heights) + sum(captions) + len(rows) * GAP_INCH
     figure = Figure(figsize=(width, height), facecolor=BACKGROUND)
     style = {"color": "white", "va": "center"}
     figure.text(2 * GAP_INCH / width, 1 - CAPTION_INCH / 2 / height, _title(fixed, moving, registration), fontsize=11, ha="left", **style)
-    top = height - 2 * CAPTION_INCH
-    for column, caption in enumerate(COLUMNS):
-        centre = GAP_INCH + column * (panel_width + GAP_INCH) + panel_width / 2
-        figure.text(centre / width, (top + CAPTION_INCH / 2) / height, caption, fontsize=10, ha="center", **style)
-    for plane, panel_height in zip(planes, heights, strict=True):
-        top -= panel_height
-        for column in range(len(COLUMNS)):
-            left = GAP_INCH + column * (panel_width + GAP_INCH)
+    top = height - CAPTION_INCH
+    for (plane, names), panel_height, caption in zip(rows, heights, captions, strict=True):
+        top -= caption + panel_height
+        for number, name in enumerate(names):
+            left = GAP_INCH + number * (panel_width + GAP_INCH)
             axes = figure.add_axes((left / width, top / height, panel_width / width, panel_height / height))
             axes.set_axis_off()
-            _draw(axes, plane, column)
+            _draw(axes, plane, COLUMNS.index(name))
+            if caption:
+                place = ((left + panel_width / 2) / width, (top + panel_height + caption / 2) / height)
+                figure.text(*place, name, fontsize=10, ha="center", **style)
         top -= GAP_INCH
     with atomic_output(path) as temporary:
         figure.savefig(temporary, format="png", dpi=130, facecolor=BACKGROUND)
