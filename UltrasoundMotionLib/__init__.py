@@ -27,7 +27,20 @@ _PUBLIC = {
     "register": "registration",
 }
 
-__all__ = ["__version__", *_PUBLIC]
+__all__ = [
+    "ImageSequence",
+    "PointTracks",
+    "Volume",
+    "__version__",
+    "read_sequence",
+    "read_tracks_csv",
+    "read_volume",
+    "register",
+    "track_points",
+    "write_sequence",
+    "write_tracks_csv",
+    "write_volume",
+]
 
 
 def __getattr__(name: str) -> object:
