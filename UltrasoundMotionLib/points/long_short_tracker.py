@@ -198,7 +198,7 @@ class LongShortTracker:
         templates = type(self._recovery)(self._recovery.points[lost], tuple(blocks[lost] for blocks in self._recovery.blocks))
         wide = covariance[lost] + isotropic((config.recovery_deviation * self._unit) ** 2, len(lost), points)
         again = self._recovery_matcher.match(templates, pyramid, points[lost], wide, coarsest=config.recovery_level)
-        certain = again.correlation > torch.maximum(correlation[lost] + config.recovery_gain, torch.tensor(config.recovery_correlation))
+        certain = again.correlation > (correlation[lost] + config.recovery_gain).clamp(min=config.recovery_correlation)
         which = lost[certain]
         points, covariance = points.clone(), covariance.clone()
         points[which], covariance[which] = again.points[certain], again.covariance[certain]
