@@ -75,6 +75,7 @@ class ChainedLucasKanade:
         return _all_found(self._positions)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.update`."""
         current = _to_8_bits(frame)
         points = self._positions.astype(np.float32)[:, None, :]
         moved, status, _ = self._cv2.calcOpticalFlowPyrLK(self._previous, current, points, None, **self._settings)
@@ -99,6 +100,7 @@ class DisFromQueryFrame:
         self._warm_start = warm_start
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.start`."""
         self._query_frame = _to_8_bits(frame)
         self._query_points = np.array(query_points, dtype=np.float64)
         self._flow: np.ndarray | None = None
@@ -123,6 +125,7 @@ class ChainedDis:
         return _all_found(self._positions)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.update`."""
         current = _to_8_bits(frame)
         flow = self._flow_method.calc(self._previous, current, None)
         height, width = current.shape
@@ -145,6 +148,7 @@ class CsrtPerPoint:
         self._parameters.number_of_scales = 1
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.start`."""
         image = self._cv2.cvtColor(_to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
         self._positions = np.array(query_points, dtype=np.float64)
         # A box starts on whole pixels and inside of the image; what that took from its centre is given back to the result.
@@ -160,6 +164,7 @@ class CsrtPerPoint:
         return _all_found(self._positions)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.update`."""
         image = self._cv2.cvtColor(_to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
         found = np.zeros(len(self._trackers), dtype=bool)
         for point, tracker in enumerate(self._trackers):

@@ -137,6 +137,7 @@ class _LinearSampling(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, image: Tensor, positions: Tensor, dense: bool) -> Tensor:
+        """Samples `image` at `positions`; keeps what the gradient needs."""
         image, positions = image.contiguous(), positions.contiguous()
         spatial, channels = image.shape[2:], image.shape[1]
         values = image.new_empty(*image.shape[:2], *positions.shape[2:])
@@ -160,6 +161,7 @@ class _LinearSampling(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """The gradients of the inputs, in the order of `forward`."""
         if ctx.fused:
             return None, ctx.saved_tensors[0] * gradient, None
         image, positions = ctx.saved_tensors

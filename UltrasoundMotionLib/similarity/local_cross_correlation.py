@@ -115,6 +115,7 @@ class _MeanCorrelation(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, moving: Tensor, fixed: Tensor | None, settings: LocalCrossCorrelation) -> Tensor:
+        """The correlation; keeps what the gradient needs."""
         windowed_fixed = settings._windowed_fixed() if fixed is None else _WindowedImage(fixed, settings)
         windowed_moving = _WindowedImage(moving, settings)
         values, covariance = _values(windowed_fixed, windowed_moving, settings)
@@ -126,6 +127,7 @@ class _MeanCorrelation(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """The gradients of the inputs, in the order of `forward`."""
         fixed, moving, values, covariance, count, settings = ctx.state
         per_voxel = fixed.inverse_counts * (gradient / count)
         if settings.form == "squared":

@@ -17,6 +17,7 @@ class _SquaredDifferences(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, field: Tensor, weights: tuple[float, ...]) -> Tensor:
+        """The weighted energy of `field`; keeps it for the gradient."""
         field = field.contiguous()
         derivative = torch.zeros_like(field) if ctx.needs_input_grad[0] else None
         total = field.new_zeros(())

@@ -84,6 +84,7 @@ class BreathingMotion:
         return soft_step(depth - self.wall_mm, 7.0)
 
     def carry(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
+        """A function of time that gives where the material points are, in mm."""
         places = np.asarray(material_mm, dtype=np.float64)
         x, y = places.T
         slides = self.moves(places)
@@ -104,6 +105,7 @@ class BreathingMotion:
         return at
 
     def elevation(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
+        """A function of time that gives how far the material points are out of the image plane, in mm."""
         slides = self.moves(material_mm)
         scale = self._elevation_cyclic / max(self.breathing.amplitude_mm, 1e-6)
         start = np.sin(self._wander_phase)

@@ -87,6 +87,7 @@ class HeartMotion:
         return lambda time_s: self.swayed(self.placed(carried(self.state(time_s))), time_s)
 
     def elevation(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
+        """A function of time that gives how far the material points are out of the image plane, in mm."""
         # Base and apex twist in opposite directions, so they leave the plane on opposite sides.
         twist = np.clip(1 - 1.5 * self.local(material_mm)[:, 1] / self.ventricle.shape.length_mm, -0.6, 1)
         start = np.sin(self._wander_phase)
