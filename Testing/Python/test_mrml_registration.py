@@ -137,6 +137,11 @@ def test_a_scene_opens_with_the_moving_volume_on_the_fixed_one(pair, tmp_path):
         np.testing.assert_allclose(moved, points, atol=READ_TOLERANCE_MM)
         np.testing.assert_array_equal(array_of(fixed_node), fixed.array)
         assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
+        colors = [node.GetSegmentation().GetNthSegment(0).GetColor() for node in scene.GetNodesByClass("vtkMRMLSegmentationNode")]
+        np.testing.assert_allclose(colors[0], colors[1], atol=0.01)
+        jacobian, blue = scene.GetFirstNodeByName("fixed atlas Jacobian").GetDisplayNode().GetColorNode(), [0.0] * 4
+        jacobian.GetColor(0, blue)
+        np.testing.assert_allclose(blue[:3], [0, 0, 1], atol=0.01)
         composite = scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
         assert (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()) == (fixed_node.GetID(), moving_node.GetID())
 

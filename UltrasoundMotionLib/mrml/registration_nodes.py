@@ -18,7 +18,8 @@ from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume, 
 from UltrasoundMotionLib.registration import Registration
 
 CHECKERS = 6
-JACOBIAN_COLORS = "vtkMRMLColorTableNodeFileDivergingBlueRed.txt"
+JACOBIAN_COLORS = "Jacobian (blue shrinks, white keeps, red grows)"
+COLOR_COUNT = 255
 JACOBIAN_RANGE = (0.0, 2.0)
 
 
@@ -117,8 +118,20 @@ def jacobian_volume(field: DisplacementField) -> Volume:
 
 def _add_jacobian(scene: slicer.vtkMRMLScene, field: DisplacementField, name: str) -> slicer.vtkMRMLScalarVolumeNode:
     node = add_volume(scene, jacobian_volume(field), name, levels=JACOBIAN_RANGE)
-    if scene.GetNodeByID(JACOBIAN_COLORS) is not None:
-        node.GetDisplayNode().SetAndObserveColorNodeID(JACOBIAN_COLORS)
+    node.GetDisplayNode().SetAndObserveColorNodeID(_jacobian_colors(scene).GetID())
+    return node
+
+
+def _jacobian_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
+    """Blue over white to red, one for all maps of a scene; Slicer's own such table comes from a file that only the application has."""
+    node = scene.GetFirstNodeByName(JACOBIAN_COLORS)
+    if node is None:
+        node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", JACOBIAN_COLORS)
+        node.SetTypeToUser()
+        node.SetNumberOfColors(COLOR_COUNT)
+        for number, share in enumerate(np.linspace(-1, 1, COLOR_COUNT).tolist()):
+            fade = 1 - abs(share)
+            node.SetColor(number, f"{1 + share:.2f}", *((1.0, fade, fade) if share > 0 else (fade, fade, 1.0)), 1.0)
     return node
 
 

@@ -11,7 +11,9 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.image_geometry import SLICE_THICKNESS_MM, ijk_to_ras, to_vtk_matrix
 
 GREY_PERCENTILES = (0.5, 99.5)
-LABEL_COLORS = "vtkMRMLColorTableNodeFileGenericColors.txt"
+LABEL_COLORS = "vtkMRMLColorTableNodeLabels"
+SEGMENT_COLORS = ((0.20, 0.75, 0.95), (0.98, 0.72, 0.20), (0.45, 0.85, 0.35), (0.95, 0.40, 0.60), (0.65, 0.50, 0.95), (0.95, 0.90, 0.35))
+"""Of labels 1, 2 ..., then again from the first: the same label looks the same in every segmentation."""
 
 
 def in_space(volume: Volume) -> Volume:
@@ -46,7 +48,7 @@ def grey_levels(volume: Volume) -> tuple[float, float]:
 
 
 def add_label_map(scene: slicer.vtkMRMLScene, labels: Volume, name: str) -> slicer.vtkMRMLLabelMapVolumeNode:
-    """Adds a label map (whole numbers) in Slicer's generic colours."""
+    """Adds a label map (whole numbers) in Slicer's colours for labels."""
     node = _filled(scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name)), labels, dtype=np.int16)
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAndObserveColorNodeID(LABEL_COLORS)
@@ -56,7 +58,7 @@ def add_label_map(scene: slicer.vtkMRMLScene, labels: Volume, name: str) -> slic
 def add_segmentation(
     scene: slicer.vtkMRMLScene, labels: Volume, name: str, image: slicer.vtkMRMLVolumeNode, *, filled: bool = True
 ) -> slicer.vtkMRMLSegmentationNode:
-    """Adds a label map as a segmentation, one segment a label named by its number in Slicer's generic colours, in the geometry of an image.
+    """Adds a label map as a segmentation, one segment a label named by its number, in the geometry of an image.
 
     Args:
         filled: False shows outlines only in slice views.
@@ -67,14 +69,10 @@ def add_segmentation(
     node.SetReferenceImageGeometryParameterFromVolumeNode(image)
     slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(source, node)
     segmentation = node.GetSegmentation()
-    colors = scene.GetNodeByID(LABEL_COLORS)
     for number in range(segmentation.GetNumberOfSegments()):
         segment = segmentation.GetNthSegment(number)
-        value = segment.GetLabelValue()
-        segment.SetName(f"label {value}")
-        rgba = [0.0] * 4
-        if colors is not None and colors.GetColor(value, rgba):
-            segment.SetColor(*rgba[:3])
+        segment.SetName(f"label {segment.GetLabelValue()}")
+        segment.SetColor(*SEGMENT_COLORS[(segment.GetLabelValue() - 1) % len(SEGMENT_COLORS)])
     node.GetDisplayNode().SetVisibility2DFill(filled)
     display = source.GetDisplayNode()
     scene.RemoveNode(source)
