@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter
 
 from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.registration.working_grid import varying_box
 from UltrasoundMotionLib.registration.working_pair import scale_intensities
 
 LEAST_CORRELATION = 0.85
@@ -19,17 +20,25 @@ MARGIN = 0.1
 WORTHWHILE = 0.7
 
 
+def same_scan(fixed: Volume, moving: Volume) -> bool:
+    """Whether two images are on one grid and their intensities correlate by 0.85 or more where neither is padding."""
+    if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
+        return False
+    boxes = [varying_box(volume.array) for volume in (fixed, moving)]
+    common = tuple(slice(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(*boxes, strict=True))
+    first, second = (scale_intensities(volume.array[common]) for volume in (fixed, moving))
+    if first.size == 0 or first.min() == first.max() or second.min() == second.max():
+        return False
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1]) >= LEAST_CORRELATION
+
+
 def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
-    """The box, in array order, in which two images on one grid differ, with a margin of a tenth of the image; None where cutting is not worthwhile.
+    """The box, in array order, in which two images of one scan (`same_scan`) differ; None where cutting is not worthwhile.
 
     The absolute difference, averaged along the slices' axis and smoothed by 4 mm, counts above a fifth of its range; the box holds 98 % of it along
-    each axis. Only in-plane axes (the two finest) are cut.
+    each axis, and a margin of a tenth of the image. Only in-plane axes (the two finest) are cut.
     """
-    if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
-        return None
     first, second = scale_intensities(fixed.array), scale_intensities(moving.array)
-    if np.corrcoef(first.ravel(), second.ravel())[0, 1] < LEAST_CORRELATION:
-        return None
     spacing = np.array(fixed.spacing_mm[::-1])
     slices = int(np.argmax(spacing)) if fixed.array.ndim == 3 else None
     plane = [axis for axis in range(fixed.array.ndim) if axis != slices]

@@ -14,7 +14,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.registration.changing_region import changing_region, faded
+from UltrasoundMotionLib.registration.changing_region import changing_region, faded, same_scan
 from UltrasoundMotionLib.registration.checked_input import check_labels_match, checked_image, checked_labels, checked_mask
 from UltrasoundMotionLib.registration.initial_alignment import KINDS, POOR_OVERLAP, align, overlap
 from UltrasoundMotionLib.registration.measuring import measure
@@ -82,14 +82,15 @@ def register(
     start = _start(fixed, moving, initial_transform, notes)
 
     whole = tuple(slice(0, size) for size in fixed.array.shape)
-    region = changing_region(fixed, moving) if start is None and fixed_mask is None and moving_mask is None else None
+    alike = start is None and same_scan(fixed, moving)
+    region = changing_region(fixed, moving) if alike and fixed_mask is None and moving_mask is None else None
     content = region or (content_box(fixed, moving) if start is None else whole)
 
     def pair_of(limit: int) -> WorkingPair:
         working = choose_working_grid(ImageGrid.of(fixed), content, working_spacing_mm, limit)
         if working.note:
             notes.append(working.note)
-        return make_working_pair(fixed, moving, working.grid, start, fixed_mask=fixed_mask, moving_mask=moving_mask)
+        return make_working_pair(fixed, moving, working.grid, start, fixed_mask=fixed_mask, moving_mask=moving_mask, same_scan=alike)
 
     watch = _Watch(progress, keep_partial)
     pair, voxels, device = _run_within_memory(chosen, config, device, pair_of=pair_of, watch=watch, notes=notes)

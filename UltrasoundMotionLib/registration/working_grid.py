@@ -18,6 +18,7 @@ BYTES_PER_VOXEL = 600
 
 SHARE_OF_MEMORY = 0.5
 CONTENT_MARGIN = 2
+FINEST_IN_SLICE = 4
 FALLBACK_BYTES = 4 * 2**30
 _LINUX_MEMORY = Path("/proc/meminfo")
 
@@ -36,11 +37,13 @@ def choose_working_grid(grid: ImageGrid, content: tuple[slice, ...], spacing_mm:
     Args:
         grid: of the fixed image.
         content: slices of it, in array order.
-        spacing_mm: axes that are finer than this are resampled to it; None keeps the voxels.
+        spacing_mm: axes that are finer than this are resampled to it; None keeps the voxels, but none finer than a quarter of a thick slice.
         most_voxels: beyond it, all axes that are no slices become coarser together.
     """
     cut = cut_grid(grid, content)
-    spacing = np.maximum(cut.spacing_mm, spacing_mm or 0)
+    if spacing_mm is None:
+        spacing_mm = max(cut.spacing_mm) / FINEST_IN_SLICE
+    spacing = np.maximum(cut.spacing_mm, spacing_mm)
     chosen = cut if np.allclose(spacing, cut.spacing_mm) else coarser_grid(cut, tuple(spacing))
     note = ""
     while np.prod(chosen.shape, dtype=float) > most_voxels:
@@ -63,14 +66,14 @@ def content_box(fixed: Volume, moving: Volume) -> tuple[slice, ...]:
     whole = tuple(slice(0, size) for size in fixed.array.shape)
     if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
         return whole
-    boxes = [_varying_box(volume.array) for volume in (fixed, moving)]
+    boxes = [varying_box(volume.array) for volume in (fixed, moving)]
     return tuple(
         slice(max(0, min(box[axis].start for box in boxes) - CONTENT_MARGIN), min(size, max(box[axis].stop for box in boxes) + CONTENT_MARGIN))
         for axis, size in enumerate(fixed.array.shape)
     )
 
 
-def _varying_box(array: np.ndarray) -> tuple[slice, ...]:
+def varying_box(array: np.ndarray) -> tuple[slice, ...]:
     """The box of all voxels that differ from the first one: padding has one value."""
     differs = array != array.flat[0]
     box = []

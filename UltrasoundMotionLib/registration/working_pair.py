@@ -26,6 +26,7 @@ class WorkingPair:
         fixed, moving: (1, 1, *spatial) float32, clipped at six standard deviations and scaled to [0, 1] (SSMSR, III-A), each for itself.
         fixed_mask, moving_mask: (1, 1, *spatial) float32 of 0 and 1, or None: where the image counts.
         grid: the working grid.
+        same_scan: the images are of one subject in one pose with comparable intensities, so that their difference says something.
     """
 
     fixed: Tensor
@@ -33,6 +34,7 @@ class WorkingPair:
     fixed_mask: Tensor | None
     moving_mask: Tensor | None
     grid: ImageGrid
+    same_scan: bool = False
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -55,6 +57,7 @@ def make_working_pair(
     *,
     fixed_mask: Volume | None = None,
     moving_mask: Volume | None = None,
+    same_scan: bool = False,
 ) -> WorkingPair:
     """Resamples both images onto the grid, the moving one through the initial transform; beyond its border the border value continues."""
     return WorkingPair(
@@ -63,6 +66,7 @@ def make_working_pair(
         fixed_mask=None if fixed_mask is None else _tensor(_on_grid(_binary(fixed_mask), grid, None, nearest=True)),
         moving_mask=None if moving_mask is None else _tensor(_on_grid(_binary(moving_mask), grid, start, nearest=True)),
         grid=grid,
+        same_scan=same_scan,
     )
 
 
