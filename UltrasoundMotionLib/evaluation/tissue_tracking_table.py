@@ -92,7 +92,7 @@ def tissue_tracking_table(
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(displacement, -1, 0), dtype=np.float32))[None]
 
     def eight_bits(number: int) -> np.ndarray:
-        return (255 * frames.tensor(number)[0, 0].numpy()).round().astype(np.uint8)
+        return (255 * frames.tensor(number)[0, 0].numpy()).round().clip(0, 255).astype(np.uint8)
 
     def registered(method: str) -> Callable[[int], torch.Tensor]:
         def displacement_of(number: int) -> torch.Tensor:

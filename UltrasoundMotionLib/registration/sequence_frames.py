@@ -46,9 +46,9 @@ class Frames:
         return self.count
 
     def tensor(self, number: int) -> Tensor:
-        """(1, 1, *spatial) float32 in [0, 1]."""
+        """(1, 1, *spatial) float32, in [0, 1] up to what other frames have beyond the reference."""
         low, high = self.range
-        return torch.from_numpy((self.read(number) - low) / (high - low))[None, None].clamp(0, 1)
+        return torch.from_numpy((self.read(number) - low) / (high - low))[None, None]
 
 
 def open_frames(sequence: ImageSequence | Sequence[Volume], reference_frame: int, mask: np.ndarray | str | None) -> Frames:
