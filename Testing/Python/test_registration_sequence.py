@@ -15,7 +15,7 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.coupled_motion import laplacian, solve_motion
 from UltrasoundMotionLib.registration.sequence import register_sequence, stream_sequence_registration
 from UltrasoundMotionLib.registration.sequence_frames import tissue_mask
-from UltrasoundMotionLib.registration.template_following import SequenceConfig
+from UltrasoundMotionLib.registration.template_following import SequenceConfig, TemplateFollower
 from UltrasoundMotionLib.simulation import phantom_set
 
 
@@ -137,6 +137,33 @@ def test_streaming_gives_the_same_in_the_order_promised():
     assert [one.frame for one in streamed] == [2, 3, 1, 0]
     for one in streamed:
         np.testing.assert_array_equal(one.control, whole.frames[one.frame].control)
+
+
+def test_a_full_gpu_hands_over_to_the_cpu(monkeypatch):
+    sequence = textured_clip(frame_count=3)
+    expected = register_sequence(sequence)
+    update, calls = TemplateFollower.update, []
+
+    def fails_once(self, frame):
+        calls.append(frame)
+        if len(calls) == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return update(self, frame)
+
+    monkeypatch.setattr(TemplateFollower, "update", fails_once)
+    result = register_sequence(sequence)
+    assert "ran out of memory; continued on the CPU" in result.notes[0]
+    for one, other in zip(result.frames, expected.frames, strict=True):
+        np.testing.assert_array_equal(one.control, other.control)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_gpu_finds_the_same_field():
+    sequence = textured_clip()
+    on_gpu, on_cpu = (register_sequence(sequence, device=device) for device in ("cuda", "cpu"))
+    assert on_gpu.device == "cuda"
+    np.testing.assert_allclose(on_gpu.frames[5].control, on_cpu.frames[5].control, atol=0.02)
 
 
 def test_what_was_finished_is_kept_when_asked():
