@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.evaluation.finite_json import finite
 from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors
 from UltrasoundMotionLib.evaluation.track_measures import LOST_PX, TrackMeasures, flat_measures, measure_tracks
@@ -112,10 +113,10 @@ def report_tracks(sequences: Sequence[TrackErrors], *, name: str = "pooled", los
 
 
 def write_json(path: str | Path, content: dict) -> None:
-    """Writes a report whole or not at all.
+    """Writes a report whole or not at all; a number that is not finite becomes null.
 
     Raises:
         OutputError: see `atomic_output`.
     """
     with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
