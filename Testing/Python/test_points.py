@@ -107,6 +107,22 @@ def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model)
     assert both < error(remembers_short=False)
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_a_point_that_vanishes_for_one_frame_does_not_jump_to_its_twin(model):
+    y, x = np.mgrid[:128, :160].astype(float)
+    frames = np.empty((14, 128, 160), np.float32)
+    truth = np.array([[50 + 0.5 * t, 60.0] for t in range(14)])
+    for t, (centre, _) in enumerate(truth):
+        left, right = (150 * np.exp(-(((x - at) / 5) ** 2 + ((y - 60 - 0.3 * (x - at)) / 2) ** 2)) for at in (centre, centre + 24))
+        frames[t] = right if t == 7 else left + right
+    frames += np.random.default_rng(0).uniform(0, 6, frames.shape).astype(np.float32)
+    tracks = track_points(ImageSequence(frames), truth[:1], model=model, device="cpu")
+    error = np.linalg.norm(tracks.positions_px[:, 0] - truth, axis=-1)
+    assert not tracks.visible[7, 0]
+    assert error[8:].max() < 1
+    assert tracks.visible[9:, 0].all()
+
+
 def test_streams_one_frame_at_a_time(moving_texture):
     sequence, points, _ = moving_texture
 

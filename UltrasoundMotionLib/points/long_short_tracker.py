@@ -77,10 +77,10 @@ class LongShortConfig:
     own_doubt: float = 0.3
     visible_above: float = 0.5
     forward_backward_scale: float = 2.0
-    deviation_scale: float = 3.0
-    lost_deviation: float = 2.0
+    deviation_scale: float = 2.0
+    lost_deviation: float = 5.0
     recovery_level: int = 1
-    recovery_deviation: float = 8.0
+    recovery_deviation: float = 2.0
     recovery_correlation: float = 0.75
     recovery_gain: float = 0.3
     remembers_long: bool = True
