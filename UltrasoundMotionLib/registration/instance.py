@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -33,9 +33,7 @@ class InstanceConfig:
         iterations: of each scale.
         control_strides: of each scale, voxels between the velocity's control points.
         likeness: the terms of similarity.
-        same_scan_mse: the least weight of the mean squared difference for two images of one scan; elsewhere it does more harm than good.
         smoothness, volume: weights of the squared gradient and of the squared divergence of the velocity.
-        same_scan_volume: the latter for two images of one scan, where a heart's cavity does change its volume.
         smoothing: standard deviation of the Gaussian through which every update passes.
         across_slices: the most of it across thick slices, in voxels: neighbouring slices move differently.
         learning_rate: Adam's, about the largest step of an iteration.
@@ -46,10 +44,8 @@ class InstanceConfig:
     iterations: tuple[int, ...] = (30, 40, 40)
     control_strides: tuple[float, ...] = (1, 1, 2)
     likeness: LikenessWeights = field(default_factory=LikenessWeights)
-    same_scan_mse: float = 20.0
     smoothness: float = 0.05
     volume: float = 0.15
-    same_scan_volume: float = 0.05
     smoothing: float = 1.5
     across_slices: float = 0.5
     learning_rate: float = 0.3
@@ -62,11 +58,18 @@ class InstanceConfig:
             )
         if min(self.scales) <= 0 or min(self.control_strides) < 1 or min(self.iterations) < 0 or sum(self.iterations) == 0:
             raise InputError(f"instance: scales {self.scales}, iterations {self.iterations}, control_strides {self.control_strides} are out of range")
-        if (
-            min(self.smoothness, self.volume, self.same_scan_volume, self.same_scan_mse, self.smoothing, self.across_slices) < 0
-            or self.learning_rate <= 0
-        ):
-            raise InputError("instance: smoothness, volumes, same_scan_mse, smoothing and across_slices must be 0 or more, and learning_rate above 0")
+        if min(self.smoothness, self.volume, self.smoothing, self.across_slices) < 0 or self.learning_rate <= 0:
+            raise InputError("instance: smoothness, volume, smoothing and across_slices must be 0 or more, and learning_rate above 0")
+
+    @classmethod
+    def for_pair(cls, pair: WorkingPair) -> InstanceConfig:
+        """What `register` takes unless told otherwise: `for_same_scan` where the pair is one, else the defaults, which suit different subjects."""
+        return cls.for_same_scan() if pair.same_scan else cls()
+
+    @classmethod
+    def for_same_scan(cls) -> InstanceConfig:
+        """For two moments of one subject: intensities may be subtracted, tissue moves together over longer ways, and cavities change their volume."""
+        return cls(likeness=LikenessWeights(mse=20.0), smoothness=0.02, volume=0.0, smoothing=3.0)
 
 
 @registration_method("instance", "velocity field optimised for the pair, coarse to fine; no network", InstanceConfig)
@@ -120,7 +123,6 @@ def _optimise_scale(
         min(config.smoothing * scale / spacing, config.across_slices if step >= THICK_SLICES else math.inf)
         for spacing, step in zip(control_spacing, pair.spacing, strict=True)
     )
-    volume = config.same_scan_volume if pair.same_scan else config.volume
     update = torch.zeros_like(start)
     optimiser = torch.optim.Adam([update], lr=config.learning_rate * scale)
     current = start
@@ -132,7 +134,7 @@ def _optimise_scale(
         if backward is not None:
             loss = 0.5 * (loss + backward.loss(resample_displacement(integrate_velocity(-voxels, steps), image_size)))
         loss.backward()
-        gradient = lengths.grad + elastic_gradient(current, control_spacing, config.smoothness, volume)
+        gradient = lengths.grad + elastic_gradient(current, control_spacing, config.smoothness, config.volume)
         update.grad = smooth(gradient, deviations, adjoint=True)
         optimiser.step()
         current = start + smooth(update, deviations)
@@ -165,9 +167,8 @@ def _likenesses(
 ) -> tuple[Likeness, Likeness | None]:
     fixed, moving = (_image_at(image, size) for image in (pair.fixed, pair.moving))
     fixed_mask, moving_mask = (scaled_mask(mask, size) for mask in (pair.fixed_mask, pair.moving_mask))
-    weights = replace(config.likeness, mse=max(config.likeness.mse, config.same_scan_mse)) if pair.same_scan else config.likeness
-    forward = Likeness(fixed, moving, fixed_mask, weights, spacing)
-    return forward, Likeness(moving, fixed, moving_mask, weights, spacing) if config.symmetric else None
+    forward = Likeness(fixed, moving, fixed_mask, config.likeness, spacing)
+    return forward, Likeness(moving, fixed, moving_mask, config.likeness, spacing) if config.symmetric else None
 
 
 def _image_at(image: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -40,6 +40,11 @@ class RegistrationMethod:
     run: Run
     devices: tuple[str, ...] = ("cpu", "cuda", "mps")
 
+    def default_for(self, pair: WorkingPair) -> Any:
+        """The settings for a pair when none are given: what the configuration's `for_pair` says where it has one, else its defaults."""
+        for_pair = getattr(self.configuration, "for_pair", None)
+        return self.configuration() if for_pair is None else for_pair(pair)
+
 
 _METHODS: dict[str, RegistrationMethod] = {}
 

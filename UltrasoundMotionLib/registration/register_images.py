@@ -56,7 +56,7 @@ def register(
             their headers, "rigid" and "affine" always find one, None starts from the headers.
         fixed_labels, moving_labels: label maps on the grid of their image. Moving labels are carried along (nearest neighbour);
             with both, Dice and distances are measured. They never influence the field.
-        config: settings of the method; its defaults when None.
+        config: settings of the method; when None its defaults, which may depend on the pair (`InstanceConfig.for_pair`).
         working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid all the same.
         progress: called as the method advances; raising from it stops the call.
         keep_partial: when `progress` raises, return the best field so far (`interrupted` says so) rather than pass the exception on.
@@ -160,7 +160,8 @@ def _run_within_memory(
     for attempt in range(OUT_OF_MEMORY_ATTEMPTS):
         pair = pair_of(limit).to(device)
         try:
-            return pair, method.run(pair, config, watch).cpu(), device
+            settings = method.default_for(pair) if config is None else config
+            return pair, method.run(pair, settings, watch).cpu(), device
         except torch.OutOfMemoryError:
             last = attempt == OUT_OF_MEMORY_ATTEMPTS - 2
             limit, notes[len(notes) :] = int(pair.fixed.numel() // 3), [f"{device} ran out of memory"]
@@ -176,9 +177,7 @@ def _run_within_memory(
 
 
 def _checked_config(config: Any, method: RegistrationMethod) -> Any:
-    if config is None:
-        return method.configuration()
-    if not isinstance(config, method.configuration):
+    if config is not None and not isinstance(config, method.configuration):
         raise InputError(f"config: {method.name} takes {method.configuration.__name__}, got {type(config).__name__}")
     return config
 
