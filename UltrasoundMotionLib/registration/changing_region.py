@@ -14,9 +14,10 @@ LEAST_CORRELATION = 0.85
 """Below it, the images are not taken for the same subject in the same pose."""
 
 SMOOTHING_MM = 4.0
-THRESHOLD = 0.2
+THRESHOLD = 0.1
 CUT_TAIL = 0.01
-MARGIN = 0.1
+MARGIN = 0.15
+FADE = 0.04
 WORTHWHILE = 0.7
 
 
@@ -35,8 +36,8 @@ def same_scan(fixed: Volume, moving: Volume) -> bool:
 def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
     """The box, in array order, in which two images of one scan (`same_scan`) differ; None where cutting is not worthwhile.
 
-    The absolute difference, averaged along the slices' axis and smoothed by 4 mm, counts above a fifth of its range; the box holds 98 % of it along
-    each axis, and a margin of a tenth of the image. Only in-plane axes (the two finest) are cut.
+    The absolute difference, averaged along the slices' axis and smoothed by 4 mm, counts above a tenth of its range; the box holds 98 % of it along
+    each axis, and a margin of 15 % of the image. Only in-plane axes (the two finest) are cut.
     """
     first, second = scale_intensities(fixed.array), scale_intensities(moving.array)
     spacing = np.array(fixed.spacing_mm[::-1])
@@ -61,17 +62,17 @@ def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
 
 
 def faded(displacement: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """A displacement (*box, n) on the whole grid (*shape, n), brought to 0 across the margin where the box is cut inside the image."""
+    """A displacement (*box, n) on the whole grid (*shape, n), brought to 0 across 4 % of the image where the box is cut inside it."""
     result = np.zeros((*shape, displacement.shape[-1]), dtype=displacement.dtype)
     faded_out = displacement.copy()
     for axis, (one, size) in enumerate(zip(box, shape, strict=True)):
         line = np.arange(one.start, one.stop)
-        margin = max(2.0, MARGIN * size)
+        width = max(2.0, FADE * size)
         weight = np.ones(len(line))
         if one.start > 0:
-            weight = np.minimum(weight, (line - one.start) / margin)
+            weight = np.minimum(weight, (line - one.start) / width)
         if one.stop < size:
-            weight = np.minimum(weight, (one.stop - 1 - line) / margin)
+            weight = np.minimum(weight, (one.stop - 1 - line) / width)
         weight = 0.5 - 0.5 * np.cos(np.pi * np.clip(weight, 0, 1))
         faded_out *= weight.reshape([-1 if other == axis else 1 for other in range(displacement.ndim)])
     result[box] = faded_out

@@ -69,7 +69,7 @@ class InstanceConfig:
     @classmethod
     def for_same_scan(cls) -> InstanceConfig:
         """For two moments of one subject: intensities may be subtracted, tissue moves together over longer ways, and cavities change their volume."""
-        return cls(likeness=LikenessWeights(mse=20.0), smoothness=0.02, volume=0.0, smoothing=3.0)
+        return cls(likeness=LikenessWeights(mse=20.0), smoothness=0.03, volume=0.0, smoothing=3.0, across_slices=1.0)
 
 
 @registration_method("instance", "velocity field optimised for the pair, coarse to fine; no network", InstanceConfig)
