@@ -218,4 +218,6 @@ class LongShortTracker:
         image = torch.tensor(np.array(frame, dtype=np.float32), device=self._device)
         for _ in range(self._halvings):
             image = F.avg_pool2d(image[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
-        return build_pyramid(image, level_count_for(*image.shape), self.config.smoothing)
+        config = self.config
+        used = 1 + max(config.short_level, config.long_level, config.recovery_level)
+        return build_pyramid(image, min(used, level_count_for(*image.shape)), config.smoothing)
