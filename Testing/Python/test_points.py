@@ -187,3 +187,12 @@ def test_gpu_agrees_with_cpu(moving_texture):
         on_cpu = track_points(sequence, points, model=model, device="cpu")
         on_gpu = track_points(sequence, points, model=model, device="cuda")
         assert np.abs(on_cpu.positions_px - on_gpu.positions_px).max() < 0.05
+
+
+@pytest.mark.parametrize(("direction", "reached"), [("forward", range(2, 5)), ("backward", range(3)), ("both", range(5))])
+def test_one_direction_leaves_the_other_frames_unreached(direction, reached):
+    frames = np.random.default_rng(3).integers(0, 255, (5, 64, 64)).astype(np.float32)
+    tracks = track_points(ImageSequence(frames), [[30.0, 30.0]], query_frame=2, direction=direction)
+    assert np.flatnonzero(tracks.reached).tolist() == list(reached)
+    with pytest.raises(InputError, match="direction must be one of both, forward, backward, got up"):
+        track_points(ImageSequence(frames), [[30.0, 30.0]], direction="up")

@@ -37,6 +37,7 @@ def track_points(
     query_points: np.ndarray,
     *,
     query_frame: int = 0,
+    direction: str = "both",
     model: str = "lucas-kanade",
     labels: tuple[str, ...] | None = None,
     device: str = "auto",
@@ -48,6 +49,7 @@ def track_points(
     Args:
         query_points: (N, 2), (x, y) in pixels, origin at the centre of the first pixel.
         query_frame: the frame they were placed on; any frame of the sequence.
+        direction: "both", or only "forward" or "backward" from the query frame; the frames left out are NaN.
         model: a name of `available_trackers()`.
         labels: N different names; P1, P2 ... when None.
         device: "auto", "cpu", "cuda" or "mps".
@@ -69,6 +71,7 @@ def track_points(
         query_points,
         labels=labels,
         query_frame=query_frame,
+        direction=direction,
         model=entry.name,
         progress=progress,
         keep_partial=keep_partial,

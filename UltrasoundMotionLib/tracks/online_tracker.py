@@ -14,6 +14,9 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 
 
+DIRECTIONS = {"both": (1, -1), "forward": (1,), "backward": (-1,)}
+
+
 @dataclass(frozen=True)
 class FrameTracks:
     """All points on one frame: positions_px (N, 2) float64, confidence (N,) in [0, 1], visible (N,) bool."""
@@ -59,20 +62,26 @@ def stream_tracks(
     create_tracker: Callable[[], OnlineTracker],
     query_points: np.ndarray,
     query_frame: int = 0,
+    direction: str = "both",
 ) -> Iterator[tuple[int, FrameTracks]]:
-    """Yields (frame index, points) from the query frame to the last, then from the query frame back to the first.
+    """Yields (frame index, points) from the query frame to the last, then from the query frame back to the first; or only one of the two.
 
     Each result is available before the next frame is read, and nothing is kept but what the tracker keeps.
     The points of the query frame itself are yielded once.
+
+    Raises:
+        InputError: see `check_query_points`; a direction that is not in `DIRECTIONS`.
     """
     points = check_query_points(sequence, query_points, query_frame)
-    for step in (1, -1):
+    if direction not in DIRECTIONS:
+        raise InputError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction}")
+    for step in DIRECTIONS[direction]:
         tracker = None
         for index, frame in sequence.iterate(query_frame, step):
             if tracker is None:
                 tracker = create_tracker()
                 first = tracker.start(frame, points)
-                if step == 1:
+                if step == DIRECTIONS[direction][0]:
                     yield index, first
                 elif query_frame == 0:
                     break
@@ -87,13 +96,15 @@ def run_tracker(
     *,
     labels: tuple[str, ...] | None = None,
     query_frame: int = 0,
+    direction: str = "both",
     model: str = "",
     progress: Progress = no_progress,
     keep_partial: bool = False,
 ) -> PointTracks:
-    """Follows the points through the whole sequence and collects the result.
+    """Follows the points through the sequence and collects the result.
 
     Args:
+        direction: "both", or only "forward" or "backward" from the query frame; the other frames stay NaN.
         keep_partial: when `progress` raises, return what was finished (NaN elsewhere) rather than pass the exception on.
 
     Raises:
@@ -101,13 +112,14 @@ def run_tracker(
     """
     points = check_query_points(sequence, query_points, query_frame)
     frame_count, point_count = len(sequence), len(points)
+    steps = {"forward": frame_count - query_frame, "backward": query_frame + 1}.get(direction, frame_count)
     positions = np.full((frame_count, point_count, 2), np.nan)
     confidence = np.zeros((frame_count, point_count))
     visible = np.zeros((frame_count, point_count), dtype=bool)
-    for done, (index, result) in enumerate(stream_tracks(sequence, create_tracker, points, query_frame), start=1):
+    for done, (index, result) in enumerate(stream_tracks(sequence, create_tracker, points, query_frame, direction), start=1):
         positions[index], confidence[index], visible[index] = result.positions_px, result.confidence, result.visible
         try:
-            progress(done, frame_count, f"frame {index}")
+            progress(done, steps, f"frame {index}")
         except Exception:
             if not keep_partial:
                 raise
