@@ -10,6 +10,7 @@ import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.markups_display import point_color
+from UltrasoundMotionLib.mrml.plot_nodes import add_chart, add_series
 from UltrasoundMotionLib.mrml.table_columns import add_table
 from UltrasoundMotionLib.tracks import PointTracks
 
@@ -62,9 +63,9 @@ def add_displacement_plot(
     columns |= {title_of[label]: distance[:, number] for number, label in enumerate(tracks.labels)} | {"mean": mean}
     table = add_table(scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit))
     drawn = list(labels) if labels is not None else _spread(tracks.labels, most_series)
-    series = [_add_series(table, (time_column, title_of[label]), label, color=point_color(tracks.labels.index(label))) for label in drawn]
-    series.append(_add_series(table, (time_column, "mean"), "mean", color=MEAN_COLOR, width=4.0))
-    return DisplacementPlot(table, _add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
+    series = [add_series(table, (time_column, title_of[label]), label, color=point_color(tracks.labels.index(label))) for label in drawn]
+    series.append(add_series(table, (time_column, "mean"), "mean", color=MEAN_COLOR, width=4.0))
+    return DisplacementPlot(table, add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
 
 
 def _free_title(label: str, taken: Sequence[str]) -> str:
@@ -74,35 +75,3 @@ def _free_title(label: str, taken: Sequence[str]) -> str:
 def _spread(labels: Sequence[str], count: int) -> list[str]:
     chosen = np.unique(np.linspace(0, len(labels) - 1, min(count, len(labels))).astype(int)) if labels else []
     return [labels[number] for number in chosen]
-
-
-def _add_series(
-    table: slicer.vtkMRMLTableNode, columns: tuple[str, str], name: str, *, color: tuple[float, float, float], width: float = 2.0
-) -> slicer.vtkMRMLPlotSeriesNode:
-    x_column, y_column = columns
-    series = table.GetScene().AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
-    series.SetAndObserveTableNodeID(table.GetID())
-    series.SetXColumnName(x_column)
-    series.SetYColumnName(y_column)
-    series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
-    series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
-    series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
-    series.SetLineWidth(width)
-    series.SetColor(*color)
-    return series
-
-
-def _add_chart(
-    scene: slicer.vtkMRMLScene, name: str, series: Sequence[slicer.vtkMRMLPlotSeriesNode], x_title: str, y_title: str
-) -> slicer.vtkMRMLPlotChartNode:
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{name} chart"))
-    was_modifying = chart.StartModify()
-    for one in series:
-        chart.AddAndObservePlotSeriesNodeID(one.GetID())
-    chart.SetTitle(name)
-    chart.SetXAxisTitle(x_title)
-    chart.SetYAxisTitle(y_title)
-    chart.SetLegendVisibility(True)
-    chart.SetGridVisibility(True)
-    chart.EndModify(was_modifying)
-    return chart

@@ -61,14 +61,18 @@ class FrameOverlay:
         """Yellow for the query frame, white for the others."""
         return QUERY_COLOR if frame == self.tracks.query_frame else "white"
 
-    def draw(self, axes: Axes, frame: int, marker_size: float) -> None:
-        """Draws `frame` on empty axes; `marker_size` is the diameter of a point in typographic points."""
+    def draw_frame(self, axes: Axes, frame: int) -> None:
+        """Draws `frame` on empty axes without its points."""
         shown = np.clip((self.crop(frame) - self.black) / (self.white - self.black), 0, 1) ** GAMMA
         extent = (self.left - 0.5, self.right - 0.5, self.bottom - 0.5, self.top - 0.5)
         axes.set_axis_off()
         axes.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bicubic", aspect=self.pixel_aspect)
         axes.set_xlim(extent[:2])
         axes.set_ylim(extent[2:])
+
+    def draw(self, axes: Axes, frame: int, marker_size: float) -> None:
+        """Draws `frame` on empty axes; `marker_size` is the diameter of a point in typographic points."""
+        self.draw_frame(axes, frame)
         positions = self.tracks.positions_px[frame]
         visible = self.tracks.visible[frame]
         if self.connect:
