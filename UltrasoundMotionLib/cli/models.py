@@ -1,4 +1,4 @@
-"""`models`: the trackers there are."""
+"""`models`: the trackers there are, and the trained weights that some of them need."""
 
 from __future__ import annotations
 
@@ -7,45 +7,106 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.tracks.tracker_registry import TrackerEntry
+    from UltrasoundMotionLib.weights import ModelCard
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the verb."""
-    parser = subparsers.add_parser("models", help="list the trackers and say what each is", description="The trackers that --model takes.")
-    actions = parser.add_subparsers(dest="action", metavar="list|show", required=True)
+    parser = subparsers.add_parser(
+        "models", help="list, show and verify the trackers and their weights", description="The trackers that --model takes."
+    )
+    actions = parser.add_subparsers(dest="action", metavar="list|show|verify|clear", required=True)
     listing = actions.add_parser("list", help="one line for each", description="One line for each tracker.")
-    listing.set_defaults(run=run, name=None)
-    showing = actions.add_parser("show", help="everything about one", description="Everything about one tracker.")
+    listing.set_defaults(run=run_list)
+    showing = actions.add_parser("show", help="everything about one", description="Everything about one tracker, its weights' card included.")
     showing.add_argument("name", metavar="NAME")
-    showing.set_defaults(run=run)
+    showing.set_defaults(run=run_show)
+    verifying = actions.add_parser(
+        "verify",
+        help="check the installed weights",
+        description="Compares each weights file with the checksum on its card, and loads it into its network.",
+    )
+    verifying.set_defaults(run=run_verify)
+    clearing = actions.add_parser(
+        "clear",
+        help="remove downloaded weights; there are none",
+        description="Weights come with the installation and nothing is downloaded or kept elsewhere, so there is nothing to remove; says so.",
+    )
+    clearing.set_defaults(run=run_clear)
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Prints the list, or one entry."""
-    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers, find_tracker
+def run_list(arguments: argparse.Namespace) -> int:
+    """Prints one line for each tracker."""
+    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
 
-    if arguments.name is None:
-        entries = available_trackers()
-        width = max(len(entry.name) for entry in entries)
-        print(f"{'name':<{width}}  {'kind':<9}  {'weights':<8}  {'licence':<10}  summary")
-        for entry in entries:
-            kind, weights, licence = entry.kind, _weights(entry), _licence(entry)
-            print(f"{entry.name:<{width}}  {kind:<9}  {weights:<8}  {licence:<10}  {entry.summary}")
-        return 0
+    rows = [("name", "kind", "weights", "licence", "summary")]
+    rows += [(entry.name, entry.kind, entry.weights or "none", _licence(entry), entry.summary) for entry in available_trackers()]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        print("  ".join([f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)] + [row[-1]]))
+    return 0
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Prints one entry, and its card when it has weights."""
+    from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+
     entry = find_tracker(arguments.name)
     print(f"name:     {entry.name}")
     print(f"kind:     {entry.kind}")
     print(f"summary:  {entry.summary}")
-    print(f"weights:  {_weights(entry)}")
+    print(f"weights:  {entry.weights or 'none'}")
     print(f"licence:  {_licence(entry)}")
     print(f"use:      ultrasound-motion track INPUT --points P --out TRACKS.csv --model {entry.name}")
+    if entry.weights is not None:
+        _print_card(_card(entry.weights))
     return 0
 
 
-def _weights(entry: TrackerEntry) -> str:
-    return "needed" if entry.needs_weights else "none"
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Checks every card's weights; raises InputError at the first that is not as it should be."""
+    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
+    from UltrasoundMotionLib.weights import check_weights, shipped_cards
+
+    cards = shipped_cards()
+    for path in cards:
+        card = check_weights(path)
+        size = path.with_suffix(".safetensors").stat().st_size / 1e6
+        print(f"{card.name}: checksum as on its card ({card.sha256[:12]}..., {size:.1f} MB)")
+    for entry in available_trackers():
+        if entry.weights is not None:
+            entry.create("cpu")
+            print(f"{entry.name}: loads {entry.weights}")
+    if not cards:
+        print("no weights are installed; the trackers listed by `models list` need none")
+    return 0
+
+
+def run_clear(arguments: argparse.Namespace) -> int:
+    """Says that nothing is kept outside the installation."""
+    print("nothing to clear: weights come with the installation, none are downloaded")
+    return 0
+
+
+def _card(weights: str) -> ModelCard:
+    from UltrasoundMotionLib.weights import find_card, read_card
+
+    return read_card(find_card(weights))
 
 
 def _licence(entry: TrackerEntry) -> str:
     """A tracker without weights is code of this project; trained weights carry a licence of their own on their card."""
-    return "see card" if entry.needs_weights else "Apache-2.0"
+    return "Apache-2.0" if entry.weights is None else _card(entry.weights).licence
+
+
+def _print_card(card: ModelCard) -> None:
+    print(f"\nweights {card.name} ({card.architecture}), sha256 {card.sha256}")
+    print(f"  task:       {card.task}")
+    for number, source in enumerate(card.trained_on):
+        print(f"  {'trained on:' if number == 0 else '':<11} {source}")
+    print(f"  command:    {card.command}")
+    print(f"  seed:       {card.seed}, at commit {card.commit}")
+    for number, (name, value) in enumerate(card.measured.items()):
+        print(f"  {'measured:' if number == 0 else '':<11} {name} {value:g}")
+    print(f"  repeat:     {card.measured_with}")
+    print(f"  limits:     {card.limits}")

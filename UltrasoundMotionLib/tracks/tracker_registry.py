@@ -18,14 +18,14 @@ class TrackerEntry:
         kind: "points" or "landmarks".
         summary: one line for lists.
         create: makes a fresh tracker on a torch device given by name ("cpu", "cuda", "mps").
-        needs_weights: whether trained weights ship with it.
+        weights: name of the trained weights it needs, in `Resources/Models`; None when it needs none.
     """
 
     name: str
     kind: str
     summary: str
     create: Callable[[str], OnlineTracker]
-    needs_weights: bool = False
+    weights: str | None = None
 
 
 _ENTRIES: dict[str, TrackerEntry] = {}
