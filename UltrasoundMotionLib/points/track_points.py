@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracks.online_tracker import run_tracker
+from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, run_tracker
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
 
@@ -42,6 +44,7 @@ def track_points(
     labels: tuple[str, ...] | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
+    on_frame: Callable[[int, FrameTracks], None] | None = None,
     keep_partial: bool = False,
 ) -> PointTracks:
     """Follows points given on one frame through all the others, forwards and backwards.
@@ -53,6 +56,7 @@ def track_points(
         model: a name of `available_trackers()`.
         labels: N different names; P1, P2 ... when None.
         device: "auto", "cpu", "cuda" or "mps".
+        on_frame: called with each frame's index and points as soon as they are found, before `progress`.
         keep_partial: when `progress` raises, return what was finished rather than pass its exception on.
 
     Returns:
@@ -74,5 +78,6 @@ def track_points(
         direction=direction,
         model=entry.name,
         progress=progress,
+        on_frame=on_frame,
         keep_partial=keep_partial,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +28,11 @@ class FrameTracks:
 
 
 class OnlineTracker(Protocol):
-    """Sees one frame after the other and keeps a bounded memory of them."""
+    """Sees one frame after the other and keeps a bounded memory of them.
+
+    A tracker that is quicker with several frames at once may also have `frames_at_once`, how many it wants, and
+    `update_many(frames (K, H, W)) -> list[FrameTracks]`, which gives what K updates would.
+    """
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """Begins on `frame` (H, W) float32 with points (N, 2) in pixels."""
@@ -66,7 +71,8 @@ def stream_tracks(
 ) -> Iterator[tuple[int, FrameTracks]]:
     """Yields (frame index, points) from the query frame to the last, then from the query frame back to the first; or only one of the two.
 
-    Each result is available before the next frame is read, and nothing is kept but what the tracker keeps.
+    Each result is available before the next frame is read (the next `frames_at_once` of a tracker that has them), and nothing is
+    kept but what the tracker keeps.
     The points of the query frame itself are yielded once.
 
     Raises:
@@ -76,17 +82,21 @@ def stream_tracks(
     if direction not in DIRECTIONS:
         raise InputError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction}")
     for step in DIRECTIONS[direction]:
-        tracker = None
-        for index, frame in sequence.iterate(query_frame, step):
-            if tracker is None:
-                tracker = create_tracker()
-                first = tracker.start(frame, points)
-                if step == DIRECTIONS[direction][0]:
-                    yield index, first
-                elif query_frame == 0:
-                    break
+        frames = iter(sequence.iterate(query_frame, step))
+        index, frame = next(frames)
+        tracker = create_tracker()
+        first = tracker.start(frame, points)
+        if step == DIRECTIONS[direction][0]:
+            yield index, first
+        elif query_frame == 0:
+            break
+        at_once = getattr(tracker, "frames_at_once", 1)
+        while group := list(islice(frames, at_once)):
+            if at_once == 1:
+                yield group[0][0], tracker.update(group[0][1])
             else:
-                yield index, tracker.update(frame)
+                results = tracker.update_many(np.stack([frame for _, frame in group]))
+                yield from zip((index for index, _ in group), results, strict=True)
 
 
 def run_tracker(
@@ -99,12 +109,14 @@ def run_tracker(
     direction: str = "both",
     model: str = "",
     progress: Progress = no_progress,
+    on_frame: Callable[[int, FrameTracks], None] | None = None,
     keep_partial: bool = False,
 ) -> PointTracks:
     """Follows the points through the sequence and collects the result.
 
     Args:
         direction: "both", or only "forward" or "backward" from the query frame; the other frames stay NaN.
+        on_frame: called with each frame's index and points as soon as they are found, before `progress`.
         keep_partial: when `progress` raises, return what was finished (NaN elsewhere) rather than pass the exception on.
 
     Raises:
@@ -118,6 +130,8 @@ def run_tracker(
     visible = np.zeros((frame_count, point_count), dtype=bool)
     for done, (index, result) in enumerate(stream_tracks(sequence, create_tracker, points, query_frame, direction), start=1):
         positions[index], confidence[index], visible[index] = result.positions_px, result.confidence, result.visible
+        if on_frame is not None:
+            on_frame(index, result)
         try:
             progress(done, steps, f"frame {index}")
         except Exception:
