@@ -68,15 +68,19 @@ def soft_argmax(log_volume: Tensor, config: SpeckNetConfig) -> Peak:
     The highest cell chooses the disk and has no gradient; the mean within the disk has.
     """
     height, width = log_volume.shape[2:]
-    best = log_volume.detach().flatten(2).argmax(dim=2)
-    cells = _cells(height, width, log_volume)
-    near = (cells - cells[best][:, :, None]).square().sum(-1) <= config.peak_radius**2
-    weight = log_volume.flatten(2).masked_fill(~near, float("-inf")).softmax(dim=2)
-    mean = weight @ cells
-    offset = cells - mean[:, :, None]
-    covariance = torch.einsum("bnk,bnki,bnkj->bnij", weight, offset, offset)
-    log_height = log_volume.flatten(2).gather(2, best[..., None])[..., 0]
-    return Peak(_to_pixels(mean, STRIDES[0]), covariance * STRIDES[0] ** 2, log_height)
+    flat = log_volume.flatten(2)
+    best = flat.detach().argmax(dim=2)
+    disk = _disk(config.peak_radius, flat.device)
+    columns, rows = (best % width)[..., None] + disk[:, 0], (best // width)[..., None] + disk[:, 1]
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    near = flat.gather(2, torch.where(inside, rows * width + columns, 0)).masked_fill(~inside, float("-inf"))
+    weight, offsets = near.softmax(dim=2), disk.to(flat.dtype)
+    mean = weight @ offsets
+    deviation = offsets - mean[:, :, None]
+    covariance = torch.einsum("bnk,bnki,bnkj->bnij", weight, deviation, deviation)
+    centre = torch.stack((best % width, best // width), dim=2)
+    log_height = flat.gather(2, best[..., None])[..., 0]
+    return Peak(_to_pixels(centre + mean, STRIDES[0]), covariance * STRIDES[0] ** 2, log_height)
 
 
 def log_probability(log_volume: Tensor, points: Tensor) -> Tensor:
@@ -91,12 +95,12 @@ def log_probability(log_volume: Tensor, points: Tensor) -> Tensor:
     return _sample(probability, cells).view(batch, count).log()
 
 
-def _cells(height: int, width: int, like: Tensor) -> Tensor:
-    """(height * width, 2) column and row of every cell."""
-    y, x = torch.meshgrid(
-        torch.arange(height, dtype=like.dtype, device=like.device), torch.arange(width, dtype=like.dtype, device=like.device), indexing="ij"
-    )
-    return torch.stack((x, y), dim=-1).view(-1, 2)
+def _disk(radius: float, device: torch.device) -> Tensor:
+    """(K, 2) whole-cell offsets within the radius."""
+    axis = torch.arange(-int(radius), int(radius) + 1, device=device)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    offsets = torch.stack((x, y), dim=-1).view(-1, 2)
+    return offsets[offsets.square().sum(-1) <= radius**2]
 
 
 def _to_cells(points: Tensor, stride: int) -> Tensor:

@@ -14,7 +14,6 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 
-
 DIRECTIONS = {"both": (1, -1), "forward": (1,), "backward": (-1,)}
 
 
