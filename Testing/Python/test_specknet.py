@@ -1,0 +1,142 @@
+"""SpeckNet: its cost volumes against the paper's formulas, and its trackers against each other."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.points.specknet_cost_volume import log_cost_volume, log_probability, query_features, soft_argmax
+from UltrasoundMotionLib.points.specknet_input import GreyScale, NetworkGrid
+from UltrasoundMotionLib.points.specknet_network import STRIDES, SpeckNet, SpeckNetConfig
+from UltrasoundMotionLib.points.specknet_published import SpeckNetPublished
+from UltrasoundMotionLib.points.specknet_search import SpeckNetSearch
+from UltrasoundMotionLib.tracks import run_tracker
+
+CPU = torch.device("cpu")
+SMALL = SpeckNetConfig(input_size=128, channels=(8, 16, 16, 24))
+
+
+def _random_network(config=SMALL):
+    torch.manual_seed(0)
+    return SpeckNet(config).eval()
+
+
+def _textures(count=6, height=90, width=128):
+    """A speckle texture that moves by 2 px a frame to the right."""
+    noise = np.random.default_rng(0).normal(size=(height, width + 2 * count))
+    texture = np.abs(ndimage.gaussian_filter(noise, 2.5))
+    texture *= 255 / texture.max()
+    return np.stack([texture[:, 2 * (count - t) : 2 * (count - t) + width] for t in range(count)]).astype(np.float32)
+
+
+def test_maps_have_the_papers_strides_and_the_network_its_size():
+    network = SpeckNet()
+    maps = network.features(torch.rand(1, 1, 512, 384))
+    assert [tuple(values.shape[2:]) for values in maps] == [(64, 48), (64, 48), (32, 24)]
+    for values in maps:
+        torch.testing.assert_close(values.norm(dim=1), torch.ones(1, *values.shape[2:]))
+    assert sum(parameter.numel() for parameter in network.parameters()) < 1.3e6
+
+
+def test_cost_volume_is_the_papers_product():
+    network = _random_network(SpeckNetConfig(channels=(4, 6, 6, 8), contrast_power=3.0))
+    maps = tuple(values.double() for values in network.features(torch.rand(2, 1, 64, 96)))
+    points = torch.tensor([[[20.0, 30.0], [71.3, 12.8]]], dtype=torch.float64)
+    query = query_features(tuple(values[:1] for values in maps), points)
+    given = log_cost_volume(query, maps, network.config).exp()
+    expected = torch.ones(2, 2, 8, 12, dtype=torch.float64)
+    for values, stride in zip(maps, STRIDES, strict=True):
+        for n, (x, y) in enumerate((points[0].numpy() + 0.5) / stride - 0.5):
+            feature = np.array([ndimage.map_coordinates(channel, [[y], [x]], order=1, mode="nearest")[0] for channel in values[0].detach().numpy()])
+            cosine = np.einsum("c,bchw->bhw", feature / np.linalg.norm(feature), values.detach().numpy())
+            volume = torch.tensor(((1 + cosine) / 2) ** 3)[:, None]
+            expected[:, n] *= F.interpolate(volume, (8, 12), mode="bilinear", align_corners=False)[:, 0]
+    torch.testing.assert_close(given, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_soft_argmax_gives_mean_and_covariance_of_a_gaussian_and_ignores_what_is_far():
+    y, x = torch.meshgrid(torch.arange(40.0), torch.arange(50.0), indexing="ij")
+    centre, deviation = torch.tensor([20.3, 14.6]), torch.tensor([0.9, 0.6])
+    volume = -0.5 * (((x - centre[0]) / deviation[0]) ** 2 + ((y - centre[1]) / deviation[1]) ** 2) - 40
+    volume[30:, 40:] = -42  # broad, but lower, and outside the radius
+    peak = soft_argmax(volume[None, None], SpeckNetConfig())
+    torch.testing.assert_close(peak.points[0, 0], (centre + 0.5) * 8 - 0.5, atol=0.02, rtol=0)
+    torch.testing.assert_close(peak.covariance[0, 0], torch.diag((8 * deviation) ** 2), atol=0.5, rtol=0)
+    assert float(peak.log_height) == pytest.approx(float(volume.max()))
+    corner = torch.full((1, 1, 40, 50), -50.0)
+    corner[..., 0, 0] = -1
+    torch.testing.assert_close(soft_argmax(corner, SpeckNetConfig()).points[0, 0], torch.full((2,), 3.5))
+
+
+def test_gradients_are_finite_where_the_product_underflows():
+    torch.manual_seed(0)
+    maps = tuple(F.normalize(torch.randn(1, 16, 64 // stride, 64 // stride), dim=1).requires_grad_() for stride in STRIDES)
+    opposite = tuple(-values.detach()[:, :, 3, 3][:, None] for values in maps)
+    volume = log_cost_volume(opposite, maps, SpeckNetConfig())
+    assert volume.min() < -104  # exp of which is 0 in float32
+    truth = torch.tensor([[[30.0, 30.0]]])
+    loss = (soft_argmax(volume, SpeckNetConfig()).points - truth).abs().sum() - log_probability(volume, truth).sum()
+    for gradient in torch.autograd.grad(loss, maps):
+        assert torch.isfinite(gradient).all()
+        assert gradient.abs().max() > 0
+
+
+def test_positions_go_to_the_network_and_back_with_the_aspect_kept():
+    grid = NetworkGrid.of(300, 700)
+    assert grid.valid_size == (219, 512)
+    image = torch.zeros(1, 300, 700)
+    image[0, 101, 444] = 1.0
+    image[0, 102, 444] = 3.0
+    resized = grid.resize(_blurred(image))[0, 0]
+    assert resized.shape == (224, 512)
+    y, x = torch.meshgrid(torch.arange(224.0), torch.arange(512.0), indexing="ij")
+    found = torch.stack(((resized * x).sum(), (resized * y).sum())) / resized.sum()
+    expected = torch.tensor([444.0, 101.75])
+    torch.testing.assert_close(grid.to_network(expected), found, atol=0.02, rtol=0)
+    torch.testing.assert_close(grid.to_frame(grid.to_network(expected)), expected)
+
+
+def _blurred(image):
+    return torch.tensor(ndimage.gaussian_filter(image.numpy(), (0, 4, 4)))
+
+
+def test_grey_values_are_scaled_by_what_is_not_background():
+    frame = torch.full((50, 50), 10.0)
+    frame[:5] = torch.linspace(11, 210, 250).view(5, 50)
+    grey = GreyScale.of(frame)
+    assert grey.offset == 10
+    assert grey.range == pytest.approx(0.995 * 199, abs=1.5)
+    assert GreyScale.of(torch.full((4, 4), 7.0)).apply(torch.full((1,), 7.0)) == 0
+
+
+def test_published_tracker_streams_what_it_gives_in_batches_and_knows_the_query_frame():
+    frames = _textures()
+    points = np.array([[40.3, 40.0], [64.0, 22.5], [90.0, 60.0]])
+
+    def track(at_once, query_frame):
+        search = SpeckNetSearch(_random_network(), CPU)
+        return run_tracker(ImageSequence(frames), lambda: SpeckNetPublished(search, at_once), points, query_frame=query_frame)
+
+    one, many = track(1, 3), track(4, 3)
+    np.testing.assert_allclose(one.positions_px, many.positions_px, atol=1e-3)
+    np.testing.assert_array_equal(one.positions_px[3], points)
+    assert ((one.confidence > 0) & (one.confidence <= 1)).all()
+    with pytest.raises(InputError, match="the frame is 100 x 90 pixels, the first one was 128 x 90"):
+        tracker = SpeckNetPublished(SpeckNetSearch(_random_network(), CPU))
+        tracker.start(frames[0], points)
+        tracker.update(frames[0][:, :100])
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_gives_what_the_cpu_gives():
+    frames, points = _textures(height=256, width=320), np.array([[80.3, 90.0], [164.0, 122.5]])
+    config = SpeckNetConfig()
+    on = {}
+    for device in ("cpu", "cuda"):
+        search = SpeckNetSearch(_random_network(config).to(device), torch.device(device))
+        on[device] = run_tracker(ImageSequence(frames), lambda search=search: SpeckNetPublished(search, 4), points).positions_px
+    np.testing.assert_allclose(on["cuda"], on["cpu"], atol=0.05)
