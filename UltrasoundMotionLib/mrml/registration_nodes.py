@@ -9,18 +9,16 @@ import numpy as np
 import slicer
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant
+from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.displacement_transforms import DisplacementGrid, add_displacement_transform
+from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map, show_jacobian
 from UltrasoundMotionLib.mrml.node_removal import remove_node, undone_on_error
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
-from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume, grey_levels
+from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume, comparable_levels, grey_levels
 from UltrasoundMotionLib.registration import Registration
 
 CHECKERS = 6
-JACOBIAN_COLORS = "Jacobian (blue shrinks, white keeps, red grows)"
-COLOR_COUNT = 255
-JACOBIAN_RANGE = (0.0, 2.0)
 
 
 @dataclass(frozen=True)
@@ -76,8 +74,8 @@ def add_registration(
         shown = registration.warped
         nodes = RegistrationNodes(
             transform=add_displacement_transform(scene, displacement_grid(registration.displacement), f"moving to {name}"),
-            warped=add_volume(scene, shown, f"moving on {name}", levels=_comparable(levels, shown)),
-            jacobian=_add_jacobian(scene, registration.displacement, f"{name} Jacobian"),
+            warped=add_volume(scene, shown, f"moving on {name}", levels=comparable_levels(levels, shown)),
+            jacobian=_add_jacobian(scene, fixed, registration.displacement, f"{name} Jacobian"),
             checkerboard=add_volume(scene, checkerboard(fixed, shown), f"{name} checkerboard", levels=(0.0, 1.0)),
             segmentation=None
             if registration.warped_labels is None
@@ -110,37 +108,10 @@ def checkerboard(fixed: Volume, warped: Volume) -> Volume:
     return Volume(np.where(odd, pictures[1], pictures[0]).astype(np.float32), fixed.spacing_mm, fixed.origin_mm, fixed.direction, "checkerboard")
 
 
-def jacobian_volume(field: DisplacementField) -> Volume:
-    """The Jacobian determinant on the field's grid, float32."""
-    grid = field.grid
-    return Volume(jacobian_determinant(field.to_voxels())[0].numpy(), grid.spacing_mm, grid.origin_mm, grid.direction, "Jacobian")
-
-
-def _add_jacobian(scene: slicer.vtkMRMLScene, field: DisplacementField, name: str) -> slicer.vtkMRMLScalarVolumeNode:
-    node = add_volume(scene, jacobian_volume(field), name, levels=JACOBIAN_RANGE)
-    node.GetDisplayNode().SetAndObserveColorNodeID(_jacobian_colors(scene).GetID())
+def _add_jacobian(scene: slicer.vtkMRMLScene, fixed: Volume, field: DisplacementField, name: str) -> slicer.vtkMRMLScalarVolumeNode:
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    show_jacobian(node, jacobian_map(field.displacement_mm, fixed))
     return node
-
-
-def _jacobian_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """Blue over white to red, one for all maps of a scene; Slicer's own such table comes from a file that only the application has."""
-    node = scene.GetFirstNodeByName(JACOBIAN_COLORS)
-    if node is None:
-        node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", JACOBIAN_COLORS)
-        node.SetTypeToUser()
-        node.SetNumberOfColors(COLOR_COUNT)
-        for number, share in enumerate(np.linspace(-1, 1, COLOR_COUNT).tolist()):
-            fade = 1 - abs(share)
-            node.SetColor(number, f"{1 + share:.2f}", *((1.0, fade, fade) if share > 0 else (fade, fade, 1.0)), 1.0)
-    return node
-
-
-def _comparable(levels: tuple[float, float], warped: Volume) -> tuple[float, float]:
-    """The fixed image's grey levels where both have much the same range, so that flicker shows motion alone; else the warped image's own."""
-    own = grey_levels(warped)
-    middle, width = sum(levels) / 2, levels[1] - levels[0]
-    alike = abs(sum(own) / 2 - middle) < width / 2 and 0.5 < (own[1] - own[0]) / width < 2
-    return levels if alike else own
 
 
 def _in_unit_range(volume: Volume) -> np.ndarray:

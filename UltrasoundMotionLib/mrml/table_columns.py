@@ -19,8 +19,16 @@ def add_table(
         columns: each (rows,) numbers or texts, by column name.
         units: of some columns, shown in Slicer's table schema.
     """
-    table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name))
+    return fill_table(scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name)), columns, units)
+
+
+def fill_table(
+    table: slicer.vtkMRMLTableNode, columns: Mapping[str, np.ndarray | Sequence[str]], units: Mapping[str, str]
+) -> slicer.vtkMRMLTableNode:
+    """Gives a table node these columns instead of what it holds; see `add_table`."""
     was_modifying = table.StartModify()
+    table.SetLocked(False)
+    table.RemoveAllColumns()
     table.SetUseColumnTitleAsColumnHeader(True)
     for title, values in columns.items():
         column = _text_column(values) if len(values) and isinstance(values[0], str) else numpy_to_vtk(np.asarray(values), deep=True)

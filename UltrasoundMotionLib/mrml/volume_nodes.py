@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import slicer
 import vtk
@@ -31,7 +33,14 @@ def add_volume(scene: slicer.vtkMRMLScene, volume: Volume, name: str, *, levels:
     Args:
         levels: shown as black and white; percentiles of the image when None.
     """
-    node = _filled(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name)), volume)
+    return fill_volume(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name)), volume, levels=levels)
+
+
+def fill_volume(
+    node: slicer.vtkMRMLScalarVolumeNode, volume: Volume, *, levels: tuple[float, float] | None = None
+) -> slicer.vtkMRMLScalarVolumeNode:
+    """Gives a node an image and its geometry, shown in grey; as `add_volume`. What it held before is gone."""
+    _filled(node, volume)
     node.CreateDefaultDisplayNodes()
     low, high = levels or grey_levels(volume)
     display = node.GetDisplayNode()
@@ -45,6 +54,14 @@ def grey_levels(volume: Volume) -> tuple[float, float]:
     """The 0.5th and 99.5th percentile, never equal."""
     low, high = (float(value) for value in np.percentile(volume.array, GREY_PERCENTILES))
     return low, high if high > low else low + 1.0
+
+
+def comparable_levels(levels: tuple[float, float], volume: Volume) -> tuple[float, float]:
+    """The grey levels of another image where both have much the same range, so that flicker shows motion alone; else the volume's own."""
+    own = grey_levels(volume)
+    middle, width = sum(levels) / 2, levels[1] - levels[0]
+    alike = abs(sum(own) / 2 - middle) < width / 2 and 0.5 < (own[1] - own[0]) / width < 2
+    return levels if alike else own
 
 
 def add_label_map(scene: slicer.vtkMRMLScene, labels: Volume, name: str) -> slicer.vtkMRMLLabelMapVolumeNode:
@@ -63,16 +80,36 @@ def add_segmentation(
     Args:
         filled: False shows outlines only in slice views.
     """
-    source = add_label_map(scene, labels, f"{name} import")
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", scene.GenerateUniqueName(name))
+    return fill_segmentation(node, labels, image, filled=filled)
+
+
+def fill_segmentation(
+    node: slicer.vtkMRMLSegmentationNode,
+    labels: Volume,
+    image: slicer.vtkMRMLVolumeNode,
+    *,
+    names: Mapping[int, str] | None = None,
+    colors: Mapping[int, tuple[float, float, float]] | None = None,
+    filled: bool = True,
+) -> slicer.vtkMRMLSegmentationNode:
+    """Gives a segmentation node the labels of a map and the geometry of an image; what it held before is gone.
+
+    Args:
+        names, colors: of labels; "label 3" and a colour of our own where nothing is given.
+        filled: False shows outlines only in slice views.
+    """
+    scene = node.GetScene()
     node.CreateDefaultDisplayNodes()
+    node.GetSegmentation().RemoveAllSegments()
+    source = add_label_map(scene, labels, f"{node.GetName()} import")
     node.SetReferenceImageGeometryParameterFromVolumeNode(image)
     slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(source, node)
     segmentation = node.GetSegmentation()
-    for number in range(segmentation.GetNumberOfSegments()):
-        segment = segmentation.GetNthSegment(number)
-        segment.SetName(f"label {segment.GetLabelValue()}")
-        segment.SetColor(*SEGMENT_COLORS[(segment.GetLabelValue() - 1) % len(SEGMENT_COLORS)])
+    for segment in [segmentation.GetNthSegment(number) for number in range(segmentation.GetNumberOfSegments())]:
+        value = segment.GetLabelValue()
+        segment.SetName((names or {}).get(value, f"label {value}"))
+        segment.SetColor(*(colors or {}).get(value, SEGMENT_COLORS[(value - 1) % len(SEGMENT_COLORS)]))
     node.GetDisplayNode().SetVisibility2DFill(filled)
     display = source.GetDisplayNode()
     scene.RemoveNode(source)

@@ -1,0 +1,61 @@
+"""The Jacobian determinant of a displacement as a volume that shows it: blue shrinks, white keeps, red grows."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.volume_nodes import fill_volume
+
+JACOBIAN_COLORS = "Jacobian (blue shrinks, white keeps, red grows)"
+COLOR_COUNT = 255
+JACOBIAN_RANGE = (0.0, 2.0)
+
+
+def jacobian_map(displacement_mm: np.ndarray, image: Volume) -> Volume:
+    """det(I + grad u) at every voxel, float32, by central differences (one-sided at the border).
+
+    As `fields.jacobian_determinant`, without torch, which takes seconds to load into the application.
+
+    Args:
+        displacement_mm: (H, W, 2) or (D, H, W, 3) in LPS mm on the grid of the image, components (x, y[, z]).
+        image: gives the grid.
+
+    Raises:
+        InputError: the displacement has another shape.
+    """
+    dimension = image.array.ndim
+    if displacement_mm.shape != (*image.array.shape, dimension):
+        raise InputError(f"{image.name}: a displacement on this grid is {(*image.array.shape, dimension)}, got {displacement_mm.shape}")
+    gradient = np.zeros((*displacement_mm.shape, dimension))  # du_i / d index_j
+    for axis in range(dimension):
+        along = dimension - 1 - axis
+        if image.array.shape[along] > 1:
+            gradient[..., axis] = np.gradient(displacement_mm, axis=along)
+    determinant = np.linalg.det(np.eye(dimension) + gradient @ np.linalg.inv(image.index_to_lps_mm[:-1, :-1]))
+    return Volume(determinant.astype(np.float32), image.spacing_mm, image.origin_mm, image.direction, "Jacobian")
+
+
+def show_jacobian(node: slicer.vtkMRMLScalarVolumeNode, jacobian: Volume, *, legend: bool = False) -> None:
+    """Fills a volume node with a 3D Jacobian map and gives it the colours; the legend appears beside it in views that show the map."""
+    fill_volume(node, jacobian, levels=JACOBIAN_RANGE)
+    node.GetDisplayNode().SetAndObserveColorNodeID(_jacobian_colors(node.GetScene()).GetID())
+    if legend:
+        shown = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+        shown.SetTitleText("Jacobian")
+        shown.SetLabelFormat("%.2f")
+
+
+def _jacobian_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
+    """Blue over white to red, one for all maps of a scene; Slicer's own such table comes from a file that only the application has."""
+    node = scene.GetFirstNodeByName(JACOBIAN_COLORS)
+    if node is None:
+        node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", JACOBIAN_COLORS)
+        node.SetTypeToUser()
+        node.SetNumberOfColors(COLOR_COUNT)
+        for number, share in enumerate(np.linspace(-1, 1, COLOR_COUNT).tolist()):
+            fade = 1 - abs(share)
+            node.SetColor(number, f"{1 + share:.2f}", *((1.0, fade, fade) if share > 0 else (fade, fade, 1.0)), 1.0)
+    return node

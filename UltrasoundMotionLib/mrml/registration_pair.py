@@ -1,0 +1,141 @@
+"""Two volume nodes brought into one space for registration, and a displacement back into the space of the nodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import slicer
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.displacement_transforms import DisplacementGrid
+from UltrasoundMotionLib.mrml.volume_from_nodes import linear_between, volume_from_node
+
+MOST_TILT_DEGREES = 5.0
+REPLACED_PARENT_ROLE = "UltrasoundMotion.replacedParent"
+"""Node reference of a transform that registration made: what the moving volume stood under before it was put under this one."""
+MOVING_ROLE = "UltrasoundMotion.movingVolume"
+"""Node reference of a transform that registration made: the volume it is for."""
+
+
+@dataclass(frozen=True, eq=False)
+class RegistrationPair:
+    """Two volume nodes as the images to register.
+
+    The space of the pair is that of the fixed node under its own parent transform; for two slices it is the plane of the fixed one.
+
+    Attributes:
+        fixed_node, moving_node: as given.
+        fixed, moving: 3D volumes, or 2D ones where both nodes are a single slice. The moving one lies where it is seen beside the fixed one.
+        fixed_space: (4, n+1) from the pair's space (x, y[, z], 1) to LPS mm of the fixed node's own coordinates.
+        moving_space: the same for points of the moving image: to LPS mm of the moving node's own coordinates.
+    """
+
+    fixed_node: slicer.vtkMRMLVolumeNode
+    moving_node: slicer.vtkMRMLVolumeNode
+    fixed: Volume
+    moving: Volume
+    fixed_space: np.ndarray
+    moving_space: np.ndarray
+
+    @classmethod
+    def of_nodes(cls, fixed_node: slicer.vtkMRMLVolumeNode, moving_node: slicer.vtkMRMLVolumeNode) -> RegistrationPair:
+        """Reads both nodes, whatever linear transforms they stand under.
+
+        A transform that an earlier registration put over the moving volume is looked past.
+
+        Raises:
+            InputError: a node without an image, axes that are not orthogonal, transforms that bend, a slice and a volume, slices in different planes.
+        """
+        if fixed_node is moving_node:
+            raise InputError(f"{fixed_node.GetName()}: fixed and moving are the same volume")
+        fixed, moving = volume_from_node(fixed_node), volume_from_node(moving_node)
+        flat = [volume.array.shape[0] == 1 for volume in (fixed, moving)]
+        if flat[0] != flat[1]:
+            sizes = [f"{volume.name} {volume.array.shape[0]}" for volume in (fixed, moving)]
+            raise InputError(f"{sizes[0]} and {sizes[1]} slices: both must be volumes of several slices, or both one slice")
+        to_fixed = linear_between(parent_before_registration(moving_node), fixed_node.GetParentTransformNode(), moving.name)
+        placed = _placed(moving, to_fixed)
+        if flat[0]:
+            return cls._in_plane(fixed_node, moving_node, fixed, moving, placed)
+        return cls(fixed_node, moving_node, fixed, placed, np.eye(4), np.linalg.inv(to_fixed))
+
+    @classmethod
+    def _in_plane(
+        cls, fixed_node: slicer.vtkMRMLVolumeNode, moving_node: slicer.vtkMRMLVolumeNode, fixed: Volume, moving: Volume, placed: Volume
+    ) -> RegistrationPair:
+        tilt = np.degrees(np.arccos(min(1.0, abs(float(fixed.direction[:, 2] @ placed.direction[:, 2])))))
+        if tilt > MOST_TILT_DEGREES:
+            raise InputError(f"{fixed.name} and {moving.name} lie in planes that are {tilt:.0f} degrees apart; slices must lie in one plane")
+        plane = np.eye(4)
+        plane[:3, :3], plane[:3, 3] = fixed.direction, fixed.origin_mm
+        columns = (np.linalg.inv(plane) @ placed.index_to_lps_mm)[:2][:, [0, 1, 3]]  # voxel (i, j, 1) to the plane (x, y), along its normal
+        spacing = np.linalg.norm(columns[:, :2], axis=0)
+        flat_fixed = Volume(fixed.array[0], fixed.spacing_mm[:2], (0.0, 0.0), np.eye(2), fixed.name)
+        flat_moving = Volume(placed.array[0], tuple(spacing), tuple(columns[:, 2]), columns[:, :2] / spacing, moving.name)
+        in_plane = np.eye(4)[:, [0, 1, 3]]
+        moving_space = moving.index_to_lps_mm @ in_plane @ np.linalg.inv(flat_moving.index_to_lps_mm)
+        return cls(fixed_node, moving_node, flat_fixed, flat_moving, plane @ in_plane, moving_space)
+
+    def fixed_labels(self, array: np.ndarray) -> Volume:
+        """An array (K, J, I) on the fixed node's grid as a label map or mask of `fixed`."""
+        return self._like(self.fixed, array)
+
+    def moving_labels(self, array: np.ndarray) -> Volume:
+        """The same for the moving image."""
+        return self._like(self.moving, array)
+
+    def _like(self, image: Volume, array: np.ndarray) -> Volume:
+        return replace(image, array=np.ascontiguousarray(array.reshape(image.array.shape)))
+
+    def on_fixed_node(self, array: np.ndarray, name: str) -> Volume:
+        """An array on the grid of `fixed` as a 3D volume in the fixed node's own coordinates."""
+        node = volume_from_node(self.fixed_node)
+        return Volume(array.reshape(node.array.shape), node.spacing_mm, node.origin_mm, node.direction, name)
+
+    def displacement_grid(self, displacement_mm: np.ndarray) -> DisplacementGrid:
+        """A displacement on the grid of `fixed` as a transform from the fixed node's own coordinates to the moving node's own.
+
+        Args:
+            displacement_mm: (H, W, 2) or (D, H, W, 3) in the space of the pair: fixed(x) = moving(x + u(x)).
+        """
+        dimension = self.fixed.array.ndim
+        index = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float64) for size in self.fixed.array.shape], indexing="ij")[::-1], axis=-1)
+        matrix = self.fixed.index_to_lps_mm
+        points = index @ matrix[:dimension, :dimension].T + matrix[:dimension, dimension]
+        from_node = points @ self.fixed_space[:3, :dimension].T + self.fixed_space[:3, dimension]
+        moved = points + np.asarray(displacement_mm, dtype=np.float64)
+        in_moving = moved @ self.moving_space[:3, :dimension].T + self.moving_space[:3, dimension]
+        node = volume_from_node(self.fixed_node)
+        return DisplacementGrid((in_moving - from_node).reshape(*node.array.shape, 3), node.spacing_mm, node.origin_mm, node.direction)
+
+
+def parent_before_registration(moving_node: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLTransformNode | None:
+    """What the volume stood under before a registration put it under its result; its parent transform where none did."""
+    parent = moving_node.GetParentTransformNode()
+    if parent is not None and parent.GetNodeReferenceID(MOVING_ROLE) == moving_node.GetID():
+        return parent.GetNodeReference(REPLACED_PARENT_ROLE)
+    return parent
+
+
+def put_under(moving_node: slicer.vtkMRMLVolumeNode, transform: slicer.vtkMRMLTransformNode) -> None:
+    """Puts the moving volume under the transform that registration made for it, and remembers in the transform what it stood under."""
+    before = parent_before_registration(moving_node)
+    transform.SetNodeReferenceID(MOVING_ROLE, moving_node.GetID())
+    transform.SetNodeReferenceID(REPLACED_PARENT_ROLE, before.GetID() if before is not None else None)
+    moving_node.SetAndObserveTransformNodeID(transform.GetID())
+
+
+def _placed(moving: Volume, to_fixed: np.ndarray) -> Volume:
+    """The same voxels where a linear transform (4, 4) puts them.
+
+    Raises:
+        InputError: the transform shears the axes.
+    """
+    matrix = to_fixed @ moving.index_to_lps_mm
+    spacing = np.linalg.norm(matrix[:3, :3], axis=0)
+    direction = matrix[:3, :3] / spacing
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
+        raise InputError(f"{moving.name}: its parent transform shears it against the fixed volume; resample it first")
+    return Volume(moving.array, tuple(spacing), tuple(matrix[:3, 3]), direction, moving.name)
