@@ -22,3 +22,7 @@ class MissingPackageError(UltrasoundMotionError):
 
 class Cancelled(UltrasoundMotionError):
     """Raised from a `progress` callback to stop a long call; the command line exits with 130."""
+
+
+class ProcessError(UltrasoundMotionError):
+    """The child process of a job crashed, or ran out of memory or time; the message has its last words."""

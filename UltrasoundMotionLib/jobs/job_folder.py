@@ -1,0 +1,161 @@
+"""The temporary folder of a job: big arrays as .npy files that both processes map, and its removal whatever happens."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import Cancelled, InputError, OutputError
+from UltrasoundMotionLib.jobs.process_tree import is_alive
+
+PREFIX = "ultrasound-motion-jobs"
+CHUNK_BYTES = 1 << 22
+
+
+class JobFolder:
+    """Arrays by name. Each file appears whole, under its final name, when its header and all its bytes have been written."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def make(cls, path: Path) -> JobFolder:
+        """A new folder.
+
+        Raises:
+            OutputError: it cannot be made.
+        """
+        with said_where(path.parent):
+            path.mkdir()
+        return cls(path)
+
+    def write(self, name: str, values: Any, stopped: Callable[[], bool] = lambda: False) -> None:
+        """Stores an array, or a `FrameSource` one frame at a time.
+
+        Args:
+            stopped: asked every few megabytes; when true the writing ends.
+
+        Raises:
+            OutputError: the disk is full or the folder cannot be written to.
+            Cancelled: `stopped` said so.
+            InputError: an array of Python objects, or of frames that differ in size.
+        """
+        self._write(name, tuple(values.shape), np.dtype(values.dtype), _chunks(name, values), stopped)
+
+    def create(self, name: str, shape: tuple[int, ...], dtype: Any, fill: Any) -> np.memmap:
+        """An array that is written to from now on and that the other process sees filling; its disk space is taken at once.
+
+        Raises:
+            OutputError: see `write`.
+        """
+        dtype = np.dtype(dtype)
+        chunk = np.full(max(1, CHUNK_BYTES // dtype.itemsize), fill, dtype)
+        count = int(np.prod(shape))
+        chunks = (chunk[: min(len(chunk), count - start)] for start in range(0, count, len(chunk)))
+        self._write(name, shape, dtype, chunks)
+        return np.load(self._file(name), mmap_mode="r+")
+
+    def open(self, name: str) -> np.ndarray | None:
+        """The array, mapped and read-only; None where it has not been written."""
+        try:
+            return np.load(self._file(name), mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            return None
+
+    def read(self, name: str) -> np.ndarray | None:
+        """The array in memory, which stays when the folder goes; None where it has not been written."""
+        try:
+            return np.load(self._file(name), allow_pickle=False)
+        except FileNotFoundError:
+            return None
+
+    def remove(self) -> None:
+        """Removes the folder with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def _write(
+        self, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: Iterator[np.ndarray], stopped: Callable[[], bool] = lambda: False
+    ) -> None:
+        path = self._file(name)
+        unfinished = path.with_suffix(".unfinished")
+        with said_where(self.path):
+            try:
+                with unfinished.open("wb") as file:
+                    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    _write_chunks(file, chunks, stopped)
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.npy"
+
+
+def _chunks(name: str, values: Any) -> Iterator[np.ndarray]:
+    """The elements in C order, a few megabytes or a frame at a time."""
+    if np.dtype(values.dtype).hasobject:
+        raise InputError(f"{name}: expected numbers, got an array of {values.dtype}")
+    if isinstance(values, np.ndarray) and values.flags.c_contiguous:
+        flat = values.reshape(-1)
+        step = max(1, CHUNK_BYTES // values.dtype.itemsize)
+        for start in range(0, len(flat), step):
+            yield flat[start : start + step]
+        return
+    for index in range(values.shape[0]):
+        one = np.ascontiguousarray(values[index], dtype=values.dtype)
+        if one.shape != tuple(values.shape[1:]):
+            raise InputError(f"{name}: frame {index} has shape {one.shape}, expected {tuple(values.shape[1:])}")
+        yield one
+
+
+def _write_chunks(file: BinaryIO, chunks: Iterator[np.ndarray], stopped: Callable[[], bool]) -> None:
+    for chunk in chunks:
+        if stopped():
+            raise Cancelled("cancelled while its data were written")
+        file.write(chunk.reshape(-1).view(np.uint8).data)
+
+
+@contextmanager
+def said_where(folder: Path) -> Iterator[None]:
+    """Turns the system's refusal to write into an OutputError that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: the job's data cannot be written: {error.strerror or error}; make room there, or set TMPDIR to a folder on a larger disk"
+        ) from error
+
+
+def make_root(parent: Path | None = None) -> Path:
+    """A new folder for the jobs of this process, in `parent` or the system's temporary folder; those of processes that are gone are removed.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    parent = Path(parent or tempfile.gettempdir())
+    sweep(parent)
+    with said_where(parent):
+        return Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{_host()}-{os.getpid()}-", dir=parent))
+
+
+def sweep(parent: Path) -> None:
+    """Removes the folders that processes of this machine left behind when they died."""
+    for path in parent.glob(f"{PREFIX}-{_host()}-*-*"):
+        pid = path.name.removeprefix(f"{PREFIX}-{_host()}-").split("-", maxsplit=1)[0]
+        if pid.isdigit() and not is_alive(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _host() -> str:
+    """Part of the name: where several containers share a temporary folder, each knows its own processes only."""
+    return re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"
