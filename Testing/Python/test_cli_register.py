@@ -8,9 +8,9 @@ import SimpleITK as sitk
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.finite_json import finite
 from UltrasoundMotionLib.evaluation.label_overlap_report import OverlapReport, measure_overlap
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.json_output import finite
 
 SHIFT_MM = np.array([3.0, -2.0, 1.5])
 DIRECTION = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)

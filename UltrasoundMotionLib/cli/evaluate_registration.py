@@ -32,9 +32,9 @@ def run(arguments: argparse.Namespace) -> int:
         check_output_path(arguments.json)
 
     from UltrasoundMotionLib.evaluation.label_overlap_report import OverlapReport, measure_overlap
-    from UltrasoundMotionLib.evaluation.track_report import write_json
     from UltrasoundMotionLib.fields import read_displacement
     from UltrasoundMotionLib.images.volume_files import read_volume
+    from UltrasoundMotionLib.json_output import write_json
 
     stems = {path.name for path in arguments.labels}
     pairs = []

@@ -43,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Reads, compares, prints, and writes the JSON file if asked to."""
     from UltrasoundMotionLib.evaluation.track_errors import compare_tracks
     from UltrasoundMotionLib.evaluation.track_measures import LOST_PX
-    from UltrasoundMotionLib.evaluation.track_report import report_tracks, write_json
+    from UltrasoundMotionLib.evaluation.track_report import report_tracks
+    from UltrasoundMotionLib.json_output import write_json
 
     compared = []
     for path, truths in pair_files(arguments.tracks, arguments.truth):

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import OutputError
-from UltrasoundMotionLib.evaluation.finite_json import finite
-from UltrasoundMotionLib.evaluation.track_report import write_json
+from UltrasoundMotionLib.json_output import finite, write_json
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images.volume import Volume

@@ -4,7 +4,8 @@ from UltrasoundMotionLib.evaluation.forward_backward import ForwardBackward, for
 from UltrasoundMotionLib.evaluation.target import Target, targets_table
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import Distances, TrackMeasures, measure_tracks, points_lost
-from UltrasoundMotionLib.evaluation.track_report import TrackReport, report_tracks, write_json
+from UltrasoundMotionLib.evaluation.track_report import TrackReport, report_tracks
+from UltrasoundMotionLib.json_output import write_json
 
 __all__ = [
     "Distances",

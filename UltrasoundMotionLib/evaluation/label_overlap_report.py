@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.finite_json import finite
 from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.json_output import finite
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import atomic_output
-from UltrasoundMotionLib.evaluation.finite_json import finite
 from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors
 from UltrasoundMotionLib.evaluation.track_measures import LOST_PX, TrackMeasures, flat_measures, measure_tracks
@@ -110,13 +106,3 @@ def report_tracks(sequences: Sequence[TrackErrors], *, name: str = "pooled", los
             if value is not None:
                 columns.setdefault(key, []).append(value)
     return TrackReport(each, pooled, {key: Spread.of(values) for key, values in columns.items()}, lost_px)
-
-
-def write_json(path: str | Path, content: dict) -> None:
-    """Writes a report whole or not at all; a number that is not finite becomes null.
-
-    Raises:
-        OutputError: see `atomic_output`.
-    """
-    with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.evaluation.target import Target, targets_table
-from UltrasoundMotionLib.evaluation.track_report import write_json
+from UltrasoundMotionLib.json_output import write_json
 
 
 class BenchmarkResult(Protocol):

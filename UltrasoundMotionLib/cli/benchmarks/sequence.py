@@ -67,9 +67,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _run_clip(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.evaluation.tissue_tracking_table import tissue_tracking_table
-    from UltrasoundMotionLib.evaluation.track_report import write_json
     from UltrasoundMotionLib.images import read_sequence
     from UltrasoundMotionLib.images.graphics_mask import without_graphics
+    from UltrasoundMotionLib.json_output import write_json
 
     clip = without_graphics(read_sequence(arguments.clip))
     with TerminalProgress("benchmark", "pairs") as progress:

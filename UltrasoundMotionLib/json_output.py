@@ -1,0 +1,31 @@
+"""Reports as JSON files, which have no NaN and no infinity."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from UltrasoundMotionLib.atomic_output import atomic_output
+
+
+def finite(value: Any) -> Any:
+    """The same content with null for NaN and infinity, which JSON does not have; tuples as lists, keys as text."""
+    if isinstance(value, dict):
+        return {str(key): finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value
+
+
+def write_json(path: str | Path, content: dict) -> None:
+    """Writes a report whole or not at all; a number that is not finite becomes null.
+
+    Raises:
+        OutputError: see `atomic_output`.
+    """
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,165 @@
+"""The wall coloured by strain as the clip plays: values on the curve's control points, and a band that slice views paint.
+
+Slicer keeps values of control points with a curve ("measurements") and can colour the curve by them in 3D views, but its slice views paint curves in
+one colour. So the wall is there twice: as the curve that carries the numbers, and as a band (a model) that slice views show in colours.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
+from UltrasoundMotionLib.pictures.strain_band import band_half_width, wall_band
+from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT, strain_colors
+
+STRAIN_NAME = "strain"
+SHOWN_NAME = "strain shown"
+SCALE_NAME = "Longitudinal strain (%)"
+OPACITY = 0.8
+NOT_TRUSTED_PERCENT = -1.1 * STRAIN_LIMIT_PERCENT
+"""What the band shows where strain is not to be trusted: below the lowest colour of strain, where the colour node has grey."""
+
+
+def strain_color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLProceduralColorNode:
+    """The scene's colours of strain, made if it has none: those of the pictures, over plus and minus 20 %; grey below."""
+    node = scene.GetFirstNodeByName(SCALE_NAME)
+    if node is not None and node.IsA("vtkMRMLProceduralColorNode"):
+        return node
+    node = slicer.vtkMRMLProceduralColorNode()
+    node.SetName(SCALE_NAME)
+    colors = node.GetColorTransferFunction()
+    for percent in (NOT_TRUSTED_PERCENT, -1.06 * STRAIN_LIMIT_PERCENT):
+        colors.AddRGBPoint(percent, *(float(channel) for channel in strain_colors(np.nan)))
+    for percent in (-1.05 * STRAIN_LIMIT_PERCENT, *np.linspace(-STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT, 33)):
+        colors.AddRGBPoint(float(percent), *(float(channel) for channel in strain_colors(percent)))
+    return scene.AddNode(node)
+
+
+def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
+    """Gives every control point of every item its strain as the measurement "strain" (%), and lets 3D views colour the curve by it.
+
+    Args:
+        curve: a markups curve sequence, as `add_curve` makes it.
+        percent: (T, N) in the order of the control points; NaN where it is not known.
+
+    Raises:
+        InputError: another number of frames or points than the curve has.
+    """
+    node = curve.sequence
+    items, points = node.GetNumberOfDataNodes(), node.GetNthDataNode(0).GetNumberOfControlPoints()
+    if np.shape(percent) != (items, points):
+        raise InputError(f"{node.GetName()}: strain of shape {np.shape(percent)} for {items} frames of {points} points")
+    was_modifying = node.StartModify()
+    for frame, values in enumerate(np.asarray(percent, dtype=np.float64)):
+        item = node.GetNthDataNode(frame)
+        copy = getattr(slicer, item.GetClassName())()
+        copy.CopyContent(item)
+        _set_measurement(copy, values)
+        node.UpdateDataNodeAtValue(copy, node.GetNthIndexValue(frame))
+    node.EndModify(was_modifying)
+    _color_by_strain(curve.proxy.GetDisplayNode())
+
+
+def add_strain_band(
+    image: SequenceNodes, sequence: ImageSequence, positions_px: np.ndarray, percent: np.ndarray, trusted: np.ndarray, *, name: str
+) -> SequenceNodes:
+    """Adds the wall as a band that plays with the image, coloured by strain: red where it shortens, grey where it is not to be trusted.
+
+    Args:
+        positions_px: (T, N, 2) the contour in every frame.
+        percent: (T, N) strain at its points; NaN where it is not known.
+        trusted: (N,) False for the points of rejected segments, which keep their number but are painted grey.
+
+    Raises:
+        InputError: shapes that do not fit the clip or each other.
+    """
+    index, scene = image.index, image.scene
+    frames, points = np.shape(percent)
+    if frames != len(index.values) or np.shape(positions_px) != (frames, points, 2) or np.shape(trusted) != (points,):
+        shapes = f"positions {np.shape(positions_px)}, strain {np.shape(percent)}, trusted {np.shape(trusted)}"
+        raise InputError(f"{name}: {shapes} do not fit a clip of {len(index.values)} frames")
+    spacing = sequence.spacing_mm or (1.0, 1.0)
+    half_width = band_half_width(positions_px[np.argmax(np.isfinite(positions_px).all(axis=(1, 2)))], spacing)
+    node = create_sequence(scene, f"{name} sequence", index)
+    for frame, value in enumerate(index.values):
+        edges = wall_band(positions_px[frame], half_width, spacing)
+        loose = slicer.vtkMRMLModelNode()
+        loose.SetName(name)
+        loose.SetAndObservePolyData(_band(sequence, edges, np.asarray(percent[frame], dtype=np.float64), np.asarray(trusted, dtype=bool)))
+        node.SetDataNodeAtValue(loose, value)
+    proxy = scene.AddNewNodeByClass("vtkMRMLModelNode", scene.GenerateUniqueName(name))
+    proxy.CreateDefaultDisplayNodes()
+    _paint_in_slices(proxy.GetDisplayNode())
+    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    return join_browser(image.browser, node, proxy, editable=False)
+
+
+def strain_of_curve(curve: slicer.vtkMRMLMarkupsCurveNode) -> np.ndarray | None:
+    """(N,) strain in percent of a curve's control points, or None when it carries none."""
+    from vtkmodules.util.numpy_support import vtk_to_numpy
+
+    measurement = curve.GetMeasurement(STRAIN_NAME)
+    values = measurement.GetControlPointValues() if measurement is not None else None
+    return None if values is None else vtk_to_numpy(values).copy()
+
+
+def _set_measurement(curve: slicer.vtkMRMLMarkupsCurveNode, values: np.ndarray) -> None:
+    array = numpy_to_vtk(values, deep=True)
+    array.SetName(STRAIN_NAME)
+    measurement = slicer.vtkMRMLStaticMeasurement()
+    measurement.SetName(STRAIN_NAME)
+    measurement.SetUnits("%")
+    measurement.SetControlPointValues(array)
+    measurement.SetEnabled(True)
+    curve.AddMeasurement(measurement)
+
+
+def _color_by_strain(display: slicer.vtkMRMLDisplayNode) -> None:
+    display.SetAndObserveColorNodeID(strain_color_node(display.GetScene()).GetID())
+    display.SetActiveScalarName(STRAIN_NAME)
+    display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
+    display.SetScalarRange(NOT_TRUSTED_PERCENT, STRAIN_LIMIT_PERCENT)
+    display.SetScalarVisibility(True)
+
+
+def _paint_in_slices(display: slicer.vtkMRMLModelDisplayNode) -> None:
+    _color_by_strain(display)
+    display.SetActiveScalar(SHOWN_NAME, vtk.vtkAssignAttribute.POINT_DATA)
+    display.SetVisibility2D(True)
+    display.SetSliceDisplayMode(slicer.vtkMRMLModelDisplayNode.SliceDisplayProjection)
+    display.SetSliceIntersectionOpacity(OPACITY)
+    display.SetOpacity(OPACITY)
+    display.SetBackfaceCulling(False)
+    display.SetLighting(False)
+
+
+def _band(sequence: ImageSequence, edges: tuple[np.ndarray, np.ndarray], percent: np.ndarray, trusted: np.ndarray) -> vtk.vtkPolyData:
+    """Quadrilaterals between neighbouring points; none where a point is not known. Each has corners of its own, so that grey ends where it should."""
+    corners = [pixels_to_ras_mm(sequence, np.nan_to_num(edge)) for edge in edges]
+    known = np.isfinite(edges[0]).all(axis=1) & np.isfinite(edges[1]).all(axis=1)
+    first = np.flatnonzero(known[:-1] & known[1:])
+    places = np.stack([corners[0][first], corners[0][first + 1], corners[1][first + 1], corners[1][first]], axis=1)
+    strain = np.asarray(percent, dtype=np.float64)[np.stack([first, first + 1, first + 1, first], axis=1)]
+    sure = (trusted[first] & trusted[first + 1])[:, None] & np.isfinite(strain).all(axis=1, keepdims=True)
+    shown = np.where(sure, np.clip(np.nan_to_num(strain), -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT), NOT_TRUSTED_PERCENT)
+    points, cells = vtk.vtkPoints(), vtk.vtkCellArray()
+    points.SetData(numpy_to_vtk(places.reshape(-1, 3), deep=True))
+    for quadrilateral in range(len(first)):
+        cells.InsertNextCell(4)
+        for corner in range(4):
+            cells.InsertCellPoint(4 * quadrilateral + corner)
+    band = vtk.vtkPolyData()
+    band.SetPoints(points)
+    band.SetPolys(cells)
+    for name, array in ((STRAIN_NAME, strain), (SHOWN_NAME, shown)):
+        column = numpy_to_vtk(array.ravel(), deep=True)
+        column.SetName(name)
+        band.GetPointData().AddArray(column)
+    band.GetPointData().SetActiveScalars(SHOWN_NAME)  # what slice views paint, whatever the display node says
+    return band
