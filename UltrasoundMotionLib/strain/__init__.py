@@ -1,0 +1,42 @@
+"""Strain of the heart's wall from tracked points: curves, segments, peaks, timing, quality and uncertainty. Never imports torch.
+
+    from UltrasoundMotionLib.strain import contour_from_clicks, longitudinal_strain
+
+    contour = contour_from_clicks([[88, 190], [120, 40], [165, 185]], view="A4C", frame=16, spacing_mm=sequence.spacing_mm)
+    tracks = track_points(sequence, contour.points_px, query_frame=contour.frame)
+    strain = longitudinal_strain(tracks, view="A4C")
+    strain.measures.gls_percent, strain.uncertainty, strain.segment_measures, strain.quality
+
+Definitions follow Voigt et al. 2015 (EACVI/ASE/Industry standard for 2D speckle tracking); all strain is Lagrangian, in percent, raw, unless named
+otherwise.
+"""
+
+from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvents
+from UltrasoundMotionLib.strain.find_events import find_events
+from UltrasoundMotionLib.strain.longitudinal_strain import longitudinal_strain
+from UltrasoundMotionLib.strain.segment_model import SegmentModel, segment_model
+from UltrasoundMotionLib.strain.strain_config import StrainConfig
+from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures, SegmentStrainMeasures, StrainMeasures
+from UltrasoundMotionLib.strain.strain_result import SegmentQuality, SmoothedStrain, StrainDrift, StrainResult, StrainUncertainty
+from UltrasoundMotionLib.strain.wall_contour import WallContour, contour_from_clicks, contour_from_curve
+
+__all__ = [
+    "CardiacCycle",
+    "CardiacEvents",
+    "GlobalStrainMeasures",
+    "SegmentModel",
+    "SegmentQuality",
+    "SegmentStrainMeasures",
+    "SmoothedStrain",
+    "StrainConfig",
+    "StrainDrift",
+    "StrainMeasures",
+    "StrainResult",
+    "StrainUncertainty",
+    "WallContour",
+    "contour_from_clicks",
+    "contour_from_curve",
+    "find_events",
+    "longitudinal_strain",
+    "segment_model",
+]

@@ -1,0 +1,77 @@
+"""What can be chosen when strain is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from UltrasoundMotionLib.errors import InputError
+
+ORIENTATIONS = ("auto", "as given")
+
+
+@dataclass(frozen=True)
+class StrainConfig:
+    """Choices; the defaults report raw curves of the first complete cycle without drift compensation.
+
+    Attributes:
+        cycle: which cycle to measure, counted from 0; None takes the first complete one, else the first.
+        orientation: "auto" turns an apical contour around that starts at the base on the right of the image; "as given" trusts the points' order.
+        compensate_drift: subtract a line through 0 at end-diastole and the drift at the end of the cycle (Voigt et al. 2015). Off by default:
+            it also changes peaks. Drift is reported either way.
+        maximum_gap_s: a point that is missing or not visible for no longer than this is bridged in time; where frame times are unknown,
+            `maximum_gap_frames` counts.
+        maximum_gap_frames: see there.
+        maximum_lost_share: a segment is rejected when more than this part of its points is lost (missing for longer than the gap limit).
+        minimum_confidence: a segment whose mean confidence lies below it is rejected.
+        maximum_roughness_percent: a segment whose points move this unlike their neighbours (see `SegmentQuality.roughness_percent`) is rejected.
+        maximum_forward_backward_px: a segment whose median forward-backward error is larger is rejected, where that error is given.
+        maximum_rejected_segments: with more rejected segments than this there is no global strain (Lang et al. 2015: more than two in one view).
+        accept_segments, reject_segments: names of segments that the reader accepts or rejects whatever was measured.
+        smoothing_wall_share: width (standard deviation) of the smoothing along the wall, as a part of its length; for the smoothed curves only.
+        smoothing_time_s: the same in time; where frame times are unknown, one frame.
+        bootstrap_replicates: replicates for the uncertainty of global strain; 0 leaves it out.
+        seed: of the bootstrap.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    cycle: int | None = None
+    orientation: str = "auto"
+    compensate_drift: bool = False
+    maximum_gap_s: float = 0.1
+    maximum_gap_frames: int = 3
+    maximum_lost_share: float = 0.5
+    minimum_confidence: float = 0.3
+    maximum_roughness_percent: float = 5.0
+    maximum_forward_backward_px: float = 5.0
+    maximum_rejected_segments: int = 2
+    accept_segments: tuple[str, ...] = ()
+    reject_segments: tuple[str, ...] = ()
+    smoothing_wall_share: float = 1 / 12
+    smoothing_time_s: float = 0.02
+    bootstrap_replicates: int = 400
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.orientation not in ORIENTATIONS:
+            raise InputError(f"orientation must be one of {', '.join(ORIENTATIONS)}, got {self.orientation}")
+        if self.cycle is not None and self.cycle < 0:
+            raise InputError(f"cycle must be 0 or more, got {self.cycle}")
+        for name, low, high in (
+            ("maximum_gap_s", 0, 10),
+            ("maximum_gap_frames", 0, 1000),
+            ("maximum_lost_share", 0, 1),
+            ("minimum_confidence", 0, 1),
+            ("maximum_roughness_percent", 0, 1000),
+            ("maximum_forward_backward_px", 0, 1000),
+            ("maximum_rejected_segments", 0, 100),
+            ("smoothing_wall_share", 0, 0.5),
+            ("smoothing_time_s", 0, 1),
+            ("bootstrap_replicates", 0, 100_000),
+        ):
+            if not low <= getattr(self, name) <= high:
+                raise InputError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
+        both = set(self.accept_segments) & set(self.reject_segments)
+        if both:
+            raise InputError(f"segments {sorted(both)} cannot be both accepted and rejected")

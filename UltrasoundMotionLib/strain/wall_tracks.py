@@ -1,0 +1,128 @@
+"""Tracks put in the order of the contour, with short gaps bridged and lost points named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.strain.curve_geometry import check_contour, signed_area
+from UltrasoundMotionLib.strain.wall_contour import apex_of, left_base_first
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+
+
+@dataclass(frozen=True)
+class WallTracks:
+    """Points along a wall.
+
+    Attributes:
+        positions_px: (T, N, 2) in the contour's order, gaps filled; NaN in frames where fewer than two points are known.
+        confidence: (T, N).
+        missing: (T, N) bool: not reached, or not visible.
+        gap_frames: (T, N) length in frames of the gap that a missing point belongs to, 0 where it is known.
+        labels: (N,).
+        notes: what was changed, one line each.
+    """
+
+    positions_px: np.ndarray
+    confidence: np.ndarray
+    missing: np.ndarray
+    gap_frames: np.ndarray
+    labels: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def wall_tracks(tracks: PointTracks, order: Sequence[str | int] | None = None, *, closed: bool = False, orientation: str = "auto") -> WallTracks:
+    """Takes the points of one contour out of tracks, checks them on the query frame, and fills gaps.
+
+    Args:
+        order: labels or indices of the contour's points in order; None takes all points as they are.
+        closed: a ring.
+        orientation: "auto" turns an apical contour around that starts on the right; "as given" does not.
+
+    Raises:
+        InputError: unknown labels; see `check_contour`; an apical contour that does not run from base over apex to base.
+    """
+    index = _indices(tracks, order)
+    positions, confidence = tracks.positions_px[:, index], tracks.confidence[:, index]
+    missing = ~(np.isfinite(positions).all(axis=2) & tracks.visible[:, index])
+    missing[tracks.query_frame] = ~np.isfinite(positions[tracks.query_frame]).all(axis=1)
+    labels = tuple(tracks.labels[i] for i in index)
+    points = check_contour(positions[tracks.query_frame], closed, "tracks")
+    notes: tuple[str, ...] = ()
+    backwards = False
+    if closed:
+        backwards = orientation == "auto" and bool(signed_area(points) > 0)
+        turned = np.roll(np.arange(len(index))[::-1], 1)
+    else:
+        apex_of(points)
+        backwards = orientation == "auto" and not left_base_first(points)
+        turned = np.arange(len(index))[::-1]
+    if backwards:
+        positions, confidence, missing, labels = positions[:, turned], confidence[:, turned], missing[:, turned], tuple(labels[i] for i in turned)
+        notes = ("the points were taken in reverse order, " + ("counter-clockwise as seen" if closed else "from the base on the left"),)
+    filled = _filled(positions, missing, tracks.query_frame, closed)
+    return WallTracks(filled, confidence, missing, _gap_lengths(missing), labels, notes)
+
+
+def _indices(tracks: PointTracks, order: Sequence[str | int] | None) -> np.ndarray:
+    if order is None:
+        return np.arange(len(tracks.labels))
+    by_label = {label: index for index, label in enumerate(tracks.labels)}
+    indices = []
+    for entry in order:
+        index = by_label.get(entry) if isinstance(entry, str) else int(entry)
+        if index is None or not 0 <= index < len(tracks.labels):
+            raise InputError(f"order: there is no point {entry}; the tracks have {len(tracks.labels)} points")
+        indices.append(index)
+    if len(set(indices)) != len(indices):
+        raise InputError("order: a point is named twice")
+    return np.asarray(indices, dtype=int)
+
+
+def _gaps(missing: np.ndarray) -> list[tuple[int, int, int]]:
+    """(point, first frame, frame after the last) of every run of missing frames."""
+    gaps = []
+    for point in np.flatnonzero(missing.any(axis=0)):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], missing[:, point].astype(int), [0]])))
+        gaps += [(int(point), int(start), int(end)) for start, end in zip(edges[::2], edges[1::2], strict=True)]
+    return gaps
+
+
+def _gap_lengths(missing: np.ndarray) -> np.ndarray:
+    """(T, N) how many frames long the gap is that a missing point belongs to; a gap at an end of the clip counts as the whole clip."""
+    frame_count = len(missing)
+    lengths = np.zeros(missing.shape, dtype=int)
+    for point, start, end in _gaps(missing):
+        lengths[start:end, point] = frame_count if start == 0 or end == frame_count else end - start
+    return lengths
+
+
+def _filled(positions: np.ndarray, missing: np.ndarray, query_frame: int, closed: bool) -> np.ndarray:
+    """Missing points moved as the nearest points on either side that are known all through the gap, plus what differs at its ends, linear in time."""
+    frame_count, point_count = missing.shape
+    displacement = positions - positions[query_frame]
+    filled = displacement.copy()
+    filled[missing] = np.nan
+    for point, start, end in _gaps(missing):
+        window = slice(max(0, start - 1), min(frame_count, end + 1))
+        known = np.flatnonzero(~missing[window].any(axis=0))
+        if not len(known):
+            continue
+        steps = (known - point) % point_count if closed else known - point
+        after = known[steps > 0][np.argmin(steps[steps > 0])] if np.any(steps > 0) else None
+        steps = (point - known) % point_count if closed else point - known
+        before = known[steps > 0][np.argmin(steps[steps > 0])] if np.any(steps > 0) else None
+        if before is None or after is None:
+            moved = displacement[:, after if before is None else before]
+        else:
+            ahead, behind = (after - point) % point_count, (point - before) % point_count
+            moved = (ahead * displacement[:, before] + behind * displacement[:, after]) / (ahead + behind)
+        ends = [frame for frame in (start - 1, end) if 0 <= frame < frame_count]
+        frames = np.arange(start, end)
+        for axis in range(2):
+            offset = np.interp(frames, ends, displacement[ends, point, axis] - moved[ends, axis]) if ends else 0.0
+            filled[start:end, point, axis] = moved[start:end, axis] + offset
+    return positions[query_frame] + filled
