@@ -55,6 +55,13 @@ class SimulatedSequence:
     motion: Motion
     strain: VentricleStrain | None = None
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    loss: BeamLoss | None = field(default=None, repr=False)
+
+    def sees(self, positions_px: np.ndarray) -> np.ndarray:
+        """(T, N) bool for places (T, N, 2) in every frame: inside of the sector and not hidden by a shadow or missing contact."""
+        if self.loss is None:
+            raise InputError("this sequence was made without its losses, so what they hide cannot be told")
+        return visible_points(self.imaging, self.loss, self.imaging.mm_from_pixels(positions_px), self.sequence.times_s)
 
     def displacement_px(self, frame: int, points_px: np.ndarray, reference_frame: int = 0) -> np.ndarray:
         """Exact displacement (N, 2) in pixels, from `reference_frame` to `frame`, of the material at (N, 2) points given on the reference frame.
@@ -123,4 +130,4 @@ def with_truth(
     mask = imaging.in_sector(pixels)
     mask[mask] = is_tissue(material_points(motion, pixels[mask], float(times_s[0]), tolerance_mm=1e-4, iterations=30))
     sequence = ImageSequence(frames, imaging.spacing_mm, times_s, (*imaging.origin_mm, 0.0), name=name)
-    return SimulatedSequence(sequence, truth, mask, imaging, motion, strain, groups)
+    return SimulatedSequence(sequence, truth, mask, imaging, motion, strain, groups, loss)

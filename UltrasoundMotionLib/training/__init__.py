@@ -1,0 +1,1 @@
+"""Training of point trackers: clips with exact trajectories, impartial motion, and the loop."""
