@@ -11,7 +11,7 @@ when it has grown too far the long template is searched for in a window that gro
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 
 import numpy as np
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.points.absolute_search import AbsoluteSearch, Finding
 from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
 from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, build_pyramid, level_count_for, to_level
 from UltrasoundMotionLib.points.matcher import Match, Matcher, inverse_2x2, isotropic
@@ -57,6 +58,10 @@ class LongShortConfig:
         recovery_deviation: how far off the point is thought to be in that search.
         recovery_correlation: correlation that counts as found ...
         recovery_gain: ... if it is also higher by so much than where the point is believed to be.
+        absolute_search: how far off, beyond its own uncertainty, an absolute search looks for a point.
+        absolute_trust: as `long_trust`, for what an absolute search finds.
+        absolute_evidence: as `evidence_weight`, for what an absolute search finds.
+        absolute_readiness: as `long_readiness`, for what an absolute search finds.
         remembers_long / remembers_short: switch a memory off, for comparison.
     """
 
@@ -83,6 +88,10 @@ class LongShortConfig:
     recovery_deviation: float = 2.0
     recovery_correlation: float = 0.75
     recovery_gain: float = 0.3
+    absolute_search: float = 6.0
+    absolute_trust: float = 0.3
+    absolute_evidence: float = 0.25
+    absolute_readiness: float = 0.0
     remembers_long: bool = True
     remembers_short: bool = True
 
@@ -103,18 +112,36 @@ def _in_one_thread(method: Callable[..., FrameTracks]) -> Callable[..., FrameTra
 
 
 class LongShortTracker:
-    """Implements `OnlineTracker` with any `Matcher`; keeps two frames and the templates, whatever the length of the clip."""
+    """Implements `OnlineTracker` with any `Matcher`; keeps two frames and the templates, whatever the length of the clip.
 
-    def __init__(self, matcher: Matcher, config: LongShortConfig, device: torch.device) -> None:
+    With an `AbsoluteSearch` what that finds is heard between the short match and the long one, whose search so begins in the right place.
+    """
+
+    def __init__(self, matcher: Matcher, config: LongShortConfig, device: torch.device, absolute: AbsoluteSearch | None = None) -> None:
         self.config = config
         self._matcher = matcher
+        self._absolute = absolute
         self._recovery_matcher = BlockMatcher(BlockMatchingConfig(search_radius=12), device)
         self._device = device
 
-    @_in_one_thread
     @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.start`."""
+        if self._absolute is not None:
+            self._absolute.start(frame, query_points)
+        return self._start(frame, query_points)
+
+    @torch.inference_mode()
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.update`."""
+        if frame.shape != self._shape:
+            raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {self._shape[1]} x {self._shape[0]}")
+        if self._absolute is not None:
+            self._absolute.see(frame)
+        return self._update(frame)
+
+    @_in_one_thread
+    def _start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         self._shape = frame.shape
         longer = max(frame.shape)
         self._halvings = 0
@@ -131,11 +158,7 @@ class LongShortTracker:
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool))
 
     @_in_one_thread
-    @torch.inference_mode()
-    def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
-        if frame.shape != self._shape:
-            raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {self._shape[1]} x {self._shape[0]}")
+    def _update(self, frame: np.ndarray) -> FrameTracks:
         config, pyramid, count = self.config, self._pyramid(frame), len(self._points)
         step_prior = isotropic((config.step_deviation * self._unit) ** 2, count, self._points)
         points, covariance = self._points, self._covariance
@@ -147,6 +170,11 @@ class LongShortTracker:
             covariance = covariance + uncertainty + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
         else:
             covariance = covariance + step_prior
+        visibility: Tensor | float = 1.0
+        if self._absolute is not None:
+            finding = self._find(points, covariance + isotropic((config.absolute_search * self._unit) ** 2, count, points))
+            visibility = finding.visibility
+            points, covariance = self._hear(points, covariance, finding)
         if config.remembers_long:
             search = covariance + isotropic((config.long_search * self._unit) ** 2, count, points)
             coarsest = config.long_level if config.remembers_short else config.short_level
@@ -159,31 +187,51 @@ class LongShortTracker:
         back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short_level)
         error = (back.points - self._points).square().sum(-1)
         variance = covariance.diagonal(dim1=1, dim2=2).mean(-1)
-        confidence = torch.exp(-0.5 * (error / config.forward_backward_scale**2 + variance / config.deviation_scale**2) / self._unit**2)
+        confidence = torch.exp(-0.5 * (error / config.forward_backward_scale**2 + variance / config.deviation_scale**2) / self._unit**2) * visibility
         self._previous, self._short, self._points, self._covariance = pyramid, templates, points, covariance
         confidence_array = confidence.cpu().numpy().astype(np.float64)
         return FrameTracks(self._in_frame(points), confidence_array, confidence_array > config.visible_above)
 
     def _correct(self, points: Tensor, covariance: Tensor, found: Match, correlation_here: Tensor) -> tuple[Tensor, Tensor]:
-        """Fuses what the long template says into positions and covariances: a Kalman update with doubts.
+        """Fuses what the long template says into positions and covariances; see `_fuse`."""
+        config = self.config
+        evidence = torch.log1p(-correlation_here.clamp(0, 0.999).square()) - torch.log1p(-found.correlation.clamp(0, 0.999).square())
+        odds = config.evidence_weight * self._matcher.independent_samples * evidence + config.long_readiness
+        return self._fuse(points, covariance, found.points, found.information, odds=odds, trust=config.long_trust)
 
-        One match brings little that is new, since its error stays the same for many frames (`long_trust`). One that lies
-        further off than both uncertainties explain is either a false peak or the truth about a point that went astray: the
-        odds are the long template's likelihood there against here, times how surprising (Student's t) so long a way is.
+    def _hear(self, points: Tensor, covariance: Tensor, finding: Finding) -> tuple[Tensor, Tensor]:
+        """Fuses what the absolute search says into positions and covariances; see `_fuse`."""
+        config = self.config
+        odds = config.absolute_evidence * finding.evidence + config.absolute_readiness + torch.logit(finding.visibility, eps=1e-4)
+        return self._fuse(points, covariance, finding.points, inverse_2x2(finding.covariance), odds=odds, trust=config.absolute_trust)
+
+    def _fuse(
+        self, points: Tensor, covariance: Tensor, found: Tensor, found_information: Tensor, *, odds: Tensor, trust: float
+    ) -> tuple[Tensor, Tensor]:
+        """A Kalman update with doubts.
+
+        One match brings little that is new, since its error stays the same for many frames (`trust`). One that lies further off
+        than both uncertainties explain is either a false peak or the truth about a point that went astray: the odds are the
+        likelihood there against here (`odds`, a logarithm), times how surprising (Student's t) so long a way is.
         """
         config = self.config
-        innovation = (found.points - points)[..., None]
-        spread = covariance + inverse_2x2(found.information + isotropic(1e-4, len(points), points))
+        innovation = (found - points)[..., None]
+        spread = covariance + inverse_2x2(found_information + isotropic(1e-4, len(points), points))
         squared = (innovation.transpose(1, 2) @ inverse_2x2(spread) @ innovation)[:, 0, 0]
         surprise = 0.5 * (config.surprise_freedom + 2) * torch.log1p(squared / config.surprise_freedom)
-        evidence = torch.log1p(-correlation_here.clamp(0, 0.999).square()) - torch.log1p(-found.correlation.clamp(0, 0.999).square())
-        belief = torch.sigmoid(config.evidence_weight * self._matcher.independent_samples * evidence - surprise + config.long_readiness)
+        belief = torch.sigmoid(odds - surprise)
         # Believed though surprising: the covariance was too small, and grows to what was seen.
         excess = belief * (squared / config.long_gate - 1).clamp(min=0)
         covariance = covariance * (1 + excess)[:, None, None]
-        information = found.information * (config.long_trust * belief)[:, None, None]
+        information = found_information * (trust * belief)[:, None, None]
         corrected = inverse_2x2(information + inverse_2x2(covariance))
         return points + (corrected @ information @ innovation)[..., 0], corrected
+
+    def _find(self, points: Tensor, covariance: Tensor) -> Finding:
+        """What the absolute search says, from working pixels to the frame's and back."""
+        scale = 2.0**self._halvings
+        finding = self._absolute.find((points + 0.5) * scale - 0.5, covariance * scale**2)
+        return replace(finding, points=to_level(finding.points, self._halvings), covariance=finding.covariance / scale**2)
 
     def _recover(self, points: Tensor, covariance: Tensor, correlation: Tensor, pyramid: ImagePyramid) -> tuple[Tensor, Tensor]:
         """Searches the long template in a wide window for points whose position has become uncertain, and moves those it finds beyond doubt.

@@ -25,7 +25,7 @@ class Peak:
     Attributes:
         points: (B, N, 2) px, the soft argmax.
         covariance: (B, N, 2, 2) px^2, the second moment around it within the peak's radius.
-        log_height: (B, N) at the hard argmax; at most 0, which is three perfect matches.
+        log_height: (B, N) at the highest cell, or the given one; at most 0, which is three perfect matches.
     """
 
     points: Tensor
@@ -35,7 +35,7 @@ class Peak:
 
 def query_features(maps: Features, points: Tensor) -> Features:
     """Bilinear samples of the maps (B, C, h, w) at points (B, N, 2) or (1, N, 2): each (B, N, C) of unit length. Beyond the border: the border's."""
-    return tuple(F.normalize(_sample(values, _to_cells(points, stride)), dim=2, eps=1e-4) for values, stride in zip(maps, STRIDES, strict=True))
+    return tuple(F.normalize(sample_cells(values, to_cells(points, stride)), dim=2, eps=1e-4) for values, stride in zip(maps, STRIDES, strict=True))
 
 
 def log_cost_volume(query: Features, maps: Features, config: SpeckNetConfig, valid_size: tuple[int, int] | None = None) -> Tensor:
@@ -67,10 +67,14 @@ def soft_argmax(log_volume: Tensor, config: SpeckNetConfig) -> Peak:
 
     The highest cell chooses the disk and has no gradient; the mean within the disk has.
     """
+    return soft_argmax_at(log_volume, log_volume.detach().flatten(2).argmax(dim=2), config.peak_radius)
+
+
+def soft_argmax_at(log_volume: Tensor, best: Tensor, radius: float) -> Peak:
+    """The same around given cells `best` (B, N), row * width + column, within `radius` cells."""
     height, width = log_volume.shape[2:]
     flat = log_volume.flatten(2)
-    best = flat.detach().argmax(dim=2)
-    disk = _disk(config.peak_radius, flat.device)
+    disk = _disk(radius, flat.device)
     columns, rows = (best % width)[..., None] + disk[:, 0], (best // width)[..., None] + disk[:, 1]
     inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
     near = flat.gather(2, torch.where(inside, rows * width + columns, 0)).masked_fill(~inside, float("-inf"))
@@ -80,7 +84,7 @@ def soft_argmax(log_volume: Tensor, config: SpeckNetConfig) -> Peak:
     covariance = torch.einsum("bnk,bnki,bnkj->bnij", weight, deviation, deviation)
     centre = torch.stack((best % width, best // width), dim=2)
     log_height = flat.gather(2, best[..., None])[..., 0]
-    return Peak(_to_pixels(centre + mean, STRIDES[0]), covariance * STRIDES[0] ** 2, log_height)
+    return Peak(to_pixels(centre + mean, STRIDES[0]), covariance * STRIDES[0] ** 2, log_height)
 
 
 def log_probability(log_volume: Tensor, points: Tensor) -> Tensor:
@@ -91,8 +95,8 @@ def log_probability(log_volume: Tensor, points: Tensor) -> Tensor:
     height, width = log_volume.shape[2:]
     probability = log_volume.flatten(2).softmax(dim=2).clamp(min=1e-12).view(-1, 1, height, width)
     batch, count = log_volume.shape[:2]
-    cells = _to_cells(points.expand(batch, -1, -1), STRIDES[0]).reshape(batch * count, 1, 2)
-    return _sample(probability, cells).view(batch, count).log()
+    cells = to_cells(points.expand(batch, -1, -1), STRIDES[0]).reshape(batch * count, 1, 2)
+    return sample_cells(probability, cells).view(batch, count).log()
 
 
 def _disk(radius: float, device: torch.device) -> Tensor:
@@ -103,15 +107,17 @@ def _disk(radius: float, device: torch.device) -> Tensor:
     return offsets[offsets.square().sum(-1) <= radius**2]
 
 
-def _to_cells(points: Tensor, stride: int) -> Tensor:
+def to_cells(points: Tensor, stride: int) -> Tensor:
+    """Pixels of the network's input as columns and rows of a map."""
     return (points + 0.5) / stride - 0.5
 
 
-def _to_pixels(cells: Tensor, stride: int) -> Tensor:
+def to_pixels(cells: Tensor, stride: int) -> Tensor:
+    """Columns and rows of a map as pixels of the network's input."""
     return (cells + 0.5) * stride - 0.5
 
 
-def _sample(values: Tensor, cells: Tensor) -> Tensor:
+def sample_cells(values: Tensor, cells: Tensor) -> Tensor:
     """Bilinear samples (B, N, C) of maps (B, C, h, w) at cells (B, N, 2)."""
     size = torch.tensor([values.shape[3], values.shape[2]], dtype=cells.dtype, device=cells.device)
     grid = (2 * cells + 1) / size - 1
