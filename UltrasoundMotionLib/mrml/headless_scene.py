@@ -52,6 +52,7 @@ class HeadlessScene:
         self.application_logic.SetSliceLogics(vtkCollection())
         self.application_logic.SetViewLogics(vtkCollection())
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
+        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the application's Colors module does that
         self._logics = [self._add_module_logic(name, class_name) for name, class_name in MODULE_LOGICS.items()]
         # ReadFromMRB unpacks in the cache directory of the data manager, and returns False without one.
         self._remote_io = slicer.vtkMRMLRemoteIOLogic()

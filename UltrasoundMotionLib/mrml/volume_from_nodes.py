@@ -38,9 +38,9 @@ def linear_between(source: slicer.vtkMRMLTransformNode | None, target: slicer.vt
     Raises:
         InputError: the way between them is not linear; `name` says whose transform that is.
     """
-    between, matrix = vtk.vtkGeneralTransform(), vtk.vtkMatrix4x4()
+    between, linear = vtk.vtkGeneralTransform(), vtk.vtkTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, between)
-    if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, matrix):
+    if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, linear):
         raise InputError(f"{name}: is under a transform that bends it; harden the transform first, or take the volume out of it")
     mirror = np.diag([*LPS_TO_RAS, 1.0])
-    return mirror @ from_vtk_matrix(matrix) @ mirror
+    return mirror @ from_vtk_matrix(linear.GetMatrix()) @ mirror

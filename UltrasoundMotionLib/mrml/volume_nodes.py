@@ -95,6 +95,8 @@ def fill_segmentation(
 ) -> slicer.vtkMRMLSegmentationNode:
     """Gives a segmentation node the labels of a map and the geometry of an image; what it held before is gone.
 
+    The map lies in the coordinates of the segmentation node, which may stand under a transform.
+
     Args:
         names, colors: of labels; "label 3" and a colour of our own where nothing is given.
         filled: False shows outlines only in slice views.
@@ -103,6 +105,7 @@ def fill_segmentation(
     node.CreateDefaultDisplayNodes()
     node.GetSegmentation().RemoveAllSegments()
     source = add_label_map(scene, labels, f"{node.GetName()} import")
+    source.SetAndObserveTransformNodeID(node.GetTransformNodeID())
     node.SetReferenceImageGeometryParameterFromVolumeNode(image)
     slicer.vtkSlicerSegmentationsModuleLogic.ImportLabelmapToSegmentationNode(source, node)
     segmentation = node.GetSegmentation()
