@@ -87,18 +87,6 @@ def soft_argmax_at(log_volume: Tensor, best: Tensor, radius: float) -> Peak:
     return Peak(to_pixels(centre + mean, STRIDES[0]), covariance * STRIDES[0] ** 2, log_height)
 
 
-def log_probability(log_volume: Tensor, points: Tensor) -> Tensor:
-    """(B, N) log probability of points (B, N, 2) when the whole volume, normalised, is the distribution of the position.
-
-    Between cells the probability is interpolated. A loss that, unlike the soft argmax, also pulls a peak over from the wrong place.
-    """
-    height, width = log_volume.shape[2:]
-    probability = log_volume.flatten(2).softmax(dim=2).clamp(min=1e-12).view(-1, 1, height, width)
-    batch, count = log_volume.shape[:2]
-    cells = to_cells(points.expand(batch, -1, -1), STRIDES[0]).reshape(batch * count, 1, 2)
-    return sample_cells(probability, cells).view(batch, count).log()
-
-
 def _disk(radius: float, device: torch.device) -> Tensor:
     """(K, 2) whole-cell offsets within the radius."""
     axis = torch.arange(-int(radius), int(radius) + 1, device=device)
