@@ -17,6 +17,7 @@ from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
 from UltrasoundMotionLib.mrml.scene_files import write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.track_links import link_results
 from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks, add_trajectories
 from UltrasoundMotionLib.mrml.track_table import add_track_table
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
@@ -47,6 +48,10 @@ class TrackNodes:
         yield self.landmarks.proxy
         if self.curve is not None:
             yield self.curve.proxy
+        yield from self.derived_nodes()
+
+    def derived_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
+        """What was made from the tracks beside the landmarks and the curve."""
         yield from self.paths
         yield self.table
         yield self.plot.table
@@ -58,12 +63,18 @@ class TrackNodes:
         for nodes in (self.landmarks, self.curve):
             if nodes is not None:
                 remove_sequence(nodes)
-        for node in (*self.paths, *self.plot.series, self.plot.chart, self.plot.table, self.table):
+        for node in self.derived_nodes():
             remove_node(node)
 
 
 def add_tracks(
-    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, *, curve_labels: Sequence[str] | None = None, trajectories: bool = True
+    image: SequenceNodes,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    *,
+    curve_labels: Sequence[str] | None = None,
+    trajectories: bool = True,
+    landmarks: SequenceNodes | None = None,
 ) -> TrackNodes:
     """Adds a result beside a clip that is in the scene, in a folder of the Data module.
 
@@ -72,6 +83,7 @@ def add_tracks(
         sequence: the clip, for its name and geometry.
         curve_labels: the points of a curve, in order; None for no curve.
         trajectories: draw the path of each point.
+        landmarks: the point list of these tracks where it is in the scene already (it was shown while it grew).
 
     Raises:
         InputError: the tracks do not fit the clip, or a label does not exist; the scene is then as it was.
@@ -79,13 +91,14 @@ def add_tracks(
     scene, name = image.scene, sequence.name
     with undone_on_error(scene):
         nodes = TrackNodes(
-            landmarks=add_landmarks(image, sequence, tracks),
+            landmarks=landmarks or add_landmarks(image, sequence, tracks),
             curve=add_curve(image, sequence, tracks, curve_labels) if curve_labels else None,
             paths=add_trajectories(image, sequence, tracks) if trajectories else (),
             table=add_track_table(scene, tracks, f"{name} tracks"),
             plot=add_displacement_plot(scene, tracks, f"{name} displacement"),
         )
         put_in_folder(scene, image.proxy, nodes.shown_nodes(), f"{name} motion")
+        link_results(image, nodes.landmarks, nodes.derived_nodes())
     return nodes
 
 

@@ -1,0 +1,100 @@
+"""The Apply button that says why it cannot, becomes Cancel while something runs, and the progress bar and status line that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.jobs import JobProgress
+
+
+class ApplyButton:
+    """The widgets `applyButton`, `progressBar` and `statusLabel` of a panel."""
+
+    def __init__(self, ui: object, *, onApply: Callable[[], None], onCancel: Callable[[], None]) -> None:
+        self._button, self._bar, self._status = ui.applyButton, ui.progressBar, ui.statusLabel
+        self._applyText, self._applyTip = self._button.text, self._button.toolTip
+        self._onApply, self._onCancel = onApply, onCancel
+        self._reason = ""
+        self.running = False
+        self._bar.visible = False
+        self._button.connect("clicked()", self._onClicked)
+
+    def disconnect(self) -> None:
+        """Lets go of the panel."""
+        self._button.disconnect("clicked()", self._onClicked)
+
+    def allow(self, reason: str) -> None:
+        """Enables the button, or says why it cannot be pressed (an empty reason is none)."""
+        self._reason = reason
+        if not self.running:
+            self._button.enabled = not reason
+            self._button.toolTip = reason or self._applyTip
+            if reason or self._status.property("saysWhyNot"):
+                self.say(reason)
+                self._status.setProperty("saysWhyNot", bool(reason))
+
+    def say(self, text: str) -> None:
+        """Shows one line below the button."""
+        self._status.setProperty("saysWhyNot", False)
+        self._status.text = text
+        self._status.toolTip = text
+
+    def begin(self, message: str) -> None:
+        """Turns into Cancel."""
+        self.running = True
+        self._button.text = _("&Cancel")
+        self._button.toolTip = _("Stop; what was finished is kept")
+        self._button.enabled = True
+        self._bar.setRange(0, 0)
+        self._bar.format = ""
+        self._bar.visible = True
+        self.say(message)
+
+    def show(self, progress: JobProgress) -> None:
+        """Moves the bar; its text is the share done, the frames a second and the time left."""
+        self._bar.setRange(0, max(progress.total, 1))
+        self._bar.value = progress.done
+        self._bar.format = progressText(progress)
+
+    def stopping(self) -> None:
+        """After a click on Cancel, until the job has ended."""
+        self._button.enabled = False
+        self.say(_("Stopping ..."))
+
+    def end(self, message: str) -> None:
+        """Turns back into Apply."""
+        self.running = False
+        self._button.text = self._applyText
+        self._bar.visible = False
+        self.allow(self._reason)
+        if message:
+            self.say(message)
+
+    def _onClicked(self) -> None:
+        if self.running:
+            self.stopping()
+            self._onCancel()
+        else:
+            self._onApply()
+
+
+def progressText(progress: JobProgress, unit: str | None = None) -> str:
+    """`12 of 30 · 41 frames/s · 3 s left`, as far as it is known."""
+    parts = [_("{done} of {total}").format(done=progress.done, total=progress.total)]
+    if progress.items_per_second:
+        parts.append(_("{rate} {unit}/s").format(rate=f"{progress.items_per_second:.3g}", unit=unit or _("frames")))
+    if progress.seconds_left is not None and progress.done < progress.total:
+        parts.append(_("{duration} left").format(duration=durationText(progress.seconds_left)))
+    return " \u00b7 ".join(parts)
+
+
+def durationText(seconds: float) -> str:
+    """`8 s`, `2 min 5 s`, `1 h 12 min`."""
+    whole = max(1, round(seconds))
+    if whole < 60:
+        return _("{seconds} s").format(seconds=whole)
+    if whole < 3600:
+        return _("{minutes} min {seconds} s").format(minutes=whole // 60, seconds=whole % 60)
+    return _("{hours} h {minutes} min").format(hours=whole // 3600, minutes=whole % 3600 // 60)

@@ -1,0 +1,195 @@
+"""Long work beside the application: a job of the child process that all modules share, asked by a timer on the main thread how far it is."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Callable, Generator
+from typing import Any, Protocol
+
+import qt
+import slicer
+
+from UltrasoundMotionLib.errors import UltrasoundMotionError
+from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, JobRequest
+
+POLL_MS = 40
+STEP_BUDGET_S = 0.02
+"""How long preparing may keep the main thread before the application gets its turn."""
+
+Preparation = Generator[tuple[int, int, str], None, JobRequest]
+"""Work on the scene before the job, cut into short steps: yields (done, total, message) and returns the request."""
+
+
+class JobListener(Protocol):
+    """Whom a job tells; all of it on the main thread, and nothing after the job was forgotten."""
+
+    def onProgress(self, progress: JobProgress) -> None:
+        """How far it is; `progress.job` is None while it is prepared."""
+
+    def onPartial(self, result: Any) -> None:
+        """The newest finished part of the result."""
+
+    def onFinished(self, finished: JobFinished) -> None:
+        """The whole result."""
+
+    def onFailed(self, failed: JobFailed) -> None:
+        """It ended without its result."""
+
+    def onCancelled(self, cancelled: JobCancelled) -> None:
+        """It was cancelled; `cancelled.result` is what was finished, or None."""
+
+
+class BackgroundJob:
+    """One run: its preparation in short steps, then the job in the child process."""
+
+    def __init__(self, preparation: Preparation | JobRequest, listener: JobListener) -> None:
+        """A request that needs no preparation can be given as it is."""
+        self._preparation = _prepared(preparation) if isinstance(preparation, JobRequest) else preparation
+        self._listener: JobListener | None = listener
+        self.job: Any = None
+        self.running = False
+        self.startedAt = 0.0
+
+    def start(self) -> None:
+        """Returns at once; the listener hears from the event loop."""
+        self.running = True
+        self.startedAt = time.perf_counter()
+        sharedProcess().add(self)
+
+    def cancel(self) -> None:
+        """Asks to stop; the listener hears onCancelled within a second."""
+        if self.job is not None:
+            sharedProcess().cancel(self)
+        elif self.running:
+            self._preparation.close()
+            self._end(lambda listener: listener.onCancelled(JobCancelled(None, None)))
+
+    def forget(self) -> None:
+        """Cancels it without another word to the listener: its nodes are gone (the scene was closed, the module reloaded)."""
+        self._listener = None
+        self.cancel()
+
+    # called by the shared process
+
+    def prepare(self) -> JobRequest | None:
+        """Goes on with the preparation for a short while; the request when it is done."""
+        deadline = time.perf_counter() + STEP_BUDGET_S
+        try:
+            while time.perf_counter() < deadline:
+                done, total, message = next(self._preparation)
+                self._tell(lambda listener, progress=JobProgress(None, done, total, message): listener.onProgress(progress))
+        except StopIteration as finished:
+            return finished.value
+        except UltrasoundMotionError as error:
+            failed = JobFailed(None, str(error), "input")
+            self._end(lambda listener: listener.onFailed(failed))
+        return None
+
+    def hear(self, event: Any) -> None:
+        """Passes on what the child process said."""
+        if isinstance(event, JobProgress):
+            self._tell(lambda listener: listener.onProgress(event))
+            partial = self.job.partial() if self._listener is not None else None
+            if partial is not None:
+                self._tell(lambda listener: listener.onPartial(partial))
+        elif isinstance(event, JobFinished):
+            self._end(lambda listener: listener.onFinished(event))
+        elif isinstance(event, JobFailed):
+            self._end(lambda listener: listener.onFailed(event))
+        elif isinstance(event, JobCancelled):
+            self._end(lambda listener: listener.onCancelled(event))
+
+    def _end(self, message: Callable[[JobListener], None]) -> None:
+        self.running = False
+        self._tell(message)
+        self._listener = None
+
+    def _tell(self, message: Callable[[JobListener], None]) -> None:
+        if self._listener is not None:
+            message(self._listener)
+
+
+class SharedProcess:
+    """The warm child process of all modules, and the timer that polls it while there is something to wait for."""
+
+    def __init__(self) -> None:
+        self.process = JobProcess()
+        self._preparing: list[BackgroundJob] = []
+        self._running: dict[Any, BackgroundJob] = {}
+        self._timer = qt.QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.connect("timeout()", self._poll)
+        slicer.app.connect("aboutToQuit()", closeSharedProcess)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a job is under way."""
+        return bool(self._preparing or self._running)
+
+    def add(self, background: BackgroundJob) -> None:
+        """Prepares and then runs it."""
+        self._preparing.append(background)
+        self._timer.start()
+
+    def cancel(self, background: BackgroundJob) -> None:
+        """Lets the child stop it."""
+        self.process.cancel(background.job)
+
+    def close(self) -> None:
+        """Ends the child process and everything it started."""
+        for background in (*self._preparing, *self._running.values()):
+            background._listener = None
+        self._timer.stop()
+        self._timer.disconnect("timeout()", self._poll)
+        slicer.app.disconnect("aboutToQuit()", closeSharedProcess)
+        self.process.close()
+
+    def _poll(self) -> None:
+        for background in list(self._preparing):
+            request = background.prepare() if background.running else None
+            if request is not None:
+                background.job = self.process.submit(request)
+                self._running[background.job] = background
+            if request is not None or not background.running:
+                self._preparing.remove(background)
+        for event in self.process.poll():
+            background = self._running.get(event.job)
+            if background is None:
+                continue
+            background.hear(event)
+            if not background.running:
+                del self._running[event.job]
+        if not self.busy:
+            self._timer.stop()
+
+
+_shared: SharedProcess | None = None
+
+
+def sharedProcess() -> SharedProcess:
+    """The one of this application, made when it is first needed."""
+    global _shared  # noqa: PLW0603  one child process for all modules is the point
+    if _shared is None:
+        _shared = SharedProcess()
+    return _shared
+
+
+def closeSharedProcess(*, onlyIdle: bool = False) -> None:
+    """Ends the child process, at once or only where no module waits for it; the next job starts another."""
+    global _shared  # noqa: PLW0603
+    if _shared is None or (onlyIdle and _shared.busy):
+        return
+    closing, _shared = _shared, None
+    closing.close()
+
+
+def _prepared(request: JobRequest) -> Preparation:
+    yield from ()
+    return request
+
+
+def warmUp() -> None:
+    """Starts the child process where torch is installed, so that it is ready when the first job comes."""
+    if importlib.util.find_spec("torch") is not None:
+        sharedProcess().process.start()

@@ -1,0 +1,21 @@
+"""`Show the command`: what repeats the run in a terminal, to read and to copy."""
+
+from __future__ import annotations
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+
+def showCommand(title: str, command: str) -> None:
+    """Shows a command line with a button that copies it."""
+    box = qt.QMessageBox(slicer.util.mainWindow())
+    box.setWindowTitle(_("{module}: the command").format(module=title))
+    box.setText(_("This repeats the run in a terminal where ultrasound-motion is installed (pip install ultrasound-motion):"))
+    box.setInformativeText(command)
+    box.setTextInteractionFlags(qt.Qt.TextSelectableByMouse | qt.Qt.TextSelectableByKeyboard)
+    copy = box.addButton(_("&Copy"), qt.QMessageBox.AcceptRole)
+    box.addButton(qt.QMessageBox.Close)
+    box.exec_()
+    if box.clickedButton() == copy:
+        slicer.app.clipboard().setText(command)

@@ -1,0 +1,239 @@
+"""What the panels of all three modules do alike: load the panel, remember everything in the scene, run, cancel, and leave nothing behind."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+import slicer
+import vtk
+from slicer.i18n import tr as _
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
+from slicer.util import VTKObservationMixin
+
+from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
+from UltrasoundMotionModuleLib.apply_button import ApplyButton
+from UltrasoundMotionModuleLib.background_job import BackgroundJob, closeSharedProcess, warmUp
+from UltrasoundMotionModuleLib.command_dialog import showCommand
+from UltrasoundMotionModuleLib.required_packages import ensurePackages
+
+
+class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """A module's widget gives `title`, `makeLogic`, `setupPanel`, `whyNotApply`, `makeJob`, `finishText` and, where it has partial results, `onPartial`.
+
+    Its panel `UI/<module>.ui` has at least `applyButton`, `progressBar`, `statusLabel` and `commandButton`.
+    """
+
+    title = ""
+
+    def __init__(self, parent: object = None) -> None:
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.ui = None
+        self.applyButton: ApplyButton | None = None
+        self.run: BackgroundJob | None = None
+        self._parameterNode = None
+        self._guiTag = None
+        self._watched: list[tuple[object, int]] = []
+
+    # What a module gives
+
+    def makeLogic(self) -> object:
+        """The module's logic; its `getParameterNode` returns the module's parameter node wrapper."""
+        raise NotImplementedError
+
+    def setupPanel(self) -> None:
+        """Connects the module's own widgets; `self.ui` and `self.logic` exist."""
+
+    def selectDefaults(self) -> None:
+        """Chooses inputs for the user where none are chosen yet and the scene leaves no doubt."""
+
+    def whyNotApply(self) -> str:
+        """Why Apply cannot be pressed, as what to do next; empty when it can."""
+        raise NotImplementedError
+
+    def watchedNodes(self) -> Iterable[tuple[object, int]]:
+        """(node, event) pairs upon which the panel is to be looked at again: the chosen nodes."""
+        return ()
+
+    def updatePanel(self) -> None:
+        """Shows what follows from the parameters and the watched nodes."""
+
+    def makeJob(self) -> BackgroundJob:
+        """The run for the parameters as they are, with `self` as its listener; raises InputError where something is wrong with them."""
+        raise NotImplementedError
+
+    def showResult(self, result: object, *, complete: bool) -> str:
+        """Puts a result into the scene and returns what to say of it; `complete` is False for what a cancelled run had finished."""
+        raise NotImplementedError
+
+    def dropResult(self) -> None:
+        """Takes out of the scene what a run that failed or found nothing had put there."""
+
+    def commandArguments(self) -> tuple[str, ...]:
+        """The command line that repeats the run for the parameters as they are; raises InputError as `makeJob`."""
+        raise NotImplementedError
+
+    # The panel
+
+    @property
+    def parameters(self) -> object:
+        """The module's parameter node wrapper, or None while the scene is being closed."""
+        return self._parameterNode
+
+    def setup(self) -> None:
+        ScriptedLoadableModuleWidget.setup(self)
+        self.uiWidget = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
+        self.layout.addWidget(self.uiWidget)
+        self.ui = slicer.util.childWidgetVariables(self.uiWidget)
+        self.uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.logic = self.makeLogic()
+        self.applyButton = ApplyButton(self.ui, onApply=self.onApply, onCancel=self.onCancel)
+        self.ui.commandButton.connect("clicked()", self.onShowCommand)
+        for event, method in (
+            (slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose),
+            (slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose),
+            (slicer.mrmlScene.EndImportEvent, self.onSceneEndImport),
+        ):
+            self.addObserver(slicer.mrmlScene, event, method)
+        self.setupPanel()
+        self.initializeParameterNode()
+
+    def cleanup(self) -> None:
+        """Called when the module is reloaded and when the application closes."""
+        self.forgetRun()
+        self.setParameterNode(None)
+        self.removeObservers()
+        if self.applyButton is not None:
+            self.applyButton.disconnect()
+            self.ui.commandButton.disconnect("clicked()", self.onShowCommand)
+        closeSharedProcess(onlyIdle=True)
+
+    def enter(self) -> None:
+        """Called each time the user opens the module: the child process loads torch while the user looks around."""
+        self.initializeParameterNode()
+        warmUp()
+
+    def exit(self) -> None:
+        """Called when the user opens another module; a run goes on."""
+        self.setParameterNode(None)
+
+    def onSceneStartClose(self, caller: object, event: int) -> None:
+        """The nodes of a run are about to go: it is cancelled, and heard of no more."""
+        self.forgetRun()
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller: object, event: int) -> None:
+        """Starts afresh where the module is shown."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def onSceneEndImport(self, caller: object, event: int) -> None:
+        """A loaded scene brought its own parameters."""
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self) -> None:
+        """Connects the panel with the scene's parameter node, made where there is none."""
+        self.setParameterNode(self.logic.getParameterNode())
+        self.selectDefaults()
+
+    def setParameterNode(self, parameters: object) -> None:
+        """Shows these parameters and keeps them as the user changes them; None disconnects the panel."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        self._parameterNode = parameters
+        if parameters is not None:
+            self._guiTag = parameters.connectGui(self.ui)
+            self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        self.onParametersModified()
+
+    def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
+        """Watches the nodes that are chosen now, and looks at the panel again."""
+        wanted = [] if self._parameterNode is None else [(node, event) for node, event in self.watchedNodes() if node is not None]
+        for node, event_id in [pair for pair in self._watched if pair not in wanted]:
+            self.removeObserver(node, event_id, self.onWatchedModified)
+        for node, event_id in [pair for pair in wanted if pair not in self._watched]:
+            self.addObserver(node, event_id, self.onWatchedModified)
+        self._watched = wanted
+        self.onWatchedModified()
+
+    def onWatchedModified(self, caller: object = None, event: int | None = None) -> None:
+        """Looks again whether Apply can be pressed."""
+        if self._parameterNode is not None:
+            self.applyButton.allow(self.whyNotApply())
+            self.updatePanel()
+
+    # The run
+
+    def onApply(self) -> None:
+        """Starts a run."""
+        self.startRun(self.makeJob)
+
+    def startRun(self, makeJob: object) -> None:
+        """Installs what is missing and starts the run that `makeJob` returns; anything that is wrong is shown."""
+        with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
+            ensurePackages(self.resourcePath("requirements.txt"), self.title)
+            self.run = makeJob()
+            self.applyButton.begin(_("Starting ..."))
+            self.run.start()
+
+    def onCancel(self) -> None:
+        """Asks the run to stop."""
+        if self.run is not None:
+            self.run.cancel()
+
+    def forgetRun(self) -> None:
+        """Ends a run without a word; nothing of it is kept."""
+        if self.run is not None:
+            self.run.forget()
+            self.run = None
+            self.applyButton.end("")
+
+    def onProgress(self, progress: JobProgress) -> None:
+        """Shows how far the run is."""
+        self.applyButton.show(progress)
+        if progress.message:
+            self.applyButton.say(progress.message)
+
+    def onPartial(self, result: object) -> None:
+        """Shows what is finished so far; nothing by default."""
+
+    def onFinished(self, finished: JobFinished) -> None:
+        """Puts the result into the scene."""
+        self._end(finished.result, complete=True, notes=finished.notes)
+
+    def onCancelled(self, cancelled: JobCancelled) -> None:
+        """Keeps what was finished."""
+        self._end(cancelled.result, complete=False)
+
+    def onFailed(self, failed: JobFailed) -> None:
+        """Says what went wrong, with the child process's own words as details."""
+        self.run = None
+        self.dropResult()
+        self.applyButton.end(_("Failed: {message}").format(message=failed.message))
+        text = _("{module} failed: {message}").format(module=self.title, message=failed.message)
+        slicer.util.errorDisplay(text, detailedText=failed.child_output)
+
+    def _end(self, result: object, *, complete: bool, notes: tuple[str, ...] = ()) -> None:
+        self.run = None
+        message = _("Cancelled; nothing was finished")
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The result could not be shown.")):
+                if result is None:
+                    self.dropResult()
+                else:
+                    message = "; ".join([self.showResult(result, complete=complete), *notes])
+        except Exception:
+            message = _("The result could not be shown")
+            self.dropResult()
+            raise
+        finally:
+            self.applyButton.end(message)
+
+    def onShowCommand(self) -> None:
+        """Shows the command line that repeats the run in a terminal."""
+        with slicer.util.tryWithErrorDisplay(_("There is no command to show yet.")):
+            showCommand(self.title, shlex.join(self.commandArguments()))

@@ -1,0 +1,70 @@
+"""The Python packages that a run needs, asked for when the user first presses Apply and never before."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.errors import MissingPackageError
+
+TORCH_REQUIREMENT = ">=2.2"
+
+
+def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
+    """Installs what is missing, after asking; quick when nothing is.
+
+    Args:
+        requirementsPath: a requirements file for everything but torch, which the PyTorch extension chooses to fit the graphics card.
+        requester: the module's title, for the question.
+
+    Raises:
+        MissingPackageError: the PyTorch extension is missing, or the user declined.
+    """
+    if not _installed("torch" + TORCH_REQUIREMENT):
+        _installTorch()
+    missing = [line for line in _requirements(requirementsPath) if not _installed(line)]
+    if missing:
+        _install(missing, requester)
+
+
+def _requirements(path: str | Path) -> list[str]:
+    lines = (line.partition("#")[0].strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
+    return [line for line in lines if line]
+
+
+def _installed(requirement: str) -> bool:
+    """Looks at the installed version only: importing torch to see whether it is there would load it into the application."""
+    from packaging.requirements import Requirement
+
+    wanted = Requirement(requirement)
+    try:
+        return wanted.specifier.contains(importlib.metadata.version(wanted.name), prereleases=True)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _installTorch() -> None:
+    try:
+        import PyTorchUtils
+    except ModuleNotFoundError:
+        raise MissingPackageError(_("PyTorch is needed: install the PyTorch extension in the Extensions Manager, restart, and try again")) from None
+    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT) is None:
+        raise MissingPackageError(_("PyTorch was not installed; press the button again to install it"))
+
+
+def _install(missing: list[str], requester: str) -> None:
+    try:
+        import slicer.packaging
+    except ModuleNotFoundError:  # Slicer 5.10
+        question = _("{module} needs Python packages that are not installed: {packages}. Install them now?")
+        if not slicer.util.confirmOkCancelDisplay(question.format(module=requester, packages=", ".join(missing))):
+            raise MissingPackageError(_("the packages were not installed; press the button again to install them")) from None
+        slicer.util.pip_install(" ".join(missing))
+        return
+    try:
+        slicer.packaging.pip_ensure(missing, requester=requester)
+    except RuntimeError as error:
+        raise MissingPackageError(_("the packages were not installed; press the button again to install them")) from error

@@ -1,0 +1,50 @@
+"""Which points of a tracked point list a user has put elsewhere than the tracker did."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.image_geometry import ras_mm_to_pixels
+from UltrasoundMotionLib.mrml.point_state import best_guess_in, tracked_position_in
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+
+MOVED_PX = 0.01
+"""Less is what a saved scene rounds."""
+
+
+def corrected_labels(landmarks: SequenceNodes, sequence: ImageSequence, frame: int) -> tuple[str, ...]:
+    """The labels of the points that were dragged, or placed again after they were lost, on a frame.
+
+    Args:
+        landmarks: a point list that `add_landmarks` made.
+        sequence: its clip, for the geometry.
+    """
+    item = landmarks.sequence.GetNthDataNode(frame)
+    corrected = []
+    for control in range(item.GetNumberOfControlPoints()):
+        if item.GetNthControlPointPositionStatus(control) != item.PositionDefined:
+            continue
+        state = item.GetNthControlPointDescription(control)
+        tracked = tracked_position_in(state)
+        placed = ras_mm_to_pixels(sequence, np.array(item.GetNthControlPointPosition(control)))
+        if best_guess_in(state) is not None or (tracked is not None and np.abs(placed - tracked).max() > MOVED_PX):
+            corrected.append(item.GetNthControlPointLabel(control))
+    return tuple(corrected)
+
+
+def points_on_frame(landmarks: SequenceNodes, sequence: ImageSequence, frame: int, labels: tuple[str, ...]) -> np.ndarray:
+    """(N, 2) where the points of these labels are on a frame, in pixels.
+
+    Raises:
+        InputError: a point is missing on that frame.
+    """
+    item = landmarks.sequence.GetNthDataNode(frame)
+    positions = []
+    for label in labels:
+        control = item.GetControlPointIndexByLabel(label)
+        if control < 0 or item.GetNthControlPointPositionStatus(control) != item.PositionDefined:
+            raise InputError(f"{landmarks.proxy.GetName()}: {label} is not placed on frame {frame}; drag it to where it is, or choose another frame")
+        positions.append(item.GetNthControlPointPosition(control))
+    return ras_mm_to_pixels(sequence, np.array(positions))
