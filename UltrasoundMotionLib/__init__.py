@@ -9,7 +9,7 @@
 What each folder holds is said in its own `__init__`; names below are imported when first asked for, so that nothing heavy loads early.
 """
 
-from importlib import import_module
+from UltrasoundMotionLib.names_on_demand import names_on_demand
 
 __version__ = "0.1.0"
 
@@ -42,8 +42,4 @@ __all__ = [
     "write_volume",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module {__name__} has no attribute {name}")
-    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+__getattr__ = names_on_demand(__name__, _PUBLIC)

@@ -5,15 +5,32 @@ Tensors: (B, n, *spatial) in VOXELS of the fixed grid, channels in the order (x,
 `DisplacementField`: numpy, LPS mm, with its grid.
 """
 
-from UltrasoundMotionLib.fields.bspline import bspline_by_pooling, bspline_exact, control_shape, smooth_by_pooling
-from UltrasoundMotionLib.fields.composition import Inversion, compose, integrate_velocity, invert
-from UltrasoundMotionLib.fields.displacement_field import DisplacementField
-from UltrasoundMotionLib.fields.displacement_files import read_displacement, write_displacement
-from UltrasoundMotionLib.fields.image_grid import ImageGrid
-from UltrasoundMotionLib.fields.jacobian import JacobianMeasures, displacement_gradient, jacobian_determinant, jacobian_measures
-from UltrasoundMotionLib.fields.resampling import resample_displacement
-from UltrasoundMotionLib.fields.tensor_checks import check_finite
-from UltrasoundMotionLib.fields.warping import inside_image, points_through, voxel_coordinates, warp
+from UltrasoundMotionLib.names_on_demand import names_on_demand
+
+_PUBLIC = {
+    "bspline_by_pooling": "bspline",
+    "bspline_exact": "bspline",
+    "control_shape": "bspline",
+    "smooth_by_pooling": "bspline",
+    "Inversion": "composition",
+    "compose": "composition",
+    "integrate_velocity": "composition",
+    "invert": "composition",
+    "DisplacementField": "displacement_field",
+    "read_displacement": "displacement_files",
+    "write_displacement": "displacement_files",
+    "ImageGrid": "image_grid",
+    "JacobianMeasures": "jacobian_summary",
+    "displacement_gradient": "jacobian",
+    "jacobian_determinant": "jacobian",
+    "jacobian_measures": "jacobian",
+    "resample_displacement": "resampling",
+    "check_finite": "tensor_checks",
+    "inside_image": "warping",
+    "points_through": "warping",
+    "voxel_coordinates": "warping",
+    "warp": "warping",
+}
 
 __all__ = [
     "DisplacementField",
@@ -39,3 +56,5 @@ __all__ = [
     "warp",
     "write_displacement",
 ]
+
+__getattr__ = names_on_demand(__name__, _PUBLIC)

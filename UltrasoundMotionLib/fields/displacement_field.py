@@ -9,7 +9,6 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.image_grid import ImageGrid
-from UltrasoundMotionLib.fields.warping import MODES
 from UltrasoundMotionLib.images.volume import Volume
 
 if TYPE_CHECKING:
@@ -189,14 +188,14 @@ class DisplacementField:
 
         if moving.array.ndim != self.grid.dimension:
             raise InputError(f"{moving.name} is {moving.array.ndim}D and the displacement field {self.grid.dimension}D")
-        if mode not in MODES:
-            raise InputError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+        interpolators = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "cubic": sitk.sitkBSpline}
+        if mode not in interpolators:
+            raise InputError(f"mode: expected one of {', '.join(interpolators)}, got {mode!r}")
         array = moving.array.astype(np.uint8) if moving.array.dtype == bool else moving.array
         image = Volume(array, moving.spacing_mm, moving.origin_mm, moving.direction, moving.name).to_sitk()
-        interpolator = {"linear": sitk.sitkLinear, "nearest": sitk.sitkNearestNeighbor, "cubic": sitk.sitkBSpline}[mode]
         size, direction = self.grid.shape[::-1], self.grid.direction.ravel().tolist()
         warped = sitk.Resample(
-            image, size, self.to_sitk_transform(), interpolator, self.grid.origin_mm, self.grid.spacing_mm, direction, outside_value
+            image, size, self.to_sitk_transform(), interpolators[mode], self.grid.origin_mm, self.grid.spacing_mm, direction, outside_value
         )
         values = sitk.GetArrayFromImage(warped).astype(moving.array.dtype, copy=False)
         return Volume(values, self.grid.spacing_mm, self.grid.origin_mm, self.grid.direction, moving.name)

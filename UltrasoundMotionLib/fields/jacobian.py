@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields.jacobian_summary import JacobianMeasures
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
 
@@ -58,25 +58,6 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
         - g[:, 0, 1] * (g[:, 1, 0] * (1 + g[:, 2, 2]) - g[:, 1, 2] * g[:, 2, 0])
         + g[:, 0, 2] * (g[:, 1, 0] * g[:, 2, 1] - (1 + g[:, 1, 1]) * g[:, 2, 0])
     )
-
-
-@dataclass(frozen=True)
-class JacobianMeasures:
-    """Of one field, over all its voxels or those of a mask.
-
-    Attributes:
-        mean, std: of the determinant.
-        std_log: standard deviation of the natural logarithm of the determinant, determinants clipped to [1e-9, 1e9] (as in Learn2Reg's SDlogJ).
-        share_nonpositive: share of voxels with a determinant of 0 or below, 0 to 1.
-        minimum, maximum: of the determinant.
-    """
-
-    mean: float
-    std: float
-    std_log: float
-    share_nonpositive: float
-    minimum: float
-    maximum: float
 
 
 def jacobian_measures(displacement: Tensor, mask: Tensor | None = None) -> JacobianMeasures:

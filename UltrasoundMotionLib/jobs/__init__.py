@@ -7,6 +7,8 @@
 Nothing here imports torch, slicer or qt; what a capability needs is imported by its file in the child.
 """
 
+from UltrasoundMotionLib.jobs.capabilities.register import registration_request
+from UltrasoundMotionLib.jobs.capabilities.register_sequence import sequence_registration_request
 from UltrasoundMotionLib.jobs.capabilities.track import track_request
 from UltrasoundMotionLib.jobs.events import JobCancelled, JobEvent, JobFailed, JobFinished, JobProgress, JobStarted
 from UltrasoundMotionLib.jobs.job import Job, JobRequest
@@ -23,6 +25,8 @@ __all__ = [
     "JobProgress",
     "JobRequest",
     "JobStarted",
+    "registration_request",
     "run_job",
+    "sequence_registration_request",
     "track_request",
 ]

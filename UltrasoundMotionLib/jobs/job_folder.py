@@ -65,9 +65,9 @@ class JobFolder:
         return np.load(self._file(name), mmap_mode="r+")
 
     def open(self, name: str) -> np.ndarray | None:
-        """The array, mapped and read-only; None where it has not been written."""
+        """The array, mapped; what is written to it stays private. None where it has not been written."""
         try:
-            return np.load(self._file(name), mmap_mode="r", allow_pickle=False)
+            return np.load(self._file(name), mmap_mode="c", allow_pickle=False)
         except FileNotFoundError:
             return None
 

@@ -1,13 +1,23 @@
 """Deformable registration: a moving image put onto a fixed one, with the displacement field that does it."""
 
-from UltrasoundMotionLib.registration.demons import DemonsConfig
-from UltrasoundMotionLib.registration.instance import InstanceConfig
-from UltrasoundMotionLib.registration.likeness import LikenessWeights
-from UltrasoundMotionLib.registration.method_registry import RegistrationMethod, available_methods, find_method
-from UltrasoundMotionLib.registration.register_images import register
-from UltrasoundMotionLib.registration.registration import LabelMeasures, Registration, RegistrationMeasures
-from UltrasoundMotionLib.registration.sequence import SequenceConfig, register_sequence, stream_sequence_registration
-from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration
+from UltrasoundMotionLib.names_on_demand import names_on_demand
+
+_PUBLIC = {
+    "DemonsConfig": "demons",
+    "InstanceConfig": "instance",
+    "LikenessWeights": "likeness",
+    "RegistrationMethod": "method_registry",
+    "available_methods": "method_registry",
+    "find_method": "method_registry",
+    "register": "register_images",
+    "LabelMeasures": "registration",
+    "Registration": "registration",
+    "RegistrationMeasures": "registration",
+    "SequenceConfig": "sequence",
+    "register_sequence": "sequence",
+    "stream_sequence_registration": "sequence",
+    "SequenceRegistration": "sequence_registration",
+}
 
 __all__ = [
     "DemonsConfig",
@@ -25,3 +35,5 @@ __all__ = [
     "register_sequence",
     "stream_sequence_registration",
 ]
+
+__getattr__ = names_on_demand(__name__, _PUBLIC)

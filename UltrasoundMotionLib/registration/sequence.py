@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,6 +34,7 @@ def register_sequence(
     mask: np.ndarray | str | None = None,
     device: str = "auto",
     progress: Progress = no_progress,
+    on_frame: Callable[[FrameRegistration], None] | None = None,
     keep_partial: bool = False,
 ) -> SequenceRegistration:
     """Finds where every point of the reference frame is in every other frame.
@@ -48,6 +49,7 @@ def register_sequence(
             levels in [0.005, 0.995], dilated by 16 pixels) within the sector; None takes all that ever changes (the sector).
         device: "auto" (CUDA, then the CPU), "cpu", "cuda" ...
         progress: called for each frame; raising from it stops the call.
+        on_frame: called with each frame as soon as it is found, before `progress`.
         keep_partial: when `progress` raises, return what was finished (`interrupted` says so) rather than pass the exception on.
 
     Raises:
@@ -61,6 +63,8 @@ def register_sequence(
     try:
         for done, one in enumerate(stream):
             found[one.frame] = one
+            if on_frame is not None:
+                on_frame(one)
             progress(done + 1, len(found), "registering frames")
     except BaseException:
         if not keep_partial or not any(found):
@@ -104,7 +108,7 @@ class _Stream:
         if config is not None and not isinstance(config, SequenceConfig):
             raise InputError(f"config: sequence takes SequenceConfig, got {type(config).__name__}")
         self.frames: Frames = open_frames(sequence, reference_frame, mask)
-        self.device = _available(device)
+        self.device = choose_sequence_device(device)
         self.notes: list[str] = []
         self._reference_frame, self._mode = reference_frame, mode
         self._config = config or SequenceConfig()
@@ -182,7 +186,12 @@ def measure_frame(fixed: Tensor, moving: Tensor, mask: Tensor, displacement: Ten
     )
 
 
-def _available(device: str) -> str:
+def choose_sequence_device(device: str) -> str:
+    """The torch device to use; "auto" takes CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: the device does not exist here, or cannot be used.
+    """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     kind = device.split(":", maxsplit=1)[0]

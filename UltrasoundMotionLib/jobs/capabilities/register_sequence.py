@@ -1,0 +1,162 @@
+"""Dense motion through a sequence, each frame's field visible as soon as it is found."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.jobs.job import JobRequest
+from UltrasoundMotionLib.jobs.job_folder import JobFolder
+from UltrasoundMotionLib.jobs.plain_geometry import plain_geometry, volume_from
+from UltrasoundMotionLib.jobs.plain_settings import plain_settings, settings_from
+from UltrasoundMotionLib.registration.sequence_registration import FrameMeasures, FrameRegistration, SequenceRegistration
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.jobs.running_job import RunningJob
+
+
+def sequence_registration_request(
+    sequence: ImageSequence | Sequence[Volume],
+    reference_frame: int = 0,
+    *,
+    mode: str = "to-reference",
+    config: Any = None,
+    mask: np.ndarray | str | None = None,
+    device: str = "auto",
+) -> JobRequest:
+    """Asks for `register_sequence` with these arguments; the result is its `SequenceRegistration`.
+
+    The command line has no such verb, so that `command` is empty.
+
+    Args:
+        config: as there, or by name: {"control_stride": 8}.
+
+    Raises:
+        InputError: no frames, or volumes of different size or type.
+    """
+    options = {
+        "reference_frame": int(reference_frame),
+        "mode": mode,
+        "config": plain_settings(config),
+        "mask": mask if isinstance(mask, str) else None,
+        "device": device,
+    }
+    if isinstance(sequence, ImageSequence):
+        geometry = {name: getattr(sequence, name) for name in ("spacing_mm", "origin_mm", "direction", "name", "path")}
+        options["clip"] = geometry
+        arrays = {"frames": sequence.frames}
+    else:
+        volumes = _Stack(sequence)
+        options["volumes"] = [plain_geometry(volume) for volume in sequence]
+        arrays = {"frames": volumes}
+    if mask is not None and not isinstance(mask, str):
+        arrays["mask"] = np.asarray(mask)
+    return JobRequest(capability=__name__, options=options, arrays=arrays, context={"count": arrays["frames"].shape[0]})
+
+
+class _Stack:
+    """Volumes of one size and type as (T, *shape), without a copy."""
+
+    def __init__(self, volumes: Sequence[Volume]) -> None:
+        if not volumes:
+            raise InputError("sequence: holds no frames")
+        self._arrays = [np.asarray(volume.array) for volume in volumes]
+        self.shape, self.dtype = (len(self._arrays), *self._arrays[0].shape), self._arrays[0].dtype
+        for number, array in enumerate(self._arrays):
+            if (array.shape, array.dtype) != (self.shape[1:], self.dtype):
+                raise InputError(
+                    f"sequence: frame {number} is {array.shape[::-1]} of {array.dtype}, frame 0 {self.shape[:0:-1]} of {self.dtype};"
+                    " give all frames one size and type"
+                )
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._arrays[index]
+
+
+def choose_device(options: Mapping[str, Any]) -> str:
+    """The device to register on."""
+    from UltrasoundMotionLib.registration.sequence import choose_sequence_device
+
+    return choose_sequence_device(options["device"])
+
+
+def run(job: RunningJob, device: str) -> dict[str, Any]:
+    """Registers in the child process, and writes every frame at once where the application sees it."""
+    from UltrasoundMotionLib.registration import SequenceConfig, register_sequence
+
+    options, frames, began = job.options, job.folder.open("frames"), time.perf_counter()
+    if "clip" in options:
+        sequence = ImageSequence(frames=frames, **options["clip"])
+    else:
+        sequence = [volume_from(frame, geometry) for frame, geometry in zip(frames, options["volumes"], strict=True)]
+    kept: dict[str, np.ndarray] = {}
+
+    def keep(one: FrameRegistration) -> None:
+        if not kept:
+            job.folder.write("device", np.array([device]))
+            job.folder.write("grid", _grid_array(one.grid))
+            kept["measures"] = job.folder.create("measures", (len(frames), len(astuple(one.measures))), np.float64, np.nan)
+            kept["control"] = job.folder.create("control", (len(frames), *one.control.shape), np.float32, np.nan)
+            kept["seconds"] = job.folder.create("seconds", (len(frames),), np.float64, np.nan)
+        kept["control"][one.frame] = one.control
+        kept["measures"][one.frame] = astuple(one.measures)
+        kept["seconds"][one.frame] = time.perf_counter() - began  # last: a frame that has its time is whole
+
+    found = register_sequence(
+        sequence,
+        reference_frame=options["reference_frame"],
+        mode=options["mode"],
+        config=None if options["config"] is None else settings_from(SequenceConfig, options["config"]),
+        mask=options["mask"] or job.folder.open("mask"),
+        device=device,
+        progress=job.progress,
+        on_frame=keep,
+        keep_partial=True,
+    )
+    return {"seconds": found.seconds, "device": found.device, "notes": found.notes, "interrupted": found.interrupted}
+
+
+def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> SequenceRegistration:
+    """The registration as it was in the child."""
+    control, measures, seconds = (folder.read(name) for name in ("control", "measures", "seconds"))
+    grid = _grid_from_array(folder.read("grid"))
+    frames = [
+        FrameRegistration(frame, control[frame], grid, FrameMeasures(*map(float, measures[frame]))) if np.isfinite(seconds[frame]) else None
+        for frame in range(len(seconds))
+    ]
+    options = request.options
+    return SequenceRegistration(
+        frames=tuple(frames),
+        reference_frame=options["reference_frame"],
+        mode=options["mode"],
+        seconds=found["seconds"],
+        device=found["device"],
+        notes=tuple(found["notes"]),
+        interrupted=found["interrupted"],
+    )
+
+
+def partial(request: JobRequest, folder: JobFolder) -> SequenceRegistration | None:
+    """The frames that are whole by now; None before there is one."""
+    seconds = folder.open("seconds")
+    if seconds is None or not np.isfinite(seconds).any():
+        return None
+    found = {"seconds": float(np.nanmax(seconds)), "device": str(folder.read("device")[0]), "notes": (), "interrupted": True}
+    return result(request, folder, found)
+
+
+def _grid_array(grid: ImageGrid) -> np.ndarray:
+    return np.concatenate([grid.shape, grid.spacing_mm, grid.origin_mm, grid.direction.ravel()]).astype(np.float64)
+
+
+def _grid_from_array(values: np.ndarray) -> ImageGrid:
+    shape, spacing, origin, direction = np.split(values, [3, 6, 9])
+    return ImageGrid(tuple(shape.astype(int)), tuple(spacing), tuple(origin), direction.reshape(3, 3))
