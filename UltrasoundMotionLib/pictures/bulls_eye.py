@@ -132,3 +132,5 @@ def draw_strain_scale(figure: Figure, axes: Axes, *, limit_percent: float = STRA
     bar.ax.tick_params(labelsize=7, length=2)
     bar.set_label(label, fontsize=7.5)
     bar.outline.set_linewidth(0.5)
+    for place, word in ((1.01, "shortens"), (-0.01, "lengthens")):
+        bar.ax.text(0.5, place, word, transform=bar.ax.transAxes, ha="center", va="bottom" if place > 1 else "top", fontsize=7, color="0.3")

@@ -1,0 +1,221 @@
+"""Strain on one page, laid out as vendors do: the wall at end-diastole and end-systole, curves, bull's-eye, and the numbers with their quality."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.pictures.bulls_eye import draw_bulls_eye, draw_strain_scale
+from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
+from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
+from UltrasoundMotionLib.pictures.strain_colors import REJECTED_COLOR, segment_color
+from UltrasoundMotionLib.pictures.strain_curve_panel import draw_strain_curves
+from UltrasoundMotionLib.pictures.strain_wall_panel import draw_strain_wall
+from UltrasoundMotionLib.strain.segment_model import segment_model
+from UltrasoundMotionLib.strain.strain_result import SegmentQuality, StrainResult
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_INCH, HEIGHT_INCH = 14.0, 9.0
+MINUS = "\u2212"
+MOST_NOTES = 5
+COLUMNS = (("", 0.0), ("ES", 0.365), ("peak\nsystolic", 0.455), ("time to\npeak", 0.545), ("PSI", 0.615), ("quality", 0.65))
+"""Heading and place (0 to 1) of the table's columns; numbers are set to the right of it, the first and the last column to the left."""
+
+
+def write_strain_report(path: str | Path, result: StrainResult, sequence: ImageSequence | None = None, *, title: str = "") -> None:
+    """Writes `draw_strain_report` as a PNG.
+
+    Raises:
+        MissingPackageError, InputError: see `draw_strain_report`.
+        OutputError: the file cannot be written.
+    """
+    figure = draw_strain_report(result, sequence, title=title)
+    with atomic_output(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+
+
+def draw_strain_report(result: StrainResult, sequence: ImageSequence | None = None, *, title: str = "") -> Figure:
+    """One page with everything of one view.
+
+    Args:
+        sequence: the clip; without it the wall is drawn on black.
+        title: of the page; the clip's name when empty.
+
+    Raises:
+        MissingPackageError: the extra `plot` is not installed.
+        InputError: the clip has another number of frames than the tracks, so it is not the one that was tracked.
+    """
+    require_plot_packages("the strain report")
+    from matplotlib.figure import Figure
+
+    frame_count = len(result.global_percent)
+    if sequence is not None and len(sequence) != frame_count:
+        raise InputError(f"{sequence.name}: {len(sequence)} frames, but the tracks have {frame_count}; give the clip that was tracked")
+    figure = Figure(figsize=(WIDTH_INCH, HEIGHT_INCH), facecolor="white")
+    _draw_header(figure, result, title or (sequence.name if sequence is not None else ""))
+    overlay = FrameOverlay(_clip(result) if sequence is None else sequence, _contour_tracks(result))
+    walls = ((result.cycle.reference_frame, "end-diastole"), (result.cycle.end_systole_frame, "end-systole"))
+    for number, (frame, name) in enumerate(walls):
+        axes = figure.add_axes((0.015 + 0.275 * number, 0.455, 0.27, 0.43))
+        backdrop = figure.add_axes(axes.get_position(), zorder=-1, facecolor=BACKGROUND)
+        backdrop.set_xticks([])
+        backdrop.set_yticks([])
+        draw_strain_wall(axes, overlay, result, frame, caption=f"{name}, {_place_in_time(result, frame)}")
+    draw_strain_curves(figure.add_axes((0.05, 0.065, 0.5, 0.34)), result)
+    values = {number: _number(measures.end_systolic_percent) for number, measures in zip(_numbers(result), result.segment_measures, strict=True)}
+    count = 18 if segment_model(result.view).numbers_18 else 17
+    draw_bulls_eye(figure.add_axes((0.585, 0.47, 0.33, 0.42)), values, segment_count=count)
+    draw_strain_scale(figure, figure.add_axes((0.93, 0.52, 0.012, 0.32)), label="end-systolic strain (%)")
+    table = figure.add_axes((0.585, 0.02, 0.405, 0.425))
+    _draw_table(table, result)
+    return figure
+
+
+def _numbers(result: StrainResult) -> tuple[int, ...]:
+    model = segment_model(result.view)
+    return model.numbers_18 or model.numbers
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def _clip(result: StrainResult) -> ImageSequence:
+    """A black clip as large as the contour needs."""
+    known = result.positions_px[np.isfinite(result.positions_px).all(axis=2)]
+    width, height = (int(np.ceil(size)) for size in known.max(axis=0) * 1.15 + 10)
+    black = np.broadcast_to(np.zeros((1, height, width), dtype=np.uint8), (len(result.positions_px), height, width))
+    return ImageSequence(black, result.spacing_mm)
+
+
+def _contour_tracks(result: StrainResult) -> PointTracks:
+    shape = result.positions_px.shape[:2]
+    seen = np.isfinite(result.positions_px).all(axis=2)
+    return PointTracks(
+        positions_px=result.positions_px,
+        confidence=np.ones(shape),
+        visible=seen,
+        labels=result.point_labels,
+        query_frame=result.cycle.reference_frame,
+        times_s=result.times_s,
+        spacing_mm=result.spacing_mm,
+    )
+
+
+def _place_in_time(result: StrainResult, frame: int) -> str:
+    if result.times_s is None:
+        return f"frame {frame}"
+    return f"frame {frame}, {result.times_s[frame] - result.times_s[0]:.2f} s"
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """A number for print with a true minus sign; a dash where it is not known."""
+    if value is None or not np.isfinite(value):
+        return "\u2013"
+    return f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def _draw_header(figure: Figure, result: StrainResult, title: str) -> None:
+    heading = f"{result.kind.capitalize()} strain, {result.view}"
+    figure.text(0.015, 0.965, heading + (f": {title}" if title else ""), fontsize=15, fontweight="bold", va="center")
+    figure.text(0.015, 0.932, "   ".join(_facts(result)), fontsize=9, color="0.3", va="center")
+    figure.text(0.015, 0.906, "Research software, not for clinical use.", fontsize=9, color="#a02020", va="center")
+    gls = result.measures.gls_percent if result.kind == "longitudinal" else result.measures.end_systolic_percent
+    name = "GLS" if result.kind == "longitudinal" else "Global"
+    uncertainty = result.uncertainty
+    if gls is None:
+        figure.text(0.985, 0.95, f"{name}: not given", fontsize=20, fontweight="bold", ha="right", va="center", color="#a02020")
+        return
+    spread = "" if uncertainty is None else f" \u00b1 {uncertainty.standard_deviation_percent:.1f}"
+    figure.text(0.985, 0.955, f"{name} {signed(gls)}{spread} %", fontsize=22, fontweight="bold", ha="right", va="center")
+    if uncertainty is not None:
+        interval = f"95 % interval {signed(uncertainty.low_percent)} to {signed(uncertainty.high_percent)} % ({uncertainty.method})"
+        figure.text(0.985, 0.918, interval, fontsize=8, color="0.3", ha="right", va="center")
+
+
+def _facts(result: StrainResult) -> list[str]:
+    source = {"contour": "from the contour's size", "ecg": "from the ECG", "given": "given"}[result.events.source]
+    facts = [f"events {source}: ED frame {result.cycle.reference_frame}, ES frame {result.cycle.end_systole_frame}"]
+    if result.events.heart_rate_bpm is not None:
+        facts.append(f"{result.events.heart_rate_bpm:.0f} beats/min")
+    if result.times_s is not None:
+        facts.append(f"{1 / float(np.nanmedian(np.diff(result.times_s))):.0f} frames/s")
+    if result.model:
+        facts.append(f"tracked by {result.model}")
+    drift = result.drift.global_percent
+    handled = "compensated" if result.drift.compensated else "not compensated"
+    facts.append(f"drift at end of cycle {signed(drift)} %, {handled}" if np.isfinite(drift) else "drift not known")
+    return facts
+
+
+def _draw_table(axes: Axes, result: StrainResult) -> None:
+    axes.set_axis_off()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    step, top = 0.088, 0.955
+    for name, place in COLUMNS:
+        side = "left" if name in ("", "quality") else "right"
+        axes.text(place, top, name, fontsize=8, color="0.35", ha=side, va="center", linespacing=0.95)
+    unit = "frames" if result.times_s is None else "ms"
+    for (_, place), text in zip(COLUMNS[1:5], ("%", "%", unit, "%"), strict=True):
+        axes.text(place, top - 0.055, text, fontsize=7, color="0.5", ha="right", va="center")
+    axes.axhline(top - 0.085, color="0.6", linewidth=0.8)
+    row = top - 0.085 - 0.6 * step
+    _draw_row(axes, row, result.measures, result, name="whole wall", weight="bold")
+    if result.measures.gls_segment_mean_percent is not None:
+        mean = f"mean of segments {signed(result.measures.gls_segment_mean_percent)} %"
+        axes.text(COLUMNS[5][1], row, mean, fontsize=7, color="0.3", va="center")
+    if result.smoothed is not None:
+        row -= 0.8 * step
+        _draw_row(axes, row, result.smoothed.measures, result, name="whole wall, smoothed", weight="normal")
+    axes.axhline(row - 0.5 * step, color="0.85", linewidth=0.8)
+    row -= 0.15 * step
+    for number, (measures, quality) in enumerate(zip(result.segment_measures, result.quality, strict=True)):
+        row -= 0.86 * step
+        color = segment_color(number) if quality.accepted else REJECTED_COLOR
+        axes.plot([0.012], [row], "s", color=segment_color(number), markersize=9, fillstyle="full" if quality.accepted else "none")
+        _draw_row(axes, row, measures, result, name=f"  {quality.name}", weight="normal", ink="black" if quality.accepted else color)
+        axes.text(COLUMNS[5][1], row, _verdict(quality), fontsize=6.8, color="0.3" if quality.accepted else "#a02020", va="center", linespacing=0.95)
+    axes.axhline(row - 0.55 * step, color="0.85", linewidth=0.8)
+    _draw_notes(axes, row - 0.75 * step, result)
+
+
+def _verdict(quality: SegmentQuality) -> str:
+    if not quality.accepted:
+        words = f"rejected: {quality.reason}"
+    else:
+        words = f"confidence {quality.confidence:.2f}, roughness {quality.roughness_percent:.1f} %" + (f"; {quality.reason}" if quality.reason else "")
+    return "\n".join(textwrap.wrap(words, 46)[:2])
+
+
+def _draw_row(axes: Axes, row: float, measures: object, result: StrainResult, *, name: str, weight: str, ink: str = "black") -> None:
+    peak = measures.frames_to_peak if result.times_s is None else None if measures.time_to_peak_s is None else 1000 * measures.time_to_peak_s
+    cells = (
+        signed(measures.end_systolic_percent),
+        signed(measures.peak_systolic_percent),
+        signed(peak, 0),
+        signed(measures.post_systolic_index_percent, 0),
+    )
+    style = {"fontsize": 9, "va": "center", "color": ink, "fontweight": weight}
+    axes.text(0.02 if name.startswith("  ") else 0.0, row, name, ha="left", **style)
+    for (_, place), cell in zip(COLUMNS[1:5], cells, strict=True):
+        axes.text(place, row, cell, ha="right", **style)
+
+
+def _draw_notes(axes: Axes, top: float, result: StrainResult) -> None:
+    words = "ES: strain at end-systole. PSI: post-systolic index. Lagrangian strain from end-diastole (Voigt et al. 2015)."
+    words += " Curves are raw; the dashed one is smoothed." if result.smoothed is not None else ""
+    lines = [*textwrap.wrap(words, 105)]
+    for note in result.notes[:MOST_NOTES]:
+        lines += textwrap.wrap(f"\u2022 {note}", 105, subsequent_indent="   ")
+    axes.text(0.0, top, "\n".join(lines), fontsize=7, color="0.35", va="top", linespacing=1.25)
