@@ -95,7 +95,7 @@ def test_shipped_weights_are_those_of_their_cards():
         assert all(np.isfinite(value) for value in card.measured.values())
 
 
-@pytest.mark.parametrize("layout", ["checkout", "slicer", "pip"])
+@pytest.mark.parametrize("layout", ["checkout", "slicer", "pip", "pip --target"])
 def test_the_models_are_found_however_the_library_is_installed(tmp_path, layout):
     """Copies of the package laid out as each installation lays it out; a fresh interpreter must find the same card."""
     library = Path(__file__).resolve().parents[2] / "UltrasoundMotionLib"
@@ -107,6 +107,7 @@ def test_the_models_are_found_however_the_library_is_installed(tmp_path, layout)
     folder = {
         "checkout": packages / "Resources" / "Models",
         "slicer": packages / "UltrasoundMotionLib" / "weights" / "models",
+        "pip --target": packages / "share" / "ultrasound-motion" / "models",
         "pip": tmp_path / "share" / "ultrasound-motion" / "models",
     }[layout]
     folder.mkdir(parents=True)

@@ -15,14 +15,15 @@ def models_folder() -> Path:
     """The folder of the shipped models.
 
     A checkout, or an editable installation of one: `Resources/Models`. In Slicer: `models` beside this file, where CMakeLists.txt
-    puts it. Installed by pip: `share/ultrasound-motion/models`, wherever the installation's own list of files says that is.
+    puts it. Installed by pip: `share/ultrasound-motion/models`, wherever the installation's own list of files says that is, or, with
+    pip's `--target`, beside the package.
 
     Raises:
         InputError: none of them exists.
     """
     here = Path(__file__).resolve().parent
-    checkout, beside = here.parents[1] / "Resources" / "Models", here / "models"
-    for folder in (checkout, beside):
+    checkout = here.parents[1] / "Resources" / "Models"
+    for folder in (checkout, here / "models", here.parents[1] / INSTALLED_FOLDER):
         if folder.is_dir():
             return folder
     installed = _installed_by_pip()
