@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
-import numpy as np
 import slicer
 
 from UltrasoundMotionLib.errors import InputError
@@ -18,34 +16,9 @@ from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_
 from UltrasoundMotionLib.mrml.registration_table import fill_measures_table
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.volume_nodes import comparable_levels, fill_segmentation, fill_volume, grey_levels
-
-if TYPE_CHECKING:
-    from UltrasoundMotionLib.registration import RegistrationMeasures
+from UltrasoundMotionLib.registration import Registration
 
 GRID_CLASSES = ("vtkMRMLTransformNode", "vtkMRMLGridTransformNode")
-
-
-@dataclass(frozen=True, eq=False)
-class FoundRegistration:
-    """What registration found for a `RegistrationPair`, as arrays on the grid of `pair.fixed`.
-
-    Attributes:
-        displacement_mm: (H, W, 2) or (D, H, W, 3) in the space of the pair: fixed(x) = moving(x + u(x)).
-        warped: the moving image.
-        warped_labels: the moving labels, or None.
-        measures: see `RegistrationMeasures`.
-        method: its name.
-        notes: what was done beyond what was asked.
-        interrupted: the search was stopped and this is the best it had.
-    """
-
-    displacement_mm: np.ndarray
-    warped: np.ndarray
-    warped_labels: np.ndarray | None
-    measures: RegistrationMeasures
-    method: str
-    notes: tuple[str, ...] = ()
-    interrupted: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,7 +74,7 @@ class RegistrationOutputs:
 
 def show_registration(
     pair: RegistrationPair,
-    found: FoundRegistration,
+    found: Registration,
     outputs: RegistrationOutputs | None = None,
     *,
     labels: tuple[Label, ...] = (),
@@ -111,6 +84,7 @@ def show_registration(
     """Puts a result into the scene beside the fixed volume and returns its nodes. The inputs stay as they are.
 
     Args:
+        found: what `register` gave for `pair.fixed` and `pair.moving`.
         outputs: nodes to fill instead of new ones.
         labels: names and colours of the moving labels.
         with_jacobian: also make the Jacobian map.
@@ -122,10 +96,11 @@ def show_registration(
     outputs = outputs or RegistrationOutputs()
     outputs.check(pair)
     scene, fixed, moving = pair.fixed_node.GetScene(), pair.fixed_node.GetName(), pair.moving_node.GetName()
-    grid = pair.displacement_grid(found.displacement_mm)
-    warped = pair.on_fixed_node(found.warped, "warped")
+    displacement_mm = found.displacement.displacement_mm
+    grid = pair.displacement_grid(displacement_mm)
+    warped = pair.on_fixed_node(found.warped.array, "warped")
     levels = grey_levels(pair.on_fixed_node(pair.fixed.array, fixed))
-    jacobian = pair.on_fixed_node(jacobian_map(found.displacement_mm, pair.fixed).array, "Jacobian") if with_jacobian else None
+    jacobian = pair.on_fixed_node(jacobian_map(displacement_mm, pair.fixed).array, "Jacobian") if with_jacobian else None
 
     names = {label.number: label.name for label in labels}
 
@@ -151,7 +126,7 @@ def show_registration(
         if jacobian is not None:
             show_jacobian(nodes.jacobian, jacobian, legend=True)
         if nodes.segmentation is not None:
-            carried = pair.on_fixed_node(found.warped_labels, "labels")
+            carried = pair.on_fixed_node(found.warped_labels.array, "labels")
             colors = {label.number: label.color for label in labels if label.color is not None}
             fill_segmentation(nodes.segmentation, carried, pair.fixed_node, names=names, colors=colors, filled=False)
         fill_measures_table(

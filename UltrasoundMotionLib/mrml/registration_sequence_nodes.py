@@ -1,0 +1,144 @@
+"""A sequence registered to one of its frames, as nodes in the browser that plays it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import slicer
+import vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
+from UltrasoundMotionLib.mrml.registration_scene import add_sequence_registration
+from UltrasoundMotionLib.mrml.registration_table import fill_frames_table
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, browsers_of, create_sequence, join_browser
+from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
+from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration
+
+
+@dataclass(frozen=True)
+class SequenceRegistrationOutputs:
+    """The nodes of a registered sequence.
+
+    Attributes:
+        transform: carries what lies on the reference frame, put under its proxy, with the motion.
+        still: the sequence with the motion taken out.
+        table: a row a frame: how alike it is to the reference before and after.
+    """
+
+    transform: SequenceNodes
+    still: SequenceNodes
+    table: slicer.vtkMRMLTableNode
+
+    def remove(self) -> None:
+        """Takes all of it out of the scene."""
+        remove_sequence(self.transform)
+        remove_sequence(self.still)
+        remove_node(self.table)
+
+
+@dataclass(frozen=True)
+class ChosenSequenceOutputs:
+    """Proxy nodes and table of an earlier result that the new one takes the place of; None makes new ones."""
+
+    transform: slicer.vtkMRMLTransformNode | None = None
+    still: slicer.vtkMRMLScalarVolumeNode | None = None
+    table: slicer.vtkMRMLTableNode | None = None
+
+    def check(self, image: SequenceNodes) -> None:
+        """Raises InputError where an output is the input, moves it, or belongs to another browser."""
+        if image.proxy in (self.transform, self.still):
+            raise InputError(f"{image.proxy.GetName()}: is the input; choose another node for the output, or none to make a new one")
+        for node in (self.transform, self.still):
+            if node is not None and image.browser.GetSequenceNode(node) is None:
+                raise InputError(f"{node.GetName()}: is not played by {image.browser.GetName()}; choose none to make a new output")
+        parent = image.proxy.GetParentTransformNode()
+        if self.transform is not None and parent is not None and (parent is self.transform or parent.IsTransformNodeMyParent(self.transform)):
+            raise InputError(f"{self.transform.GetName()}: moves the input; choose none to make a new output")
+
+
+def volumes_of_sequence(image: SequenceNodes) -> list[Volume]:
+    """The items of a sequence of volumes of several slices, as they are in the sequence's own coordinates.
+
+    Raises:
+        InputError: an item that is no volume.
+    """
+    items = [image.sequence.GetNthDataNode(number) for number in range(image.sequence.GetNumberOfDataNodes())]
+    for number, item in enumerate(items):
+        if item is None or not item.IsA("vtkMRMLVolumeNode"):
+            raise InputError(f"{image.sequence.GetName()}: item {number} is {item.GetClassName() if item else 'missing'}, expected an image volume")
+    return [replace(volume_from_node(item), name=f"{image.sequence.GetName()} frame {number}") for number, item in enumerate(items)]
+
+
+def show_sequence_registration(
+    image: SequenceNodes, registration: SequenceRegistration, still: np.ndarray, chosen: ChosenSequenceOutputs | None = None
+) -> SequenceRegistrationOutputs:
+    """Puts the fields and the warped frames into the browser of the image, and a table beside it.
+
+    Args:
+        registration: to a reference frame, every frame reached.
+        still: (T, H, W) or (T, D, H, W), frames on the reference.
+        chosen: nodes of an earlier result, whose place this one takes: what stands under the transform stays under it.
+
+    Raises:
+        InputError: as `add_sequence_registration`, or `ChosenSequenceOutputs.check`; the scene is then as it was.
+    """
+    chosen = chosen or ChosenSequenceOutputs()
+    chosen.check(image)
+    scene, name = image.scene, image.proxy.GetName()
+    with undone_on_error(scene):
+        transform = add_sequence_registration(image, registration, f"{name} motion")
+        volumes = _add_still(image, still, f"{name} without motion")
+        table = chosen.table or scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(f"{name} motion measures"))
+        times = image.index.times_s()
+        title, index = ("frame", range(len(registration))) if times is None else ("time (s)", times)
+        notes = (*registration.notes, f"{registration.seconds:.3g} s on {registration.device}, reference frame {registration.reference_frame}")
+        fill_frames_table(table, [one.measures for one in registration.frames], title, index, notes=notes)
+    outputs = SequenceRegistrationOutputs(_in_place_of(chosen.transform, transform), _in_place_of(chosen.still, volumes), table)
+    shown = [getattr(outputs, one.name) for one in fields(outputs)]
+    put_in_folder(scene, image.proxy, [getattr(one, "proxy", one) for one in shown], f"{name} motion")
+    return outputs
+
+
+def _add_still(image: SequenceNodes, frames: np.ndarray, name: str) -> SequenceNodes:
+    """Frames with the geometry of the image's items, shown as the image is."""
+    scene, index = image.scene, image.index
+    sequence = create_sequence(scene, f"{name} sequence", index)
+    for number, value in enumerate(index.values):
+        like = image.sequence.GetNthDataNode(number)
+        pixels = vtk.vtkImageData()
+        pixels.SetDimensions(like.GetImageData().GetDimensions())
+        pixels.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(frames[number]).ravel(), deep=False))
+        volume, matrix = slicer.vtkMRMLScalarVolumeNode(), vtk.vtkMatrix4x4()
+        volume.SetName(name)
+        like.GetIJKToRASMatrix(matrix)
+        volume.SetIJKToRASMatrix(matrix)
+        volume.SetAndObserveImageData(pixels)
+        sequence.SetDataNodeAtValue(volume, value)  # copies the pixels
+    proxy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
+    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    nodes = join_browser(image.browser, sequence, proxy, editable=False)
+    proxy.CreateDefaultDisplayNodes()
+    shown, display = image.proxy.GetDisplayNode(), proxy.GetDisplayNode()
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
+    if shown is not None and image.proxy.GetImageData().GetNumberOfScalarComponents() == 1:
+        display.SetAutoWindowLevel(False)
+        display.SetWindowLevelMinMax(shown.GetWindowLevelMin(), shown.GetWindowLevelMax())
+    return nodes
+
+
+def _in_place_of(proxy: slicer.vtkMRMLNode | None, nodes: SequenceNodes) -> SequenceNodes:
+    """Plays the sequence through an older proxy, whose own sequence goes; as it is where there is none."""
+    if proxy is None:
+        return nodes
+    old = nodes.browser.GetSequenceNode(proxy)
+    new_proxy = nodes.proxy
+    replaced = join_browser(nodes.browser, nodes.sequence, proxy, editable=False)
+    remove_node(new_proxy)
+    if not browsers_of(old) or old is not nodes.sequence:
+        remove_node(old)
+    return replaced
