@@ -14,10 +14,11 @@ import traceback
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from UltrasoundMotionLib.errors import Cancelled, InputError, MissingPackageError, OutputError
+from UltrasoundMotionLib.errors import Cancelled, InputError, UltrasoundMotionError
 from UltrasoundMotionLib.jobs.capability import load_capability
+from UltrasoundMotionLib.jobs.error_kinds import kind_of
 from UltrasoundMotionLib.jobs.messages import decode, encode, read_lines
-from UltrasoundMotionLib.jobs.process_tree import end_own_group, is_alive
+from UltrasoundMotionLib.jobs.process_tree import WINDOWS, end_own_group, is_alive
 from UltrasoundMotionLib.jobs.running_job import RunningJob, is_out_of_memory, run_on_device
 
 LOOK_FOR_PARENT_EVERY_S = 0.5
@@ -111,7 +112,8 @@ class Child:
         self._current = None
         broken_gpu = answer.pop("broken_gpu", False)
         del job
-        gc.collect()  # unmaps the arrays before the application removes their folder
+        if WINDOWS:
+            gc.collect()  # unmaps the arrays: Windows does not remove files that are mapped
         self.say(job=number, **answer)
         if broken_gpu:  # after an error inside CUDA every later call in this process fails
             os._exit(1)
@@ -126,12 +128,8 @@ def _answer(job: RunningJob, name: str) -> dict[str, Any]:
         return {"event": "cancelled" if job.cancel_asked.is_set() else "result", "found": found, "notes": job.notes}
     except Cancelled:
         return {"event": "cancelled", "found": None}
-    except InputError as error:
-        kind, text = "input", str(error)
-    except OutputError as error:
-        kind, text = "output", str(error)
-    except MissingPackageError as error:
-        kind, text = "package", str(error)
+    except UltrasoundMotionError as error:
+        kind, text = kind_of(error), str(error)
     except ModuleNotFoundError as error:
         kind, text = "package", f"{error.name} is not installed for {sys.executable}"
     except BaseException as error:

@@ -10,18 +10,22 @@ from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.events import JobEvent
+from UltrasoundMotionLib.jobs.frame_reading import FrameReading
 from UltrasoundMotionLib.jobs.job import Job, JobRequest
 from UltrasoundMotionLib.jobs.supervisor import Supervisor
 
 GRACE_S = 0.6
 """How long a cancelled job may take to end by itself; killing it fits in what is left of a second."""
 CLOSE_S = 5.0
+READ_S = 0.02
+"""For how long one `poll` may read frames that only its thread may read."""
 
 
 class JobProcess:
     """A child process, started with the first job and kept for the next ones; jobs run one after another in the order of `submit`.
 
-    All calls but `close` return at once and may come from any thread; `poll` gives what happened, for a timer of the application.
+    All calls but `close` return at once; `poll` gives what happened, for a timer of the application. Frames that are no numpy array (Slicer's
+    nodes, lazy readers) are read during `submit` and `poll`, 20 ms at a time, on the thread that calls them: call both from one thread.
     Use it in a `with` block or call `close`; at the end of the program that is done for it.
 
         with JobProcess() as process:
@@ -43,6 +47,7 @@ class JobProcess:
         self._events: queue.Queue[JobEvent] = queue.Queue()
         self._lock = threading.Lock()
         self._supervisor: Supervisor | None = None
+        self._reading: FrameReading | None = None
         self._closed = False
 
     def start(self) -> None:
@@ -63,19 +68,24 @@ class JobProcess:
         Raises:
             InputError: the process was closed.
         """
-        supervisor = self._open_supervisor()
+        self._open_supervisor()
         job = Job(next(self._numbers), request, self._events if events is None else events, timeout_s)
-        supervisor.add(job)
+        self._reading.add(job)
         return job
 
     def poll(self) -> list[JobEvent]:
         """What happened since the last call, in order; never waits."""
+        self.read_frames()
         events = []
         while True:
             try:
                 events.append(self._events.get_nowait())
             except queue.Empty:
                 return events
+
+    def read_frames(self, seconds: float = READ_S) -> bool:
+        """Reads on where the frames of a job are not in memory yet, as `poll` does; whether there is more to read."""
+        return self._reading is not None and self._reading.advance(seconds)
 
     def cancel(self, job: Job, *, grace_s: float = GRACE_S) -> None:
         """Ends a job: within a second `JobCancelled` comes with what was finished. Nothing happens where it has ended.
@@ -91,7 +101,9 @@ class JobProcess:
         """Ends the child and every job, and removes all temporary folders; takes half a second as a rule. May be called again."""
         with self._lock:
             self._closed = True
-            supervisor, self._supervisor = self._supervisor, None
+            supervisor, self._supervisor, reading, self._reading = self._supervisor, None, self._reading, None
+        if reading is not None:
+            reading.cancel_all()
         if supervisor is not None:
             supervisor.close(CLOSE_S)
             atexit.unregister(self.close)
@@ -120,5 +132,6 @@ class JobProcess:
                 raise InputError("the job process was closed; make a new JobProcess")
             if self._supervisor is None:
                 self._supervisor = Supervisor(self._python, self._folder)
+                self._reading = FrameReading(self._supervisor.add)
                 atexit.register(self.close)
             return self._supervisor

@@ -5,14 +5,14 @@ from __future__ import annotations
 import queue
 from typing import Any
 
-from UltrasoundMotionLib.errors import Cancelled, InputError, MissingPackageError, OutputError, ProcessError
+from UltrasoundMotionLib.errors import Cancelled
 from UltrasoundMotionLib.jobs.child_process import LOG
+from UltrasoundMotionLib.jobs.error_kinds import error_of
 from UltrasoundMotionLib.jobs.events import ENDS, JobCancelled, JobEvent, JobFailed, JobProgress
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_process import JobProcess
 from UltrasoundMotionLib.progress import Progress, no_progress
 
-ERRORS = {"input": InputError, "output": OutputError, "package": MissingPackageError}
 LOOK_EVERY_S = 0.1
 END_S = 5.0
 
@@ -47,15 +47,15 @@ def run_job(
     events: queue.Queue[JobEvent] = queue.Queue()
     job = process.submit(request, timeout_s=timeout_s, events=events)
     try:
-        event = _follow(events, progress)
+        event = _follow(process, events, progress)
     except BaseException:
         process.cancel(job)
-        end = _await_end(events)
+        end = _await_end(process, events)
         if keep_partial and end is not None and end.result is not None:
             return end.result
         raise
     if isinstance(event, JobFailed):
-        raise ERRORS.get(event.kind, ProcessError)(event.message)
+        raise error_of(event.kind, event.message)
     if isinstance(event, JobCancelled):
         if keep_partial and event.result is not None:
             return event.result
@@ -65,10 +65,10 @@ def run_job(
     return event.result
 
 
-def _follow(events: queue.Queue[JobEvent], progress: Progress) -> JobEvent:
+def _follow(process: JobProcess, events: queue.Queue[JobEvent], progress: Progress) -> JobEvent:
     while True:
         try:
-            event = events.get(timeout=LOOK_EVERY_S)  # a limit, or Ctrl-C would have to wait on Windows
+            event = events.get(timeout=0.0 if process.read_frames(LOOK_EVERY_S) else LOOK_EVERY_S)  # a limit, or Ctrl-C would have to wait on Windows
         except queue.Empty:
             continue
         if isinstance(event, ENDS):
@@ -77,8 +77,9 @@ def _follow(events: queue.Queue[JobEvent], progress: Progress) -> JobEvent:
             progress(event.done, event.total, event.message)
 
 
-def _await_end(events: queue.Queue[JobEvent]) -> Any:
+def _await_end(process: JobProcess, events: queue.Queue[JobEvent]) -> Any:
     """The cancelled job's last event that has a result, or None."""
+    process.read_frames(0.0)
     while True:
         try:
             event = events.get(timeout=END_S)

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from UltrasoundMotionLib.errors import Cancelled, InputError, MissingPackageError, OutputError, UltrasoundMotionError
+from UltrasoundMotionLib.errors import Cancelled, UltrasoundMotionError
 from UltrasoundMotionLib.jobs.capability import load_capability
 from UltrasoundMotionLib.jobs.child_process import LOG, ChildProcess, describe_end
+from UltrasoundMotionLib.jobs.error_kinds import kind_of
 from UltrasoundMotionLib.jobs.events import JobCancelled, JobFailed, JobFinished, JobProgress, JobStarted
 from UltrasoundMotionLib.jobs.job import Job
 from UltrasoundMotionLib.jobs.job_folder import JobFolder, make_root
@@ -21,7 +22,6 @@ from UltrasoundMotionLib.jobs.python_executable import find_python
 from UltrasoundMotionLib.jobs.rate import Rate
 
 CLOSING_S = 0.3
-KINDS = ((InputError, "input"), (OutputError, "output"), (MissingPackageError, "package"))
 
 
 class Supervisor:
@@ -198,8 +198,3 @@ class Supervisor:
         self._waiting.clear()
         if self._root is not None:
             JobFolder(self._root).remove()
-
-
-def kind_of(error: UltrasoundMotionError) -> str:
-    """The word for an error in a message and in `JobFailed.kind`."""
-    return next((kind for of, kind in KINDS if isinstance(error, of)), "unexpected")

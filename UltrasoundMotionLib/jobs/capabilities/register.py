@@ -73,19 +73,26 @@ def registration_request(
         "geometry": {name: plain_geometry(image) for name, image in images.items()},
     }
     files = {name: (paths or {}).get(name, f"{name.replace('_', '-')}.nrrd") for name in images}
-    command = ["register", files.pop("fixed"), files.pop("moving"), "--out-displacement", out_displacement, "--method", method, "--device", device]
-    for name, path in files.items():
-        command += [f"--{name.replace('_', '-')}", path]
-    if "moving_labels" in images:
-        command += ["--out-labels", out_labels]
-    if out_warped is not None:
-        command += ["--out-warped", out_warped]
-    if start is None or start in ("rigid", "affine"):
-        command += ["--initial", start or "none"]
-    if working_spacing_mm is not None:
-        command += ["--working-spacing-mm", working_spacing_mm]
+    command = _command(options, files, {"displacement": out_displacement, "warped": out_warped, "labels": out_labels})
     arrays = {name: np.asarray(image.array) for name, image in images.items()}
-    return JobRequest(capability=__name__, options=options, arrays=arrays, command=("ultrasound-motion", *map(str, command)))
+    return JobRequest(capability=__name__, options=options, arrays=arrays, command=command)
+
+
+def _command(options: Mapping[str, Any], files: Mapping[str, str | Path], outputs: Mapping[str, str | Path | None]) -> tuple[str, ...]:
+    """The command line that repeats the run; it has no words for a matrix or for a method's settings."""
+    inputs = {name.replace("_", "-"): path for name, path in files.items()}
+    command = ["register", inputs.pop("fixed"), inputs.pop("moving"), "--method", options["method"], "--device", options["device"]]
+    for name, path in inputs.items():
+        command += [f"--{name}", path]
+    for name, path in outputs.items():
+        if path is not None and (name != "labels" or "moving-labels" in inputs):
+            command += [f"--out-{name}", path]
+    start = options["initial_transform"]
+    if start is None or (isinstance(start, str) and start != "auto"):
+        command += ["--initial", start or "none"]
+    if options["working_spacing_mm"] is not None:
+        command += ["--working-spacing-mm", options["working_spacing_mm"]]
+    return ("ultrasound-motion", *map(str, command))
 
 
 def choose_device(options: Mapping[str, Any]) -> str:

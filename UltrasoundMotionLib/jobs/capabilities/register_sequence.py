@@ -50,20 +50,20 @@ def sequence_registration_request(
         "device": device,
     }
     if isinstance(sequence, ImageSequence):
-        geometry = {name: getattr(sequence, name) for name in ("spacing_mm", "origin_mm", "direction", "name", "path")}
-        options["clip"] = geometry
+        options["clip"] = {name: getattr(sequence, name) for name in ("spacing_mm", "origin_mm", "direction", "name", "path")}
         arrays = {"frames": sequence.frames}
     else:
-        volumes = _Stack(sequence)
         options["volumes"] = [plain_geometry(volume) for volume in sequence]
-        arrays = {"frames": volumes}
+        arrays = {"frames": _Stack(sequence)}
     if mask is not None and not isinstance(mask, str):
         arrays["mask"] = np.asarray(mask)
-    return JobRequest(capability=__name__, options=options, arrays=arrays, context={"count": arrays["frames"].shape[0]})
+    return JobRequest(capability=__name__, options=options, arrays=arrays)
 
 
 class _Stack:
     """Volumes of one size and type as (T, *shape), without a copy."""
+
+    in_memory = True
 
     def __init__(self, volumes: Sequence[Volume]) -> None:
         if not volumes:
