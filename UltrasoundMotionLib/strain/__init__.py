@@ -12,18 +12,23 @@ otherwise.
 """
 
 from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvents
+from UltrasoundMotionLib.strain.circumferential_strain import circumferential_strain
+from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
 from UltrasoundMotionLib.strain.find_events import find_events
 from UltrasoundMotionLib.strain.longitudinal_strain import longitudinal_strain
 from UltrasoundMotionLib.strain.segment_model import SegmentModel, segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures, SegmentStrainMeasures, StrainMeasures
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality, SmoothedStrain, StrainDrift, StrainResult, StrainUncertainty
+from UltrasoundMotionLib.strain.ventricle_segments import LeftVentricleStrain, ventricle_strain
 from UltrasoundMotionLib.strain.wall_contour import WallContour, contour_from_clicks, contour_from_curve
 
 __all__ = [
     "CardiacCycle",
     "CardiacEvents",
+    "EcgTrace",
     "GlobalStrainMeasures",
+    "LeftVentricleStrain",
     "SegmentModel",
     "SegmentQuality",
     "SegmentStrainMeasures",
@@ -34,9 +39,11 @@ __all__ = [
     "StrainResult",
     "StrainUncertainty",
     "WallContour",
+    "circumferential_strain",
     "contour_from_clicks",
     "contour_from_curve",
     "find_events",
     "longitudinal_strain",
     "segment_model",
+    "ventricle_strain",
 ]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from UltrasoundMotionLib.strain.curve_geometry import chord_lengths
+
 
 def local_quadratic(places: np.ndarray, width: float, period: float | None = None) -> np.ndarray:
     """(N, N) matrix that smooths values at (N,) increasing places by weighted local parabolas (Cleveland and Devlin 1988, with a Gaussian weight).
@@ -29,30 +31,24 @@ def local_quadratic(places: np.ndarray, width: float, period: float | None = Non
 
 
 def smooth_positions(
-    positions: np.ndarray,
-    reference_frame: int,
-    arc: np.ndarray,
-    width: float,
-    time_places: np.ndarray,
-    time_width: float,
-    period: float | None = None,
+    positions: np.ndarray, reference_frame: int, *, wall_share: float, places: np.ndarray, time_width: float, closed: bool = False
 ) -> np.ndarray:
-    """(T, N, 2) positions whose displacements from the reference frame are smoothed along the wall and in time.
+    """(T, N, 2) positions whose displacements from the reference frame are smoothed along the wall and in time; that frame stays as it is.
 
     Args:
-        arc: (N,) distance along the contour on the reference frame.
-        width: of the smoothing along the wall; 0 leaves it out.
-        time_places: (T,) frame times, or frame numbers.
-        time_width: of the smoothing in time; 0 leaves it out.
-        period: length of a ring, or None.
+        wall_share: width of the smoothing along the wall, as a part of the contour's length; 0 leaves it out.
+        places: (T,) frame times, or frame numbers.
+        time_width: width of the smoothing in time, in the units of `places`; 0 leaves it out.
     """
     displacement = positions - positions[reference_frame]
-    if width > 0:
-        displacement = np.einsum("nm,tmc->tnc", local_quadratic(arc, width, period), displacement)
+    if wall_share > 0:
+        arc = np.concatenate([[0.0], np.cumsum(chord_lengths(positions[reference_frame], closed))])
+        period = arc[-1] if closed else None
+        along = local_quadratic(arc[:-1] if closed else arc, wall_share * arc[-1], period)
+        displacement = np.einsum("nm,tmc->tnc", along, displacement)
     known = np.flatnonzero(np.isfinite(displacement).all(axis=(1, 2)))
     if time_width > 0 and len(known) >= 5:
         displacement = displacement.copy()
-        displacement[known] = np.einsum(
-            "ts,snc->tnc", local_quadratic(np.asarray(time_places, dtype=np.float64)[known], time_width), displacement[known]
-        )
-    return positions[reference_frame] + displacement
+        in_time = local_quadratic(np.asarray(places, dtype=np.float64)[known], time_width)
+        displacement[known] = np.einsum("ts,snc->tnc", in_time, displacement[known])
+    return positions[reference_frame] + displacement - displacement[reference_frame]

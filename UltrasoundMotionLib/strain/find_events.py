@@ -2,16 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
+
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents, heart_rate
 from UltrasoundMotionLib.strain.curve_geometry import chord_lengths, signed_area
+from UltrasoundMotionLib.strain.curve_smoothing import local_quadratic
+from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
+from UltrasoundMotionLib.strain.segment_model import segment_model
+from UltrasoundMotionLib.strain.wall_tracks import wall_tracks
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 
 MINIMUM_CYCLE_S = 0.3  # 200 beats per minute
 PROMINENCE_SHARE = 0.4  # of the whole swing: smaller ups and downs are no beat (the atrial kick, noise)
-EDGE_SHARE = 0.05  # a clip that starts or ends this near to the largest size starts or ends with end-diastole
+EDGE_SHARE = 0.05  # of the swing: a clip that starts or ends this near to the largest size starts or ends with end-diastole
 MINIMUM_SWING = 0.01  # relative change of size below which nothing beats
+SMOOTHING_S = 0.015  # of the size, for finding events only
+LATEST_SYSTOLE = 0.7  # end-systole lies in this first part of an R-R interval
+
+
+def find_events(
+    tracks: PointTracks,
+    *,
+    view: str = "A4C",
+    order: Sequence[str | int] | None = None,
+    r_peaks_s: np.ndarray | None = None,
+    ecg: EcgTrace | None = None,
+) -> CardiacEvents:
+    """End-diastoles and end-systoles of a tracked contour.
+
+    Without an ECG the contour's size tells: end-systole is where it is smallest, end-diastole where it is largest between two of those
+    (surrogates of valve closure: Voigt et al. 2015; Mada et al. 2015, "How to define end-diastole and end-systole?"). With an ECG its R peaks are
+    the end-diastoles, and end-systole is where the size is smallest in the first 70 % of the interval.
+
+    Args:
+        tracks, view, order: as `longitudinal_strain`; `view` only tells whether the contour is a ring.
+        r_peaks_s: times of the ECG's R peaks in the clip's time.
+        ecg: the ECG itself, where the R peaks are not known.
+
+    Raises:
+        InputError: fewer than 3 known frames; nothing that beats; R peaks without frame times or outside of the clip; both `r_peaks_s` and `ecg`.
+    """
+    closed = segment_model(view).closed
+    positions = wall_tracks(tracks, order, closed=closed).positions_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
+    return events_of_contour(positions, tracks.times_s, closed=closed, r_peaks_s=r_peaks_of(r_peaks_s, ecg))
+
+
+def r_peaks_of(r_peaks_s: np.ndarray | None, ecg: EcgTrace | None) -> np.ndarray | None:
+    """The R peaks that were given, or those of the trace that was given, or None.
+
+    Raises:
+        InputError: both are given; see `EcgTrace.r_peaks_s`.
+    """
+    if ecg is None:
+        return None if r_peaks_s is None else np.asarray(r_peaks_s, dtype=np.float64)
+    if r_peaks_s is not None:
+        raise InputError("events: give either the R peaks or the ECG, not both")
+    return ecg.r_peaks_s()
 
 
 def contour_size(positions: np.ndarray, closed: bool = False) -> np.ndarray:
@@ -21,66 +71,55 @@ def contour_size(positions: np.ndarray, closed: bool = False) -> np.ndarray:
     return (length / np.nanmean(length) + root_area / np.nanmean(root_area)) / 2
 
 
-def find_events(
+def events_of_contour(
     positions: np.ndarray, times_s: np.ndarray | None = None, *, closed: bool = False, r_peaks_s: np.ndarray | None = None
 ) -> CardiacEvents:
-    """End-diastoles and end-systoles of a tracked contour.
-
-    Without an ECG the contour's size tells: end-systole is where it is smallest, end-diastole where it is largest between two of those
-    (surrogates of valve closure; Mada et al. 2015, "How to define end-diastole and end-systole?"). With R peaks, they are the end-diastoles, and
-    end-systole is where the size is smallest between them.
-
-    Args:
-        positions: (T, N, 2) contour points, in mm or in square pixels; NaN in frames that are not known.
-        times_s: (T,) or None when unknown.
-        closed: the contour is a ring.
-        r_peaks_s: times of the ECG's R peaks in the clip's time, or None.
-
-    Raises:
-        InputError: fewer than 3 known frames; nothing that beats; R peaks without times or outside of the clip.
-    """
-    size = contour_size(positions, closed)
-    known = np.flatnonzero(np.isfinite(size))
+    """`find_events` for (T, N, 2) contour points in mm or in square pixels; NaN in frames that are not known."""
+    known = np.flatnonzero(np.isfinite(positions).all(axis=(1, 2)))
     if len(known) < 3:
         raise InputError(f"events: {len(known)} tracked frames are less than one cycle")
-    size = np.interp(np.arange(len(size)), known, size[known])
     first, last = int(known[0]), int(known[-1])
-    swing = float(np.ptp(size[first : last + 1]))
+    places = np.arange(len(positions), dtype=np.float64) if times_s is None else np.asarray(times_s, dtype=np.float64)
+    size = np.interp(places[first : last + 1], places[known], contour_size(positions[known], closed))
+    if len(size) >= 5:
+        size = local_quadratic(places[first : last + 1], 1.0 if times_s is None else SMOOTHING_S) @ size
+    swing = float(np.ptp(size))
     if swing < MINIMUM_SWING:
         raise InputError(f"events: the contour's size changes by {100 * swing:.2g} percent, so no beat can be found; give the events")
     if r_peaks_s is not None:
-        return _events_between_r_peaks(size, times_s, np.asarray(r_peaks_s, dtype=np.float64))
+        return _events_between_r_peaks(size, first, times_s, r_peaks_s)
     from scipy.signal import find_peaks
 
     distance = 3 if times_s is None else max(3, int(MINIMUM_CYCLE_S / np.median(np.diff(times_s))))
-    inner, _ = find_peaks(-size[first : last + 1], prominence=PROMINENCE_SHARE * swing, distance=distance)
-    systoles = [int(frame) + first for frame in inner]
-    diastoles = []
-    for start, end in zip([first, *systoles], [*systoles, last], strict=True):
-        part = size[start : end + 1]
-        if len(part) < 2:
-            continue
-        largest = start + int(np.argmax(part))
-        at_edge = largest in (first, last)
-        if not at_edge or size[largest] >= size.max() - EDGE_SHARE * swing:
-            diastoles.append(largest)
-    rate = None if times_s is None else heart_rate(np.asarray(times_s)[diastoles])
-    return CardiacEvents(tuple(diastoles), tuple(systoles), "contour", rate)
+    systoles = find_peaks(-size, prominence=PROMINENCE_SHARE * swing, distance=distance)[0].tolist()
+    inner = [start + int(np.argmax(size[start:end])) for start, end in pairwise(systoles)]
+    end = len(size) - 1
+    at_ends = [int(np.argmax(size[: systoles[0]])), systoles[-1] + int(np.argmax(size[systoles[-1] :]))] if systoles else [int(np.argmax(size))]
+    largest = np.mean(size[inner]) if inner else max(size[at_ends])
+    at_ends = [frame for frame in at_ends if frame not in (0, end) or size[frame] >= largest - EDGE_SHARE * swing]
+    diastoles = sorted({frame + first for frame in (*inner, *at_ends)})
+    rate = None if times_s is None else heart_rate(places[diastoles])
+    return CardiacEvents(tuple(diastoles), tuple(frame + first for frame in systoles), "contour", rate)
 
 
-def _events_between_r_peaks(size: np.ndarray, times_s: np.ndarray | None, r_peaks_s: np.ndarray) -> CardiacEvents:
+def _events_between_r_peaks(size: np.ndarray, first: int, times_s: np.ndarray | None, r_peaks_s: np.ndarray) -> CardiacEvents:
     if times_s is None:
         raise InputError("events: R peaks need frame times, which are unknown")
     if r_peaks_s.ndim != 1 or not np.all(np.isfinite(r_peaks_s)) or np.any(np.diff(r_peaks_s) <= 0):
         raise InputError("events: R peaks must be increasing times in seconds")
-    half_step = np.median(np.diff(times_s)) / 2
-    inside = r_peaks_s[(r_peaks_s >= times_s[0] - half_step) & (r_peaks_s <= times_s[-1] + half_step)]
+    known = np.asarray(times_s)[first : first + len(size)]
+    half_step = float(np.median(np.diff(known))) / 2
+    inside = r_peaks_s[(r_peaks_s >= known[0] - half_step) & (r_peaks_s <= known[-1] + half_step)]
     if not len(inside):
-        raise InputError(f"events: no R peak lies within the clip ({times_s[0]:g} to {times_s[-1]:g} s)")
-    diastoles = [int(np.argmin(np.abs(times_s - peak))) for peak in inside]
+        raise InputError(f"events: no R peak lies within the clip ({known[0]:g} to {known[-1]:g} s)")
+    diastoles = np.unique([int(np.argmin(np.abs(known - peak))) for peak in inside])
+    interval = float(np.median(np.diff(r_peaks_s))) if len(r_peaks_s) > 1 else np.inf
     systoles = []
-    for start, end in zip(diastoles, [*diastoles[1:], len(size) - 1], strict=True):
-        smallest = start + int(np.argmin(size[start : end + 1]))
-        if start < smallest < end or (smallest == end and end in diastoles[1:]):
+    for index, start in enumerate(diastoles):
+        length = known[diastoles[index + 1]] - known[start] if index + 1 < len(diastoles) else interval
+        until = min(int(np.searchsorted(known, known[start] + LATEST_SYSTOLE * length, side="right")), len(size))
+        smallest = int(start) + int(np.argmin(size[start:until]))
+        if start < smallest < len(size) - 1:  # at the clip's end it may still have been shrinking
             systoles.append(smallest)
-    return CardiacEvents(tuple(diastoles), tuple(systoles), "ecg", heart_rate(r_peaks_s))
+    frames = (tuple(int(frame) + first for frame in found) for found in (diastoles, systoles))
+    return CardiacEvents(*frames, "ecg", heart_rate(r_peaks_s))

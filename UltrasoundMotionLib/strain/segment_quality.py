@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality
 from UltrasoundMotionLib.strain.wall_tracks import WallTracks
@@ -21,13 +22,13 @@ def neighbour_residual(displacement: np.ndarray, closed: bool = False) -> np.nda
 def segment_quality(
     wall: WallTracks,
     positions: np.ndarray,
-    frames: slice,
-    reference_frame: int,
-    lost: np.ndarray,
+    cycle: CardiacCycle,
+    *,
     segment_of_point: np.ndarray,
     segment_lengths: np.ndarray,
     names: tuple[str, ...],
     config: StrainConfig,
+    maximum_gap: float,
     forward_backward_px: np.ndarray | None = None,
     closed: bool = False,
 ) -> tuple[SegmentQuality, ...]:
@@ -38,19 +39,20 @@ def segment_quality(
 
     Args:
         positions: (T, N, 2) in mm or square pixels, gaps filled.
-        frames: the measured cycle.
-        lost: (N,) points missing for longer than the gap limit.
+        segment_of_point: (N,).
         segment_lengths: (S,) at end-diastole, in the units of `positions`.
+        maximum_gap: in frames.
         forward_backward_px: (N,) error of each point, or None.
 
     Raises:
         InputError: names in the configuration that no segment has.
     """
-    unknown = set(config.accept_segments) | set(config.reject_segments)
-    unknown -= set(names)
+    unknown = sorted((set(config.accept_segments) | set(config.reject_segments)) - set(names))
     if unknown:
-        raise InputError(f"there is no segment {sorted(unknown)[0]} in this view; there are {', '.join(names)}")
-    residual = neighbour_residual(positions[frames] - positions[reference_frame], closed)
+        raise InputError(f"there is no segment {unknown[0]} in this view; there are {', '.join(names)}")
+    frames = slice(cycle.first_frame, cycle.last_frame + 1)
+    lost = np.any(wall.gap_frames[frames] > maximum_gap, axis=0)
+    residual = neighbour_residual(positions[frames] - positions[cycle.reference_frame], closed)
     variance = np.mean(np.sum(residual**2, axis=2) / 2, axis=0) / 1.5
     qualities = []
     for segment, name in enumerate(names):

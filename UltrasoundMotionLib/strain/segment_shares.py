@@ -22,3 +22,9 @@ def segment_shares(piece_lengths: np.ndarray, segment_count: int, apex_arc: floa
         edges = np.concatenate([np.linspace(0.0, apex_arc, half + 1), np.linspace(apex_arc, arc[-1], segment_count - half + 1)[1:]])
     overlap = np.minimum(arc[1:, None], edges[None, 1:]) - np.maximum(arc[:-1, None], edges[None, :-1])
     return np.clip(overlap, 0.0, None) / np.asarray(piece_lengths)[:, None]
+
+
+def segment_of_points(shares: np.ndarray, closed: bool) -> np.ndarray:
+    """(N,) the segment in which most of the two pieces that meet at each point lies."""
+    before, after = (np.roll(shares, 1, axis=0), shares) if closed else (np.concatenate([shares[:1], shares]), np.concatenate([shares, shares[-1:]]))
+    return np.argmax(before + after, axis=1)

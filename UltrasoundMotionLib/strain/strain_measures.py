@@ -95,16 +95,19 @@ class SegmentStrainMeasures(StrainMeasures):
 
 
 def measure(
-    strain_percent: np.ndarray, cycle: CardiacCycle, times_s: np.ndarray | None, drift_percent: float | None, shortening: bool = True
+    strain_percent: np.ndarray, cycle: CardiacCycle, times_s: np.ndarray | None, drift_percent: float, thickening: bool = False
 ) -> dict[str, float | int | None]:
     """The values of `StrainMeasures` as a dictionary, from one curve (T,) that is 0 at the reference frame; empty where it is not known."""
     curve = np.asarray(strain_percent, dtype=np.float64)
     inside = curve[cycle.first_frame : cycle.last_frame + 1]
     if not np.all(np.isfinite(inside)):
         return {}
-    sign = 1.0 if shortening else -1.0  # makes the peak a minimum
+    sign = -1.0 if thickening else 1.0  # makes the peak a minimum
     end_systole = cycle.end_systole_frame
-    values: dict[str, float | int | None] = {"end_systolic_percent": float(curve[end_systole]), "drift_percent": drift_percent}
+    values: dict[str, float | int | None] = {
+        "end_systolic_percent": float(curve[end_systole]),
+        "drift_percent": float(drift_percent) if np.isfinite(drift_percent) else None,
+    }
     systole, diastole = curve[cycle.first_frame : end_systole + 1], curve[end_systole + 1 : cycle.last_frame + 1]
     rate = None if times_s is None else rate_per_s(curve, times_s)
     if cycle.whole_systole:

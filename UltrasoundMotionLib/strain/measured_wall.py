@@ -1,0 +1,171 @@
+"""A tracked contour made ready for strain: in order, gaps bridged, events found, cut into segments, quality known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvents
+from UltrasoundMotionLib.strain.curve_geometry import arc_length, chord_lengths
+from UltrasoundMotionLib.strain.curve_smoothing import smooth_positions
+from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
+from UltrasoundMotionLib.strain.find_events import events_of_contour, r_peaks_of
+from UltrasoundMotionLib.strain.segment_model import SegmentModel
+from UltrasoundMotionLib.strain.segment_quality import segment_quality
+from UltrasoundMotionLib.strain.segment_shares import segment_of_points, segment_shares
+from UltrasoundMotionLib.strain.strain_config import StrainConfig
+from UltrasoundMotionLib.strain.strain_result import SegmentQuality
+from UltrasoundMotionLib.strain.wall_tracks import WallTracks, wall_tracks
+from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+
+
+@dataclass(frozen=True)
+class MeasuredWall:
+    """Everything that is known of a contour before its strain.
+
+    Attributes:
+        tracks, model, config, layer: as given.
+        wall: the contour's tracks.
+        positions: (T, N, 2) in mm, or in pixels where the spacing is unknown.
+        events, cycles, cycle_index: the beats, and which is measured.
+        shares: (P, S) part of each of the contour's pieces in each segment.
+        segment_of_point: (N,).
+        quality: of each segment.
+    """
+
+    tracks: PointTracks
+    model: SegmentModel
+    config: StrainConfig
+    layer: str
+    wall: WallTracks
+    positions: np.ndarray
+    events: CardiacEvents
+    cycles: tuple[CardiacCycle, ...]
+    cycle_index: int
+    shares: np.ndarray
+    segment_of_point: np.ndarray
+    quality: tuple[SegmentQuality, ...]
+
+    @property
+    def cycle(self) -> CardiacCycle:
+        """The measured cycle."""
+        return self.cycles[self.cycle_index]
+
+    @property
+    def times_s(self) -> np.ndarray | None:
+        """(T,) or None."""
+        return self.tracks.times_s
+
+    @cached_property
+    def smooth_positions(self) -> np.ndarray | None:
+        """`positions` smoothed as the configuration says, or None when it says not to."""
+        if not self.config.smoothing_wall_share and not self.config.smoothing_time_s:
+            return None
+        places = np.arange(len(self.positions)) if self.times_s is None else self.times_s
+        return smooth_positions(
+            self.positions,
+            self.cycle.reference_frame,
+            wall_share=self.config.smoothing_wall_share,
+            places=places,
+            time_width=float(self.config.smoothing_time_s > 0) if self.times_s is None else self.config.smoothing_time_s,
+            closed=self.model.closed,
+        )
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should know, one line each."""
+        notes = list(self.wall.notes)
+        if self.tracks.spacing_mm is None:
+            notes.append("spacing unknown: strain takes pixels to be square, and lengths are not given")
+        if self.times_s is None:
+            notes.append("frame times unknown: no strain rate, no time to peak, no heart rate")
+        if not self.cycle.whole_systole:
+            notes.append("the clip starts after end-diastole: strain refers to the end-diastole that follows, and systolic peaks are not known")
+        elif not self.cycle.complete:
+            notes.append("the clip ends before the next end-diastole: drift is not known")
+        return notes
+
+
+def measured_wall(
+    tracks: PointTracks,
+    model: SegmentModel,
+    *,
+    events: CardiacEvents | None = None,
+    config: StrainConfig | None = None,
+    order: Sequence[str | int] | None = None,
+    layer: str = "",
+    apex_index: int | None = None,
+    r_peaks_s: np.ndarray | None = None,
+    ecg: EcgTrace | None = None,
+    forward_backward_px: np.ndarray | None = None,
+) -> MeasuredWall:
+    """Arguments and errors as `longitudinal_strain`."""
+    config = config or StrainConfig()
+    closed = model.closed
+    wall = wall_tracks(tracks, order, closed=closed, orientation=config.orientation)
+    positions = wall.positions_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
+    if events is None:
+        events = events_of_contour(positions, tracks.times_s, closed=closed, r_peaks_s=r_peaks_of(r_peaks_s, ecg))
+    cycles = events.cycles(len(positions))
+    cycle_index = _measured_cycle(cycles, config.cycle)
+    cycle = cycles[cycle_index]
+    frames = slice(cycle.first_frame, cycle.last_frame + 1)
+    unknown = ~np.isfinite(positions[frames]).all(axis=(1, 2))
+    if unknown.any():
+        frame = cycle.first_frame + int(np.argmax(unknown))
+        raise InputError(f"tracks: frame {frame} was not tracked, but lies in the measured cycle (frames {cycle.first_frame} to {cycle.last_frame})")
+    at_reference = positions[cycle.reference_frame]
+    apex_arc = None if apex_index is None else float(arc_length(at_reference)[_apex_in_order(tracks, order, apex_index, wall)])
+    pieces = chord_lengths(at_reference, closed)
+    shares = segment_shares(pieces, len(model.names), apex_arc)
+    segment_of_point = segment_of_points(shares, closed)
+    quality = segment_quality(
+        wall,
+        positions,
+        cycle,
+        segment_of_point=segment_of_point,
+        segment_lengths=pieces @ shares,
+        names=model.names,
+        config=config,
+        maximum_gap=_maximum_gap(tracks, config),
+        forward_backward_px=_in_contour_order(tracks, forward_backward_px, wall),
+        closed=closed,
+    )
+    return MeasuredWall(tracks, model, config, layer, wall, positions, events, cycles, cycle_index, shares, segment_of_point, quality)
+
+
+def _measured_cycle(cycles: tuple[CardiacCycle, ...], wanted: int | None) -> int:
+    """Index of the cycle asked for, or of the first complete one, else the first with a whole systole, else the first."""
+    if wanted is None:
+        return max(range(len(cycles)), key=lambda index: (cycles[index].complete, cycles[index].whole_systole, -index))
+    if wanted >= len(cycles):
+        raise InputError(f"cycle {wanted} does not exist; there are {len(cycles)} (0 to {len(cycles) - 1})")
+    return wanted
+
+
+def _maximum_gap(tracks: PointTracks, config: StrainConfig) -> float:
+    """The gap limit in frames."""
+    if tracks.times_s is None:
+        return config.maximum_gap_frames
+    return config.maximum_gap_s / float(np.median(np.diff(tracks.times_s))) + 1e-6
+
+
+def _in_contour_order(tracks: PointTracks, values: np.ndarray | None, wall: WallTracks) -> np.ndarray | None:
+    if values is None:
+        return None
+    if np.shape(values) != (len(tracks.labels),):
+        raise InputError(f"forward_backward_px must have one value for each of {len(tracks.labels)} points, got shape {np.shape(values)}")
+    by_label = dict(zip(tracks.labels, np.asarray(values, dtype=np.float64), strict=True))
+    return np.array([by_label[label] for label in wall.labels])
+
+
+def _apex_in_order(tracks: PointTracks, order: Sequence[str | int] | None, apex_index: int, wall: WallTracks) -> int:
+    count = len(wall.labels)
+    if not 0 < apex_index < count - 1:
+        raise InputError(f"apex_index must lie between 1 and {count - 2}, got {apex_index}")
+    entry = apex_index if order is None else order[apex_index]
+    return wall.labels.index(entry if isinstance(entry, str) else tracks.labels[entry])
