@@ -24,6 +24,11 @@ class Scanner:
     Attributes:
         depths_mm: (R,) samples along a beam; a margin above and below the sector is included.
         angles: (B,) beams in radians; a margin on both sides is included.
+        depth_step / angle_step: between samples and between beams.
+        lateral_responses: (R, B) transfer function across the beams, one for each look.
+        axial_response: (R, 1) transfer function along the beam.
+        sector_mask: (H, W) bool, pixels that the beams reach.
+        polar_index: (2, P) row and beam, as fractions, of each pixel of the mask.
     """
 
     def __init__(self, imaging: Imaging) -> None:
@@ -39,10 +44,10 @@ class Scanner:
         margin_beams = int(np.ceil(4 * np.median(sigma_angle) / self.angle_step))
         beams = fft.next_fast_len(int(np.ceil(2 * imaging.half_angle / self.angle_step)) + 1 + 2 * margin_beams)
         self.angles = self.angle_step * (np.arange(beams) - (beams - 1) / 2)
-        self._lateral = [self._lateral_response(sigma_angle[:, None], shift) for shift in _look_shifts(imaging.looks)]
+        self.lateral_responses = [self._lateral_response(sigma_angle[:, None], shift) for shift in _look_shifts(imaging.looks)]
         axial_frequency = 2 * np.pi * fft.fftfreq(rows) / self.depth_step
         axial = np.exp(-0.5 * (axial_frequency * SIGMA_PER_WIDTH * imaging.axial_resolution_mm) ** 2)
-        self._axial = (axial / np.sqrt(np.mean(axial**2)))[:, None].astype(np.float32)
+        self.axial_response = (axial / np.sqrt(np.mean(axial**2)))[:, None].astype(np.float32)
         self._prepare_scan_conversion()
 
     def _lateral_response(self, sigma: np.ndarray, shift: float) -> np.ndarray:
@@ -58,7 +63,7 @@ class Scanner:
         pixels = self.imaging.pixel_grid_mm()
         self.sector_mask = self.imaging.in_sector(pixels)
         depth, angle = self.imaging.polar_from_mm(pixels[self.sector_mask])
-        self._polar_index = np.stack([(depth - self.depths_mm[0]) / self.depth_step, (angle - self.angles[0]) / self.angle_step])
+        self.polar_index = np.stack([(depth - self.depths_mm[0]) / self.depth_step, (angle - self.angles[0]) / self.angle_step])
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -103,11 +108,11 @@ class Scanner:
     def focus(self, field: np.ndarray) -> list[np.ndarray]:
         """The beam across: convolves each row of (R, B) with the lateral profile at its depth; one (R, B) per look."""
         spectrum = fft.fft(field, axis=1)
-        return [fft.ifft(spectrum * response, axis=1) for response in self._lateral]
+        return [fft.ifft(spectrum * response, axis=1) for response in self.lateral_responses]
 
     def receive(self, field: np.ndarray) -> np.ndarray:
         """The pulse along the beam: convolves each column of (R, B) with the pulse envelope."""
-        return fft.ifft(fft.fft(field, axis=0) * self._axial, axis=0)
+        return fft.ifft(fft.fft(field, axis=0) * self.axial_response, axis=0)
 
     @staticmethod
     def decibels(looks: Sequence[np.ndarray]) -> np.ndarray:
@@ -124,7 +129,7 @@ class Scanner:
         level = ndimage.gaussian_filter1d(level, 0.4 * imaging.spacing_mm[1] / self.depth_step, axis=0, truncate=3)
         level **= np.float32(imaging.grey_exponent)
         frame = np.zeros(self.sector_mask.shape, dtype=np.uint8)
-        frame[self.sector_mask] = np.rint(255 * ndimage.map_coordinates(level, self._polar_index, order=1, mode="nearest"))
+        frame[self.sector_mask] = np.rint(255 * ndimage.map_coordinates(level, self.polar_index, order=1, mode="nearest"))
         return frame
 
 
