@@ -110,13 +110,10 @@ class Child:
             job.cancel_asked.set()
         answer = _answer(job, message["capability"])
         self._current = None
-        broken_gpu = answer.pop("broken_gpu", False)
         del job
         if WINDOWS:
             gc.collect()  # unmaps the arrays: Windows does not remove files that are mapped
         self.say(job=number, **answer)
-        if broken_gpu:  # after an error inside CUDA every later call in this process fails
-            os._exit(1)
 
 
 def _answer(job: RunningJob, name: str) -> dict[str, Any]:
@@ -137,7 +134,7 @@ def _answer(job: RunningJob, name: str) -> dict[str, Any]:
         text = " ".join(str(error).split())
         if is_out_of_memory(error):
             return {"event": "error", "kind": "memory", "message": f"the memory ran out: {text or type(error).__name__}", "details": details}
-        broken = "CUDA error" in text
+        broken = "CUDA error" in text  # every later call in this process would fail: the application starts another
         text = f"unexpected {type(error).__name__}: {text}"
         return {"event": "error", "kind": "unexpected", "message": text, "details": details, "broken_gpu": broken}
     return {"event": "error", "kind": kind, "message": text}

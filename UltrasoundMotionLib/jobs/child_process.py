@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import subprocess
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -74,14 +73,13 @@ class ChildProcess:
         """Ends it and everything it started, at once."""
         process_tree.kill(self._process)
 
-    def close(self, wait_s: float) -> None:
-        """Closes its input, upon which it ends itself; kills it where it has not after `wait_s`."""
-        with suppress(OSError):
-            self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(wait_s)
+    def close(self) -> None:
+        """Ends it and waits until it is gone."""
         self.kill()
         process_tree.wait(self._process)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            with suppress(OSError):
+                pipe.close()
 
     def _read_messages(self) -> None:
         with suppress(OSError, ValueError):

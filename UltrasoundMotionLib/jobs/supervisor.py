@@ -21,8 +21,6 @@ from UltrasoundMotionLib.jobs.job_folder import JobFolder, make_root
 from UltrasoundMotionLib.jobs.python_executable import find_python
 from UltrasoundMotionLib.jobs.rate import Rate
 
-CLOSING_S = 0.3
-
 
 class Supervisor:
     """Owns the child process and the jobs. Its methods only leave word; all the work is done on its thread, one thing after another."""
@@ -80,6 +78,7 @@ class Supervisor:
                     self._begin(self._waiting.popleft())
             except Exception as error:
                 LOG.exception("looking after the job's process failed")
+                self._drop_child()
                 self._fail("unexpected", f"unexpected {type(error).__name__}: {error}")
 
     def _warm_up(self) -> None:
@@ -123,7 +122,8 @@ class Supervisor:
 
     def _cancel(self, job: Job, deadline: float) -> None:
         if job is self._current:
-            self._deadline, self._stopped_for = deadline, "cancel"
+            self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+            self._stopped_for = "cancel"
             self._child.send(do="cancel", job=job.number)
         elif job in self._waiting:
             self._waiting.remove(job)
@@ -134,27 +134,46 @@ class Supervisor:
         self._child.kill()  # `_child_ended` says the rest
 
     def _heard(self, child: ChildProcess, message: dict[str, Any]) -> None:
-        job = self._current
         if child is not self._child:
             return
-        event = message.get("event")
+        job, event = self._current, message.get("event")
         if job is None or message.get("job") != job.number:
             LOG.warning("the job's process said %s: %s", event, message.get("message", message))
-        elif event == "started":
+            return
+        if message.get("broken_gpu"):
+            self._drop_child()
+        try:
+            self._understand(job, event, message)
+        except (KeyError, TypeError) as error:
+            LOG.warning("the job's process sent a message that is not whole: %s without %s", event, error)
+
+    def _understand(self, job: Job, event: str, message: dict[str, Any]) -> None:
+        if event == "started":
             job.tell(JobStarted(job, message["device"]))
         elif event == "progress":
             done, total = message["done"], message["total"]
             job.tell(JobProgress(job, done, total, message["message"], *self._rate.report(done, total, message["seconds"])))
         elif event == "result":
-            result = load_capability(job.request.capability).result(job.request, job.folder, message["found"])
+            result = self._result(job, message["found"])
             self._end(result, JobFinished(job, result, tuple(message["notes"])))
         elif event == "cancelled":
             self._end_cancelled(job, message["found"])
         elif event == "error":
-            self._fail(message["kind"], message["message"], message.get("details", child.words))
+            self._fail(message["kind"], message["message"], message.get("details", ""))
+
+    def _result(self, job: Job, found: dict[str, Any]) -> Any:
+        try:
+            return load_capability(job.request.capability).result(job.request, job.folder, found)
+        except (KeyError, TypeError) as error:
+            raise RuntimeError(f"the result is not whole: {error}") from error
+
+    def _drop_child(self) -> None:
+        child, self._child = self._child, None
+        if child is not None:
+            child.close()
 
     def _end_cancelled(self, job: Job, found: dict[str, Any] | None) -> None:
-        result = job.partial() if found is None else load_capability(job.request.capability).result(job.request, job.folder, found)
+        result = job.partial() if found is None else self._result(job, found)
         self._end(result, JobCancelled(job, result))
 
     def _child_ended(self, child: ChildProcess, status: int) -> None:
@@ -188,9 +207,7 @@ class Supervisor:
 
     def _shut_down(self) -> None:
         self._over = True
-        child, self._child = self._child, None
-        if child is not None:
-            child.close(CLOSING_S)
+        self._drop_child()
         if job := self._current:
             self._end_cancelled(job, None)
         for job in self._waiting:
