@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +14,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.registration_pair import parent_before_registration
 from UltrasoundMotionLib.mrml.volume_from_nodes import linear_between, volume_from_node
 
 
@@ -54,15 +57,15 @@ class LabelledGrid:
 def labels_on_grid(node: slicer.vtkMRMLNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
     """What a segmentation, a label map or a volume of whole numbers holds, on the grid of an image, nearest neighbour.
 
-    Both may stand under transforms; what counts is where they are seen. Where segments overlap the later one wins.
+    Both may stand under transforms; what counts is where they are seen, and of an image that an earlier registration moved where it was
+    before, unless its labels were moved with it. Where segments overlap the later one wins.
 
     Raises:
         InputError: another kind of node, no label at all on the image, values that are no whole numbers, a transform that bends.
     """
-    if node.IsA("vtkMRMLSegmentationNode"):
-        found = _of_segmentation(node, image)
-    elif node.IsA("vtkMRMLScalarVolumeNode"):
-        found = _of_volume(node, image)
+    if node.IsA("vtkMRMLSegmentationNode") or node.IsA("vtkMRMLScalarVolumeNode"):
+        with _as_before(image, node) as placed:
+            found = _of_segmentation(node, placed) if node.IsA("vtkMRMLSegmentationNode") else _of_volume(node, placed)
     else:
         raise InputError(f"{node.GetName()}: expected a segmentation or a label map, got {node.GetClassName()}")
     if not found.labels:
@@ -84,6 +87,24 @@ def numbered_alike(moving: LabelledGrid, fixed: LabelledGrid) -> LabelledGrid:
         number_of[label.number] = by_name.get(label.name.casefold(), free)
         free += number_of[label.number] == free
     return fixed.renumbered(number_of)
+
+
+@contextmanager
+def _as_before(image: slicer.vtkMRMLVolumeNode, labels: slicer.vtkMRMLNode) -> Iterator[slicer.vtkMRMLVolumeNode]:
+    """The image where its labels belong: itself, or a copy without pixels of its own that stands where the image was before a registration."""
+    before = parent_before_registration(image)
+    if before is image.GetParentTransformNode() or labels.GetParentTransformNode() is image.GetParentTransformNode():
+        yield image
+        return
+    copy, matrix = image.GetScene().AddNewNodeByClass("vtkMRMLScalarVolumeNode", image.GetName()), vtk.vtkMatrix4x4()
+    try:
+        image.GetIJKToRASMatrix(matrix)
+        copy.SetIJKToRASMatrix(matrix)
+        copy.SetAndObserveImageData(image.GetImageData())
+        copy.SetAndObserveTransformNodeID(before.GetID() if before is not None else None)
+        yield copy
+    finally:
+        image.GetScene().RemoveNode(copy)
 
 
 def _of_segmentation(node: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:

@@ -91,10 +91,11 @@ def show_registration(
         apply: put the moving volume under the transform, which is the only change to it.
 
     Raises:
-        InputError: `RegistrationOutputs.check`; the scene is then as it was.
+        InputError: as `RegistrationOutputs.check` and `RegistrationPair.check_unchanged`; the scene is then as it was.
     """
     outputs = outputs or RegistrationOutputs()
     outputs.check(pair)
+    pair.check_unchanged()
     scene, fixed, moving = pair.fixed_node.GetScene(), pair.fixed_node.GetName(), pair.moving_node.GetName()
     displacement_mm = found.displacement.displacement_mm
     grid = pair.displacement_grid(displacement_mm)
@@ -104,8 +105,10 @@ def show_registration(
 
     names = {label.number: label.name for label in labels}
 
+    suffix = " (interrupted)" if found.interrupted else ""
+
     def chosen(node: slicer.vtkMRMLNode | None, class_name: str, name: str) -> slicer.vtkMRMLNode:
-        return node or scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name))
+        return node or scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name + suffix))
 
     with undone_on_error(scene):
         nodes = RegistrationOutputs(

@@ -28,6 +28,7 @@ class RegistrationPair:
     Attributes:
         fixed_node, moving_node: as given.
         fixed, moving: 3D volumes, or 2D ones where both nodes are a single slice. The moving one lies where it is seen beside the fixed one.
+        fixed_grid: the fixed image in the fixed node's own coordinates, 3D.
         fixed_space: (4, n+1) from the pair's space (x, y[, z], 1) to LPS mm of the fixed node's own coordinates.
         moving_space: the same for points of the moving image: to LPS mm of the moving node's own coordinates.
     """
@@ -36,6 +37,7 @@ class RegistrationPair:
     moving_node: slicer.vtkMRMLVolumeNode
     fixed: Volume
     moving: Volume
+    fixed_grid: Volume
     fixed_space: np.ndarray
     moving_space: np.ndarray
 
@@ -59,7 +61,7 @@ class RegistrationPair:
         placed = _placed(moving, to_fixed)
         if flat[0]:
             return cls._in_plane(fixed_node, moving_node, fixed, moving, placed)
-        return cls(fixed_node, moving_node, fixed, placed, np.eye(4), np.linalg.inv(to_fixed))
+        return cls(fixed_node, moving_node, fixed, placed, fixed, np.eye(4), np.linalg.inv(to_fixed))
 
     @classmethod
     def _in_plane(
@@ -76,7 +78,14 @@ class RegistrationPair:
         flat_moving = Volume(placed.array[0], tuple(spacing), tuple(columns[:, 2]), columns[:, :2] / spacing, moving.name)
         in_plane = np.eye(4)[:, [0, 1, 3]]
         moving_space = moving.index_to_lps_mm @ in_plane @ np.linalg.inv(flat_moving.index_to_lps_mm)
-        return cls(fixed_node, moving_node, flat_fixed, flat_moving, plane @ in_plane, moving_space)
+        return cls(fixed_node, moving_node, flat_fixed, flat_moving, fixed, plane @ in_plane, moving_space)
+
+    def may_overlap(self) -> bool:
+        """False where the images are apart as they lie: the box of the moving one, in voxels of the fixed one, does not reach it."""
+        to_fixed = np.linalg.inv(self.fixed.index_to_lps_mm) @ self.moving.index_to_lps_mm
+        ends = [(-0.5, size - 0.5) for size in self.moving.array.shape[::-1]]
+        corners = np.stack([*np.meshgrid(*ends, indexing="ij")], axis=-1).reshape(-1, len(ends)) @ to_fixed[:-1, :-1].T + to_fixed[:-1, -1]
+        return bool(np.all(corners.max(axis=0) > -0.5) and np.all(corners.min(axis=0) < np.array(self.fixed.array.shape[::-1]) - 0.5))
 
     def fixed_labels(self, array: np.ndarray) -> Volume:
         """An array (K, J, I) on the fixed node's grid as a label map or mask of `fixed`."""
@@ -91,8 +100,16 @@ class RegistrationPair:
 
     def on_fixed_node(self, array: np.ndarray, name: str) -> Volume:
         """An array on the grid of `fixed` as a 3D volume in the fixed node's own coordinates."""
-        node = volume_from_node(self.fixed_node)
-        return Volume(array.reshape(node.array.shape), node.spacing_mm, node.origin_mm, node.direction, name)
+        return replace(self.fixed_grid, array=array.reshape(self.fixed_grid.array.shape), name=name)
+
+    def check_unchanged(self) -> None:
+        """Raises InputError where a node was removed or the fixed one got another grid since the pair was made."""
+        for node in (self.fixed_node, self.moving_node):
+            if node.GetScene() is None:
+                raise InputError(f"{node.GetName()}: is no longer in the scene, so the result has no place")
+        now, then = volume_from_node(self.fixed_node), self.fixed_grid
+        if now.array.shape != then.array.shape or not np.allclose(now.index_to_lps_mm, then.index_to_lps_mm, atol=1e-6):
+            raise InputError(f"{then.name}: its grid was changed while it was registered; register again")
 
     def displacement_grid(self, displacement_mm: np.ndarray) -> DisplacementGrid:
         """A displacement on the grid of `fixed` as a transform from the fixed node's own coordinates to the moving node's own.
@@ -107,7 +124,7 @@ class RegistrationPair:
         from_node = points @ self.fixed_space[:3, :dimension].T + self.fixed_space[:3, dimension]
         moved = points + np.asarray(displacement_mm, dtype=np.float64)
         in_moving = moved @ self.moving_space[:3, :dimension].T + self.moving_space[:3, dimension]
-        node = volume_from_node(self.fixed_node)
+        node = self.fixed_grid
         return DisplacementGrid((in_moving - from_node).reshape(*node.array.shape, 3), node.spacing_mm, node.origin_mm, node.direction)
 
 

@@ -1,0 +1,210 @@
+"""What Deformable Registration does, for its panel and for scripts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Union
+
+import slicer
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+    vtkMRMLTableNode,
+    vtkMRMLTransformNode,
+    vtkMRMLVectorVolumeNode,
+)
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from UltrasoundMotionLib.jobs import run_job
+from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
+from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs, SequenceRegistrationOutputs
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionModuleLib.background_job import sharedProcess
+from UltrasoundMotionModuleLib.choices import Device
+from UltrasoundMotionModuleLib.clip import shownFrame
+from UltrasoundMotionModuleLib.registering import PairTask, SequenceTask, allOf, pairTask, sequenceTask
+from UltrasoundMotionModuleLib.registration_choices import Method, Preset, Start
+
+# Slicer's wrapper knows unions of nodes by typing.Union only, and needs None among them.
+Image = Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
+Labels = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
+
+MOST_FRAMES = 1_000_000
+COARSEST_SPACING_MM = 20.0
+
+
+@parameterNodeWrapper
+class DeformableRegistrationParameterNode:
+    """What the panel remembers in the scene.
+
+    preset - what is registered; of a sequence, `sequenceVolume` and `referenceFrame` are used, else the volumes.
+    fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.
+    method, start, workingSpacing, device - how; a spacing of 0 is that of the volumes.
+    outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result; made where none is chosen.
+    makeJacobian - whether to make the map.
+    applyTransform - whether to put the moving volume under the transform.
+    """
+
+    preset: Preset = Preset.GENERAL
+    fixedVolume: Image
+    movingVolume: Image
+    sequenceVolume: Image
+    referenceFrame: Annotated[int, WithinRange(0, MOST_FRAMES)] = 0
+    fixedSegmentation: Labels
+    movingSegmentation: Labels
+    fixedMask: Labels
+    movingMask: Labels
+    method: Method = Method.PRESET
+    start: Start = Start.PRESET
+    workingSpacing: Annotated[float, WithinRange(0.0, COARSEST_SPACING_MM)] = 0.0
+    device: Device = Device.AUTOMATIC
+    outputTransform: vtkMRMLTransformNode
+    outputWarped: vtkMRMLScalarVolumeNode
+    outputJacobian: vtkMRMLScalarVolumeNode
+    outputSegmentation: vtkMRMLSegmentationNode
+    outputTable: vtkMRMLTableNode
+    makeJacobian: bool = True
+    applyTransform: bool = False
+
+
+class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
+    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be used, and return nodes."""
+
+    def getParameterNode(self) -> DeformableRegistrationParameterNode:
+        return DeformableRegistrationParameterNode(super().getParameterNode())
+
+    def register(
+        self,
+        fixedNode: slicer.vtkMRMLVolumeNode,
+        movingNode: slicer.vtkMRMLVolumeNode,
+        *,
+        method: str = "instance",
+        start: str = "auto",
+        device: str = "auto",
+        workingSpacing: float | None = None,
+        fixedSegmentation: slicer.vtkMRMLNode | None = None,
+        movingSegmentation: slicer.vtkMRMLNode | None = None,
+        fixedMask: slicer.vtkMRMLNode | None = None,
+        movingMask: slicer.vtkMRMLNode | None = None,
+        outputs: RegistrationOutputs | None = None,
+        withJacobian: bool = True,
+        applyTransform: bool = False,
+        progress: Progress | None = None,
+    ) -> RegistrationOutputs:
+        """Finds where every point of the fixed volume lies in the moving one, and puts the result beside the fixed volume.
+
+        Both may stand under linear transforms; what counts is where they are seen.
+
+        >>> from DeformableRegistration import DeformableRegistrationLogic
+        >>> result = DeformableRegistrationLogic().register(fixedNode, movingNode, movingSegmentation=segmentationNode)
+        >>> slicer.util.arrayFromVolume(result.warped).shape == slicer.util.arrayFromVolume(fixedNode).shape
+        True
+        >>> movingNode.SetAndObserveTransformNodeID(result.transform.GetID())    # now it is seen on the fixed volume
+        >>> result.table.GetTable().GetValueByName(0, "measure").ToString()
+        'local cross-correlation'
+
+        Args:
+            fixedNode, movingNode: volumes of several slices, or two single slices in one plane; grey or RGB.
+            method: "instance", "demons", "multiscale", "ssmsr" or "ssr"; see Docs/Registration.md.
+            start: "auto" (aligned rigidly first where they overlap poorly), "none" (as they lie), "rigid" or "affine".
+            device: "auto", "cpu", "cuda" or "mps".
+            workingSpacing: mm; axes that are finer are searched at it.
+            fixedSegmentation, movingSegmentation: segmentation or label map. The moving one is carried along; with both, Dice and HD95 are measured.
+            fixedMask, movingMask: segmentation or label map of where the volumes count.
+            outputs: nodes to fill instead of new ones.
+            withJacobian: also make the Jacobian map.
+            applyTransform: put the moving volume under the transform.
+            progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the scene.
+
+        Raises:
+            InputError: the same volume twice, a volume and a slice, slices in different planes, no overlap, a constant volume, bent transforms,
+                segmentations that do not lie on their volume, outputs that are inputs, an unknown method, start or device.
+        """
+        task = pairTask(
+            fixedNode,
+            movingNode,
+            method=method,
+            start=start,
+            device=device,
+            workingSpacing=workingSpacing,
+            fixedSegmentation=fixedSegmentation,
+            movingSegmentation=movingSegmentation,
+            fixedMask=fixedMask,
+            movingMask=movingMask,
+            outputs=outputs,
+            withJacobian=withJacobian,
+            applyTransform=applyTransform,
+        )
+        return task.show(run_job(task.request, sharedProcess().process, progress=progress or no_progress))
+
+    def registerSequence(
+        self,
+        sequenceNode: slicer.vtkMRMLNode,
+        referenceFrame: int | None = None,
+        *,
+        mask: slicer.vtkMRMLNode | None = None,
+        device: str = "auto",
+        outputs: ChosenSequenceOutputs | None = None,
+        progress: Progress | None = None,
+    ) -> SequenceRegistrationOutputs:
+        """Registers every frame of a sequence to one of them, and puts the motion into the browser of the sequence.
+
+        >>> from DeformableRegistration import DeformableRegistrationLogic
+        >>> result = DeformableRegistrationLogic().registerSequence(sequenceNode, referenceFrame=0)
+        >>> pointsNode.SetAndObserveTransformNodeID(result.transform.proxy.GetID())   # points on frame 0 now follow the motion
+        >>> result.still.sequence.GetNumberOfDataNodes() == sequenceNode.GetNumberOfDataNodes()
+        True
+
+        Args:
+            sequenceNode: the sequence, its browser, or the volume that shows it; slices (grey or RGB) or volumes, all on one grid.
+            referenceFrame: the frame that stays, from 0; the one shown when None.
+            mask: segmentation or label map of where the reference frame counts.
+            device: "auto", "cpu" or "cuda".
+            outputs: nodes of an earlier result whose place this one takes.
+            progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the scene.
+
+        Raises:
+            InputError: no sequence, one frame, a frame that does not exist, frames that differ in size, unfit mask, outputs or device.
+        """
+        image = find_sequence_nodes(sequenceNode)
+        frame = shownFrame(image) if referenceFrame is None else referenceFrame
+        task = sequenceTask(image, frame, device=device, mask=mask, chosen=outputs)
+        return task.show(run_job(allOf(task.inSteps()), sharedProcess().process, progress=progress or no_progress))
+
+    # The same for the parameters of the panel
+
+    def pairTask(self, parameters: DeformableRegistrationParameterNode) -> PairTask:
+        """The run of a pair as the panel has it; raises InputError as `register`."""
+        return pairTask(
+            parameters.fixedVolume,
+            parameters.movingVolume,
+            method=parameters.method.of(parameters.preset),
+            start=parameters.start.of(parameters.preset),
+            device=parameters.device.value,
+            workingSpacing=parameters.workingSpacing or None,
+            fixedSegmentation=parameters.fixedSegmentation,
+            movingSegmentation=parameters.movingSegmentation,
+            fixedMask=parameters.fixedMask,
+            movingMask=parameters.movingMask,
+            outputs=self.chosenOutputs(parameters),
+            withJacobian=parameters.makeJacobian,
+            applyTransform=parameters.applyTransform,
+        )
+
+    def sequenceTask(self, parameters: DeformableRegistrationParameterNode) -> SequenceTask:
+        """The run of a sequence as the panel has it; raises InputError as `registerSequence`."""
+        chosen = ChosenSequenceOutputs(parameters.outputTransform, parameters.outputWarped, parameters.outputTable)
+        image = find_sequence_nodes(parameters.sequenceVolume)
+        return sequenceTask(image, parameters.referenceFrame, device=parameters.device.value, mask=parameters.fixedMask, chosen=chosen)
+
+    def chosenOutputs(self, parameters: DeformableRegistrationParameterNode) -> RegistrationOutputs:
+        """The output nodes that are chosen for a pair."""
+        return RegistrationOutputs(
+            transform=parameters.outputTransform,
+            warped=parameters.outputWarped,
+            jacobian=parameters.outputJacobian if parameters.makeJacobian else None,
+            segmentation=parameters.outputSegmentation,
+            table=parameters.outputTable,
+        )

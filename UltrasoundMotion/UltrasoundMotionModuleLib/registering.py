@@ -1,0 +1,209 @@
+"""Registering nodes of the scene: the job, and its result as nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.jobs import JobRequest, registration_request
+from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
+from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, numbered_alike
+from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs, show_registration
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
+from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
+    ChosenSequenceOutputs,
+    SequenceRegistrationOutputs,
+    show_sequence_registration,
+    volumes_of_sequence,
+)
+from UltrasoundMotionLib.mrml.registration_views import show_over
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.registration import Registration
+from UltrasoundMotionModuleLib.clip import loadInSteps
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.images.volume import Volume
+    from UltrasoundMotionLib.jobs.capabilities.still_sequence import StillSequence
+
+
+@dataclass(frozen=True, eq=False)
+class PairTask:
+    """Two volumes to register and what is to become of the result.
+
+    Attributes:
+        pair: their images in one space.
+        request: the job.
+        labels: what the moving segmentation holds.
+        outputs: nodes to fill.
+        withJacobian, applyTransform: see `show_registration`.
+    """
+
+    pair: RegistrationPair
+    request: JobRequest
+    labels: tuple[Label, ...]
+    outputs: RegistrationOutputs
+    withJacobian: bool
+    applyTransform: bool
+
+    def show(self, found: Registration) -> RegistrationOutputs:
+        """Puts the result into the scene and into the slice views."""
+        nodes = show_registration(
+            self.pair, found, self.outputs, labels=self.labels, with_jacobian=self.withJacobian, apply=self.applyTransform
+        )
+        show_over(self.pair.fixed_node, nodes.warped)
+        return nodes
+
+
+def pairTask(
+    fixedNode: slicer.vtkMRMLVolumeNode,
+    movingNode: slicer.vtkMRMLVolumeNode,
+    *,
+    method: str,
+    start: str,
+    device: str,
+    workingSpacing: float | None = None,
+    fixedSegmentation: slicer.vtkMRMLNode | None = None,
+    movingSegmentation: slicer.vtkMRMLNode | None = None,
+    fixedMask: slicer.vtkMRMLNode | None = None,
+    movingMask: slicer.vtkMRMLNode | None = None,
+    outputs: RegistrationOutputs | None = None,
+    withJacobian: bool = True,
+    applyTransform: bool = False,
+) -> PairTask:
+    """Reads the nodes and makes the job.
+
+    Raises:
+        InputError: see `RegistrationPair.of_nodes`, `labels_on_grid` and `RegistrationOutputs.check`.
+    """
+    given = {"fixed_labels": fixedSegmentation, "moving_labels": movingSegmentation, "fixed_mask": fixedMask, "moving_mask": movingMask}
+    if fixedSegmentation is not None and movingSegmentation is None:
+        raise InputError(_("the fixed segmentation is for comparing with the moving one: choose the moving segmentation too"))
+    outputs = outputs or RegistrationOutputs()
+    pair = RegistrationPair.of_nodes(fixedNode, movingNode)
+    outputs.check(pair, tuple(node for node in given.values() if node is not None))
+    images: dict[str, Volume] = {}
+    labels: tuple[Label, ...] = ()
+    if movingSegmentation is not None:
+        moving = labels_on_grid(movingSegmentation, movingNode)
+        labels, images["moving_labels"] = moving.labels, pair.moving_labels(moving.array)
+        if fixedSegmentation is not None:
+            images["fixed_labels"] = pair.fixed_labels(numbered_alike(moving, labels_on_grid(fixedSegmentation, fixedNode)).array)
+    if fixedMask is not None:
+        images["fixed_mask"] = pair.fixed_labels(_mask(fixedMask, fixedNode))
+    if movingMask is not None:
+        images["moving_mask"] = pair.moving_labels(_mask(movingMask, movingNode))
+    paths = {"fixed": fixedNode, "moving": movingNode} | {name: given[name] for name in images}
+    request = registration_request(
+        pair.fixed,
+        pair.moving,
+        **images,
+        method=method,
+        device=device,
+        initial_transform=None if start == "none" else start,
+        working_spacing_mm=workingSpacing,
+        paths={name: filePath(node) for name, node in paths.items()},
+    )
+    return PairTask(pair, request, labels, outputs, withJacobian, applyTransform)
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceTask:
+    """A sequence to register to one of its frames.
+
+    Attributes:
+        image: its nodes.
+        sequence: the clip, or the volumes, as they are in the scene.
+        mask: (H, W) or (D, H, W) where the reference frame counts, or None.
+        chosen: nodes of an earlier result whose place this one takes.
+    """
+
+    image: SequenceNodes
+    sequence: ImageSequence | list[Volume]
+    referenceFrame: int
+    mask: np.ndarray | None
+    device: str
+    chosen: ChosenSequenceOutputs
+
+    def inSteps(self) -> Generator[tuple[int, int, str], None, JobRequest]:
+        """The preparation for a `BackgroundJob`; its result is a `StillSequence`."""
+        from UltrasoundMotionLib.jobs.capabilities.still_sequence import still_sequence_request
+
+        sequence = self.sequence
+        if isinstance(sequence, ImageSequence):
+            sequence = yield from loadInSteps(sequence)
+        return still_sequence_request(sequence, self.referenceFrame, mask=self.mask, device=self.device)
+
+    def show(self, found: StillSequence) -> SequenceRegistrationOutputs:
+        """Puts the result into the browser of the sequence, and the still sequence in front in the slice views.
+
+        Raises:
+            InputError: it was interrupted before every frame was reached: a transform that stands still there would look like rest.
+        """
+        if found.frames is None or not found.registration.reached.all():
+            done, count = int(found.registration.reached.sum()), len(found.registration)
+            text = _("stopped after {done} of {count} frames; nothing was kept, since frames without motion would look like rest")
+            raise InputError(text.format(done=done, count=count))
+        if self.image.proxy.GetScene() is None or len(self.image.index.values) != len(found.registration):
+            raise InputError(_("the sequence was removed or changed while it was registered; register again"))
+        nodes = show_sequence_registration(self.image, found.registration, found.frames, self.chosen)
+        show_over(self.image.proxy, nodes.still.proxy, 1.0)
+        return nodes
+
+
+def sequenceTask(
+    image: SequenceNodes,
+    referenceFrame: int,
+    *,
+    device: str,
+    mask: slicer.vtkMRMLNode | None = None,
+    chosen: ChosenSequenceOutputs | None = None,
+) -> SequenceTask:
+    """Reads what the nodes are; the frames are read by `SequenceTask.inSteps`.
+
+    Raises:
+        InputError: no volumes, one frame, a reference frame that does not exist, a mask that does not lie on the sequence, unfit outputs.
+    """
+    chosen = chosen or ChosenSequenceOutputs()
+    chosen.check(image)
+    count = image.sequence.GetNumberOfDataNodes()
+    if count < 2:
+        raise InputError(_("{name}: has one frame; there is nothing to register").format(name=image.proxy.GetName()))
+    if not 0 <= referenceFrame < count:
+        text = _("{name}: has no frame {frame}; there are {count}, counted from 0")
+        raise InputError(text.format(name=image.proxy.GetName(), frame=referenceFrame, count=count))
+    first = image.sequence.GetNthDataNode(0)
+    flat = not first.IsA("vtkMRMLVolumeNode") or first.GetImageData() is None or first.GetImageData().GetDimensions()[2] == 1
+    sequence = image_sequence_from_node(image.sequence) if flat else volumes_of_sequence(image)
+    values = None
+    if mask is not None:
+        values = _mask(mask, image.proxy)
+        values = values[0] if flat else values
+    return SequenceTask(image, sequence, referenceFrame, values, device, chosen)
+
+
+def allOf(steps: Generator[tuple[int, int, str], None, JobRequest]) -> JobRequest:
+    """A preparation without a pause, for calls that wait anyway."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as finished:
+            return finished.value
+
+
+def filePath(node: slicer.vtkMRMLStorableNode) -> str:
+    """The file that a node came from, else one named after it: for a command line."""
+    storage = node.GetStorageNode()
+    name = storage.GetFileName() if storage is not None else None
+    return name if name and Path(name).is_file() else f"{node.GetName().replace(' ', '-')}.nrrd"
+
+
+def _mask(node: slicer.vtkMRMLNode, image: slicer.vtkMRMLVolumeNode) -> np.ndarray:
+    return (labels_on_grid(node, image).array > 0).astype(np.uint8)
