@@ -8,6 +8,9 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.points.absolute_search import Finding
+from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
+from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 from UltrasoundMotionLib.points.specknet_cost_volume import log_cost_volume, query_features, soft_argmax
 from UltrasoundMotionLib.points.specknet_input import GreyScale, NetworkGrid
 from UltrasoundMotionLib.points.specknet_network import STRIDES, SpeckNet, SpeckNetConfig
@@ -128,6 +131,46 @@ def test_published_tracker_streams_what_it_gives_in_batches_and_knows_the_query_
         tracker = SpeckNetPublished(SpeckNetSearch(_random_network(), CPU))
         tracker.start(frames[0], points)
         tracker.update(frames[0][:, :100])
+
+
+class _Oracle:
+    """An absolute search that knows the truth, with noise of 1 px, and calls frames in `blind` not visible."""
+
+    frames_at_once = 4
+
+    def __init__(self, truth, blind=()):
+        self.truth, self.blind = torch.tensor(truth, dtype=torch.float32), blind
+
+    def start(self, frame, query_points):
+        self.next, self.noise = 1, torch.Generator().manual_seed(0)
+
+    def see(self, frames):
+        self.first, self.next = self.next, self.next + len(frames)
+
+    def find(self, index, expected, covariance):
+        frame, count = self.first + index, len(expected)
+        points = self.truth[frame] + torch.randn(count, 2, generator=self.noise)
+        seen = 0.02 if frame in self.blind else 0.98
+        return Finding(points, torch.eye(2).expand(count, 2, 2), (points - expected).norm(dim=1), torch.full((count,), seen))
+
+
+def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
+    texture = _textures(1, 200, 300)[0]
+    corners = [(40 + t, 60) if t < 6 else (70 + t, 40) for t in range(16)]  # (column, row): 1 px a frame, and once 36 px
+    frames = np.stack([texture[y : y + 128, x : x + 160] for x, y in corners])
+    points = np.array([[80.0, 60.0], [100.0, 70.0], [70.0, 75.0]])
+    truth = np.stack([points + np.array(corners[0]) - np.array(corner) for corner in corners])
+
+    def error(absolute):
+        matcher = LucasKanadeMatcher(LucasKanadeConfig(), CPU)
+        tracks = run_tracker(ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortConfig(), CPU, absolute), points)
+        return np.linalg.norm(tracks.positions_px - truth, axis=-1), tracks
+
+    assert error(None)[0][8:].max() > 20
+    found, tracks = error(_Oracle(truth, blind=(13,)))
+    assert found[10:].max() < 0.3  # much less than the search's own 1 px
+    assert not tracks.visible[13].any()
+    assert tracks.visible[14:].all()
 
 
 @pytest.mark.gpu

@@ -27,16 +27,22 @@ class Finding:
 
 
 class AbsoluteSearch(Protocol):
-    """Finds query points anew in every frame."""
+    """Finds query points anew in every frame.
+
+    Attributes:
+        frames_at_once: how many frames it likes to see together.
+    """
+
+    frames_at_once: int
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
         """Remembers how points (N, 2) px look on `frame` (H, W)."""
         ...
 
-    def see(self, frame: np.ndarray) -> None:
-        """Looks at the next frame (H, W)."""
+    def see(self, frames: np.ndarray) -> None:
+        """Looks at the next frames (K, H, W)."""
         ...
 
-    def find(self, expected: Tensor, covariance: Tensor) -> Finding:
-        """Where the points are in the frame last seen, given what is expected: (N, 2) px and its covariance (N, 2, 2)."""
+    def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
+        """Where the points are in the frame of that index among those last seen, given what is expected: (N, 2) px and its covariance (N, 2, 2)."""
         ...

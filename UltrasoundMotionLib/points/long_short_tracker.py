@@ -121,6 +121,7 @@ class LongShortTracker:
         self.config = config
         self._matcher = matcher
         self._absolute = absolute
+        self.frames_at_once = 1 if absolute is None else absolute.frames_at_once
         self._recovery_matcher = BlockMatcher(BlockMatchingConfig(search_radius=12), device)
         self._device = device
 
@@ -131,14 +132,18 @@ class LongShortTracker:
             self._absolute.start(frame, query_points)
         return self._start(frame, query_points)
 
-    @torch.inference_mode()
     def update(self, frame: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.update`."""
-        if frame.shape != self._shape:
-            raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {self._shape[1]} x {self._shape[0]}")
+        return self.update_many(frame[None])[0]
+
+    @torch.inference_mode()
+    def update_many(self, frames: np.ndarray) -> list[FrameTracks]:
+        """See `OnlineTracker`."""
+        if frames.shape[1:] != self._shape:
+            raise InputError(f"the frame is {frames.shape[2]} x {frames.shape[1]} pixels, the first one was {self._shape[1]} x {self._shape[0]}")
         if self._absolute is not None:
-            self._absolute.see(frame)
-        return self._update(frame)
+            self._absolute.see(frames)
+        return [self._update(frame, index) for index, frame in enumerate(frames)]
 
     @_in_one_thread
     def _start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
@@ -158,7 +163,7 @@ class LongShortTracker:
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool))
 
     @_in_one_thread
-    def _update(self, frame: np.ndarray) -> FrameTracks:
+    def _update(self, frame: np.ndarray, index: int) -> FrameTracks:
         config, pyramid, count = self.config, self._pyramid(frame), len(self._points)
         step_prior = isotropic((config.step_deviation * self._unit) ** 2, count, self._points)
         points, covariance = self._points, self._covariance
@@ -172,7 +177,7 @@ class LongShortTracker:
             covariance = covariance + step_prior
         visibility: Tensor | float = 1.0
         if self._absolute is not None:
-            finding = self._find(points, covariance + isotropic((config.absolute_search * self._unit) ** 2, count, points))
+            finding = self._find(index, points, covariance + isotropic((config.absolute_search * self._unit) ** 2, count, points))
             visibility = finding.visibility
             points, covariance = self._hear(points, covariance, finding)
         if config.remembers_long:
@@ -227,10 +232,10 @@ class LongShortTracker:
         corrected = inverse_2x2(information + inverse_2x2(covariance))
         return points + (corrected @ information @ innovation)[..., 0], corrected
 
-    def _find(self, points: Tensor, covariance: Tensor) -> Finding:
+    def _find(self, index: int, points: Tensor, covariance: Tensor) -> Finding:
         """What the absolute search says, from working pixels to the frame's and back."""
         scale = 2.0**self._halvings
-        finding = self._absolute.find((points + 0.5) * scale - 0.5, covariance * scale**2)
+        finding = self._absolute.find(index, (points + 0.5) * scale - 0.5, covariance * scale**2)
         return replace(finding, points=to_level(finding.points, self._halvings), covariance=finding.covariance / scale**2)
 
     def _recover(self, points: Tensor, covariance: Tensor, correlation: Tensor, pyramid: ImagePyramid) -> tuple[Tensor, Tensor]:

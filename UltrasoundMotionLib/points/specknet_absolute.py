@@ -26,37 +26,40 @@ class SpeckNetFindingConfig:
     Attributes:
         likelihood_weight: log-likelihood for one unit of the log volume.
         peak_radius: radius, in cells, of the soft argmax around the cell that prior and likelihood choose.
-        spread_scale: variance of the position for one unit of the volume's own second moment.
-        floor_deviation: standard deviation, in pixels of a frame whose longer side has 256, that is always added.
+        error_at_one / error_power: standard deviation of the position, in pixels of a frame whose longer side has 256, when the volume's own
+            spread is one such pixel, and the power of the spread that it grows by (a broad peak is worse than its breadth).
+        floor_deviation: standard deviation, in such pixels, that is always added.
         visible_height / visible_slope: log height at which a point is as likely visible as not, and how quickly that changes.
     """
 
     likelihood_weight: float = 0.5
     peak_radius: float = 3.0
-    spread_scale: float = 0.5
-    floor_deviation: float = 1.0
+    error_at_one: float = 0.04
+    error_power: float = 3.0
+    floor_deviation: float = 0.4
     visible_height: float = -12.0
     visible_slope: float = 2.0
 
 
 class SpeckNetAbsolute:
-    """Implements `AbsoluteSearch`; keeps the query points' features and one frame's cost volumes."""
+    """Implements `AbsoluteSearch`; keeps the query points' features and the cost volumes of the frames last seen."""
 
-    def __init__(self, search: SpeckNetSearch, config: SpeckNetFindingConfig | None = None) -> None:
+    def __init__(self, search: SpeckNetSearch, config: SpeckNetFindingConfig | None = None, frames_at_once: int = 1) -> None:
         self.config = config or SpeckNetFindingConfig()
+        self.frames_at_once = frames_at_once
         self._search = search
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
         """See `AbsoluteSearch.start`."""
         self._search.start(frame, query_points)
 
-    def see(self, frame: np.ndarray) -> None:
+    def see(self, frames: np.ndarray) -> None:
         """See `AbsoluteSearch.see`."""
-        self._log_volume = self._search.log_volumes(frame[None])[0]
+        self._log_volumes = self._search.log_volumes(frames)
 
-    def find(self, expected: Tensor, covariance: Tensor) -> Finding:
+    def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
         """See `AbsoluteSearch.find`."""
-        config, grid, log_volume = self.config, self._search.grid, self._log_volume
+        config, grid, log_volume = self.config, self._search.grid, self._log_volumes[index]
         height, width = log_volume.shape[1:]
         pixels = grid.pixels_per_frame_pixel
         to_cell = pixels / STRIDES[0]
@@ -71,10 +74,13 @@ class SpeckNetAbsolute:
         here = sample_cells(log_volume[:, None], centre[:, None])[:, 0, 0]
         # The volume where it was found, interpolated as it is where it was expected, so that the two compare.
         there = sample_cells(log_volume[:, None], to_cells(peak.points[0], STRIDES[0])[:, None])[:, 0, 0]
-        floor = config.floor_deviation * max(grid.height, grid.width) / 256
+        unit = max(grid.height, grid.width) / 256
+        moment = peak.covariance[0] / pixels**2
+        spread = moment.diagonal(dim1=1, dim2=2).mean(-1).clamp(min=1e-6).sqrt() / unit
+        growth = (config.error_at_one * spread ** (config.error_power - 1)).square()
         return Finding(
             points=points,
-            covariance=peak.covariance[0] * (config.spread_scale / pixels**2) + isotropic(floor**2, len(points), points),
+            covariance=moment * growth[:, None, None] + isotropic((config.floor_deviation * unit) ** 2, len(points), points),
             evidence=config.likelihood_weight * (there - here),
             visibility=torch.sigmoid((peak.log_height[0] - config.visible_height) / config.visible_slope),
         )

@@ -1,0 +1,56 @@
+"""The trackers built on SpeckNet, registered by name; both use the weights `specknet`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from UltrasoundMotionLib.tracks.online_tracker import OnlineTracker
+from UltrasoundMotionLib.tracks.tracker_registry import TrackerEntry, register_tracker
+
+if TYPE_CHECKING:
+    import torch
+
+WEIGHTS = "specknet"
+
+
+def create_specknet(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
+    """SpeckNet's findings fused with the short and the long memory of pyramidal Lucas-Kanade; `card_path` None takes the shipped weights."""
+    import torch
+
+    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+    from UltrasoundMotionLib.points.specknet_absolute import SpeckNetAbsolute
+    from UltrasoundMotionLib.points.specknet_search import SpeckNetSearch, load_network
+    from UltrasoundMotionLib.weights import find_card
+
+    place = torch.device(device)
+    search = SpeckNetSearch(load_network(card_path or find_card(WEIGHTS), place), place)
+    absolute = SpeckNetAbsolute(search, frames_at_once=_frames_at_once(place))
+    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), place), LongShortConfig(), place, absolute)
+
+
+def create_specknet_published(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
+    """The paper's network alone; `card_path` None takes the shipped weights."""
+    import torch
+
+    from UltrasoundMotionLib.points.specknet_published import SpeckNetPublished
+    from UltrasoundMotionLib.points.specknet_search import SpeckNetSearch, load_network
+    from UltrasoundMotionLib.weights import find_card
+
+    place = torch.device(device)
+    search = SpeckNetSearch(load_network(card_path or find_card(WEIGHTS), place), place)
+    return SpeckNetPublished(search, _frames_at_once(place))
+
+
+def _frames_at_once(device: torch.device) -> int:
+    """A CPU is as quick with one; a GPU waits less with several, whose cost volumes take 16 MB for 1000 points each."""
+    return 1 if device.type == "cpu" else 16
+
+
+register_tracker(
+    TrackerEntry("specknet", "points", "trained SpeckNet, fused with Lucas-Kanade's two memories; surest", create_specknet, weights=WEIGHTS)
+)
+register_tracker(
+    TrackerEntry("specknet-published", "points", "trained SpeckNet alone, every frame by itself", create_specknet_published, weights=WEIGHTS)
+)
