@@ -24,7 +24,6 @@ from UltrasoundMotionModuleLib.registration_choices import Start
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
-from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.registration import Registration
 
@@ -34,10 +33,15 @@ PAIR_ONLY = (
     "fixedVolumeSelector", "fixedVolumeSelectorLabel", "movingVolumeSelector", "movingVolumeSelectorLabel", "swapButton",
     "movingSegmentationSelector", "movingSegmentationSelectorLabel", "fixedSegmentationSelector", "fixedSegmentationSelectorLabel",
     "movingMaskSelector", "movingMaskSelectorLabel", "applyTransformCheckBox", "outputSegmentationSelector", "outputSegmentationSelectorLabel",
-    "makeJacobianCheckBox", "outputJacobianSelector", "outputJacobianSelectorLabel", "methodComboBox", "methodComboBoxLabel", "startComboBox",
+    "outputTransformSelector", "outputTransformSelectorLabel", "outputWarpedSelector", "outputWarpedSelectorLabel", "outputTableSelector",
+    "outputTableSelectorLabel", "makeJacobianCheckBox", "outputJacobianSelector", "outputJacobianSelectorLabel", "methodComboBox", "methodComboBoxLabel", "startComboBox",
     "startComboBoxLabel", "workingSpacingSpinBox", "workingSpacingSpinBoxLabel",
 )  # fmt: skip
-SEQUENCE_ONLY = ("sequenceSelector", "sequenceSelectorLabel", "referenceFrameSpinBox", "referenceFrameSpinBoxLabel", "frameShownButton")
+SEQUENCE_ONLY = (
+    "sequenceSelector", "sequenceSelectorLabel", "referenceFrameSpinBox", "referenceFrameSpinBoxLabel", "frameShownButton",
+    "motionTransformSelector", "motionTransformSelectorLabel", "stillVolumeSelector", "stillVolumeSelectorLabel", "motionTableSelector",
+    "motionTableSelectorLabel",
+)  # fmt: skip
 SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegmentation"), ("fixedMask", "movingMask"))
 
 
@@ -110,7 +114,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return _("The sequence has one frame; there is nothing to register")
         if parameters.referenceFrame >= count:
             return _("There is no frame {frame}: the last is {last}").format(frame=parameters.referenceFrame, last=count - 1)
-        ChosenSequenceOutputs(parameters.outputTransform, parameters.outputWarped, parameters.outputTable).check(image)
+        self.logic.chosenSequenceOutputs(parameters).check(image)
         return ""
 
     def updatePanel(self) -> None:
@@ -153,7 +157,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def showResult(self, result: object, *, complete: bool) -> str:
         if isinstance(self._task, SequenceTask):
             nodes = self._task.show(result)
-            self._choose(outputTransform=nodes.transform.proxy, outputWarped=nodes.still.proxy, outputTable=nodes.table)
+            self._choose(motionTransform=nodes.transform.proxy, stillVolume=nodes.still.proxy, motionTable=nodes.table)
             measures = result.registration.mean_measures()
             text = _("{count} frames in {seconds} s on {device}; mean squared difference {before} before, {after} after")
             return text.format(

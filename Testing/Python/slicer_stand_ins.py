@@ -143,7 +143,8 @@ class Field:
         if self.choices is not None and value not in self.choices:
             raise ValueError(f"{self.name}: {value!r} is not one of {self.choices}")
         for note in self.annotations:
-            if isinstance(note, WithinRange | Minimum) and value < note.minimum or isinstance(note, WithinRange | Maximum) and value > note.maximum:
+            below = isinstance(note, WithinRange | Minimum) and value < note.minimum
+            if below or (isinstance(note, WithinRange | Maximum) and value > note.maximum):
                 raise ValueError(f"{self.name}: {value} is out of range")
         if self.kind not in ("choice", "path") and not isinstance(value, (self.type, int) if self.type is float else self.type):
             raise TypeError(f"{self.name}: {value!r} is not {self.type.__name__}")
@@ -451,8 +452,8 @@ def slicer_application(scene: slicer.vtkMRMLScene) -> Iterator[Application]:
             (slicer, "modules"): types.SimpleNamespace(),
             (slicer.util, "errorDisplay"): error_display,
             (slicer.util, "modulePath"): lambda name: str(MODULE_FOLDER / f"{name}.py"),
-            (slicer.util, "loadUI"): lambda path: qt_stand_ins.load_ui(path),
-            (slicer.util, "childWidgetVariables"): lambda root: qt_stand_ins.child_variables(root),
+            (slicer.util, "loadUI"): qt_stand_ins.load_ui if qt_stand_ins else None,
+            (slicer.util, "childWidgetVariables"): qt_stand_ins.child_variables if qt_stand_ins else None,
         }
         for name, module in modules.items():
             if name.startswith("slicer."):

@@ -77,8 +77,8 @@ class BackgroundJob:
         deadline = time.perf_counter() + STEP_BUDGET_S
         try:
             while time.perf_counter() < deadline:
-                done, total, message = next(self._preparation)
-                self._tell(lambda listener, progress=JobProgress(None, done, total, message): listener.onProgress(progress))
+                progress = JobProgress(None, *next(self._preparation))
+            self._tell(lambda listener: listener.onProgress(progress))
         except StopIteration as finished:
             return finished.value
         except UltrasoundMotionError as error:
@@ -177,7 +177,7 @@ def sharedProcess() -> SharedProcess:
 
 def closeSharedProcess(*, onlyIdle: bool = False) -> None:
     """Ends the child process, at once or only where no module waits for it; the next job starts another."""
-    global _shared  # noqa: PLW0603
+    global _shared
     if _shared is None or (onlyIdle and _shared.busy):
         return
     closing, _shared = _shared, None

@@ -42,7 +42,8 @@ class DeformableRegistrationParameterNode:
     preset - what is registered; of a sequence, `sequenceVolume` and `referenceFrame` are used, else the volumes.
     fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.
     method, start, workingSpacing, device - how; a spacing of 0 is that of the volumes.
-    outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result; made where none is chosen.
+    outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result of a pair; made where none is chosen.
+    motionTransform, stillVolume, motionTable - the result of a sequence; made where none is chosen.
     makeJacobian - whether to make the map.
     applyTransform - whether to put the moving volume under the transform.
     """
@@ -65,6 +66,9 @@ class DeformableRegistrationParameterNode:
     outputJacobian: vtkMRMLScalarVolumeNode
     outputSegmentation: vtkMRMLSegmentationNode
     outputTable: vtkMRMLTableNode
+    motionTransform: vtkMRMLTransformNode
+    stillVolume: vtkMRMLScalarVolumeNode
+    motionTable: vtkMRMLTableNode
     makeJacobian: bool = True
     applyTransform: bool = False
 
@@ -195,8 +199,7 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def sequenceTask(self, parameters: DeformableRegistrationParameterNode) -> SequenceTask:
         """The run of a sequence as the panel has it; raises InputError as `registerSequence`."""
-        chosen = ChosenSequenceOutputs(parameters.outputTransform, parameters.outputWarped, parameters.outputTable)
-        image = find_sequence_nodes(parameters.sequenceVolume)
+        image, chosen = find_sequence_nodes(parameters.sequenceVolume), self.chosenSequenceOutputs(parameters)
         return sequenceTask(image, parameters.referenceFrame, device=parameters.device.value, mask=parameters.fixedMask, chosen=chosen)
 
     def chosenOutputs(self, parameters: DeformableRegistrationParameterNode) -> RegistrationOutputs:
@@ -208,3 +211,7 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
             segmentation=parameters.outputSegmentation,
             table=parameters.outputTable,
         )
+
+    def chosenSequenceOutputs(self, parameters: DeformableRegistrationParameterNode) -> ChosenSequenceOutputs:
+        """The output nodes that are chosen for a sequence."""
+        return ChosenSequenceOutputs(parameters.motionTransform, parameters.stillVolume, parameters.motionTable)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import slicer
 import vtk
@@ -19,7 +19,7 @@ from UltrasoundMotionModuleLib.required_packages import ensurePackages
 
 
 class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """A module's widget gives `title`, `makeLogic`, `setupPanel`, `whyNotApply`, `makeJob`, `finishText` and, where it has partial results, `onPartial`.
+    """A module's widget gives `title`, `makeLogic`, `whyNotApply`, `makeJob`, `showResult` and `commandArguments`, and overrides what else it needs.
 
     Its panel `UI/<module>.ui` has at least `applyButton`, `progressBar`, `statusLabel` and `commandButton`.
     """
@@ -67,9 +67,6 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def showResult(self, result: object, *, complete: bool) -> str:
         """Puts a result into the scene and returns what to say of it; `complete` is False for what a cancelled run had finished."""
         raise NotImplementedError
-
-    def dropResult(self) -> None:
-        """Takes out of the scene what a run that failed or found nothing had put there."""
 
     def commandArguments(self) -> tuple[str, ...]:
         """The command line that repeats the run for the parameters as they are; raises InputError as `makeJob`."""
@@ -172,13 +169,19 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Starts a run."""
         self.startRun(self.makeJob)
 
-    def startRun(self, makeJob: object) -> None:
-        """Installs what is missing and starts the run that `makeJob` returns; anything that is wrong is shown."""
+    def startRun(self, makeJob: Callable[[], BackgroundJob], showResult: Callable[..., str] | None = None) -> None:
+        """Installs what is missing and starts the run that `makeJob` returns; anything that is wrong is shown.
+
+        Args:
+            showResult: what to do with the result, where it is another than `self.showResult`.
+        """
         with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
             ensurePackages(self.resourcePath("requirements.txt"), self.title)
             self.run = makeJob()
+            self._showResult = showResult or self.showResult
             self.applyButton.begin(_("Starting ..."))
             self.run.start()
+            self.onWatchedModified()
 
     def onCancel(self) -> None:
         """Asks the run to stop."""
@@ -189,8 +192,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Ends a run without a word; nothing of it is kept."""
         if self.run is not None:
             self.run.forget()
-            self.run = None
-            self.applyButton.end("")
+            self._rest("")
 
     def onProgress(self, progress: JobProgress) -> None:
         """Shows how far the run is."""
@@ -211,9 +213,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onFailed(self, failed: JobFailed) -> None:
         """Says what went wrong, with the child process's own words as details."""
-        self.run = None
-        self.dropResult()
-        self.applyButton.end(_("Failed: {message}").format(message=failed.message))
+        if failed.partial is not None:
+            self._end(failed.partial, complete=False)
+        self._rest(_("Failed: {message}").format(message=failed.message))
         text = _("{module} failed: {message}").format(module=self.title, message=failed.message)
         slicer.util.errorDisplay(text, detailedText=failed.child_output)
 
@@ -222,16 +224,19 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         message = _("Cancelled; nothing was finished")
         try:
             with slicer.util.tryWithErrorDisplay(_("The result could not be shown.")):
-                if result is None:
-                    self.dropResult()
-                else:
-                    message = "; ".join([self.showResult(result, complete=complete), *notes])
+                if result is not None:
+                    message = "; ".join([self._showResult(result, complete=complete), *notes])
         except Exception:
             message = _("The result could not be shown")
-            self.dropResult()
             raise
         finally:
-            self.applyButton.end(message)
+            self._rest(message)
+
+    def _rest(self, message: str) -> None:
+        """The panel as it is when nothing runs."""
+        self.run = None
+        self.onWatchedModified()
+        self.applyButton.end(message)
 
     def onShowCommand(self) -> None:
         """Shows the command line that repeats the run in a terminal."""

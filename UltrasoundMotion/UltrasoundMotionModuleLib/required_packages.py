@@ -57,7 +57,7 @@ def _installTorch() -> None:
 
 def _install(missing: list[str], requester: str) -> None:
     try:
-        import slicer.packaging
+        from slicer.packaging import pip_ensure
     except ModuleNotFoundError:  # Slicer 5.10
         question = _("{module} needs Python packages that are not installed: {packages}. Install them now?")
         if not slicer.util.confirmOkCancelDisplay(question.format(module=requester, packages=", ".join(missing))):
@@ -65,6 +65,6 @@ def _install(missing: list[str], requester: str) -> None:
         slicer.util.pip_install(" ".join(missing))
         return
     try:
-        slicer.packaging.pip_ensure(missing, requester=requester)
+        pip_ensure(missing, requester=requester)
     except RuntimeError as error:
         raise MissingPackageError(_("the packages were not installed; press the button again to install them")) from error

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -33,16 +35,14 @@ class LiveTracks:
         self._written = np.zeros(len(sequence), dtype=bool)
         self.nodes = nodes
 
-    def show(self, tracks: PointTracks, most_frames: int | None = None) -> int:
-        """Puts the frames that are new since the last call into the scene, at most so many of them; returns how many are left."""
-        new = np.flatnonzero(tracks.reached & ~self._written)
-        if not len(new):
-            return 0
-        if self.nodes is None:
+    def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
+        """Puts the frames that are new since the last call into the scene; when the time is over the others wait for the next call."""
+        end = time.perf_counter() + budget_s
+        if self.nodes is None and tracks.reached.any():
             self.nodes = self._add(tracks)
             self._written |= tracks.reached
-            return 0
-        now = new[:most_frames]
-        write_track_frames(self.nodes, self._sequence, tracks, now)
-        self._written[now] = True
-        return len(new) - len(now)
+        for frame in np.flatnonzero(tracks.reached & ~self._written):
+            if time.perf_counter() > end:
+                break
+            write_track_frames(self.nodes, self._sequence, tracks, [int(frame)])
+            self._written[frame] = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
@@ -24,7 +25,7 @@ def corrected_labels(landmarks: SequenceNodes, sequence: ImageSequence, frame: i
     item = landmarks.sequence.GetNthDataNode(frame)
     corrected = []
     for control in range(item.GetNumberOfControlPoints()):
-        if item.GetNthControlPointPositionStatus(control) != item.PositionDefined:
+        if not _is_placed(item, control):
             continue
         state = item.GetNthControlPointDescription(control)
         tracked = tracked_position_in(state)
@@ -32,6 +33,13 @@ def corrected_labels(landmarks: SequenceNodes, sequence: ImageSequence, frame: i
         if best_guess_in(state) is not None or (tracked is not None and np.abs(placed - tracked).max() > MOVED_PX):
             corrected.append(item.GetNthControlPointLabel(control))
     return tuple(corrected)
+
+
+def placed_labels(landmarks: SequenceNodes, frame: int) -> tuple[str, ...]:
+    """The labels of the points that are not missing on a frame."""
+    item = landmarks.sequence.GetNthDataNode(frame)
+    placed = [control for control in range(item.GetNumberOfControlPoints()) if _is_placed(item, control)]
+    return tuple(item.GetNthControlPointLabel(control) for control in placed)
 
 
 def points_on_frame(landmarks: SequenceNodes, sequence: ImageSequence, frame: int, labels: tuple[str, ...]) -> np.ndarray:
@@ -44,7 +52,11 @@ def points_on_frame(landmarks: SequenceNodes, sequence: ImageSequence, frame: in
     positions = []
     for label in labels:
         control = item.GetControlPointIndexByLabel(label)
-        if control < 0 or item.GetNthControlPointPositionStatus(control) != item.PositionDefined:
+        if control < 0 or not _is_placed(item, control):
             raise InputError(f"{landmarks.proxy.GetName()}: {label} is not placed on frame {frame}; drag it to where it is, or choose another frame")
         positions.append(item.GetNthControlPointPosition(control))
     return ras_mm_to_pixels(sequence, np.array(positions))
+
+
+def _is_placed(item: slicer.vtkMRMLMarkupsNode, control: int) -> bool:
+    return item.GetNthControlPointPositionStatus(control) == slicer.vtkMRMLMarkupsNode.PositionDefined

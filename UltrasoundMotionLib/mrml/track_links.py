@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import slicer
 
@@ -14,7 +14,7 @@ IMAGE_ROLE = "ultrasoundMotionImage"
 DERIVED_ROLE = "ultrasoundMotionDerived"
 
 
-def link_results(image: SequenceNodes, landmarks: SequenceNodes, derived: Iterator[slicer.vtkMRMLNode]) -> None:
+def link_results(image: SequenceNodes, landmarks: SequenceNodes, derived: Iterable[slicer.vtkMRMLNode] = ()) -> None:
     """Lets the markups' sequence node refer to its clip and to what was made from the tracks (paths, tables, chart)."""
     landmarks.sequence.SetNodeReferenceID(IMAGE_ROLE, image.sequence.GetID())
     landmarks.sequence.RemoveNodeReferenceIDs(DERIVED_ROLE)
@@ -32,6 +32,14 @@ def image_of(landmarks: SequenceNodes) -> SequenceNodes:
     if image is None:
         raise InputError(f"{landmarks.proxy.GetName()}: refers to no clip; choose landmarks that a tracking run made")
     return find_sequence_nodes(image)
+
+
+def is_result(markups: slicer.vtkMRMLMarkupsNode) -> bool:
+    """Whether a markups node plays tracks that a run made (and its clip is still there)."""
+    try:
+        return find_sequence_nodes(markups).sequence.GetNodeReference(IMAGE_ROLE) is not None
+    except InputError:
+        return False
 
 
 def derived_nodes(landmarks: SequenceNodes, class_name: str = "vtkMRMLNode") -> list[slicer.vtkMRMLNode]:

@@ -40,6 +40,13 @@ def show_chart(scene: slicer.vtkMRMLScene, chart: slicer.vtkMRMLPlotChartNode, v
     return node
 
 
+def show_table(scene: slicer.vtkMRMLScene, table: slicer.vtkMRMLTableNode, view_name: str = "TableView1") -> slicer.vtkMRMLTableViewNode:
+    """Lets the table view of that name (made if the scene does not have it) show the table."""
+    node = view_node(scene, "vtkMRMLTableViewNode", view_name)
+    node.SetTableNodeID(table.GetID())
+    return node
+
+
 def set_layout(scene: slicer.vtkMRMLScene, arrangement: int = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView) -> slicer.vtkMRMLLayoutNode:
     """The layout in which a saved scene opens; by default slice views and a plot. A module leaves the user's layout alone."""
     node = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")

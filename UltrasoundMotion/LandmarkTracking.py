@@ -1,0 +1,288 @@
+"""Landmark Tracking: points placed on one frame of an ultrasound clip are followed through all the others.
+
+From the Python console, on a clip and points that are in the scene:
+
+    from LandmarkTracking import LandmarkTrackingLogic
+
+    logic = LandmarkTrackingLogic()
+    result = logic.track(clipNode, pointsNode, model="lucas-kanade", queryFrame=0)
+    result.landmarks.proxy                                      # the points that play with the clip
+    result.landmarks.browser.SetSelectedItemNumber(5)           # are now where they are on frame 5
+    result.landmarks.proxy.SetNthControlPointPosition(0, *somewhereElse)
+    result = logic.trackAgain(result.landmarks.proxy)           # follows that point anew from frame 5 on
+    logic.exportCsv(result.landmarks.proxy, "tracks.csv")
+"""
+
+import time
+
+import numpy as np
+import qt
+import slicer
+import vtk
+from slicer import vtkMRMLMarkupsNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
+from UltrasoundMotionModuleLib.background_job import BackgroundJob
+from UltrasoundMotionModuleLib.choices import Direction
+from UltrasoundMotionModuleLib.clip import Clip, clipDescription, clipOf, shownFrame
+from UltrasoundMotionModuleLib.landmark_tracking_logic import LandmarkTrackingLogic
+from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
+from UltrasoundMotionModuleLib.sample_data import LIVER, addSample, loadSample, registerSample
+from UltrasoundMotionModuleLib.tracking import summary, trackCommand, trackInSteps
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
+from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
+from UltrasoundMotionLib.mrml.markups_items import set_locked
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
+from UltrasoundMotionLib.mrml.track_links import is_result, link_results, remove_results
+from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
+from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_results
+from UltrasoundMotionLib.mrml.views import show_as_acquired
+from UltrasoundMotionLib.tracks import PointTracks
+
+__all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
+
+SHOW_BUDGET_S = 0.02
+"""How long showing a growing result may hold the application up each time."""
+
+
+class LandmarkTracking(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent: object) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Landmark Tracking")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Ultrasound")]
+        parent.dependencies = ["Markups", "Sequences"]
+        parent.contributors = ["UltrasoundMotion developers"]
+        parent.helpText = _(
+            "Follows points through an ultrasound clip: load a clip, place points on the tissue in one frame, press Track, and play. "
+            "A point that went astray is dragged back and tracked again from there. Not for clinical use."
+        ) + self.getDefaultModuleDocumentationLink("https://github.com/UltrasoundMotion/UltrasoundMotion#landmark-tracking")
+        parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
+        thumbnail = self.resourcePath("Icons/LandmarkTracking-sample.png")
+        slicer.app.connect("startupCompleted()", lambda: registerSample(LIVER, thumbnail))
+
+
+class LandmarkTrackingWidget(MotionModuleWidget):
+    """The panel."""
+
+    title = _("Landmark Tracking")
+
+    def makeLogic(self) -> "LandmarkTrackingLogic":
+        return LandmarkTrackingLogic()
+
+    def setupPanel(self) -> None:
+        self._clip: Clip | None = None
+        self._live: LiveTracks | None = None
+        self._layoutBefore: int | None = None
+        self._description = (None, "")
+        self.ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
+        self.ui.landmarksWidget.setNodeBaseName("Landmarks")
+        for button, slot in (
+            (self.ui.showClipButton, self.onShowClip),
+            (self.ui.sampleDataButton, self.onLoadSample),
+            (self.ui.trackAgainButton, self.onTrackAgain),
+            (self.ui.exportCsvButton, self.onExportCsv),
+            (self.ui.exportClustButton, self.onExportClust),
+        ):
+            button.connect("clicked()", slot)
+        self.ui.correctButton.connect("toggled(bool)", self.onCorrect)
+        self.ui.plotButton.connect("toggled(bool)", self.onShowPlot)
+
+    def selectDefaults(self) -> None:
+        if self.parameters.inputClip is None and self.ui.inputSelector.nodeCount() == 1:
+            self.parameters.inputClip = self.ui.inputSelector.nodeFromIndex(0)
+
+    def whyNotApply(self) -> str:
+        parameters = self.parameters
+        if parameters.inputClip is None:
+            return _("Select an ultrasound clip, or load the sample")
+        try:
+            image = find_sequence_nodes(parameters.inputClip)
+        except InputError as error:
+            return str(error)
+        if image.sequence.GetNumberOfDataNodes() < 2:
+            return _("The clip has one frame; there is nothing to follow points through")
+        if parameters.landmarks is None:
+            return _("Create a point list under Landmarks and place points on the tissue")
+        if parameters.landmarks == parameters.trackedLandmarks:
+            return _("The landmarks to follow are the result of a run; choose the points that you placed, or \u201cCreate new\u201d as the result")
+        if parameters.landmarks.GetNumberOfDefinedControlPoints() == 0:
+            return _("Place at least one landmark on the tissue in the frame shown")
+        return ""
+
+    def watchedNodes(self) -> list[tuple[object, int]]:
+        image = self._imageOrNone()
+        browser = image.browser if image is not None else None
+        points = (vtkMRMLMarkupsNode.PointPositionDefinedEvent, vtkMRMLMarkupsNode.PointPositionUndefinedEvent, vtkMRMLMarkupsNode.PointRemovedEvent)
+        return [(browser, vtk.vtkCommand.ModifiedEvent), *((self.parameters.landmarks, event) for event in points)]
+
+    def updatePanel(self) -> None:
+        image = self._imageOrNone()
+        browser = image.browser if image is not None else None
+        self.ui.playWidget.setMRMLSequenceBrowserNode(browser)
+        self.ui.seekWidget.setMRMLSequenceBrowserNode(browser)
+        self.ui.showClipButton.enabled = image is not None
+        self.ui.clipLabel.text = self._describe(image)
+        if image is None:
+            self.ui.queryFrameLabel.text = ""
+        else:
+            text = _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.")
+            self.ui.queryFrameLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
+        result = self._resultOrNone()
+        for button in (self.ui.correctButton, self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
+            button.enabled = result is not None
+        self.ui.trackAgainButton.enabled = result is not None and not self.applyButton.running
+        self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
+
+    def _imageOrNone(self) -> SequenceNodes | None:
+        try:
+            return find_sequence_nodes(self.parameters.inputClip) if self.parameters.inputClip is not None else None
+        except InputError:
+            return None
+
+    def _resultOrNone(self) -> SequenceNodes | None:
+        tracked = self.parameters.trackedLandmarks
+        return find_sequence_nodes(tracked) if tracked is not None and is_result(tracked) else None
+
+    def _describe(self, image: SequenceNodes | None) -> str:
+        key = (image.sequence.GetID(), image.sequence.GetMTime()) if image is not None else None
+        if key != self._description[0]:
+            try:
+                text = clipDescription(clipOf(image.sequence).sequence) if image is not None else ""
+            except InputError as error:
+                text = str(error)
+            self._description = (key, text)
+        return self._description[1]
+
+    # Track
+
+    def makeJob(self) -> BackgroundJob:
+        parameters = self.parameters
+        self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
+        self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
+        return self._job(points.points_px, points.labels, self._clip.shownFrame, parameters.direction, parameters.tracker)
+
+    def onTrackAgain(self) -> None:
+        """Follows the points that were moved on the frame shown anew from there."""
+        self.startRun(self._makeJobAgain)
+
+    def _makeJobAgain(self) -> BackgroundJob:
+        tracked = self.parameters.trackedLandmarks
+        found = self.logic.corrections(tracked)
+        self._clip, self._live = found.clip, LiveTracks(found.clip.sequence, nodes=found.landmarks)
+        direction = Direction.BACKWARD if self.parameters.direction is Direction.BACKWARD else Direction.FORWARD
+        return self._job(found.points_px, found.labels, found.frame, direction, self.parameters.tracker)
+
+    def _job(self, points: object, labels: tuple[str, ...], frame: int, direction: Direction, model: str) -> BackgroundJob:
+        self._startedAt = time.perf_counter()
+        steps = trackInSteps(self._clip, points, labels, queryFrame=frame, model=model, direction=direction, device=self.parameters.device)
+        return BackgroundJob(steps, self)
+
+    def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
+        """The first frames of a new run: the result of the last goes."""
+        before = self.parameters.trackedLandmarks
+        name = before.GetName() if before is not None else None
+        if before is not None and is_result(before):
+            remove_results(find_sequence_nodes(before))
+        landmarks = add_landmarks(self._clip.nodes, self._clip.sequence, tracks, name=name)
+        if name is not None:
+            landmarks.proxy.SetName(name)  # the scene numbers a name anew even when its node is gone
+        link_results(self._clip.nodes, landmarks)
+        self.parameters.trackedLandmarks = landmarks.proxy
+        return landmarks
+
+    def onPartial(self, result: PointTracks) -> None:
+        self._live.show(result, SHOW_BUDGET_S)
+
+    def showResult(self, result: PointTracks, *, complete: bool) -> str:
+        self._live.show(result)
+        nodes = renew_derived(self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths)
+        self.parameters.trackedLandmarks = nodes.landmarks.proxy
+        text = summary(result, time.perf_counter() - self._startedAt)
+        return text if complete else _("Cancelled; kept {summary}").format(summary=text)
+
+    # Correct, show, export
+
+    def onCorrect(self, on: bool) -> None:
+        """Unlocks the tracked points, or locks them again for quick playback."""
+        result = self._resultOrNone() if self.parameters is not None else None
+        if result is not None and bool(result.proxy.GetLocked()) == on:
+            set_locked(result, not on)
+            if on:
+                self.applyButton.say(_("Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"))
+
+    def onShowClip(self) -> None:
+        """Shows the clip as it was acquired."""
+        with slicer.util.tryWithErrorDisplay(_("The clip could not be shown.")):
+            show_as_acquired(slicer.mrmlScene, self._imageOrNone().proxy)
+
+    def onShowPlot(self, on: bool) -> None:
+        """Shows plot and table in a layout that has both, and goes back to the layout there was."""
+        manager = slicer.app.layoutManager()
+        if on and self._layoutBefore is None:
+            self._layoutBefore = manager.layout
+            manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView)
+            show_results(self._resultOrNone())
+        elif not on and self._layoutBefore is not None:
+            manager.setLayout(self._layoutBefore)
+            self._layoutBefore = None
+
+    def onLoadSample(self) -> None:
+        """Loads the sample clip with its points, or simulates it first."""
+        if LIVER.isKept:
+            with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
+                self._selectSample()
+        else:
+            self.startRun(lambda: BackgroundJob(LIVER.request(), self), showResult=self._keepSample)
+
+    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
+        LIVER.keep(simulated)
+        self._selectSample()
+        return _("Simulated the sample; press Track")
+
+    def _selectSample(self) -> None:
+        sample = addSample(LIVER)
+        self.parameters.trackedLandmarks = None
+        self.parameters.inputClip, self.parameters.landmarks = sample.clip.proxy, sample.points
+
+    def onExportCsv(self) -> None:
+        """Asks for a file and writes the tracks into it."""
+        path = qt.QFileDialog.getSaveFileName(self.uiWidget, _("Export tracks"), "tracks.csv", _("Tables (*.csv)"))
+        self._export(self.logic.exportCsv, path)
+
+    def onExportClust(self) -> None:
+        """Asks for a folder and writes one file for each point into it."""
+        self._export(self.logic.exportClust, qt.QFileDialog.getExistingDirectory(self.uiWidget, _("Export into folder")))
+
+    def _export(self, write: object, path: str) -> None:
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The tracks could not be exported."), waitCursor=True):
+                write(self.parameters.trackedLandmarks, path)
+                self.applyButton.say(_("Wrote {path}").format(path=path))
+
+    def commandArguments(self) -> tuple[str, ...]:
+        parameters = self.parameters
+        clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
+        return trackCommand(clip, points.points_px, points.labels, parameters.landmarks, model=parameters.tracker, device=parameters.device)
+
+
+class LandmarkTrackingTest(ScriptedLoadableModuleTest):
+    """Runs in the application: the sample is tracked, a point is moved and tracked again."""
+
+    def runTest(self) -> None:
+        slicer.mrmlScene.Clear()
+        self.test_sample()
+
+    def test_sample(self) -> None:
+        sample = loadSample(LIVER)
+        logic = LandmarkTrackingLogic()
+        result = logic.track(sample.clip.proxy, sample.points)
+        tracks = logic.tracks(result.landmarks.proxy)
+        self.assertTrue(tracks.reached.all())
+        error = tracks.positions_px - LIVER.read().truth.positions_px[:, [LIVER.read().truth.labels.index(label) for label in tracks.labels]]
+        self.assertLess(float(np.median(np.linalg.norm(error, axis=2))), 2.0)
+        self.delayDisplay("The landmarks were followed")

@@ -1,0 +1,166 @@
+"""What Landmark Tracking does, for its panel and for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import slicer
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode
+from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
+from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
+from UltrasoundMotionLib.mrml.track_links import image_of
+from UltrasoundMotionLib.mrml.tracking_results import renew_derived
+from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
+from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints, query_points_from_markups, tracks_from_markups
+from UltrasoundMotionLib.progress import Progress
+from UltrasoundMotionLib.tracks import PointTracks, write_clust_tracks, write_tracks_csv
+from UltrasoundMotionModuleLib.choices import Device, Direction, trackerNames
+from UltrasoundMotionModuleLib.clip import Clip, clipOf
+from UltrasoundMotionModuleLib.tracking import trackAndWait
+
+
+@parameterNodeWrapper
+class LandmarkTrackingParameterNode:
+    """What the panel remembers in the scene.
+
+    inputClip - the volume that shows the clip's current frame.
+    landmarks - the points to follow, as the user placed them.
+    tracker, direction, device - how to follow them.
+    drawPaths - whether to draw the path of each point.
+    trackedLandmarks - the points that play with the clip: made by the last run, replaced by the next.
+    """
+
+    inputClip: vtkMRMLScalarVolumeNode
+    landmarks: vtkMRMLMarkupsFiducialNode
+    tracker: Annotated[str, Choice(trackerNames())] = "lucas-kanade"
+    direction: Direction = Direction.BOTH
+    device: Device = Device.AUTOMATIC
+    drawPaths: bool = True
+    trackedLandmarks: vtkMRMLMarkupsFiducialNode
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What is to be followed anew.
+
+    Attributes:
+        clip: on which the result was tracked.
+        landmarks: the result.
+        frame: from which.
+        labels: (N,) the points.
+        points_px: (N, 2) where they are on that frame.
+    """
+
+    clip: Clip
+    landmarks: SequenceNodes
+    frame: int
+    labels: tuple[str, ...]
+    points_px: np.ndarray
+
+
+class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
+    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be used, and return nodes."""
+
+    def getParameterNode(self) -> LandmarkTrackingParameterNode:
+        return LandmarkTrackingParameterNode(super().getParameterNode())
+
+    def input(self, clipNode: slicer.vtkMRMLNode, markupsNode: slicer.vtkMRMLMarkupsNode) -> tuple[Clip, QueryPoints]:
+        """The clip, and the points on it in pixels, each node under whatever transforms it has.
+
+        Args:
+            clipNode: the clip's sequence, its browser, or the volume that shows it; grey or RGB.
+        """
+        clip = clipOf(clipNode)
+        return clip, query_points_from_markups(markupsNode, clip.nodes, clip.sequence)
+
+    def track(
+        self,
+        sequenceNode: slicer.vtkMRMLNode,
+        markupsNode: slicer.vtkMRMLMarkupsNode,
+        *,
+        model: str = "lucas-kanade",
+        queryFrame: int | None = None,
+        direction: str = "both",
+        device: str = "auto",
+        progress: Progress | None = None,
+        drawPaths: bool = True,
+    ) -> TrackNodes:
+        """Follows points through a clip and puts the result beside it, in its browser.
+
+        Args:
+            sequenceNode: the clip's sequence, its browser, or the volume that shows it; grey or RGB.
+            markupsNode: the points, on the image plane; they may stand under other transforms than the clip.
+            model: a tracker; `ultrasound-motion models list` names them.
+            queryFrame: the frame on which the points were placed; the one shown when None.
+            direction: "both", or only "forward" or "backward" from the query frame.
+            device: "auto", "cpu", "cuda" or "mps".
+            progress: called as progress(done, total, message); raising from it cancels.
+            drawPaths: add the path of each point as a curve.
+
+        Returns:
+            The landmarks that play with the clip, their paths, a table of all positions, and a plot of the displacement.
+
+        Raises:
+            InputError: no clip, no points, points outside the image, an unknown model, frame, direction or device.
+        """
+        clip, points = self.input(sequenceNode, markupsNode)
+        frame = clip.shownFrame if queryFrame is None else queryFrame
+        options = {"model": model, "direction": direction, "device": device, "progress": progress}
+        tracks = trackAndWait(clip, points.points_px, points.labels, queryFrame=frame, **options)
+        return add_tracks(clip.nodes, clip.sequence, tracks, trajectories=drawPaths)
+
+    def corrections(self, trackedNode: slicer.vtkMRMLMarkupsNode, frame: int | None = None) -> Corrections:
+        """The points of a result that were moved on a frame (the one shown when None), or all that are placed there if none was."""
+        landmarks = find_sequence_nodes(trackedNode)
+        clip = clipOf(image_of(landmarks).sequence)
+        frame = clip.shownFrame if frame is None else frame
+        labels = corrected_labels(landmarks, clip.sequence, frame) or placed_labels(landmarks, frame)
+        return Corrections(clip, landmarks, frame, labels, points_on_frame(landmarks, clip.sequence, frame, labels))
+
+    def trackAgain(
+        self,
+        trackedNode: slicer.vtkMRMLMarkupsNode,
+        frame: int | None = None,
+        *,
+        model: str = "lucas-kanade",
+        direction: str = "forward",
+        device: str = "auto",
+        progress: Progress | None = None,
+        drawPaths: bool = True,
+    ) -> TrackNodes:
+        """Follows the points that were moved on a frame anew from there; everything before stays as it was.
+
+        Args:
+            trackedNode: `landmarks.proxy` of a result.
+            frame: on which points were moved; the one shown when None. Where none was moved, all its points are followed.
+            direction: "forward", or "backward" to keep what comes after.
+
+        Returns:
+            The same landmarks; paths, table and plot are new. Raises as `track`.
+        """
+        found = self.corrections(trackedNode, frame)
+        options = {"model": model, "direction": direction, "device": device, "progress": progress}
+        tracks = trackAndWait(found.clip, found.points_px, found.labels, queryFrame=found.frame, **options)
+        LiveTracks(found.clip.sequence, nodes=found.landmarks).show(tracks)
+        return renew_derived(found.clip.nodes, found.clip.sequence, found.landmarks, trajectories=drawPaths)
+
+    def tracks(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> PointTracks:
+        """A result as arrays, corrections included: positions in pixels of the clip."""
+        landmarks = find_sequence_nodes(trackedNode)
+        clip = clipOf(image_of(landmarks).sequence)
+        return tracks_from_markups(landmarks, clip.nodes, clip.sequence)
+
+    def exportCsv(self, trackedNode: slicer.vtkMRMLMarkupsNode, path: str | Path) -> None:
+        """Writes a result as the command line does: frame, time_s, label, x, y, confidence, visible."""
+        write_tracks_csv(path, self.tracks(trackedNode))
+
+    def exportClust(self, trackedNode: slicer.vtkMRMLMarkupsNode, folder: str | Path) -> None:
+        """Writes a text file for each point into a folder, as the CLUST challenge has them."""
+        write_clust_tracks(folder, self.tracks(trackedNode))

@@ -1,0 +1,133 @@
+"""Sample clips: simulated on this computer at first use (no network), then kept in Slicer's cache folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.errors import UltrasoundMotionError
+from UltrasoundMotionLib.images import read_sequence, write_sequence
+from UltrasoundMotionLib.jobs import JobRequest, run_job
+from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip, simulation_request
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.views import show_as_acquired
+from UltrasoundMotionLib.tracks import read_tracks_csv, write_tracks_csv
+from UltrasoundMotionModuleLib.background_job import sharedProcess
+
+VERSION = 1
+"""Part of the folder's name: another simulation gets another."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A clip that can be simulated.
+
+    Attributes:
+        kind: "heart" or "liver".
+        title: the clip's name in the scene.
+        frameCount, seed: of the simulation.
+        points: labels of the truth's points that begin so are placed as landmarks.
+    """
+
+    kind: str
+    title: str
+    frameCount: int
+    seed: int
+    points: str
+
+    @property
+    def folder(self) -> Path:
+        """Where it is kept."""
+        return Path(slicer.app.cachePath) / f"UltrasoundMotion-samples-{VERSION}"
+
+    @property
+    def isKept(self) -> bool:
+        """Whether it was simulated before."""
+        return all(path.is_file() for path in self._files)
+
+    @property
+    def _files(self) -> tuple[Path, Path]:
+        return self.folder / f"{self.kind}.seq.nrrd", self.folder / f"{self.kind}-truth.csv"
+
+    def request(self) -> JobRequest:
+        """The job that simulates it."""
+        return simulation_request(self.kind, frame_count=self.frameCount, seed=self.seed)
+
+    def keep(self, simulated: SimulatedClip) -> None:
+        """Stores it, the clip last: a sample is whole or not there."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        clip, truth = self._files
+        write_tracks_csv(truth, simulated.truth)
+        write_sequence(clip, simulated.sequence)
+
+    def read(self) -> SimulatedClip:
+        """Reads what was kept; a damaged file is forgotten, so that the next try simulates it again."""
+        clip, truth = self._files
+        try:
+            sequence = read_sequence(clip)
+            tracks = replace(read_tracks_csv(truth), query_frame=0, spacing_mm=sequence.spacing_mm, model="truth")
+            return SimulatedClip(replace(sequence, name=self.title), tracks)
+        except UltrasoundMotionError:
+            clip.unlink(missing_ok=True)
+            raise
+
+
+LIVER = Sample("liver", _("Simulated liver"), 40, 1, "vessel")
+HEART = Sample("heart", _("Simulated heart"), 50, 1, "mid")
+
+
+@dataclass(frozen=True)
+class SampleNodes:
+    """A sample in the scene.
+
+    Attributes:
+        clip: its sequence, proxy and browser.
+        points: landmarks on frame 0.
+    """
+
+    clip: SequenceNodes
+    points: slicer.vtkMRMLMarkupsFiducialNode
+
+
+def loadSample(sample: Sample) -> SampleNodes:
+    """Adds a sample to the scene; simulates it first where that was never done, and waits for it (some ten seconds)."""
+    if not sample.isKept:
+        sample.keep(run_job(sample.request(), sharedProcess().process))
+    return addSample(sample)
+
+
+def addSample(sample: Sample) -> SampleNodes:
+    """Adds a sample that is kept to the scene: the clip upright in the red view on its first frame, and landmarks on it."""
+    scene, simulated = slicer.mrmlScene, sample.read()
+    clip = add_image_sequence(scene, simulated.sequence)
+    points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(_("{clip} points").format(clip=sample.title)))
+    points.CreateDefaultDisplayNodes()
+    truth = simulated.truth
+    for label, position, visible in zip(truth.labels, pixels_to_ras_mm(simulated.sequence, truth.positions_px[0]), truth.visible[0], strict=True):
+        if visible and label.startswith(sample.points):
+            points.AddControlPoint(*position, label)
+    clip.browser.SetSelectedItemNumber(0)
+    show_as_acquired(scene, clip.proxy)
+    return SampleNodes(clip, points)
+
+
+def registerSample(sample: Sample, thumbnail: str) -> None:
+    """Offers a sample in the Sample Data module as well."""
+    import SampleData
+
+    category = "UltrasoundMotion"
+    logic = SampleData.SampleDataLogic
+    if hasattr(logic, "registerCustomSampleDataCategory"):  # not in Slicer 5.10
+        logic.registerCustomSampleDataCategory(category, title=category)
+    logic.registerCustomSampleDataSource(
+        category=category,
+        sampleName=f"UltrasoundMotion-{sample.kind}",
+        sampleDescription=sample.title,
+        thumbnailFileName=thumbnail,
+        customDownloader=lambda source: loadSample(sample).clip.proxy,
+    )

@@ -1,0 +1,94 @@
+"""Following points through a clip of the scene: the run in the background, and the same as a call that waits."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.jobs import run_job, track_request
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionModuleLib.background_job import Preparation, sharedProcess
+from UltrasoundMotionModuleLib.choices import Device, Direction
+from UltrasoundMotionModuleLib.clip import Clip, loaded, loadInSteps
+
+
+def trackInSteps(
+    clip: Clip,
+    points_px: np.ndarray,
+    labels: tuple[str, ...],
+    *,
+    queryFrame: int,
+    model: str,
+    direction: Direction = Direction.BOTH,
+    device: Device = Device.AUTOMATIC,
+) -> Preparation:
+    """The preparation of a run for a `BackgroundJob`; its result is `PointTracks` on the clip.
+
+    Args:
+        points_px: (N, 2), (x, y) in pixels of the clip.
+        queryFrame: the frame they are placed on.
+    """
+    sequence = yield from loadInSteps(clip.sequence)
+    return track_request(
+        sequence, points_px, labels=labels, query_frame=queryFrame, model=model, direction=direction.value, device=device.value
+    )
+
+
+def trackAndWait(
+    clip: Clip,
+    points_px: np.ndarray,
+    labels: tuple[str, ...],
+    *,
+    queryFrame: int,
+    model: str,
+    direction: str = "both",
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> PointTracks:
+    """Tracks in the shared child process and waits for it; see `trackInSteps`.
+
+    Raises:
+        InputError: points outside the image, an unknown tracker, direction or device, a clip of one frame.
+    """
+    request = track_request(
+        loaded(clip.sequence), points_px, labels=labels, query_frame=queryFrame, model=model, direction=direction, device=device
+    )
+    return run_job(request, sharedProcess().process, progress=progress or no_progress)
+
+
+def summary(tracks: PointTracks, seconds: float) -> str:
+    """`6 points through 40 frames in 1.2 s (33 frames/s); visible in 98 % of all positions; farthest 12.3 mm`."""
+    reached = tracks.reached
+    spacing, unit = (tracks.spacing_mm, "mm") if tracks.spacing_mm else ((1.0, 1.0), "px")
+    moved = np.linalg.norm(tracks.displacement_px[reached] * spacing, axis=2)
+    text = _("{points} points through {frames} frames in {seconds} s; visible in {visible} of all positions; largest displacement {distance}")
+    return text.format(
+        points=len(tracks.labels),
+        frames=int(reached.sum()),
+        seconds=f"{seconds:.1f}",
+        visible=f"{np.mean(tracks.visible[reached]):.0%}",
+        distance=f"{np.nanmax(moved):.1f} {unit}",
+    )
+
+
+def trackCommand(
+    clip: Clip, points_px: np.ndarray, labels: tuple[str, ...], pointsNode: slicer.vtkMRMLMarkupsNode, *, model: str, device: Device
+) -> tuple[str, ...]:
+    """The command line that repeats the run; it names the files that clip and points were loaded from or saved to, where there are any."""
+    return track_request(
+        clip.sequence,
+        points_px,
+        labels=labels,
+        query_frame=clip.shownFrame,
+        model=model,
+        device=device.value,
+        input_path=_fileOf(clip.nodes.sequence),
+        points_path=_fileOf(pointsNode) or f"{pointsNode.GetName()}.mrk.json",
+    ).command
+
+
+def _fileOf(node: slicer.vtkMRMLStorableNode) -> str | None:
+    storage = node.GetStorageNode()
+    return (storage.GetFileName() or None) if storage is not None else None
