@@ -13,6 +13,7 @@ import numpy as np
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
+from UltrasoundMotionLib.tracks.online_tracker import DIRECTIONS
 from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default=0,
         help="frame on which the points were placed, from 0 (default 0); auto takes the frame that correlates best with all the others on average",
     )
+    parser.add_argument("--direction", choices=tuple(DIRECTIONS), default="both", help="follow the points from the query frame one way only")
     parser.add_argument(
         "--spacing-mm", metavar=("SX", "SY"), nargs=2, type=positive_number, help="pixel size in mm, in place of what the file says (or does not say)"
     )
@@ -90,7 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         query_frame = find_typical_frame(tissue)
         notes.append(f"query frame {query_frame} chosen: the most like all the others; the points are taken to lie on it")
     say_notes(notes, quiet=arguments.quiet)
-    options = {"model": arguments.model} if arguments.model else {}
+    options = {"direction": arguments.direction, **({"model": arguments.model} if arguments.model else {})}
     tracks, seconds = follow(tissue, points, query_frame=query_frame, device=device, quiet=arguments.quiet, **options)
     outputs.write(sequence, tracks, quiet=arguments.quiet)
     if not arguments.quiet:
@@ -141,14 +143,15 @@ def follow(
 
 def summarise(tracks: PointTracks, seconds: float) -> str:
     """What came out, in two lines or three."""
-    frame_count, point_count = tracks.visible.shape
+    visible, confidence = tracks.visible[tracks.reached], tracks.confidence[tracks.reached]
+    frame_count, point_count = visible.shape
     lines = [
         f"Followed {point_count} points through {frame_count} frames from frame {tracks.query_frame} with {tracks.model}"
         f" in {duration(seconds)} ({frame_count / seconds:.0f} frames/s).",
-        f"Visible in {np.mean(tracks.visible):.1%} of all positions; mean confidence {np.mean(tracks.confidence):.2f};"
+        f"Visible in {np.mean(visible):.1%} of all positions; mean confidence {np.mean(confidence):.2f};"
         f" largest displacement {_largest_displacement(tracks)}.",
     ]
-    lost = np.mean(~tracks.visible, axis=0)
+    lost = np.mean(~visible, axis=0)
     if lost.max() > 0.5:
         worst = [label for label, share in zip(tracks.labels, lost, strict=True) if share > 0.5]
         lines.append(f"Lost in more than half of the frames: {', '.join(worst[:8])}{' ...' if len(worst) > 8 else ''}.")

@@ -30,6 +30,7 @@ def track_request(
     model: str = DEFAULT_MODEL,
     device: str = "auto",
     labels: Sequence[str] | None = None,
+    hide_graphics: bool = False,
     input_path: str | Path | None = None,
     points_path: str | Path = "points.csv",
     out_path: str | Path = "tracks.csv",
@@ -38,6 +39,8 @@ def track_request(
 
     Args:
         sequence: frames that are a numpy array must not change until the job has started.
+        hide_graphics: fill what the scanner drew (text, rulers, traces) from around it first, as the command line does: a tracker that sees a
+            ruler beside its point follows that. Coloured pixels are found from the file only, so by the command line only.
         input_path, points_path, out_path: the files to name in `command`: the clip (that of the sequence when None), the points as
             CSV or markups, and where the command line writes.
 
@@ -53,17 +56,19 @@ def track_request(
         "direction": direction,
         "model": model,
         "device": device,
+        "hide_graphics": bool(hide_graphics),
         "name": sequence.name,
         "path": sequence.path,
     }
     clip = input_path or sequence.path or f"{sequence.name}.seq.nrrd"
-    command = ["track", clip, "--points", points_path, "--out", out_path, "--model", model, "--query-frame", query_frame, "--device", device]
+    command = ["track", clip, "--points", points_path, "--out", out_path, "--model", model, "--query-frame", query_frame]
+    command += ["--direction", direction, "--device", device, *([] if hide_graphics else ["--keep-graphics"])]
     return JobRequest(
         capability=__name__,
         options=options,
         arrays={"frames": sequence.frames, "query_points": points},
         context={"labels": names or tuple(f"P{index + 1}" for index in range(len(points))), "sequence": sequence},
-        command=("ultrasound-motion", *map(str, command), "--keep-graphics"),
+        command=("ultrasound-motion", *map(str, command)),
     )
 
 
@@ -80,6 +85,8 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
     options, path = job.options, job.options["path"]
     sequence = ImageSequence(frames=job.folder.open("frames"), name=options["name"], path=None if path is None else Path(path))
+    if options["hide_graphics"]:
+        sequence = _without_graphics(sequence, job.notes)
     points = job.folder.read("query_points")
     shape = (len(sequence), len(points))
     confidence = job.folder.create("confidence", shape, np.float64, 0.0)
@@ -134,6 +141,17 @@ def partial(request: JobRequest, folder: JobFolder) -> PointTracks | None:
     return PointTracks(
         **arrays, labels=tracks.labels, query_frame=tracks.query_frame, times_s=tracks.times_s, spacing_mm=tracks.spacing_mm, model=tracks.model
     )
+
+
+def _without_graphics(sequence: ImageSequence, notes: list[str]) -> ImageSequence:
+    from UltrasoundMotionLib.images.graphics_mask import find_graphics, without_graphics
+
+    mask = find_graphics(sequence)
+    if mask.all():
+        return sequence
+    tissue = without_graphics(sequence, mask)
+    notes += tissue.notes
+    return tissue
 
 
 def warm_up() -> None:
