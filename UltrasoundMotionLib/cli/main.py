@@ -19,7 +19,7 @@ from UltrasoundMotionLib import __version__
 from UltrasoundMotionLib.errors import Cancelled, UltrasoundMotionError
 
 PROGRAM = "ultrasound-motion"
-VERBS = ("demo", "track", "register", "evaluate", "models", "train", "benchmark")
+VERBS = ("demo", "track", "strain", "register", "evaluate", "models", "train", "benchmark")
 """Modules of this folder, in the order of the help. Each has `add_parser(subparsers)` and `run(arguments) -> int`; torch waits for `run`."""
 
 DONE, UNEXPECTED, BAD_INPUT, CANCELLED, BROKEN_PIPE = 0, 1, 2, 130, 141

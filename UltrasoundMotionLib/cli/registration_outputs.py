@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.atomic_output import check_output_path
+from UltrasoundMotionLib.cli.output_paths import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.json_output import finite, write_json
@@ -61,14 +61,7 @@ class RegistrationOutputs:
             OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an input.
             MissingPackageError: a package that an output needs is not installed.
         """
-        taken = {path.resolve(): "an input" for path in inputs}
-        for name, path in self.named():
-            if not path.name.lower().endswith(ENDINGS[name]):
-                raise OutputError(f"{path}: the {name} file must end in {' or '.join(ENDINGS[name])}")
-            check_output_path(path)
-            if path.resolve() in taken:
-                raise OutputError(f"{path}: the {name} file would overwrite {taken[path.resolve()]}")
-            taken[path.resolve()] = f"the {name} file"
+        check_outputs(self.named(), ENDINGS, inputs)
         if self.picture:
             from UltrasoundMotionLib.pictures import require_plot_packages
 

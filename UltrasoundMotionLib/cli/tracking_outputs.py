@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from UltrasoundMotionLib.atomic_output import check_output_path
+from UltrasoundMotionLib.cli.output_paths import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 from UltrasoundMotionLib.tracks.tracks_csv import write_tracks_csv
@@ -50,14 +49,7 @@ class TrackingOutputs:
             OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an input.
             MissingPackageError: a package that an output needs is not installed.
         """
-        taken = {path.resolve(): "an input" for path in inputs}
-        for name, path in self.named():
-            if path.suffix.lower() not in ENDINGS[name]:
-                raise OutputError(f"{path}: the {name} file must end in {' or '.join(ENDINGS[name])}")
-            check_output_path(path)
-            if path.resolve() in taken:
-                raise OutputError(f"{path}: the {name} file would overwrite {taken[path.resolve()]}")
-            taken[path.resolve()] = f"the {name} file"
+        check_outputs(self.named(), ENDINGS, inputs)
         if self.overlay or self.plot:
             from UltrasoundMotionLib.pictures import require_plot_packages
 

@@ -19,7 +19,7 @@ from UltrasoundMotionLib.pictures.strain_curve_panel import draw_strain_curves
 from UltrasoundMotionLib.pictures.strain_wall_panel import draw_strain_wall
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality, StrainResult
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def draw_strain_report(result: StrainResult, sequence: ImageSequence | None = No
         raise InputError(f"{sequence.name}: {len(sequence)} frames, but the tracks have {frame_count}; give the clip that was tracked")
     figure = Figure(figsize=(WIDTH_INCH, HEIGHT_INCH), facecolor="white")
     _draw_header(figure, result, title or (sequence.name if sequence is not None else ""))
-    overlay = FrameOverlay(_clip(result) if sequence is None else sequence, _contour_tracks(result))
+    overlay = FrameOverlay(_clip(result) if sequence is None else sequence, wall_as_tracks(result))
     walls = ((result.cycle.reference_frame, "end-diastole"), (result.cycle.end_systole_frame, "end-systole"))
     for number, (frame, name) in enumerate(walls):
         axes = figure.add_axes((0.015 + 0.275 * number, 0.455, 0.27, 0.43))
@@ -96,20 +96,6 @@ def _clip(result: StrainResult) -> ImageSequence:
     width, height = (int(np.ceil(size)) for size in known.max(axis=0) * 1.15 + 10)
     black = np.broadcast_to(np.zeros((1, height, width), dtype=np.uint8), (len(result.positions_px), height, width))
     return ImageSequence(black, result.spacing_mm)
-
-
-def _contour_tracks(result: StrainResult) -> PointTracks:
-    shape = result.positions_px.shape[:2]
-    seen = np.isfinite(result.positions_px).all(axis=2)
-    return PointTracks(
-        positions_px=result.positions_px,
-        confidence=np.ones(shape),
-        visible=seen,
-        labels=result.point_labels,
-        query_frame=result.cycle.reference_frame,
-        times_s=result.times_s,
-        spacing_mm=result.spacing_mm,
-    )
 
 
 def _place_in_time(result: StrainResult, frame: int) -> str:
@@ -194,7 +180,8 @@ def _verdict(quality: SegmentQuality) -> str:
     if not quality.accepted:
         words = f"rejected: {quality.reason}"
     else:
-        words = f"confidence {quality.confidence:.2f}, roughness {quality.roughness_percent:.1f} %" + (f"; {quality.reason}" if quality.reason else "")
+        words = f"confidence {quality.confidence:.2f}, roughness {quality.roughness_percent:.1f} %"
+        words += f"; {quality.reason}" if quality.reason else ""
     return "\n".join(textwrap.wrap(words, 46)[:2])
 
 

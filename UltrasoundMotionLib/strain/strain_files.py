@@ -109,9 +109,7 @@ def read_strain_csv(path: str | Path) -> StrainTable:
                     values[frame, column - len(FIRST_COLUMNS)] = number
     curves = dict(zip(header[len(FIRST_COLUMNS) :], values.T, strict=True))
     names = tuple(
-        name.removesuffix(" (%)")
-        for name in curves
-        if name.endswith(" (%)") and not name.endswith(f"{SMOOTHED} (%)") and name != "global (%)"
+        name.removesuffix(" (%)") for name in curves if name.endswith(" (%)") and not name.endswith(f"{SMOOTHED} (%)") and name != "global (%)"
     )
     smoothed = f"global{SMOOTHED} (%)" in curves
     try:

@@ -1,0 +1,82 @@
+"""The files that a strain computation writes: checked before it, written after it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from UltrasoundMotionLib.cli.output_paths import check_outputs
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.images import ImageSequence
+    from UltrasoundMotionLib.strain import StrainResult
+
+ENDINGS = {"strain": (".csv",), "report": (".json",), "plot": (".png",), "scene": (".mrb",)}
+
+
+@dataclass(frozen=True)
+class StrainOutputs:
+    """Where the results go; None is not written.
+
+    Attributes:
+        strain: curves (.csv).
+        report: measures with units, definitions, quality, and all curves (.json).
+        plot: the page with wall, curves, bull's-eye and table (.png); needs the extra `plot`.
+        scene: 3D Slicer scene (.mrb); needs the extra `slicer` and the clip.
+    """
+
+    strain: Path | None = None
+    report: Path | None = None
+    plot: Path | None = None
+    scene: Path | None = None
+
+    def named(self) -> Iterator[tuple[str, Path]]:
+        """(name, path) of every file to write."""
+        for name in ENDINGS:
+            path = getattr(self, name)
+            if path is not None:
+                yield name, path
+
+    def check(self, inputs: tuple[Path, ...] = ()) -> None:
+        """Finds out before the work whether everything can be written.
+
+        Raises:
+            OutputError: see `check_outputs`.
+            MissingPackageError: a package that an output needs is not installed.
+        """
+        check_outputs(self.named(), ENDINGS, inputs)
+        if self.plot:
+            from UltrasoundMotionLib.pictures import require_plot_packages
+
+            require_plot_packages()
+        if self.scene:
+            import UltrasoundMotionLib.mrml  # noqa: F401  says what is missing
+
+    def write(
+        self,
+        result: StrainResult,
+        sequence: ImageSequence | None,
+        *,
+        title: str = "",
+        provenance: Mapping[str, Any] | None = None,
+        quiet: bool = False,
+    ) -> None:
+        """Writes every file, the tables first; a scene needs the clip."""
+        from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_strain_json
+
+        if self.strain:
+            write_strain_csv(self.strain, result)
+        if self.report:
+            write_strain_json(self.report, result, provenance)
+        if self.plot:
+            from UltrasoundMotionLib.pictures.strain_report import write_strain_report
+
+            write_strain_report(self.plot, result, sequence, title=title)
+        if self.scene:
+            from UltrasoundMotionLib.mrml.strain_nodes import write_strain_scene
+
+            with TerminalProgress("scene", quiet=quiet) as progress:
+                write_strain_scene(self.scene, sequence, result, progress=progress)

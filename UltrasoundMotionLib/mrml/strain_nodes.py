@@ -1,0 +1,167 @@
+"""Strain in the scene: the wall coloured by it, tables, and a chart with the segments in the colours of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import slicer
+
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
+from UltrasoundMotionLib.mrml.plot_nodes import add_chart, add_series
+from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
+from UltrasoundMotionLib.mrml.scene_files import write_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.strain_wall import add_strain_band, color_curve_by_strain
+from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.table_columns import add_table
+from UltrasoundMotionLib.mrml.track_nodes import add_curve
+from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
+from UltrasoundMotionLib.pictures.strain_colors import MEAN_COLOR, segment_color
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.strain.strain_files import strain_columns
+from UltrasoundMotionLib.strain.strain_result import StrainResult
+from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
+
+GLOBAL_NAME = "whole wall"
+
+
+@dataclass(frozen=True)
+class StrainNodes:
+    """Everything that one strain result put beside a clip.
+
+    Attributes:
+        band: the wall in the colours of strain, which slice views show.
+        curve: the curve whose control points carry the strain.
+        curves_table: a row for each frame: time (or frame), whole wall, segments, and the rest of the CSV's columns.
+        measures_table: a row for the whole wall and for each segment: measures and quality.
+        chart: what a plot view shows.
+        series: its lines, the whole wall last.
+    """
+
+    band: SequenceNodes
+    curve: SequenceNodes
+    curves_table: slicer.vtkMRMLTableNode
+    measures_table: slicer.vtkMRMLTableNode
+    chart: slicer.vtkMRMLPlotChartNode
+    series: tuple[slicer.vtkMRMLPlotSeriesNode, ...]
+
+    def shown_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
+        """The nodes that a user looks for in the Data module."""
+        yield from (self.band.proxy, self.curve.proxy, self.curves_table, self.measures_table, self.chart, *self.series)
+
+    def remove(self) -> None:
+        """Takes all of it out of the scene, the curve too; the clip and its browser stay."""
+        for nodes in (self.band, self.curve):
+            remove_sequence(nodes)
+        for node in (*self.series, self.chart, self.curves_table, self.measures_table):
+            remove_node(node)
+
+
+def add_strain(image: SequenceNodes, sequence: ImageSequence, result: StrainResult, *, curve: SequenceNodes | None = None) -> StrainNodes:
+    """Adds a strain result beside a clip that is in the scene, in a folder of the Data module.
+
+    Args:
+        image: the nodes of the clip, from `add_image_sequence` or `find_sequence_nodes`.
+        sequence: the clip, for its name and geometry.
+        curve: the wall's curve if the scene has it already, with the points of the result in their order; None adds one.
+
+    Raises:
+        InputError: the result does not fit the clip or the curve; the scene is then as it was.
+    """
+    scene, name = image.scene, f"{sequence.name} {result.kind} strain"
+    with undone_on_error(scene):
+        if curve is None:
+            curve = add_curve(image, sequence, wall_as_tracks(result), result.point_labels, name=f"{sequence.name} strain wall")
+        accepted = np.array([quality.accepted for quality in result.quality])
+        color_curve_by_strain(curve, result.point_percent)
+        curve.proxy.GetDisplayNode().SetVisibility2D(False)  # the band shows it there, in colours
+        trusted = accepted[result.segment_of_point]
+        band = add_strain_band(image, sequence, result.positions_px, result.point_percent, trusted, name=f"{name} band")
+        curves_table = _add_curves_table(scene, result, name)
+        series = _add_lines(curves_table, result)
+        nodes = StrainNodes(
+            band=band,
+            curve=curve,
+            curves_table=curves_table,
+            measures_table=_add_measures_table(scene, result, f"{name} measures"),
+            chart=add_chart(scene, name, series, *_axis_titles(result)),
+            series=series,
+        )
+        put_in_folder(scene, image.proxy, nodes.shown_nodes(), name)
+    return nodes
+
+
+def write_strain_scene(path: str | Path, sequence: ImageSequence, result: StrainResult, *, progress: Progress = no_progress) -> Path:
+    """Writes a clip and its strain as a scene (`.mrb`) that opens in 3D Slicer at end-systole, with the chart beside the clip.
+
+    Raises:
+        InputError: as `add_strain`.
+        OutputError: as `write_scene`.
+    """
+    with quiet_vtk(), HeadlessScene() as scene:
+        image = add_image_sequence(scene, sequence, progress=progress)
+        nodes = add_strain(image, sequence, result)
+        image.browser.SetSelectedItemNumber(result.cycle.end_systole_frame)
+        show_as_acquired(scene, image.proxy)
+        show_chart(scene, nodes.chart)
+        set_layout(scene)
+        progress(0, 1, "writing the scene")
+        written = write_scene(scene, path)
+        progress(1, 1, "writing the scene")
+    return written
+
+
+def _axis_titles(result: StrainResult) -> tuple[str, str]:
+    return "frame" if result.times_s is None else "time (s)", f"{result.kind} strain (%)"
+
+
+def _add_curves_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: str) -> slicer.vtkMRMLTableNode:
+    axis, _ = _axis_titles(result)
+    columns = {axis: np.arange(len(result.global_percent), dtype=np.float64) if result.times_s is None else result.times_s, **strain_columns(result)}
+    units = {title: "%" for title in columns if title.endswith("(%)")} | ({} if result.times_s is None else {axis: "s"})
+    return add_table(scene, name, columns, units)
+
+
+def _add_lines(table: slicer.vtkMRMLTableNode, result: StrainResult) -> tuple[slicer.vtkMRMLPlotSeriesNode, ...]:
+    axis, _ = _axis_titles(result)
+    lines = [
+        add_series(table, (axis, f"{name} (%)"), name, color=segment_color(number))
+        for number, name in enumerate(result.segment_names)
+        if result.quality[number].accepted
+    ]
+    grey = tuple(int(MEAN_COLOR[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return (*lines, add_series(table, (axis, "global (%)"), GLOBAL_NAME, color=grey, width=4.0))
+
+
+def _add_measures_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: str) -> slicer.vtkMRMLTableNode:
+    """Numbers that are not known are empty cells (NaN)."""
+    measures = (result.measures, *result.segment_measures)
+    quality = result.quality
+    sure = result.uncertainty.standard_deviation_percent if result.uncertainty is not None else np.nan
+
+    def column(attribute: str) -> np.ndarray:
+        return np.array([np.nan if getattr(one, attribute) is None else float(getattr(one, attribute)) for one in measures])
+
+    columns = {
+        "segment": [GLOBAL_NAME, *result.segment_names],
+        "number": np.array([0, *result.segment_numbers], dtype=np.int32),
+        "end-systolic": column("end_systolic_percent"),
+        "peak systolic": column("peak_systolic_percent"),
+        "peak": column("peak_percent"),
+        "post-systolic index": column("post_systolic_index_percent"),
+        "time to peak": column("time_to_peak_s"),
+        "drift": column("drift_percent"),
+        "standard deviation": np.array([sure, *[np.nan] * len(quality)]),
+        "confidence": np.array([np.nan, *(one.confidence for one in quality)]),
+        "roughness": np.array([np.nan, *(one.roughness_percent for one in quality)]),
+        "accepted": np.array([result.measures.end_systolic_percent is not None, *(one.accepted for one in quality)], dtype=np.int32),
+        "reason": ["", *(one.reason for one in quality)],
+    }
+    percent = ("end-systolic", "peak systolic", "peak", "post-systolic index", "drift", "standard deviation", "roughness")
+    return add_table(scene, name, columns, dict.fromkeys(percent, "%") | {"time to peak": "s"})
