@@ -18,6 +18,7 @@ from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 
 MINIMUM_CYCLE_S = 0.3  # 200 beats per minute
 PROMINENCE_SHARE = 0.4  # of the whole swing: smaller ups and downs are no beat (the atrial kick, noise)
+CUT_SHARE = 0.15  # of the swing: what must be seen of a systole whose beginning or end the clip cuts off
 EDGE_SHARE = 0.05  # of the swing: a clip that starts or ends this near to the largest size starts or ends with end-diastole
 MINIMUM_SWING = 0.01  # relative change of size below which nothing beats
 SMOOTHING_S = 0.015  # of the size, for finding events only
@@ -88,10 +89,8 @@ def events_of_contour(
         raise InputError(f"events: the contour's size changes by {100 * swing:.2g} percent, so no beat can be found; give the events")
     if r_peaks_s is not None:
         return _events_between_r_peaks(size, first, times_s, r_peaks_s)
-    from scipy.signal import find_peaks
-
     distance = 3 if times_s is None else max(3, int(MINIMUM_CYCLE_S / np.median(np.diff(times_s))))
-    systoles = find_peaks(-size, prominence=PROMINENCE_SHARE * swing, distance=distance)[0].tolist()
+    systoles = _smallest_sizes(size, swing, distance)
     inner = [start + int(np.argmax(size[start:end])) for start, end in pairwise(systoles)]
     end = len(size) - 1
     at_ends = [int(np.argmax(size[: systoles[0]])), systoles[-1] + int(np.argmax(size[systoles[-1] :]))] if systoles else [int(np.argmax(size))]
@@ -100,6 +99,17 @@ def events_of_contour(
     diastoles = sorted({frame + first for frame in (*inner, *at_ends)})
     rate = None if times_s is None else heart_rate(places[diastoles])
     return CardiacEvents(tuple(diastoles), tuple(frame + first for frame in systoles), "contour", rate)
+
+
+def _smallest_sizes(size: np.ndarray, swing: float, distance: int) -> list[int]:
+    """Frames where (T,) size is smallest between two beats' largest; at either end of a clip the beat need not be recorded as a whole."""
+    from scipy.signal import find_peaks, peak_prominences
+
+    # Before and after the clip the ventricle is taken to be large, so that only the recorded side decides whether this is a beat.
+    padded = np.concatenate([[size.max()], size, [size.max()]])
+    frames = find_peaks(-padded, prominence=PROMINENCE_SHARE * swing, distance=distance)[0] - 1
+    frames = frames[(frames > 0) & (frames < len(size) - 1)]
+    return frames[peak_prominences(-size, frames)[0] >= CUT_SHARE * swing].tolist()
 
 
 def _events_between_r_peaks(size: np.ndarray, first: int, times_s: np.ndarray | None, r_peaks_s: np.ndarray) -> CardiacEvents:
