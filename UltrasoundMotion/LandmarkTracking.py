@@ -25,7 +25,7 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.choices import Direction
-from UltrasoundMotionModuleLib.clip import Clip, clipDescription, clipOf, shownFrame
+from UltrasoundMotionModuleLib.clip import Clip, clipDescription, clipOf, shownFrame, whyNotClip
 from UltrasoundMotionModuleLib.landmark_tracking_logic import LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.sample_data import LIVER, addSample, loadSample, registerSample
@@ -100,12 +100,10 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load the sample")
-        try:
-            image = find_sequence_nodes(parameters.inputClip)
-        except InputError as error:
-            return str(error)
-        if image.sequence.GetNumberOfDataNodes() < 2:
-            return _("The clip has one frame; there is nothing to follow points through")
+        return whyNotClip(parameters.inputClip) or self._whyNotLandmarks()
+
+    def _whyNotLandmarks(self) -> str:
+        parameters = self.parameters
         if parameters.landmarks is None:
             return _("Create a point list under Landmarks and place points on the tissue")
         if parameters.landmarks == parameters.trackedLandmarks:

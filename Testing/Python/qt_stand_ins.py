@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
@@ -29,6 +31,24 @@ def process_events(milliseconds: int = 0) -> None:
 
 # PythonQt's manners
 
+_recorder: set[tuple[str, str, str]] | None = None
+
+
+@contextmanager
+def recorded() -> Iterator[set[tuple[str, str, str]]]:
+    """Collects what is asked of widgets while the block runs: (class, "properties" | "signals" | "methods", name or signature)."""
+    global _recorder  # noqa: PLW0603
+    _recorder = used = set()
+    try:
+        yield used
+    finally:
+        _recorder = None
+
+
+def _record(wrapped: object, kind: str, name: str) -> None:
+    if _recorder is not None and isinstance(wrapped, QtWidgets.QWidget):
+        _recorder.add((type(wrapped).__name__, kind, name))
+
 
 class Facade:
     """One Qt object as PythonQt shows it."""
@@ -42,8 +62,10 @@ class Facade:
             if name == "name":
                 return wrapped.objectName()
             if wrapped.metaObject().indexOfProperty(name) >= 0:
+                _record(wrapped, "properties", name)
                 return wrap(wrapped.property(name))
         value = getattr(wrapped, name)
+        _record(wrapped, "signals" if isinstance(value, QtCore.SignalInstance) else "methods", name)
         return SignalFacade(value) if isinstance(value, QtCore.SignalInstance) else _method(value) if callable(value) else wrap(value)
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -52,9 +74,11 @@ class Facade:
             name = "objectName"
         if not isinstance(wrapped, QtCore.QObject) or wrapped.metaObject().indexOfProperty(name) < 0:
             raise AttributeError(f"{type(wrapped).__name__} has no property {name}")
+        _record(wrapped, "properties", name)
         wrapped.setProperty(name, list(value) if isinstance(value, tuple) else unwrap(value))
 
     def connect(self, signature: str, slot: object) -> bool:
+        _record(self._wrapped, "signals", signature)
         return getattr(self._wrapped, signature.partition("(")[0]).connect(_slot(slot, signature)) is not None
 
     def disconnect(self, signature: str, slot: object) -> bool:

@@ -386,14 +386,19 @@ class Application:
         return sum(map(len, self._slots.values()))
 
     def load_module(self, name: str) -> types.ModuleType:
-        """Imports a module file as Slicer does: alone, with its own folder on the path."""
+        """Imports a module file and makes its module, as Slicer does when it starts."""
+        module = self._execute(name)
+        module.module = getattr(module, name)(ModuleParent(MODULE_FOLDER / f"{name}.py"))
+        return module
+
+    def _execute(self, name: str) -> types.ModuleType:
+        """Runs a module file: alone, with its own folder on the path."""
         path = MODULE_FOLDER / f"{name}.py"
         if str(MODULE_FOLDER) not in sys.path:
             sys.path.insert(0, str(MODULE_FOLDER))
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        module.module = getattr(module, name)(ModuleParent(path))
         return module
 
     def open_module(self, name: str) -> object:
@@ -405,14 +410,13 @@ class Application:
         setattr(slicer.modules, f"{name}Widget", widget)
         widget.setup()
         widget.parent.isEntered = True
-        if hasattr(widget, "enter"):
-            widget.enter()
+        widget.enter()
         return widget
 
     def reload_module(self, name: str) -> object:
         """What the Reload button does: the new file, then the old widget's cleanup, then a new widget."""
         old = self._widgets[name]
-        self.load_module(name)
+        self._execute(name)
         old.cleanup()
         return self.open_module(name)
 
@@ -426,13 +430,16 @@ class Application:
             time.sleep(0.001)
         return time.perf_counter() - start
 
+    def close_module(self, name: str) -> None:
+        """Leaves the module and destroys its widget."""
+        widget = self._widgets.pop(name)
+        widget.exit()
+        widget.cleanup()
+
     def quit(self) -> None:
         """Closes the widgets as the application does at its end."""
-        for widget in self._widgets.values():
-            if hasattr(widget, "exit"):
-                widget.exit()
-            widget.cleanup()
-        self._widgets.clear()
+        for name in list(self._widgets):
+            self.close_module(name)
         self.emit("aboutToQuit()")
 
 
