@@ -30,21 +30,7 @@ class Clip:
     sequence: ImageSequence
 
     @property
-    def whyNotClip(node: slicer.vtkMRMLNode) -> str:
-    """Why a node cannot be tracked in; empty where it can. Looks at the first frame only."""
-    try:
-        nodes = find_sequence_nodes(node)
-        first = nodes.sequence.GetNthDataNode(0)
-    except InputError as error:
-        return str(error)
-    if nodes.sequence.GetNumberOfDataNodes() < 2:
-        return _("{clip} has one frame; there is nothing to follow points through").format(clip=node.GetName())
-    if not first.IsA("vtkMRMLVolumeNode") or first.GetImageData() is None or first.GetImageData().GetDimensions()[2] != 1:
-        return _("{clip} is not a sequence of single-slice images; select an ultrasound clip").format(clip=node.GetName())
-    return ""
-
-
-def shownFrame(self) -> int:
+    def shownFrame(self) -> int:
         """The frame that the views show."""
         return shownFrame(self.nodes)
 
