@@ -34,8 +34,8 @@ PAIR_ONLY = (
     "movingSegmentationSelector", "movingSegmentationSelectorLabel", "fixedSegmentationSelector", "fixedSegmentationSelectorLabel",
     "movingMaskSelector", "movingMaskSelectorLabel", "applyTransformCheckBox", "outputSegmentationSelector", "outputSegmentationSelectorLabel",
     "outputTransformSelector", "outputTransformSelectorLabel", "outputWarpedSelector", "outputWarpedSelectorLabel", "outputTableSelector",
-    "outputTableSelectorLabel", "makeJacobianCheckBox", "outputJacobianSelector", "outputJacobianSelectorLabel", "methodComboBox", "methodComboBoxLabel", "startComboBox",
-    "startComboBoxLabel", "workingSpacingSpinBox", "workingSpacingSpinBoxLabel",
+    "outputTableSelectorLabel", "makeJacobianCheckBox", "outputJacobianSelector", "outputJacobianSelectorLabel", "methodComboBox",
+    "methodComboBoxLabel", "startComboBox", "startComboBoxLabel", "workingSpacingSpinBox", "workingSpacingSpinBoxLabel",
 )  # fmt: skip
 SEQUENCE_ONLY = (
     "sequenceSelector", "sequenceSelectorLabel", "referenceFrameSpinBox", "referenceFrameSpinBoxLabel", "frameShownButton",

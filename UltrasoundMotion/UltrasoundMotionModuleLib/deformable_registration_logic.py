@@ -106,6 +106,7 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
         >>> slicer.util.arrayFromVolume(result.warped).shape == slicer.util.arrayFromVolume(fixedNode).shape
         True
         >>> movingNode.SetAndObserveTransformNodeID(result.transform.GetID())    # now it is seen on the fixed volume
+        True
         >>> result.table.GetTable().GetValueByName(0, "measure").ToString()
         'local cross-correlation'
 
@@ -158,6 +159,7 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
         >>> from DeformableRegistration import DeformableRegistrationLogic
         >>> result = DeformableRegistrationLogic().registerSequence(sequenceNode, referenceFrame=0)
         >>> pointsNode.SetAndObserveTransformNodeID(result.transform.proxy.GetID())   # points on frame 0 now follow the motion
+        True
         >>> result.still.sequence.GetNumberOfDataNodes() == sequenceNode.GetNumberOfDataNodes()
         True
 

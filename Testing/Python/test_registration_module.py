@@ -1,0 +1,592 @@
+"""Deformable Registration without the application: nodes in, nodes out, on real MRML nodes, through the child process; and its panel."""
+
+import doctest
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter, map_coordinates, shift
+
+slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import vtk  # noqa: E402
+from mrml_clips import OBLIQUE, clip  # noqa: E402
+from slicer_stand_ins import slicer_application  # noqa: E402
+
+from UltrasoundMotionLib.errors import Cancelled, InputError  # noqa: E402
+from UltrasoundMotionLib.evaluation.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc  # noqa: E402
+from UltrasoundMotionLib.images import read_volume  # noqa: E402
+from UltrasoundMotionLib.images.volume import Volume  # noqa: E402
+from UltrasoundMotionLib.jobs import run_job  # noqa: E402
+from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_transform, transform_points  # noqa: E402
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
+from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS  # noqa: E402
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
+from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike  # noqa: E402
+from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs  # noqa: E402
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under  # noqa: E402
+from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs  # noqa: E402
+from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_segmentation, add_volume, fill_segmentation  # noqa: E402
+from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration  # noqa: E402
+from UltrasoundMotionLib.similarity import dice  # noqa: E402
+
+ARRAY_OF = slicer.util.arrayFromVolume
+SPACING_MM = (1.0, 1.25, 1.5)
+ORIGIN_MM = (12.0, -30.0, 5.0)
+
+
+@pytest.fixture(scope="module")
+def application():
+    with HeadlessScene() as scene, slicer_application(scene) as application:
+        application.load_module("DeformableRegistration")
+        yield application
+
+
+@pytest.fixture
+def scene(application):
+    yield slicer.mrmlScene
+    slicer.mrmlScene.Clear(False)
+
+
+@pytest.fixture
+def logic(scene):
+    from DeformableRegistration import DeformableRegistrationLogic
+
+    return DeformableRegistrationLogic()
+
+
+def texture(shape, seed=0, smoothing=2.0):
+    return gaussian_filter(np.random.default_rng(seed).random(shape), smoothing).astype(np.float32)
+
+
+def bump(shape, size_voxels=1.8):
+    """A smooth displacement in voxels, (n, *shape) in the array's axis order, at rest near the border."""
+    axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in shape], indexing="ij")
+    window = np.prod([np.cos(np.pi / 2 * axis) ** 2 for axis in axes], axis=0)
+    return np.stack([size_voxels * window * sign for sign in (1.0, -0.7, 0.5)[: len(shape)]])
+
+
+def moved(array, displacement, order=3):
+    """array(x + d(x))."""
+    index = np.stack(np.meshgrid(*[np.arange(size, dtype=float) for size in array.shape], indexing="ij"))
+    return map_coordinates(array, index + displacement, order=order, mode="nearest")
+
+
+def pair_in(scene, shape=(20, 26, 24), *, direction=OBLIQUE, flat=False):
+    """Fixed and moving nodes with segmentations, where fixed(x) = moving(x + bump(x))."""
+    array = texture(shape)
+    labels = np.zeros(shape, dtype=np.int16)
+    labels[tuple(slice(size // 4, size // 2 + 3) for size in shape)] = 1
+    labels[tuple(slice(size // 2 + 3, size - size // 4) for size in shape)] = 2
+    arrays = {"fixed": moved(array, bump(shape)), "moving": array}
+    label_arrays = {"fixed": moved(labels, bump(shape), order=0), "moving": labels}
+    nodes = {}
+    for name in arrays:
+        image, label = (one[name][None] if flat else one[name] for one in (arrays, label_arrays))
+        volume = Volume(image.astype(np.float32), SPACING_MM, ORIGIN_MM, direction, name)
+        nodes[name] = add_volume(scene, volume, name)
+        nodes[f"{name} segmentation"] = add_segmentation(scene, replace(volume, array=label), f"{name} segmentation", nodes[name])
+    return nodes
+
+
+def linear_transform(scene, degrees, offset):
+    from scipy.spatial.transform import Rotation
+
+    matrix = np.eye(4)
+    matrix[:3, :3], matrix[:3, 3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix(), offset
+    node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
+    return node
+
+
+def resampled_by_slicer(volume, reference):
+    """What a user gets who hardens: the volume, through all of its transforms, on the grid of a reference."""
+    scene = volume.GetScene()
+    to_volume, ijk_to_ras, ras_to_ijk = vtk.vtkGeneralTransform(), vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(reference.GetParentTransformNode(), volume.GetParentTransformNode(), to_volume)
+    reference.GetIJKToRASMatrix(ijk_to_ras)
+    volume.GetRASToIJKMatrix(ras_to_ijk)
+    whole = vtk.vtkGeneralTransform()
+    whole.Concatenate(ras_to_ijk)
+    whole.Concatenate(to_volume)
+    whole.Concatenate(ijk_to_ras)
+    reslice = vtk.vtkImageReslice()
+    reslice.SetInputData(volume.GetImageData())
+    reslice.SetOutputOrigin(0, 0, 0)
+    reslice.SetOutputSpacing(1, 1, 1)
+    reslice.SetOutputExtent(reference.GetImageData().GetExtent())
+    reslice.SetResliceTransform(whole)
+    reslice.SetInterpolationModeToLinear()
+    reslice.Update()
+    result = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    result.SetAndObserveImageData(reslice.GetOutput())
+    array = np.array(ARRAY_OF(result))
+    scene.RemoveNode(result)
+    return array
+
+
+def node_names(scene):
+    """Class and name of every node that a user's work would be cluttered by."""
+    passing = ("vtkMRMLSubjectHierarchyNode",)
+    nodes = (scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes()))
+    return sorted(f"{node.GetClassName()} {node.GetName()}" for node in nodes if node.GetClassName() not in passing)
+
+
+def table_of(node):
+    rows = {}
+    for row in range(node.GetNumberOfRows()):
+        rows[node.GetCellText(row, 0)] = tuple(node.GetCellText(row, column) for column in (1, 2))
+    return rows
+
+
+def dice_of(fixed, carried):
+    return {number: float(value) for number, value in dice(*(torch_of(one) for one in (fixed, carried))).items()}
+
+
+def torch_of(array):
+    import torch
+
+    return torch.from_numpy(np.ascontiguousarray(array).astype(np.int64))
+
+
+# From nodes to images
+
+
+def test_what_counts_is_where_the_volumes_are_seen(scene):
+    nodes = pair_in(scene)
+    fixed, moving = nodes["fixed"], nodes["moving"]
+    outer, inner = linear_transform(scene, (10, 20, -30), (5, 60, -7)), linear_transform(scene, (0, 0, 12), (1, 2, 3))
+    inner.SetAndObserveTransformNodeID(outer.GetID())
+    fixed.SetAndObserveTransformNodeID(outer.GetID())
+    moving.SetAndObserveTransformNodeID(inner.GetID())
+    pair = RegistrationPair.of_nodes(fixed, moving)
+    index = np.array([3.0, 5.0, 7.0])
+    seen, back = np.zeros(3), np.zeros(3)
+    place = moving.GetName() and pair.moving.index_to_lps_mm @ [*index, 1]
+    ijk_to_ras = vtk.vtkMatrix4x4()
+    moving.GetIJKToRASMatrix(ijk_to_ras)
+    moving.TransformPointToWorld(ijk_to_ras.MultiplyPoint([*index, 1])[:3], seen)
+    fixed.TransformPointFromWorld(seen, back)
+    np.testing.assert_allclose(place[:3], back * LPS_TO_RAS, atol=1e-6)
+
+
+def test_labels_come_by_name_from_segmentations_and_label_maps(scene):
+    nodes = pair_in(scene)
+    moving_labels = labels_on_grid(nodes["moving segmentation"], nodes["moving"])
+    names = {2: "Ventricle", 5: "Atrium"}
+    swapped = np.array([0, 5, 2])[labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]).array]
+    volume = RegistrationPair.of_nodes(nodes["fixed"], nodes["moving"]).fixed_labels(swapped)
+    fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names={5: "LABEL 1", 2: "label 2"})
+    alike = numbered_alike(moving_labels, labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]))
+    np.testing.assert_array_equal(alike.array, np.array([0, 0, 2, 0, 0, 1])[swapped])
+    fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names=names)
+    found = labels_on_grid(nodes["fixed segmentation"], nodes["fixed"])
+    assert {label.number: label.name for label in found.labels} == names
+    label_map = add_label_map(scene, volume, "map")
+    np.testing.assert_array_equal(labels_on_grid(label_map, nodes["fixed"]).array, swapped)
+    coarse = replace(volume, array=volume.array[::2], spacing_mm=(*SPACING_MM[:2], 2 * SPACING_MM[2]))
+    np.testing.assert_array_equal(labels_on_grid(add_label_map(scene, coarse, "coarse"), nodes["fixed"]).array[::2], swapped[::2])
+
+
+@pytest.mark.parametrize("flat", [False, True], ids=["volumes", "slices"])
+def test_the_transform_takes_the_place_of_the_one_that_the_moving_volume_had(scene, flat):
+    nodes = pair_in(scene, (26, 24) if flat else (16, 20, 18), flat=flat)
+    fixed, moving = nodes["fixed"], nodes["moving"]
+    room, placement = linear_transform(scene, (20, 0, 40), (10, -5, 30)), linear_transform(scene, (0, 0, 0), (0.5, 1.0, -0.25))
+    placement.SetAndObserveTransformNodeID(room.GetID())
+    fixed.SetAndObserveTransformNodeID(room.GetID())
+    moving.SetAndObserveTransformNodeID(placement.GetID())
+    pair = RegistrationPair.of_nodes(fixed, moving)
+    shape = pair.fixed.array.shape
+    displacement = np.broadcast_to(np.array([0.75, -0.5, 0.25][: len(shape)]), (*shape, len(shape)))
+    transform = add_displacement_transform(scene, pair.displacement_grid(displacement), "result")
+    transform.SetAndObserveTransformNodeID(room.GetID())
+    index = np.array([shape[-1] // 2, shape[-2] // 2, 0 if flat else shape[0] // 2])
+    point = (pair.fixed_grid.index_to_lps_mm @ [*index, 1])[:3]
+    matched = pair.fixed.index_to_lps_mm @ [*index[: len(shape)], 1]
+    in_moving = pair.moving_space @ [*(matched[:-1] + displacement[0, 0] if flat else matched[:-1] + displacement[0, 0, 0]), 1]
+    seen = np.zeros(3)
+    fixed.TransformPointToWorld(point * LPS_TO_RAS, seen)
+    np.testing.assert_allclose(transform_points(transform, in_moving[:3]) * LPS_TO_RAS, seen, atol=2e-3)
+    nodes["moving segmentation"].SetAndObserveTransformNodeID(placement.GetID())
+    before = labels_on_grid(nodes["moving segmentation"], moving).array
+    put_under(moving, transform)
+    assert parent_before_registration(moving) is placement
+    again = RegistrationPair.of_nodes(fixed, moving)
+    np.testing.assert_allclose(again.moving.index_to_lps_mm, pair.moving.index_to_lps_mm, atol=1e-9)
+    count = scene.GetNumberOfNodes()
+    np.testing.assert_array_equal(labels_on_grid(nodes["moving segmentation"], moving).array, before)  # belongs where the volume was
+    assert scene.GetNumberOfNodes() == count
+
+
+def test_what_cannot_be_registered_is_refused_in_one_line(logic, scene):
+    nodes = pair_in(scene)
+    fixed, moving, labels = nodes["fixed"], nodes["moving"], nodes["moving segmentation"]
+    flat = pair_in(scene, (26, 24), flat=True)["fixed"]
+    away = pair_in(scene, (26, 24), flat=True)["moving"]
+    away.SetAndObserveTransformNodeID(linear_transform(scene, (0, 60, 0), (0, 0, 0)).GetID())
+    names = node_names(scene)
+    for inputs, options, words in (
+        ((fixed, fixed), {}, "same volume"),
+        ((fixed, flat), {}, "fixed 20 and fixed_1 1 slices"),
+        ((flat, away), {}, r"planes that are \d+ degrees apart"),
+        ((fixed, moving), {"fixedSegmentation": labels}, "choose the moving segmentation too"),
+        ((fixed, moving), {"movingMask": flat}, "labels must be whole numbers"),
+        ((fixed, moving), {"outputs": RegistrationOutputs(warped=moving)}, "is an input"),
+        ((fixed, moving), {"method": "thinking"}, "no registration method named thinking"),
+    ):
+        with pytest.raises(InputError, match=words) as caught:
+            logic.register(*inputs, **options)
+        assert "\n" not in str(caught.value)
+    assert node_names(scene) == names
+
+
+# From images to nodes
+
+
+class Registered:
+    """A pair in the scene, and what the child process found for it; registered once for all tests."""
+
+    found = None
+
+    def __init__(self, scene):
+        from UltrasoundMotionModuleLib.background_job import sharedProcess
+        from UltrasoundMotionModuleLib.registering import pairTask
+
+        self.nodes = pair_in(scene)
+        self.fixed, self.moving, self.labels = self.nodes["fixed"], self.nodes["moving"], self.nodes["moving segmentation"]
+        segmentations = {"movingSegmentation": self.labels, "fixedSegmentation": self.nodes["fixed segmentation"]}
+        self.task = pairTask(self.fixed, self.moving, method="instance", start="auto", device="cpu", **segmentations)
+        if Registered.found is None:
+            Registered.found = run_job(self.task.request, sharedProcess().process)
+
+
+@pytest.fixture
+def registered(scene):
+    return Registered(scene)
+
+
+def test_a_result_is_what_slicer_itself_makes_of_the_transform(scene, registered):
+    fixed, moving = registered.fixed, registered.moving
+    arrays = ARRAY_OF(fixed).copy(), ARRAY_OF(moving).copy()
+    result = registered.task.show(registered.found)
+    warped, inside = ARRAY_OF(result.warped), (slice(3, -3),) * 3
+    np.testing.assert_array_equal(ARRAY_OF(moving), arrays[1])
+    assert moving.GetParentTransformNode() is None
+    moving.SetAndObserveTransformNodeID(result.transform.GetID())
+    seen = resampled_by_slicer(moving, fixed)
+    spread = float(np.ptp(arrays[0]))
+    assert np.abs(seen - warped)[inside].max() < 0.01 * spread  # cubic between the nodes of the grid for Slicer, linear for the library
+    before, after = (np.abs(one - arrays[0])[inside].mean() / spread for one in (arrays[1], seen))
+    assert before > 0.01 and after < before / 5, (before, after)
+    carried = labels_on_grid(result.segmentation, fixed)
+    assert [label.name for label in carried.labels] == ["label 1", "label 2"]
+    fixed_labels = labels_on_grid(registered.nodes["fixed segmentation"], fixed).array
+    score = dice_of(fixed_labels, carried.array)
+    unmoved = dice_of(fixed_labels, labels_on_grid(registered.labels, moving).array)
+    assert all(score[label] > max(0.9, unmoved[label] + 0.05) for label in (1, 2))
+
+    rows = table_of(result.table)
+    np.testing.assert_allclose([float(rows[f"Dice, label {label}"][1]) for label in (1, 2)], [score[label] for label in (1, 2)], atol=1e-3)
+    assert float(rows["local cross-correlation"][1]) > 0.9 and rows["device"][1] == "cpu" and float(rows["time"][1]) > 0
+    jacobian = ARRAY_OF(result.jacobian)
+    assert float(rows["Jacobian, least"][1]) == pytest.approx(jacobian.min(), abs=1e-3)
+    display = result.jacobian.GetDisplayNode()
+    assert slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(display) is not None
+    np.testing.assert_array_equal(ARRAY_OF(fixed), arrays[0])
+    np.testing.assert_array_equal(ARRAY_OF(moving), arrays[1])
+
+
+def test_the_result_is_in_front_of_the_fixed_volume_in_every_slice_view(scene, registered):
+    from UltrasoundMotionLib.mrml.views import view_node
+
+    views = [view_node(scene, "vtkMRMLSliceCompositeNode", name) for name in ("Red", "Green")]
+    slices = [view_node(scene, "vtkMRMLSliceNode", name) for name in ("Red", "Green")]
+    arrangement = slicer.app.layout
+    result = registered.task.show(registered.found)
+    for view in views:
+        assert (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) == (registered.fixed.GetID(), result.warped.GetID())
+    bounds = np.zeros(6)
+    registered.fixed.GetRASBounds(bounds)
+    for node in slices:
+        centre = [node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
+        assert np.all(centre > bounds[::2]) and np.all(centre < bounds[1::2])
+    assert slicer.app.layout == arrangement
+    levels = [(node.GetDisplayNode().GetWindowLevelMin(), node.GetDisplayNode().GetWindowLevelMax()) for node in (registered.fixed, result.warped)]
+    np.testing.assert_allclose(*levels, rtol=1e-6)  # flicker shows motion alone
+
+
+def test_a_second_run_fills_the_same_nodes_and_removal_leaves_nothing(scene, registered):
+    before = node_names(scene)
+    first = registered.task.show(registered.found)
+    names = node_names(scene)
+    task = replace(registered.task, outputs=first, applyTransform=True)
+    second = task.show(registered.found)
+    assert second == first and node_names(scene) == names
+    assert registered.moving.GetParentTransformNode() is first.transform
+    np.testing.assert_allclose(  # the moving volume under its result is still registered from where it was
+        RegistrationPair.of_nodes(registered.fixed, registered.moving).moving.origin_mm, registered.task.pair.moving.origin_mm
+    )
+    second.remove()
+    kept = [name for name in node_names(scene) if "Color" not in name]
+    assert kept == [name for name in before if "Color" not in name]
+    assert registered.moving.GetParentTransformNode() is None
+
+
+def test_what_was_interrupted_says_so(scene, registered):
+    result = registered.task.show(replace(registered.found, interrupted=True))
+    assert result.transform.GetName().endswith("(interrupted)")
+    assert table_of(result.table)["interrupted"][1] == "yes"
+
+
+def test_a_result_for_nodes_that_have_changed_is_refused(scene, registered):
+    names = node_names(scene)
+    registered.fixed.SetSpacing(2, 2, 2)
+    with pytest.raises(InputError, match="grid was changed"):
+        registered.task.show(registered.found)
+    scene.RemoveNode(registered.moving)
+    with pytest.raises(InputError, match="no longer in the scene"):
+        registered.task.show(registered.found)
+    assert len(node_names(scene)) <= len(names)
+
+
+def test_a_cancelled_call_adds_nothing(logic, scene):
+    nodes = pair_in(scene)
+    names = node_names(scene)
+
+    def stop(done, total, message):
+        raise Cancelled("enough")
+
+    for _ in range(3):
+        with pytest.raises(Cancelled):
+            logic.register(nodes["fixed"], nodes["moving"], device="cpu", progress=stop)
+    assert node_names(scene) == names
+
+
+# Sequences
+
+
+def swaying_clip(frame_count=4, step_px=0.8):
+    """A texture that moves to the right, step_px a frame."""
+    wide = texture((80, 90), smoothing=1.5)
+    wide = (wide - wide.min()) / np.ptp(wide) * 255
+    frames = [shift(wide, (0, frame * step_px), order=3, mode="nearest")[20:60, 16:64] for frame in range(frame_count)]
+    return replace(clip(frame_count), frames=np.clip(frames, 0, 255).astype(np.uint8))
+
+
+def test_a_sequence_stands_still_and_landmarks_follow(logic, scene):
+    sequence = swaying_clip()
+    image = add_image_sequence(scene, sequence)
+    names = node_names(scene)
+    image.proxy.SetAndObserveTransformNodeID(linear_transform(scene, (0, 20, 0), (5, 0, 0)).GetID())
+    result = logic.registerSequence(image.proxy, referenceFrame=1, device="cpu")
+    still = np.stack([ARRAY_OF(result.still.sequence.GetNthDataNode(frame))[0] for frame in range(4)]).astype(float)
+    inside = (slice(None), slice(8, -8), slice(8, -8))
+    rest, moving = (np.abs(one - sequence.frames[1].astype(float))[inside].mean() for one in (still, np.asarray(sequence.frames, dtype=float)))
+    assert rest < moving / 5 and still.dtype == float
+    landmark = np.array([[24.0, 20.0]])
+    markups = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "landmark")
+    markups.AddControlPoint(*(sequence.pixels_to_lps_mm(landmark)[0] * LPS_TO_RAS))
+    markups.SetAndObserveTransformNodeID(result.transform.proxy.GetID())
+    for frame in range(4):
+        image.browser.SetSelectedItemNumber(frame)
+        seen, back = np.zeros(3), np.zeros(3)
+        markups.GetNthControlPointPositionWorld(0, seen)
+        image.proxy.TransformPointFromWorld(seen, back)
+        found = sequence.lps_mm_to_pixels(back * LPS_TO_RAS)
+        np.testing.assert_allclose(found, landmark[0] + [0.8 * (frame - 1), 0], atol=0.12)
+    columns = [result.table.GetColumnName(column) for column in range(result.table.GetNumberOfColumns())]
+    assert columns[:2] == ["frame", "time (s)"] and result.table.GetNumberOfRows() == 4
+
+    count = scene.GetNumberOfNodes()
+    again = logic.registerSequence(
+        image.browser, 1, device="cpu", outputs=ChosenSequenceOutputs(result.transform.proxy, result.still.proxy, result.table)
+    )
+    assert scene.GetNumberOfNodes() == count
+    assert markups.GetParentTransformNode() is again.transform.proxy
+    again.remove()
+    scene.RemoveNode(markups)
+    assert set(names) <= set(node_names(scene))
+    assert not [name for name in node_names(scene) if "motion" in name]
+
+
+def test_frames_that_were_not_reached_are_not_shown_as_rest(scene):
+    from UltrasoundMotionModuleLib.registering import sequenceTask
+
+    from UltrasoundMotionLib.jobs.capabilities.still_sequence import StillSequence
+
+    image = add_image_sequence(scene, swaying_clip())
+    names = node_names(scene)
+    with pytest.raises(InputError, match="after 1 of 4 frames"):
+        stopped = SequenceRegistration((object(), None, None, None), 0, "to-reference", 1.0, "cpu")
+        sequenceTask(image, 0, device="cpu").show(StillSequence(stopped, None))
+    assert node_names(scene) == names
+
+
+# Real data, with the presets' defaults
+
+
+def carried_by_preset(scene, preset, images, labels, names):
+    """Loads what a user would, registers as the panel does with that preset, and gives (before, after) Dice by label, of Slicer's own nodes."""
+    from DeformableRegistration import DeformableRegistrationLogic
+    from UltrasoundMotionModuleLib.background_job import sharedProcess
+
+    logic = DeformableRegistrationLogic()
+    parameters, nodes = logic.getParameterNode(), {}
+    for role, volume, label_map in zip(("fixed", "moving"), images, labels, strict=True):
+        nodes[role] = add_volume(scene, volume, role)
+        setattr(parameters, f"{role}Volume", nodes[role])
+        segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{role} segmentation")
+        setattr(parameters, f"{role}Segmentation", fill_segmentation(segmentation, label_map, nodes[role], names=names))
+    parameters.preset, parameters.applyTransform = preset, True
+    on_fixed = [labels_on_grid(getattr(parameters, f"{role}Segmentation"), nodes["fixed"]).array for role in ("fixed", "moving")]
+    task = logic.pairTask(parameters)
+    found = run_job(task.request, sharedProcess().process)
+    result = task.show(found)
+    after = dice_of(on_fixed[0], labels_on_grid(result.segmentation, nodes["fixed"]).array)
+    rows = table_of(result.table)
+    for number, name in names.items():
+        assert float(rows[f"Dice, {name}"][1]) == pytest.approx(after[number], abs=1e-3)
+    fixed_array, warped = ARRAY_OF(nodes["fixed"]).astype(float), ARRAY_OF(result.warped).astype(float)
+    seen = resampled_by_slicer(nodes["moving"], nodes["fixed"]).astype(float)
+    both = (seen != 0) & (warped != 0)
+    assert np.abs(seen - warped)[both].mean() < 0.01 * np.ptp(fixed_array)  # Slicer's own transform carries the moving volume
+    return dice_of(*on_fixed), after
+
+
+def test_acdc_end_systole_comes_to_end_diastole(scene, shared_data):
+    from UltrasoundMotionModuleLib.registration_choices import Preset
+
+    pair = read_acdc(shared_data("acdc/patient008/Info.cfg").parents[1], "patient008")
+    images, labels = (pair.fixed.image, pair.moving.image), (pair.fixed.labels, pair.moving.labels)
+    before, after = carried_by_preset(scene, Preset.CARDIAC_CINE_MRI, images, labels, ACDC_LABELS)
+    assert np.mean(list(after.values())) > np.mean(list(before.values())) + 0.1, (before, after)
+
+
+def test_a_hippocampus_atlas_comes_to_a_subject(scene, shared_data):
+    from UltrasoundMotionModuleLib.registration_choices import Preset
+
+    folder = shared_data("hippocampus")
+    images, labels = ([read_volume(folder / kind / f"hippocampus_{number}.nii.gz") for number in ("105", "124")] for kind in ("images", "labels"))
+    before, after = carried_by_preset(scene, Preset.HIPPOCAMPUS_MRI, images, labels, HIPPOCAMPUS_LABELS)
+    assert all(after[label] > before[label] + 0.2 for label in (1, 2)), (before, after)
+
+
+# The examples and the panel
+
+
+@pytest.mark.parametrize("method", ["register", "registerSequence"])
+def test_the_examples_run(logic, scene, method):
+    if method == "register":
+        nodes = pair_in(scene, (14, 16, 18))
+        names = {"fixedNode": nodes["fixed"], "movingNode": nodes["moving"], "segmentationNode": nodes["moving segmentation"]}
+    else:
+        image = add_image_sequence(scene, swaying_clip(3))
+        markups = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
+        names = {"sequenceNode": image.sequence, "pointsNode": markups}
+    examples = doctest.DocTestFinder().find(getattr(logic, method), method, globs=names | {"slicer": slicer})
+    assert sum(len(example.examples) for example in examples) >= 4
+    for example in examples:
+        assert doctest.DocTestRunner().run(example).failed == 0
+
+
+@pytest.fixture(scope="module")
+def opened(application):
+    pytest.importorskip("PySide6", reason="panels are shown with Qt for Python: pip install 'ultrasound-motion[test]'")
+    return application.open_module("DeformableRegistration")
+
+
+@pytest.fixture
+def panel(opened, scene):
+    opened.enter()
+    return opened
+
+
+def test_apply_says_what_is_missing(scene, panel):
+    from UltrasoundMotionModuleLib.registration_choices import Preset, Start
+
+    nodes, ui, parameters = pair_in(scene), panel.ui, panel.parameters
+
+    def reason():
+        assert ui.applyButton.enabled == (ui.applyButton.toolTip == "Register")
+        return "" if ui.applyButton.enabled else ui.applyButton.toolTip
+
+    assert "Choose the fixed volume" in reason()
+    parameters.fixedVolume = nodes["fixed"]
+    assert "Choose the moving volume" in reason()
+    parameters.movingVolume = nodes["fixed"]
+    assert "same volume" in reason()
+    parameters.movingVolume = nodes["moving"]
+    assert reason() == ""
+    parameters.start = Start.AS_THEY_LIE
+    nodes["moving"].SetAndObserveTransformNodeID(linear_transform(scene, (0, 0, 0), (0, 500, 0)).GetID())
+    assert "do not overlap" in reason()
+    parameters.start = Start.PRESET
+    assert reason() == ""
+    parameters.fixedSegmentation = nodes["fixed segmentation"]
+    assert "moving segmentation too" in reason()
+    panel.onSwap()
+    assert (parameters.fixedVolume, parameters.movingSegmentation) == (nodes["moving"], nodes["fixed segmentation"])
+    parameters.outputWarped = nodes["fixed"]
+    assert "is an input" in reason()
+    parameters.outputWarped = None
+    assert reason() == ""
+    parameters.preset = Preset.ULTRASOUND_SEQUENCE
+    assert "Choose a sequence" in reason()
+    assert ui.sequenceSelector.visible or not ui.fixedVolumeSelector.visible
+    image = add_image_sequence(scene, swaying_clip(3))
+    parameters.sequenceVolume, parameters.referenceFrame = image.proxy, 3
+    assert "no frame 3: the last is 2" in reason()
+    image.browser.SetSelectedItemNumber(2)
+    panel.onUseFrameShown()
+    assert parameters.referenceFrame == 2 and reason() == ""
+    with pytest.raises(InputError, match="registerSequence"):
+        panel.commandArguments()
+
+
+def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scene, panel):
+    nodes = pair_in(scene)
+    parameters = panel.parameters
+    parameters.fixedVolume, parameters.movingVolume = nodes["fixed"], nodes["moving"]
+    parameters.movingSegmentation = nodes["moving segmentation"]
+    before = node_names(scene)
+    for _ in range(10):
+        panel.onApply()
+        assert panel.ui.applyButton.text == "&Cancel"
+        panel.onCancel()
+        application.wait(lambda: not panel.applyButton.running, 10)
+        assert panel.ui.applyButton.text == "&Apply" and "Cancelled" in panel.ui.statusLabel.text
+    assert node_names(scene) == before or parameters.outputTransform is not None
+    panel.onApply()
+    application.wait(lambda: not panel.applyButton.running, 120)
+    assert application.errors == [] and "nothing folds" in panel.ui.statusLabel.text, (application.errors, panel.ui.statusLabel.text)
+    made = node_names(scene)
+    assert parameters.outputTransform.GetName() in " ".join(made) and parameters.outputSegmentation is not None
+    assert panel.commandArguments()[:2] == ("ultrasound-motion", "register")
+    panel.onApply()
+    application.wait(lambda: not panel.applyButton.running, 120)
+    assert node_names(scene) == made
+    panel.onApply()
+    slicer.mrmlScene.Clear(False)
+    application.wait(lambda: not panel.applyButton.running, 10)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == 0
+
+
+# What the panel offers is what the library has
+
+
+def test_methods_and_starts_are_the_library_s(application):
+    from UltrasoundMotionLib.registration import available_methods
+    from UltrasoundMotionLib.registration.initial_alignment import KINDS
+
+    names = {method.value for method in choices().Method} - {""}
+    assert names == {method.name for method in available_methods()}
+    assert {start.value for start in choices().Start} == {"", "auto", "none", *KINDS}
+
+
+def choices():
+    from UltrasoundMotionModuleLib import registration_choices
+
+    return registration_choices
