@@ -1,4 +1,4 @@
-"""Strain of the heart's wall from tracked points: curves, segments, peaks, timing, quality and uncertainty. Never imports torch.
+"""Strain of the heart's wall from tracked points: curves, segments, peaks, timing, quality and uncertainty. Does not import torch.
 
     from UltrasoundMotionLib.strain import contour_from_clicks, longitudinal_strain
 
@@ -6,6 +6,9 @@
     tracks = track_points(sequence, contour.points_px, query_frame=contour.frame)
     strain = longitudinal_strain(tracks, view="A4C")
     strain.measures.gls_percent, strain.uncertainty, strain.segment_measures, strain.quality
+
+`layered_strain` takes several layers and gives transverse (radial) strain too, `circumferential_strain` is for short-axis views,
+`ventricle_strain` puts apical views together. `strain.dense_strain` computes principal strains of a displacement field; it alone needs torch.
 
 Definitions follow Voigt et al. 2015 (EACVI/ASE/Industry standard for 2D speckle tracking); all strain is Lagrangian, in percent, raw, unless named
 otherwise.
@@ -15,6 +18,7 @@ from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvent
 from UltrasoundMotionLib.strain.circumferential_strain import circumferential_strain
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
 from UltrasoundMotionLib.strain.find_events import find_events
+from UltrasoundMotionLib.strain.layered_strain import LayeredStrain, layered_strain
 from UltrasoundMotionLib.strain.longitudinal_strain import longitudinal_strain
 from UltrasoundMotionLib.strain.segment_model import SegmentModel, segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
@@ -28,6 +32,7 @@ __all__ = [
     "CardiacEvents",
     "EcgTrace",
     "GlobalStrainMeasures",
+    "LayeredStrain",
     "LeftVentricleStrain",
     "SegmentModel",
     "SegmentQuality",
@@ -43,6 +48,7 @@ __all__ = [
     "contour_from_clicks",
     "contour_from_curve",
     "find_events",
+    "layered_strain",
     "longitudinal_strain",
     "segment_model",
     "ventricle_strain",

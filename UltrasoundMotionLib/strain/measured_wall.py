@@ -120,8 +120,8 @@ def measured_wall(
         raise InputError(f"tracks: frame {frame} was not tracked, but lies in the measured cycle (frames {cycle.first_frame} to {cycle.last_frame})")
     at_reference = positions[cycle.reference_frame]
     apex_arc = None if apex_index is None else float(arc_length(at_reference)[_apex_in_order(tracks, order, apex_index, wall)])
-    pieces = chord_lengths(at_reference, closed)
-    shares = segment_shares(pieces, len(model.names), apex_arc)
+    pieces = chord_lengths(positions, closed)
+    shares = segment_shares(pieces[cycle.reference_frame], len(model.names), apex_arc)
     segment_of_point = segment_of_points(shares, closed)
     quality = segment_quality(
         wall,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
@@ -40,7 +42,7 @@ def segment_quality(
     Args:
         positions: (T, N, 2) in mm or square pixels, gaps filled.
         segment_of_point: (N,).
-        segment_lengths: (S,) at end-diastole, in the units of `positions`.
+        segment_lengths: (T, S) in the units of `positions`.
         maximum_gap: in frames.
         forward_backward_px: (N,) error of each point, or None.
 
@@ -60,24 +62,33 @@ def segment_quality(
         confidence = float(wall.confidence[frames][:, points].mean())
         lost_share = float(lost[points].mean())
         back = None if forward_backward_px is None else float(np.nanmedian(forward_backward_px[points]))
-        roughness = float(100.0 * np.sqrt(2.0 * variance[points].mean()) / segment_lengths[segment])
-        reason = _reason(confidence, lost_share, back, roughness, config)
-        accepted = not reason
-        if name in config.accept_segments and reason:
-            accepted, reason = True, f"accepted by the reader although {reason}"
-        elif name in config.reject_segments:
-            accepted, reason = False, "rejected by the reader"
-        qualities.append(SegmentQuality(name, confidence, lost_share, back, roughness, accepted, reason))
+        reference_length = segment_lengths[cycle.reference_frame, segment]
+        roughness = float(100.0 * np.sqrt(2.0 * variance[points].mean()) / reference_length)
+        drift = float(100.0 * (segment_lengths[cycle.last_frame, segment] / reference_length - 1.0)) if cycle.complete else None
+        qualities.append(_judged(SegmentQuality(name, confidence, lost_share, back, roughness, drift_percent=drift), config))
     return tuple(qualities)
 
 
-def _reason(confidence: float, lost_share: float, back: float | None, roughness: float, config: StrainConfig) -> str:
-    if lost_share > config.maximum_lost_share:
-        return f"{lost_share:.0%} of its points were lost for longer than the gap limit"
-    if confidence < config.minimum_confidence:
-        return f"its confidence is {confidence:.2f}, below {config.minimum_confidence:g}"
-    if not roughness <= config.maximum_roughness_percent:
-        return f"its points move unlike their neighbours ({roughness:.1f} percent points, above {config.maximum_roughness_percent:g})"
-    if back is not None and not back <= config.maximum_forward_backward_px:
-        return f"its forward-backward error is {back:.1f} px, above {config.maximum_forward_backward_px:g}"
+def _judged(quality: SegmentQuality, config: StrainConfig) -> SegmentQuality:
+    """The same with what it means: accepted or not, and why. The reader's word counts more than the measurements."""
+    reason = _why_rejected(quality, config)
+    if quality.name in config.reject_segments:
+        return replace(quality, accepted=False, reason="rejected by the reader")
+    if reason and quality.name in config.accept_segments:
+        return replace(quality, reason=f"accepted by the reader although {reason}")
+    return replace(quality, accepted=not reason, reason=reason)
+
+
+def _why_rejected(quality: SegmentQuality, config: StrainConfig) -> str:
+    if quality.lost_share > config.maximum_lost_share:
+        return f"{quality.lost_share:.0%} of its points were lost for longer than the gap limit"
+    if quality.confidence < config.minimum_confidence:
+        return f"its confidence is {quality.confidence:.2f}, below {config.minimum_confidence:g}"
+    if not quality.roughness_percent <= config.maximum_roughness_percent:
+        limit = config.maximum_roughness_percent
+        return f"its points move unlike their neighbours ({quality.roughness_percent:.1f} percent points, above {limit:g})"
+    if quality.drift_percent is not None and not abs(quality.drift_percent) <= config.maximum_drift_percent:
+        return f"its strain is {quality.drift_percent:.1f} percent at the next end-diastole, where it should be 0"
+    if quality.forward_backward_px is not None and not quality.forward_backward_px <= config.maximum_forward_backward_px:
+        return f"its forward-backward error is {quality.forward_backward_px:.1f} px, above {config.maximum_forward_backward_px:g}"
     return ""

@@ -26,5 +26,18 @@ def segment_shares(piece_lengths: np.ndarray, segment_count: int, apex_arc: floa
 
 def segment_of_points(shares: np.ndarray, closed: bool) -> np.ndarray:
     """(N,) the segment in which most of the two pieces that meet at each point lies."""
-    before, after = (np.roll(shares, 1, axis=0), shares) if closed else (np.concatenate([shares[:1], shares]), np.concatenate([shares, shares[-1:]]))
+    before, after = _around(shares, closed)
     return np.argmax(before + after, axis=1)
+
+
+def point_shares(shares: np.ndarray, closed: bool) -> np.ndarray:
+    """(N, S) weight of each point in each segment: half of the shares of the two pieces that meet there."""
+    before, after = _around(shares, closed)
+    return (before + after) / 2
+
+
+def _around(shares: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """(N, S) shares of the piece before and of the piece after each point; at the ends of an open contour there is one only."""
+    if closed:
+        return np.roll(shares, 1, axis=0), shares
+    return np.pad(shares, ((1, 0), (0, 0))), np.pad(shares, ((0, 1), (0, 0)))

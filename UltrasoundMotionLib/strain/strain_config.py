@@ -24,12 +24,15 @@ class StrainConfig:
         maximum_lost_share: a segment is rejected when more than this part of its points is lost (missing for longer than the gap limit).
         minimum_confidence: a segment whose mean confidence lies below it is rejected.
         maximum_roughness_percent: a segment whose points move this unlike their neighbours (see `SegmentQuality.roughness_percent`) is rejected.
+        maximum_drift_percent: a segment whose strain at the end of the cycle is farther from 0 is rejected: it was not followed.
         maximum_forward_backward_px: a segment whose median forward-backward error is larger is rejected, where that error is given.
         maximum_rejected_segments: with more rejected segments than this there is no global strain (Lang et al. 2015: more than two in one view).
         accept_segments, reject_segments: names of segments that the reader accepts or rejects whatever was measured.
         smoothing_wall_share: width (standard deviation) of the smoothing along the wall, as a part of its length; for the smoothed curves only.
         smoothing_time_s: the same in time; where frame times are unknown, one frame.
-        bootstrap_replicates: replicates for the uncertainty of global strain; 0 leaves it out.
+        bootstrap_replicates: replicates for the uncertainty of global strain; 0 leaves the uncertainty out.
+        common_error_percent, common_error_share: error that all points have alike, in percent points and as a part of global strain; they add up in
+            squares (see `global_uncertainty`, which says where the defaults come from).
         seed: of the bootstrap.
 
     Raises:
@@ -42,15 +45,18 @@ class StrainConfig:
     maximum_gap_s: float = 0.1
     maximum_gap_frames: int = 3
     maximum_lost_share: float = 0.5
-    minimum_confidence: float = 0.3
-    maximum_roughness_percent: float = 5.0
+    minimum_confidence: float = 0.5
+    maximum_roughness_percent: float = 4.0
+    maximum_drift_percent: float = 15.0
     maximum_forward_backward_px: float = 5.0
     maximum_rejected_segments: int = 2
     accept_segments: tuple[str, ...] = ()
     reject_segments: tuple[str, ...] = ()
-    smoothing_wall_share: float = 1 / 12
+    smoothing_wall_share: float = 1 / 24
     smoothing_time_s: float = 0.02
     bootstrap_replicates: int = 400
+    common_error_percent: float = 1.0
+    common_error_share: float = 0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -64,7 +70,10 @@ class StrainConfig:
             ("maximum_lost_share", 0, 1),
             ("minimum_confidence", 0, 1),
             ("maximum_roughness_percent", 0, 1000),
+            ("maximum_drift_percent", 0, 1000),
             ("maximum_forward_backward_px", 0, 1000),
+            ("common_error_percent", 0, 100),
+            ("common_error_share", 0, 1),
             ("maximum_rejected_segments", 0, 100),
             ("smoothing_wall_share", 0, 0.5),
             ("smoothing_time_s", 0, 1),

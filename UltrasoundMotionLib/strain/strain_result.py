@@ -25,6 +25,7 @@ class SegmentQuality:
         roughness_percent: how unlike their neighbours the points move, as the error of the segment's strain that this would make, in percent points.
         accepted: False: the segment has no strain.
         reason: why it was rejected (or accepted against the measurements), one line; empty otherwise.
+        drift_percent: its strain at the next end-diastole, which should be 0; None for an incomplete cycle.
     """
 
     name: str
@@ -34,6 +35,7 @@ class SegmentQuality:
     roughness_percent: float
     accepted: bool = True
     reason: str = ""
+    drift_percent: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class StrainUncertainty:
         drift_part_percent: the part read from the drift at the end of the cycle; None for an incomplete cycle.
         method: how it was found, one line.
         trackers_percent: global strain by each tracker's name where several tracked the same wall, else empty.
+        common_part_percent: the part that all points have alike and that cannot be seen in them.
+        rejected_part_percent: the part that comes from rejected segments, whose strain may differ from the others'.
     """
 
     standard_deviation_percent: float
@@ -56,6 +60,8 @@ class StrainUncertainty:
     drift_part_percent: float | None
     method: str
     trackers_percent: tuple[tuple[str, float], ...] = ()
+    common_part_percent: float = 0.0
+    rejected_part_percent: float = 0.0
 
 
 @dataclass(frozen=True)

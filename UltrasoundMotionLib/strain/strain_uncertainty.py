@@ -1,4 +1,4 @@
-"""How sure global strain is: a bootstrap of what points do unlike their neighbours, and the drift at the end of the cycle."""
+"""How sure global strain is."""
 
 from __future__ import annotations
 
@@ -9,50 +9,67 @@ import numpy as np
 from UltrasoundMotionLib.strain.curve_geometry import chord_lengths
 from UltrasoundMotionLib.strain.curve_smoothing import smooth_positions
 from UltrasoundMotionLib.strain.measured_wall import MeasuredWall
-from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures
-from UltrasoundMotionLib.strain.strain_result import StrainUncertainty
+from UltrasoundMotionLib.strain.strain_result import StrainResult, StrainUncertainty
 
 RESIDUAL_WALL_SHARE = 1 / 12  # what differs from the contour smoothed by this part of its length is error
-BLOCK_POINTS = 5  # neighbours' errors correlate, so residuals are drawn in blocks
+BLOCK_POINTS = 5
+NORMAL_95 = 1.96
 
 
-def global_uncertainty(
-    wall: MeasuredWall, piece_weights: np.ndarray, measures: GlobalStrainMeasures, trackers: Mapping[str, float] | None = None
-) -> StrainUncertainty:
-    """Uncertainty of end-systolic global strain along a contour.
+def global_uncertainty(wall: MeasuredWall, result: StrainResult, trackers: Mapping[str, float] | None = None) -> StrainUncertainty | None:
+    """Uncertainty of end-systolic global strain along a contour; None where there is no global strain.
 
-    Residuals of the points against the smoothed contour are drawn anew in blocks along the wall (moving-block bootstrap, Kuensch 1989), added to
-    the smoothed contour of end-systole, and global strain is computed from each.
+    Four independent parts add up in squares:
+
+    1. Roughness: residuals of the points against the smoothed contour are drawn anew in blocks along the wall (moving-block bootstrap, Kuensch 1989,
+       since neighbours' errors correlate), added to the smoothed contour of end-systole, and global strain is computed from each.
+    2. Drift: half of that at the end of the cycle, since errors that grow with time are seen whole there, and end-systole comes earlier.
+    3. Rejected segments: m of n segments left out change a mean by s sqrt(m / (n (n - m))), s being the segments' standard deviation (sampling
+       without replacement).
+    4. What all points do alike, a tracker that lags behind the whole wall, cannot be seen in them: `common_error_percent` and `common_error_share`
+       of global strain, in squares. Their defaults (1 point, a tenth) were set on 22 simulated hearts of moderate to extreme difficulty followed by the
+       two weight-free trackers; on 10 others the 95 % interval held the truth 19 times of 20.
+
+    Where several trackers followed the wall, the standard deviation is at least that of their results.
 
     Args:
-        piece_weights: (P,) part of each piece that lies in accepted segments.
-        measures: of the whole contour, with global strain.
+        result: of the wall, with its measures.
         trackers: global strain by tracker where several followed the same wall.
     """
-    positions, cycle, closed = wall.positions, wall.cycle, wall.model.closed
-    smooth = smooth_positions(
-        positions, cycle.reference_frame, wall_share=RESIDUAL_WALL_SHARE, places=np.arange(len(positions)), time_width=0.0, closed=closed
-    )
+    gls = result.measures.gls_percent
     replicates = wall.config.bootstrap_replicates
-    rng = np.random.default_rng(wall.config.seed)
-    count = positions.shape[1]
-    block = min(BLOCK_POINTS, count)
-    frame = cycle.end_systole_frame
-    residual = (positions - smooth)[frame]
-    starts = rng.integers(0, count - block + 1, size=(replicates, -(-count // block)))
-    draws = (starts[:, :, None] + np.arange(block)).reshape(replicates, -1)[:, :count]
-    lengths = chord_lengths(smooth[frame] + residual[draws], closed) @ piece_weights
-    reference = chord_lengths(positions[cycle.reference_frame], closed) @ piece_weights
-    rough = float(np.std(100.0 * lengths / reference))
-    # Errors that grow over the cycle are seen whole at its end; end-systole lies before it.
-    drift_part = None if measures.drift_percent is None else abs(measures.drift_percent) / 2
-    deviation = float(np.hypot(rough, drift_part or 0.0))
+    if gls is None or not replicates:
+        return None
+    accepted = np.array([segment.accepted for segment in wall.quality])
+    rough = _bootstrap_deviation(wall, wall.shares @ accepted.astype(np.float64), replicates)
+    drift = None if result.measures.drift_percent is None else abs(result.measures.drift_percent) / 2
+    total, left_out = len(accepted), int(np.count_nonzero(~accepted))
+    strains = result.segmental_percent[wall.cycle.end_systole_frame, accepted]
+    rejected = float(np.std(strains, ddof=1) * np.sqrt(left_out / (total * (total - left_out)))) if left_out and len(strains) > 1 else 0.0
+    common = float(np.hypot(wall.config.common_error_percent, wall.config.common_error_share * gls))
+    deviation = float(np.sqrt(rough**2 + (drift or 0.0) ** 2 + rejected**2 + common**2))
     values = tuple((str(name), float(value)) for name, value in (trackers or {}).items())
     if len(values) > 1:
         deviation = max(deviation, float(np.std([value for _, value in values], ddof=1)))
-    method = f"moving-block bootstrap over points ({replicates} replicates, blocks of {block})"
-    method += ", drift at the end of the cycle" if drift_part is not None else ""
+    method = f"moving-block bootstrap over points ({replicates} replicates, blocks of {BLOCK_POINTS})"
+    method += "" if drift is None else ", drift at the end of the cycle"
+    method += ", rejected segments" if left_out else ""
+    method += f", {common:.2g} percent points for what all points do alike"
     method += ", agreement of trackers" if len(values) > 1 else ""
-    return StrainUncertainty(
-        deviation, measures.gls_percent - 1.96 * deviation, measures.gls_percent + 1.96 * deviation, rough, drift_part, method, values
-    )
+    low, high = gls - NORMAL_95 * deviation, gls + NORMAL_95 * deviation
+    return StrainUncertainty(deviation, low, high, rough, drift, method, values, common, rejected)
+
+
+def _bootstrap_deviation(wall: MeasuredWall, piece_weights: np.ndarray, replicates: int) -> float:
+    """Standard deviation of end-systolic global strain when residuals are drawn anew; `piece_weights` (P,) are the accepted parts of the pieces."""
+    positions, cycle, closed = wall.positions, wall.cycle, wall.model.closed
+    pair = positions[[cycle.reference_frame, cycle.end_systole_frame]]
+    smooth = smooth_positions(pair, 0, wall_share=RESIDUAL_WALL_SHARE, places=np.arange(2), time_width=0.0, closed=closed)[1]
+    residual = pair[1] - smooth
+    count = len(residual)
+    block = min(BLOCK_POINTS, count)
+    rng = np.random.default_rng(wall.config.seed)
+    starts = rng.integers(0, count - block + 1, size=(replicates, -(-count // block)))
+    draws = (starts[:, :, None] + np.arange(block)).reshape(replicates, -1)[:, :count]
+    lengths = chord_lengths(smooth + residual[draws], closed) @ piece_weights
+    return float(100.0 * np.std(lengths) / (chord_lengths(pair[0], closed) @ piece_weights))

@@ -50,7 +50,7 @@ def wall_tracks(tracks: PointTracks, order: Sequence[str | int] | None = None, *
     missing = ~(np.isfinite(positions).all(axis=2) & tracks.visible[:, index])
     missing[tracks.query_frame] = ~np.isfinite(positions[tracks.query_frame]).all(axis=1)
     labels = tuple(tracks.labels[i] for i in index)
-    points = check_contour(positions[tracks.query_frame], closed, "tracks")
+    points = check_contour(positions[tracks.query_frame] * np.asarray(tracks.spacing_mm or (1.0, 1.0)), closed, "tracks")
     notes: tuple[str, ...] = ()
     backwards = False
     if closed:
