@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from misbehaving_job import misbehaving_request
 from UltrasoundMotionLib.errors import InputError, OutputError, ProcessError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, run_job
 from UltrasoundMotionLib.jobs.process_tree import is_alive
+from UltrasoundMotionLib.jobs.python_executable import find_python
 from UltrasoundMotionLib.jobs.running_job import run_on_device
 
 HERE = Path(__file__).parent
@@ -137,24 +139,55 @@ def test_a_python_that_cannot_run_is_an_input_error(tmp_path):
 
 
 @contextmanager
-def small_disk(size):
-    """Files of this process, and of those it starts, end at `size` bytes: what a full disk is to a program."""
+def mounted_disk(folder):
+    """A real file system of 200 kB."""
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("only root may mount a small disk")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@contextmanager
+def limited_files(folder):
+    """Files of this process, and of those it starts, end at 200 kB, which any user may ask for."""
+    folder.mkdir()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, hard))
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_is_told_with_the_folder(process, tmp_path):
-    with small_disk(200_000):
-        with pytest.raises(OutputError, match=rf"{tmp_path}.*cannot be written: File too large"):
-            run_job(misbehaving_request("chatter", values=np.zeros(100_000)), process)
-        with pytest.raises(OutputError, match=rf"{tmp_path}.*cannot be written: File too large"):
-            run_job(misbehaving_request("write_much"), process)
+@pytest.mark.parametrize(("small_disk", "words"), [(mounted_disk, "No space left on device"), (limited_files, "File too large")])
+def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch, small_disk, words):
+    monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
+    folder = tmp_path / "small"
+    with small_disk(folder), JobProcess(folder=folder) as process:
+        for request in (misbehaving_request("chatter", values=np.zeros(100_000)), misbehaving_request("write_much")):
+            with pytest.raises(OutputError, match=rf"{folder}.*cannot be written: {words}"):
+                run_job(request, process)
+            assert [list(root.iterdir()) for root in folder.iterdir()] == [[]]
         assert chat(process) == ""
-        assert [list(root.iterdir()) for root in tmp_path.iterdir()] == [[]]
+
+
+def test_in_slicer_its_own_python_is_found(tmp_path, monkeypatch):
+    application, python = tmp_path / "Slicer", tmp_path / "home" / "bin" / "PythonSlicer"
+    monkeypatch.setattr(sys, "executable", str(application))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match=r"no Python was found beside .*Slicer to run jobs with"):
+        find_python()
+    python.parent.mkdir(parents=True)
+    python.touch(mode=0o755)
+    monkeypatch.setitem(sys.modules, "slicer", SimpleNamespace(app=SimpleNamespace(slicerHome=str(tmp_path / "home"))))
+    assert find_python() == str(python)
+    beside = tmp_path / "PythonSlicer"
+    beside.touch(mode=0o755)
+    assert find_python() == str(beside)
 
 
 def test_a_folder_that_cannot_be_used_is_an_output_error(tmp_path):

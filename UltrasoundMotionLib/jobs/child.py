@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -94,6 +95,9 @@ class Child:
         except Exception:
             traceback.print_exc()  # the first job that needs it will say what is wrong
         self.say(event="warm")
+        with suppress(Exception):  # said above
+            import UltrasoundMotionLib.registration.all_methods
+            import UltrasoundMotionLib.registration.sequence  # noqa: F401
 
     def _watch_parent(self) -> None:
         """The pipe closes when the application dies, unless something else inherited its end: so it is looked for as well."""
