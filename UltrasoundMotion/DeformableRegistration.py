@@ -13,21 +13,25 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
-from slicer.ScriptedLoadableModule import ScriptedLoadableModule
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.clip import shownFrame
 from UltrasoundMotionModuleLib.deformable_registration_logic import DeformableRegistrationLogic
 from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.registering import PairTask, SequenceTask
 from UltrasoundMotionModuleLib.registration_choices import Start
+from UltrasoundMotionModuleLib.registration_sample import addSamplePair, loadSamplePair
+from UltrasoundMotionModuleLib.sample_data import HEART, addSample
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
+from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
 from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.registration import Registration
 
-__all__ = ["DeformableRegistration", "DeformableRegistrationLogic", "DeformableRegistrationWidget"]
+__all__ = ["DeformableRegistration", "DeformableRegistrationLogic", "DeformableRegistrationTest", "DeformableRegistrationWidget"]
 
 PAIR_ONLY = (
     "fixedVolumeSelector", "fixedVolumeSelectorLabel", "movingVolumeSelector", "movingVolumeSelectorLabel", "swapButton",
@@ -42,6 +46,7 @@ SEQUENCE_ONLY = (
     "motionTransformSelector", "motionTransformSelectorLabel", "stillVolumeSelector", "stillVolumeSelectorLabel", "motionTableSelector",
     "motionTableSelectorLabel",
 )  # fmt: skip
+PAIR_OUTPUTS = ("outputTransform", "outputWarped", "outputJacobian", "outputSegmentation", "outputTable")
 SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegmentation"), ("fixedMask", "movingMask"))
 
 
@@ -51,7 +56,7 @@ class DeformableRegistration(ScriptedLoadableModule):
     def __init__(self, parent: object) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = _("Deformable Registration")
-        parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Ultrasound")]
         parent.dependencies = ["Sequences", "Segmentations"]
         parent.contributors = ["UltrasoundMotion developers"]
         parent.helpText = _(
@@ -74,8 +79,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._task: PairTask | SequenceTask | None = None
         self.ui.sequenceSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
         self.ui.sequenceSelector.addAttribute("vtkMRMLVectorVolumeNode", "Sequences.BaseName")
-        self.ui.swapButton.connect("clicked()", self.onSwap)
-        self.ui.frameShownButton.connect("clicked()", self.onUseFrameShown)
+        for button, slot in (
+            (self.ui.swapButton, self.onSwap),
+            (self.ui.frameShownButton, self.onUseFrameShown),
+            (self.ui.sampleDataButton, self.onLoadSample),
+        ):
+            button.connect("clicked()", slot)
 
     def watchedNodes(self) -> list[tuple[object, int]]:
         parameters = self.parameters
@@ -124,6 +133,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             for name in names:
                 getattr(self.ui, name).visible = shown
         self.ui.frameShownButton.enabled = self._image() is not None
+        self.ui.sampleDataButton.enabled = not self.applyButton.running
 
     def _image(self) -> SequenceNodes | None:
         try:
@@ -145,6 +155,28 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         """Takes the frame that the views show as the reference."""
         self.parameters.referenceFrame = shownFrame(self._image())
 
+    def onLoadSample(self) -> None:
+        """Loads the simulated heart, or simulates it first."""
+        if HEART.isKept:
+            with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
+                self._selectSample()
+        else:
+            self.startRun(lambda: BackgroundJob(HEART.request(), self), showResult=self._keepSample)
+
+    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
+        HEART.keep(simulated)
+        self._selectSample()
+        return _("Simulated the sample; press Apply")
+
+    def _selectSample(self) -> None:
+        if self.logic.getParameterNode().preset.value.ofSequence:
+            self._choose(sequenceVolume=addSample(HEART).clip.proxy, motionTransform=None, stillVolume=None, motionTable=None)
+            return
+        pair = addSamplePair()
+        inputs = {"fixedVolume": pair.fixed, "movingVolume": pair.moving}
+        empty = ("fixedSegmentation", "movingSegmentation", "fixedMask", "movingMask", *PAIR_OUTPUTS)
+        self._choose(**inputs, **dict.fromkeys(empty))
+
     # The run
 
     def makeJob(self) -> BackgroundJob:
@@ -156,6 +188,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def showResult(self, result: object, *, complete: bool) -> str:
         if isinstance(self._task, SequenceTask):
+            if not complete and result.frames is None:
+                return _("Cancelled; {reason}").format(reason=self._task.whyNotShown(result))
             nodes = self._task.show(result)
             self._choose(motionTransform=nodes.transform.proxy, stillVolume=nodes.still.proxy, motionTable=nodes.table)
             measures = result.registration.mean_measures()
@@ -180,8 +214,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             chosen["outputSegmentation"] = nodes.segmentation
         self._choose(**chosen)
 
-    def _choose(self, **nodes: slicer.vtkMRMLNode) -> None:
-        """Chooses what was made as outputs, so that the next run fills the same nodes; the user may be in another module by now."""
+    def _choose(self, **nodes: slicer.vtkMRMLNode | None) -> None:
+        """Chooses nodes (what was made as outputs, so that the next run fills the same); the user may be in another module by now."""
         parameters = self.logic.getParameterNode()
         was_modifying = parameters.StartModify()
         for name, node in nodes.items():
@@ -201,6 +235,22 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         if self.parameters.fixedVolume is None or self.parameters.movingVolume is None:
             raise InputError(self.whyNotApply())
         return self.logic.pairTask(self.parameters).request.command
+
+
+class DeformableRegistrationTest(ScriptedLoadableModuleTest):
+    """Runs in the application: two moments of a simulated heart are registered, and the truth tells how well."""
+
+    def runTest(self) -> None:
+        slicer.mrmlScene.Clear()
+        self.test_sample()
+
+    def test_sample(self) -> None:
+        sample = loadSamplePair()
+        result = DeformableRegistrationLogic().register(sample.fixed, sample.moving, applyTransform=True)
+        carried = transform_points(result.transform, sample.moving_points_mm)
+        before, after = (np.median(np.linalg.norm(points - sample.fixed_points_mm, axis=1)) for points in (sample.moving_points_mm, carried))
+        self.assertLess(after, before / 2)
+        self.delayDisplay("End-systole was put onto end-diastole")
 
 
 def pairSummary(result: Registration) -> str:

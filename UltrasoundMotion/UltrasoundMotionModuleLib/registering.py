@@ -141,16 +141,21 @@ class SequenceTask:
             sequence = yield from loadInSteps(sequence)
         return still_sequence_request(sequence, self.referenceFrame, mask=self.mask, device=self.device)
 
+    def whyNotShown(self, found: StillSequence) -> str:
+        """Why an interrupted run gives no nodes; empty for a whole one."""
+        if found.frames is not None and found.registration.reached.all():
+            return ""
+        text = _("stopped after {done} of {count} frames; nothing was kept, since frames without motion would look like rest")
+        return text.format(done=int(found.registration.reached.sum()), count=len(found.registration))
+
     def show(self, found: StillSequence) -> SequenceRegistrationOutputs:
         """Puts the result into the browser of the sequence, and the still sequence in front in the slice views.
 
         Raises:
             InputError: it was interrupted before every frame was reached: a transform that stands still there would look like rest.
         """
-        if found.frames is None or not found.registration.reached.all():
-            done, count = int(found.registration.reached.sum()), len(found.registration)
-            text = _("stopped after {done} of {count} frames; nothing was kept, since frames without motion would look like rest")
-            raise InputError(text.format(done=done, count=count))
+        if self.whyNotShown(found):
+            raise InputError(self.whyNotShown(found))
         if self.image.proxy.GetScene() is None or len(self.image.index.values) != len(found.registration):
             raise InputError(_("the sequence was removed or changed while it was registered; register again"))
         nodes = show_sequence_registration(self.image, found.registration, found.frames, self.chosen)
