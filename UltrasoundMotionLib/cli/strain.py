@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 LAYER_NAMES = ("endo", "mid", "epi")
 
 DESCRIPTION = """Computes strain from tracks of points along the wall of the left ventricle. The points' order along the wall is the order in which
-the tracks' CSV first names them, that of the points file that was tracked: from one base over the apex to the other base (apical views; either base may
+the tracks' CSV first names them, that of the points file that was tracked: from one base over the apex to the other (apical views; either base may
 come first) or once around (SAX views). With --layers 3 the CSV holds three such contours of equal number one after the other, the inner one first;
 curves, picture and scene are then the middle one's, and the report has all three and the thickness. Strain is Lagrangian, in percent, from
 end-diastole; definitions as in Voigt et al. 2015 (EACVI/ASE/Industry). Not for clinical use."""

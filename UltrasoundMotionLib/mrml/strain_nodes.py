@@ -36,8 +36,8 @@ class StrainNodes:
     """Everything that one strain result put beside a clip.
 
     Attributes:
-        band: the wall in the colours of strain, which slice views show.
-        curve: the curve whose control points carry the strain.
+        band: the wall in the colours of (smoothed) strain, which slice views show.
+        curve: the curve whose control points carry the raw strain.
         curves_table: a row for each frame: time (or frame), whole wall, segments, and the rest of the CSV's columns.
         measures_table: a row for the whole wall and for each segment: measures and quality.
         chart: what a plot view shows.
@@ -82,7 +82,8 @@ def add_strain(image: SequenceNodes, sequence: ImageSequence, result: StrainResu
         color_curve_by_strain(curve, result.point_percent)
         curve.proxy.GetDisplayNode().SetVisibility2D(False)  # the band shows it there, in colours
         trusted = accepted[result.segment_of_point]
-        band = add_strain_band(image, sequence, result.positions_px, result.point_percent, trusted, name=f"{name} band")
+        shown = result.point_percent if result.smoothed is None else result.smoothed.point_percent  # raw from point to point is mostly noise
+        band = add_strain_band(image, sequence, result.positions_px, shown, trusted, name=f"{name} band")
         curves_table = _add_curves_table(scene, result, name)
         series = _add_lines(curves_table, result)
         nodes = StrainNodes(

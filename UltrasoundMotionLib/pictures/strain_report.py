@@ -125,7 +125,7 @@ def _draw_header(figure: Figure, result: StrainResult, title: str) -> None:
     spread = "" if uncertainty is None else f" \u00b1 {uncertainty.standard_deviation_percent:.1f}"
     figure.text(0.985, 0.955, f"{name} {signed(gls)}{spread} %", fontsize=22, fontweight="bold", ha="right", va="center")
     if uncertainty is not None:
-        interval = f"95 % interval {signed(uncertainty.low_percent)} to {signed(uncertainty.high_percent)} % ({uncertainty.method})"
+        interval = f"95 % interval {signed(uncertainty.low_percent)} to {signed(uncertainty.high_percent)} %"
         figure.text(0.985, 0.918, interval, fontsize=8, color="0.3", ha="right", va="center")
 
 
@@ -201,8 +201,10 @@ def _draw_row(axes: Axes, row: float, measures: object, result: StrainResult, *,
 
 def _draw_notes(axes: Axes, top: float, result: StrainResult) -> None:
     words = "ES: strain at end-systole. PSI: post-systolic index. Lagrangian strain from end-diastole (Voigt et al. 2015)."
-    words += " Curves are raw; the dashed one is smoothed." if result.smoothed is not None else ""
+    words += " Curves and numbers are raw; the dashed curve and the wall's colours are smoothed." if result.smoothed is not None else ""
     lines = [*textwrap.wrap(words, 105)]
+    if result.uncertainty is not None:
+        lines += textwrap.wrap(f"Uncertainty of global strain: {result.uncertainty.method}.", 105)
     for note in result.notes[:MOST_NOTES]:
         lines += textwrap.wrap(f"\u2022 {note}", 105, subsequent_indent="   ")
     axes.text(0.0, top, "\n".join(lines), fontsize=7, color="0.35", va="top", linespacing=1.25)

@@ -20,13 +20,15 @@ BAND_OPACITY = 0.68
 def draw_strain_wall(axes: Axes, overlay: FrameOverlay, result: StrainResult, frame: int, *, caption: str) -> None:
     """Draws a frame on empty axes: the wall as a band in the colours of strain, along its outside a line in the colours of the segments.
 
-    Rejected segments are grey. What the clip shows stays visible through the band.
+    Rejected segments are grey. The colours are of smoothed strain where there is any: raw strain from one point to the next is mostly noise.
+    What the clip shows stays visible through the band.
     """
     from matplotlib.collections import LineCollection, PolyCollection
 
     overlay.draw_frame(axes, frame)
     closed = result.kind in ("circumferential", "radial")
-    contour, percent, segment = result.positions_px[frame], result.point_percent[frame], result.segment_of_point
+    local = result.point_percent if result.smoothed is None else result.smoothed.point_percent
+    contour, percent, segment = result.positions_px[frame], local[frame], result.segment_of_point
     spacing = result.spacing_mm or (1.0, 1.0)
     half_width = band_half_width(result.positions_px[result.cycle.reference_frame], spacing)
     edges = [np.concatenate([edge, edge[:1]]) if closed else edge for edge in wall_band(contour, half_width, spacing)]
