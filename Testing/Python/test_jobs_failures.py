@@ -89,7 +89,7 @@ def test_a_job_that_takes_too_long_is_ended_and_the_next_one_runs(process):
     ("behaviour", "kind", "words"),
     [
         ("leave", "crash", "exit code 3; its last words: these are my last words"),
-        ("segfault", "crash", "SIGSEGV"),
+        ("segfault", "crash", "(SIGSEGV); its last words: Fatal Python error: Segmentation fault"),
         ("be_killed", "memory", "killed by the system, most likely because the memory ran out"),
         ("exhaust_memory", "memory", "the memory ran out: Unable to allocate 1.00 TiB"),
         ("raise_error", "unexpected", "unexpected ValueError: two lines"),

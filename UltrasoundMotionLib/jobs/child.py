@@ -146,7 +146,7 @@ def _answer(job: RunningJob, name: str) -> dict[str, Any]:
 
 def main(parent: int | None, root: Path | None) -> None:
     """Keeps the pipes for the messages alone: what libraries print goes to stderr, and what they read is empty."""
-    faulthandler.enable()
+    faulthandler.enable(all_threads=False)  # the one that crashed
     source, sink = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     nothing = os.open(os.devnull, os.O_RDONLY)

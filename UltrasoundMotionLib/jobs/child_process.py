@@ -18,8 +18,10 @@ from UltrasoundMotionLib.jobs.messages import decode, encode, read_lines
 from UltrasoundMotionLib.jobs.python_executable import child_environment
 
 LOG = logging.getLogger("UltrasoundMotionLib.jobs")
-KEPT_LINES = 60
+KEPT_LINES = 200
 LAST_WORDS_S = 1.0
+FATAL = ("Fatal Python error", "Windows fatal exception")
+"""What Python says of a crash, before it says where."""
 
 
 class ChildProcess:
@@ -110,7 +112,8 @@ class ChildProcess:
 
 def describe_end(status: int, words: str) -> tuple[str, str]:
     """(kind, message) of a process that ended in the midst of a job, with its own last words."""
-    last = next((line.strip() for line in reversed(words.splitlines()) if line.strip()), "")
+    lines = [line.strip() for line in words.splitlines() if line.strip()]
+    last = next((line for line in lines if line.startswith(FATAL)), lines[-1] if lines else "")
     said = f"; its last words: {last}" if last else ""
     if status == -getattr(signal, "SIGKILL", 9):
         return "memory", f"the job's process was killed by the system, most likely because the memory ran out{said}"

@@ -27,7 +27,7 @@ def decode(line: bytes) -> dict[str, Any]:
         InputError: the line is no JSON object.
     """
     try:
-        message = json.loads(line)
+        message = json.loads(line.decode("utf-8", errors="replace"))
     except (ValueError, RecursionError) as error:
         raise InputError(f"the line {_shown(line)} is no message: {error}") from None
     if not isinstance(message, dict):

@@ -196,8 +196,8 @@ class Supervisor:
         if job := self._current:
             try:
                 result = job.partial()
-            except Exception:
-                LOG.exception("what was finished of a job that failed cannot be read")
+            except Exception as error:
+                LOG.warning("what was finished of a job that failed cannot be read: %s", error)
                 result = None
             self._end(result, JobFailed(job, " ".join(message.split()), kind, child_output, result))
 
