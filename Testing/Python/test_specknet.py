@@ -151,7 +151,8 @@ class _Oracle:
         frame, count = self.first + index, len(expected)
         points = self.truth[frame] + torch.randn(count, 2, generator=self.noise)
         seen = 0.02 if frame in self.blind else 0.98
-        return Finding(points, torch.eye(2).expand(count, 2, 2), (points - expected).norm(dim=1), torch.full((count,), seen))
+        likelihood = -(expected - points).norm(dim=1)
+        return Finding(points, torch.eye(2).expand(count, 2, 2), torch.zeros(count), likelihood, torch.full((count,), seen))
 
 
 def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():

@@ -16,13 +16,15 @@ class Finding:
     Attributes:
         points: (N, 2) px of the frame.
         covariance: (N, 2, 2) px^2 of that position, if it is the right place.
-        evidence: (N,) log-likelihood ratio of the point being there against where it was expected.
+        likelihood: (N,) log-likelihood of the point being there ...
+        expected_likelihood: (N,) ... and where it was expected.
         visibility: (N,) in [0, 1], how likely the point is seen there at all.
     """
 
     points: Tensor
     covariance: Tensor
-    evidence: Tensor
+    likelihood: Tensor
+    expected_likelihood: Tensor
     visibility: Tensor
 
 

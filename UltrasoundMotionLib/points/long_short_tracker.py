@@ -24,6 +24,7 @@ from UltrasoundMotionLib.points.absolute_search import AbsoluteSearch, Finding
 from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
 from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, build_pyramid, level_count_for, to_level
 from UltrasoundMotionLib.points.matcher import Match, Matcher, inverse_2x2, isotropic
+from UltrasoundMotionLib.points.neighbour_consensus import FEWEST, neighbour_consensus
 from UltrasoundMotionLib.points.neighbour_motion import share_motion
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
 
@@ -61,7 +62,13 @@ class LongShortConfig:
         absolute_search: how far off, beyond its own uncertainty, an absolute search looks for a point.
         absolute_trust: as `long_trust`, for what an absolute search finds.
         absolute_evidence: as `evidence_weight`, for what an absolute search finds.
-        absolute_readiness: as `long_readiness`, for what an absolute search finds.
+        consensus_length: distance over which the ways since the query frame are alike, with an absolute search; 0 asks no neighbours.
+        consensus_own_motion: share of such a way that neighbours do not explain.
+        consensus_deviation: standard deviation of a point's way from the consensus, beside its own uncertainty.
+        consensus_gate / consensus_distance: a point further off than so many standard deviations, and pixels, is looked for where its neighbours
+            expect it.
+        consensus_evidence: weight of the absolute search's log-likelihood ratio between the two places.
+        consensus_odds: log odds from which the point is moved there.
         remembers_long / remembers_short: switch a memory off, for comparison.
     """
 
@@ -91,7 +98,13 @@ class LongShortConfig:
     absolute_search: float = 6.0
     absolute_trust: float = 0.3
     absolute_evidence: float = 0.25
-    absolute_readiness: float = 0.0
+    consensus_length: float = 60.0
+    consensus_own_motion: float = 0.1
+    consensus_deviation: float = 1.5
+    consensus_gate: float = 3.0
+    consensus_distance: float = 8.0
+    consensus_evidence: float = 1.0
+    consensus_odds: float = 2.0
     remembers_long: bool = True
     remembers_short: bool = True
 
@@ -180,6 +193,8 @@ class LongShortTracker:
             finding = self._find(index, points, covariance + isotropic((config.absolute_search * self._unit) ** 2, count, points))
             visibility = finding.visibility
             points, covariance = self._hear(points, covariance, finding)
+            if config.consensus_length > 0 and count >= FEWEST:
+                points, covariance = self._regroup(index, points, covariance)
         if config.remembers_long:
             search = covariance + isotropic((config.long_search * self._unit) ** 2, count, points)
             coarsest = config.long_level if config.remembers_short else config.short_level
@@ -207,7 +222,7 @@ class LongShortTracker:
     def _hear(self, points: Tensor, covariance: Tensor, finding: Finding) -> tuple[Tensor, Tensor]:
         """Fuses what the absolute search says into positions and covariances; see `_fuse`."""
         config = self.config
-        odds = config.absolute_evidence * finding.evidence + config.absolute_readiness + torch.logit(finding.visibility, eps=1e-4)
+        odds = config.absolute_evidence * (finding.likelihood - finding.expected_likelihood) + torch.logit(finding.visibility, eps=1e-4)
         return self._fuse(points, covariance, finding.points, inverse_2x2(finding.covariance), odds=odds, trust=config.absolute_trust)
 
     def _fuse(
@@ -231,6 +246,35 @@ class LongShortTracker:
         information = found_information * (trust * belief)[:, None, None]
         corrected = inverse_2x2(information + inverse_2x2(covariance))
         return points + (corrected @ information @ innovation)[..., 0], corrected
+
+    def _regroup(self, index: int, points: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
+        """Looks for points that are far from where their neighbours went where these expect them, and moves those that are likelier there.
+
+        The likelihood is the absolute search's, and Student's t of how far off the consensus a place is.
+        """
+        config, unit = self.config, self._unit
+        consensus = neighbour_consensus(
+            self._query_points,
+            points,
+            covariance.diagonal(dim1=1, dim2=2).mean(-1) + (config.consensus_deviation * unit) ** 2,
+            length=config.consensus_length * unit,
+            own_share=config.consensus_own_motion,
+            least_spread=(config.step_deviation * unit) ** 2,
+        )
+        spread = consensus.variance + (config.consensus_deviation * unit) ** 2
+        off = (points - consensus.points).square().sum(-1)
+        astray = off > torch.maximum(config.consensus_gate**2 * spread, torch.full_like(off, (config.consensus_distance * unit) ** 2))
+        if not bool(astray.any()):
+            return points, covariance
+        there = self._find(index, consensus.points, torch.diag_embed(spread[:, None].expand(-1, 2)))
+        here = self._find(index, points, isotropic((config.consensus_deviation * unit) ** 2, len(points), points))
+        odds = config.consensus_evidence * (there.likelihood - torch.maximum(here.likelihood, here.expected_likelihood))
+        freedom = config.surprise_freedom
+        there_off = (there.points - consensus.points).square().sum(-1)
+        odds = odds + 0.5 * (freedom + 2) * (torch.log1p(off / spread / freedom) - torch.log1p(there_off / spread / freedom))
+        moved = astray & (odds > config.consensus_odds)
+        found = there.covariance + isotropic((config.consensus_deviation * unit) ** 2, len(points), points)
+        return torch.where(moved[:, None], there.points, points), torch.where(moved[:, None, None], found, covariance)
 
     def _find(self, index: int, points: Tensor, covariance: Tensor) -> Finding:
         """What the absolute search says, from working pixels to the frame's and back."""

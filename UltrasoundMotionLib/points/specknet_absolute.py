@@ -81,6 +81,7 @@ class SpeckNetAbsolute:
         return Finding(
             points=points,
             covariance=moment * growth[:, None, None] + isotropic((config.floor_deviation * unit) ** 2, len(points), points),
-            evidence=config.likelihood_weight * (there - here),
+            likelihood=config.likelihood_weight * there,
+            expected_likelihood=config.likelihood_weight * here,
             visibility=torch.sigmoid((peak.log_height[0] - config.visible_height) / config.visible_slope),
         )
