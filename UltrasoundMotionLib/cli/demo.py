@@ -1,4 +1,4 @@
-"""`demo`: follow the left-ventricular wall of a real echocardiogram that comes with pydicom."""
+"""`demo`: follow the left-ventricular wall of a real echocardiogram that comes with pydicom, and measure its strain."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.cli.strain import summarise_strain
+from UltrasoundMotionLib.cli.strain_outputs import StrainOutputs
 from UltrasoundMotionLib.cli.track import follow, hide_graphics, list_outputs, say_notes, summarise
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
 from UltrasoundMotionLib.errors import MissingPackageError, OutputError
@@ -27,9 +29,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser(
         "demo",
-        help="a real echo in, a 3D Slicer scene, pictures and a table out",
+        help="a real echo in, strain, a 3D Slicer scene, pictures and tables out",
         description="Follows 21 points along the left-ventricular wall of an apical four-chamber echocardiogram (30 frames, from the pydicom package;"
-        " nothing is downloaded) and writes a 3D Slicer scene, pictures, a plot and a table.",
+        " nothing is downloaded), measures its longitudinal strain, and writes a 3D Slicer scene, pictures, plots and tables.",
     )
     parser.add_argument("--out", metavar="DIR", type=Path, default=DEFAULT_FOLDER, help=f"folder for the results (default {DEFAULT_FOLDER})")
     parser.set_defaults(run=run)
@@ -39,11 +41,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Follows the wall, writes what the installed extras allow, and says where it is and what to do next."""
     folder = arguments.out
     make_folder(folder)
-    outputs, left_out = choose_outputs(folder)
+    outputs, strain_outputs, left_out = choose_outputs(folder)
 
     from pydicom.examples import get_path
 
     from UltrasoundMotionLib.images import read_sequence
+    from UltrasoundMotionLib.strain import longitudinal_strain
     from UltrasoundMotionLib.tracks import read_query_points
 
     clip = Path(get_path("ybr_color"))
@@ -55,15 +58,22 @@ def run(arguments: argparse.Namespace) -> int:
     tissue, notes = hide_graphics(sequence, points)
     say_notes([*sequence.notes, *notes])
     tracks, seconds = follow(tissue, points, query_frame=QUERY_FRAME)
-    outputs.write(sequence, tracks)
+    strain = longitudinal_strain(tracks, view="A4C")
+    outputs.write(sequence, tracks, strain=strain)
+    strain_outputs.write(strain, sequence)
     print(summarise(tracks, seconds))
+    say_notes(strain.notes)
+    print(summarise_strain(strain))
     print(list_outputs(outputs))
+    print("\n".join(f"  {name:<9}  {path}" for name, path in strain_outputs.named()))
     print(f"  {'points':<9}  {points_path} (what was followed)")
     for reason in left_out:
         print(f"Left out: {reason}")
     print("Next:")
     if outputs.scene:
         print(f"  open {outputs.scene} in 3D Slicer (drag it onto the window) and press play in the Sequences toolbar;")
+    if strain_outputs.plot:
+        print(f"  look at {strain_outputs.plot}, the page with wall, curves, bull's-eye and numbers;")
     if outputs.animation:
         print(f"  look at {outputs.animation}, which plays in any browser;")
     print("  run the same on your own clip:")
@@ -83,8 +93,8 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be made a folder: {error.strerror or error}") from error
 
 
-def choose_outputs(folder: Path) -> tuple[TrackingOutputs, list[str]]:
-    """All that the installed packages can write, and for the rest which package is missing."""
+def choose_outputs(folder: Path) -> tuple[TrackingOutputs, StrainOutputs, list[str]]:
+    """All that the installed packages can write, of tracks and of strain, and for the rest which package is missing."""
     table = TrackingOutputs(tracks=folder / "wall-tracks.csv")
     table.check()
     chosen = {"tracks": table.tracks}
@@ -97,7 +107,10 @@ def choose_outputs(folder: Path) -> tuple[TrackingOutputs, list[str]]:
             left_out.append(str(missing))
         else:
             chosen |= group
-    return TrackingOutputs(**chosen, connect=True), left_out
+    page = folder / "wall-strain.png" if "plot" in chosen else None
+    strain = StrainOutputs(strain=folder / "wall-strain.csv", report=folder / "wall-strain.json", plot=page)
+    strain.check()
+    return TrackingOutputs(**chosen, connect=True), strain, left_out
 
 
 def write_points(path: Path) -> None:

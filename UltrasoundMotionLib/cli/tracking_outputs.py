@@ -9,6 +9,7 @@ from pathlib import Path
 from UltrasoundMotionLib.cli.output_paths import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 from UltrasoundMotionLib.tracks.tracks_csv import write_tracks_csv
 
@@ -61,8 +62,12 @@ class TrackingOutputs:
         if self.scene:
             import UltrasoundMotionLib.mrml  # noqa: F401  says what is missing
 
-    def write(self, sequence: ImageSequence, tracks: PointTracks, *, quiet: bool = False) -> None:
-        """Writes every file, the table first: it is the result, and the others can be made from it again."""
+    def write(self, sequence: ImageSequence, tracks: PointTracks, *, strain: StrainResult | None = None, quiet: bool = False) -> None:
+        """Writes every file, the table first: it is the result, and the others can be made from it again.
+
+        Args:
+            strain: of the wall that was tracked, for the scene.
+        """
         if self.tracks:
             write_tracks_csv(self.tracks, tracks)
         if self.plot:
@@ -83,4 +88,4 @@ class TrackingOutputs:
 
             with TerminalProgress("scene", quiet=quiet) as progress:
                 curve_labels = tracks.labels if self.connect else None
-                write_tracking_scene(self.scene, sequence, tracks, curve_labels=curve_labels, progress=progress)
+                write_tracking_scene(self.scene, sequence, tracks, curve_labels=curve_labels, strain=strain, progress=progress)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import slicer
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
@@ -69,7 +70,7 @@ def add_strain(image: SequenceNodes, sequence: ImageSequence, result: StrainResu
     Args:
         image: the nodes of the clip, from `add_image_sequence` or `find_sequence_nodes`.
         sequence: the clip, for its name and geometry.
-        curve: the wall's curve if the scene has it already, with the points of the result in their order; None adds one.
+        curve: the wall's curve if the scene has it already, whose control points are called as the result's points; None adds one.
 
     Raises:
         InputError: the result does not fit the clip or the curve; the scene is then as it was.
@@ -79,7 +80,7 @@ def add_strain(image: SequenceNodes, sequence: ImageSequence, result: StrainResu
         if curve is None:
             curve = add_curve(image, sequence, wall_as_tracks(result), result.point_labels, name=f"{sequence.name} strain wall")
         accepted = np.array([quality.accepted for quality in result.quality])
-        color_curve_by_strain(curve, result.point_percent)
+        color_curve_by_strain(curve, result.point_percent[:, _points_of_curve(curve, result)])
         curve.proxy.GetDisplayNode().SetVisibility2D(False)  # the band shows it there, in colours
         trusted = accepted[result.segment_of_point]
         shown = result.point_percent if result.smoothed is None else result.smoothed.point_percent  # raw from point to point is mostly noise
@@ -116,6 +117,16 @@ def write_strain_scene(path: str | Path, sequence: ImageSequence, result: Strain
         written = write_scene(scene, path)
         progress(1, 1, "writing the scene")
     return written
+
+
+def _points_of_curve(curve: SequenceNodes, result: StrainResult) -> list[int]:
+    """The result's points in the order of the curve's control points, whose direction the user chose."""
+    item = curve.sequence.GetNthDataNode(0)
+    labels = [item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints())]
+    unknown = [label for label in labels if label not in result.point_labels]
+    if unknown:
+        raise InputError(f"{curve.sequence.GetName()}: strain has no point {unknown[0]!r}")
+    return [result.point_labels.index(label) for label in labels]
 
 
 def _axis_titles(result: StrainResult) -> tuple[str, str]:

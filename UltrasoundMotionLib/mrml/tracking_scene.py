@@ -16,12 +16,14 @@ from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, 
 from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
 from UltrasoundMotionLib.mrml.scene_files import write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.strain_nodes import add_strain
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.track_links import link_results
 from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks, add_trajectories
 from UltrasoundMotionLib.mrml.track_table import add_track_table
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracks import PointTracks
 
 
@@ -109,14 +111,24 @@ def build_tracking_scene(
     *,
     curve_labels: Sequence[str] | None = None,
     trajectories: bool = True,
+    strain: StrainResult | None = None,
     progress: Progress = no_progress,
 ) -> tuple[SequenceNodes, TrackNodes]:
-    """Fills an empty scene with a clip and its tracks, showing the query frame upright with the plot beside it; see `add_tracks`."""
+    """Fills an empty scene with a clip and its tracks, showing the query frame upright with the plot beside it; see `add_tracks`.
+
+    With the strain of the wall that was tracked it is shown at end-systole, the wall coloured, with the strain's chart; paths are there, but hidden.
+    """
     image = add_image_sequence(scene, sequence, progress=progress)
     nodes = add_tracks(image, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories)
-    image.browser.SetSelectedItemNumber(tracks.query_frame)
+    frame, chart = tracks.query_frame, nodes.plot.chart
+    if strain is not None:
+        frame, chart = strain.cycle.end_systole_frame, add_strain(image, sequence, strain, curve=nodes.curve).chart
+        nodes.landmarks.proxy.GetDisplayNode().SetPointLabelsVisibility(False)
+        for path in nodes.paths:
+            path.SetDisplayVisibility(False)
+    image.browser.SetSelectedItemNumber(frame)
     show_as_acquired(scene, image.proxy)
-    show_chart(scene, nodes.plot.chart)
+    show_chart(scene, chart)
     set_layout(scene)
     return image, nodes
 
@@ -128,16 +140,17 @@ def write_tracking_scene(
     *,
     curve_labels: Sequence[str] | None = None,
     trajectories: bool = True,
+    strain: StrainResult | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """Writes a clip and its tracks as a scene (`.mrb`) that opens in 3D Slicer with the markups playing in step with the image.
+    """Writes a clip and its tracks (and their strain) as a scene (`.mrb`) that opens in 3D Slicer with the markups playing in step with the image.
 
     Raises:
         InputError: as `add_tracks`.
         OutputError: as `write_scene`.
     """
     with quiet_vtk(), HeadlessScene() as scene:
-        build_tracking_scene(scene, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories, progress=progress)
+        build_tracking_scene(scene, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories, strain=strain, progress=progress)
         progress(0, 1, "writing the scene")
         written = write_scene(scene, path)
         progress(1, 1, "writing the scene")
