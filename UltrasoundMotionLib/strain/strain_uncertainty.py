@@ -27,8 +27,8 @@ def global_uncertainty(wall: MeasuredWall, result: StrainResult, trackers: Mappi
     3. Rejected segments: m of n segments left out change a mean by s sqrt(m / (n (n - m))), s being the segments' standard deviation (sampling
        without replacement).
     4. What all points do alike, a tracker that lags behind the whole wall, cannot be seen in them: `common_error_percent` and `common_error_share`
-       of global strain, in squares. Their defaults (1 point, a tenth) were set on 22 simulated hearts of moderate to extreme difficulty followed by the
-       two weight-free trackers; on 10 others the 95 % interval held the truth 19 times of 20.
+       of global strain, in squares. Their defaults (1 point, a tenth) were set on 22 simulated hearts of moderate to extreme difficulty followed by
+       the two weight-free trackers; on 10 others the 95 % interval held the truth 19 times of 20.
 
     Where several trackers followed the wall, the standard deviation is at least that of their results.
 
