@@ -24,10 +24,12 @@ from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_tr
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS  # noqa: E402
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
+from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map  # noqa: E402
 from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs  # noqa: E402
+from UltrasoundMotionLib.mrml.sequence_nodes import create_browser  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_segmentation, add_volume, fill_segmentation  # noqa: E402
 from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration  # noqa: E402
 from UltrasoundMotionLib.similarity import dice  # noqa: E402
@@ -365,6 +367,18 @@ def test_a_cancelled_call_adds_nothing(logic, scene):
     assert node_names(scene) == names
 
 
+def test_the_jacobian_is_the_library_s():
+    from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant
+
+    for shape, direction in (((9, 12, 10), OBLIQUE), ((14, 12), np.array([[0.8, -0.6], [0.6, 0.8]])), ((1, 12, 10), OBLIQUE)):
+        dimension = len(shape)
+        grid = ImageGrid(shape, SPACING_MM[:dimension], ORIGIN_MM[:dimension], direction)
+        displacement = np.random.default_rng(4).normal(0, 0.4, (*shape, dimension))
+        expected = jacobian_determinant(DisplacementField(displacement, grid).to_voxels())[0]
+        found = jacobian_map(displacement, Volume(np.zeros(shape), SPACING_MM[:dimension], ORIGIN_MM[:dimension], direction))
+        np.testing.assert_allclose(found.array, expected, atol=1e-5)
+
+
 # Sequences
 
 
@@ -410,6 +424,23 @@ def test_a_sequence_stands_still_and_landmarks_follow(logic, scene):
     scene.RemoveNode(markups)
     assert set(names) <= set(node_names(scene))
     assert not [name for name in node_names(scene) if "motion" in name]
+
+
+def test_volumes_that_change_in_time_are_registered_too(logic, scene):
+    array = texture((18, 24, 28), smoothing=2)
+    volumes = [shift(array, (0, 0.7 * frame, 0), order=3, mode="nearest")[3:-3, 4:-4, 4:-4].astype(np.float32) for frame in range(3)]
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "beat sequence")
+    for frame, values in enumerate(volumes):
+        node = add_volume(scene, Volume(values, SPACING_MM, ORIGIN_MM, OBLIQUE), "frame")
+        sequence.SetDataNodeAtValue(node, str(frame))
+        scene.RemoveNode(node.GetDisplayNode())
+        scene.RemoveNode(node)
+    proxy = add_volume(scene, Volume(volumes[0], SPACING_MM, ORIGIN_MM, OBLIQUE), "beat")
+    browser = create_browser(scene, "beat browser", sequence, proxy, 10.0).browser
+    result = logic.registerSequence(browser, 0, device="cpu")
+    still = np.stack([ARRAY_OF(result.still.sequence.GetNthDataNode(frame)) for frame in range(3)])[:, 3:-3, 3:-3, 3:-3]
+    rest, moving = (np.abs(one - still[0]).mean() for one in (still, np.stack(volumes)[:, 3:-3, 3:-3, 3:-3]))
+    assert rest < moving / 4
 
 
 def test_frames_that_were_not_reached_are_not_shown_as_rest(scene):
@@ -544,6 +575,15 @@ def test_apply_says_what_is_missing(scene, panel):
     assert parameters.referenceFrame == 2 and reason() == ""
     with pytest.raises(InputError, match="registerSequence"):
         panel.commandArguments()
+
+
+def test_the_self_test_of_the_application_passes_on_a_shorter_beat(application, scene, monkeypatch):
+    import DeformableRegistration
+    from UltrasoundMotionModuleLib import registration_sample
+
+    short = replace(registration_sample.HEART, kind="heart", frameCount=12, title="short heart")
+    monkeypatch.setattr(registration_sample, "HEART", short)
+    DeformableRegistration.DeformableRegistrationTest().test_sample()
 
 
 def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scene, panel):

@@ -29,13 +29,19 @@ def jacobian_map(displacement_mm: np.ndarray, image: Volume) -> Volume:
     dimension = image.array.ndim
     if displacement_mm.shape != (*image.array.shape, dimension):
         raise InputError(f"{image.name}: a displacement on this grid is {(*image.array.shape, dimension)}, got {displacement_mm.shape}")
-    gradient = np.zeros((*displacement_mm.shape, dimension))  # du_i / d index_j
-    for axis in range(dimension):
-        along = dimension - 1 - axis
-        if image.array.shape[along] > 1:
-            gradient[..., axis] = np.gradient(displacement_mm, axis=along)
-    determinant = np.linalg.det(np.eye(dimension) + gradient @ np.linalg.inv(image.index_to_lps_mm[:-1, :-1]))
-    return Volume(determinant.astype(np.float32), image.spacing_mm, image.origin_mm, image.direction, "Jacobian")
+    voxels = (displacement_mm @ np.linalg.inv(image.index_to_lps_mm[:-1, :-1]).T).astype(np.float32)
+    unit = np.eye(dimension, dtype=np.float32)
+    g = [[unit[i, j] + _slope(voxels[..., i], dimension - 1 - j) for j in range(dimension)] for i in range(dimension)]
+    if dimension == 2:
+        determinant = g[0][0] * g[1][1] - g[0][1] * g[1][0]
+    else:
+        minors = [g[1][(j + 1) % 3] * g[2][(j + 2) % 3] - g[1][(j + 2) % 3] * g[2][(j + 1) % 3] for j in range(3)]
+        determinant = sum(g[0][j] * minors[j] for j in range(3))
+    return Volume(determinant, image.spacing_mm, image.origin_mm, image.direction, "Jacobian")
+
+
+def _slope(values: np.ndarray, axis: int) -> np.ndarray | float:
+    return np.gradient(values, axis=axis) if values.shape[axis] > 1 else 0.0
 
 
 def show_jacobian(node: slicer.vtkMRMLScalarVolumeNode, jacobian: Volume, *, legend: bool = False) -> None:

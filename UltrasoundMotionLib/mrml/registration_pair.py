@@ -13,6 +13,7 @@ from UltrasoundMotionLib.mrml.displacement_transforms import DisplacementGrid
 from UltrasoundMotionLib.mrml.volume_from_nodes import linear_between, volume_from_node
 
 MOST_TILT_DEGREES = 5.0
+NO_OFFSET_MM = 1e-6
 REPLACED_PARENT_ROLE = "UltrasoundMotion.replacedParent"
 """Node reference of a transform that registration made: what the moving volume stood under before it was put under this one."""
 MOVING_ROLE = "UltrasoundMotion.movingVolume"
@@ -117,15 +118,16 @@ class RegistrationPair:
         Args:
             displacement_mm: (H, W, 2) or (D, H, W, 3) in the space of the pair: fixed(x) = moving(x + u(x)).
         """
+        # moving_space (x + u) - fixed_space x is u turned, and a part that is linear in the voxel's index: 0 where both nodes share one space.
         dimension = self.fixed.array.ndim
-        index = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float64) for size in self.fixed.array.shape], indexing="ij")[::-1], axis=-1)
-        matrix = self.fixed.index_to_lps_mm
-        points = index @ matrix[:dimension, :dimension].T + matrix[:dimension, dimension]
-        from_node = points @ self.fixed_space[:3, :dimension].T + self.fixed_space[:3, dimension]
-        moved = points + np.asarray(displacement_mm, dtype=np.float64)
-        in_moving = moved @ self.moving_space[:3, :dimension].T + self.moving_space[:3, dimension]
+        vectors = displacement_mm @ self.moving_space[:3, :dimension].T.astype(displacement_mm.dtype)
+        by_index = (self.moving_space - self.fixed_space)[:3] @ self.fixed.index_to_lps_mm
+        if np.abs(by_index).max() > NO_OFFSET_MM / max(self.fixed.array.shape):
+            vectors = vectors + by_index[:, dimension]
+            for axis, size in enumerate(self.fixed.array.shape[::-1]):
+                vectors += np.arange(size).reshape(-1, *[1] * (axis + 1)) * by_index[:, axis]
         node = self.fixed_grid
-        return DisplacementGrid((in_moving - from_node).reshape(*node.array.shape, 3), node.spacing_mm, node.origin_mm, node.direction)
+        return DisplacementGrid(vectors.reshape(*node.array.shape, 3), node.spacing_mm, node.origin_mm, node.direction)
 
 
 def parent_before_registration(moving_node: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLTransformNode | None:
