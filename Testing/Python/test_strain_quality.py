@@ -89,6 +89,18 @@ def test_a_wall_that_was_not_tracked_gives_no_number():
         longitudinal_strain(tracks_of(np.where(np.arange(41)[:, None, None] == 12, np.nan, wall())), events=EVENTS)
 
 
+def test_a_cancelled_run_is_measured_as_far_as_it_went():
+    twice = np.concatenate([wall(), wall()[1:]])
+    twice[70:] = np.nan
+    strain = longitudinal_strain(tracks_of(twice, visible=np.isfinite(twice[..., 0])))
+    assert strain.events.end_systole_frames == (16, 56)
+    assert (strain.cycle.last_frame, strain.cycle.complete) == (40, True)
+    assert strain.measures.gls_percent == pytest.approx(PEAKS.mean(), abs=0.05)
+    assert np.flatnonzero(np.isnan(strain.global_percent)).tolist() == list(range(70, 81))
+    second = longitudinal_strain(tracks_of(twice, visible=np.isfinite(twice[..., 0])), config=StrainConfig(cycle=1))
+    assert (second.cycle.last_frame, second.cycle.complete) == (69, False)
+
+
 def test_reasons_for_rejection():
     rng = np.random.default_rng(3)
     rough = wall()

@@ -62,8 +62,12 @@ class CardiacEvents:
                 raise InputError(f"{name} must be increasing frames from 0, got {list(frames)}")
             object.__setattr__(self, name, frames)
 
-    def cycles(self, frame_count: int) -> tuple[CardiacCycle, ...]:
+    def cycles(self, frame_count: int, tracked: tuple[int, int] | None = None) -> tuple[CardiacCycle, ...]:
         """The cycles of a clip, complete ones and one cut off at either end; each has one end-systole.
+
+        Args:
+            frame_count: of the clip.
+            tracked: first and last frame that is known, where tracking was cut short; cycles that are cut off end there.
 
         Raises:
             InputError: an event that is no frame of the clip; no pair of end-diastole and end-systole; two end-systoles without an end-diastole
@@ -72,17 +76,18 @@ class CardiacEvents:
         for frame in (*self.end_diastole_frames, *self.end_systole_frames):
             if frame >= frame_count:
                 raise InputError(f"events: frame {frame} does not exist; there are {frame_count} (0 to {frame_count - 1})")
+        first_frame, last_frame = tracked or (0, frame_count - 1)
         diastoles = np.asarray(self.end_diastole_frames, dtype=int)
         cycles = []
         for end_systole in self.end_systole_frames:
             before, after = diastoles[diastoles < end_systole], diastoles[diastoles > end_systole]
             if len(before):
-                last = int(after[0]) if len(after) else frame_count - 1
+                last = int(after[0]) if len(after) else last_frame
                 if cycles and cycles[-1].whole_systole and cycles[-1].reference_frame == before[-1]:
                     raise InputError(f"events: end-systoles {cycles[-1].end_systole_frame} and {end_systole} have no end-diastole between them")
                 cycles.append(CardiacCycle(int(before[-1]), end_systole, int(before[-1]), last, complete=len(after) > 0))
             elif len(after):
-                cycles.append(CardiacCycle(int(after[0]), end_systole, 0, int(after[0]), whole_systole=False, complete=False))
+                cycles.append(CardiacCycle(int(after[0]), end_systole, first_frame, int(after[0]), whole_systole=False, complete=False))
         if not cycles:
             found = f"end-diastole {list(self.end_diastole_frames)}, end-systole {list(self.end_systole_frames)}"
             raise InputError(f"events: less than a systole was recorded ({found}); strain needs one of each: give them as events")

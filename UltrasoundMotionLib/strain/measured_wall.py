@@ -110,13 +110,13 @@ def measured_wall(
     positions = wall.positions_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
     if events is None:
         events = events_of_contour(positions, tracks.times_s, closed=closed, r_peaks_s=r_peaks_of(r_peaks_s, ecg))
-    cycles = events.cycles(len(positions))
+    known = np.isfinite(positions).all(axis=(1, 2))
+    cycles = events.cycles(len(positions), (int(np.argmax(known)), len(known) - 1 - int(np.argmax(known[::-1]))) if known.any() else None)
     cycle_index = _measured_cycle(cycles, config.cycle)
     cycle = cycles[cycle_index]
     frames = slice(cycle.first_frame, cycle.last_frame + 1)
-    unknown = ~np.isfinite(positions[frames]).all(axis=(1, 2))
-    if unknown.any():
-        frame = cycle.first_frame + int(np.argmax(unknown))
+    if not known[frames].all():
+        frame = cycle.first_frame + int(np.argmin(known[frames]))
         raise InputError(f"tracks: frame {frame} was not tracked, but lies in the measured cycle (frames {cycle.first_frame} to {cycle.last_frame})")
     at_reference = positions[cycle.reference_frame]
     apex_arc = None if apex_index is None else float(arc_length(at_reference)[_apex_in_order(tracks, order, apex_index, wall)])
