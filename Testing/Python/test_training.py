@@ -165,7 +165,7 @@ def test_only_cross_entropy_pulls_a_peak_over() -> None:
     gradients = {}
     for name, loss in (("published", PUBLISHED_LOSS), ("ours", SpeckNetLoss(l1_per_px=0.0))):
         own = tuple(values.clone().requires_grad_() for values in maps)
-        clip_loss(own, points, torch.ones(2, 1, dtype=torch.bool), [0], SpeckNetConfig(), loss).total.backward()
+        clip_loss(own, points, torch.ones(2, 1, dtype=torch.bool), [0], config=SpeckNetConfig(), loss=loss).total.backward()
         gradients[name] = float(own[0].grad[1, :, 12, 12].norm())
     assert gradients["published"] == 0
     assert gradients["ours"] > 1e-3

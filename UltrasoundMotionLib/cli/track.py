@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="K|auto",
         type=frame_or_auto,
         default=0,
-        help="frame on which the points were placed, from 0 (default 0); auto takes the frame that correlates best with all the others on average",
+        help="frame on which the points were placed, from 0 (default 0); auto takes diastasis if a cycle is found, else the frame most like all others",
     )
     parser.add_argument("--direction", choices=tuple(DIRECTIONS), default="both", help="follow the points from the query frame one way only")
     parser.add_argument(
@@ -87,10 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
         tissue, more = hide_graphics(sequence, points)
         notes += more
     if query_frame == "auto":
-        from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
+        from UltrasoundMotionLib.tracks.quiet_frame import choose_query_frame
 
-        query_frame = find_typical_frame(tissue)
-        notes.append(f"query frame {query_frame} chosen: the most like all the others; the points are taken to lie on it")
+        choice = choose_query_frame(tissue)
+        query_frame = choice.frame
+        notes.append(f"query frame {query_frame} chosen: {choice.reason}; the points are taken to lie on it")
     say_notes(notes, quiet=arguments.quiet)
     options = {"direction": arguments.direction, **({"model": arguments.model} if arguments.model else {})}
     tracks, seconds = follow(tissue, points, query_frame=query_frame, device=device, quiet=arguments.quiet, **options)

@@ -23,14 +23,23 @@ def find_typical_frame(sequence: ImageSequence) -> int:
     """
     count = len(sequence)
     candidates = np.unique(np.linspace(0, count - 1, min(count, MOST_FRAMES)).round().astype(int))
-    looks = np.stack([_small(sequence.frame(int(frame))) for frame in candidates])
+    looks = normalised_looks(sequence, candidates)
+    similarity = looks @ looks.sum(axis=0)  # with itself included, which adds the same 1 to every frame that is not blank
+    return int(candidates[np.argmax(similarity)])
+
+
+def normalised_looks(sequence: ImageSequence, frames: np.ndarray) -> np.ndarray:
+    """(F, at most 48 * 48) block means of frames with those numbers, of zero mean and unit length, so that products are correlations.
+
+    Raises:
+        InputError: every frame is blank, or one cannot be read.
+    """
+    looks = np.stack([_small(sequence.frame(int(frame))) for frame in frames])
     looks -= looks.mean(axis=1, keepdims=True)
     norms = np.linalg.norm(looks, axis=1, keepdims=True)
     if not np.any(norms > 1e-6):
         raise InputError(f"{sequence.path or sequence.name}: every frame is blank; no query frame can be chosen")
-    looks /= np.maximum(norms, 1e-6)
-    similarity = looks @ looks.sum(axis=0)  # with itself included, which adds the same 1 to every frame that is not blank
-    return int(candidates[np.argmax(similarity)])
+    return looks / np.maximum(norms, 1e-6)
 
 
 def _small(frame: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ class SpeckNetLoss:
     Attributes:
         cross_entropy: of the cross-entropy over the whole volume; 0 is the paper's loss.
         l1_per_px: of the L1 distance in pixels of the network's input.
-        hidden: weight of points that are hidden in the target frame (1 when visible). The paper's "weighted L1 (...) following Zheng et al." leaves the
-            weights to that work, where they are those of refinement steps, which SpeckNet has not, and of valid points; so: hidden points count nothing.
+        hidden: weight of points that are hidden in the target frame (1 when visible). The paper's "weighted L1 (...) following Zheng et al."
+            leaves the weights to that work, where they are those of refinement steps, which SpeckNet has not, and of valid points; so: 0.
         l1_only_near: whether L1 counts only where the truth is within the soft argmax's disk, so that it can be followed.
     """
 
@@ -49,7 +49,13 @@ class LossParts:
 
 
 def clip_loss(
-    maps: tuple[Tensor, Tensor, Tensor], points: Tensor, visible: Tensor, query_frames: list[int], config: SpeckNetConfig, loss: SpeckNetLoss
+    maps: tuple[Tensor, Tensor, Tensor],
+    points: Tensor,
+    visible: Tensor,
+    query_frames: list[int],
+    *,
+    config: SpeckNetConfig,
+    loss: SpeckNetLoss,
 ) -> LossParts:
     """The loss of one clip, from each of `query_frames` to all its other frames.
 

@@ -166,7 +166,7 @@ def _step(network: SpeckNet, optimizer: torch.optim.Optimizer, clips: Sequence[B
         count = len(clip.frames)
         own = tuple(values[first : first + count] for values in maps)
         queries = list(range(count)) if config.all_query_frames else [clip.query_frame]
-        total.append(clip_loss(own, clip.points, clip.visible, queries, config.network, config.loss))
+        total.append(clip_loss(own, clip.points, clip.visible, queries, config=config.network, loss=config.loss))
         first += count
     weight = sum(part.weight for part in total).detach()
     loss = sum(part.total for part in total) / weight.clamp(min=1)

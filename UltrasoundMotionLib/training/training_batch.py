@@ -29,8 +29,8 @@ class BatchConfig:
         reversal: probability that time runs backwards.
         longest_skip: frames left out between two, 0 to this.
         warped_share: part of clips that are warped real frames, when there are any.
-        clips_at_start / clips_per_step: how many of the clips are drawn from at the first step, and by how many more at each later one, for clips that
-            are made while training goes on; at most all of them.
+        clips_at_start / clips_per_step: how many of the clips are drawn from at the first step, and by how many more at each later one, for
+            clips that are made while training goes on; at most all of them.
     """
 
     clips: int = 2

@@ -80,7 +80,7 @@ class SmoothMotion:
 
 
 def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
-    """A beat (fast there, slower back, a plateau) or a breath (sin^4, Lujan et al. 1999), seen at increasing times over about one and a half of them."""
+    """A beat (fast there, slower back) or a breath (sin^4, Lujan et al. 1999), seen at increasing times over one and a half of them."""
     time = np.sort(rng.uniform(0, 1.5, frame_count)) + rng.random()
     phase = np.mod(time, 1.0)
     if rng.random() < 0.5:
