@@ -111,7 +111,10 @@ def test_reasons_for_rejection():
     drifting[:, 40:] += np.linspace(0, 0.25, 41)[:, None]
     back = np.zeros(POINT_COUNT)
     back[:8] = 9.0
+    collapsing = wall()
+    collapsing[20:24, 4] = collapsing[20:24, 3]
     results = (
+        (0, "two of its points collapse", longitudinal_strain(tracks_of(collapsing), events=EVENTS)),
         (1, "unlike their neighbours", longitudinal_strain(tracks_of(rough), events=EVENTS)),
         (4, "below 0.5", longitudinal_strain(tracks_of(wall(), confidence=confidence), events=EVENTS)),
         (5, "25.0 percent at the next end-diastole", longitudinal_strain(tracks_of(stretched(half_ellipse(), 1 + drifting)), events=EVENTS)),
@@ -120,7 +123,7 @@ def test_reasons_for_rejection():
     for index, reason, strain in results:
         assert [segment.accepted for segment in strain.quality] == [number != index for number in range(6)]
         assert reason in strain.quality[index].reason
-    assert results[3][2].quality[1].forward_backward_px == 0
+    assert results[4][2].quality[1].forward_backward_px == 0
     with pytest.raises(InputError, match="one value for each of 49 points"):
         longitudinal_strain(tracks_of(wall()), events=EVENTS, forward_backward_px=back[:5])
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle
+from UltrasoundMotionLib.strain.curve_geometry import COLLAPSE_SHARE
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality
 from UltrasoundMotionLib.strain.wall_tracks import WallTracks
@@ -27,7 +28,8 @@ def segment_quality(
     cycle: CardiacCycle,
     *,
     segment_of_point: np.ndarray,
-    segment_lengths: np.ndarray,
+    pieces: np.ndarray,
+    shares: np.ndarray,
     names: tuple[str, ...],
     config: StrainConfig,
     maximum_gap: float,
@@ -42,7 +44,8 @@ def segment_quality(
     Args:
         positions: (T, N, 2) in mm or square pixels, gaps filled.
         segment_of_point: (N,).
-        segment_lengths: (T, S) in the units of `positions`.
+        pieces: (T, P) lengths of the pieces between them.
+        shares: (P, S) part of each piece in each segment.
         maximum_gap: in frames.
         forward_backward_px: (N,) error of each point, or None.
 
@@ -53,6 +56,8 @@ def segment_quality(
     if unknown:
         raise InputError(f"there is no segment {unknown[0]} in this view; there are {', '.join(names)}")
     frames = slice(cycle.first_frame, cycle.last_frame + 1)
+    segment_lengths = pieces @ shares
+    collapsed = np.any(pieces[frames] <= COLLAPSE_SHARE * pieces[cycle.reference_frame].mean(), axis=0)
     lost = np.any(wall.gap_frames[frames] > maximum_gap, axis=0)
     residual = neighbour_residual(positions[frames] - positions[cycle.reference_frame], closed)
     variance = np.mean(np.sum(residual**2, axis=2) / 2, axis=0) / 1.5
@@ -65,21 +70,22 @@ def segment_quality(
         reference_length = segment_lengths[cycle.reference_frame, segment]
         roughness = float(100.0 * np.sqrt(2.0 * variance[points].mean()) / reference_length)
         drift = float(100.0 * (segment_lengths[cycle.last_frame, segment] / reference_length - 1.0)) if cycle.complete else None
-        qualities.append(_judged(SegmentQuality(name, confidence, lost_share, back, roughness, drift_percent=drift), config))
+        quality = SegmentQuality(name, confidence, lost_share, back, roughness, drift_percent=drift)
+        fault = "two of its points collapse during the cycle" if np.any(collapsed & (shares[:, segment] > 0)) else ""
+        qualities.append(_judged(quality, fault or _fault(quality, config), config))
     return tuple(qualities)
 
 
-def _judged(quality: SegmentQuality, config: StrainConfig) -> SegmentQuality:
+def _judged(quality: SegmentQuality, fault: str, config: StrainConfig) -> SegmentQuality:
     """The same with what it means: accepted or not, and why. The reader's word counts more than the measurements."""
-    reason = _why_rejected(quality, config)
     if quality.name in config.reject_segments:
         return replace(quality, accepted=False, reason="rejected by the reader")
-    if reason and quality.name in config.accept_segments:
-        return replace(quality, reason=f"accepted by the reader although {reason}")
-    return replace(quality, accepted=not reason, reason=reason)
+    if fault and quality.name in config.accept_segments:
+        return replace(quality, reason=f"accepted by the reader although {fault}")
+    return replace(quality, accepted=not fault, reason=fault)
 
 
-def _why_rejected(quality: SegmentQuality, config: StrainConfig) -> str:
+def _fault(quality: SegmentQuality, config: StrainConfig) -> str:
     if quality.lost_share > config.maximum_lost_share:
         return f"{quality.lost_share:.0%} of its points were lost for longer than the gap limit"
     if quality.confidence < config.minimum_confidence:

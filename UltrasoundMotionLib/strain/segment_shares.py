@@ -21,7 +21,7 @@ def segment_shares(piece_lengths: np.ndarray, segment_count: int, apex_arc: floa
         half = segment_count // 2
         edges = np.concatenate([np.linspace(0.0, apex_arc, half + 1), np.linspace(apex_arc, arc[-1], segment_count - half + 1)[1:]])
     overlap = np.minimum(arc[1:, None], edges[None, 1:]) - np.maximum(arc[:-1, None], edges[None, :-1])
-    return np.clip(overlap, 0.0, None) / np.asarray(piece_lengths)[:, None]
+    return np.clip(overlap, 0.0, None) / np.maximum(piece_lengths, 1e-9 * arc[-1])[:, None]
 
 
 def segment_of_points(shares: np.ndarray, closed: bool) -> np.ndarray:
