@@ -38,7 +38,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="K|auto",
         type=frame_or_auto,
         default=0,
-        help="frame on which the points were placed, from 0 (default 0); auto takes diastasis if a cycle is found, else the frame most like all others",
+        help="frame on which the points were placed, from 0 (default 0); auto takes diastasis if a cycle is found, else the frame most like all",
     )
     parser.add_argument("--direction", choices=tuple(DIRECTIONS), default="both", help="follow the points from the query frame one way only")
     parser.add_argument(

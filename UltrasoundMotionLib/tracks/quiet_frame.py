@@ -1,8 +1,9 @@
 """The frame on which points of a beating heart are best placed: in diastasis, where it rests before the atria contract.
 
 Azad et al., "Taming Modern Point Tracking for Speckle Tracking Echocardiography via Impartial Motion", Sec. 4.4 and 5.2.2: of all phases,
-points placed at about 72 % of the cycle, diastasis, are followed best. Without an ECG the cycle is found in the frames: its length is the lag at which frames look
-alike again; the greatest contraction is where they are least like what they mostly are, and diastasis the quiet part of what follows.
+points placed at about 72 % of the cycle, diastasis, are followed best. Without an ECG the cycle is found in the frames: its length is the
+lag at which frames look alike again; the greatest contraction is where they are least like what they mostly are, and diastasis the quiet
+part of what follows.
 """
 
 from __future__ import annotations
