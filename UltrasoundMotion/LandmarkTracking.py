@@ -44,7 +44,7 @@ from UltrasoundMotionLib.tracks import PointTracks
 
 __all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
 
-SHOW_BUDGET_S = 0.02
+SHOW_BUDGET_S = 0.015
 """How long showing a growing result may hold the application up each time."""
 
 
@@ -177,7 +177,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
 
     def _job(self, points: object, labels: tuple[str, ...], frame: int, direction: Direction, model: str) -> BackgroundJob:
         self._startedAt = time.perf_counter()
-        steps = trackInSteps(self._clip, points, labels, queryFrame=frame, model=model, direction=direction, device=self.parameters.device)
+        options = {"device": self.parameters.device, "hideGraphics": self.parameters.hideGraphics}
+        steps = trackInSteps(self._clip, points, labels, queryFrame=frame, model=model, direction=direction, **options)
         return BackgroundJob(steps, self)
 
     def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
@@ -265,7 +266,16 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def commandArguments(self) -> tuple[str, ...]:
         parameters = self.parameters
         clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
-        return trackCommand(clip, points.points_px, points.labels, parameters.landmarks, model=parameters.tracker, device=parameters.device)
+        return trackCommand(
+            clip,
+            points.points_px,
+            points.labels,
+            parameters.landmarks,
+            model=parameters.tracker,
+            direction=parameters.direction,
+            device=parameters.device,
+            hideGraphics=parameters.hideGraphics,
+        )
 
 
 class LandmarkTrackingTest(ScriptedLoadableModuleTest):

@@ -279,6 +279,9 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     def nodeCount(self) -> int:
         return self.count() - bool(self.noneEnabled)
 
+    def nodeFromIndex(self, index: int) -> slicer.vtkMRMLNode | None:
+        return self._scene.GetNodeByID(self.itemData(index + bool(self.noneEnabled)))
+
 
 class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
     markupsNodeChanged = Signal()

@@ -11,10 +11,10 @@ import qt
 import slicer
 
 from UltrasoundMotionLib.errors import UltrasoundMotionError
-from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, JobRequest
+from UltrasoundMotionLib.jobs import JobCancelled, JobEvent, JobFailed, JobFinished, JobProcess, JobProgress, JobRequest
 
 POLL_MS = 40
-STEP_BUDGET_S = 0.02
+STEP_BUDGET_S = 0.015
 """How long preparing may keep the main thread before the application gets its turn."""
 
 Preparation = Generator[tuple[int, int, str], None, JobRequest]
@@ -153,7 +153,7 @@ class SharedProcess:
                 self._running[background.job] = background
             if request is not None or not background.running:
                 self._preparing.remove(background)
-        for event in self.process.poll():
+        for event in _newest(self.process.poll()):
             background = self._running.get(event.job)
             if background is None:
                 continue
@@ -182,6 +182,12 @@ def closeSharedProcess(*, onlyIdle: bool = False) -> None:
         return
     closing, _shared = _shared, None
     closing.close()
+
+
+def _newest(events: list[JobEvent]) -> list[JobEvent]:
+    """Without the reports that later ones of the same job make old."""
+    last = {event.job: event for event in events}
+    return [event for event in events if not isinstance(event, JobProgress) or last[event.job] is event]
 
 
 def _prepared(request: JobRequest) -> Preparation:

@@ -56,7 +56,7 @@ def whyNotClip(node: slicer.vtkMRMLNode) -> str:
         return str(error)
     if nodes.sequence.GetNumberOfDataNodes() < 2:
         return _("{clip} has one frame; there is nothing to follow points through").format(clip=node.GetName())
-    if not first.IsA("vtkMRMLVolumeNode") or first.GetImageData() is None or first.GetImageData().GetDimensions()[2] != 1:
+    if first is None or not first.IsA("vtkMRMLVolumeNode") or first.GetImageData() is None or first.GetImageData().GetDimensions()[2] != 1:
         return _("{clip} is not a sequence of single-slice images; select an ultrasound clip").format(clip=node.GetName())
     return ""
 

@@ -33,6 +33,7 @@ class LandmarkTrackingParameterNode:
     inputClip - the volume that shows the clip's current frame.
     landmarks - the points to follow, as the user placed them.
     tracker, direction, device - how to follow them.
+    hideGraphics - whether what the scanner drew on the clip is kept from the tracker.
     drawPaths - whether to draw the path of each point.
     trackedLandmarks - the points that play with the clip: made by the last run, replaced by the next.
     """
@@ -42,6 +43,7 @@ class LandmarkTrackingParameterNode:
     tracker: Annotated[str, Choice(trackerNames())] = "lucas-kanade"
     direction: Direction = Direction.BOTH
     device: Device = Device.AUTOMATIC
+    hideGraphics: bool = True
     drawPaths: bool = True
     trackedLandmarks: vtkMRMLMarkupsFiducialNode
 
@@ -91,6 +93,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         device: str = "auto",
         progress: Progress | None = None,
         drawPaths: bool = True,
+        hideGraphics: bool = True,
     ) -> TrackNodes:
         """Follows points through a clip and puts the result beside it, in its browser.
 
@@ -103,6 +106,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
             device: "auto", "cpu", "cuda" or "mps".
             progress: called as progress(done, total, message); raising from it cancels.
             drawPaths: add the path of each point as a curve.
+            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
 
         Returns:
             The landmarks that play with the clip, their paths, a table of all positions, and a plot of the displacement.
@@ -112,7 +116,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         """
         clip, points = self.input(sequenceNode, markupsNode)
         frame = clip.shownFrame if queryFrame is None else queryFrame
-        options = {"model": model, "direction": direction, "device": device, "progress": progress}
+        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "progress": progress}
         tracks = trackAndWait(clip, points.points_px, points.labels, queryFrame=frame, **options)
         return add_tracks(clip.nodes, clip.sequence, tracks, trajectories=drawPaths)
 
@@ -134,6 +138,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         device: str = "auto",
         progress: Progress | None = None,
         drawPaths: bool = True,
+        hideGraphics: bool = True,
     ) -> TrackNodes:
         """Follows the points that were moved on a frame anew from there; everything before stays as it was.
 
@@ -146,7 +151,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
             The same landmarks; paths, table and plot are new. Raises as `track`.
         """
         found = self.corrections(trackedNode, frame)
-        options = {"model": model, "direction": direction, "device": device, "progress": progress}
+        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "progress": progress}
         tracks = trackAndWait(found.clip, found.points_px, found.labels, queryFrame=found.frame, **options)
         LiveTracks(found.clip.sequence, nodes=found.landmarks).show(tracks)
         return renew_derived(found.clip.nodes, found.clip.sequence, found.landmarks, trajectories=drawPaths)

@@ -148,7 +148,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.onParametersModified()
 
     def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
-        """Watches the nodes that are chosen now, and looks at the panel again."""
+        """Watches the nodes that are chosen now, and looks at the panel again; not while a scene is half loaded, after which it is called again."""
+        if slicer.mrmlScene.IsImporting():
+            return
         wanted = [] if self._parameterNode is None else [(node, event) for node, event in self.watchedNodes() if node is not None]
         for node, event_id in [pair for pair in self._watched if pair not in wanted]:
             self.removeObserver(node, event_id, self.onWatchedModified)

@@ -23,17 +23,18 @@ def trackInSteps(
     model: str,
     direction: Direction = Direction.BOTH,
     device: Device = Device.AUTOMATIC,
+    hideGraphics: bool = True,
 ) -> Preparation:
     """The preparation of a run for a `BackgroundJob`; its result is `PointTracks` on the clip.
 
     Args:
         points_px: (N, 2), (x, y) in pixels of the clip.
         queryFrame: the frame they are placed on.
+        hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
     """
     sequence = yield from loadInSteps(clip.sequence)
-    return track_request(
-        sequence, points_px, labels=labels, query_frame=queryFrame, model=model, direction=direction.value, device=device.value
-    )
+    options = {"model": model, "direction": direction.value, "device": device.value, "hide_graphics": hideGraphics}
+    return track_request(sequence, points_px, labels=labels, query_frame=queryFrame, **options)
 
 
 def trackAndWait(
@@ -45,6 +46,7 @@ def trackAndWait(
     model: str,
     direction: str = "both",
     device: str = "auto",
+    hideGraphics: bool = True,
     progress: Progress | None = None,
 ) -> PointTracks:
     """Tracks in the shared child process and waits for it; see `trackInSteps`.
@@ -52,9 +54,8 @@ def trackAndWait(
     Raises:
         InputError: points outside the image, an unknown tracker, direction or device, a clip of one frame.
     """
-    request = track_request(
-        loaded(clip.sequence), points_px, labels=labels, query_frame=queryFrame, model=model, direction=direction, device=device
-    )
+    options = {"model": model, "direction": direction, "device": device, "hide_graphics": hideGraphics}
+    request = track_request(loaded(clip.sequence), points_px, labels=labels, query_frame=queryFrame, **options)
     return run_job(request, sharedProcess().process, progress=progress or no_progress)
 
 
@@ -74,7 +75,15 @@ def summary(tracks: PointTracks, seconds: float) -> str:
 
 
 def trackCommand(
-    clip: Clip, points_px: np.ndarray, labels: tuple[str, ...], pointsNode: slicer.vtkMRMLMarkupsNode, *, model: str, device: Device
+    clip: Clip,
+    points_px: np.ndarray,
+    labels: tuple[str, ...],
+    pointsNode: slicer.vtkMRMLMarkupsNode,
+    *,
+    model: str,
+    direction: Direction,
+    device: Device,
+    hideGraphics: bool,
 ) -> tuple[str, ...]:
     """The command line that repeats the run; it names the files that clip and points were loaded from or saved to, where there are any."""
     return track_request(
@@ -83,7 +92,9 @@ def trackCommand(
         labels=labels,
         query_frame=clip.shownFrame,
         model=model,
+        direction=direction.value,
         device=device.value,
+        hide_graphics=hideGraphics,
         input_path=_fileOf(clip.nodes.sequence),
         points_path=_fileOf(pointsNode) or f"{pointsNode.GetName()}.mrk.json",
     ).command
