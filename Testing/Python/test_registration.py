@@ -1,5 +1,7 @@
 """Registration against known deformations, on any geometry, and with bad input."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -10,6 +12,7 @@ from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration import DemonsConfig, InstanceConfig, available_methods, register
+from UltrasoundMotionLib.registration.instance import leaving
 
 torch.set_num_threads(1)
 
@@ -79,6 +82,28 @@ def test_thick_slices_are_registered_within_themselves_and_across():
     fixed, moving, truth = pair_with_truth((9, 48, 48), (1.4, 1.4, 8.0), np.eye(3), (4.0, -5.0, 0.0), 14.0)
     result = register(fixed, moving, config=QUICK)
     assert inner_error_mm(result.displacement, truth, margin=1) < 0.3 * inner_error_mm(DisplacementField.zero(truth.grid), truth, margin=1)
+
+
+def test_leaving_the_image_is_the_mean_squared_way_beyond_its_outermost_voxels():
+    displacement = torch.zeros(1, 2, 4, 5)
+    displacement[0, 0, 1, 0] = -2.0  # two columns before the first
+    displacement[0, 1, 3, 2] = 0.5  # half a row behind the last
+    displacement[0, 0, 2, 1] = 3.0  # to the last column: inside
+    assert float(leaving(displacement)) == pytest.approx((2.0**2 + 0.5**2) / 20)
+
+
+def test_within_one_scan_no_point_is_taken_from_beyond_the_slices():
+    """The moving image has moved by most of a slice out of the stack: what would bring it back lies outside."""
+    grid = ImageGrid((9, 40, 40), (1.4, 1.4, 8.0), (0.0, 0.0, 0.0), np.eye(3))
+    high = Volume(gaussian_filter(texture((17, 40, 40)), (2.0, 0, 0)), (1.4, 1.4, 4.0), (0.0, 0.0, -4.0), np.eye(3))
+    fixed = DisplacementField.zero(grid).warp(high)
+    moving = DisplacementField(np.broadcast_to([0.0, 0.0, 4.0], (*grid.shape, 3)).copy(), grid).warp(high)
+    beyond = []
+    for weight in (0.0, 10.0):
+        config = replace(InstanceConfig.for_same_scan(), iterations=(20, 20, 15), staying_inside=weight)
+        reached = register(fixed, moving, config=config, initial_transform=None).displacement.to_voxels()
+        beyond.append(float(leaving(reached)))
+    assert beyond[1] < 0.3 * beyond[0]
 
 
 def test_demons_brings_images_closer():
@@ -163,7 +188,7 @@ def test_a_stopped_call_keeps_the_best_field_only_when_asked():
 
 def test_a_grid_too_large_for_memory_is_made_coarser_and_said_so(monkeypatch):
     fixed, moving, truth = pair_with_truth((28, 30, 32), (1.0, 1.0, 1.0), np.eye(3), (1.5, -2.0, 1.0), 7.0)
-    monkeypatch.setattr("UltrasoundMotionLib.registration.register_images.most_voxels", lambda device: 12000)
+    monkeypatch.setattr("UltrasoundMotionLib.registration.register_images.most_voxels", lambda device, bytes_per_voxel: 12000)
     result = register(fixed, moving, config=QUICK)
     assert any("too large for memory" in note for note in result.notes)
     assert result.displacement.grid.matches(truth.grid)
@@ -190,6 +215,18 @@ def test_running_out_of_gpu_memory_falls_back(monkeypatch):
     assert calls[1] < calls[0]
     assert "continued on the CPU" in result.notes
     assert result.measures.device == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("shape", [(24, 26, 28), (64, 72)], ids=["3D", "2D"])
+def test_the_gpu_finds_the_same_field(shape):
+    dimension = len(shape)
+    fixed, moving, _truth = pair_with_truth(shape, (1.0,) * dimension, np.eye(dimension), (1.5, -2.0, 1.0)[:dimension], 7.0)
+    there, here = (register(fixed, moving, device=device, config=QUICK) for device in ("cuda", "cpu"))
+    assert there.measures.device == "cuda"
+    np.testing.assert_allclose(there.displacement.displacement_mm, here.displacement.displacement_mm, atol=0.05)
+    assert there.measures.lncc == pytest.approx(here.measures.lncc, abs=1e-3)
 
 
 GOOD = Volume(texture((12, 12, 12)), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))

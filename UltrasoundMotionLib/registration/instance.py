@@ -16,9 +16,9 @@ from UltrasoundMotionLib.registration.elastic_energy import elastic_gradient
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 from UltrasoundMotionLib.registration.likeness import THICK_SLICES, Likeness, LikenessWeights, scaled_mask
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
+from UltrasoundMotionLib.registration.scale_grids import grid_at
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
-LEAST_SIZE = 8
 LARGEST_FIRST_STEP = 0.4
 
 
@@ -36,6 +36,7 @@ class InstanceConfig:
         smoothness, volume: weights of the squared gradient and of the squared divergence of the velocity.
         smoothing: standard deviation of the Gaussian through which every update passes.
         across_slices: the most of it across thick slices, in voxels: neighbouring slices move differently.
+        staying_inside: weight of the mean squared distance, in voxels, by which points leave the moving image, where nothing says what they are.
         learning_rate: Adam's, about the largest step of an iteration.
         symmetric: also warp the fixed image onto the moving one by the inverse, and take the mean of both losses.
     """
@@ -48,6 +49,7 @@ class InstanceConfig:
     volume: float = 0.15
     smoothing: float = 1.5
     across_slices: float = 0.5
+    staying_inside: float = 0.0
     learning_rate: float = 0.3
     symmetric: bool = True
 
@@ -58,8 +60,8 @@ class InstanceConfig:
             )
         if min(self.scales) <= 0 or min(self.control_strides) < 1 or min(self.iterations) < 0 or sum(self.iterations) == 0:
             raise InputError(f"instance: scales {self.scales}, iterations {self.iterations}, control_strides {self.control_strides} are out of range")
-        if min(self.smoothness, self.volume, self.smoothing, self.across_slices) < 0 or self.learning_rate <= 0:
-            raise InputError("instance: smoothness, volume, smoothing and across_slices must be 0 or more, and learning_rate above 0")
+        if min(self.smoothness, self.volume, self.smoothing, self.across_slices, self.staying_inside) < 0 or self.learning_rate <= 0:
+            raise InputError("instance: smoothness, volume, smoothing, across_slices and staying_inside must be 0 or more, learning_rate above 0")
 
     @classmethod
     def for_pair(cls, pair: WorkingPair) -> InstanceConfig:
@@ -68,8 +70,9 @@ class InstanceConfig:
 
     @classmethod
     def for_same_scan(cls) -> InstanceConfig:
-        """For two moments of one subject: intensities may be subtracted, tissue moves together over longer ways, and cavities change their volume."""
-        return cls(likeness=LikenessWeights(mse=20.0), smoothness=0.03, volume=0.0, smoothing=3.0, across_slices=1.0)
+        """For two moments of one subject: intensities may be subtracted, tissue moves together over longer ways, also into the next slice but not
+        out of the image, and cavities change their volume."""
+        return cls(likeness=LikenessWeights(mse=8.0), smoothness=0.03, volume=0.0, smoothing=3.0, across_slices=3.0, staying_inside=10.0)
 
 
 @registration_method("instance", "velocity field optimised for the pair, coarse to fine; no network", InstanceConfig)
@@ -110,8 +113,8 @@ def _optimise_scale(
 ) -> Tensor:
     """The velocity (1, n, *control grid) in voxels of its control grid after this scale."""
     scale, iterations, stride = stage
-    image_size, image_spacing = _grid_at(pair, scale)
-    control_size, control_spacing = _grid_at(pair, scale * stride)
+    image_size, image_spacing = grid_at(pair, scale)
+    control_size, control_spacing = grid_at(pair, scale * stride)
     forward, backward = _likenesses(pair, config, scale, image_size, image_spacing)
     dimension = len(image_spacing)
     unit = torch.tensor(control_spacing, device=pair.fixed.device).view(1, -1, *[1] * dimension)  # lengths to control voxels
@@ -130,9 +133,12 @@ def _optimise_scale(
         lengths = current.detach().requires_grad_()
         voxels = lengths / unit
         steps = squarings(voxels)
-        loss = forward.loss(resample_displacement(integrate_velocity(voxels, steps), image_size))
+        displacement = resample_displacement(integrate_velocity(voxels, steps), image_size)
+        loss = forward.loss(displacement)
         if backward is not None:
             loss = 0.5 * (loss + backward.loss(resample_displacement(integrate_velocity(-voxels, steps), image_size)))
+        if config.staying_inside:
+            loss = loss + config.staying_inside * leaving(displacement)
         loss.backward()
         gradient = lengths.grad + elastic_gradient(current, control_spacing, config.smoothness, config.volume)
         update.grad = smooth(gradient, deviations, adjoint=True)
@@ -148,18 +154,18 @@ def squarings(velocity: Tensor, largest_first_step: float = LARGEST_FIRST_STEP) 
     return min(8, max(2, math.ceil(math.log2(max(largest, 1e-6) / largest_first_step))))
 
 
+def leaving(displacement: Tensor) -> Tensor:
+    """Mean squared distance, in voxels, of the points that a displacement (1, n, *spatial) takes beyond the outermost voxels' centres."""
+    total = displacement.new_zeros(())
+    for axis, size in enumerate(displacement.shape[:1:-1]):
+        line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
+        moved = displacement[:, axis] + line.view(-1, *[1] * axis)
+        total = total + (moved - moved.clamp(0, size - 1)).square().mean()
+    return total
+
+
 def _displacement(velocity: Tensor, pair: WorkingPair) -> Tensor:
     return resample_displacement(integrate_velocity(velocity, squarings(velocity, LARGEST_FIRST_STEP / 4)), tuple(pair.fixed.shape[2:]))
-
-
-def _grid_at(pair: WorkingPair, scale: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Size (D, H, W) and relative spacing (x, y, z) at a scale. An axis that is that coarse already keeps its voxels."""
-    size, spacing = [], []
-    for voxels, step in zip(pair.fixed.shape[:1:-1], pair.spacing, strict=True):
-        count = max(min(voxels, LEAST_SIZE), round(voxels / max(1.0, scale / step)))
-        size.append(count)
-        spacing.append(step * voxels / count)
-    return tuple(size[::-1]), tuple(spacing)
 
 
 def _likenesses(

@@ -14,9 +14,8 @@ from UltrasoundMotionLib.registration.elastic_energy import elastic_gradient
 from UltrasoundMotionLib.registration.instance import squarings
 from UltrasoundMotionLib.registration.likeness import Likeness, scaled_mask
 from UltrasoundMotionLib.registration.multiscale_config import SsmsrConfig
+from UltrasoundMotionLib.registration.scale_grids import grid_at
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
-
-LEAST_SIZE = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,16 +111,6 @@ def optimise(
             if before - after < config.tolerance:
                 break
     return len(losses)
-
-
-def grid_at(pair: WorkingPair, scale: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Size (D, H, W) and relative spacing (x, y, z) at a scale. An axis that is that coarse already keeps its voxels."""
-    size, spacing = [], []
-    for voxels, step in zip(pair.fixed.shape[:1:-1], pair.spacing, strict=True):
-        count = max(min(voxels, LEAST_SIZE), round(voxels / max(1.0, scale / step)))
-        size.append(count)
-        spacing.append(step * voxels / count)
-    return tuple(size[::-1]), tuple(spacing)
 
 
 def shrunk(image: Tensor, size: tuple[int, ...]) -> Tensor:

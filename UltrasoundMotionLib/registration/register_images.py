@@ -156,7 +156,7 @@ def _run_within_memory(
     method: RegistrationMethod, config: Any, device: str, *, pair_of: Callable[[int], WorkingPair], watch: _Watch, notes: list[str]
 ) -> tuple[WorkingPair, Tensor, str]:
     """Runs the method; where a GPU's memory runs out, again on a coarser grid, and at last on the CPU."""
-    limit = most_voxels(device)
+    limit = most_voxels(device, method.bytes_per_voxel)
     for attempt in range(OUT_OF_MEMORY_ATTEMPTS):
         pair = pair_of(limit).to(device)
         try:
@@ -167,7 +167,7 @@ def _run_within_memory(
             limit, notes[len(notes) :] = int(pair.fixed.numel() // 3), [f"{device} ran out of memory"]
             if last:
                 notes.append("continued on the CPU")
-                device, limit = "cpu", most_voxels("cpu")
+                device, limit = "cpu", most_voxels("cpu", method.bytes_per_voxel)
         except _Stopped as stop:
             if not watch.keep_partial or watch.latest is None:
                 raise stop.__cause__ from None

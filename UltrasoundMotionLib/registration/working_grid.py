@@ -13,9 +13,6 @@ from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.working_pair import coarser_grid
 
-BYTES_PER_VOXEL = 600
-"""What `instance` holds at its peak for each voxel of the working grid, by measurement, rounded up."""
-
 SHARE_OF_MEMORY = 0.5
 CONTENT_MARGIN = 2
 FINEST_IN_SLICE = 4
@@ -83,10 +80,10 @@ def varying_box(array: np.ndarray) -> tuple[slice, ...]:
     return tuple(box)
 
 
-def most_voxels(device: str) -> int:
-    """How many voxels the memory of a device allows."""
+def most_voxels(device: str, bytes_per_voxel: int) -> int:
+    """How many voxels the memory of a device allows to a method that holds so much for each."""
     free = torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else _available_bytes()
-    return int(free * SHARE_OF_MEMORY / BYTES_PER_VOXEL)
+    return int(free * SHARE_OF_MEMORY / bytes_per_voxel)
 
 
 def _available_bytes() -> int:
