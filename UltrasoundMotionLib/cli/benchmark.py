@@ -5,7 +5,20 @@ from __future__ import annotations
 import argparse
 import importlib
 
-BENCHMARKS = ("tracking", "wires", "disk", "round_trip", "speed", "memory", "scene", "registration", "sequence", "strain", "motion_bias")
+BENCHMARKS = (
+    "tracking",
+    "wires",
+    "disk",
+    "round_trip",
+    "speed",
+    "memory",
+    "scene",
+    "registration",
+    "sequence",
+    "strain",
+    "motion_bias",
+    "query_phase",
+)
 """Modules of `cli/benchmarks`, each with `add_parser` and `run` as a verb has. A new benchmark adds its name here and its file there."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
@@ -17,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="the point tracker SpeckNet",
         description=(
             "Trains SpeckNet on phantoms with exact trajectories and on real frames warped by analytic motion. Leaves specknet.safetensors, log.csv, "
-            "log.png and state.pt (for --resume) in the folder. The same seed gives the same weights on the same machine."
+            "log.png (extra plot) and state.pt (for --resume) in the folder. The same seed gives the same weights on the same machine."
         ),
     )
     specknet.add_argument("--out", required=True, metavar="DIR", help="folder for the weights, the log and the state to resume from")
@@ -60,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.points import choose_device
     from UltrasoundMotionLib.training.motion_augmentation import NO_MOTION
     from UltrasoundMotionLib.training.phantom_clips import clips_in_background, write_phantom_clips
-    from UltrasoundMotionLib.training.specknet_training import WEIGHTS_NAME, TrainingConfig, published_config, train_specknet
+    from UltrasoundMotionLib.training.specknet_training import LOG_NAME, WEIGHTS_NAME, TrainingConfig, published_config, train_specknet
+    from UltrasoundMotionLib.training.training_plot import write_training_plot
     from UltrasoundMotionLib.training.validation import validation_cases
     from UltrasoundMotionLib.training.warped_clips import read_real_frames
 
@@ -99,4 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=progress,
         )
     print(f"wrote {out / WEIGHTS_NAME}")
+    if find_spec("matplotlib") is not None:
+        write_training_plot(out / "log.png", out / LOG_NAME)
+        print(f"wrote {out / 'log.png'}")
     return 0
