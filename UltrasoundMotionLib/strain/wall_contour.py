@@ -11,7 +11,8 @@ from UltrasoundMotionLib.strain.curve_geometry import MINIMUM_POINTS, arc_length
 from UltrasoundMotionLib.strain.segment_model import segment_model
 
 DENSE_COUNT = 2001
-BASE_ANGLE = np.deg2rad(96.0)  # the hinges lie a little below the widest place of the ventricle
+BASE_ANGLE = np.deg2rad(98.0)  # the hinges lie a little below the widest place of the ventricle
+FULLNESS = 2.4  # exponent of the superellipse: an ellipse (2) is too lean near the apex for real walls, a bullet (3) too full for round ones
 APEX_SHARES = (0.25, 0.75)  # the apex lies in this middle part of an apical contour
 
 
@@ -88,7 +89,7 @@ def apex_of(points: np.ndarray) -> int:
 def contour_from_clicks(
     clicks_px: np.ndarray, count: int = 49, *, view: str = "A4C", frame: int = 0, spacing_mm: tuple[float, float] | None = None
 ) -> WallContour:
-    """A plausible wall through three clicks: a truncated ellipse that is widest a little above the hinges.
+    """A plausible wall through three clicks: a truncated superellipse that is widest a little above the hinges. Its points are there to be corrected.
 
     Args:
         clicks_px: (3, 2): hinge, apex, hinge of the mitral valve, either hinge first. Clicked in another order, the hinges are the two that are
@@ -118,10 +119,10 @@ def contour_from_clicks(
     area = abs((last[0] - first[0]) * (tip[1] - first[1]) - (last[1] - first[1]) * (tip[0] - first[0]))
     if area <= 0.05 * max(sides) ** 2:
         raise InputError("clicks: hinge, apex and hinge lie on a line or on one spot; no wall goes through them")
-    axis = (tip - (first + last) / 2) / (1 - np.cos(BASE_ANGLE))
-    across = (last - first) / (2 * np.sin(BASE_ANGLE))
     angle = np.linspace(-BASE_ANGLE, BASE_ANGLE, DENSE_COUNT)[:, None]
-    dense = tip - axis + axis * np.cos(angle) + across * np.sin(angle)
+    upward, sideways = (np.sign(part) * np.abs(part) ** (2 / FULLNESS) for part in (np.cos(angle), np.sin(angle)))
+    axis = (tip - (first + last) / 2) / (1 - upward[-1])
+    dense = tip + axis * (upward - 1) + (last - first) / 2 * sideways / sideways[-1]
     if not left_base_first(dense):
         dense = dense[::-1]
     points = evenly_spaced(dense, count)
