@@ -21,6 +21,7 @@ from scipy import ndimage
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json
 from UltrasoundMotionLib.tracks import read_tracks_csv
 from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
 
@@ -191,7 +192,18 @@ def test_demo_follows_the_wall_of_a_real_heart(demo):
     assert not [path for path in folder.iterdir() if path.name.startswith(".partial")]
     assert "Next:" in said
     if "Left out" not in said:
-        assert {path.suffix for path in folder.iterdir()} == {".csv", ".mrb", ".png", ".gif"}
+        assert {path.suffix for path in folder.iterdir()} == {".csv", ".mrb", ".png", ".gif", ".json"}
+
+
+def test_demo_measures_strain_and_says_what_the_clip_does_not_hold(demo):
+    folder, said = demo
+    table, report = read_strain_csv(folder / "wall-strain.csv"), read_strain_json(folder / "wall-strain.json")
+    assert table.global_percent.shape == (30,)
+    assert -25 < report["measures"]["gls_percent"] < -8, "a heart that contracts, as the picture shows"
+    assert (report["events"]["end_diastole_frames"], report["events"]["end_systole_frames"]) == ([21], [4])
+    assert report["measures"]["peak_systolic_percent"] is None, "the clip begins within systole"
+    assert any("starts after end-diastole" in note for note in report["notes"])
+    assert f"GLS {report['measures']['gls_percent']:.1f}" in said
 
 
 def test_scene_of_the_demo_plays_everything_together(demo):
@@ -416,7 +428,7 @@ def test_a_table_needs_no_extra_and_the_demo_says_which_it_lacks(clip, points, t
     done = without_extras("demo", "--out", tmp_path / "demo")
     assert (done.returncode, without_progress(done.stderr)) == (0, "")
     assert done.stdout.count("Left out: ") == 2
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"wall-tracks.csv", "wall-points.csv"}
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"wall-tracks.csv", "wall-points.csv", "wall-strain.csv", "wall-strain.json"}
 
 
 def test_help_and_version_come_at_once_and_without_torch():
