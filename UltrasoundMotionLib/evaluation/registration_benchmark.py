@@ -55,6 +55,10 @@ class MethodResult:
         """Mean of a number over the pairs."""
         return float(np.mean([getattr(pair, name) for pair in self.pairs]))
 
+    def median(self, name: str) -> float:
+        """Median of a number over the pairs: what seconds are given as, since other work on the machine only ever adds to some."""
+        return float(np.median([getattr(pair, name) for pair in self.pairs]))
+
     def label_mean(self, name: str, label: int) -> float:
         """Mean of `dice` or `hd95_mm` of a label, over the pairs where it is finite."""
         values = [getattr(pair, name).get(label, math.nan) for pair in self.pairs]
@@ -75,9 +79,9 @@ class RegistrationBenchmark:
         return ACDC_LABELS if self.protocol == "acdc" else HIPPOCAMPUS_LABELS
 
     def table(self, markdown: bool = False) -> str:
-        """Means over the pairs; the spread is the standard deviation of a pair's mean Dice."""
+        """Means over the pairs, of seconds medians; the spread is the standard deviation of a pair's mean Dice."""
         names = self.label_names
-        header = ["method", "Dice", "std", "min", *names.values(), "HD95 mm", "std log J", "max", "J <= 0 %", "s", "CPU s", "MB"]
+        header = ["method", "pairs", "Dice", "std", "min", *names.values(), "HD95 mm", "std log J", "max", "J <= 0 %", "s", "CPU s", "MB"]
         rows = [self._row(method, names) for method in self.methods]
         return (markdown_table if markdown else text_table)(header, rows)
 
@@ -85,20 +89,22 @@ class RegistrationBenchmark:
         """Issue 3's goals for `instance` on this protocol."""
         present = {method.method: method for method in self.methods if method.pairs}
         peers = [method for name, method in present.items() if not name.startswith(OURS) and name != UNREGISTERED]
-        if INSTANCE not in present or not peers:
-            return ()
-        ours, best = present[INSTANCE], max(peers, key=lambda one: one.mean("mean_dice"))
-        dice, smooth, folded = (ours.mean(name) for name in ("mean_dice", "std_log_jacobian", "nonpositive"))
         on_acdc = self.protocol == "acdc"
-        dice_goal, smooth_goal = (0.87, 0.25) if on_acdc else (best.mean("mean_dice"), best.mean("std_log_jacobian"))
-        seconds_goal = 10.0 if on_acdc else 3.0
-        whose = "" if on_acdc else f" ({best.method})"
-        seconds = ours.mean("seconds")
+        if INSTANCE not in present or not (peers or on_acdc):
+            return ()
+        ours = present[INSTANCE]
+        dice, smooth, folded = (ours.mean(name) for name in ("mean_dice", "std_log_jacobian", "nonpositive"))
+        if on_acdc:
+            dice_goal, smooth_goal, seconds_goal, whose = 0.87, 0.25, 10.0, ""
+        else:
+            best = max(peers, key=lambda one: one.mean("mean_dice"))
+            dice_goal, smooth_goal, seconds_goal, whose = best.mean("mean_dice"), best.mean("std_log_jacobian"), 3.0, f" ({best.method})"
+        seconds = ours.median("processor_seconds")
         return (
             Target(f"{self.protocol}: Dice of instance", f"at least {dice_goal:.3f}{whose}", f"{dice:.3f}", dice >= dice_goal),
             Target(f"{self.protocol}: std of log-Jacobian", f"at most {smooth_goal:.3f}{whose}", f"{smooth:.3f}", smooth <= smooth_goal),
             Target(f"{self.protocol}: non-positive Jacobians", "at most 0.01 %", f"{100 * folded:.4f} %", folded <= MOST_FOLDED),
-            Target(f"{self.protocol}: seconds a pair", f"at most {seconds_goal:g}", f"{seconds:.1f}", seconds <= seconds_goal),
+            Target(f"{self.protocol}: processor seconds a pair", f"at most {seconds_goal:g}", f"{seconds:.1f}", seconds <= seconds_goal),
         )
 
     def as_dict(self) -> dict:
@@ -131,7 +137,7 @@ class RegistrationBenchmark:
     def _row(self, method: MethodResult, names: dict[int, str]) -> list[str]:
         name = method.method.removeprefix(OURS)
         if not method.pairs:
-            return [name, f"skipped: {method.missing}", *["-"] * (len(names) + 10)]
+            return [name, "0", f"skipped: {method.missing}", *["-"] * (len(names) + 9)]
         dice = [pair.mean_dice for pair in method.pairs]
         distances = [method.label_mean("hd95_mm", label) for label in names]
         numbers = [
@@ -143,9 +149,9 @@ class RegistrationBenchmark:
             method.mean("std_log_jacobian"),
             max(pair.std_log_jacobian for pair in method.pairs),
         ]
-        costs = [format_number(float(method.mean(one)), 2) for one in ("seconds", "processor_seconds")]
+        costs = [format_number(method.median(one), 2) for one in ("seconds", "processor_seconds")]
         folded = format_number(100 * method.mean("nonpositive"), 4)
-        return [name, *[format_number(float(one)) for one in numbers], folded, *costs, str(round(method.peak_bytes / 2**20))]
+        return [name, str(len(method.pairs)), *[format_number(float(one)) for one in numbers], folded, *costs, str(round(method.peak_bytes / 2**20))]
 
 
 def benchmark_registration(

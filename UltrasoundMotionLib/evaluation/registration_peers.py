@@ -1,6 +1,7 @@
 """Registration packages of others behind one call: (fixed, moving) -> displacement on the fixed grid.
 
 Their settings are chosen to do well, not to lose; what we measured when choosing is in Docs. All run on one thread.
+They are found in the Python that runs the benchmark: `pip install "ultrasound-motion[benchmark,elastix]"` brings them all from PyPI.
 A package that is not installed raises MissingPackageError, which the benchmark shows as a row.
 """
 
@@ -47,8 +48,8 @@ class RegistrationPeer:
         return self.run(at_spacing(fixed, spacing), at_spacing(moving, spacing)).resample(ImageGrid.of(fixed))
 
 
-def _missing(package: str) -> MissingPackageError:
-    return MissingPackageError(f'comparing with {package} needs it: pip install "ultrasound-motion[benchmark]"')
+def _missing(package: str, extra: str = "benchmark") -> MissingPackageError:
+    return MissingPackageError(f'comparing with {package} needs it: pip install "ultrasound-motion[{extra}]"')
 
 
 def _greedy(fixed: Volume, moving: Volume) -> DisplacementField:
@@ -101,7 +102,7 @@ def _elastix(fixed: Volume, moving: Volume) -> DisplacementField:
     try:
         import itk
     except ImportError as error:
-        raise _missing("itk-elastix") from error
+        raise _missing("itk-elastix", "elastix") from error
 
     def image(volume: Volume):
         made = itk.image_from_array(np.ascontiguousarray(volume.array, dtype=np.float32))

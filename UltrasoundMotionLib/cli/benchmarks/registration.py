@@ -9,7 +9,8 @@ from UltrasoundMotionLib.cli.benchmarks.tracker_arguments import add_data_argume
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 
 DESCRIPTION = """Every method in a process of its own, on the same pairs, with as many threads. Labels only score. Pairs are of subjects
-that no setting was chosen on, unless --tuned. A package that is not installed is a row that says so."""
+that no setting was chosen on, unless --tuned. The peers come with pip install "ultrasound-motion[benchmark,elastix]"; one that is
+not installed is a row that says so."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
