@@ -234,7 +234,10 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             )
         if self.parameters.fixedVolume is None or self.parameters.movingVolume is None:
             raise InputError(self.whyNotApply())
-        return self.logic.pairTask(self.parameters).request.command
+        task = self.logic.pairTask(self.parameters)
+        if not task.pair.lies_as_stored:
+            raise InputError(_("The volumes stand under different transforms, which their files do not hold: harden the transforms and save first"))
+        return task.request.command
 
 
 class DeformableRegistrationTest(ScriptedLoadableModuleTest):
@@ -254,7 +257,7 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
 
 
 def pairSummary(result: Registration) -> str:
-    """`local cross-correlation 0.41 to 0.78, Dice 0.59 to 0.84, nothing folds; 5.3 s on cpu`."""
+    """`local cross-correlation 0.41 to 0.78; Dice 0.59 to 0.84; nothing folds; 5.3 s on cpu`, and what was done beyond what was asked."""
     measures = result.measures
     parts = [_("local cross-correlation {before} to {after}").format(before=f"{measures.lncc_before:.2f}", after=f"{measures.lncc:.2f}")]
     if measures.labels:
@@ -263,4 +266,4 @@ def pairSummary(result: Registration) -> str:
     folded = measures.jacobian.share_nonpositive
     parts.append(_("{share} of it folds").format(share=f"{folded:.2%}") if folded else _("nothing folds"))
     parts.append(_("{seconds} s on {device}").format(seconds=f"{measures.seconds:.1f}", device=measures.device))
-    return "; ".join(parts)
+    return "; ".join([*parts, *result.notes])

@@ -30,6 +30,7 @@ from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs  #
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs  # noqa: E402
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser  # noqa: E402
+from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_segmentation, add_volume, fill_segmentation  # noqa: E402
 from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration  # noqa: E402
 from UltrasoundMotionLib.similarity import dice  # noqa: E402
@@ -172,6 +173,15 @@ def test_what_counts_is_where_the_volumes_are_seen(scene):
     moving.TransformPointToWorld(ijk_to_ras.MultiplyPoint([*index, 1])[:3], seen)
     fixed.TransformPointFromWorld(seen, back)
     np.testing.assert_allclose(place[:3], back * LPS_TO_RAS, atol=1e-6)
+
+
+def test_colour_becomes_luminance(scene):
+    node = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode")
+    colours = np.random.default_rng(1).integers(0, 256, (1, 6, 8, 3)).astype(np.uint8)
+    slicer.util.updateVolumeFromArray(node, colours)
+    found = volume_from_node(node).array
+    assert found.shape == (1, 6, 8)
+    np.testing.assert_allclose(found[0], colours[0] @ [0.299, 0.587, 0.114], atol=1)
 
 
 def test_labels_come_by_name_from_segmentations_and_label_maps(scene):
@@ -586,7 +596,7 @@ def test_the_self_test_of_the_application_passes_on_a_shorter_beat(application, 
     DeformableRegistration.DeformableRegistrationTest().test_sample()
 
 
-def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scene, panel):
+def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scene, panel, capfd):
     nodes = pair_in(scene)
     parameters = panel.parameters
     parameters.fixedVolume, parameters.movingVolume = nodes["fixed"], nodes["moving"]
@@ -598,13 +608,24 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
         panel.onCancel()
         application.wait(lambda: not panel.applyButton.running, 10)
         assert panel.ui.applyButton.text == "&Apply" and "Cancelled" in panel.ui.statusLabel.text
-    assert node_names(scene) == before or parameters.outputTransform is not None
+    assert node_names(scene) == before
+    panel.onApply()
+    application.wait(lambda: panel.ui.progressBar.value > 0, 60)
+    panel.onCancel()
+    application.wait(lambda: not panel.applyButton.running, 10)
+    assert "Cancelled" in panel.ui.statusLabel.text or "nothing folds" in panel.ui.statusLabel.text
+    if parameters.outputTransform is not None and "Cancelled" in panel.ui.statusLabel.text:  # the best so far, and it says so
+        assert table_of(parameters.outputTable)["interrupted"][1] == "yes"
     panel.onApply()
     application.wait(lambda: not panel.applyButton.running, 120)
     assert application.errors == [] and "nothing folds" in panel.ui.statusLabel.text, (application.errors, panel.ui.statusLabel.text)
     made = node_names(scene)
     assert parameters.outputTransform.GetName() in " ".join(made) and parameters.outputSegmentation is not None
     assert panel.commandArguments()[:2] == ("ultrasound-motion", "register")
+    nodes["fixed"].SetAndObserveTransformNodeID(linear_transform(scene, (0, 0, 0), (1, 0, 0)).GetID())
+    with pytest.raises(InputError, match="harden"):
+        panel.commandArguments()
+    scene.RemoveNode(nodes["fixed"].GetParentTransformNode())
     panel.onApply()
     application.wait(lambda: not panel.applyButton.running, 120)
     assert node_names(scene) == made
@@ -612,6 +633,7 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
     slicer.mrmlScene.Clear(False)
     application.wait(lambda: not panel.applyButton.running, 10)
     assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == 0
+    assert capfd.readouterr().err.count("Traceback") == 0
 
 
 # What the panel offers is what the library has

@@ -52,6 +52,8 @@ def show_jacobian(node: slicer.vtkMRMLScalarVolumeNode, jacobian: Volume, *, leg
         shown = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
         shown.SetTitleText("Jacobian")
         shown.SetLabelFormat("%.2f")
+        for text in (shown.GetTitleTextProperty(), shown.GetLabelTextProperty()):
+            text.SetShadow(True)  # the map is white where nothing changes
 
 
 def _jacobian_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:

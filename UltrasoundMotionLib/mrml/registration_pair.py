@@ -81,6 +81,12 @@ class RegistrationPair:
         moving_space = moving.index_to_lps_mm @ in_plane @ np.linalg.inv(flat_moving.index_to_lps_mm)
         return cls(fixed_node, moving_node, flat_fixed, flat_moving, fixed, plane @ in_plane, moving_space)
 
+    @property
+    def lies_as_stored(self) -> bool:
+        """Whether the nodes' own geometry says all, so that their files would give the same pair."""
+        parents = parent_before_registration(self.moving_node), self.fixed_node.GetParentTransformNode()
+        return bool(np.allclose(linear_between(*parents, self.moving.name), np.eye(4), atol=1e-9))
+
     def may_overlap(self) -> bool:
         """False where the images are apart as they lie: the box of the moving one, in voxels of the fixed one, does not reach it."""
         to_fixed = np.linalg.inv(self.fixed.index_to_lps_mm) @ self.moving.index_to_lps_mm
