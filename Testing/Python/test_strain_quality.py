@@ -85,8 +85,17 @@ def test_a_wall_that_was_not_tracked_gives_no_number():
     lost = longitudinal_strain(tracks_of(half_ellipse() + wander), events=EVENTS)
     assert lost.measures.gls_percent is None
     assert not any(segment.accepted for segment in lost.quality)
-    with pytest.raises(InputError, match="frame 12 was not tracked"):
-        longitudinal_strain(tracks_of(np.where(np.arange(41)[:, None, None] == 12, np.nan, wall())), events=EVENTS)
+    unknown = longitudinal_strain(tracks_of(np.where(np.arange(41)[:, None, None] // 10 == 1, np.nan, wall())), events=EVENTS)
+    assert unknown.measures.gls_percent is None
+    with pytest.raises(InputError, match="frame 30 was not tracked"):
+        longitudinal_strain(tracks_of(np.where(np.arange(41)[:, None, None] >= 30, np.nan, wall())), events=EVENTS)
+
+
+def test_a_frame_without_any_point_is_bridged_in_time():
+    strain = longitudinal_strain(with_missing(np.tile(np.arange(41)[:, None] == 10, POINT_COUNT), as_nan=True), events=EVENTS)
+    exact = longitudinal_strain(tracks_of(wall()), events=EVENTS)
+    np.testing.assert_allclose(strain.global_percent, exact.global_percent, atol=0.2)
+    assert all(segment.accepted for segment in strain.quality)
 
 
 def test_a_cancelled_run_is_measured_as_far_as_it_went():

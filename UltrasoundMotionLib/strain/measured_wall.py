@@ -122,12 +122,10 @@ def measured_wall(
     apex_arc = None if apex_index is None else float(arc_length(at_reference)[_apex_in_order(tracks, order, apex_index, wall)])
     pieces = chord_lengths(positions, closed)
     shares = segment_shares(pieces[cycle.reference_frame], len(model.names), apex_arc)
-    segment_of_point = segment_of_points(shares, closed)
     quality = segment_quality(
         wall,
         positions,
         cycle,
-        segment_of_point=segment_of_point,
         pieces=pieces,
         shares=shares,
         names=model.names,
@@ -136,7 +134,9 @@ def measured_wall(
         forward_backward_px=_in_contour_order(tracks, forward_backward_px, wall),
         closed=closed,
     )
-    return MeasuredWall(tracks, model, config, layer, wall, positions, events, cycles, cycle_index, shares, segment_of_point, quality)
+    return MeasuredWall(
+        tracks, model, config, layer, wall, positions, events, cycles, cycle_index, shares, segment_of_points(shares, closed), quality
+    )
 
 
 def _measured_cycle(cycles: tuple[CardiacCycle, ...], wanted: int | None) -> int:

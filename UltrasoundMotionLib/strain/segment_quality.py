@@ -9,6 +9,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle
 from UltrasoundMotionLib.strain.curve_geometry import COLLAPSE_SHARE
+from UltrasoundMotionLib.strain.segment_shares import point_shares
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality
 from UltrasoundMotionLib.strain.wall_tracks import WallTracks
@@ -27,7 +28,6 @@ def segment_quality(
     positions: np.ndarray,
     cycle: CardiacCycle,
     *,
-    segment_of_point: np.ndarray,
     pieces: np.ndarray,
     shares: np.ndarray,
     names: tuple[str, ...],
@@ -43,7 +43,6 @@ def segment_quality(
 
     Args:
         positions: (T, N, 2) in mm or square pixels, gaps filled.
-        segment_of_point: (N,).
         pieces: (T, P) lengths of the pieces between them.
         shares: (P, S) part of each piece in each segment.
         maximum_gap: in frames.
@@ -58,12 +57,13 @@ def segment_quality(
     frames = slice(cycle.first_frame, cycle.last_frame + 1)
     segment_lengths = pieces @ shares
     collapsed = np.any(pieces[frames] <= COLLAPSE_SHARE * pieces[cycle.reference_frame].mean(), axis=0)
+    reaching = point_shares(shares, closed) > 1e-6  # points whose pieces reach into the segment
     lost = np.any(wall.gap_frames[frames] > maximum_gap, axis=0)
     residual = neighbour_residual(positions[frames] - positions[cycle.reference_frame], closed)
     variance = np.mean(np.sum(residual**2, axis=2) / 2, axis=0) / 1.5
     qualities = []
     for segment, name in enumerate(names):
-        points = segment_of_point == segment
+        points = reaching[:, segment]
         confidence = float(wall.confidence[frames][:, points].mean())
         lost_share = float(lost[points].mean())
         back = None if forward_backward_px is None else float(np.nanmedian(forward_backward_px[points]))

@@ -18,7 +18,7 @@ class WallTracks:
     """Points along a wall.
 
     Attributes:
-        positions_px: (T, N, 2) in the contour's order, gaps filled; NaN in frames where fewer than two points are known.
+        positions_px: (T, N, 2) in the contour's order, gaps filled; NaN before the first and after the last frame that was tracked.
         confidence: (T, N).
         missing: (T, N) bool: not reached, or not visible.
         gap_frames: (T, N) length in frames of the gap that a missing point belongs to, 0 where it is known.
@@ -101,7 +101,11 @@ def _gap_lengths(missing: np.ndarray) -> np.ndarray:
 
 
 def _filled(positions: np.ndarray, missing: np.ndarray, query_frame: int, closed: bool) -> np.ndarray:
-    """Missing points moved as the nearest points on either side that are known all through the gap, plus what differs at its ends, linear in time."""
+    """Missing points moved as the nearest points on either side that are known all through the gap, plus what differs at its ends, linear in time.
+
+    Where no point is known all through the gap, the line in time is all there is. Frames before the first and after the last that has any point
+    (a cancelled run) stay unknown.
+    """
     frame_count, point_count = missing.shape
     displacement = positions - positions[query_frame]
     filled = displacement.copy()
@@ -109,20 +113,22 @@ def _filled(positions: np.ndarray, missing: np.ndarray, query_frame: int, closed
     for point, start, end in _gaps(missing):
         window = slice(max(0, start - 1), min(frame_count, end + 1))
         known = np.flatnonzero(~missing[window].any(axis=0))
-        if not len(known):
-            continue
+        ends = [frame for frame in (start - 1, end) if 0 <= frame < frame_count]
         steps = (known - point) % point_count if closed else known - point
         after = known[steps > 0][np.argmin(steps[steps > 0])] if np.any(steps > 0) else None
         steps = (point - known) % point_count if closed else point - known
         before = known[steps > 0][np.argmin(steps[steps > 0])] if np.any(steps > 0) else None
-        if before is None or after is None:
+        if before is None and after is None:
+            moved = np.zeros((frame_count, 2))
+        elif before is None or after is None:
             moved = displacement[:, after if before is None else before]
         else:
             ahead, behind = (after - point) % point_count, (point - before) % point_count
             moved = (ahead * displacement[:, before] + behind * displacement[:, after]) / (ahead + behind)
-        ends = [frame for frame in (start - 1, end) if 0 <= frame < frame_count]
         frames = np.arange(start, end)
         for axis in range(2):
-            offset = np.interp(frames, ends, displacement[ends, point, axis] - moved[ends, axis]) if ends else 0.0
+            offset = np.interp(frames, ends, displacement[ends, point, axis] - moved[ends, axis])
             filled[start:end, point, axis] = moved[start:end, axis] + offset
+    tracked = np.flatnonzero(~missing.all(axis=1))
+    filled[: tracked[0]] = filled[tracked[-1] + 1 :] = np.nan
     return positions[query_frame] + filled
