@@ -119,6 +119,25 @@ def test_page_and_scene_of_a_clip(strain, tmp_path):
     assert not (tmp_path / "q.png").exists()
 
 
+def test_three_views_make_a_ventricle(strain, tmp_path):
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    for view, percent in (("A2C", -12), ("APLAX", -15)):
+        write_tracks_csv(tmp_path / f"{view}.csv", tracks_of(stretched(half_ellipse(), shortening(percent))))
+    others = ("--other-view", "A2C", tmp_path / "A2C.csv", "--other-view", "APLAX", tmp_path / "APLAX.csv")
+    code, said, _ = strain(*others, "--segments", 17, "--report", tmp_path / "r.json", "--plot", tmp_path / "p.png")
+    assert code == 0
+    assert "GLS -15.0 %" in said
+    ventricle = json.loads((tmp_path / "r.json").read_text())["ventricle"]
+    assert ventricle["gls_percent"] == pytest.approx(-15, abs=1e-3)
+    # anterior and inferior are A2C's, anteroseptal and inferolateral APLAX's, inferoseptal and anterolateral A4C's (Voigt et al. 2015)
+    np.testing.assert_allclose(ventricle["percent"][:6], [-12, -15, -18, -12, -15, -18], atol=1e-3)
+    np.testing.assert_allclose(ventricle["percent"][12:16], [-12, -16.5, -12, -16.5], atol=1e-3)
+    assert (tmp_path / "p.png").exists()
+    (tmp_path / "bad.csv").write_text("nothing\n")
+    assert_refused(strain("--other-view", "A2C", tmp_path / "bad.csv"), "bad.csv")
+    assert_refused(strain("--other-view", "SAX", tmp_path / "A2C.csv"), "A2C.csv", "short-axis")
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -19,7 +19,7 @@ from UltrasoundMotionLib.tracks.tracks_csv import read_tracks_csv
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images import ImageSequence
-    from UltrasoundMotionLib.strain import CardiacEvents, LayeredStrain, StrainResult
+    from UltrasoundMotionLib.strain import CardiacEvents, LayeredStrain, LeftVentricleStrain, StrainResult
 
 LAYER_NAMES = ("endo", "mid", "epi")
 
@@ -41,6 +41,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--clip", metavar="CLIP", type=Path, help="the clip that was tracked, for picture and scene, and for its pixel size")
     parser.add_argument("--view", metavar="V", default="A4C", help="A4C (default), A2C, APLAX, SAX-base, SAX-mid, SAX-apex")
     parser.add_argument("--layers", type=int, choices=(1, 3), default=1, help="contours in the CSV (default 1)")
+    parser.add_argument(
+        "--other-view",
+        metavar=("V", "TRACKS.csv"),
+        nargs=2,
+        action="append",
+        default=[],
+        help="tracks of another apical view, for the bull's-eye and the strain of the whole ventricle; may be given again",
+    )
+    parser.add_argument("--segments", type=int, choices=(16, 17, 18), default=18, help="of the ventricle with --other-view (default 18)")
     parser.add_argument("--end-diastole", metavar="K", nargs="+", type=frame_number, help="frames of end-diastole, from 0 (default: found)")
     parser.add_argument("--end-systole", metavar="K", nargs="+", type=frame_number, help="frames of end-systole, from 0 (default: found)")
     parser.add_argument("--cycle", metavar="N", type=frame_number, help="which cycle to measure, from 0 (default: the first complete one)")
@@ -56,7 +65,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reads, computes, writes, and says what came out."""
     outputs = StrainOutputs(strain=arguments.out, report=arguments.report, plot=arguments.plot, scene=arguments.scene)
-    inputs = (arguments.tracks, *([arguments.clip] if arguments.clip else []))
+    inputs = (arguments.tracks, *([arguments.clip] if arguments.clip else []), *(Path(path) for _, path in arguments.other_view))
     outputs.check(inputs)
     if arguments.scene and not arguments.clip:
         raise InputError(f"--scene {arguments.scene} needs the clip: add --clip CLIP")
@@ -65,14 +74,19 @@ def run(arguments: argparse.Namespace) -> int:
     spacing = tuple(arguments.spacing_mm) if arguments.spacing_mm else None if sequence is None else sequence.spacing_mm
     tracks = replace(tracks, spacing_mm=spacing)
     result, layered = compute(arguments, tracks)
-    say_notes(result.notes, quiet=arguments.quiet)
+    ventricle = whole_ventricle(arguments, result) if arguments.other_view else None
+    say_notes((*result.notes, *(ventricle.notes if ventricle is not None else ())), quiet=arguments.quiet)
     provenance: dict[str, Any] = {"software": f"ultrasound-motion {__version__}", "tracks": str(arguments.tracks)}
     provenance |= {"clip": str(arguments.clip)} if arguments.clip else {}
     if layered is not None:
         provenance["layers"] = layer_measures(layered)
-    outputs.write(result, sequence, title=arguments.title, provenance=provenance, quiet=arguments.quiet)
+    if ventricle is not None:
+        provenance["ventricle"] = asdict(replace(ventricle, percent=ventricle.percent.tolist()))
+    outputs.write(result, sequence, ventricle=ventricle, title=arguments.title, provenance=provenance, quiet=arguments.quiet)
     if not arguments.quiet:
         print(summarise_strain(result))
+        if ventricle is not None and ventricle.gls_percent is not None:
+            print(f"Whole ventricle ({', '.join(ventricle.views)}): GLS {ventricle.gls_percent:.1f} %")
         print("\n".join(["Wrote:", *(f"  {name:<9}  {path}" for name, path in outputs.named())]))
     return 0
 
@@ -113,6 +127,24 @@ def compute(arguments: argparse.Namespace, tracks: PointTracks) -> tuple[StrainR
         return layered.layers["mid"], layered
     compute_one = circumferential_strain if model.closed else longitudinal_strain
     return compute_one(tracks, view=model.view, events=events, config=config), None
+
+
+def whole_ventricle(arguments: argparse.Namespace, result: StrainResult) -> LeftVentricleStrain:
+    """This view's strain and that of the other views, put together.
+
+    Raises:
+        InputError: see `read_tracks_csv`, `longitudinal_strain` (the other view is named) and `ventricle_strain`.
+    """
+    from UltrasoundMotionLib.strain import longitudinal_strain, ventricle_strain
+
+    results = [result]
+    for view, path in arguments.other_view:
+        tracks = replace(read_tracks_csv(path), spacing_mm=result.spacing_mm)
+        try:
+            results.append(longitudinal_strain(tracks, view=view))
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    return ventricle_strain(results, arguments.segments)
 
 
 def layer_order(tracks: PointTracks, count: int) -> dict[str, tuple[str, ...]]:

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images import ImageSequence
-    from UltrasoundMotionLib.strain import StrainResult
+    from UltrasoundMotionLib.strain import LeftVentricleStrain, StrainResult
 
 ENDINGS = {"strain": (".csv",), "report": (".json",), "plot": (".png",), "scene": (".mrb",)}
 
@@ -60,11 +60,12 @@ class StrainOutputs:
         result: StrainResult,
         sequence: ImageSequence | None,
         *,
+        ventricle: LeftVentricleStrain | None = None,
         title: str = "",
         provenance: Mapping[str, Any] | None = None,
         quiet: bool = False,
     ) -> None:
-        """Writes every file, the tables first; a scene needs the clip."""
+        """Writes every file, the tables first; a scene needs the clip. The page's bull's-eye shows the `ventricle` where several views are given."""
         from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_strain_json
 
         if self.strain:
@@ -74,7 +75,7 @@ class StrainOutputs:
         if self.plot:
             from UltrasoundMotionLib.pictures.strain_report import write_strain_report
 
-            write_strain_report(self.plot, result, sequence, title=title)
+            write_strain_report(self.plot, result, sequence, ventricle=ventricle, title=title)
         if self.scene:
             from UltrasoundMotionLib.mrml.strain_nodes import write_strain_scene
 

@@ -19,6 +19,7 @@ from UltrasoundMotionLib.pictures.strain_curve_panel import draw_strain_curves
 from UltrasoundMotionLib.pictures.strain_wall_panel import draw_strain_wall
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality, StrainResult
+from UltrasoundMotionLib.strain.ventricle_segments import LeftVentricleStrain
 from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
 
 if TYPE_CHECKING:
@@ -32,23 +33,33 @@ COLUMNS = (("", 0.0), ("ES", 0.365), ("peak\nsystolic", 0.455), ("time to\npeak"
 """Heading and place (0 to 1) of the table's columns; numbers are set to the right of it, the first and the last column to the left."""
 
 
-def write_strain_report(path: str | Path, result: StrainResult, sequence: ImageSequence | None = None, *, title: str = "") -> None:
+def write_strain_report(
+    path: str | Path,
+    result: StrainResult,
+    sequence: ImageSequence | None = None,
+    *,
+    ventricle: LeftVentricleStrain | None = None,
+    title: str = "",
+) -> None:
     """Writes `draw_strain_report` as a PNG.
 
     Raises:
         MissingPackageError, InputError: see `draw_strain_report`.
         OutputError: the file cannot be written.
     """
-    figure = draw_strain_report(result, sequence, title=title)
+    figure = draw_strain_report(result, sequence, ventricle=ventricle, title=title)
     with atomic_output(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def draw_strain_report(result: StrainResult, sequence: ImageSequence | None = None, *, title: str = "") -> Figure:
-    """One page with everything of one view.
+def draw_strain_report(
+    result: StrainResult, sequence: ImageSequence | None = None, *, ventricle: LeftVentricleStrain | None = None, title: str = ""
+) -> Figure:
+    """One page with everything of one view, and the bull's-eye of all views that were given.
 
     Args:
         sequence: the clip; without it the wall is drawn on black.
+        ventricle: end-systolic strain of this and other views, for the bull's-eye; this view's own segments without it.
         title: of the page; the clip's name when empty.
 
     Raises:
@@ -72,22 +83,28 @@ def draw_strain_report(result: StrainResult, sequence: ImageSequence | None = No
         backdrop.set_yticks([])
         draw_strain_wall(axes, overlay, result, frame, caption=f"{name}, {_place_in_time(result, frame)}")
     draw_strain_curves(figure.add_axes((0.05, 0.065, 0.5, 0.34)), result)
-    values = {number: _number(measures.end_systolic_percent) for number, measures in zip(_numbers(result), result.segment_measures, strict=True)}
-    count = 18 if segment_model(result.view).numbers_18 else 17
-    draw_bulls_eye(figure.add_axes((0.585, 0.47, 0.33, 0.42)), values, segment_count=count)
+    _draw_ventricle(figure.add_axes((0.585, 0.47, 0.33, 0.42)), result, ventricle)
     draw_strain_scale(figure, figure.add_axes((0.93, 0.52, 0.012, 0.32)), label="end-systolic strain (%)")
     table = figure.add_axes((0.585, 0.02, 0.405, 0.425))
     _draw_table(table, result)
     return figure
 
 
-def _numbers(result: StrainResult) -> tuple[int, ...]:
-    model = segment_model(result.view)
-    return model.numbers_18 or model.numbers
-
-
-def _number(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
+def _draw_ventricle(axes: Axes, result: StrainResult, ventricle: LeftVentricleStrain | None) -> None:
+    if ventricle is None:
+        model = segment_model(result.view)
+        numbers = model.numbers_18 or model.numbers
+        values = (measures.end_systolic_percent for measures in result.segment_measures)
+        percent = {number: float("nan") if value is None else value for number, value in zip(numbers, values, strict=True)}
+        draw_bulls_eye(axes, percent, segment_count=18 if model.numbers_18 else 17)
+        return
+    models = [segment_model(view) for view in ventricle.views]
+    shown = {number for model in models for number in (model.numbers_18 if ventricle.segment_count == 18 else model.numbers)}
+    shown |= {17} if ventricle.segment_count == 17 else set()
+    percent = {number: float(value) for number, value in zip(ventricle.numbers, ventricle.percent, strict=True) if number in shown}
+    draw_bulls_eye(axes, percent, segment_count=ventricle.segment_count)
+    words = f"{' + '.join(ventricle.views)}: GLS {signed(ventricle.gls_percent)} %, mean of segments {signed(ventricle.gls_segment_mean_percent)} %"
+    axes.text(0.5, 0.0, words, transform=axes.transAxes, fontsize=9, fontweight="bold", ha="center", va="center")
 
 
 def _clip(result: StrainResult) -> ImageSequence:
