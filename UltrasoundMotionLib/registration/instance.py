@@ -72,7 +72,7 @@ class InstanceConfig:
     def for_same_scan(cls) -> InstanceConfig:
         """For two moments of one subject: intensities may be subtracted, tissue moves together over longer ways, also into the next slice but not
         out of the image, and cavities change their volume."""
-        return cls(likeness=LikenessWeights(mse=8.0), smoothness=0.03, volume=0.0, smoothing=3.0, across_slices=3.0, staying_inside=10.0)
+        return cls(likeness=LikenessWeights(mse=8.0), smoothness=0.012, volume=0.0, smoothing=3.0, across_slices=3.0, staying_inside=10.0)
 
 
 @registration_method("instance", "velocity field optimised for the pair, coarse to fine; no network", InstanceConfig)
