@@ -29,7 +29,7 @@ from UltrasoundMotionModuleLib.clip import Clip, clipDescription, clipOf, shownF
 from UltrasoundMotionModuleLib.landmark_tracking_logic import LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.sample_data import LIVER, addSample, loadSample, registerSample
-from UltrasoundMotionModuleLib.tracking import summary, trackCommand, trackInSteps
+from UltrasoundMotionModuleLib.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
@@ -62,7 +62,7 @@ class LandmarkTracking(ScriptedLoadableModule):
             "A point that went astray is dragged back and tracked again from there. Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink("https://github.com/UltrasoundMotion/UltrasoundMotion#landmark-tracking")
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
-        thumbnail = self.resourcePath("Icons/LandmarkTracking-sample.png")
+        thumbnail = self.resourcePath("Icons/sample-liver.png")
         slicer.app.connect("startupCompleted()", lambda: registerSample(LIVER, thumbnail))
 
 
@@ -78,12 +78,15 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._clip: Clip | None = None
         self._live: LiveTracks | None = None
         self._layoutBefore: int | None = None
+        self._shownBrowser: slicer.vtkMRMLSequenceBrowserNode | None = None
+        self._notes: list[str] = []
         self._description = (None, "")
         self.ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
         self.ui.landmarksWidget.setNodeBaseName("Landmarks")
         for button, slot in (
             (self.ui.showClipButton, self.onShowClip),
             (self.ui.sampleDataButton, self.onLoadSample),
+            (self.ui.lostButton, self.onPlaceLost),
             (self.ui.trackAgainButton, self.onTrackAgain),
             (self.ui.exportCsvButton, self.onExportCsv),
             (self.ui.exportClustButton, self.onExportClust),
@@ -121,8 +124,10 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         image = self._imageOrNone()
         browser = image.browser if image is not None else None
-        self.ui.playWidget.setMRMLSequenceBrowserNode(browser)
-        self.ui.seekWidget.setMRMLSequenceBrowserNode(browser)
+        if browser is not self._shownBrowser:
+            self._shownBrowser = browser
+            self.ui.playWidget.setMRMLSequenceBrowserNode(browser)
+            self.ui.seekWidget.setMRMLSequenceBrowserNode(browser)
         self.ui.showClipButton.enabled = image is not None
         self.ui.clipLabel.text = self._describe(image)
         if image is None:
@@ -131,9 +136,10 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             text = _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.")
             self.ui.queryFrameLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
         result = self._resultOrNone()
-        for button in (self.ui.correctButton, self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
+        for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
             button.enabled = result is not None
-        self.ui.trackAgainButton.enabled = result is not None and not self.applyButton.running
+        for button in (self.ui.correctButton, self.ui.lostButton, self.ui.trackAgainButton):
+            button.enabled = result is not None and self.run is None
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
 
     def _imageOrNone(self) -> SequenceNodes | None:
@@ -162,6 +168,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         parameters = self.parameters
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
+        self._notes = offPlaneNotes(points)
         return self._job(points.points_px, points.labels, self._clip.shownFrame, parameters.direction, parameters.tracker)
 
     def onTrackAgain(self) -> None:
@@ -171,6 +178,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def _makeJobAgain(self) -> BackgroundJob:
         tracked = self.parameters.trackedLandmarks
         found = self.logic.corrections(tracked)
+        self._notes = []
         self._clip, self._live = found.clip, LiveTracks(found.clip.sequence, nodes=found.landmarks)
         direction = Direction.BACKWARD if self.parameters.direction is Direction.BACKWARD else Direction.FORWARD
         return self._job(found.points_px, found.labels, found.frame, direction, self.parameters.tracker)
@@ -201,7 +209,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._live.show(result)
         nodes = renew_derived(self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths)
         self.parameters.trackedLandmarks = nodes.landmarks.proxy
-        text = summary(result, time.perf_counter() - self._startedAt)
+        text = "; ".join([summary(result, time.perf_counter() - self._startedAt), *self._notes])
         return text if complete else _("Cancelled; kept {summary}").format(summary=text)
 
     # Correct, show, export
@@ -213,6 +221,14 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             set_locked(result, not on)
             if on:
                 self.applyButton.say(_("Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"))
+
+    def onPlaceLost(self) -> None:
+        """Puts the points that were lost on the frame shown where they may be."""
+        with slicer.util.tryWithErrorDisplay(_("The lost points could not be placed.")):
+            labels = self.logic.placeLostPoints(self.parameters.trackedLandmarks)
+            self.ui.correctButton.checked = True
+            found = _("{points}: drag them to where they are, then press \u201cTrack again from here\u201d").format(points=", ".join(labels))
+            self.applyButton.say(found if labels else _("No point was lost on this frame"))
 
     def onShowClip(self) -> None:
         """Shows the clip as it was acquired."""
@@ -262,6 +278,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             with slicer.util.tryWithErrorDisplay(_("The tracks could not be exported."), waitCursor=True):
                 write(self.parameters.trackedLandmarks, path)
                 self.applyButton.say(_("Wrote {path}").format(path=path))
+
+    def commandNotes(self) -> str:
+        return unsavedFiles(self._imageOrNone().sequence, self.parameters.landmarks)
 
     def commandArguments(self) -> tuple[str, ...]:
         parameters = self.parameters

@@ -369,6 +369,9 @@ class Application:
     def processEvents(self) -> None:
         qt_stand_ins.process_events()
 
+    def clipboard(self) -> object:
+        return qt_stand_ins.wrap(qt_stand_ins.application().clipboard())
+
     def setOverrideCursor(self, cursor: object) -> None:
         pass
 
@@ -458,6 +461,7 @@ def slicer_application(scene: slicer.vtkMRMLScene) -> Iterator[Application]:
             (slicer, "app"): application,
             (slicer, "modules"): types.SimpleNamespace(),
             (slicer.util, "errorDisplay"): error_display,
+            (slicer.util, "mainWindow"): lambda: None,
             (slicer.util, "modulePath"): lambda name: str(MODULE_FOLDER / f"{name}.py"),
             (slicer.util, "loadUI"): qt_stand_ins.load_ui if qt_stand_ins else None,
             (slicer.util, "childWidgetVariables"): qt_stand_ins.child_variables if qt_stand_ins else None,

@@ -203,7 +203,7 @@ def test_everything_follows_the_transform_that_puts_the_ultrasound_into_an_mri(b
     assert placed.paths[0].GetTransformNodeID() == placing.GetID()
 
 
-def test_lost_points_are_missing(bench):
+def test_lost_points_are_missing_and_can_be_put_back(bench):
     frames = bench.sequence.frames.copy()
     frames[12:18, 20:80, 20:80] = 0  # a shadow over the first point
     dark = ImageSequence(frames, SPACING_MM, bench.sequence.times_s, bench.sequence.origin_mm, TURNED, name="shadow")
@@ -211,6 +211,18 @@ def test_lost_points_are_missing(bench):
     item = result.landmarks.sequence.GetNthDataNode(15)
     statuses = [item.GetNthControlPointPositionStatus(control) for control in range(3)]
     assert statuses == [item.PositionMissing, item.PositionDefined, item.PositionDefined]
+    tracked = result.landmarks.proxy
+    assert bench.logic.placeLostPoints(tracked, 3) == ()
+    assert bench.logic.placeLostPoints(tracked, 15) == ("P1",)
+    result.landmarks.browser.SetSelectedItemNumber(15)
+    assert tracked.GetNthControlPointPositionStatus(0) == tracked.PositionDefined
+    tracked.SetNthControlPointPosition(0, *pixels_to_ras_mm(bench.sequence, truth_px(24)[15, 0]))
+    assert bench.logic.corrections(tracked).labels == ("P1",)
+    before = bench.logic.tracks(tracked)
+    bench.logic.trackAgain(tracked)
+    after = bench.logic.tracks(tracked)
+    assert np.array_equal(after.visible[:15], before.visible[:15])
+    assert after.visible[15, 0]
 
 
 def test_a_saved_scene_goes_on_where_it_was_left(bench, tmp_path):
@@ -301,6 +313,7 @@ def test_from_the_clip_to_a_corrected_result_by_clicks(bench, tmp_path, monkeypa
     tracked = find_sequence_nodes(widget.parameters.trackedLandmarks)
     np.testing.assert_allclose(positions(bench, tracked), truth_px(24), atol=0.3)
 
+    assert ui.trackAgainButton.enabled
     ui.correctButton.checked = True
     assert not tracked.proxy.GetLocked()
     bench.clip.browser.SetSelectedItemNumber(6)
@@ -345,6 +358,18 @@ def test_the_command_repeats_the_run(bench, tmp_path):
     assert main([*command[1:], "--quiet"]) == 0
     result = bench.logic.track(bench.clip.proxy, bench.points)
     np.testing.assert_allclose(read_tracks_csv(out).positions_px, positions(bench, result.landmarks), atol=0.02)
+
+
+@needs_qt
+def test_the_command_is_shown_with_what_to_save_first(bench, monkeypatch):
+    widget, shown = bench.open(), []
+    boxes = slicer_stand_ins.qt_stand_ins.QtWidgets.QMessageBox
+    monkeypatch.setattr(boxes, "exec_", lambda box: shown.append(box.informativeText()))
+    widget.ui.commandButton.click()
+    assert shown[0].startswith("ultrasound-motion track ")
+    assert "clip.seq.nrrd" in shown[0]
+    assert "First save" in shown[0]
+    assert "points.mrk.json" in shown[0]
 
 
 @needs_qt

@@ -259,12 +259,11 @@ def test_cmake_installs_every_file():
     text = (MODULE_FOLDER / "CMakeLists.txt").read_text(encoding="utf-8")
     modules = re.search(r"set\(MODULE_NAMES\s+([\w\s]+)\)", text).group(1).split()
     assert sorted(modules) == NAMES
-    listed = set(re.findall(r"^\s+(UltrasoundMotionModuleLib/\S+\.py|Resources/\S+\.\w+)$", text, flags=re.MULTILINE))
-    listed = {one for one in listed if "${" not in one} | {f"Resources/{kind}/{one}" for one in modules for kind in ()}
+    listed = set(re.findall(r"^\s+(UltrasoundMotionModuleLib/\S+\.py|Resources/[^$\s]+\.\w+)$", text, flags=re.MULTILINE))
     listed |= {f"Resources/UI/{one}.ui" for one in modules} | {f"Resources/Icons/{one}.png" for one in modules}
     folders = ("UltrasoundMotionModuleLib", "Resources")
     written = {path.relative_to(MODULE_FOLDER).as_posix() for folder in folders for path in (MODULE_FOLDER / folder).rglob("*") if path.is_file()}
-    written = {path for path in written if "__pycache__" not in path and not path.startswith("Resources/Icons/source")}
+    written = {path for path in written if "__pycache__" not in path}
     assert listed == written
 
 

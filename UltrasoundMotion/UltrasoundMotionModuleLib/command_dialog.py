@@ -7,12 +7,12 @@ import slicer
 from slicer.i18n import tr as _
 
 
-def showCommand(title: str, command: str) -> None:
-    """Shows a command line with a button that copies it."""
+def showCommand(title: str, command: str, notes: str = "") -> None:
+    """Shows a command line with a button that copies it, and what has to be done first."""
     box = qt.QMessageBox(slicer.util.mainWindow())
     box.setWindowTitle(_("{module}: the command").format(module=title))
     box.setText(_("This repeats the run in a terminal where ultrasound-motion is installed (pip install ultrasound-motion):"))
-    box.setInformativeText(command)
+    box.setInformativeText("\n\n".join([command, notes]) if notes else command)
     box.setTextInteractionFlags(qt.Qt.TextSelectableByMouse | qt.Qt.TextSelectableByKeyboard)
     copy = box.addButton(_("&Copy"), qt.QMessageBox.AcceptRole)
     box.addButton(qt.QMessageBox.Close)

@@ -14,7 +14,7 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
-from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
+from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, place_lost_points, placed_labels, points_on_frame
 from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
@@ -127,6 +127,12 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         frame = clip.shownFrame if frame is None else frame
         labels = corrected_labels(landmarks, clip.sequence, frame) or placed_labels(landmarks, frame)
         return Corrections(clip, landmarks, frame, labels, points_on_frame(landmarks, clip.sequence, frame, labels))
+
+    def placeLostPoints(self, trackedNode: slicer.vtkMRMLMarkupsNode, frame: int | None = None) -> tuple[str, ...]:
+        """Puts the points that were lost on a frame (the one shown when None) where the tracker guesses they are, to be dragged; their labels."""
+        landmarks = find_sequence_nodes(trackedNode)
+        clip = clipOf(image_of(landmarks).sequence)
+        return place_lost_points(landmarks, clip.sequence, clip.shownFrame if frame is None else frame)
 
     def trackAgain(
         self,

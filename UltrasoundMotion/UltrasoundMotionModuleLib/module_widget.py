@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleWidget
 from slicer.util import VTKObservationMixin
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
 from UltrasoundMotionModuleLib.apply_button import ApplyButton
 from UltrasoundMotionModuleLib.background_job import BackgroundJob, closeSharedProcess, warmUp
@@ -71,6 +72,10 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def commandArguments(self) -> tuple[str, ...]:
         """The command line that repeats the run for the parameters as they are; raises InputError as `makeJob`."""
         raise NotImplementedError
+
+    def commandNotes(self) -> str:
+        """What has to be done before the command can run, such as saving its inputs; nothing by default."""
+        return ""
 
     # The panel
 
@@ -243,4 +248,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def onShowCommand(self) -> None:
         """Shows the command line that repeats the run in a terminal."""
         with slicer.util.tryWithErrorDisplay(_("There is no command to show yet.")):
-            showCommand(self.title, shlex.join(self.commandArguments()))
+            reason = self.whyNotApply()
+            if reason:
+                raise InputError(reason)
+            showCommand(self.title, shlex.join(self.commandArguments()), self.commandNotes())

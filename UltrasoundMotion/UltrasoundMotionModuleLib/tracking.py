@@ -7,11 +7,15 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.jobs import run_job, track_request
+from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracks import PointTracks
 from UltrasoundMotionModuleLib.background_job import Preparation, sharedProcess
 from UltrasoundMotionModuleLib.choices import Device, Direction
 from UltrasoundMotionModuleLib.clip import Clip, loaded, loadInSteps
+
+FAR_MM = 1.0
+"""Off the image plane: more than the thickness that Slicer gives to a slice."""
 
 
 def trackInSteps(
@@ -59,6 +63,13 @@ def trackAndWait(
     return run_job(request, sharedProcess().process, progress=progress or no_progress)
 
 
+def offPlaneNotes(points: QueryPoints) -> list[str]:
+    """What to say of points that do not lie on the clip's plane."""
+    far = [(label, distance) for label, distance in zip(points.labels, points.distance_mm, strict=True) if abs(distance) > FAR_MM]
+    text = _("{label} lies {distance} mm off the image plane and was followed from the point nearest to it there")
+    return [text.format(label=label, distance=f"{abs(distance):.1f}") for label, distance in far]
+
+
 def summary(tracks: PointTracks, seconds: float) -> str:
     """`6 points through 40 frames in 1.2 s (33 frames/s); visible in 98 % of all positions; farthest 12.3 mm`."""
     reached = tracks.reached
@@ -96,8 +107,20 @@ def trackCommand(
         device=device.value,
         hide_graphics=hideGraphics,
         input_path=_fileOf(clip.nodes.sequence),
-        points_path=_fileOf(pointsNode) or f"{pointsNode.GetName()}.mrk.json",
+        points_path=_fileOf(pointsNode) or _pointsFile(pointsNode),
     ).command
+
+
+def unsavedFiles(clip: slicer.vtkMRMLSequenceNode, points: slicer.vtkMRMLMarkupsNode) -> str:
+    """Which files the command of `trackCommand` needs that are not there yet, as what to do first; empty where none is missing."""
+    names = {clip: f"{clip.GetName().removesuffix(' sequence')}.seq.nrrd", points: _pointsFile(points)}
+    missing = [(node.GetName(), name) for node, name in names.items() if _fileOf(node) is None]
+    parts = [_("\u201c{node}\u201d as {file}").format(node=node, file=name) for node, name in missing]
+    return _("First save (File, Save) {files}.").format(files=", ".join(parts)) if parts else ""
+
+
+def _pointsFile(node: slicer.vtkMRMLMarkupsNode) -> str:
+    return f"{node.GetName()}.mrk.json"
 
 
 def _fileOf(node: slicer.vtkMRMLStorableNode) -> str | None:

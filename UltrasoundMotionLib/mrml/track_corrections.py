@@ -7,7 +7,7 @@ import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.mrml.image_geometry import ras_mm_to_pixels
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm, ras_mm_to_pixels
 from UltrasoundMotionLib.mrml.point_state import best_guess_in, tracked_position_in
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 
@@ -33,6 +33,24 @@ def corrected_labels(landmarks: SequenceNodes, sequence: ImageSequence, frame: i
         if best_guess_in(state) is not None or (tracked is not None and np.abs(placed - tracked).max() > MOVED_PX):
             corrected.append(item.GetNthControlPointLabel(control))
     return tuple(corrected)
+
+
+def place_lost_points(landmarks: SequenceNodes, sequence: ImageSequence, frame: int) -> tuple[str, ...]:
+    """Puts the points that are missing on a frame where the tracker guesses they are, so that a user can see and drag them; returns their labels.
+
+    A point that was never reached on that frame has no guess and stays missing.
+    """
+    item = slicer.vtkMRMLMarkupsFiducialNode()
+    item.CopyContent(landmarks.sequence.GetNthDataNode(frame))  # an item that is updated from itself loses its points
+    placed = []
+    for control in range(item.GetNumberOfControlPoints()):
+        guess = best_guess_in(item.GetNthControlPointDescription(control))
+        if guess is not None and not _is_placed(item, control):
+            item.SetNthControlPointPosition(control, *pixels_to_ras_mm(sequence, np.array(guess)))
+            placed.append(item.GetNthControlPointLabel(control))
+    if placed:
+        landmarks.sequence.UpdateDataNodeAtValue(item, landmarks.sequence.GetNthIndexValue(frame))
+    return tuple(placed)
 
 
 def placed_labels(landmarks: SequenceNodes, frame: int) -> tuple[str, ...]:
