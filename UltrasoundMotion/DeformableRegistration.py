@@ -133,7 +133,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             for name in names:
                 getattr(self.ui, name).visible = shown
         self.ui.frameShownButton.enabled = self._image() is not None
-        self.ui.sampleDataButton.enabled = not self.applyButton.running
+        self.ui.sampleDataButton.enabled = self.run is None
 
     def _image(self) -> SequenceNodes | None:
         try:

@@ -29,6 +29,7 @@ from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_
 from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs  # noqa: E402
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_segmentation, add_volume, fill_segmentation  # noqa: E402
@@ -347,6 +348,27 @@ def test_a_second_run_fills_the_same_nodes_and_removal_leaves_nothing(scene, reg
     assert registered.moving.GetParentTransformNode() is None
 
 
+def test_everything_is_remembered_in_the_scene(logic, scene, registered, tmp_path):
+    from UltrasoundMotionModuleLib.registration_choices import Preset
+
+    placement = linear_transform(scene, (0, 0, 0), (0.0, 0.5, 0.0))
+    registered.moving.SetAndObserveTransformNodeID(placement.GetID())
+    result = replace(registered.task, applyTransform=True).show(registered.found)
+    parameters = logic.getParameterNode()
+    parameters.preset, parameters.fixedVolume, parameters.outputTransform = Preset.HIPPOCAMPUS_MRI, registered.fixed, result.transform
+    points = np.array([[20.0, -20.0, 15.0], [25.0, -10.0, 20.0]])
+    before = transform_points(result.transform, points)
+    read_scene(scene, write_scene(scene, tmp_path / "registered.mrb"))
+    parameters = logic.getParameterNode()
+    assert (parameters.preset, parameters.fixedVolume.GetName()) == (Preset.HIPPOCAMPUS_MRI, "fixed")
+    moving, transform = scene.GetFirstNodeByName("moving"), parameters.outputTransform
+    assert moving.GetParentTransformNode() is transform
+    assert parent_before_registration(moving).GetID() == scene.GetFirstNodeByName(placement.GetName()).GetID()
+    np.testing.assert_allclose(transform_points(transform, points), before, atol=0.02)  # Slicer reads a grid with a tolerance of 0.01 mm
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(scene.GetFirstNodeByName(result.jacobian.GetName()).GetDisplayNode())
+    assert legend.GetTitleText() == "Jacobian"
+
+
 def test_what_was_interrupted_says_so(scene, registered):
     result = registered.task.show(replace(registered.found, interrupted=True))
     assert result.transform.GetName().endswith("(interrupted)")
@@ -604,11 +626,11 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
     before = node_names(scene)
     for _ in range(10):
         panel.onApply()
-        assert panel.ui.applyButton.text == "&Cancel"
+        assert panel.ui.applyButton.text == "&Cancel" and not panel.ui.sampleDataButton.enabled
         panel.onCancel()
         application.wait(lambda: not panel.applyButton.running, 10)
         assert panel.ui.applyButton.text == "&Apply" and "Cancelled" in panel.ui.statusLabel.text
-    assert node_names(scene) == before
+    assert node_names(scene) == before and panel.ui.sampleDataButton.enabled
     panel.onApply()
     application.wait(lambda: panel.ui.progressBar.value > 0, 60)
     panel.onCancel()
