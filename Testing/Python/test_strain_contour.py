@@ -5,6 +5,7 @@ import pytest
 from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.simulation.heart import FOUR_CHAMBER_SEGMENTS, TWO_CHAMBER_SEGMENTS
 from UltrasoundMotionLib.strain import WallContour, contour_from_clicks, contour_from_curve, longitudinal_strain, segment_model
 
 CLICKS = np.array([[75.0, 195.0], [118.0, 50.0], [166.0, 198.0]])
@@ -112,6 +113,8 @@ def test_segment_models():
         *("basal inferoseptal", "mid inferoseptal", "apical septal"),
         *("apical lateral", "mid anterolateral", "basal anterolateral"),
     )
+    assert segment_model("A4C").names == FOUR_CHAMBER_SEGMENTS  # as the simulated hearts name them
+    assert segment_model("A2C").names == TWO_CHAMBER_SEGMENTS
     assert segment_model("A2C").names[::5] == ("basal inferior", "basal anterior")
     assert segment_model("A3C").names[::5] == ("basal inferolateral", "basal anteroseptal")
     assert segment_model("APLAX").names_18[2:4] == ("apical inferolateral", "apical anteroseptal")

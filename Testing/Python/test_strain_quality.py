@@ -137,6 +137,15 @@ def test_reasons_for_rejection():
         longitudinal_strain(tracks_of(wall()), events=EVENTS, forward_backward_px=back[:5])
 
 
+def test_times_and_spacing_that_cannot_be():
+    for changes, message in (({"times_s": np.zeros(41)}, "strictly increasing"), ({"spacing_mm": (0.5, 0.0)}, "spacing must be two positive")):
+        with pytest.raises(InputError, match=message):
+            longitudinal_strain(tracks_of(wall(), **changes))
+    for order, message in ((["P1", "P99"], "there is no point P99"), ([0, 1, 2, 2, 3, 4], "named twice")):
+        with pytest.raises(InputError, match=message):
+            longitudinal_strain(tracks_of(wall()), order=order)
+
+
 def test_the_reader_overrules():
     missing = np.zeros((41, POINT_COUNT), dtype=bool)
     missing[10:20, 17:24] = True

@@ -45,10 +45,10 @@ def smooth_positions(
         arc = np.concatenate([[0.0], np.cumsum(chord_lengths(positions[reference_frame], closed))])
         period = arc[-1] if closed else None
         along = local_quadratic(arc[:-1] if closed else arc, wall_share * arc[-1], period)
-        displacement = np.einsum("nm,tmc->tnc", along, displacement)
+        displacement = along @ displacement
     known = np.flatnonzero(np.isfinite(displacement).all(axis=(1, 2)))
     if time_width > 0 and len(known) >= 5:
         displacement = displacement.copy()
         in_time = local_quadratic(np.asarray(places, dtype=np.float64)[known], time_width)
-        displacement[known] = np.einsum("ts,snc->tnc", in_time, displacement[known])
+        displacement[known] = np.tensordot(in_time, displacement[known], axes=1)
     return positions[reference_frame] + displacement - displacement[reference_frame]

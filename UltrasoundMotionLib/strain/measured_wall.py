@@ -58,7 +58,7 @@ class MeasuredWall:
     @property
     def times_s(self) -> np.ndarray | None:
         """(T,) or None."""
-        return self.tracks.times_s
+        return None if self.tracks.times_s is None else np.asarray(self.tracks.times_s, dtype=np.float64)
 
     @cached_property
     def smooth_positions(self) -> np.ndarray | None:

@@ -10,8 +10,6 @@ from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvent
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures, SegmentStrainMeasures
 
-KINDS = ("longitudinal", "circumferential", "radial", "transverse")
-
 
 @dataclass(frozen=True)
 class SegmentQuality:

@@ -43,14 +43,19 @@ def wall_tracks(tracks: PointTracks, order: Sequence[str | int] | None = None, *
         orientation: "auto" turns an apical contour around that starts on the right; "as given" does not.
 
     Raises:
-        InputError: unknown labels; see `check_contour`; an apical contour that does not run from base over apex to base.
+        InputError: unknown labels; frame times that do not increase; a spacing that is not positive; see `check_contour`; an apical contour that does not run from base over apex to base.
     """
+    if tracks.times_s is not None and not np.all(np.diff(np.asarray(tracks.times_s, dtype=np.float64)) > 0):
+        raise InputError("tracks: frame times must be finite and strictly increasing")
+    scale = np.asarray(tracks.spacing_mm or (1.0, 1.0), dtype=np.float64)
+    if scale.shape != (2,) or not np.all((scale > 0) & np.isfinite(scale)):
+        raise InputError(f"tracks: spacing must be two positive numbers in mm (x, y), got {tracks.spacing_mm}")
     index = _indices(tracks, order)
     positions, confidence = tracks.positions_px[:, index], tracks.confidence[:, index]
     missing = ~(np.isfinite(positions).all(axis=2) & tracks.visible[:, index])
     missing[tracks.query_frame] = ~np.isfinite(positions[tracks.query_frame]).all(axis=1)
     labels = tuple(tracks.labels[i] for i in index)
-    points = check_contour(positions[tracks.query_frame] * np.asarray(tracks.spacing_mm or (1.0, 1.0)), closed, "tracks")
+    points = check_contour(positions[tracks.query_frame] * scale, closed, "tracks")
     notes: tuple[str, ...] = ()
     backwards = False
     if closed:
