@@ -43,7 +43,8 @@ def wall_tracks(tracks: PointTracks, order: Sequence[str | int] | None = None, *
         orientation: "auto" turns an apical contour around that starts on the right; "as given" does not.
 
     Raises:
-        InputError: unknown labels; frame times that do not increase; a spacing that is not positive; see `check_contour`; an apical contour that does not run from base over apex to base.
+        InputError: unknown labels; frame times that do not increase; a spacing that is not positive; see `check_contour`; an apical contour that
+            does not run from base over apex to base.
     """
     if tracks.times_s is not None and not np.all(np.diff(np.asarray(tracks.times_s, dtype=np.float64)) > 0):
         raise InputError("tracks: frame times must be finite and strictly increasing")
