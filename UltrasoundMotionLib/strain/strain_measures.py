@@ -47,7 +47,8 @@ class StrainMeasures:
         positive_peak_percent: largest stretching in systole (for thickening: most negative value), 0 when there is none.
         peak_percent: peak of the whole cycle.
         post_systolic_percent: peak after end-systole.
-        post_systolic_index_percent: 100 (peak - end-systolic) / peak when the peak comes after end-systole, else 0 (Kukulski et al. 2003).
+        post_systolic_index_percent: 100 (peak - end-systolic) / peak when the peak comes after end-systole, else 0 (Kukulski et al. 2003;
+            in these words doi:10.1371/journal.pone.0273419).
         time_to_peak_s: from end-diastole to `peak_percent`; None where frame times are unknown.
         frames_to_peak: the same in frames.
         peak_systolic_rate_per_s: fastest Lagrangian shortening (thickening) in systole; None where frame times are unknown.

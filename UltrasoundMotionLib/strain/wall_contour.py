@@ -72,7 +72,7 @@ def left_base_first(points: np.ndarray) -> bool:
 
 
 def apex_of(points: np.ndarray) -> int:
-    """Index of the apex of an apical contour (N, 2): the point farthest from the middle of the base (Voigt et al. 2015).
+    """Index of the apex of an apical contour (N, 2): the point farthest from the middle of the base.
 
     Raises:
         InputError: it does not lie in the middle half of the contour, so that this is no wall from base over apex to base.
