@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -58,7 +58,13 @@ class TissueTrackingTable:
 
 
 def tissue_tracking_table(
-    sequence: ImageSequence, methods: Sequence[str] = (), *, pair_count: int | None = None, device: str = "cpu", progress: Progress = no_progress
+    sequence: ImageSequence,
+    methods: Sequence[str] = (),
+    *,
+    pair_count: int | None = None,
+    steps: int | None = None,
+    device: str = "cpu",
+    progress: Progress = no_progress,
 ) -> TissueTrackingTable:
     """Registers pairs of neighbouring frames by every method and measures all of them by the same code.
 
@@ -67,6 +73,7 @@ def tissue_tracking_table(
     Args:
         methods: of `register`, with their default settings.
         pair_count: so many pairs, evenly spread; all when None.
+        steps: the most of each scale for methods that train a network, fewer than theirs to save time; theirs when None.
 
     Raises:
         InputError: fewer than two frames, no such method or device.
@@ -75,13 +82,14 @@ def tissue_tracking_table(
     import torch
 
     from UltrasoundMotionLib.registration import find_method, register
+    from UltrasoundMotionLib.registration.multiscale_config import SsmsrConfig
     from UltrasoundMotionLib.registration.sequence import measure_frame, register_sequence
     from UltrasoundMotionLib.registration.sequence_frames import open_frames
 
     if pair_count is not None and pair_count < 1:
         raise InputError(f"pair_count: expected 1 or more, got {pair_count}")
-    for method in methods:
-        find_method(method)
+    trained = {name: found.configuration() for name in methods if issubclass((found := find_method(name)).configuration, SsmsrConfig)}
+    settings = {} if steps is None else {name: replace(config, steps=steps) for name, config in trained.items()}
     frames = open_frames(sequence, 0, "tissue")
     last = len(frames) - 1
     numbers = np.unique(np.linspace(1, last, min(pair_count or last, last)).round().astype(int)).tolist()
@@ -97,7 +105,7 @@ def tissue_tracking_table(
     def registered(method: str) -> Callable[[int], torch.Tensor]:
         def displacement_of(number: int) -> torch.Tensor:
             fixed, moving = (_volume(sequence, frames.tensor(one)[0, 0].numpy(), one) for one in (number, number - 1))
-            return register(fixed, moving, method=method, device=device, initial_transform=None).displacement.to_voxels()
+            return register(fixed, moving, method=method, config=settings.get(method), device=device, initial_transform=None).displacement.to_voxels()
 
         return displacement_of
 

@@ -27,6 +27,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--clip", metavar="INPUT", type=Path, help="a real clip, in place of phantoms")
     parser.add_argument("--methods", metavar="M", nargs="*", default=(), help="with --clip: methods of `register` beside it")
     parser.add_argument("--pairs", metavar="N", type=whole_number, help="with --clip: so many pairs of frames, evenly spread (default: all)")
+    parser.add_argument("--steps", metavar="N", type=whole_number, help="with --clip: the most of each scale of methods that train a network")
     parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default, as OpenCV's), cuda or auto")
     parser.add_argument("--threads", metavar="N", type=whole_number, help="for PyTorch and OpenCV alike (default: what PyTorch takes)")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -40,8 +41,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--seed {arguments.seed} must not be negative")
     if arguments.frames < 2:
         raise InputError("--frames must be 2 or more")
-    if arguments.methods and not arguments.clip:
-        raise InputError("--methods needs --clip")
+    for name in ("methods", "steps"):
+        if getattr(arguments, name) and not arguments.clip:
+            raise InputError(f"--{name} needs --clip")
     check_output(arguments)
 
     import torch
@@ -73,7 +75,9 @@ def _run_clip(arguments: argparse.Namespace) -> int:
 
     clip = without_graphics(read_sequence(arguments.clip))
     with TerminalProgress("benchmark", "pairs") as progress:
-        result = tissue_tracking_table(clip, arguments.methods, pair_count=arguments.pairs, device=arguments.device, progress=progress)
+        result = tissue_tracking_table(
+            clip, arguments.methods, pair_count=arguments.pairs, steps=arguments.steps, device=arguments.device, progress=progress
+        )
     print(f"{arguments.clip.name}: {result.pair_count} pairs of neighbouring frames, device {arguments.device}")
     print(result.table(markdown=arguments.markdown))
     if arguments.json:
