@@ -121,7 +121,7 @@ def test_events_are_checked():
 def test_simulated_hearts():
     """Exact tracks of varied hearts: end-systole within one frame, strain of the whole and of each segment within 0.1 points of the truth."""
     checked = 0
-    for case in phantom_set("heart", "hard", 8, 77, frame_count=90):
+    for case in phantom_set("heart", "hard", 5, 77, frame_count=75):
         phantom = case.phantom
         motion, times = heart_motion(phantom), phantom.times_s
         positions = phantom.imaging.pixels_from_mm(trajectories(motion, wall_contour(motion, "mid", 49), times))
@@ -135,4 +135,4 @@ def test_simulated_hearts():
             np.testing.assert_allclose(curve, 100 * ((1 + exact) / (1 + exact[reference]) - 1), atol=0.1)
         assert strain.measures.gls_percent == pytest.approx(100 * motion.ventricle.peak_strain, abs=0.1)
         checked += 1
-    assert checked == 8
+    assert checked == 5

@@ -48,7 +48,7 @@ class StrainMeasures:
         peak_percent: peak of the whole cycle.
         post_systolic_percent: peak after end-systole.
         post_systolic_index_percent: 100 (peak - end-systolic) / peak when the peak comes after end-systole, else 0 (Kukulski et al. 2003;
-            in these words doi:10.1371/journal.pone.0273419).
+            the same in doi:10.1371/journal.pone.0273419).
         time_to_peak_s: from end-diastole to `peak_percent`; None where frame times are unknown.
         frames_to_peak: the same in frames.
         peak_systolic_rate_per_s: fastest Lagrangian shortening (thickening) in systole; None where frame times are unknown.
