@@ -30,6 +30,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--clips", metavar="DIR", help="folder that keeps phantoms' clips; those missing are made first (default DIR of --out/clips)"
     )
     specknet.add_argument("--phantoms", type=int, default=200, metavar="N", help="how many clips of phantoms to learn from (default 200)")
+    specknet.add_argument(
+        "--speckle-share",
+        type=float,
+        default=0.0,
+        metavar="P",
+        help="part of the clips that are simulated on the device while training: muscle, kidney, right ventricle, vessels (default 0; slow on a CPU)",
+    )
     specknet.add_argument("--start-with", type=int, metavar="N", help="clips to make before training; another process makes the rest (default: all)")
     specknet.add_argument(
         "--preset",
@@ -68,6 +75,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     if not 0 <= arguments.full_part <= 1:
         raise InputError(f"--full-part must lie between 0 and 1, got {arguments.full_part}")
+    if not 0 <= arguments.speckle_share <= 1:
+        raise InputError(f"--speckle-share must lie between 0 and 1, got {arguments.speckle_share}")
+    if arguments.phantoms < 0:
+        raise InputError(f"--phantoms must not be negative, got {arguments.phantoms}")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     out = Path(arguments.out)
@@ -83,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
         config = replace(TrainingConfig(), crops=((1 - arguments.full_part, 256), (1.0, 512)), **changes)
     # All clips are drawn from by half of the steps, however quickly they are made: so the weights depend on the seed alone.
     growth = (arguments.phantoms - first) / max(1.0, arguments.steps / 2)
-    config = replace(config, batch=replace(config.batch, clips_at_start=first, clips_per_step=growth))
+    config = replace(config, batch=replace(config.batch, clips_at_start=first, clips_per_step=growth, speckle_share=arguments.speckle_share))
     if arguments.motion == "baseline":
         config = replace(config, batch=replace(config.batch, motion=NO_MOTION))
     with (

@@ -47,25 +47,25 @@ def scatter_positions(imaging: Imaging, scanner: Scanner, margin_mm: float, rng:
 
 
 class Slice:
-    """The slice that a frame sees: a Gaussian in elevation, over scatterers that fill a periodic range of it."""
+    """The slice that a frame sees: a Gaussian in elevation, over scatterers that fill a periodic range (`range_mm`) of it."""
 
     RANGE_WIDTHS = 2.2  # the periodic range, in slice thicknesses; the weight at its ends is 0.035
 
     def __init__(self, thickness_mm: float) -> None:
-        self._range = self.RANGE_WIDTHS * thickness_mm
+        self.range_mm = self.RANGE_WIDTHS * thickness_mm
         self._sigma = SIGMA_PER_WIDTH * thickness_mm
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """(N,) elevations in mm."""
-        return rng.uniform(-0.5, 0.5, count) * self._range
+        return rng.uniform(-0.5, 0.5, count) * self.range_mm
 
     def phase(self, elevation_mm: np.ndarray) -> np.ndarray:
         """(N,) elevations as angles, a turn for the range."""
-        return 2 * np.pi * elevation_mm / self._range
+        return 2 * np.pi * elevation_mm / self.range_mm
 
     def weight(self, elevation_mm: np.ndarray) -> np.ndarray:
         """(N,) part of the echo that the slice sees of scatterers at (N,) elevations."""
-        elevation = elevation_mm - self._range * np.rint(elevation_mm / self._range)
+        elevation = elevation_mm - self.range_mm * np.rint(elevation_mm / self.range_mm)
         return np.exp(-0.5 * (elevation / self._sigma) ** 2)
 
 

@@ -107,8 +107,8 @@ def train_specknet(
     config = config or TrainingConfig()
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if not clips and not real_frames:
-        raise InputError("there is nothing to learn from: give clips of phantoms or real frames")
+    if not clips and not real_frames and not config.batch.speckle_share:
+        raise InputError("there is nothing to learn from: give clips of phantoms, real frames or a share of speckle")
     place = torch.device(device)
     torch.manual_seed(config.seed)
     network = SpeckNet(config.network).to(place).train()

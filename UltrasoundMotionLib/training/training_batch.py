@@ -12,6 +12,7 @@ from torch import Tensor
 from UltrasoundMotionLib.points.specknet_input import GreyScale
 from UltrasoundMotionLib.training.image_augmentation import ImageProbabilities, change_frames
 from UltrasoundMotionLib.training.motion_augmentation import MotionRanges, draw_affine, move_frames, move_points
+from UltrasoundMotionLib.training.speckle_clips import speckle_clip
 from UltrasoundMotionLib.training.training_clip import TrainingClip
 from UltrasoundMotionLib.training.warped_clips import RealFrame, warped_clip
 
@@ -29,6 +30,7 @@ class BatchConfig:
         reversal: probability that time runs backwards.
         longest_skip: frames left out between two, 0 to this.
         warped_share: part of clips that are warped real frames, when there are any.
+        speckle_share: part of clips that are scatterers imaged on the device.
         clips_at_start / clips_per_step: how many of the clips are drawn from at the first step, and by how many more at each later one, for
             clips that are made while training goes on; at most all of them.
     """
@@ -42,6 +44,7 @@ class BatchConfig:
     reversal: float = 0.2
     longest_skip: int = 5
     warped_share: float = 0.2
+    speckle_share: float = 0.0
     clips_at_start: int = 1_000_000
     clips_per_step: float = 0.0
 
@@ -87,18 +90,8 @@ class ClipSource:
 
     def _clip(self, clip_count: int, crop: int, rng: np.random.Generator, generator: torch.Generator) -> BatchClip:
         config = self._config
-        if len(self._real) and (not clip_count or rng.random() < config.warped_share):
-            frame = self._real[int(rng.integers(len(self._real)))]
-            frames, points = warped_clip(frame, config.frames, 4 * config.points, rng, self._device)
-            visible = torch.ones(points.shape[:2], dtype=torch.bool, device=self._device)
-            grey = GreyScale.of(frames[int(rng.integers(len(frames)))])
-        else:
-            clip = self._clips[int(rng.integers(clip_count))]
-            chosen = segment_frames(len(clip.frames), config, rng)
-            frames = torch.as_tensor(clip.frames[chosen], device=self._device).float()[:, None]
-            points = torch.as_tensor(clip.trajectories_px[chosen], device=self._device)
-            visible = torch.as_tensor(clip.visible[chosen], device=self._device)
-            grey = GreyScale.of(frames[int(rng.integers(len(frames)))])
+        frames, points, visible = self._draw(clip_count, rng, generator)
+        grey = GreyScale.of(frames[int(rng.integers(len(frames)))])
         scale = config.input_size / max(frames.shape[2:])
         to_network = np.array([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2]])
         affine = _compose(draw_affine(config.motion, config.input_size, rng), to_network)
@@ -112,6 +105,21 @@ class ClipSource:
         points, visible = points[:, kept], visible[:, kept]
         frames, hidden = change_frames(frames, points, config.images, rng, generator)
         return BatchClip(frames, points, visible & ~hidden, int(rng.integers(len(frames))))
+
+    def _draw(self, clip_count: int, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames (T, 1, H, W), points (T, N, 2) in pixels of them and visible (T, N) of a clip of one of the three sources."""
+        config, device = self._config, self._device
+        source = rng.random() if len(self._real) or config.speckle_share else 1.0  # so that a run with neither draws the same numbers
+        if source < config.speckle_share or not (clip_count or len(self._real)):
+            return speckle_clip(config.frames, 4 * config.points, rng, generator, device)
+        if len(self._real) and (not clip_count or source < config.speckle_share + config.warped_share):
+            frame = self._real[int(rng.integers(len(self._real)))]
+            frames, points = warped_clip(frame, config.frames, 4 * config.points, rng, device)
+            return frames, points, torch.ones(points.shape[:2], dtype=torch.bool, device=device)
+        clip = self._clips[int(rng.integers(clip_count))]
+        chosen = segment_frames(len(clip.frames), config, rng)
+        frames = torch.as_tensor(clip.frames[chosen], device=device).float()[:, None]
+        return frames, torch.as_tensor(clip.trajectories_px[chosen], device=device), torch.as_tensor(clip.visible[chosen], device=device)
 
     def _crop_origin(self, points: Tensor, visible: Tensor, crop: int, rng: np.random.Generator) -> np.ndarray:
         """Around a point that can be seen, not always in the middle."""

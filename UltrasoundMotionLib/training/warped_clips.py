@@ -53,6 +53,7 @@ class SmoothMotion:
     """Displacement of places in the unit square, in closed form: u(y, t) = a(t) (M (y - c) + sum_k w_k sin(f_k . y + p_k)) + s(t), for T times.
 
     Attributes:
+        times: (T,) t, in cycles, rising.
         activation: (T,) a.
         shift: (T, 2) s.
         matrix: (2, 2) M.
@@ -60,6 +61,7 @@ class SmoothMotion:
         waves: (K, 2) w; frequencies (K, 2) f; phases (K,) p.
     """
 
+    times: np.ndarray
     activation: np.ndarray
     shift: np.ndarray
     matrix: np.ndarray
@@ -95,6 +97,7 @@ def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
     # Sizes keep the derivative of the displacement under about a half, so that the map has an inverse.
     waves = rng.normal(0, 1, (WAVES, 2)) * rng.uniform(0, 0.1) / np.maximum(np.linalg.norm(frequencies, axis=1, keepdims=True), 1)
     return SmoothMotion(
+        time,
         activation,
         activation[:, None] * way + 0.01 * rng.standard_normal(2) * time[:, None],
         rng.uniform(-0.15, 0.15, (2, 2)),
