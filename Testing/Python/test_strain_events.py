@@ -121,7 +121,7 @@ def test_events_are_checked():
 def test_simulated_hearts():
     """Exact tracks of varied hearts: end-systole within one frame, strain of the whole and of each segment within 0.1 points of the truth."""
     checked = 0
-    for case in phantom_set("heart", "hard", 5, 77, frame_count=75):
+    for case in phantom_set("heart", "hard", 5, 77, frame_count=90):
         phantom = case.phantom
         motion, times = heart_motion(phantom), phantom.times_s
         positions = phantom.imaging.pixels_from_mm(trajectories(motion, wall_contour(motion, "mid", 49), times))
