@@ -80,6 +80,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._layoutBefore: int | None = None
         self._shownBrowser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._notes: list[str] = []
+        self._placed: tuple[tuple, int] = ((), 0)
         self._description = (None, "")
         self.ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
         self.ui.landmarksWidget.setNodeBaseName("Landmarks")
@@ -133,14 +134,25 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if image is None:
             self.ui.queryFrameLabel.text = ""
         else:
-            text = _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.")
-            self.ui.queryFrameLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
+            self.ui.queryFrameLabel.text = self._queryFrameText(shownFrame(image), image.sequence.GetNumberOfDataNodes())
         result = self._resultOrNone()
         for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
             button.enabled = result is not None
         for button in (self.ui.correctButton, self.ui.lostButton, self.ui.trackAgainButton):
             button.enabled = result is not None and self.run is None
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
+
+    def _queryFrameText(self, shown: int, count: int) -> str:
+        """Where the points are followed from, with a warning where they were placed on another frame than the one shown."""
+        points = self.parameters.landmarks
+        controls = range(points.GetNumberOfControlPoints()) if points is not None else ()
+        places = tuple(points.GetNthControlPointPosition(control) for control in controls)
+        if places != self._placed[0]:
+            self._placed = (places, shown)
+        if places and self._placed[1] != shown:
+            text = _("Frame {shown} is shown, but the points were placed on frame {placed}: go back there, or they are followed from frame {shown}.")
+            return text.format(shown=shown, placed=self._placed[1])
+        return _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.").format(frame=shown, count=count)
 
     def _imageOrNone(self) -> SequenceNodes | None:
         try:

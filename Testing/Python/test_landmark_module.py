@@ -303,6 +303,10 @@ def test_from_the_clip_to_a_corrected_result_by_clicks(bench, tmp_path, monkeypa
     for position in pixels_to_ras_mm(bench.sequence, QUERY_PX):
         bench.points.AddControlPoint(position)
     assert ui.applyButton.enabled
+    bench.clip.browser.SetSelectedItemNumber(4)
+    assert "Frame 4 is shown, but the points were placed on frame 0" in ui.queryFrameLabel.text
+    bench.clip.browser.SetSelectedItemNumber(0)
+    assert "Frame 0 of 24 is shown" in ui.queryFrameLabel.text
 
     ui.applyButton.click()
     assert ui.applyButton.text == "&Cancel"
@@ -457,6 +461,36 @@ def test_interrupted_in_the_midst_of_a_run(bench, how):
         assert shared_process().process.pids == pids  # the child is ready for the next
     else:
         assert not any(map(is_alive, pids))
+
+
+@needs_qt
+def test_a_run_goes_on_while_another_module_is_open(bench):
+    widget = bench.open()
+    widget.ui.applyButton.click()
+    widget.exit()
+    assert {one[0] for one in widget.Observations} == {bench.scene}
+    bench.wait_until_done(widget)
+    tracked = bench.scene.GetFirstNodeByName("clip landmarks")
+    np.testing.assert_allclose(positions(bench, find_sequence_nodes(tracked)), truth_px(24), atol=0.3)
+    widget.enter()
+    assert widget.ui.resultSelector.currentNode() is tracked
+    assert bench.application.errors == []
+
+
+@needs_qt
+def test_a_result_deleted_in_the_midst_of_its_run_ends_it_with_a_message(bench, capfd):
+    long = swaying_clip(300, (64, 60), "long", whole_pixels=True)
+    widget = bench.open()
+    clip = add_image_sequence(bench.scene, long)
+    widget.parameters.inputClip, widget.parameters.landmarks = clip.proxy, place(bench.scene, long, QUERY_PX[:1] - 20)
+    widget.ui.applyButton.click()
+    bench.application.wait(lambda: widget.parameters.trackedLandmarks is not None)
+    bench.scene.RemoveNode(find_sequence_nodes(widget.parameters.trackedLandmarks).sequence)
+    bench.wait_until_done(widget)
+    assert "could not be shown" in bench.application.errors[-1]
+    assert widget.ui.applyButton.text == "&Track"
+    bench.application.wait(lambda: not shared_process().busy)
+    capfd.readouterr()
 
 
 @needs_qt

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import time
 from collections.abc import Callable, Generator
 from typing import Any, Protocol
 
 import qt
 import slicer
+from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import UltrasoundMotionError
 from UltrasoundMotionLib.jobs import JobCancelled, JobEvent, JobFailed, JobFinished, JobProcess, JobProgress, JobRequest
@@ -87,7 +89,16 @@ class BackgroundJob:
         return None
 
     def hear(self, event: Any) -> None:
-        """Passes on what the child process said."""
+        """Passes on what the child process said. Where the listener cannot take a part of it (its nodes were deleted), the run fails."""
+        try:
+            self._pass(event)
+        except Exception as error:
+            logging.exception("a result in progress could not be shown")
+            sharedProcess().cancel(self)
+            failed = JobFailed(self.job, _("what was found so far could not be shown: {error}").format(error=error), "unexpected")
+            self._end(lambda listener: listener.onFailed(failed))
+
+    def _pass(self, event: Any) -> None:
         if isinstance(event, JobProgress):
             self._tell(lambda listener: listener.onProgress(event))
             partial = self.job.partial() if self._listener is not None else None

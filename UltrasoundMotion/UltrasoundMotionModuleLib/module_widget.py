@@ -118,8 +118,8 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         warmUp()
 
     def exit(self) -> None:
-        """Called when the user opens another module; a run goes on."""
-        self.setParameterNode(None)
+        """Called when the user opens another module: a run goes on, and its result is put into the scene."""
+        self._disconnectPanel()
 
     def onSceneStartClose(self, caller: object, event: int) -> None:
         """The nodes of a run are about to go: it is cancelled, and heard of no more."""
@@ -142,27 +142,34 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.selectDefaults()
 
     def setParameterNode(self, parameters: object) -> None:
-        """Shows these parameters and keeps them as the user changes them; None disconnects the panel."""
-        if self._parameterNode is not None:
-            self._parameterNode.disconnectGui(self._guiTag)
-            self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        """Shows these parameters and keeps them as the user changes them; None lets go of them."""
+        self._disconnectPanel()
         self._parameterNode = parameters
         if parameters is not None:
             self._guiTag = parameters.connectGui(self.ui)
             self.addObserver(parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
-        self.onParametersModified()
+            self.onParametersModified()
+
+    def _disconnectPanel(self) -> None:
+        if self._guiTag is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self._guiTag = None
+            self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+        self._watch([])
 
     def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
         """Watches the nodes that are chosen now, and looks at the panel again; not while a scene is half loaded, after which it is called again."""
         if slicer.mrmlScene.IsImporting():
             return
-        wanted = [] if self._parameterNode is None else [(node, event) for node, event in self.watchedNodes() if node is not None]
-        for node, event_id in [pair for pair in self._watched if pair not in wanted]:
-            self.removeObserver(node, event_id, self.onWatchedModified)
-        for node, event_id in [pair for pair in wanted if pair not in self._watched]:
-            self.addObserver(node, event_id, self.onWatchedModified)
-        self._watched = wanted
+        self._watch([(node, event) for node, event in self.watchedNodes() if node is not None])
         self.onWatchedModified()
+
+    def _watch(self, wanted: list[tuple[object, int]]) -> None:
+        for node, event in [pair for pair in self._watched if pair not in wanted]:
+            self.removeObserver(node, event, self.onWatchedModified)
+        for node, event in [pair for pair in wanted if pair not in self._watched]:
+            self.addObserver(node, event, self.onWatchedModified)
+        self._watched = wanted
 
     def onWatchedModified(self, caller: object = None, event: int | None = None) -> None:
         """Looks again whether Apply can be pressed."""

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.markups_items import write_track_frames
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
@@ -36,7 +37,13 @@ class LiveTracks:
         self.nodes = nodes
 
     def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
-        """Puts the frames that are new since the last call into the scene; when the time is over the others wait for the next call."""
+        """Puts the frames that are new since the last call into the scene; when the time is over the others wait for the next call.
+
+        Raises:
+            InputError: the markups were removed from the scene in the meantime.
+        """
+        if self.nodes is not None and None in (self.nodes.sequence.GetScene(), self.nodes.proxy.GetScene()):
+            raise InputError(f"{self.nodes.proxy.GetName()}: was removed from the scene while its points were being followed")
         end = time.perf_counter() + budget_s
         if self.nodes is None and tracks.reached.any():
             self.nodes = self._add(tracks)
