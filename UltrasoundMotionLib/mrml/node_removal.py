@@ -24,7 +24,8 @@ def remove_node(node: slicer.vtkMRMLNode) -> None:
         for browser in browsers_of(node):
             browser.RemoveSynchronizedSequenceNode(node.GetID())
     if node.IsA("vtkMRMLDisplayableNode"):
-        for display in [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]:
+        displays = [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]
+        for display in reversed(displays):  # the last first: a colour legend complains when it loses the display node whose colours it shows
             if display is not None:
                 scene.RemoveNode(display)
     if node.IsA("vtkMRMLStorableNode") and node.GetStorageNode() is not None:

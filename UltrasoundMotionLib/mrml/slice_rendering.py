@@ -20,11 +20,14 @@ DISPLAYABLE_MANAGERS = (
     "vtkMRMLTransformsDisplayableManager2D",
     "vtkMRMLSegmentationsDisplayableManager2D",
     "vtkMRMLRulerDisplayableManager",
+    "vtkMRMLColorLegendDisplayableManager",
 )
 
 
 class SliceView:
     """A slice view of a scene in memory, with the image, markups, segmentations and transforms that the application would draw in it.
+
+    Colour legends are drawn of nodes that are added while the view is there (Slicer's own manager of legends listens for them only).
 
     Close it (or use it in a `with` block) before the scene goes.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import slicer
 
 from UltrasoundMotionLib.images import ImageSequence
@@ -10,6 +13,8 @@ from UltrasoundMotionLib.mrml.track_links import derived_nodes, remove_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
 from UltrasoundMotionLib.mrml.views import show_chart, show_table
+
+CHART, TABLE = "vtkMRMLPlotChartNode", "vtkMRMLTableNode"
 
 
 def renew_derived(image: SequenceNodes, sequence: ImageSequence, landmarks: SequenceNodes, *, trajectories: bool) -> TrackNodes:
@@ -20,16 +25,26 @@ def renew_derived(image: SequenceNodes, sequence: ImageSequence, landmarks: Sequ
         trajectories: draw the path of each point.
     """
     tracks = tracks_from_markups(landmarks, image, sequence)
-    scene = image.scene
-    showing = [view for view in _views(scene) if _shown(view) in derived_nodes(landmarks)]
-    remove_derived(landmarks)
-    nodes = add_tracks(image, sequence, tracks, trajectories=trajectories, landmarks=landmarks)
-    for view in showing:
-        if view.IsA("vtkMRMLPlotViewNode"):
-            view.SetPlotChartNodeID(nodes.plot.chart.GetID())
-        else:
-            view.SetTableNodeID(nodes.table.GetID())
-    return nodes
+    with kept_in_views(landmarks):
+        remove_derived(landmarks)
+        return add_tracks(image, sequence, tracks, trajectories=trajectories, landmarks=landmarks)
+
+
+@contextmanager
+def kept_in_views(markups: SequenceNodes) -> Iterator[None]:
+    """Lets the plot and table views that show what was made from the markups show what replaces it when the block ends.
+
+    A chart is replaced by the new chart, the first, second ... table by the new one in the same place.
+    """
+    made = {name: derived_nodes(markups, name) for name in (CHART, TABLE)}
+    before = [(view, name, made[name].index(_shown(view))) for view, name in _views(markups.scene) if _shown(view) in made[name]]
+    yield
+    for view, name, place in before:
+        made = derived_nodes(markups, name)
+        if made and name == CHART:
+            view.SetPlotChartNodeID(made[min(place, len(made) - 1)].GetID())
+        elif made:
+            view.SetTableNodeID(made[min(place, len(made) - 1)].GetID())
 
 
 def show_results(landmarks: SequenceNodes) -> None:
@@ -40,9 +55,10 @@ def show_results(landmarks: SequenceNodes) -> None:
         show_table(landmarks.scene, table)
 
 
-def _views(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLNode]:
-    classes = ("vtkMRMLPlotViewNode", "vtkMRMLTableViewNode")
-    return [scene.GetNthNodeByClass(number, name) for name in classes for number in range(scene.GetNumberOfNodesByClass(name))]
+def _views(scene: slicer.vtkMRMLScene) -> list[tuple[slicer.vtkMRMLNode, str]]:
+    """Every plot and table view, with the class of what it shows."""
+    classes = (("vtkMRMLPlotViewNode", CHART), ("vtkMRMLTableViewNode", TABLE))
+    return [(scene.GetNthNodeByClass(number, name), shown) for name, shown in classes for number in range(scene.GetNumberOfNodesByClass(name))]
 
 
 def _shown(view: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:

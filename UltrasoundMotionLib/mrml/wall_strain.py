@@ -1,0 +1,156 @@
+"""Strain of a tracked wall in the scene: computed from what its curves hold, with the choices that are kept with it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+import slicer
+
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.color_legend import add_color_legend
+from UltrasoundMotionLib.mrml.plot_nodes import add_series
+from UltrasoundMotionLib.mrml.strain_nodes import StrainNodes, add_strain
+from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.table_columns import add_table
+from UltrasoundMotionLib.mrml.track_links import link_results, remove_derived
+from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
+from UltrasoundMotionLib.mrml.tracked_wall import MAIN_LAYER, TrackedWall
+from UltrasoundMotionLib.mrml.tracking_results import kept_in_views
+from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents, heart_rate
+from UltrasoundMotionLib.strain.circumferential_strain import circumferential_strain
+from UltrasoundMotionLib.strain.layered_strain import LayeredStrain, layered_strain
+from UltrasoundMotionLib.strain.longitudinal_strain import longitudinal_strain
+from UltrasoundMotionLib.strain.segment_model import segment_model
+from UltrasoundMotionLib.strain.strain_config import StrainConfig
+from UltrasoundMotionLib.strain.strain_result import StrainResult
+from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
+from UltrasoundMotionLib.tracks import PointTracks
+
+SETTINGS_ATTRIBUTE = "UltrasoundMotion.StrainSettings"
+EVENT_COLORS = {"end-diastole": (0.25, 0.45, 0.85), "end-systole": (0.85, 0.35, 0.25)}
+
+
+@dataclass(frozen=True)
+class StrainSettings:
+    """What a reader chose for one wall.
+
+    Attributes:
+        end_diastole_frames, end_systole_frames: empty lets them be found.
+        compensate_drift, accept_segments, reject_segments: as in `StrainConfig`.
+        landmarks: whether the points of the wall are shown as landmarks too.
+    """
+
+    end_diastole_frames: tuple[int, ...] = ()
+    end_systole_frames: tuple[int, ...] = ()
+    compensate_drift: bool = False
+    accept_segments: tuple[str, ...] = ()
+    reject_segments: tuple[str, ...] = ()
+    landmarks: bool = False
+
+    @classmethod
+    def of_wall(cls, wall: TrackedWall) -> StrainSettings:
+        """Those kept with the wall."""
+        kept = json.loads(wall.main.sequence.GetAttribute(SETTINGS_ATTRIBUTE) or "{}")
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known})
+
+    def keep(self, wall: TrackedWall) -> None:
+        """Keeps them with the wall, in a saved scene too."""
+        wall.main.sequence.SetAttribute(SETTINGS_ATTRIBUTE, json.dumps(asdict(self)))
+
+    def events(self, times_s: np.ndarray | None) -> CardiacEvents | None:
+        """The events that were chosen, or None to find them."""
+        if not (self.end_diastole_frames and self.end_systole_frames):
+            return None
+        known = times_s is not None and self.end_diastole_frames[-1] < len(times_s)
+        rate = heart_rate(np.asarray(times_s)[list(self.end_diastole_frames)]) if known else None
+        return CardiacEvents(self.end_diastole_frames, self.end_systole_frames, "given", rate)
+
+    def with_events(self, events: CardiacEvents | None) -> StrainSettings:
+        """The same with other events; None finds them."""
+        if events is None:
+            return replace(self, end_diastole_frames=(), end_systole_frames=())
+        return replace(self, end_diastole_frames=events.end_diastole_frames, end_systole_frames=events.end_systole_frames)
+
+
+@dataclass(frozen=True)
+class WallStrain:
+    """Strain of a wall.
+
+    Attributes:
+        result: of the middle layer.
+        layered: of all layers and of the thickness, where three were tracked.
+        tracks: from which it was computed.
+    """
+
+    result: StrainResult
+    layered: LayeredStrain | None
+    tracks: PointTracks
+
+
+def strain_of_wall(wall: TrackedWall, sequence: ImageSequence, settings: StrainSettings | None = None) -> WallStrain:
+    """Computes what the wall's curves hold now: longitudinal strain of an apical view, circumferential strain of a short-axis one.
+
+    Args:
+        sequence: the wall's clip.
+        settings: those kept with the wall when None.
+
+    Raises:
+        InputError: see `longitudinal_strain`.
+    """
+    settings = settings or StrainSettings.of_wall(wall)
+    tracks = wall.tracks(sequence)
+    config = StrainConfig(
+        compensate_drift=settings.compensate_drift, accept_segments=settings.accept_segments, reject_segments=settings.reject_segments
+    )
+    options = {"view": wall.view, "events": settings.events(tracks.times_s), "config": config}
+    if len(wall.layers) > 1:
+        layered = layered_strain(tracks, {layer: wall.labels(layer) for layer in wall.layers}, **options)
+        return WallStrain(layered.layers[MAIN_LAYER], layered, tracks)
+    compute = circumferential_strain if segment_model(wall.view).closed else longitudinal_strain
+    return WallStrain(compute(tracks, **options), None, tracks)
+
+
+def show_strain(wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, *, landmarks: bool = False) -> StrainNodes:
+    """Puts strain beside its wall in place of what was there: coloured band with legend, tables, and a chart with end-diastole and end-systole marked.
+
+    A plot or table view that showed the old chart or table shows the new one.
+
+    Args:
+        landmarks: show the points of the middle layer as landmarks too.
+    """
+    with kept_in_views(wall.main):
+        remove_derived(wall.main)
+        nodes = add_strain(wall.image, sequence, strain.result, curve=wall.main)
+        add_color_legend(nodes.band.proxy, f"{strain.result.kind} strain (%)")
+        lines = _mark_events(nodes, strain.result)
+        derived = [nodes.band.sequence, nodes.band.proxy, nodes.curves_table, nodes.measures_table, nodes.chart, *nodes.series, *lines]
+        if landmarks:
+            points = add_landmarks(wall.image, sequence, wall_as_tracks(strain.result), name=f"{sequence.name} wall points")
+            derived += [points.sequence, points.proxy]
+        shown = [node for node in derived if not node.IsA("vtkMRMLSequenceNode")]
+        folder = f"{sequence.name} {strain.result.kind} strain"
+        put_in_folder(wall.image.scene, wall.image.proxy, [wall.curve, *shown], folder)
+        link_results(wall.image, wall.main, derived)
+    return nodes
+
+
+def _mark_events(nodes: StrainNodes, result: StrainResult) -> tuple[slicer.vtkMRMLNode, ...]:
+    """Upright lines at the measured cycle's end-diastole and end-systole; returns their table and series."""
+    curves = np.concatenate([result.global_percent, *result.segmental_percent.T])
+    low, high = (float(np.nanmin(curves)), float(np.nanmax(curves))) if np.isfinite(curves).any() else (-1.0, 1.0)
+    columns, places = {}, {"end-diastole": result.cycle.reference_frame, "end-systole": result.cycle.end_systole_frame}
+    for name, frame in places.items():
+        x = float(frame) if result.times_s is None else float(result.times_s[frame])
+        columns |= {name: np.array([x, x]), f"{name} (%)": np.array([low, high])}
+    table = add_table(nodes.chart.GetScene(), f"{nodes.chart.GetTitle()} events", columns, {})
+    lines = []
+    for name, color in EVENT_COLORS.items():
+        line = add_series(table, (name, f"{name} (%)"), name, color=color)
+        line.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleDash)
+        nodes.chart.AddAndObservePlotSeriesNodeID(line.GetID())
+        lines.append(line)
+    return (table, *lines)
+
