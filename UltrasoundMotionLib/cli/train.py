@@ -52,6 +52,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     specknet.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, ... (default auto)")
     specknet.add_argument("--threads", type=int, metavar="N", help="threads on the CPU")
+    specknet.add_argument("--start-from", metavar="W.safetensors", type=Path, help="weights to begin with, for a further cycle of training")
+    specknet.add_argument("--learning-rate", type=float, default=5e-4, metavar="R", help="the cycle's highest (default 5e-4)")
+    specknet.add_argument("--warped-share", type=float, default=0.2, metavar="P", help="part of the clips that are warped real frames (default 0.2)")
     specknet.add_argument("--resume", action="store_true", help="go on from the state in --out")
     specknet.add_argument("--validate-every", type=int, default=500, metavar="N", help="steps between validations on the tuning phantoms; 0 is never")
     specknet.add_argument("--quiet", action="store_true", help="no progress")
@@ -73,10 +76,11 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.training.validation import validation_cases
     from UltrasoundMotionLib.training.warped_clips import read_real_frames
 
-    if not 0 <= arguments.full_part <= 1:
-        raise InputError(f"--full-part must lie between 0 and 1, got {arguments.full_part}")
-    if not 0 <= arguments.speckle_share <= 1:
-        raise InputError(f"--speckle-share must lie between 0 and 1, got {arguments.speckle_share}")
+    for name in ("full_part", "speckle_share", "warped_share"):
+        if not 0 <= getattr(arguments, name) <= 1:
+            raise InputError(f"--{name.replace('_', '-')} must lie between 0 and 1, got {getattr(arguments, name)}")
+    if not arguments.learning_rate > 0:
+        raise InputError(f"--learning-rate must be above 0, got {arguments.learning_rate}")
     if arguments.phantoms < 0:
         raise InputError(f"--phantoms must not be negative, got {arguments.phantoms}")
     if arguments.threads:
@@ -87,14 +91,24 @@ def run(arguments: argparse.Namespace) -> int:
     with TerminalProgress("simulating", "clips", quiet=arguments.quiet) as progress:
         write_phantom_clips(folder, first, arguments.seed, progress=progress)
     real = read_real_frames(arguments.data, every=arguments.every)
-    changes = {"steps": arguments.steps, "seed": arguments.seed, "validate_every": max(1, arguments.validate_every)}
+    changes = {
+        "steps": arguments.steps,
+        "seed": arguments.seed,
+        "validate_every": max(1, arguments.validate_every),
+        "learning_rate": arguments.learning_rate,
+    }
     if arguments.preset == "published":
         config = published_config(**changes)
     else:
         config = replace(TrainingConfig(), crops=((1 - arguments.full_part, 256), (1.0, 512)), **changes)
     # All clips are drawn from by half of the steps, however quickly they are made: so the weights depend on the seed alone.
     growth = (arguments.phantoms - first) / max(1.0, arguments.steps / 2)
-    config = replace(config, batch=replace(config.batch, clips_at_start=first, clips_per_step=growth, speckle_share=arguments.speckle_share))
+    config = replace(
+        config,
+        batch=replace(
+            config.batch, clips_at_start=first, clips_per_step=growth, speckle_share=arguments.speckle_share, warped_share=arguments.warped_share
+        ),
+    )
     if arguments.motion == "baseline":
         config = replace(config, batch=replace(config.batch, motion=NO_MOTION))
     with (
@@ -108,6 +122,7 @@ def run(arguments: argparse.Namespace) -> int:
             config=config,
             device=choose_device(arguments.device),
             resume=arguments.resume,
+            start_from=arguments.start_from,
             validation=validation_cases if arguments.validate_every > 0 else None,
             progress=progress,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError
@@ -86,6 +88,7 @@ def train_specknet(
     config: TrainingConfig | None = None,
     device: str = "cpu",
     resume: bool = False,
+    start_from: Path | str | None = None,
     validation: Callable[[], Sequence[ValidationCase]] | None = None,
     stop_after: int | None = None,
     progress: Progress = no_progress,
@@ -96,6 +99,7 @@ def train_specknet(
         clips: phantoms' clips; may be empty when there are real frames.
         real_frames: textures to warp.
         resume: go on from the state in `folder`; the result is that of a run without the break.
+        start_from: weights to begin with; None draws them from the seed.
         validation: makes the cases to validate on; not called when None.
         stop_after: leave off after that many steps of this sitting, with the state written.
 
@@ -112,9 +116,13 @@ def train_specknet(
     place = torch.device(device)
     torch.manual_seed(config.seed)
     network = SpeckNet(config.network).to(place).train()
+    if start_from is not None:
+        read_network(start_from, network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=config.steps, pct_start=config.warm_up)
     settings = f"{config!r} clips={len(clips)} real={len(real_frames)}"
+    if start_from is not None:
+        settings += f" from={hashlib.sha256(Path(start_from).read_bytes()).hexdigest()[:16]}"
     state = TrainingState(network, optimizer, scheduler, settings, log=[])
     if resume:
         state.read(folder / STATE_NAME, place)
@@ -185,6 +193,18 @@ def write_network(path: Path | str, network: SpeckNet) -> None:
     """
     with atomic_output(path) as temporary:
         save_file({name: value.detach().float().cpu().contiguous() for name, value in network.state_dict().items()}, temporary)
+
+
+def read_network(path: Path | str, network: SpeckNet) -> None:
+    """Takes up what `write_network` wrote.
+
+    Raises:
+        InputError: no such file, or weights of another network.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(f"{path}: holds no weights of this network ({str(error).splitlines()[0]})") from error
 
 
 def _as_text(accuracy: dict[str, Accuracy]) -> str:
