@@ -50,6 +50,7 @@ class LongShortConfig:
         surprise_freedom: degrees of freedom of the surprise; the fewer, the sooner a long way is believed.
         coupling_length: distance over which neighbouring points move alike; 0 lets each point move alone.
         own_motion: share of a point's motion that its neighbours do not explain.
+        stretch: how much of the points' motion may grow linearly with their place, see `share_motion`; 0 expects neighbours to move alike.
         own_doubt: share of a point's own uncertainty that its neighbours' agreement does not take away.
         visible_above: confidence under which a point is marked not visible.
         forward_backward_scale: forward-backward error that lowers the confidence to 0.6.
@@ -86,6 +87,7 @@ class LongShortConfig:
     surprise_freedom: float = 3.0
     coupling_length: float = 60.0
     own_motion: float = 0.3
+    stretch: float = 0.0
     own_doubt: float = 0.3
     visible_above: float = 0.5
     forward_backward_scale: float = 2.0
@@ -182,7 +184,14 @@ class LongShortTracker:
         points, covariance = self._points, self._covariance
         if config.remembers_short:
             short = self._matcher.match(self._short, pyramid, points, step_prior, coarsest=config.short_level)
-            step = share_motion(self._query_points, short.points - points, short.covariance, config.coupling_length * self._unit, config.own_motion)
+            step = share_motion(
+                self._query_points,
+                short.points - points,
+                short.covariance,
+                config.coupling_length * self._unit,
+                config.own_motion,
+                stretch=config.stretch,
+            )
             points = points + step.displacement
             uncertainty = torch.lerp(step.covariance, short.covariance, config.own_doubt)
             covariance = covariance + uncertainty + isotropic((config.drift_deviation * self._unit) ** 2, count, points)

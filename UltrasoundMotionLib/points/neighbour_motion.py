@@ -16,7 +16,7 @@ class SharedMotion:
     covariance: Tensor
 
 
-def share_motion(places: Tensor, displacement: Tensor, covariance: Tensor, length: float, own_share: float) -> SharedMotion:
+def share_motion(places: Tensor, displacement: Tensor, covariance: Tensor, length: float, own_share: float, *, stretch: float = 0.0) -> SharedMotion:
     """Posterior of the points' motion given their measured motion and what neighbours saw.
 
     The prior is a weighted mean motion, plus a smooth deviation over `length` pixels, plus each point's own (`own_share` of
@@ -27,6 +27,8 @@ def share_motion(places: Tensor, displacement: Tensor, covariance: Tensor, lengt
         places: (N, 2) where the points were on the query frame.
         displacement: (N, 2) measured motion.
         covariance: (N, 2, 2) of each measurement.
+        stretch: standard deviation, over `length` and relative to the smooth deviation's, of a motion that grows linearly with the place. Without
+            it such a motion is shrunk like any other deviation, and with it all strain.
     """
     if len(places) < 2 or length <= 0:
         return SharedMotion(displacement, covariance)
@@ -35,6 +37,9 @@ def share_motion(places: Tensor, displacement: Tensor, covariance: Tensor, lengt
     mean = (weight[:, None] * displacement).sum(0) / weight.sum()
     spread = (weight[:, None] * (displacement - mean).square()).sum() / (2 * weight.sum()) + 0.05**2
     kernel = torch.exp(-0.5 * torch.cdist(places, places).square() / length**2)
+    if stretch > 0:
+        offset = (places - (weight[:, None] * places).sum(0) / weight.sum()) / length
+        kernel = kernel + stretch**2 * (offset @ offset.T)
     prior = spread * (kernel + own_share**2 * torch.eye(len(places), device=places.device))
     factor = torch.linalg.cholesky(prior + torch.diag(variance))
     posterior = mean + prior @ torch.cholesky_solve(displacement - mean, factor)
