@@ -201,6 +201,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
                 before=f"{measures.mse_before:.2g}",
                 after=f"{measures.mse:.2g}",
             )
+        if not complete and any(self._task.outputs.nodes()):
+            return _("Cancelled; the outputs are as they were")
         nodes = self._task.show(result)
         self._chooseOutputs(nodes)
         text = pairSummary(result)

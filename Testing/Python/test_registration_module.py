@@ -652,6 +652,11 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
     application.wait(lambda: not panel.applyButton.running, 120)
     assert node_names(scene) == made
     panel.onApply()
+    application.wait(lambda: panel.ui.progressBar.value > 0, 60)
+    panel.onCancel()
+    application.wait(lambda: not panel.applyButton.running, 10)
+    assert node_names(scene) == made and "interrupted" not in table_of(parameters.outputTable)  # a cancelled run spoils no earlier result
+    panel.onApply()
     slicer.mrmlScene.Clear(False)
     application.wait(lambda: not panel.applyButton.running, 10)
     assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == 0

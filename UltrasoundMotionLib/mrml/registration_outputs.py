@@ -14,6 +14,7 @@ from UltrasoundMotionLib.mrml.labels_from_nodes import Label
 from UltrasoundMotionLib.mrml.node_removal import remove_node, undone_on_error
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under
 from UltrasoundMotionLib.mrml.registration_table import fill_measures_table
+from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.volume_nodes import comparable_levels, fill_segmentation, fill_volume, grey_levels
 from UltrasoundMotionLib.registration import Registration
@@ -47,7 +48,7 @@ class RegistrationOutputs:
         """Takes all of it out of the scene; a moving volume under the transform goes back to where it was."""
         scene = self.transform.GetScene() if self.transform is not None else None
         if scene is not None:
-            for volume in scene.GetNodesByClass("vtkMRMLVolumeNode"):
+            for volume in nodes_of_class(scene, "vtkMRMLVolumeNode"):
                 if volume.GetTransformNodeID() == self.transform.GetID():
                     before = parent_before_registration(volume)
                     volume.SetAndObserveTransformNodeID(before.GetID() if before is not None else None)

@@ -14,9 +14,10 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
 from UltrasoundMotionLib.mrml.registration_scene import add_sequence_registration
 from UltrasoundMotionLib.mrml.registration_table import fill_frames_table
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, browsers_of, create_sequence, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
+from UltrasoundMotionLib.mrml.volume_nodes import GREY_PERCENTILES
 from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration
 
 
@@ -123,12 +124,20 @@ def _add_still(image: SequenceNodes, frames: np.ndarray, name: str) -> SequenceN
     proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
     nodes = join_browser(image.browser, sequence, proxy, editable=False)
     proxy.CreateDefaultDisplayNodes()
-    shown, display = image.proxy.GetDisplayNode(), proxy.GetDisplayNode()
+    display = proxy.GetDisplayNode()
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-    if shown is not None and image.proxy.GetImageData().GetNumberOfScalarComponents() == 1:
-        display.SetAutoWindowLevel(False)
-        display.SetWindowLevelMinMax(shown.GetWindowLevelMin(), shown.GetWindowLevelMax())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(*_levels(image.proxy, frames[0]))
     return nodes
+
+
+def _levels(shown: slicer.vtkMRMLVolumeNode, frame: np.ndarray) -> tuple[float, float]:
+    """Those of the image where it is grey, else those of the frame."""
+    display = shown.GetDisplayNode()
+    if display is not None and shown.GetImageData().GetNumberOfScalarComponents() == 1:
+        return display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    low, high = np.percentile(frame, GREY_PERCENTILES)
+    return float(low), float(max(high, low + 1))
 
 
 def _in_place_of(proxy: slicer.vtkMRMLNode | None, nodes: SequenceNodes) -> SequenceNodes:
@@ -139,6 +148,5 @@ def _in_place_of(proxy: slicer.vtkMRMLNode | None, nodes: SequenceNodes) -> Sequ
     new_proxy = nodes.proxy
     replaced = join_browser(nodes.browser, nodes.sequence, proxy, editable=False)
     remove_node(new_proxy)
-    if not browsers_of(old) or old is not nodes.sequence:
-        remove_node(old)
+    remove_node(old)
     return replaced

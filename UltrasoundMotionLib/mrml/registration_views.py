@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 
 from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
+from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 
 FOREGROUND_OPACITY = 0.5
@@ -18,7 +19,7 @@ def show_over(background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVo
     acquired, a volume fitted into each view.
     """
     scene = background.GetScene()
-    composites = list(scene.GetNodesByClass("vtkMRMLSliceCompositeNode"))
+    composites = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")
     shown_already = bool(composites) and all(node.GetBackgroundVolumeID() == background.GetID() for node in composites)
     for node in composites:
         node.SetBackgroundVolumeID(background.GetID())
@@ -31,6 +32,6 @@ def show_over(background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVo
         return
     bounds = np.zeros(6)
     background.GetRASBounds(bounds)
-    for node in scene.GetNodesByClass("vtkMRMLSliceNode"):
+    for node in nodes_of_class(scene, "vtkMRMLSliceNode"):
         node.JumpSliceByCentering(*(bounds[::2] + bounds[1::2]) / 2)
     application_logic_of(scene).FitSliceToBackground(False, False)

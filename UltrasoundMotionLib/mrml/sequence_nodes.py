@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import slicer
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_index import SequenceIndex
 
 
@@ -99,5 +100,4 @@ def browsers_of(sequence: slicer.vtkMRMLSequenceNode) -> list[slicer.vtkMRMLSequ
 
 
 def _browsers(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSequenceBrowserNode]:
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode")
-    return [scene.GetNthNodeByClass(number, "vtkMRMLSequenceBrowserNode") for number in range(count)]
+    return nodes_of_class(scene, "vtkMRMLSequenceBrowserNode")

@@ -54,7 +54,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         return found
     registration = register_sequence.result(_Options(job.options), job.folder, found)
     frames = job.folder.open("frames")
-    still = job.folder.create("unfinished_still", frames.shape, frames.dtype, 0)
+    still = np.empty(frames.shape, frames.dtype)
     for one in registration.frames:
         still[one.frame] = _warped(frames[one.frame], one, device)
         job.progress(one.frame + 1, len(frames), "taking the motion out")
