@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 from pathlib import Path
 
 import slicer
@@ -36,14 +37,21 @@ def _requirements(path: str | Path) -> list[str]:
 
 
 def _installed(requirement: str) -> bool:
-    """Looks at the installed version only: importing torch to see whether it is there would load it into the application."""
-    from packaging.requirements import Requirement
+    """Looks at the installed version only: importing torch to see whether it is there would load it into the application.
 
-    wanted = Requirement(requirement)
+    Args:
+        requirement: `name>=version`, the only kind there is in the modules' file.
+    """
+    name, _separator, least = requirement.partition(">=")
     try:
-        return wanted.specifier.contains(importlib.metadata.version(wanted.name), prereleases=True)
+        return _numbers(importlib.metadata.version(name.strip())) >= _numbers(least)
     except importlib.metadata.PackageNotFoundError:
         return False
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """`2.13.0+cpu` as (2, 13, 0)."""
+    return tuple(int(number) for number in re.match(r"[\d.]*", version.strip()).group().split(".") if number)
 
 
 def _installTorch() -> None:
