@@ -196,3 +196,21 @@ def test_one_direction_leaves_the_other_frames_unreached(direction, reached):
     assert np.flatnonzero(tracks.reached).tolist() == list(reached)
     with pytest.raises(InputError, match="direction must be one of both, forward, backward, got up"):
         track_points(ImageSequence(frames), [[30.0, 30.0]], direction="up")
+
+
+def test_neighbours_that_stretch_keep_their_stretch():
+    import torch
+
+    from UltrasoundMotionLib.points.neighbour_motion import share_motion
+
+    places = torch.from_numpy(np.random.default_rng(0).uniform(0, 150, (60, 2)))
+    linear = (places - places.mean(0)) @ torch.tensor([[0.002, 0.0], [0.0, -0.001]], dtype=torch.float64)  # 0.15 px over the whole field
+    doubtful = 0.5 * torch.eye(2, dtype=torch.float64).repeat(60, 1, 1)
+    kept = {}
+    for stretch in (0.0, 4.0):
+        shared = share_motion(places, linear, doubtful, 60.0, 0.3, stretch=stretch).displacement
+        kept[stretch] = float((shared * linear).sum() / linear.square().sum())
+    assert kept[0.0] < 0.5, "as deviations from the mean they are shrunk by their doubt"
+    assert kept[4.0] > 0.9
+    same = torch.ones(60, 2, dtype=torch.float64)
+    torch.testing.assert_close(share_motion(places, same, doubtful, 60.0, 0.3, stretch=4.0).displacement, same, atol=1e-9, rtol=0)

@@ -15,6 +15,7 @@ from UltrasoundMotionLib.errors import MissingPackageError, OutputError
 
 DEFAULT_FOLDER = Path("ultrasound-motion-demo")
 
+TRACKER = "lucas-kanade-wall"
 QUERY_FRAME = 16
 # Placed by hand on frame 16 (the heart is at rest there, the mitral valve half open), looking at the frame enlarged eight times with a grid of
 # 5 pixels: the middle of the left-ventricular wall from the septal side of the mitral ring (W01) over the apex (W11) to the lateral side (W21).
@@ -57,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     points = read_query_points(points_path, sequence)
     tissue, notes = hide_graphics(sequence, points)
     say_notes([*sequence.notes, *notes])
-    tracks, seconds = follow(tissue, points, query_frame=QUERY_FRAME)
+    tracks, seconds = follow(tissue, points, query_frame=QUERY_FRAME, model=TRACKER)
     strain = longitudinal_strain(tracks, view="A4C")
     outputs.write(sequence, tracks, strain=strain)
     strain_outputs.write(strain, sequence)
@@ -77,7 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     if outputs.animation:
         print(f"  look at {outputs.animation}, which plays in any browser;")
     print("  run the same on your own clip:")
-    print("    ultrasound-motion track CLIP.dcm --points POINTS.csv --query-frame K --out tracks.csv --animation tracks.gif")
+    print(f"    ultrasound-motion track CLIP.dcm --points POINTS.csv --query-frame K --model {TRACKER} --out tracks.csv --animation tracks.gif")
+    print("    ultrasound-motion strain tracks.csv --clip CLIP.dcm --out strain.csv --plot strain.png")
     return 0
 
 

@@ -131,8 +131,10 @@ def signed(value: float | None, digits: int = 1) -> str:
 def _draw_header(figure: Figure, result: StrainResult, title: str) -> None:
     heading = f"{result.kind.capitalize()} strain, {result.view}"
     figure.text(0.015, 0.965, heading + (f": {title}" if title else ""), fontsize=15, fontweight="bold", va="center")
-    figure.text(0.015, 0.932, "   ".join(_facts(result)), fontsize=9, color="0.3", va="center")
+    *facts, drift = _facts(result)
+    figure.text(0.015, 0.932, "   ".join(facts), fontsize=9, color="0.3", va="center")
     figure.text(0.015, 0.906, "Research software, not for clinical use.", fontsize=9, color="#a02020", va="center")
+    figure.text(0.2, 0.906, drift, fontsize=9, color="0.3", va="center")
     gls = result.measures.gls_percent if result.kind == "longitudinal" else result.measures.end_systolic_percent
     name = "GLS" if result.kind == "longitudinal" else "Global"
     uncertainty = result.uncertainty
@@ -147,6 +149,7 @@ def _draw_header(figure: Figure, result: StrainResult, title: str) -> None:
 
 
 def _facts(result: StrainResult) -> list[str]:
+    """What the numbers rest on, the drift last."""
     source = {"contour": "from the contour's size", "ecg": "from the ECG", "given": "given"}[result.events.source]
     facts = [f"events {source}: ED frame {result.cycle.reference_frame}, ES frame {result.cycle.end_systole_frame}"]
     if result.events.heart_rate_bpm is not None:
