@@ -211,6 +211,6 @@ def test_neighbours_that_stretch_keep_their_stretch():
         shared = share_motion(places, linear, doubtful, 60.0, 0.3, stretch=stretch).displacement
         kept[stretch] = float((shared * linear).sum() / linear.square().sum())
     assert kept[0.0] < 0.5, "as deviations from the mean they are shrunk by their doubt"
-    assert kept[4.0] > 0.9
+    assert kept[4.0] > 0.85
     same = torch.ones(60, 2, dtype=torch.float64)
     torch.testing.assert_close(share_motion(places, same, doubtful, 60.0, 0.3, stretch=4.0).displacement, same, atol=1e-9, rtol=0)
