@@ -161,6 +161,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
                 self._selectSample()
         else:
+            self._task = None
             self.startRun(lambda: BackgroundJob(HEART.request(), self), showResult=self._keepSample)
 
     def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
@@ -185,6 +186,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return BackgroundJob(self._task.inSteps(), self)
         self._task = self.logic.pairTask(self.parameters)
         return BackgroundJob(self._task.request, self)
+
+    def progressUnit(self) -> str | None:
+        return _("steps") if isinstance(self._task, PairTask) else None
 
     def showResult(self, result: object, *, complete: bool) -> str:
         if isinstance(self._task, SequenceTask):

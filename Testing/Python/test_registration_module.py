@@ -598,7 +598,7 @@ def test_apply_says_what_is_missing(scene, panel):
     assert reason() == ""
     parameters.preset = Preset.ULTRASOUND_SEQUENCE
     assert "Choose a sequence" in reason()
-    assert ui.sequenceSelector.visible or not ui.fixedVolumeSelector.visible
+    assert ui.fixedVolumeSelector.isHidden() and not ui.sequenceSelector.isHidden()
     image = add_image_sequence(scene, swaying_clip(3))
     parameters.sequenceVolume, parameters.referenceFrame = image.proxy, 3
     assert "no frame 3: the last is 2" in reason()
@@ -635,6 +635,7 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
     application.wait(lambda: panel.ui.progressBar.value > 0, 60)
     panel.onCancel()
     application.wait(lambda: not panel.applyButton.running, 10)
+    assert "frames" not in panel.ui.progressBar.format  # a pair is counted in steps
     assert "Cancelled" in panel.ui.statusLabel.text or "nothing folds" in panel.ui.statusLabel.text
     if parameters.outputTransform is not None and "Cancelled" in panel.ui.statusLabel.text:  # the best so far, and it says so
         assert table_of(parameters.outputTable)["interrupted"][1] == "yes"

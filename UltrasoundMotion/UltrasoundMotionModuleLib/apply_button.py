@@ -52,11 +52,11 @@ class ApplyButton:
         self._bar.visible = True
         self.say(message)
 
-    def show(self, progress: JobProgress) -> None:
-        """Moves the bar; its text is the share done, the frames a second and the time left."""
+    def show(self, progress: JobProgress, unit: str | None = None) -> None:
+        """Moves the bar; its text is the share done, the frames (or whatever the unit is) a second and the time left."""
         self._bar.setRange(0, max(progress.total, 1))
         self._bar.value = progress.done
-        self._bar.format = progressText(progress)
+        self._bar.format = progressText(progress, unit)
 
     def stopping(self) -> None:
         """After a click on Cancel, until the job has ended."""

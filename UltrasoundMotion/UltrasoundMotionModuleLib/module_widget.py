@@ -210,9 +210,13 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onProgress(self, progress: JobProgress) -> None:
         """Shows how far the run is."""
-        self.applyButton.show(progress)
+        self.applyButton.show(progress, self.progressUnit())
         if progress.message:
             self.applyButton.say(progress.message)
+
+    def progressUnit(self) -> str | None:
+        """What a run counts, where that is not frames."""
+        return None
 
     def onPartial(self, result: object) -> None:
         """Shows what is finished so far; nothing by default."""
