@@ -15,6 +15,7 @@ from scipy import ndimage  # noqa: E402
 from scipy.spatial.transform import Rotation  # noqa: E402
 from slicer_stand_ins import slicer_application  # noqa: E402
 from vtkmodules.util.numpy_support import numpy_to_vtk  # noqa: E402
+from widget_api import check_recorded  # noqa: E402
 
 from UltrasoundMotionLib.errors import Cancelled, InputError  # noqa: E402
 from UltrasoundMotionLib.images import ImageSequence  # noqa: E402
@@ -288,6 +289,12 @@ def test_bad_input_is_said_in_one_line_and_leaves_the_scene_as_it_was(bench):
 
 @needs_qt
 def test_from_the_clip_to_a_corrected_result_by_clicks(bench, tmp_path, monkeypatch):
+    with slicer_stand_ins.qt_stand_ins.recorded() as used:
+        click_through(bench, tmp_path, monkeypatch)
+    check_recorded(used)
+
+
+def click_through(bench, tmp_path, monkeypatch):
     widget = bench.application.open_module("LandmarkTracking")
     ui = widget.ui
     assert widget.parameters.inputClip == bench.clip.proxy  # the only clip there is
@@ -575,3 +582,5 @@ def test_the_sample_is_simulated_once_and_tracked_well(bench, monkeypatch):
     error = tracks.positions_px - truth.positions_px[:, [truth.labels.index(label) for label in tracks.labels]]
     assert np.median(np.linalg.norm(error, axis=2)) < 1
     assert bench.application.errors == []
+    self_test = bench.module.LandmarkTrackingTest("runTest").run()  # what the application runs, on the same sample
+    assert self_test.wasSuccessful(), self_test.failures + self_test.errors

@@ -1,11 +1,9 @@
 """Every module in UltrasoundMotion/, checked as far as it can be without the application: its panel, its names, what it connects, what it installs.
 
-`widget_api.json` holds the properties, signals, slots and invokable methods of Slicer's and CTK's widgets, read in their headers at the commits
-that it names; Qt's own classes are asked themselves. What a panel uses at run time is recorded by `qt_stand_ins`.
+What a widget class really has is in `widget_api`; what a panel uses at run time is recorded by `qt_stand_ins`.
 """
 
 import ast
-import json
 import re
 import subprocess
 import sys
@@ -18,11 +16,11 @@ slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'u
 
 import slicer_stand_ins  # noqa: E402
 from slicer_stand_ins import FITTING, MODULE_FOLDER, module_names, slicer_application  # noqa: E402
+from widget_api import API, check_recorded, knows  # noqa: E402
 
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
 
 NAMES = module_names()
-API = json.loads((Path(__file__).parent / "widget_api.json").read_text(encoding="utf-8"))["classes"]
 needs_qt = pytest.mark.skipif(slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'")
 each_module = pytest.mark.parametrize("name", NAMES)
 MNEMONIC = re.compile(r"&(\w)")
@@ -43,38 +41,6 @@ def sources_of(name):
     """The module file and the shared ones that work on its panel, parsed."""
     shared = [path for path in (MODULE_FOLDER / "UltrasoundMotionModuleLib").glob("*.py") if path.stem in ("module_widget", "apply_button")]
     return {path: path.read_text(encoding="utf-8") for path in (MODULE_FOLDER / f"{name}.py", *shared)}
-
-
-def qt_class(class_name):
-    qtm = slicer_stand_ins.qt_stand_ins
-    for module in (qtm.QtWidgets, qtm.QtCore, qtm.QtGui):
-        if hasattr(module, class_name):
-            return getattr(module, class_name)
-    return None
-
-
-def knows(class_name, kind, wanted):
-    """Whether the real class, or one it extends, has that property, signal, slot or method (`wanted` with argument types, or a bare name)."""
-    while class_name in API:
-        entry = API[class_name]
-        if any(wanted in (one, one.partition("(")[0]) for one in entry[kind]):
-            return True
-        class_name = entry["extends"]
-    real = qt_class(class_name)
-    assert real is not None, f"{class_name} is neither in widget_api.json nor a class of Qt"
-    if kind == "methods":
-        return callable(getattr(real, wanted.partition("(")[0], None)) and wanted.partition("(")[0] not in knows_properties(real)
-    if kind == "properties":
-        return wanted in knows_properties(real)
-    meta, signature = real.staticMetaObject, slicer_stand_ins.qt_stand_ins.QtCore.QMetaObject.normalizedSignature(wanted).data().decode()
-    if "(" not in wanted:
-        return any(meta.method(number).name().data().decode() == wanted for number in range(meta.methodCount()))
-    return meta.indexOfSignal(signature) >= 0 if kind == "signals" else meta.indexOfMethod(signature) >= 0
-
-
-def knows_properties(real):
-    meta = real.staticMetaObject
-    return {meta.property(number).name() for number in range(meta.propertyCount())}
 
 
 def test_there_are_modules():
@@ -173,11 +139,7 @@ def test_what_the_panel_uses_at_run_time_exists(name):
         widget = application.open_module(name)
         assert widget.ui.applyButton.enabled is False
         assert widget.ui.applyButton.toolTip == widget.ui.statusLabel.text != ""
-    for class_name, kind, wanted in sorted(used):
-        if class_name in API:
-            assert knows(class_name, kind, wanted) or knows(class_name, "slots", wanted), f"{class_name} has no {wanted} ({kind})"
-        elif kind == "signals":
-            assert knows(class_name, kind, wanted), f"{class_name} has no signal {wanted}"
+    check_recorded(used)
 
 
 @each_module
