@@ -33,7 +33,6 @@ from UltrasoundMotionModuleLib.sample_data import LIVER, addSample, loadSample, 
 from UltrasoundMotionModuleLib.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.markups_items import set_locked
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
@@ -260,17 +259,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self._layoutBefore = None
 
     def onLoadSample(self) -> None:
-        """Loads the sample clip with its points, or simulates it first."""
-        if LIVER.isKept:
-            with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
-                self._selectSample()
-        else:
-            self.startRun(lambda: BackgroundJob(LIVER.request(), self), showResult=self._keepSample)
-
-    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
-        LIVER.keep(simulated)
-        self._selectSample()
-        return _("Simulated the sample; press Track")
+        """Loads the sample clip with its points."""
+        self.loadSample(LIVER, self._selectSample)
 
     def _selectSample(self) -> None:
         sample = addSample(LIVER)

@@ -13,10 +13,12 @@ from slicer.util import VTKObservationMixin
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
+from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionModuleLib.apply_button import ApplyButton
 from UltrasoundMotionModuleLib.background_job import BackgroundJob, closeSharedProcess, warmUp
 from UltrasoundMotionModuleLib.command_dialog import showCommand
 from UltrasoundMotionModuleLib.required_packages import ensurePackages
+from UltrasoundMotionModuleLib.sample_data import Sample
 
 
 class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -196,6 +198,20 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self.applyButton.begin(_("Starting ..."))
             self.run.start()
             self.onWatchedModified()
+
+    def loadSample(self, sample: Sample, select: Callable[[], None]) -> None:
+        """Calls `select`, which adds the sample to the scene and chooses it, as soon as the sample is kept: it is simulated where it never was."""
+
+        def keep(simulated: SimulatedClip, *, complete: bool) -> str:
+            sample.keep(simulated)
+            select()
+            return _("Simulated the sample")
+
+        if not sample.isKept:
+            self.startRun(lambda: BackgroundJob(sample.request(), self), showResult=keep)
+            return
+        with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
+            select()
 
     def onCancel(self) -> None:
         """Asks the run to stop."""
