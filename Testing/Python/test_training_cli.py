@@ -1,0 +1,66 @@
+"""`train specknet` and `benchmark motion-bias`, from the command line."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file
+
+from UltrasoundMotionLib.cli.main import main
+from UltrasoundMotionLib.points.specknet_network import SpeckNet
+from UltrasoundMotionLib.training.motion_bias import polar_motion
+from UltrasoundMotionLib.training.training_plot import read_log
+
+
+@pytest.fixture
+def real_frames(tmp_path):
+    """A folder of two noisy PNGs."""
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        Image.fromarray(rng.integers(40, 255, (120, 140)).astype(np.uint8)).save(folder / f"{number}.png")
+    return folder
+
+
+def test_two_steps_leave_weights_and_a_log(real_frames, tmp_path, capsys) -> None:
+    out = tmp_path / "run"
+    line = ["train", "specknet", "--out", str(out), "--steps", "2", "--phantoms", "0", "--data", str(real_frames), "--full-part", "0"]
+    line += ["--validate-every", "0", "--device", "cpu", "--quiet"]
+    assert main(line) == 0
+    SpeckNet().load_state_dict(load_file(out / "specknet.safetensors"))
+    assert str(out / "specknet.safetensors") in capsys.readouterr().out
+    columns, groups = read_log(out / "log.csv")
+    assert columns["step"].tolist() == [2]
+    assert groups == {}
+    assert (out / "log.png").stat().st_size > 5000
+    again = tmp_path / "further"
+    assert main([*line[:3], str(again), *line[4:], "--start-from", str(out / "specknet.safetensors")]) == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [(["--seed", "9000"], "9000"), (["--full-part", "2"], "--full-part"), (["--steps", "0"], "steps"), ([], "nothing to learn from")],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(more, said, tmp_path, capsys) -> None:
+    line = ["train", "specknet", "--out", str(tmp_path / "run"), "--phantoms", "0", "--validate-every", "0", "--device", "cpu", *more]
+    assert main(line) == 2
+    assert said in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_polar_motion_is_as_the_paper_writes_it() -> None:
+    trajectories = np.array([[[10.0, 10.0]], [[10.0, 13.0]], [[6.0, 10.0]]])  # three down, four to the left
+    radius, angle = polar_motion(trajectories, 0)
+    assert radius[:, 0].tolist() == [0, 3, 4]
+    assert angle[1, 0] == pytest.approx(np.pi / 2)
+    assert angle[2, 0] == pytest.approx(0)
+
+
+def test_augmentation_takes_the_bias_away(tmp_path, capsys) -> None:
+    assert main(["benchmark", "motion-bias", "--count", "16", "--out", str(tmp_path / "bias.png"), "--json", str(tmp_path / "bias.json")]) == 0
+    assert "72 %" in capsys.readouterr().out
+    measured = json.loads((tmp_path / "bias.json").read_text())
+    assert measured["before"][0]["one_way"] > 0.6
+    assert all(one["one_way"] < 0.45 for one in measured["after"])
+    assert Image.open(tmp_path / "bias.png").size[0] > 1000
