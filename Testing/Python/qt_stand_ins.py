@@ -79,11 +79,11 @@ class Facade:
 
     def connect(self, signature: str, slot: object) -> bool:
         _record(self._wrapped, "signals", signature)
-        return getattr(self._wrapped, signature.partition("(")[0]).connect(_slot(slot, signature)) is not None
+        return getattr(self._wrapped, signature.partition("(")[0]).connect(_slot(slot, signature, id(self._wrapped))) is not None
 
     def disconnect(self, signature: str, slot: object) -> bool:
-        done = getattr(self._wrapped, signature.partition("(")[0]).disconnect(_slot(slot, signature))
-        _SLOTS.pop((slot, signature), None)
+        done = getattr(self._wrapped, signature.partition("(")[0]).disconnect(_slot(slot, signature, id(self._wrapped)))
+        _SLOTS.pop((slot, signature, id(self._wrapped)), None)
         return done
 
     def className(self) -> str:
@@ -115,11 +115,11 @@ class SignalFacade:
         self._signal.emit(*map(unwrap, values))
 
 
-_SLOTS: dict[tuple[object, str], object] = {}
+_SLOTS: dict[tuple[object, str, int], object] = {}
 
 
-def _slot(slot: object, signature: str) -> object:
-    """The same wrapper for the same slot, so that it can be disconnected; called with as many arguments as the signature has, wrapped."""
+def _slot(slot: object, signature: str, sender: int = 0) -> object:
+    """The same wrapper for the same slot of the same sender, so that it can be disconnected; called with as many arguments as the signature has, wrapped."""
     if isinstance(slot, SignalFacade):
         return slot._signal
     count = None
@@ -130,7 +130,7 @@ def _slot(slot: object, signature: str) -> object:
     def call(*values: object) -> None:
         slot(*[wrap(value) for value in (values if count is None else values[:count])])
 
-    return _SLOTS.setdefault((slot, signature), call)
+    return _SLOTS.setdefault((slot, signature, sender), call)
 
 
 def wrap(value: object) -> object:
@@ -345,6 +345,31 @@ class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
         self._color = color
 
 
+class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
+    """The buttons that place and delete points; here `placeModeEnabled` only remembers."""
+
+    def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(2)
+        for text in ("\u25cf", "\u2295", "\u2297"):
+            row.addWidget(QtWidgets.QToolButton(text=text))
+        self._node, self._placing, self._persistent = None, False, False
+
+    placeModeEnabled = Property(bool, lambda self: self._placing, lambda self, on: setattr(self, "_placing", on))
+    placeModePersistency = Property(bool, lambda self: self._persistent, lambda self, on: setattr(self, "_persistent", on))
+
+    @Slot(object)
+    def setMRMLScene(self, scene: slicer.vtkMRMLScene) -> None:
+        pass
+
+    @Slot(object)
+    def setCurrentNode(self, node: slicer.vtkMRMLNode | None) -> None:
+        self._node = node
+        self._placing = self._placing and node is not None
+
+
 class qMRMLSequenceBrowserPlayWidget(QtWidgets.QWidget):
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -376,7 +401,7 @@ class qMRMLSequenceBrowserSeekWidget(QtWidgets.QWidget):
         self._slider, self._label = QtWidgets.QSlider(Qt.Orientation.Horizontal), QtWidgets.QLabel("0")
         row.addWidget(self._slider)
         row.addWidget(self._label)
-        self._browser = None
+        self._browser, self._tag = None, None
         self._slider.valueChanged.connect(self._show)
 
     @Slot(object)
@@ -385,9 +410,16 @@ class qMRMLSequenceBrowserSeekWidget(QtWidgets.QWidget):
 
     @Slot(object)
     def setMRMLSequenceBrowserNode(self, browser: slicer.vtkMRMLSequenceBrowserNode | None) -> None:
+        if self._tag is not None:
+            self._browser.RemoveObserver(self._tag)
         self._browser = browser
+        self._tag = browser.AddObserver("ModifiedEvent", lambda *_: self._update()) if browser is not None else None
+        self._update()
+
+    def _update(self) -> None:
+        browser = self._browser
         self.setEnabled(browser is not None)
-        if browser is not None:
+        if browser is not None and browser.GetMasterSequenceNode() is not None:
             shown = browser.GetSelectedItemNumber()
             self._slider.blockSignals(True)
             self._slider.setRange(0, max(browser.GetNumberOfItems() - 1, 0))
@@ -476,7 +508,14 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     currentPath = Property(str, lambda self: self._edit.text(), lambda self, path: self._edit.setText(path))
 
 
-SLICER_WIDGETS = (qMRMLWidget, qMRMLNodeComboBox, qSlicerSimpleMarkupsWidget, qMRMLSequenceBrowserPlayWidget, qMRMLSequenceBrowserSeekWidget)
+SLICER_WIDGETS = (
+    qMRMLWidget,
+    qMRMLNodeComboBox,
+    qSlicerSimpleMarkupsWidget,
+    qSlicerMarkupsPlaceWidget,
+    qMRMLSequenceBrowserPlayWidget,
+    qMRMLSequenceBrowserSeekWidget,
+)
 CTK_WIDGETS = (ctkCollapsibleButton, ctkSliderWidget, ctkPathLineEdit)
 
 

@@ -106,15 +106,15 @@ def trackCommand(
         direction=direction.value,
         device=device.value,
         hide_graphics=hideGraphics,
-        input_path=_fileOf(clip.nodes.sequence),
-        points_path=_fileOf(pointsNode) or _pointsFile(pointsNode),
+        input_path=fileOf(clip.nodes.sequence),
+        points_path=fileOf(pointsNode) or _pointsFile(pointsNode),
     ).command
 
 
-def unsavedFiles(clip: slicer.vtkMRMLSequenceNode, points: slicer.vtkMRMLMarkupsNode) -> str:
+def unsavedFiles(clip: slicer.vtkMRMLSequenceNode, points: slicer.vtkMRMLMarkupsNode | None = None) -> str:
     """Which files the command of `trackCommand` needs that are not there yet, as what to do first; empty where none is missing."""
-    names = {clip: f"{clip.GetName().removesuffix(' sequence')}.seq.nrrd", points: _pointsFile(points)}
-    missing = [(node.GetName(), name) for node, name in names.items() if _fileOf(node) is None]
+    names = {clip: f"{clip.GetName().removesuffix(' sequence')}.seq.nrrd"} | ({} if points is None else {points: _pointsFile(points)})
+    missing = [(node.GetName(), name) for node, name in names.items() if fileOf(node) is None]
     parts = [_("\u201c{node}\u201d as {file}").format(node=node, file=name) for node, name in missing]
     return _("First save (File, Save) {files}.").format(files=", ".join(parts)) if parts else ""
 
@@ -123,6 +123,7 @@ def _pointsFile(node: slicer.vtkMRMLMarkupsNode) -> str:
     return f"{node.GetName()}.mrk.json"
 
 
-def _fileOf(node: slicer.vtkMRMLStorableNode) -> str | None:
+def fileOf(node: slicer.vtkMRMLStorableNode) -> str | None:
+    """The file that a node was loaded from or saved to, or None."""
     storage = node.GetStorageNode()
     return (storage.GetFileName() or None) if storage is not None else None

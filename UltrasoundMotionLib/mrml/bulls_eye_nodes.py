@@ -1,7 +1,7 @@
 """The bull's-eye as Slicer shows it natively: an image whose pixels are strain, in the colours of strain, with the numbers as point labels.
 
-An image (and no model or picture) because a slice view shows it flat, Slicer tells the strain under the mouse, its colour legend fits, it is saved with
-the scene, and nothing but numpy is needed to draw it.
+An image (and no model or picture) because a slice view shows it flat, Slicer tells the strain under the mouse, its colour legend fits, it is saved
+with the scene, and nothing but numpy is needed to draw it.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.node_removal import remove_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
+from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
 from UltrasoundMotionLib.mrml.track_links import image_of, link_results, remove_derived
 from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
@@ -91,6 +92,17 @@ class TrackedWall:
             if nodes is self.main:
                 nodes.proxy.GetDisplayNode().SetVisibility2D(on)  # otherwise the coloured band is in its place
 
+    def to_follow(self, sequence: ImageSequence, frame: int) -> tuple[tuple[str, ...], np.ndarray]:
+        """Labels and places (N, 2) in pixels of the points that a user moved on a frame, or of all that are placed there if none was moved."""
+        for chosen in (corrected_labels, lambda nodes, _, frame: placed_labels(nodes, frame)):
+            labels = {layer: chosen(nodes, sequence, frame) for layer, nodes in self.layers.items()}
+            if any(labels.values()):
+                break
+        points = [points_on_frame(self.layers[layer], sequence, frame, some) for layer, some in labels.items() if some]
+        if not points:
+            raise InputError(f"{self.curve.GetName()}: no point of the wall is placed on frame {frame}; go to a frame that was tracked")
+        return tuple(label for some in labels.values() for label in some), np.concatenate(points)
+
     def remove(self) -> None:
         """Takes the wall and everything made from it out of the scene; the clip stays."""
         remove_derived(self.main)
@@ -144,7 +156,9 @@ class LiveWall:
         wall: None until the first frame is there.
     """
 
-    def __init__(self, image: SequenceNodes, sequence: ImageSequence, layers: Mapping[str, Sequence[str]], view: str, name: str | None = None) -> None:
+    def __init__(
+        self, image: SequenceNodes, sequence: ImageSequence, layers: Mapping[str, Sequence[str]], view: str, *, name: str | None = None
+    ) -> None:
         """For a new wall.
 
         Args:

@@ -58,7 +58,8 @@ def contour_from_node(
         if markups.IsA("vtkMRMLMarkupsClosedCurveNode") or not closed:
             return contour_from_curve(_drawn_line(markups, image, sequence), count, **options)
     elif placed < 3:
-        missing = [markups.GetNthControlPointLabel(control) for control in range(markups.GetNumberOfControlPoints())][placed:] or CLICK_LABELS[placed:]
+        labels = [markups.GetNthControlPointLabel(control) for control in range(markups.GetNumberOfControlPoints())]
+        missing = labels[placed:] or CLICK_LABELS[placed:]
         raise InputError(f"{markups.GetName()}: {placed} of 3 points are placed; click {', '.join(missing)}")
     points = query_points_from_markups(markups, image, sequence).points_px
     if len(points) == 3:

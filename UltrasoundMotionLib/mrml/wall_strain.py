@@ -90,18 +90,21 @@ class WallStrain:
     tracks: PointTracks
 
 
-def strain_of_wall(wall: TrackedWall, sequence: ImageSequence, settings: StrainSettings | None = None) -> WallStrain:
+def strain_of_wall(
+    wall: TrackedWall, sequence: ImageSequence, settings: StrainSettings | None = None, tracks: PointTracks | None = None
+) -> WallStrain:
     """Computes what the wall's curves hold now: longitudinal strain of an apical view, circumferential strain of a short-axis one.
 
     Args:
         sequence: the wall's clip.
         settings: those kept with the wall when None.
+        tracks: `wall.tracks(sequence)`, where it was read before and the wall has not changed.
 
     Raises:
         InputError: see `longitudinal_strain`.
     """
     settings = settings or StrainSettings.of_wall(wall)
-    tracks = wall.tracks(sequence)
+    tracks = tracks or wall.tracks(sequence)
     config = StrainConfig(
         compensate_drift=settings.compensate_drift, accept_segments=settings.accept_segments, reject_segments=settings.reject_segments
     )
@@ -114,7 +117,7 @@ def strain_of_wall(wall: TrackedWall, sequence: ImageSequence, settings: StrainS
 
 
 def show_strain(wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, *, landmarks: bool = False) -> StrainNodes:
-    """Puts strain beside its wall in place of what was there: coloured band with legend, tables, and a chart with end-diastole and end-systole marked.
+    """Puts strain beside its wall in place of what was there: coloured band with legend, tables, and a chart with the events marked.
 
     A plot or table view that showed the old chart or table shows the new one.
 
@@ -153,4 +156,3 @@ def _mark_events(nodes: StrainNodes, result: StrainResult) -> tuple[slicer.vtkMR
         nodes.chart.AddAndObservePlotSeriesNodeID(line.GetID())
         lines.append(line)
     return (table, *lines)
-

@@ -1,0 +1,326 @@
+"""Myocardial Tracking: the wall of the left ventricle is marked on one frame, followed through the clip, and its strain measured.
+
+From the Python console, on a clip and three clicks (hinge, apex, hinge) that are in the scene:
+
+    from MyocardialTracking import MyocardialTrackingLogic
+
+    logic = MyocardialTrackingLogic()
+    wall = logic.track(clipNode, clicksNode, view="A4C", queryFrame=0)
+    wall.curve                                                  # the curve that plays with the clip
+    strain = logic.strain(wall)
+    strain.result.measures.gls_percent                          # global longitudinal strain at end-systole
+    strain.result.uncertainty.standard_deviation_percent        # how sure that is
+    for segment, quality in zip(strain.result.segment_measures, strain.result.quality):
+        print(segment.name, segment.end_systolic_percent, quality.accepted, quality.reason)
+
+    from UltrasoundMotionLib.strain import CardiacEvents
+
+    strain = logic.strain(wall, events=CardiacEvents((0, 45), (17,)))    # other events: nothing is tracked anew
+    logic.bullsEye(17)                                          # of every apical view that is tracked in the scene
+    logic.exportReport(wall, "strain.png")                      # and strain.csv, strain.json
+"""
+
+import time
+
+import slicer
+import vtk
+from slicer import vtkMRMLMarkupsNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
+from UltrasoundMotionModuleLib.background_job import BackgroundJob
+from UltrasoundMotionModuleLib.choices import Direction
+from UltrasoundMotionModuleLib.clip import Clip, clipOf, shownFrame, whyNotClip
+from UltrasoundMotionModuleLib.clip_section import ClipSection, imageOrNone
+from UltrasoundMotionModuleLib.command_dialog import showCommand
+from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
+from UltrasoundMotionModuleLib.myocardial_commands import commandText
+from UltrasoundMotionModuleLib.myocardial_sample import addHeart, loadHeart
+from UltrasoundMotionModuleLib.myocardial_tracking_logic import MarkedWall, MyocardialTrackingLogic
+from UltrasoundMotionModuleLib.sample_data import HEART, registerSample
+from UltrasoundMotionModuleLib.strain_section import StrainSection
+from UltrasoundMotionModuleLib.tracking import summary, trackInSteps, unsavedFiles
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
+from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
+from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks
+from UltrasoundMotionLib.mrml.wall_preview import WallPreview
+from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
+from UltrasoundMotionLib.tracks import PointTracks
+
+__all__ = ["MyocardialTracking", "MyocardialTrackingLogic", "MyocardialTrackingTest", "MyocardialTrackingWidget"]
+
+SHOW_BUDGET_S = 0.02
+"""How long showing a growing result may hold the application up each time."""
+
+
+class MyocardialTracking(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent: object) -> None:
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = _("Myocardial Tracking")
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Ultrasound")]
+        parent.dependencies = ["Markups", "Sequences"]
+        parent.contributors = ["UltrasoundMotion developers"]
+        parent.helpText = _(
+            "Measures strain of the left ventricle: load an echo clip, click hinge, apex and hinge (or draw the wall), press Track, and play. "
+            "The wall is coloured by strain; global strain comes with its uncertainty, and segments that were not tracked well with the reason. "
+            "Not for clinical use."
+        ) + self.getDefaultModuleDocumentationLink("https://github.com/UltrasoundMotion/UltrasoundMotion#myocardial-tracking")
+        parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
+        thumbnail = self.resourcePath("Icons/sample-heart.png")
+        slicer.app.connect("startupCompleted()", lambda: registerSample(HEART, thumbnail))
+
+
+class MyocardialTrackingWidget(MotionModuleWidget):
+    """The panel."""
+
+    title = _("Myocardial Tracking")
+
+    def makeLogic(self) -> MyocardialTrackingLogic:
+        return MyocardialTrackingLogic()
+
+    def setupPanel(self) -> None:
+        self._clip: Clip | None = None
+        self._live: LiveWall | None = None
+        self._marked: tuple[object, MarkedWall | str] = (None, "")
+        self._followed: object = None
+        self._preview = WallPreview()
+        self._clipSection = ClipSection(self.ui)
+        self._strainSection = StrainSection(self.ui, self.logic, self.applyButton.say, self.resourcePath("requirements-report.txt"))
+        self.ui.resultSelector.addAttribute("vtkMRMLMarkupsCurveNode", "Sequences.BaseName")
+        for button, slot in (
+            (self.ui.sampleDataButton, self.onLoadSample),
+            (self.ui.clickButton, self.onClick),
+            (self.ui.drawButton, self.onDraw),
+            (self.ui.trackAgainButton, self.onTrackAgain),
+        ):
+            button.connect("clicked()", slot)
+        self.ui.correctButton.connect("toggled(bool)", self.onCorrect)
+
+    def cleanup(self) -> None:
+        MotionModuleWidget.cleanup(self)
+        if self.ui is not None:
+            self._clipSection.disconnect()
+            self._strainSection.disconnect()
+
+    def setParameterNode(self, parameters: object) -> None:
+        if parameters is None:
+            self._preview.clear()
+            self._strainSection.forget()
+        elif parameters.trackedWall is not None:
+            self._followed = self._contourKey(parameters)  # the coloured wall is there; the preview would only cover it
+        MotionModuleWidget.setParameterNode(self, parameters)
+
+    def selectDefaults(self) -> None:
+        if self.parameters.inputClip is None:
+            self.parameters.inputClip = self._clipSection.onlyClip()
+
+    def whyNotApply(self) -> str:
+        parameters = self.parameters
+        if parameters.inputClip is None:
+            return _("Select an ultrasound clip, or load the sample")
+        reason = whyNotClip(parameters.inputClip)
+        if reason:
+            return reason
+        if parameters.contour is None:
+            around = parameters.view.isShortAxis
+            return _("Draw the wall on the frame shown, once around") if around else _("Click hinge, apex and hinge, or draw the wall")
+        if parameters.contour == parameters.trackedWall or is_tracked_wall(parameters.contour):
+            return _("The marked wall is the result of a run; choose what you clicked or drew")
+        marked = self._markedOrWhy()
+        return marked if isinstance(marked, str) else ""
+
+    def watchedNodes(self) -> list[tuple[object, int]]:
+        image = imageOrNone(self.parameters.inputClip)
+        events = ("PointPositionDefinedEvent", "PointPositionUndefinedEvent", "PointRemovedEvent", "PointModifiedEvent")
+        watched = [(self.parameters.contour, getattr(vtkMRMLMarkupsNode, event)) for event in events]
+        return [(image.browser if image is not None else None, vtk.vtkCommand.ModifiedEvent), *watched]
+
+    def updatePanel(self) -> None:
+        parameters, marked = self.parameters, self._markedOrWhy()
+        image = imageOrNone(parameters.inputClip)
+        self._clipSection.update(parameters.inputClip)
+        self.ui.sampleDataButton.enabled = self.run is None
+        self.ui.clickButton.enabled = image is not None and not parameters.view.isShortAxis
+        self.ui.drawButton.enabled = image is not None
+        self.ui.placeWidget.setCurrentNode(parameters.contour)
+        self.ui.thicknessSpinBox.enabled = parameters.layers.value > 1
+        self._showPreview(marked)
+        if image is None:
+            self.ui.wallLabel.text = ""
+        elif isinstance(marked, MarkedWall):
+            self.ui.wallLabel.text = "; ".join([self._wallText(marked), *marked.contour.notes])
+        else:
+            text = _("Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; it is followed from there.")
+            self.ui.wallLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
+        wall = self._wallOrNone() if self.run is None else None
+        for button in (self.ui.correctButton, self.ui.trackAgainButton):
+            button.enabled = wall is not None
+        if self.run is None:
+            self.ui.correctButton.checked = wall is not None and not wall.curve.GetLocked()
+            choices = {"compensateDrift": parameters.compensateDrift, "landmarks": parameters.addLandmarks}
+            self._strainSection.update(wall, **choices, segmentCount=parameters.segmentCount.value)
+
+    def _wallText(self, marked: MarkedWall) -> str:
+        length = marked.contour.length_mm
+        text = _("The yellow line is followed from frame {frame}: {points} points")
+        text = text.format(frame=marked.contour.frame, points=len(marked.labels))
+        return text if length is None else _("{text}, {length} mm long").format(text=text, length=f"{length:.0f}")
+
+    def _wallOrNone(self) -> TrackedWall | None:
+        curve = self.parameters.trackedWall
+        return tracked_wall(curve) if curve is not None and is_tracked_wall(curve) else None
+
+    def _contourKey(self, parameters: object) -> object:
+        """What a marked wall is made from; a preview is wanted where it differs from the one that was followed."""
+        contour = parameters.contour
+        if contour is None:
+            return None
+        controls = range(contour.GetNumberOfControlPoints())
+        points = tuple((contour.GetNthControlPointPositionStatus(control), *contour.GetNthControlPointPosition(control)) for control in controls)
+        return contour.GetID(), points, parameters.view, parameters.layers, parameters.wallThickness
+
+    def _markedOrWhy(self) -> MarkedWall | str:
+        """The wall as it would be followed, or why there is none; computed when something has changed."""
+        parameters, image = self.parameters, imageOrNone(self.parameters.inputClip)
+        if image is None or parameters.contour is None:
+            return ""
+        places = (image.sequence.GetID(), image.sequence.GetMTime(), shownFrame(image))
+        key = (places, image.proxy.GetTransformNodeID(), parameters.contour.GetTransformNodeID(), self._contourKey(parameters))
+        if key != self._marked[0]:
+            try:
+                self._marked = (key, self._mark())
+            except InputError as error:
+                self._marked = (key, str(error))
+        return self._marked[1]
+
+    def _mark(self) -> MarkedWall:
+        parameters = self.parameters
+        options = {"view": parameters.view.value, "layers": parameters.layers.value, "wallThickness": parameters.wallThickness}
+        return self.logic.mark(parameters.inputClip, parameters.contour, **options)
+
+    def _showPreview(self, marked: MarkedWall | str) -> None:
+        covered = self.parameters.trackedWall is not None and self._contourKey(self.parameters) == self._followed
+        if isinstance(marked, MarkedWall) and not covered:
+            self._preview.show(marked.clip.nodes, marked.clip.sequence, marked.layers, closed=self.parameters.view.isShortAxis)
+        else:
+            self._preview.clear()
+
+    # Mark
+
+    def onClick(self) -> None:
+        """Lets the user place hinge, apex and hinge."""
+        self._place(add_clicks(slicer.mrmlScene, _("Hinges and apex")))
+
+    def onDraw(self) -> None:
+        """Lets the user draw a curve along the wall."""
+        name = "vtkMRMLMarkupsClosedCurveNode" if self.parameters.view.isShortAxis else "vtkMRMLMarkupsCurveNode"
+        curve = slicer.mrmlScene.AddNewNodeByClass(name, slicer.mrmlScene.GenerateUniqueName(_("Wall")))
+        curve.CreateDefaultDisplayNodes()
+        self._place(curve)
+
+    def _place(self, node: vtkMRMLMarkupsNode) -> None:
+        self.parameters.contour = node
+        self.ui.placeWidget.setCurrentNode(node)
+        self.ui.placeWidget.placeModePersistency = True
+        self.ui.placeWidget.placeModeEnabled = True
+
+    # Track
+
+    def makeJob(self) -> BackgroundJob:
+        marked = self._mark()
+        self._clip, self._followed = marked.clip, self._contourKey(self.parameters)
+        before = self._wallOrNone()
+        self._live, self._before = marked.live(before.curve.GetName() if before is not None else None), before
+        self._settings = StrainSettings(compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks)
+        return self._job(marked.points_px, marked.labels, marked.contour.frame, Direction.BOTH)
+
+    def onTrackAgain(self) -> None:
+        """Follows the points that were moved on the frame shown anew from there."""
+        self.startRun(self._makeJobAgain)
+
+    def _makeJobAgain(self) -> BackgroundJob:
+        wall = tracked_wall(self.parameters.trackedWall)
+        self._clip, self._before, self._settings = clipOf(wall.image.sequence), None, StrainSettings.of_wall(wall)
+        labels, points = wall.to_follow(self._clip.sequence, self._clip.shownFrame)
+        self._live = LiveWall.of_wall(wall, self._clip.sequence)
+        return self._job(points, labels, self._clip.shownFrame, Direction.FORWARD)
+
+    def _job(self, points: object, labels: tuple[str, ...], frame: int, direction: Direction) -> BackgroundJob:
+        self._startedAt = time.perf_counter()
+        parameters = self.parameters
+        options = {"model": parameters.tracker, "device": parameters.device, "hideGraphics": parameters.hideGraphics}
+        return BackgroundJob(trackInSteps(self._clip, points, labels, queryFrame=frame, direction=direction, **options), self)
+
+    def onPartial(self, result: PointTracks) -> None:
+        self._show(result, SHOW_BUDGET_S)
+
+    def _show(self, result: PointTracks, budget_s: float = float("inf")) -> None:
+        """Lets the wall grow; the result of the last run goes when the first frame of the new one is there."""
+        if self._before is not None and result.reached.any():
+            self._before.remove()
+            self._before = None
+        self._live.show(result, budget_s)
+        if self._live.wall is not None:
+            self.logic.getParameterNode().trackedWall = self._live.wall.curve
+
+    def showResult(self, result: PointTracks, *, complete: bool) -> str:
+        self._show(result)
+        text = summary(result, time.perf_counter() - self._startedAt)
+        if self._live.wall is not None:
+            text = "; ".join([self._strainSection.showWall(self._live.wall, self._settings), text])
+        return text if complete else _("Cancelled; kept {summary}").format(summary=text)
+
+    def onCorrect(self, on: bool) -> None:
+        """Shows and unlocks the points of the wall, or hides and locks them again."""
+        wall = self._wallOrNone() if self.parameters is not None else None
+        if wall is not None and bool(wall.curve.GetLocked()) == on:
+            wall.set_editable(on)
+            if on:
+                self.applyButton.say(_("Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"))
+
+    # Sample, command
+
+    def onLoadSample(self) -> None:
+        """Loads the sample clip with its clicks, or simulates it first."""
+        if HEART.isKept:
+            with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
+                self._selectSample()
+        else:
+            self.startRun(lambda: BackgroundJob(HEART.request(), self), showResult=self._keepSample)
+
+    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
+        HEART.keep(simulated)
+        self._selectSample()
+        return _("Simulated the sample; press Track")
+
+    def _selectSample(self) -> None:
+        sample, parameters = addHeart(), self.logic.getParameterNode()
+        parameters.trackedWall = None
+        parameters.inputClip, parameters.contour = sample.clip.proxy, sample.clicks
+
+    def onShowCommand(self) -> None:
+        with slicer.util.tryWithErrorDisplay(_("There is no command to show yet.")):
+            reason = self.whyNotApply()
+            if reason:
+                raise InputError(reason)
+            marked = self._mark()
+            notes = unsavedFiles(marked.clip.nodes.sequence)
+            showCommand(self.title, commandText(marked, self.parameters, self._strainSection.wall), notes)
+
+
+class MyocardialTrackingTest(ScriptedLoadableModuleTest):
+    """Runs in the application: the sample's wall is tracked, and its strain is near the truth."""
+
+    def runTest(self) -> None:
+        slicer.mrmlScene.Clear()
+        self.test_sample()
+
+    def test_sample(self) -> None:
+        sample, logic = loadHeart(), MyocardialTrackingLogic()
+        strain = logic.strain(logic.track(sample.clip.proxy, sample.clicks))
+        self.assertAlmostEqual(strain.result.measures.gls_percent, -18.0, delta=3.0)
+        self.delayDisplay("Strain was measured")

@@ -1,0 +1,66 @@
+"""The part of a panel that chooses, plays and describes a clip: `inputSelector`, `playWidget`, `seekWidget`, `showClipButton`, `clipLabel`."""
+
+from __future__ import annotations
+
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
+from UltrasoundMotionLib.mrml.views import show_as_acquired
+from UltrasoundMotionModuleLib.clip import clipDescription, clipOf
+
+
+class ClipSection:
+    """Shows the clip that is chosen; cheap to ask again and again."""
+
+    def __init__(self, ui: object) -> None:
+        self._ui = ui
+        self._image: SequenceNodes | None = None
+        self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
+        self._description: tuple[object, str] = (None, "")
+        ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
+        ui.showClipButton.connect("clicked()", self.onShowClip)
+
+    def disconnect(self) -> None:
+        """Lets go of the panel."""
+        self._ui.showClipButton.disconnect("clicked()", self.onShowClip)
+
+    def onlyClip(self) -> slicer.vtkMRMLVolumeNode | None:
+        """The scene's clip, where there is exactly one."""
+        return self._ui.inputSelector.nodeFromIndex(0) if self._ui.inputSelector.nodeCount() == 1 else None
+
+    def update(self, node: slicer.vtkMRMLNode | None) -> None:
+        """Looks at the chosen clip."""
+        self._image = imageOrNone(node)
+        browser = self._image.browser if self._image is not None else None
+        if browser is not self._browser:
+            self._browser = browser
+            self._ui.playWidget.setMRMLSequenceBrowserNode(browser)
+            self._ui.seekWidget.setMRMLSequenceBrowserNode(browser)
+        self._ui.showClipButton.enabled = self._image is not None
+        self._ui.clipLabel.text = self._describe()
+
+    def onShowClip(self) -> None:
+        """Shows the clip as it was acquired."""
+        with slicer.util.tryWithErrorDisplay(_("The clip could not be shown.")):
+            show_as_acquired(slicer.mrmlScene, self._image.proxy)
+
+    def _describe(self) -> str:
+        image = self._image
+        key = (image.sequence.GetID(), image.sequence.GetMTime()) if image is not None else None
+        if key != self._description[0]:
+            try:
+                text = clipDescription(clipOf(image.sequence).sequence) if image is not None else ""
+            except InputError as error:
+                text = str(error)
+            self._description = (key, text)
+        return self._description[1]
+
+
+def imageOrNone(node: slicer.vtkMRMLNode | None) -> SequenceNodes | None:
+    """The sequence that a node belongs to, or None."""
+    try:
+        return find_sequence_nodes(node) if node is not None else None
+    except InputError:
+        return None

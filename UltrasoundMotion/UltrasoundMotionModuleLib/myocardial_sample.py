@@ -1,0 +1,48 @@
+"""The simulated heart with the three clicks of a reader on its end-diastole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.jobs import run_job
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.node_removal import remove_node
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks
+from UltrasoundMotionModuleLib.background_job import sharedProcess
+from UltrasoundMotionModuleLib.sample_data import HEART, addSample
+
+
+@dataclass(frozen=True)
+class HeartNodes:
+    """The sample in the scene.
+
+    Attributes:
+        clip: its sequence, proxy and browser.
+        clicks: hinge, apex and hinge on frame 0.
+    """
+
+    clip: SequenceNodes
+    clicks: slicer.vtkMRMLMarkupsFiducialNode
+
+
+def addHeart() -> HeartNodes:
+    """Adds the heart sample that is kept."""
+    simulated, nodes = HEART.read(), addSample(HEART)
+    remove_node(nodes.points)
+    middle = [number for number, label in enumerate(simulated.truth.labels) if label.startswith(HEART.points)]
+    places = simulated.truth.positions_px[0, [middle[0], middle[len(middle) // 2], middle[-1]]]
+    clicks = add_clicks(slicer.mrmlScene, _("{clip} hinges and apex").format(clip=HEART.title))
+    for control, position in enumerate(pixels_to_ras_mm(simulated.sequence, places)):
+        clicks.SetNthControlPointPosition(control, *position)
+    return HeartNodes(nodes.clip, clicks)
+
+
+def loadHeart() -> HeartNodes:
+    """The same; simulates the heart first where that was never done, and waits for it (some ten seconds)."""
+    if not HEART.isKept:
+        HEART.keep(run_job(HEART.request(), sharedProcess().process))
+    return addHeart()

@@ -1,0 +1,301 @@
+"""What Myocardial Tracking does, for its panel and for scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Union
+
+import numpy as np
+import slicer
+from slicer import vtkMRMLMarkupsCurveNode, vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.bulls_eye_nodes import BullsEyeNodes, put_bulls_eye
+from UltrasoundMotionLib.mrml.strain_nodes import StrainNodes
+from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, point_labels, tracked_wall, walls_in
+from UltrasoundMotionLib.mrml.wall_contour_nodes import contour_from_node
+from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain, show_strain, strain_of_wall
+from UltrasoundMotionLib.progress import Progress
+from UltrasoundMotionLib.strain import CardiacEvents, LayeredStrain, LeftVentricleStrain, StrainResult, WallContour, ventricle_strain
+from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_strain_json
+from UltrasoundMotionLib.strain.ventricle_segments import APICAL_VIEWS
+from UltrasoundMotionLib.strain.wall_layers import wall_layers
+from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionModuleLib.choices import Device, trackerNames
+from UltrasoundMotionModuleLib.clip import Clip, clipOf
+from UltrasoundMotionModuleLib.myocardial_choices import Layers, SegmentCount, View
+from UltrasoundMotionModuleLib.tracking import trackAndWait
+
+WALL_THICKNESS_MM = 10.0
+Marked = Union[vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode, None]  # noqa: UP007  Slicer's wrapper knows unions of nodes in this form only
+
+
+@parameterNodeWrapper
+class MyocardialTrackingParameterNode:
+    """What the panel remembers in the scene.
+
+    inputClip - the volume that shows the clip's current frame.
+    contour - how the user marked the wall: a point list with hinge, apex and hinge, or a drawn curve.
+    view, layers, wallThickness - what was marked, and how much of it to follow (mm).
+    tracker, device - how to follow it.
+    hideGraphics - whether what the scanner drew on the clip is kept from the tracker.
+    addLandmarks - whether to show the wall's points as landmarks too.
+    trackedWall - the curve that plays with the clip: made by the last run, replaced by the next.
+    compensateDrift - whether drift is taken out of the curves.
+    segmentCount - of the bull's-eye.
+    """
+
+    inputClip: vtkMRMLScalarVolumeNode
+    contour: Marked
+    view: View = View.A4C
+    layers: Layers = Layers.ONE
+    wallThickness: Annotated[float, WithinRange(2.0, 40.0)] = WALL_THICKNESS_MM
+    tracker: Annotated[str, Choice(trackerNames())] = "lucas-kanade"
+    device: Device = Device.AUTOMATIC
+    hideGraphics: bool = True
+    addLandmarks: bool = False
+    trackedWall: vtkMRMLMarkupsCurveNode
+    compensateDrift: bool = False
+    segmentCount: SegmentCount = SegmentCount.SEVENTEEN
+
+
+@dataclass(frozen=True, eq=False)
+class MarkedWall:
+    """The wall that is to be followed.
+
+    Attributes:
+        clip: on which it was marked.
+        contour: its middle.
+        layers: (N, 2) pixels of each layer by its name, the inner one first.
+    """
+
+    clip: Clip
+    contour: WallContour
+    layers: Mapping[str, np.ndarray]
+
+    @property
+    def points_px(self) -> np.ndarray:
+        """The points of all layers, one layer after the other."""
+        return np.concatenate(list(self.layers.values()))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Their names."""
+        return tuple(label for labels in point_labels(self.layers).values() for label in labels)
+
+    def live(self, name: str | None = None) -> LiveWall:
+        """What puts its tracks into the scene."""
+        return LiveWall(self.clip.nodes, self.clip.sequence, point_labels(self.layers), self.contour.view, name=name)
+
+
+@dataclass(frozen=True, eq=False)
+class StrainAndNodes:
+    """Strain of a tracked wall and what shows it.
+
+    Attributes:
+        result: of the (middle layer of the) wall.
+        layered: of all layers and of the thickness, where three were tracked.
+        nodes: the coloured band, tables and chart beside the clip.
+    """
+
+    result: StrainResult
+    layered: LayeredStrain | None
+    nodes: StrainNodes
+
+
+class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
+    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be used, and return nodes."""
+
+    def getParameterNode(self) -> MyocardialTrackingParameterNode:
+        return MyocardialTrackingParameterNode(super().getParameterNode())
+
+    def mark(
+        self,
+        clipNode: slicer.vtkMRMLNode,
+        contourNode: slicer.vtkMRMLMarkupsNode,
+        *,
+        view: str = "A4C",
+        layers: int = 1,
+        wallThickness: float = WALL_THICKNESS_MM,
+        queryFrame: int | None = None,
+    ) -> MarkedWall:
+        """The wall as it would be followed; arguments and errors as `track`."""
+        clip = clipOf(clipNode)
+        if contourNode is None:
+            raise InputError("no wall is chosen; click hinge, apex and hinge, or draw the wall as a curve")
+        frame = clip.shownFrame if queryFrame is None else queryFrame
+        contour = contour_from_node(contourNode, clip.nodes, clip.sequence, view=view, frame=frame)
+        if layers not in (1, 3):
+            raise InputError(f"layers must be 1 or 3, got {layers}")
+        return MarkedWall(clip, contour, wall_layers(contour, wallThickness if layers == 3 else None))
+
+    def track(
+        self,
+        sequenceNode: slicer.vtkMRMLNode,
+        contourNode: slicer.vtkMRMLMarkupsNode,
+        *,
+        view: str = "A4C",
+        layers: int = 1,
+        wallThickness: float = WALL_THICKNESS_MM,
+        model: str = "lucas-kanade",
+        queryFrame: int | None = None,
+        device: str = "auto",
+        progress: Progress | None = None,
+        hideGraphics: bool = True,
+    ) -> TrackedWall:
+        """Follows the wall of the left ventricle through a clip, as a curve that plays in the clip's browser.
+
+        Args:
+            sequenceNode: the clip's sequence, its browser, or the volume that shows it; grey or RGB.
+            contourNode: a point list with hinge, apex and hinge (or at least 6 points along the wall), or a curve drawn along it.
+            view: A4C, A2C, APLAX, SAX-base, SAX-mid or SAX-apex.
+            layers: 1 follows the line that was marked, 3 one at half the wall's thickness to either side of it too.
+            wallThickness: in mm, or in pixels where the clip's pixel size is unknown; for three layers.
+            model: a tracker; `ultrasound-motion models list` names them.
+            queryFrame: the frame on which the wall was marked; the one shown when None.
+            device: "auto", "cpu", "cuda" or "mps".
+            progress: called as progress(done, total, message); raising from it cancels.
+            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
+
+        Returns:
+            The wall; `strain` takes it.
+
+        Raises:
+            InputError: no clip, no wall (see `contour_from_node`), an unknown model, frame, view or device.
+        """
+        marked = self.mark(sequenceNode, contourNode, view=view, layers=layers, wallThickness=wallThickness, queryFrame=queryFrame)
+        options = {"model": model, "device": device, "hideGraphics": hideGraphics, "progress": progress}
+        tracks = trackAndWait(marked.clip, marked.points_px, marked.labels, queryFrame=marked.contour.frame, **options)
+        live = marked.live()
+        live.show(tracks)
+        return live.wall
+
+    def trackAgain(
+        self,
+        wall: TrackedWall | slicer.vtkMRMLNode,
+        frame: int | None = None,
+        *,
+        model: str = "lucas-kanade",
+        device: str = "auto",
+        progress: Progress | None = None,
+        hideGraphics: bool = True,
+    ) -> TrackedWall:
+        """Follows the points that were moved on a frame (the one shown when None) anew from there on; earlier frames stay as they were."""
+        wall = wallOf(wall)
+        clip = clipOf(wall.image.sequence)
+        frame = clip.shownFrame if frame is None else frame
+        labels, points = wall.to_follow(clip.sequence, frame)
+        options = {"model": model, "direction": "forward", "device": device, "hideGraphics": hideGraphics, "progress": progress}
+        LiveWall.of_wall(wall, clip.sequence).show(trackAndWait(clip, points, labels, queryFrame=frame, **options))
+        return wall
+
+    def strain(
+        self,
+        wall: TrackedWall | slicer.vtkMRMLNode,
+        *,
+        events: CardiacEvents | None = None,
+        compensateDrift: bool | None = None,
+        acceptSegments: tuple[str, ...] | None = None,
+        rejectSegments: tuple[str, ...] | None = None,
+        landmarks: bool | None = None,
+        tracks: PointTracks | None = None,
+    ) -> StrainAndNodes:
+        """Computes strain from a tracked wall, corrections included, and shows it: the wall in colours, tables, chart. Tracks nothing.
+
+        What is given is kept with the wall and holds for the next call too; None leaves it as it was.
+
+        Args:
+            wall: what `track` returned, or its curve.
+            events: end-diastoles and end-systoles; found where none were ever given.
+            compensateDrift: take drift out of the curves, linearly over the cycle.
+            acceptSegments, rejectSegments: names of segments to keep, or to leave out, whatever was measured.
+            landmarks: show the points of the wall as landmarks too.
+            tracks: `wall.tracks(...)`, where they are known and the wall has not changed.
+
+        Raises:
+            InputError: no tracked wall; no beat was found, so events are needed; see `longitudinal_strain`.
+        """
+        wall = wallOf(wall)
+        given = {
+            "compensate_drift": compensateDrift,
+            "accept_segments": acceptSegments,
+            "reject_segments": rejectSegments,
+            "landmarks": landmarks,
+        }
+        settings = replace(StrainSettings.of_wall(wall), **{name: value for name, value in given.items() if value is not None})
+        if events is not None:
+            settings = settings.with_events(events)
+        return self.strainBy(wall, settings, tracks)
+
+    def strainBy(self, wall: TrackedWall, settings: StrainSettings, tracks: PointTracks | None = None) -> StrainAndNodes:
+        """`strain` with all choices at once."""
+        clip = clipOf(wall.image.sequence)
+        computed = strain_of_wall(wall, clip.sequence, settings, tracks)
+        settings.keep(wall)
+        nodes = show_strain(wall, clip.sequence, computed, landmarks=settings.landmarks)
+        return StrainAndNodes(computed.result, computed.layered, nodes)
+
+    def computed(self, wall: TrackedWall | slicer.vtkMRMLNode) -> WallStrain:
+        """Strain of a wall as `strain` would compute it, without touching the scene."""
+        wall = wallOf(wall)
+        return strain_of_wall(wall, clipOf(wall.image.sequence).sequence)
+
+    def ventricle(self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None) -> LeftVentricleStrain:
+        """The left ventricle from every apical view that is tracked in the scene.
+
+        Args:
+            known: strain that was computed already, by the id of the wall's sequence node.
+
+        Raises:
+            InputError: no apical view is tracked; another number of segments.
+        """
+        results, known = [], known or {}
+        for wall in walls_in(slicer.mrmlScene):
+            if wall.view in APICAL_VIEWS:
+                result = known.get(wall.main.sequence.GetID())
+                results.append(result if result is not None else self.computed(wall).result)
+        return ventricle_strain(results, segmentCount)
+
+    def bullsEye(self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None) -> BullsEyeNodes:
+        """Draws `ventricle` as an image with numbers, in place of the scene's last one; segments that no view shows stay empty."""
+        ventricle = self.ventricle(segmentCount, known)
+        looked_at = segments_of(ventricle.views, segmentCount)
+        values = {number: value for number, value in zip(ventricle.numbers, ventricle.percent, strict=True) if number in looked_at}
+        return put_bulls_eye(slicer.mrmlScene, values, segmentCount)
+
+    def exportReport(self, wall: TrackedWall | slicer.vtkMRMLNode, path: str | Path, *, title: str = "", segmentCount: int = 18) -> tuple[Path, ...]:
+        """Writes the page with wall, curves, bull's-eye and table (PNG), the curves (CSV) and everything with definitions (JSON), of one name.
+
+        Raises:
+            MissingPackageError: matplotlib is not installed.
+            OutputError: a file cannot be written.
+        """
+        from UltrasoundMotionLib.pictures.strain_report import write_strain_report
+
+        wall = wallOf(wall)
+        result, sequence = self.computed(wall).result, clipOf(wall.image.sequence).sequence
+        picture, table, report = (Path(path).with_suffix(ending) for ending in (".png", ".csv", ".json"))
+        others = [other for other in walls_in(slicer.mrmlScene) if other.view in APICAL_VIEWS and other.view != wall.view]
+        ventricle = self.ventricle(segmentCount, {wall.main.sequence.GetID(): result}) if others and wall.view in APICAL_VIEWS else None
+        write_strain_csv(table, result)
+        write_strain_json(report, result, {"clip": wall.image.proxy.GetName()})
+        write_strain_report(picture, result, sequence, ventricle=ventricle, title=title)
+        return picture, table, report
+
+
+def wallOf(wall: TrackedWall | slicer.vtkMRMLNode | None) -> TrackedWall:
+    """The wall itself, or the one to which a curve belongs."""
+    return wall if isinstance(wall, TrackedWall) else tracked_wall(wall)
+
+
+def segments_of(views: tuple[str, ...], segmentCount: int) -> set[int]:
+    """The numbers of the segments that these apical views show; the cap of 17 segments with any of them."""
+    from UltrasoundMotionLib.strain import segment_model
+
+    models = [segment_model(view) for view in views]
+    numbers = {number for model in models for number in (model.numbers_18 if segmentCount == 18 else model.numbers)}
+    return numbers | {17} if segmentCount == 17 else numbers

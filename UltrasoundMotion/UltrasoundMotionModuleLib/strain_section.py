@@ -1,0 +1,253 @@
+"""The part of Myocardial Tracking's panel that shows strain: numbers, segments, events, charts, bull's-eye and report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.errors import InputError, UltrasoundMotionError
+from UltrasoundMotionLib.mrml.bulls_eye_nodes import find_bulls_eye, hide_bulls_eye, show_bulls_eye
+from UltrasoundMotionLib.mrml.track_links import derived_nodes
+from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
+from UltrasoundMotionLib.mrml.views import show_chart, show_table
+from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain
+from UltrasoundMotionLib.strain import CardiacEvents, StrainResult
+from UltrasoundMotionModuleLib.clip import clipOf, shownFrame
+from UltrasoundMotionModuleLib.required_packages import ensurePackages
+from UltrasoundMotionModuleLib.strain_texts import layersText, measuresText, numberText
+
+EDIT_PAUSE_MS = 150
+"""Strain is computed anew this long after the last change of an event, so that a spin box can be held."""
+
+BULLS_EYE_VIEW = "Yellow"
+
+
+class StrainSection:
+    """Computes strain again whenever what it depends on has changed; the wall is not tracked anew."""
+
+    def __init__(self, ui: object, logic: object, say: Callable[[str], None], reportRequirements: str) -> None:
+        """`reportRequirements` is the file that names the packages which drawing a report needs."""
+        self._ui, self._logic, self._say, self._reportRequirements = ui, logic, say, reportRequirements
+        self.wall: TrackedWall | None = None
+        self.strain: WallStrain | None = None
+        self._segmentCount = 17
+        self._filling = False
+        self._layoutBefore: int | None = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(EDIT_PAUSE_MS)
+        self._connections = (
+            (self._timer, "timeout()", self.onEvents),
+            (ui.endDiastoleSpinBox, "valueChanged(int)", self.onEventEdited),
+            (ui.endSystoleSpinBox, "valueChanged(int)", self.onEventEdited),
+            (ui.diastoleHereButton, "clicked()", self.onDiastoleHere),
+            (ui.systoleHereButton, "clicked()", self.onSystoleHere),
+            (ui.findEventsButton, "clicked()", self.onFindEvents),
+            (ui.segmentsTable, "itemChanged(QTableWidgetItem*)", self.onSegmentChecked),
+            (ui.chartsButton, "toggled(bool)", self.onShowCharts),
+            (ui.reportButton, "clicked()", self.onExportReport),
+        )
+        for sender, signal, slot in self._connections:
+            sender.connect(signal, slot)
+
+    def disconnect(self) -> None:
+        """Lets go of the panel."""
+        self._timer.stop()
+        for sender, signal, slot in self._connections:
+            sender.disconnect(signal, slot)
+
+    def forget(self) -> None:
+        """The scene is closed or the panel left: nothing of it is held any longer."""
+        self._timer.stop()
+        self.wall = self.strain = None
+
+    def update(self, wall: TrackedWall | None, *, compensateDrift: bool, landmarks: bool, segmentCount: int) -> None:
+        """Shows a wall's strain; computes it where it, or a choice, has changed since the last call."""
+        self._segmentCount, before = segmentCount, self._segmentCount
+        if wall is None:
+            if self.wall is not None or self._ui.strainLabel.text == "":
+                self.wall = self.strain = None
+                self._fill(_("Track a wall to see its strain"))
+        elif self.wall is None or self.wall.main.sequence is not wall.main.sequence:
+            self.wall = wall
+            self._read()
+        if wall is not None:
+            settings = StrainSettings.of_wall(wall)
+            wanted = replace(settings, compensate_drift=compensateDrift, landmarks=landmarks)
+            if wanted != settings:
+                self._compute(wanted)
+            elif before != segmentCount:
+                self._showBullsEye()
+        for button in (self._ui.reportButton, self._ui.chartsButton):
+            button.enabled = self.strain is not None
+        for widget in (self._ui.endDiastoleSpinBox, self._ui.endSystoleSpinBox, self._ui.diastoleHereButton, self._ui.systoleHereButton):
+            widget.enabled = self.wall is not None
+        self._ui.findEventsButton.enabled = self.wall is not None and bool(StrainSettings.of_wall(self.wall).end_diastole_frames)
+
+    def showWall(self, wall: TrackedWall, settings: StrainSettings) -> str:
+        """Computes and shows the strain of a wall that was just tracked, or of which points were tracked anew; returns what to say of it."""
+        self.wall, self.strain = wall, None
+        self._compute(settings)
+        return self._ui.strainLabel.text.partition("\n")[0]
+
+    def _read(self) -> None:
+        """The strain of a wall whose results are in the scene already."""
+        try:
+            self.strain = self._logic.computed(self.wall)
+            self._fill(measuresText(self.strain))
+        except InputError as error:
+            self.strain = None
+            self._fill(str(error))
+
+    def _compute(self, settings: StrainSettings) -> None:
+        """Computes, shows in scene and panel; a choice that is not possible is said and not kept."""
+        try:
+            tracks = self.strain.tracks if self.strain is not None else None
+            if tracks is None:
+                tracks = self.wall.tracks(clipOf(self.wall.image.sequence).sequence)
+            computed = self._logic.strainBy(self.wall, settings, tracks)
+        except InputError as error:
+            if self.strain is None:
+                settings.keep(self.wall)
+            self._fill(str(error))
+            return
+        self.strain = WallStrain(computed.result, computed.layered, tracks)
+        self._fill(measuresText(self.strain))
+        if self._ui.chartsButton.checked:
+            self._showResults()
+
+    # The panel
+
+    def _fill(self, text: str) -> None:
+        self._filling = True
+        self._ui.strainLabel.text = text
+        result = self.strain.result if self.strain is not None else None
+        self._fillSegments(result)
+        frames = self.wall.main.sequence.GetNumberOfDataNodes() if self.wall is not None else 1
+        places = (0, 0) if result is None else (result.cycle.reference_frame, result.cycle.end_systole_frame)
+        for box, frame in zip((self._ui.endDiastoleSpinBox, self._ui.endSystoleSpinBox), places, strict=True):
+            box.maximum = frames - 1
+            if result is not None or self.wall is None:
+                box.value = frame
+        self._ui.layersLabel.text = layersText(self.strain)
+        self._filling = False
+
+    def _fillSegments(self, result: StrainResult | None) -> None:
+        table = self._ui.segmentsTable
+        table.setRowCount(0 if result is None else len(result.quality))
+        if result is None:
+            return
+        for row, (measures, quality) in enumerate(zip(result.segment_measures, result.quality, strict=True)):
+            verdict = quality.reason or _("confidence {confidence}").format(confidence=f"{quality.confidence:.2f}")
+            tip = _("{segment}: {verdict}; roughness {roughness} percent points, lost {lost}").format(
+                segment=quality.name, verdict=verdict, roughness=f"{quality.roughness_percent:.1f}", lost=f"{quality.lost_share:.0%}"
+            )
+            for column, text in enumerate((quality.name, numberText(measures.end_systolic_percent), verdict)):
+                item = qt.QTableWidgetItem(text)
+                item.setToolTip(tip)
+                editable = qt.Qt.ItemIsUserCheckable if column == 0 else qt.Qt.NoItemFlags
+                item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsSelectable | editable)
+                if column == 0:
+                    item.setCheckState(qt.Qt.Checked if quality.accepted else qt.Qt.Unchecked)
+                table.setItem(row, column, item)
+
+    def onSegmentChecked(self, item: object) -> None:
+        """The reader's word on a segment counts more than the measurements."""
+        if self._filling or self.strain is None or item.column() != 0:
+            return
+        name, use = item.text(), item.checkState() == qt.Qt.Checked
+        settings = StrainSettings.of_wall(self.wall)
+        accepted, rejected = (set(names) - {name} for names in (settings.accept_segments, settings.reject_segments))
+        (accepted if use else rejected).add(name)
+        self._compute(replace(settings, accept_segments=tuple(sorted(accepted)), reject_segments=tuple(sorted(rejected))))
+
+    # Events
+
+    def onEventEdited(self, _frame: int = 0) -> None:
+        """Waits until the user pauses."""
+        if not self._filling and self.wall is not None:
+            self._timer.start()
+
+    def onDiastoleHere(self) -> None:
+        """End-diastole is the frame shown."""
+        self._ui.endDiastoleSpinBox.value = shownFrame(self.wall.image)
+
+    def onSystoleHere(self) -> None:
+        """End-systole is the frame shown."""
+        self._ui.endSystoleSpinBox.value = shownFrame(self.wall.image)
+
+    def onEvents(self) -> None:
+        """Computes strain for the events in the spin boxes."""
+        if self.wall is None:
+            return
+        with slicer.util.tryWithErrorDisplay(_("Strain could not be computed.")):
+            settings = StrainSettings.of_wall(self.wall)
+            try:
+                self._compute(settings.with_events(self._editedEvents()))
+            except UltrasoundMotionError as error:
+                self._fill(str(error))
+
+    def _editedEvents(self) -> CardiacEvents:
+        """The events with those of the measured cycle as they are in the spin boxes."""
+        diastole, systole = int(self._ui.endDiastoleSpinBox.value), int(self._ui.endSystoleSpinBox.value)
+        if self.strain is None:
+            return CardiacEvents((diastole,), (systole,))
+        events, cycle = self.strain.result.events, self.strain.result.cycle
+        diastoles = {diastole, *events.end_diastole_frames} - ({cycle.reference_frame} - {diastole})
+        systoles = {systole, *events.end_systole_frames} - ({cycle.end_systole_frame} - {systole})
+        return CardiacEvents(tuple(sorted(diastoles)), tuple(sorted(systoles)))
+
+    def onFindEvents(self) -> None:
+        """Finds the events from the wall again."""
+        with slicer.util.tryWithErrorDisplay(_("Strain could not be computed.")):
+            self._compute(StrainSettings.of_wall(self.wall).with_events(None))
+
+    # Charts, bull's-eye, report
+
+    def onShowCharts(self, on: bool) -> None:
+        """Shows chart, bull's-eye and table in a layout that has them, and goes back to the layout there was."""
+        manager = slicer.app.layoutManager()
+        if on and self._layoutBefore is None:
+            self._layoutBefore = manager.layout
+            manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView)
+            with slicer.util.tryWithErrorDisplay(_("The charts could not be shown.")):
+                self._showResults()
+        elif not on and self._layoutBefore is not None:
+            manager.setLayout(self._layoutBefore)
+            self._layoutBefore = None
+            bulls_eye = find_bulls_eye(slicer.mrmlScene)
+            if bulls_eye is not None:
+                hide_bulls_eye(bulls_eye, BULLS_EYE_VIEW)
+
+    def _showResults(self) -> None:
+        scene, main = slicer.mrmlScene, self.wall.main
+        for chart in derived_nodes(main, "vtkMRMLPlotChartNode")[:1]:
+            show_chart(scene, chart)
+        for table in derived_nodes(main, "vtkMRMLTableNode")[1:2]:
+            show_table(scene, table)
+        self._showBullsEye()
+
+    def _showBullsEye(self) -> None:
+        if not self._ui.chartsButton.checked or self.strain is None:
+            return
+        try:
+            nodes = self._logic.bullsEye(self._segmentCount, {self.wall.main.sequence.GetID(): self.strain.result})
+        except InputError as error:
+            self._say(str(error))
+            return
+        show_bulls_eye(nodes, BULLS_EYE_VIEW)
+
+    def onExportReport(self) -> None:
+        """Asks for a file and writes the report: a picture, a table and everything with definitions."""
+        name = f"{Path(self.wall.image.proxy.GetName()).stem} strain.png"
+        path = qt.QFileDialog.getSaveFileName(self._ui.reportButton.window(), _("Export report"), name, _("Reports (*.png)"))
+        if path:
+            with slicer.util.tryWithErrorDisplay(_("The report could not be exported."), waitCursor=True):
+                ensurePackages(self._reportRequirements, _("Myocardial Tracking"))
+                written = self._logic.exportReport(self.wall, path, title=self.wall.image.proxy.GetName(), segmentCount=self._segmentCount)
+                self._say(_("Wrote {files}").format(files=", ".join(str(one) for one in written)))
