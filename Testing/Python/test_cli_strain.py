@@ -119,6 +119,20 @@ def test_page_and_scene_of_a_clip(strain, tmp_path):
     assert not (tmp_path / "q.png").exists()
 
 
+def test_trackers_that_disagree_widen_the_uncertainty(strain, tmp_path):
+    others = []
+    for percent in (-10, -26):
+        others.append(tmp_path / f"other{percent}.csv")
+        write_tracks_csv(others[-1], tracks_of(stretched(half_ellipse(), shortening(percent))))
+    assert strain("--also", *others, "--report", tmp_path / "r.json")[0] == 0
+    report = read_strain_json(tmp_path / "r.json")
+    assert report["measures"]["gls_percent"] == pytest.approx(-18, abs=1e-3)
+    assert report["uncertainty"]["standard_deviation_percent"] == pytest.approx(np.std([-18, -10, -26], ddof=1), abs=1e-2)
+    assert [round(value) for _, value in report["uncertainty"]["trackers_percent"]] == [-18, -10, -26]
+    assert_refused(strain("--also", tmp_path / "none.csv"), "none.csv", "no such file")
+    assert_refused(strain("--also", others[0], "--layers", 3, tracks=tracks_of(stretched(half_ellipse(48), shortening(-18)[:, :47]))), "--layers 3")
+
+
 def test_three_views_make_a_ventricle(strain, tmp_path):
     pytest.importorskip("matplotlib", reason="needs matplotlib")
     for view, percent in (("A2C", -12), ("APLAX", -15)):

@@ -42,6 +42,14 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--view", metavar="V", default="A4C", help="A4C (default), A2C, APLAX, SAX-base, SAX-mid, SAX-apex")
     parser.add_argument("--layers", type=int, choices=(1, 3), default=1, help="contours in the CSV (default 1)")
     parser.add_argument(
+        "--also",
+        metavar="TRACKS.csv",
+        type=Path,
+        nargs="+",
+        default=[],
+        help="the same wall followed by other trackers: the uncertainty is then at least their disagreement",
+    )
+    parser.add_argument(
         "--other-view",
         metavar=("V", "TRACKS.csv"),
         nargs=2,
@@ -65,7 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reads, computes, writes, and says what came out."""
     outputs = StrainOutputs(strain=arguments.out, report=arguments.report, plot=arguments.plot, scene=arguments.scene)
-    inputs = (arguments.tracks, *([arguments.clip] if arguments.clip else []), *(Path(path) for _, path in arguments.other_view))
+    inputs = (arguments.tracks, *arguments.also, *([arguments.clip] if arguments.clip else []), *(Path(path) for _, path in arguments.other_view))
     outputs.check(inputs)
     if arguments.scene and not arguments.clip:
         raise InputError(f"--scene {arguments.scene} needs the clip: add --clip CLIP")
@@ -123,10 +131,23 @@ def compute(arguments: argparse.Namespace, tracks: PointTracks) -> tuple[StrainR
     main = layers["mid"]
     events = chosen_events(arguments, tracks, main)
     if len(layers) > 1:
+        if arguments.also:
+            raise InputError("--also compares single contours; leave out --layers 3")
         layered = layered_strain(tracks, layers, view=model.view, events=events, config=config)
         return layered.layers["mid"], layered
     compute_one = circumferential_strain if model.closed else longitudinal_strain
-    return compute_one(tracks, view=model.view, events=events, config=config), None
+    result = compute_one(tracks, view=model.view, events=events, config=config)
+    if not arguments.also:
+        return result, None
+    trackers = {str(arguments.tracks): result.measures.end_systolic_percent}
+    for path in arguments.also:
+        other = replace(read_tracks_csv(path), spacing_mm=tracks.spacing_mm)
+        try:
+            trackers[str(path)] = compute_one(other, view=model.view, events=result.events, config=config).measures.end_systolic_percent
+        except InputError as error:
+            raise InputError(f"{path}: {error}") from error
+    agreed = {name: value for name, value in trackers.items() if value is not None}
+    return compute_one(tracks, view=model.view, events=events, config=config, trackers=agreed), None
 
 
 def whole_ventricle(arguments: argparse.Namespace, result: StrainResult) -> LeftVentricleStrain:
