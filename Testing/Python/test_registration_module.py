@@ -386,6 +386,24 @@ def test_a_result_for_nodes_that_have_changed_is_refused(scene, registered):
     assert len(node_names(scene)) <= len(names)
 
 
+def test_slices_are_registered_in_their_plane_and_masks_say_where_it_counts(logic, scene):
+    nodes = pair_in(scene, (40, 44), flat=True)
+    spoilt = ARRAY_OF(nodes["fixed"])
+    spoilt[:, :, :6] = np.random.default_rng(5).random(spoilt[:, :, :6].shape) * spoilt.max()  # nothing to be matched there
+    everywhere = np.ones((1, 40, 44), dtype=np.int16)
+    everywhere[:, :, :6] = 0
+    mask = add_label_map(scene, replace(volume_from_node(nodes["fixed"]), array=everywhere), "mask")
+    labels = {"movingSegmentation": nodes["moving segmentation"], "fixedSegmentation": nodes["fixed segmentation"]}
+    result = logic.register(nodes["fixed"], nodes["moving"], **labels, fixedMask=mask, device="cpu")
+    rows = table_of(result.table)
+    assert all(float(rows[f"Dice, label {label}"][1]) > 0.93 for label in (1, 2)), rows
+    assert ARRAY_OF(result.warped).shape == (1, 40, 44)
+    inside = (slice(None), slice(8, -8), slice(12, -8))
+    nodes["moving"].SetAndObserveTransformNodeID(result.transform.GetID())
+    seen = resampled_by_slicer(nodes["moving"], nodes["fixed"])
+    assert np.abs(seen - ARRAY_OF(nodes["fixed"]))[inside].max() < 0.05 * np.ptp(seen)
+
+
 def test_a_cancelled_call_adds_nothing(logic, scene):
     nodes = pair_in(scene)
     names = node_names(scene)
