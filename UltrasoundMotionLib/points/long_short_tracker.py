@@ -69,7 +69,9 @@ class LongShortConfig:
         consensus_gate / consensus_distance: a point further off than so many standard deviations, and pixels, is looked for where its neighbours
             expect it.
         consensus_evidence: weight of the absolute search's log-likelihood ratio between the two places.
-        consensus_odds: log odds from which the point is moved there.
+        consensus_odds: log odds from which the point is moved there ...
+        consensus_gain: ... if the likelihood alone, which twins share, says so by as much, ...
+        consensus_unseen: ... or is below this where the point is, so that it is hardly seen there.
         remembers_long / remembers_short: switch a memory off, for comparison.
     """
 
@@ -99,14 +101,16 @@ class LongShortConfig:
     recovery_gain: float = 0.3
     absolute_search: float = 6.0
     absolute_trust: float = 0.3
-    absolute_evidence: float = 0.25
+    absolute_evidence: float = 1.0
     consensus_length: float = 60.0
     consensus_own_motion: float = 0.1
     consensus_deviation: float = 1.5
-    consensus_gate: float = 3.0
-    consensus_distance: float = 8.0
+    consensus_gate: float = 2.5
+    consensus_distance: float = 6.0
     consensus_evidence: float = 1.0
     consensus_odds: float = 2.0
+    consensus_gain: float = 0.5
+    consensus_unseen: float = -3.5
     remembers_long: bool = True
     remembers_short: bool = True
 
@@ -277,11 +281,13 @@ class LongShortTracker:
             return points, covariance
         there = self._find(index, consensus.points, torch.diag_embed(spread[:, None].expand(-1, 2)))
         here = self._find(index, points, isotropic((config.consensus_deviation * unit) ** 2, len(points), points))
-        odds = config.consensus_evidence * (there.likelihood - torch.maximum(here.likelihood, here.expected_likelihood))
+        likelihood_here = torch.maximum(here.likelihood, here.expected_likelihood)
+        gain = there.likelihood - likelihood_here
+        odds = config.consensus_evidence * gain
         freedom = config.surprise_freedom
         there_off = (there.points - consensus.points).square().sum(-1)
         odds = odds + 0.5 * (freedom + 2) * (torch.log1p(off / spread / freedom) - torch.log1p(there_off / spread / freedom))
-        moved = astray & (odds > config.consensus_odds)
+        moved = astray & (odds > config.consensus_odds) & ((gain > config.consensus_gain) | (likelihood_here < config.consensus_unseen))
         found = there.covariance + isotropic((config.consensus_deviation * unit) ** 2, len(points), points)
         return torch.where(moved[:, None], there.points, points), torch.where(moved[:, None, None], found, covariance)
 

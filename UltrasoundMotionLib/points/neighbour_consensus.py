@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-FEWEST = 5
-"""Points below which there is no consensus."""
+FEWEST = 8
+"""Points below which there is no consensus: with few, one that moves by itself looks like one that went astray."""
 
 
 @dataclass(frozen=True)

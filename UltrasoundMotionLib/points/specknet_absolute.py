@@ -36,7 +36,7 @@ class SpeckNetFindingConfig:
     peak_radius: float = 3.0
     error_at_one: float = 0.04
     error_power: float = 3.0
-    floor_deviation: float = 0.4
+    floor_deviation: float = 0.7
     visible_height: float = -12.0
     visible_slope: float = 2.0
 
