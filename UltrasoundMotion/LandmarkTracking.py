@@ -26,20 +26,19 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.choices import Direction
-from UltrasoundMotionModuleLib.clip import Clip, clipDescription, clipOf, shownFrame, whyNotClip
+from UltrasoundMotionModuleLib.clip import Clip, shownFrame, whyNotClip
+from UltrasoundMotionModuleLib.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.landmark_tracking_logic import LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.sample_data import LIVER, addSample, loadSample, registerSample
 from UltrasoundMotionModuleLib.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.markups_items import set_locked
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_links import is_result, link_results, remove_results
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_results
-from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionLib.tracks import PointTracks
 
 __all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
@@ -78,14 +77,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._clip: Clip | None = None
         self._live: LiveTracks | None = None
         self._layoutBefore: int | None = None
-        self._shownBrowser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._notes: list[str] = []
         self._placed: tuple[tuple, int] = ((), 0)
-        self._description = (None, "")
-        self.ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
+        self._clipSection = ClipSection(self.ui)
         self.ui.landmarksWidget.setNodeBaseName("Landmarks")
         for button, slot in (
-            (self.ui.showClipButton, self.onShowClip),
             (self.ui.sampleDataButton, self.onLoadSample),
             (self.ui.lostButton, self.onPlaceLost),
             (self.ui.trackAgainButton, self.onTrackAgain),
@@ -97,8 +93,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self.ui.plotButton.connect("toggled(bool)", self.onShowPlot)
 
     def selectDefaults(self) -> None:
-        if self.parameters.inputClip is None and self.ui.inputSelector.nodeCount() == 1:
-            self.parameters.inputClip = self.ui.inputSelector.nodeFromIndex(0)
+        if self.parameters.inputClip is None and self._clipSection.onlyClip() is not None:
+            self.parameters.inputClip = self._clipSection.onlyClip()
 
     def whyNotApply(self) -> str:
         parameters = self.parameters
@@ -117,20 +113,14 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return ""
 
     def watchedNodes(self) -> list[tuple[object, int]]:
-        image = self._imageOrNone()
+        image = imageOrNone(self.parameters.inputClip)
         browser = image.browser if image is not None else None
         points = (vtkMRMLMarkupsNode.PointPositionDefinedEvent, vtkMRMLMarkupsNode.PointPositionUndefinedEvent, vtkMRMLMarkupsNode.PointRemovedEvent)
         return [(browser, vtk.vtkCommand.ModifiedEvent), *((self.parameters.landmarks, event) for event in points)]
 
     def updatePanel(self) -> None:
-        image = self._imageOrNone()
-        browser = image.browser if image is not None else None
-        if browser is not self._shownBrowser:
-            self._shownBrowser = browser
-            self.ui.playWidget.setMRMLSequenceBrowserNode(browser)
-            self.ui.seekWidget.setMRMLSequenceBrowserNode(browser)
-        self.ui.showClipButton.enabled = image is not None
-        self.ui.clipLabel.text = self._describe(image)
+        self._clipSection.update(self.parameters.inputClip)
+        image = imageOrNone(self.parameters.inputClip)
         if image is None:
             self.ui.queryFrameLabel.text = ""
         else:
@@ -150,29 +140,13 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if places != self._placed[0]:
             self._placed = (places, shown)
         if places and self._placed[1] != shown:
-            text = _("Frame {shown} is shown, but the points were placed on frame {placed}: go back there, or they are followed from frame {shown}.")
+            text = _("The points were placed on frame {placed}, but Track starts on the frame shown, {shown}: go back first.")
             return text.format(shown=shown, placed=self._placed[1])
         return _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.").format(frame=shown, count=count)
-
-    def _imageOrNone(self) -> SequenceNodes | None:
-        try:
-            return find_sequence_nodes(self.parameters.inputClip) if self.parameters.inputClip is not None else None
-        except InputError:
-            return None
 
     def _resultOrNone(self) -> SequenceNodes | None:
         tracked = self.parameters.trackedLandmarks
         return find_sequence_nodes(tracked) if tracked is not None and is_result(tracked) else None
-
-    def _describe(self, image: SequenceNodes | None) -> str:
-        key = (image.sequence.GetID(), image.sequence.GetMTime()) if image is not None else None
-        if key != self._description[0]:
-            try:
-                text = clipDescription(clipOf(image.sequence).sequence) if image is not None else ""
-            except InputError as error:
-                text = str(error)
-            self._description = (key, text)
-        return self._description[1]
 
     # Track
 
@@ -242,11 +216,6 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             found = _("{points}: drag them to where they are, then press \u201cTrack again from here\u201d").format(points=", ".join(labels))
             self.applyButton.say(found if labels else _("No point was lost on this frame"))
 
-    def onShowClip(self) -> None:
-        """Shows the clip as it was acquired."""
-        with slicer.util.tryWithErrorDisplay(_("The clip could not be shown.")):
-            show_as_acquired(slicer.mrmlScene, self._imageOrNone().proxy)
-
     def onShowPlot(self, on: bool) -> None:
         """Shows plot and table in a layout that has both, and goes back to the layout there was."""
         manager = slicer.app.layoutManager()
@@ -283,7 +252,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
                 self.applyButton.say(_("Wrote {path}").format(path=path))
 
     def commandNotes(self) -> str:
-        return unsavedFiles(self._imageOrNone().sequence, self.parameters.landmarks)
+        return unsavedFiles(find_sequence_nodes(self.parameters.inputClip).sequence, self.parameters.landmarks)
 
     def commandArguments(self) -> tuple[str, ...]:
         parameters = self.parameters

@@ -14,6 +14,7 @@ from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
+import shiboken6
 import slicer
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from PySide6.QtCore import Property, Qt, Signal, Slot
@@ -119,7 +120,10 @@ _SLOTS: dict[tuple[object, str, int], object] = {}
 
 
 def _slot(slot: object, signature: str, sender: int = 0) -> object:
-    """The same wrapper for the same slot of the same sender, so that it can be disconnected; called with as many arguments as the signature has, wrapped."""
+    """The same wrapper for the same slot of the same sender, so that it can be disconnected.
+
+    It is called with as many arguments as the signature has, wrapped.
+    """
     if isinstance(slot, SignalFacade):
         return slot._signal
     count = None
@@ -417,6 +421,8 @@ class qMRMLSequenceBrowserSeekWidget(QtWidgets.QWidget):
         self._update()
 
     def _update(self) -> None:
+        if not shiboken6.isValid(self):  # the panel is gone, its browser is not
+            return
         browser = self._browser
         self.setEnabled(browser is not None)
         if browser is not None and browser.GetMasterSequenceNode() is not None:

@@ -311,7 +311,7 @@ def click_through(bench, tmp_path, monkeypatch):
         bench.points.AddControlPoint(position)
     assert ui.applyButton.enabled
     bench.clip.browser.SetSelectedItemNumber(4)
-    assert "Frame 4 is shown, but the points were placed on frame 0" in ui.queryFrameLabel.text
+    assert "The points were placed on frame 0, but Track starts on the frame shown, 4" in ui.queryFrameLabel.text
     bench.clip.browser.SetSelectedItemNumber(0)
     assert "Frame 0 of 24 is shown" in ui.queryFrameLabel.text
 
