@@ -9,7 +9,8 @@ from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker
-from UltrasoundMotionLib.evaluation.strain_benchmark import StrainCase, benchmark_strain
+from UltrasoundMotionLib.evaluation.strain_benchmark import benchmark_strain
+from UltrasoundMotionLib.evaluation.strain_cases import StrainCase
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json
 from UltrasoundMotionLib.tracks import PointTracks, write_tracks_csv

@@ -3,54 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker, run_timed
+from UltrasoundMotionLib.evaluation.strain_cases import StrainCase, given_on
 from UltrasoundMotionLib.evaluation.target import Target
 from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
-from UltrasoundMotionLib.evaluation.tracking_benchmark import DIFFICULTIES, EVALUATION_SEED
-from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.strain import StrainResult, layered_strain, longitudinal_strain
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 
-LAYERS = ("endo", "mid", "epi")
 ALL = "all"
-LEAD_IN = 0.1
-"""A clip holds a whole beat and this part of one before and after it, as clips that a scanner stores by the ECG do."""
 MAE_GOAL, BIAS_GOAL, SEGMENT_GOAL, EXACT_GOAL, REPRODUCIBILITY_GOAL, SPEED_GOAL_MS = 1.0, 0.5, 3.0, 0.1, 1.0, 50.0
 SPEED_FRAMES, SPEED_POINTS, SPEED_RUNS = 100, 100, 5
-
-
-@dataclass(frozen=True)
-class StrainCase:
-    """A clip of one beat and its exact truth.
-
-    Attributes:
-        difficulty, name: of the phantom.
-        sequence: the clip.
-        truth: exact tracks of all three layers.
-        layers: labels of each layer's points, from the base on the left.
-        gls_percent: exact global longitudinal strain of the mid-wall between the frames of end-diastole and end-systole.
-        peak_systolic_percent: (6,) exact, of the segments.
-        end_diastole_frame, end_systole_frame: of the beat.
-        next_end_diastole_frame: which ends it.
-    """
-
-    difficulty: str
-    name: str
-    sequence: ImageSequence
-    truth: PointTracks
-    layers: dict[str, tuple[str, ...]]
-    gls_percent: float
-    peak_systolic_percent: np.ndarray
-    end_diastole_frame: int
-    end_systole_frame: int
-    next_end_diastole_frame: int
 
 
 @dataclass(frozen=True)
@@ -207,36 +176,6 @@ class StrainBenchmark:
         }
 
 
-def strain_cases(difficulties: Sequence[str] = DIFFICULTIES, *, count: int = 3, seed: int = EVALUATION_SEED) -> Iterator[StrainCase]:
-    """Simulates one beat of each heart of the phantom set with that seed, `count` of each difficulty, one after the other.
-
-    Raises:
-        InputError: see `phantom_set`.
-    """
-    from UltrasoundMotionLib.simulation import phantom_set
-
-    for difficulty in difficulties:
-        for case in phantom_set("heart", difficulty, count, seed):
-            course = replace(case.phantom.course, start=1 - LEAD_IN)
-            frame_count = int(np.ceil((1 + 2 * LEAD_IN) * course.period_s * case.phantom.imaging.frame_rate_hz)) + 1
-            simulated = replace(case, phantom=replace(case.phantom, course=course, frame_count=frame_count)).simulate()
-            strain = simulated.strain
-            diastole, systole = strain.end_diastole_frames[0], strain.end_systole_frames[0]
-            of_wall, of_segments = (100 * ((1 + curve) / (1 + curve[diastole]) - 1) for curve in (strain.global_longitudinal, strain.segmental))
-            yield StrainCase(
-                difficulty=difficulty,
-                name=case.name,
-                sequence=simulated.sequence,
-                truth=simulated.truth,
-                layers={name: tuple(simulated.groups[name]) for name in LAYERS},
-                gls_percent=float(of_wall[systole]),
-                peak_systolic_percent=of_segments[diastole : systole + 1].min(axis=0),
-                end_diastole_frame=diastole,
-                end_systole_frame=systole,
-                next_end_diastole_frame=strain.end_diastole_frames[1],
-            )
-
-
 def benchmark_strain(
     cases: Iterable[StrainCase],
     trackers: Sequence[BenchmarkTracker],
@@ -260,7 +199,7 @@ def benchmark_strain(
     errors: dict[tuple[str, str], list[StrainErrors]] = {}
     exact = []
     for done, case in enumerate(cases):
-        exact.append(_gls(longitudinal_strain(_given_on(case, case.end_diastole_frame, 1))) - case.gls_percent)
+        exact.append(_gls(longitudinal_strain(given_on(case, case.end_diastole_frame, 1))) - case.gls_percent)
         for number, tracker in enumerate(trackers):
             progress(done * len(trackers) + number, case_count * len(trackers), f"{case.name}: {tracker.name}")
             measured = _measure(case, tracker, layer_count, query_frame_count)
@@ -299,7 +238,7 @@ def _measure(case: StrainCase, tracker: BenchmarkTracker, layer_count: int, quer
     by_query_frame = []
     first: tuple[StrainResult | None, PointTracks, PointTracks] | None = None
     for query_frame in np.unique(spread.round().astype(int)).tolist():
-        truth = _given_on(case, query_frame, layer_count)
+        truth = given_on(case, query_frame, layer_count)
         tracks, _ = run_timed(tracker, case.sequence, truth)
         tracks = replace(tracks, times_s=case.sequence.times_s, spacing_mm=case.sequence.spacing_mm)
         result = _strain(case, tracks, layer_count)
@@ -334,21 +273,6 @@ def _strain(case: StrainCase, tracks: PointTracks, layer_count: int) -> StrainRe
         return layered_strain(tracks, case.layers).layers["mid"] if layer_count > 1 else longitudinal_strain(tracks)
     except InputError:
         return None
-
-
-def _given_on(case: StrainCase, query_frame: int, layer_count: int) -> PointTracks:
-    """The truth for a contour that is given on a frame: the middle layer alone, or all three."""
-    labels = case.layers["mid"] if layer_count == 1 else tuple(label for name in LAYERS for label in case.layers[name])
-    index = [case.truth.labels.index(label) for label in labels]
-    shape = (len(case.truth.positions_px), len(index))
-    return replace(
-        case.truth,
-        positions_px=case.truth.positions_px[:, index],
-        confidence=np.ones(shape),
-        visible=np.ones(shape, dtype=bool),
-        labels=labels,
-        query_frame=query_frame,
-    )
 
 
 def _gls(result: StrainResult) -> float:

@@ -35,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_output(arguments)
     trackers = chosen_trackers(arguments)
 
-    from UltrasoundMotionLib.evaluation.strain_benchmark import benchmark_strain, strain_cases
+    from UltrasoundMotionLib.evaluation.strain_benchmark import benchmark_strain
+    from UltrasoundMotionLib.evaluation.strain_cases import strain_cases
 
     case_count = len(arguments.difficulty) * arguments.count
     with TerminalProgress("benchmark", "runs") as progress:
