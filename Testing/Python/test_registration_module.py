@@ -6,13 +6,25 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter, map_coordinates, shift
+from scipy.ndimage import shift
 
 slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import vtk  # noqa: E402
-from mrml_clips import OBLIQUE, clip  # noqa: E402
+from mrml_clips import OBLIQUE  # noqa: E402
+from registration_pairs import (  # noqa: E402
+    ARRAY_OF,
+    ORIGIN_MM,
+    SPACING_MM,
+    dice_of,
+    linear_transform,
+    node_names,
+    pair_in,
+    resampled_by_slicer,
+    swaying_clip,
+    table_of,
+    texture,
+)
 from slicer_stand_ins import slicer_application  # noqa: E402
 
 from UltrasoundMotionLib.errors import Cancelled, InputError  # noqa: E402
@@ -20,25 +32,19 @@ from UltrasoundMotionLib.evaluation.registration_datasets import ACDC_LABELS, HI
 from UltrasoundMotionLib.images import read_volume  # noqa: E402
 from UltrasoundMotionLib.images.volume import Volume  # noqa: E402
 from UltrasoundMotionLib.jobs import run_job  # noqa: E402
-from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_transform, transform_points  # noqa: E402
+from UltrasoundMotionLib.mrml.displacement_transforms import transform_points  # noqa: E402
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS  # noqa: E402
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map  # noqa: E402
-from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike  # noqa: E402
+from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs  # noqa: E402
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under  # noqa: E402
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration  # noqa: E402
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs  # noqa: E402
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node  # noqa: E402
-from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_segmentation, add_volume, fill_segmentation  # noqa: E402
+from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation  # noqa: E402
 from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration  # noqa: E402
-from UltrasoundMotionLib.similarity import dice  # noqa: E402
-
-ARRAY_OF = slicer.util.arrayFromVolume
-SPACING_MM = (1.0, 1.25, 1.5)
-ORIGIN_MM = (12.0, -30.0, 5.0)
 
 
 @pytest.fixture(scope="module")
@@ -61,177 +67,7 @@ def logic(scene):
     return DeformableRegistrationLogic()
 
 
-def texture(shape, seed=0, smoothing=2.0):
-    return gaussian_filter(np.random.default_rng(seed).random(shape), smoothing).astype(np.float32)
-
-
-def bump(shape, size_voxels=1.8):
-    """A smooth displacement in voxels, (n, *shape) in the array's axis order, at rest near the border."""
-    axes = np.meshgrid(*[np.linspace(-1, 1, size) for size in shape], indexing="ij")
-    window = np.prod([np.cos(np.pi / 2 * axis) ** 2 for axis in axes], axis=0)
-    return np.stack([size_voxels * window * sign for sign in (1.0, -0.7, 0.5)[: len(shape)]])
-
-
-def moved(array, displacement, order=3):
-    """array(x + d(x))."""
-    index = np.stack(np.meshgrid(*[np.arange(size, dtype=float) for size in array.shape], indexing="ij"))
-    return map_coordinates(array, index + displacement, order=order, mode="nearest")
-
-
-def pair_in(scene, shape=(20, 26, 24), *, direction=OBLIQUE, flat=False):
-    """Fixed and moving nodes with segmentations, where fixed(x) = moving(x + bump(x))."""
-    array = texture(shape)
-    labels = np.zeros(shape, dtype=np.int16)
-    labels[tuple(slice(size // 4, size // 2 + 3) for size in shape)] = 1
-    labels[tuple(slice(size // 2 + 3, size - size // 4) for size in shape)] = 2
-    arrays = {"fixed": moved(array, bump(shape)), "moving": array}
-    label_arrays = {"fixed": moved(labels, bump(shape), order=0), "moving": labels}
-    nodes = {}
-    for name in arrays:
-        image, label = (one[name][None] if flat else one[name] for one in (arrays, label_arrays))
-        volume = Volume(image.astype(np.float32), SPACING_MM, ORIGIN_MM, direction, name)
-        nodes[name] = add_volume(scene, volume, name)
-        nodes[f"{name} segmentation"] = add_segmentation(scene, replace(volume, array=label), f"{name} segmentation", nodes[name])
-    return nodes
-
-
-def linear_transform(scene, degrees, offset):
-    from scipy.spatial.transform import Rotation
-
-    matrix = np.eye(4)
-    matrix[:3, :3], matrix[:3, 3] = Rotation.from_euler("xyz", degrees, degrees=True).as_matrix(), offset
-    node = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(matrix))
-    return node
-
-
-def resampled_by_slicer(volume, reference):
-    """What a user gets who hardens: the volume, through all of its transforms, on the grid of a reference."""
-    scene = volume.GetScene()
-    to_volume, ijk_to_ras, ras_to_ijk = vtk.vtkGeneralTransform(), vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(reference.GetParentTransformNode(), volume.GetParentTransformNode(), to_volume)
-    reference.GetIJKToRASMatrix(ijk_to_ras)
-    volume.GetRASToIJKMatrix(ras_to_ijk)
-    whole = vtk.vtkGeneralTransform()
-    whole.Concatenate(ras_to_ijk)
-    whole.Concatenate(to_volume)
-    whole.Concatenate(ijk_to_ras)
-    reslice = vtk.vtkImageReslice()
-    reslice.SetInputData(volume.GetImageData())
-    reslice.SetOutputOrigin(0, 0, 0)
-    reslice.SetOutputSpacing(1, 1, 1)
-    reslice.SetOutputExtent(reference.GetImageData().GetExtent())
-    reslice.SetResliceTransform(whole)
-    reslice.SetInterpolationModeToLinear()
-    reslice.Update()
-    result = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
-    result.SetAndObserveImageData(reslice.GetOutput())
-    array = np.array(ARRAY_OF(result))
-    scene.RemoveNode(result)
-    return array
-
-
-def node_names(scene):
-    """Class and name of every node that a user's work would be cluttered by."""
-    passing = ("vtkMRMLSubjectHierarchyNode",)
-    nodes = (scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes()))
-    return sorted(f"{node.GetClassName()} {node.GetName()}" for node in nodes if node.GetClassName() not in passing)
-
-
-def table_of(node):
-    rows = {}
-    for row in range(node.GetNumberOfRows()):
-        rows[node.GetCellText(row, 0)] = tuple(node.GetCellText(row, column) for column in (1, 2))
-    return rows
-
-
-def dice_of(fixed, carried):
-    return {number: float(value) for number, value in dice(*(torch_of(one) for one in (fixed, carried))).items()}
-
-
-def torch_of(array):
-    import torch
-
-    return torch.from_numpy(np.ascontiguousarray(array).astype(np.int64))
-
-
-# From nodes to images
-
-
-def test_what_counts_is_where_the_volumes_are_seen(scene):
-    nodes = pair_in(scene)
-    fixed, moving = nodes["fixed"], nodes["moving"]
-    outer, inner = linear_transform(scene, (10, 20, -30), (5, 60, -7)), linear_transform(scene, (0, 0, 12), (1, 2, 3))
-    inner.SetAndObserveTransformNodeID(outer.GetID())
-    fixed.SetAndObserveTransformNodeID(outer.GetID())
-    moving.SetAndObserveTransformNodeID(inner.GetID())
-    pair = RegistrationPair.of_nodes(fixed, moving)
-    index = np.array([3.0, 5.0, 7.0])
-    seen, back = np.zeros(3), np.zeros(3)
-    place = moving.GetName() and pair.moving.index_to_lps_mm @ [*index, 1]
-    ijk_to_ras = vtk.vtkMatrix4x4()
-    moving.GetIJKToRASMatrix(ijk_to_ras)
-    moving.TransformPointToWorld(ijk_to_ras.MultiplyPoint([*index, 1])[:3], seen)
-    fixed.TransformPointFromWorld(seen, back)
-    np.testing.assert_allclose(place[:3], back * LPS_TO_RAS, atol=1e-6)
-
-
-def test_colour_becomes_luminance(scene):
-    node = scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode")
-    colours = np.random.default_rng(1).integers(0, 256, (1, 6, 8, 3)).astype(np.uint8)
-    slicer.util.updateVolumeFromArray(node, colours)
-    found = volume_from_node(node).array
-    assert found.shape == (1, 6, 8)
-    np.testing.assert_allclose(found[0], colours[0] @ [0.299, 0.587, 0.114], atol=1)
-
-
-def test_labels_come_by_name_from_segmentations_and_label_maps(scene):
-    nodes = pair_in(scene)
-    moving_labels = labels_on_grid(nodes["moving segmentation"], nodes["moving"])
-    names = {2: "Ventricle", 5: "Atrium"}
-    swapped = np.array([0, 5, 2])[labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]).array]
-    volume = RegistrationPair.of_nodes(nodes["fixed"], nodes["moving"]).fixed_labels(swapped)
-    fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names={5: "LABEL 1", 2: "label 2"})
-    alike = numbered_alike(moving_labels, labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]))
-    np.testing.assert_array_equal(alike.array, np.array([0, 0, 2, 0, 0, 1])[swapped])
-    fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names=names)
-    found = labels_on_grid(nodes["fixed segmentation"], nodes["fixed"])
-    assert {label.number: label.name for label in found.labels} == names
-    label_map = add_label_map(scene, volume, "map")
-    np.testing.assert_array_equal(labels_on_grid(label_map, nodes["fixed"]).array, swapped)
-    coarse = replace(volume, array=volume.array[::2], spacing_mm=(*SPACING_MM[:2], 2 * SPACING_MM[2]))
-    np.testing.assert_array_equal(labels_on_grid(add_label_map(scene, coarse, "coarse"), nodes["fixed"]).array[::2], swapped[::2])
-
-
-@pytest.mark.parametrize("flat", [False, True], ids=["volumes", "slices"])
-def test_the_transform_takes_the_place_of_the_one_that_the_moving_volume_had(scene, flat):
-    nodes = pair_in(scene, (26, 24) if flat else (16, 20, 18), flat=flat)
-    fixed, moving = nodes["fixed"], nodes["moving"]
-    room, placement = linear_transform(scene, (20, 0, 40), (10, -5, 30)), linear_transform(scene, (0, 0, 0), (0.5, 1.0, -0.25))
-    placement.SetAndObserveTransformNodeID(room.GetID())
-    fixed.SetAndObserveTransformNodeID(room.GetID())
-    moving.SetAndObserveTransformNodeID(placement.GetID())
-    pair = RegistrationPair.of_nodes(fixed, moving)
-    shape = pair.fixed.array.shape
-    displacement = np.broadcast_to(np.array([0.75, -0.5, 0.25][: len(shape)]), (*shape, len(shape)))
-    transform = add_displacement_transform(scene, pair.displacement_grid(displacement), "result")
-    transform.SetAndObserveTransformNodeID(room.GetID())
-    index = np.array([shape[-1] // 2, shape[-2] // 2, 0 if flat else shape[0] // 2])
-    point = (pair.fixed_grid.index_to_lps_mm @ [*index, 1])[:3]
-    matched = pair.fixed.index_to_lps_mm @ [*index[: len(shape)], 1]
-    in_moving = pair.moving_space @ [*(matched[:-1] + displacement[0, 0] if flat else matched[:-1] + displacement[0, 0, 0]), 1]
-    seen = np.zeros(3)
-    fixed.TransformPointToWorld(point * LPS_TO_RAS, seen)
-    np.testing.assert_allclose(transform_points(transform, in_moving[:3]) * LPS_TO_RAS, seen, atol=2e-3)
-    nodes["moving segmentation"].SetAndObserveTransformNodeID(placement.GetID())
-    before = labels_on_grid(nodes["moving segmentation"], moving).array
-    put_under(moving, transform)
-    assert parent_before_registration(moving) is placement
-    again = RegistrationPair.of_nodes(fixed, moving)
-    np.testing.assert_allclose(again.moving.index_to_lps_mm, pair.moving.index_to_lps_mm, atol=1e-9)
-    count = scene.GetNumberOfNodes()
-    np.testing.assert_array_equal(labels_on_grid(nodes["moving segmentation"], moving).array, before)  # belongs where the volume was
-    assert scene.GetNumberOfNodes() == count
+# What is refused
 
 
 def test_what_cannot_be_registered_is_refused_in_one_line(logic, scene):
@@ -417,27 +253,7 @@ def test_a_cancelled_call_adds_nothing(logic, scene):
     assert node_names(scene) == names
 
 
-def test_the_jacobian_is_the_library_s():
-    from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant
-
-    for shape, direction in (((9, 12, 10), OBLIQUE), ((14, 12), np.array([[0.8, -0.6], [0.6, 0.8]])), ((1, 12, 10), OBLIQUE)):
-        dimension = len(shape)
-        grid = ImageGrid(shape, SPACING_MM[:dimension], ORIGIN_MM[:dimension], direction)
-        displacement = np.random.default_rng(4).normal(0, 0.4, (*shape, dimension))
-        expected = jacobian_determinant(DisplacementField(displacement, grid).to_voxels())[0]
-        found = jacobian_map(displacement, Volume(np.zeros(shape), SPACING_MM[:dimension], ORIGIN_MM[:dimension], direction))
-        np.testing.assert_allclose(found.array, expected, atol=1e-5)
-
-
 # Sequences
-
-
-def swaying_clip(frame_count=4, step_px=0.8):
-    """A texture that moves to the right, step_px a frame."""
-    wide = texture((80, 90), smoothing=1.5)
-    wide = (wide - wide.min()) / np.ptp(wide) * 255
-    frames = [shift(wide, (0, frame * step_px), order=3, mode="nearest")[20:60, 16:64] for frame in range(frame_count)]
-    return replace(clip(frame_count), frames=np.clip(frames, 0, 255).astype(np.uint8))
 
 
 def test_a_sequence_stands_still_and_landmarks_follow(logic, scene):
