@@ -2,7 +2,10 @@
 
 import os
 import re
+import sys
 import time
+import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -560,6 +563,21 @@ def test_a_failure_is_shown_with_what_to_do_next(bench, capfd):
     bench.wait_until_done(widget)
     assert widget.ui.statusLabel.text.startswith("3 points through 24 frames")
     assert "give each its own label" in capfd.readouterr().err  # Slicer's error display raises again, for the log
+
+
+def test_the_sample_is_offered_in_slicers_sample_data_module(bench, monkeypatch):
+    registered = []
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: registered.append(source))  # as in 5.10: without categories
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    bench.application.emit("startupCompleted()")
+    (source,) = registered
+    assert source["category"] == "UltrasoundMotion"
+    assert Path(source["thumbnailFileName"]).is_file()
+    assert callable(source["customDownloader"])
+    categories = []
+    logic.registerCustomSampleDataCategory = lambda category, title: categories.append(category)
+    bench.application.emit("startupCompleted()")
+    assert categories == ["UltrasoundMotion"]
 
 
 @needs_qt
