@@ -11,6 +11,7 @@ import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.color_legend import add_color_legend
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
@@ -109,6 +110,7 @@ def write_strain_scene(path: str | Path, sequence: ImageSequence, result: Strain
     with quiet_vtk(), HeadlessScene() as scene:
         image = add_image_sequence(scene, sequence, progress=progress)
         nodes = add_strain(image, sequence, result)
+        add_color_legend(nodes.band.proxy, "strain (%)")
         image.browser.SetSelectedItemNumber(result.cycle.end_systole_frame)
         show_as_acquired(scene, image.proxy)
         show_chart(scene, nodes.chart)

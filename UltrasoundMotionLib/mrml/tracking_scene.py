@@ -9,6 +9,7 @@ from pathlib import Path
 import slicer
 
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.color_legend import add_color_legend
 from UltrasoundMotionLib.mrml.displacement_plot import DisplacementPlot, add_displacement_plot
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
@@ -122,7 +123,9 @@ def build_tracking_scene(
     nodes = add_tracks(image, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories)
     frame, chart = tracks.query_frame, nodes.plot.chart
     if strain is not None:
-        frame, chart = strain.cycle.end_systole_frame, add_strain(image, sequence, strain, curve=nodes.curve).chart
+        strain_nodes = add_strain(image, sequence, strain, curve=nodes.curve)
+        add_color_legend(strain_nodes.band.proxy, "strain (%)")
+        frame, chart = strain.cycle.end_systole_frame, strain_nodes.chart
         nodes.landmarks.proxy.GetDisplayNode().SetPointLabelsVisibility(False)
         for path in nodes.paths:
             path.SetDisplayVisibility(False)
