@@ -1,5 +1,6 @@
 """Training of SpeckNet: what the clips say is true, the augmentations move frames and points alike, and a run is its seed."""
 
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from scipy import fft
 
-from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.points.specknet_network import SpeckNetConfig
 from UltrasoundMotionLib.simulation import phantom_set
+from UltrasoundMotionLib.training import phantom_clips
 from UltrasoundMotionLib.training.image_augmentation import _JPEG, HIDDEN_FACTOR, ImageProbabilities, change_frames, compress, shadow
 from UltrasoundMotionLib.training.motion_augmentation import NO_MOTION, MotionRanges, draw_affine, move_frames, move_points
-from UltrasoundMotionLib.training.phantom_clips import check_training_seed, phantom_clip, spread_in_time
+from UltrasoundMotionLib.training.phantom_clips import ClipFolder, check_training_seed, clips_in_background, phantom_clip, spread_in_time
 from UltrasoundMotionLib.training.specknet_loss import PUBLISHED_LOSS, SpeckNetLoss, clip_loss, log_likelihood
 from UltrasoundMotionLib.training.specknet_training import STATE_NAME, TrainingConfig, train_specknet
 from UltrasoundMotionLib.training.training_batch import BatchConfig, ClipSource, segment_frames
@@ -217,6 +219,22 @@ def test_clip_files_and_sources(tmp_path) -> None:
     first, second = source.step(7, 64), source.step(7, 64)
     assert all(torch.equal(a.frames, b.frames) and torch.equal(a.points, b.points) for a, b in zip(first, second, strict=True))
     assert first[0].frames.shape == (3, 1, 64, 64)
+
+
+def test_clips_are_waited_for(tmp_path, monkeypatch) -> None:
+    clip = TrainingClip(np.zeros((2, 32, 32), np.uint8), np.zeros((2, 3, 2), np.float32), np.ones((2, 3), bool), "late")
+    write_clip(tmp_path / "phantom-1-00000.npz", clip)
+    with clips_in_background(tmp_path, 1, 1, 0) as clips:  # all there: no process is started
+        assert clips[0].name == "late"
+        assert len(clips) == 1
+    clips = ClipFolder([tmp_path / "phantom-1-00001.npz"])
+    writer = threading.Timer(0.3, write_clip, (tmp_path / "phantom-1-00001.npz", clip))
+    writer.start()
+    assert clips[0].frames.shape == (2, 32, 32)
+    writer.join()
+    monkeypatch.setattr(phantom_clips, "LONGEST_WAIT_S", 0.2)
+    with pytest.raises(OutputError, match="00002"):
+        _ = ClipFolder([tmp_path / "phantom-1-00002.npz"])[0]
 
 
 @pytest.mark.training

@@ -75,7 +75,10 @@ class TrainingConfig:
 
 
 def published_config(**changes: object) -> TrainingConfig:
-    """The paper's training as far as it is told: its loss, its augmentations, one random query frame, clips of 36 frames would be its length."""
+    """The paper's training as far as it is told: its loss and augmentations alone, one random query frame, whole inputs.
+
+    The paper's batches, four clips of 36 frames, are larger; give `batch` for that.
+    """
     batch = replace(BatchConfig(), images=PUBLISHED_IMAGES)
     return replace(TrainingConfig(batch=batch, loss=PUBLISHED_LOSS, all_query_frames=False, crops=((1.0, 512),)), **changes)
 
