@@ -24,28 +24,26 @@ import time
 
 import slicer
 import vtk
-from slicer import vtkMRMLMarkupsNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.choices import Direction
-from UltrasoundMotionModuleLib.clip import Clip, clipOf, shownFrame, whyNotClip
+from UltrasoundMotionModuleLib.clip import Clip, clipOf, whyNotClip
 from UltrasoundMotionModuleLib.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.command_dialog import showCommand
 from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.myocardial_commands import commandText
 from UltrasoundMotionModuleLib.myocardial_sample import addHeart, loadHeart
-from UltrasoundMotionModuleLib.myocardial_tracking_logic import MarkedWall, MyocardialTrackingLogic
+from UltrasoundMotionModuleLib.myocardial_tracking_logic import MyocardialTrackingLogic
 from UltrasoundMotionModuleLib.sample_data import HEART, registerSample
 from UltrasoundMotionModuleLib.strain_section import StrainSection
 from UltrasoundMotionModuleLib.tracking import summary, trackInSteps, unsavedFiles
+from UltrasoundMotionModuleLib.wall_section import POINT_EVENTS, WallSection
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
-from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks
-from UltrasoundMotionLib.mrml.wall_preview import WallPreview
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
 from UltrasoundMotionLib.tracks import PointTracks
 
@@ -85,16 +83,12 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def setupPanel(self) -> None:
         self._clip: Clip | None = None
         self._live: LiveWall | None = None
-        self._marked: tuple[object, MarkedWall | str] = (None, "")
-        self._followed: object = None
-        self._preview = WallPreview()
         self._clipSection = ClipSection(self.ui)
+        self._wallSection = WallSection(self.ui, self.logic, lambda: self.parameters)
         self._strainSection = StrainSection(self.ui, self.logic, self.applyButton.say, self.resourcePath("requirements-report.txt"))
         self.ui.resultSelector.addAttribute("vtkMRMLMarkupsCurveNode", "Sequences.BaseName")
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
-            (self.ui.clickButton, self.onClick),
-            (self.ui.drawButton, self.onDraw),
             (self.ui.trackAgainButton, self.onTrackAgain),
         ):
             button.connect("clicked()", slot)
@@ -104,14 +98,13 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._clipSection.disconnect()
+            self._wallSection.disconnect()
             self._strainSection.disconnect()
 
     def setParameterNode(self, parameters: object) -> None:
+        self._wallSection.enter(parameters)
         if parameters is None:
-            self._preview.clear()
             self._strainSection.forget()
-        elif parameters.trackedWall is not None:
-            self._followed = self._contourKey(parameters)  # the coloured wall is there; the preview would only cover it
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def selectDefaults(self) -> None:
@@ -130,32 +123,27 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             return _("Draw the wall on the frame shown, once around") if around else _("Click hinge, apex and hinge, or draw the wall")
         if parameters.contour == parameters.trackedWall or is_tracked_wall(parameters.contour):
             return _("The marked wall is the result of a run; choose what you clicked or drew")
-        marked = self._markedOrWhy()
+        marked = self._wallSection.made()
         return marked if isinstance(marked, str) else ""
 
     def watchedNodes(self) -> list[tuple[object, int]]:
         image = imageOrNone(self.parameters.inputClip)
-        events = ("PointPositionDefinedEvent", "PointPositionUndefinedEvent", "PointRemovedEvent", "PointModifiedEvent")
-        watched = [(self.parameters.contour, getattr(vtkMRMLMarkupsNode, event)) for event in events]
-        return [(image.browser if image is not None else None, vtk.vtkCommand.ModifiedEvent), *watched]
+        contour = [(self.parameters.contour, event) for event in POINT_EVENTS]
+        return [(image.browser if image is not None else None, vtk.vtkCommand.ModifiedEvent), *contour]
+
+    def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
+        self._wallSection.contourMayHaveChanged()
+        MotionModuleWidget.onParametersModified(self, caller, event)
+
+    def onWatchedModified(self, caller: object = None, event: int | None = None) -> None:
+        self._wallSection.pointsChanged(caller)
+        MotionModuleWidget.onWatchedModified(self, caller, event)
 
     def updatePanel(self) -> None:
-        parameters, marked = self.parameters, self._markedOrWhy()
-        image = imageOrNone(parameters.inputClip)
+        parameters = self.parameters
         self._clipSection.update(parameters.inputClip)
+        self._wallSection.update()
         self.ui.sampleDataButton.enabled = self.run is None
-        self.ui.clickButton.enabled = image is not None and not parameters.view.isShortAxis
-        self.ui.drawButton.enabled = image is not None
-        self.ui.placeWidget.setCurrentNode(parameters.contour)
-        self.ui.thicknessSpinBox.enabled = parameters.layers.value > 1
-        self._showPreview(marked)
-        if image is None:
-            self.ui.wallLabel.text = ""
-        elif isinstance(marked, MarkedWall):
-            self.ui.wallLabel.text = "; ".join([self._wallText(marked), *marked.contour.notes])
-        else:
-            text = _("Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; it is followed from there.")
-            self.ui.wallLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
         wall = self._wallOrNone() if self.run is None else None
         for button in (self.ui.correctButton, self.ui.trackAgainButton):
             button.enabled = wall is not None
@@ -164,75 +152,15 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             choices = {"compensateDrift": parameters.compensateDrift, "landmarks": parameters.addLandmarks}
             self._strainSection.update(wall, **choices, segmentCount=parameters.segmentCount.value)
 
-    def _wallText(self, marked: MarkedWall) -> str:
-        length = marked.contour.length_mm
-        text = _("The yellow line is followed from frame {frame}: {points} points")
-        text = text.format(frame=marked.contour.frame, points=len(marked.labels))
-        return text if length is None else _("{text}, {length} mm long").format(text=text, length=f"{length:.0f}")
-
     def _wallOrNone(self) -> TrackedWall | None:
         curve = self.parameters.trackedWall
         return tracked_wall(curve) if curve is not None and is_tracked_wall(curve) else None
 
-    def _contourKey(self, parameters: object) -> object:
-        """What a marked wall is made from; a preview is wanted where it differs from the one that was followed."""
-        contour = parameters.contour
-        if contour is None:
-            return None
-        controls = range(contour.GetNumberOfControlPoints())
-        points = tuple((contour.GetNthControlPointPositionStatus(control), *contour.GetNthControlPointPosition(control)) for control in controls)
-        return contour.GetID(), points, parameters.view, parameters.layers, parameters.wallThickness
-
-    def _markedOrWhy(self) -> MarkedWall | str:
-        """The wall as it would be followed, or why there is none; computed when something has changed."""
-        parameters, image = self.parameters, imageOrNone(self.parameters.inputClip)
-        if image is None or parameters.contour is None:
-            return ""
-        places = (image.sequence.GetID(), image.sequence.GetMTime(), shownFrame(image))
-        key = (places, image.proxy.GetTransformNodeID(), parameters.contour.GetTransformNodeID(), self._contourKey(parameters))
-        if key != self._marked[0]:
-            try:
-                self._marked = (key, self._mark())
-            except InputError as error:
-                self._marked = (key, str(error))
-        return self._marked[1]
-
-    def _mark(self) -> MarkedWall:
-        parameters = self.parameters
-        options = {"view": parameters.view.value, "layers": parameters.layers.value, "wallThickness": parameters.wallThickness}
-        return self.logic.mark(parameters.inputClip, parameters.contour, **options)
-
-    def _showPreview(self, marked: MarkedWall | str) -> None:
-        covered = self.parameters.trackedWall is not None and self._contourKey(self.parameters) == self._followed
-        if isinstance(marked, MarkedWall) and not covered:
-            self._preview.show(marked.clip.nodes, marked.clip.sequence, marked.layers, closed=self.parameters.view.isShortAxis)
-        else:
-            self._preview.clear()
-
-    # Mark
-
-    def onClick(self) -> None:
-        """Lets the user place hinge, apex and hinge."""
-        self._place(add_clicks(slicer.mrmlScene, _("Hinges and apex")))
-
-    def onDraw(self) -> None:
-        """Lets the user draw a curve along the wall."""
-        name = "vtkMRMLMarkupsClosedCurveNode" if self.parameters.view.isShortAxis else "vtkMRMLMarkupsCurveNode"
-        curve = slicer.mrmlScene.AddNewNodeByClass(name, slicer.mrmlScene.GenerateUniqueName(_("Wall")))
-        curve.CreateDefaultDisplayNodes()
-        self._place(curve)
-
-    def _place(self, node: vtkMRMLMarkupsNode) -> None:
-        self.parameters.contour = node
-        self.ui.placeWidget.setCurrentNode(node)
-        self.ui.placeWidget.placeModePersistency = True
-        self.ui.placeWidget.placeModeEnabled = True
-
     # Track
 
     def makeJob(self) -> BackgroundJob:
-        marked = self._mark()
-        self._clip, self._followed = marked.clip, self._contourKey(self.parameters)
+        marked = self._wallSection.follow()
+        self._clip = marked.clip
         before = self._wallOrNone()
         self._live, self._before = marked.live(before.curve.GetName() if before is not None else None), before
         self._settings = StrainSettings(compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks)
@@ -307,7 +235,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             reason = self.whyNotApply()
             if reason:
                 raise InputError(reason)
-            marked = self._mark()
+            marked = self._wallSection.make()
             notes = unsavedFiles(marked.clip.nodes.sequence)
             showCommand(self.title, commandText(marked, self.parameters, self._strainSection.wall), notes)
 

@@ -107,7 +107,7 @@ def test_every_parameter_fits_its_widget(name):
         if classes[0] == "ctkSliderWidget":
             assert any(hasattr(note, "minimum") for note in fields[parameter].annotations), f"{parameter}: a slider needs WithinRange"
     unshown = set(fields) - set(shown)
-    source = (MODULE_FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    source = "".join(path.read_text(encoding="utf-8") for path in (MODULE_FOLDER / f"{name}.py", *MODULE_FOLDER.glob("*/*.py")))
     assert not [field for field in unshown if f".{field}" not in source], f"fields that nothing shows or uses: {unshown}"
 
 

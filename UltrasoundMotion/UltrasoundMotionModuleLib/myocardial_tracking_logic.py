@@ -40,6 +40,7 @@ class MyocardialTrackingParameterNode:
 
     inputClip - the volume that shows the clip's current frame.
     contour - how the user marked the wall: a point list with hinge, apex and hinge, or a drawn curve.
+    markedFrame - the frame on which it was marked, which is the one shown when a point was last placed or moved; -1 while nothing was.
     view, layers, wallThickness - what was marked, and how much of it to follow (mm).
     tracker, device - how to follow it.
     hideGraphics - whether what the scanner drew on the clip is kept from the tracker.
@@ -51,6 +52,7 @@ class MyocardialTrackingParameterNode:
 
     inputClip: vtkMRMLScalarVolumeNode
     contour: Marked
+    markedFrame: int = -1
     view: View = View.A4C
     layers: Layers = Layers.ONE
     wallThickness: Annotated[float, WithinRange(2.0, 40.0)] = WALL_THICKNESS_MM

@@ -54,6 +54,8 @@ class StrainSection:
         )
         for sender, signal, slot in self._connections:
             sender.connect(signal, slot)
+        for column, width in enumerate((150, 75)):
+            ui.segmentsTable.setColumnWidth(column, width)
 
     def disconnect(self) -> None:
         """Lets go of the panel."""
@@ -65,6 +67,7 @@ class StrainSection:
         """The scene is closed or the panel left: nothing of it is held any longer."""
         self._timer.stop()
         self.wall = self.strain = None
+        self._fill("")
 
     def update(self, wall: TrackedWall | None, *, compensateDrift: bool, landmarks: bool, segmentCount: int) -> None:
         """Shows a wall's strain; computes it where it, or a choice, has changed since the last call."""

@@ -192,7 +192,10 @@ class LiveWall:
         name = self._name or f"{self._sequence.name} wall"
         closed = segment_model(self._view).closed
         name = name if layer == MAIN_LAYER else f"{name} {layer}"
-        return add_curve(self._image, self._sequence, tracks, self._layers[layer], closed=closed, name=name)
+        nodes = add_curve(self._image, self._sequence, tracks, self._layers[layer], closed=closed, name=name)
+        if self._name is not None:
+            nodes.proxy.SetName(name)  # the scene numbers a name anew even when its node is gone
+        return nodes
 
     def _joined(self, layers: Mapping[str, SequenceNodes]) -> TrackedWall:
         main = layers[MAIN_LAYER].sequence

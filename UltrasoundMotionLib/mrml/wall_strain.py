@@ -127,7 +127,7 @@ def show_strain(wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, 
     with kept_in_views(wall.main):
         remove_derived(wall.main)
         nodes = add_strain(wall.image, sequence, strain.result, curve=wall.main)
-        add_color_legend(nodes.band.proxy, f"{strain.result.kind} strain (%)")
+        add_color_legend(nodes.band.proxy, "strain (%)")
         lines = _mark_events(nodes, strain.result)
         derived = [nodes.band.sequence, nodes.band.proxy, nodes.curves_table, nodes.measures_table, nodes.chart, *nodes.series, *lines]
         if landmarks:

@@ -31,7 +31,10 @@ def wall_layers(contour: WallContour, thickness: float | None = None) -> dict[st
     inner, outer = sorted(sides, key=lambda points: abs(signed_area(points)))
     layers = dict(zip(LAYER_NAMES, (inner, contour.points_px, outer), strict=True))
     for name, points in layers.items():
-        check_contour(points, closed, f"{name} layer of a wall {thickness:g} thick")
+        what = f"{name} layer of a wall {thickness:g} thick"
+        if np.any(np.sum(np.diff(points, axis=0) * np.diff(contour.points_px, axis=0), axis=1) <= 0):
+            raise InputError(f"{what}: turns back where the contour is narrow or bends sharply; give a smaller thickness")
+        check_contour(points, closed, what)
     return layers
 
 

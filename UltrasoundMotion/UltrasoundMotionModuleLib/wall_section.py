@@ -1,0 +1,161 @@
+"""The part of Myocardial Tracking's panel where the user marks the wall: clicks or a curve, the line that follows from them, and on which frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import slicer
+from slicer import vtkMRMLMarkupsNode
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks
+from UltrasoundMotionLib.mrml.wall_preview import WallPreview
+from UltrasoundMotionModuleLib.clip import shownFrame
+from UltrasoundMotionModuleLib.clip_section import imageOrNone
+from UltrasoundMotionModuleLib.myocardial_tracking_logic import MarkedWall, MyocardialTrackingLogic
+
+POINT_EVENTS = tuple(
+    getattr(vtkMRMLMarkupsNode, f"{name}Event") for name in ("PointPositionDefined", "PointPositionUndefined", "PointRemoved", "PointModified")
+)
+
+
+class WallSection:
+    """Makes the wall from what the user marked whenever that has changed, and draws it until it is in its place as the result of a run."""
+
+    def __init__(self, ui: object, logic: MyocardialTrackingLogic, parameters: Callable[[], object]) -> None:
+        """`parameters` gives the panel's parameter node wrapper, or None."""
+        self._ui, self._logic, self._parametersNow = ui, logic, parameters
+        self._contour: vtkMRMLMarkupsNode | None = None
+        self._made: tuple[object, MarkedWall | str] = (None, "")
+        self._followed: object = None
+        self._preview = WallPreview()
+        ui.clickButton.connect("clicked()", self.onClick)
+        ui.drawButton.connect("clicked()", self.onDraw)
+
+    @property
+    def _parameters(self) -> object:
+        return self._parametersNow()
+
+    def disconnect(self) -> None:
+        """Lets go of the panel."""
+        self._ui.clickButton.disconnect("clicked()", self.onClick)
+        self._ui.drawButton.disconnect("clicked()", self.onDraw)
+
+    def enter(self, parameters: object) -> None:
+        """Shows other parameters from now on, or none."""
+        self._contour = None
+        if parameters is None:
+            self._preview.clear()
+        elif parameters.trackedWall is not None:
+            self._followed = contourKey(parameters)
+
+    def follow(self) -> MarkedWall:
+        """The wall for a run, whose result will be in the preview's place.
+
+        Raises:
+            InputError: the wall cannot be made from what was marked.
+        """
+        self._followed = contourKey(self._parameters)
+        return self.make()
+
+    def make(self) -> MarkedWall:
+        """The wall as it would be followed; raises as `follow`."""
+        parameters = self._parameters
+        options = {"view": parameters.view.value, "layers": parameters.layers.value, "wallThickness": parameters.wallThickness}
+        frame = parameters.markedFrame if parameters.markedFrame >= 0 else None
+        return self._logic.mark(parameters.inputClip, parameters.contour, queryFrame=frame, **options)
+
+    def made(self) -> MarkedWall | str:
+        """The wall, or why there is none; computed anew when something has changed."""
+        parameters, image = self._parameters, imageOrNone(self._parameters.inputClip)
+        if image is None or parameters.contour is None:
+            return ""
+        clip = (image.sequence.GetID(), image.sequence.GetMTime(), image.proxy.GetTransformNodeID())
+        key = (clip, parameters.markedFrame, parameters.contour.GetTransformNodeID(), contourKey(parameters))
+        if key != self._made[0]:
+            try:
+                self._made = (key, self.make())
+            except InputError as error:
+                self._made = (key, str(error))
+        return self._made[1]
+
+    def contourMayHaveChanged(self) -> None:
+        """Notes the frame where the user chose a wall just now (and not long ago, in a scene that was opened)."""
+        parameters = self._parameters
+        contour = parameters.contour if parameters is not None else None
+        if contour is not self._contour:
+            chosen, self._contour = self._contour is not None or parameters.markedFrame < 0, contour
+            if contour is None and parameters is not None:
+                parameters.markedFrame = -1
+            elif chosen:
+                self.markedHere()
+
+    def pointsChanged(self, caller: object) -> None:
+        """Notes the frame where the caller is the marked wall, of which a point was placed or moved."""
+        if caller is not None and caller is self._contour and self._parameters is not None:
+            self.markedHere()
+
+    def markedHere(self) -> None:
+        """The wall is marked on the frame shown."""
+        image = imageOrNone(self._parameters.inputClip)
+        if image is not None and self._parameters.markedFrame != shownFrame(image):
+            self._parameters.markedFrame = shownFrame(image)
+
+    def update(self) -> None:
+        """Shows what follows from the parameters."""
+        parameters, ui, marked = self._parameters, self._ui, self.made()
+        image = imageOrNone(parameters.inputClip)
+        ui.clickButton.enabled = image is not None and not parameters.view.isShortAxis
+        ui.drawButton.enabled = image is not None
+        ui.placeWidget.setCurrentNode(parameters.contour)
+        ui.thicknessSpinBox.enabled = parameters.layers.value > 1
+        self._showPreview(marked)
+        if image is None:
+            ui.wallLabel.text = ""
+        elif isinstance(marked, MarkedWall):
+            ui.wallLabel.text = "; ".join([wallText(marked), *marked.contour.notes])
+        else:
+            text = _("Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; it is followed from there.")
+            ui.wallLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
+
+    def _showPreview(self, marked: MarkedWall | str) -> None:
+        covered = self._parameters.trackedWall is not None and contourKey(self._parameters) == self._followed
+        if isinstance(marked, MarkedWall) and not covered and shownFrame(marked.clip.nodes) == marked.contour.frame:
+            self._preview.show(marked.clip.nodes, marked.clip.sequence, marked.layers, closed=self._parameters.view.isShortAxis)
+        else:
+            self._preview.clear()
+
+    def onClick(self) -> None:
+        """Lets the user place hinge, apex and hinge."""
+        self._place(add_clicks(slicer.mrmlScene, _("Hinges and apex")))
+
+    def onDraw(self) -> None:
+        """Lets the user draw a curve along the wall."""
+        name = "vtkMRMLMarkupsClosedCurveNode" if self._parameters.view.isShortAxis else "vtkMRMLMarkupsCurveNode"
+        curve = slicer.mrmlScene.AddNewNodeByClass(name, slicer.mrmlScene.GenerateUniqueName(_("Wall")))
+        curve.CreateDefaultDisplayNodes()
+        self._place(curve)
+
+    def _place(self, node: vtkMRMLMarkupsNode) -> None:
+        self._parameters.contour = node
+        self._ui.placeWidget.setCurrentNode(node)
+        self._ui.placeWidget.placeModePersistency = True
+        self._ui.placeWidget.placeModeEnabled = True
+
+
+def contourKey(parameters: object) -> object:
+    """What a marked wall is made from; it tells whether the wall was changed since it was followed."""
+    contour = parameters.contour
+    if contour is None:
+        return None
+    controls = range(contour.GetNumberOfControlPoints())
+    points = tuple((contour.GetNthControlPointPositionStatus(control), *contour.GetNthControlPointPosition(control)) for control in controls)
+    return contour.GetID(), points, parameters.view, parameters.layers, parameters.wallThickness
+
+
+def wallText(marked: MarkedWall) -> str:
+    """`Marked on frame 0 and followed from there: 49 points, 193 mm long`."""
+    text = _("Marked on frame {frame} and followed from there: {points} points")
+    text, length = text.format(frame=marked.contour.frame, points=len(marked.labels)), marked.contour.length_mm
+    return text if length is None else _("{text}, {length} mm long").format(text=text, length=f"{length:.0f}")
