@@ -155,8 +155,8 @@ def _without_graphics(sequence: ImageSequence, notes: list[str]) -> ImageSequenc
 
 
 def warm_up() -> None:
-    """Tracks two small frames, which loads torch, starts its threads and the GPU's context."""
+    """Fills and tracks two small frames, which loads scipy and torch, starts its threads and the GPU's context."""
     from UltrasoundMotionLib.points import track_points
 
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
-    track_points(ImageSequence(frames=frames), np.array([[32.0, 32.0]]))
+    track_points(_without_graphics(ImageSequence(frames=frames), []), np.array([[32.0, 32.0]]))
