@@ -18,6 +18,7 @@ BENCHMARKS = (
     "strain",
     "motion_bias",
     "query_phase",
+    "ablation",
 )
 """Modules of `cli/benchmarks`, each with `add_parser` and `run` as a verb has. A new benchmark adds its name here and its file there."""
 

@@ -63,6 +63,7 @@ class LongShortConfig:
         absolute_search: how far off, beyond its own uncertainty, an absolute search looks for a point.
         absolute_trust: as `long_trust`, for what an absolute search finds.
         absolute_evidence: as `evidence_weight`, for what an absolute search finds.
+        absolute_readiness: log odds with which a visible finding that is not surprising is believed.
         consensus_length: distance over which the ways since the query frame are alike, with an absolute search; 0 asks no neighbours.
         consensus_own_motion: share of such a way that neighbours do not explain.
         consensus_deviation: standard deviation of a point's way from the consensus, beside its own uncertainty.
@@ -102,6 +103,7 @@ class LongShortConfig:
     absolute_search: float = 6.0
     absolute_trust: float = 0.3
     absolute_evidence: float = 1.0
+    absolute_readiness: float = 1.5
     consensus_length: float = 60.0
     consensus_own_motion: float = 0.1
     consensus_deviation: float = 1.5
@@ -235,7 +237,8 @@ class LongShortTracker:
     def _hear(self, points: Tensor, covariance: Tensor, finding: Finding) -> tuple[Tensor, Tensor]:
         """Fuses what the absolute search says into positions and covariances; see `_fuse`."""
         config = self.config
-        odds = config.absolute_evidence * (finding.likelihood - finding.expected_likelihood) + torch.logit(finding.visibility, eps=1e-4)
+        odds = config.absolute_evidence * (finding.likelihood - finding.expected_likelihood) + config.absolute_readiness
+        odds = odds + torch.logit(finding.visibility, eps=1e-4)
         return self._fuse(points, covariance, finding.points, inverse_2x2(finding.covariance), odds=odds, trust=config.absolute_trust)
 
     def _fuse(

@@ -1,4 +1,4 @@
-"""The trackers built on SpeckNet, registered by name; both use the weights `specknet`."""
+"""The trackers built on SpeckNet, registered by name where their weights, `specknet`, are installed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.tracks.online_tracker import OnlineTracker
 from UltrasoundMotionLib.tracks.tracker_registry import TrackerEntry, register_tracker
+from UltrasoundMotionLib.weights import shipped_cards
 
 if TYPE_CHECKING:
     import torch
 
+    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig
+
 WEIGHTS = "specknet"
 
 
-def create_specknet(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
+def create_specknet(device: str = "cpu", card_path: str | Path | None = None, config: LongShortConfig | None = None) -> OnlineTracker:
     """SpeckNet's findings fused with the short and the long memory of pyramidal Lucas-Kanade; `card_path` None takes the shipped weights."""
     import torch
 
@@ -27,7 +30,7 @@ def create_specknet(device: str = "cpu", card_path: str | Path | None = None) ->
     place = torch.device(device)
     search = SpeckNetSearch(load_network(card_path or find_card(WEIGHTS), place), place)
     absolute = SpeckNetAbsolute(search, frames_at_once=_frames_at_once(place))
-    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), place), LongShortConfig(), place, absolute)
+    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), place), config or LongShortConfig(), place, absolute)
 
 
 def create_specknet_published(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
@@ -48,9 +51,10 @@ def _frames_at_once(device: torch.device) -> int:
     return 1 if device.type == "cpu" else 16
 
 
-register_tracker(
-    TrackerEntry("specknet", "points", "trained SpeckNet, fused with Lucas-Kanade's two memories; surest", create_specknet, weights=WEIGHTS)
-)
-register_tracker(
-    TrackerEntry("specknet-published", "points", "trained SpeckNet alone, every frame by itself", create_specknet_published, weights=WEIGHTS)
-)
+if any(path.stem == WEIGHTS for path in shipped_cards()):  # an installation without the weights does not offer what it cannot run
+    register_tracker(
+        TrackerEntry("specknet", "points", "trained SpeckNet, fused with Lucas-Kanade's two memories; surest", create_specknet, weights=WEIGHTS)
+    )
+    register_tracker(
+        TrackerEntry("specknet-published", "points", "trained SpeckNet alone, every frame by itself", create_specknet_published, weights=WEIGHTS)
+    )

@@ -1,0 +1,39 @@
+"""What each part of the tracker `specknet` gives: the published network alone, then one part after the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker
+from UltrasoundMotionLib.tracks.online_tracker import OnlineTracker
+
+STEPS: tuple[tuple[str, dict[str, object]], ...] = (
+    ("+ temporal prior", {"remembers_short": False, "remembers_long": False, "consensus_length": 0.0}),
+    ("+ short memory", {"remembers_long": False, "consensus_length": 0.0}),
+    ("+ sub-pixel long memory", {"consensus_length": 0.0}),
+    ("+ neighbours (specknet)", {}),
+)
+"""Name, and the fields of `LongShortConfig` that switch the later parts off."""
+
+
+def ablation_trackers(device: str = "cpu", card_path: str | Path | None = None) -> tuple[BenchmarkTracker, ...]:
+    """Lucas-Kanade's two memories without the network, the network alone, and what lies between that and the whole.
+
+    Args:
+        card_path: of other weights than the shipped ones, for instance while they are trained.
+    """
+    from UltrasoundMotionLib.points.specknet import create_specknet_published
+    from UltrasoundMotionLib.points.weight_free import create_lucas_kanade
+
+    return (
+        BenchmarkTracker("lucas-kanade (no network)", lambda: create_lucas_kanade(device), ours=True),
+        BenchmarkTracker("specknet-published", lambda: create_specknet_published(device, card_path), ours=True),
+        *(BenchmarkTracker(name, lambda switches=switches: _variant(device, card_path, switches), ours=True) for name, switches in STEPS),
+    )
+
+
+def _variant(device: str, card_path: str | Path | None, switches: dict[str, object]) -> OnlineTracker:
+    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig
+    from UltrasoundMotionLib.points.specknet import create_specknet
+
+    return create_specknet(device, card_path, LongShortConfig(**switches))
