@@ -16,6 +16,7 @@ from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, OnlineTracker
 
 CSRT_BOX_PX = 21
+KCF_BOX_PX = 33
 
 
 def import_opencv() -> ModuleType:
@@ -135,17 +136,15 @@ class ChainedDis:
         return _all_found(self._positions)
 
 
-class CsrtPerPoint:
-    """CSRT (Lukezic et al., CVPR 2017), one tracker for each point, in a square box around it; the box's centre is the point.
+class _BoxPerPoint:
+    """One box tracker of OpenCV for each point, in a square box around it; the box's centre is the point. OpenCV reports boxes in whole pixels."""
 
-    The search over scales is off, because a point has no size: with it, CSRT is worse. OpenCV reports boxes in whole pixels.
-    """
-
-    def __init__(self, box_px: int = CSRT_BOX_PX) -> None:
+    def __init__(self, box_px: int) -> None:
         self._cv2 = import_opencv()
         self._box_px = box_px
-        self._parameters = self._cv2.TrackerCSRT_Params()
-        self._parameters.number_of_scales = 1
+
+    def _create(self) -> object:
+        raise NotImplementedError
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.start`."""
@@ -158,7 +157,7 @@ class CsrtPerPoint:
         self._offsets = self._positions - (corners + (self._box_px - 1) / 2)
         self._trackers = []
         for left, top in corners.tolist():
-            tracker = self._cv2.TrackerCSRT_create(self._parameters)
+            tracker = self._create()
             tracker.init(image, (left, top, self._box_px, self._box_px))
             self._trackers.append(tracker)
         return _all_found(self._positions)
@@ -175,6 +174,30 @@ class CsrtPerPoint:
         return _all_found(self._positions, found)
 
 
+class CsrtPerPoint(_BoxPerPoint):
+    """CSRT (Lukezic et al., CVPR 2017). The search over scales is off, because a point has no size: with it, CSRT is worse."""
+
+    def __init__(self, box_px: int = CSRT_BOX_PX) -> None:
+        super().__init__(box_px)
+        self._parameters = self._cv2.TrackerCSRT_Params()
+        self._parameters.number_of_scales = 1
+
+    def _create(self) -> object:
+        return self._cv2.TrackerCSRT_create(self._parameters)
+
+
+class KcfPerPoint(_BoxPerPoint):
+    """KCF (Henriques et al., TPAMI 2015), with OpenCV's own settings but for the size of the window, which it does not compress."""
+
+    def __init__(self, box_px: int = KCF_BOX_PX) -> None:
+        super().__init__(box_px)
+        self._parameters = self._cv2.TrackerKCF_Params()
+        self._parameters.resize = False
+
+    def _create(self) -> object:
+        return self._cv2.TrackerKCF_create(self._parameters)
+
+
 @dataclass(frozen=True)
 class Peer:
     """A tracker of another library under the name that tables give it."""
@@ -189,6 +212,7 @@ PEERS = (
     Peer("opencv-dis", "OpenCV DIS flow from the query frame, preset MEDIUM, warm-started", DisFromQueryFrame),
     Peer("opencv-dis-chained", "OpenCV DIS flow frame to frame, preset MEDIUM", ChainedDis),
     Peer("opencv-csrt", f"OpenCV CSRT, one per point, box {CSRT_BOX_PX} x {CSRT_BOX_PX} px", CsrtPerPoint),
+    Peer("opencv-kcf", f"OpenCV KCF, one per point, box {KCF_BOX_PX} x {KCF_BOX_PX} px", KcfPerPoint),
 )
 
 

@@ -1,0 +1,1 @@
+"""Landmark trackers: a few places of the anatomy, each followed with a window around it through minutes of breathing."""
