@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracks.online_tracker import OnlineTracker
@@ -41,8 +42,9 @@ def register_tracker(entry: TrackerEntry) -> TrackerEntry:
 
 def available_trackers() -> tuple[TrackerEntry, ...]:
     """All trackers, in the order of registration."""
-    import UltrasoundMotionLib.landmarks.weight_free
-    import UltrasoundMotionLib.points.weight_free  # noqa: F401  both register their trackers
+    for module in ("weight_free", "specknet"):  # each registers its own when it is imported
+        import_module(f"UltrasoundMotionLib.points.{module}")
+    import UltrasoundMotionLib.landmarks.weight_free  # noqa: F401  registers its trackers
 
     return tuple(_ENTRIES.values())
 
