@@ -47,6 +47,17 @@ def test_there_are_modules():
     assert "LandmarkTracking" in NAMES
 
 
+@needs_qt
+def test_the_table_of_classes_can_say_no():
+    assert knows("qMRMLNodeComboBox", "signals", "currentNodeChanged(vtkMRMLNode*)")
+    assert not knows("qMRMLNodeComboBox", "signals", "currentNodeChanged(QString)")
+    assert not knows("qMRMLNodeComboBox", "properties", "currentNode")  # a method, as modules often get wrong
+    assert knows("ctkCollapsibleButton", "properties", "checkable")  # of QAbstractButton
+    assert knows("QPushButton", "signals", "clicked()")
+    assert not knows("QPushButton", "signals", "pressed(int)")
+    assert not knows("QLabel", "methods", "setMRMLScene")
+
+
 @each_module
 def test_imports_without_the_application_and_stays_light(name):
     code = (
