@@ -25,7 +25,7 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.background_job import BackgroundJob
-from UltrasoundMotionModuleLib.choices import Direction
+from UltrasoundMotionModuleLib.choices import Direction, trackerSummaries
 from UltrasoundMotionModuleLib.clip import Clip, shownFrame, whyNotClip
 from UltrasoundMotionModuleLib.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.landmark_tracking_logic import LandmarkTrackingLogic
@@ -125,6 +125,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self.ui.queryFrameLabel.text = ""
         else:
             self.ui.queryFrameLabel.text = self._queryFrameText(shownFrame(image), image.sequence.GetNumberOfDataNodes())
+        self.ui.trackerSelector.toolTip = trackerSummaries()[self.parameters.tracker]
         result = self._resultOrNone()
         for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
             button.enabled = result is not None

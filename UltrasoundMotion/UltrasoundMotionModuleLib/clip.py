@@ -71,14 +71,6 @@ def shownFrame(nodes: SequenceNodes) -> int:
     return sequence.GetItemNumberFromIndexValue(master.GetNthIndexValue(selected), False)
 
 
-def showFrame(nodes: SequenceNodes, frame: int) -> None:
-    """Lets the browser show an item of `nodes.sequence`."""
-    master = nodes.browser.GetMasterSequenceNode()
-    if master is not nodes.sequence and master is not None:
-        frame = master.GetItemNumberFromIndexValue(nodes.sequence.GetNthIndexValue(frame), False)
-    nodes.browser.SetSelectedItemNumber(frame)
-
-
 def loadInSteps(sequence: ImageSequence) -> Loading:
     """Copies the frames out of the scene, one at a step: nodes are read on the main thread only, which goes on in between.
 
