@@ -138,6 +138,7 @@ class StrainSection:
             if result is not None or self.wall is None:
                 box.value = frame
         self._ui.layersLabel.text = layersText(self.strain)
+        self._ui.layersLabel.visible = self._ui.layersLabel.text != ""
         self._filling = False
 
     def _fillSegments(self, result: StrainResult | None) -> None:
