@@ -1,0 +1,33 @@
+"""The scenarios that the application runs, run here on the stand-ins: a self test that cannot pass here would not pass there."""
+
+import importlib.util
+import unittest
+from pathlib import Path
+
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+
+import slicer_stand_ins  # noqa: E402
+from slicer_stand_ins import slicer_application  # noqa: E402
+
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
+
+SELF_TEST = Path(__file__).resolve().parents[1] / "Slicer" / "PanelSelfTest.py"
+
+pytestmark = pytest.mark.skipif(slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'")
+
+
+def test_every_panel_runs_and_cancels_on_its_sample(monkeypatch):
+    spec = importlib.util.spec_from_file_location("PanelSelfTest", SELF_TEST)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with HeadlessScene() as scene, slicer_application(scene) as application:
+        opened = {}
+        monkeypatch.setattr(slicer.util, "selectModule", lambda name: opened.setdefault(name, application.open_module(name)), raising=False)
+        monkeypatch.setattr(slicer.util, "getModuleWidget", opened.__getitem__, raising=False)
+        result = unittest.TestResult()
+        unittest.TestLoader().loadTestsFromModule(module).run(result)
+        assert result.testsRun == 4
+        assert not result.failures + result.errors, "\n".join(text for _, text in result.failures + result.errors)
+        assert application.errors == []
