@@ -162,6 +162,8 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         marked = self._wallSection.follow()
         self._clip = marked.clip
         before = self._wallOrNone()
+        if before is not None and before.image.sequence is not marked.clip.nodes.sequence:
+            before = None  # another clip, as another view of the same heart: its result stays
         self._live, self._before = marked.live(before.curve.GetName() if before is not None else None), before
         self._settings = StrainSettings(compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks)
         return self._job(marked.points_px, marked.labels, marked.contour.frame, Direction.BOTH)

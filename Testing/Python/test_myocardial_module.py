@@ -181,7 +181,7 @@ def test_the_example_of_the_docstring_runs_on_the_simulated_heart(bench, tmp_pat
     labels = [label for label in sample.truth.labels if label.startswith("mid")]
     truth = longitudinal_strain(replace(sample.truth, times_s=sample.sequence.times_s), view="A4C", order=labels)
     assert truth.measures.gls_percent == pytest.approx(-18.0, abs=0.1)  # what the phantom was told to do
-    assert found.measures.gls_percent == pytest.approx(truth.measures.gls_percent, abs=2.5)  # clicked and tracked by the quickest tracker
+    assert found.measures.gls_percent == pytest.approx(truth.measures.gls_percent, abs=2.0)  # clicked and tracked
     assert found.uncertainty.low_percent < truth.measures.gls_percent < found.uncertainty.high_percent
     assert abs(found.cycle.end_systole_frame - truth.cycle.end_systole_frame) <= 1
 
@@ -335,7 +335,8 @@ def test_from_clicks_to_strain(bench):
     assert (options["hide_graphics"], options["query_frame"]) == (True, 0)
     bench.run(widget)
     assert bench.application.errors == []
-    assert ui.statusLabel.text.startswith("GLS \u221214.9")
+    found = float(re.match(r"GLS \u2212([\d.]+) \u00b1", ui.statusLabel.text).group(1))
+    assert found == pytest.approx(100 * SHORTENING, abs=0.7)
     assert ui.segmentsTable.rowCount == 6
     assert (ui.endDiastoleSpinBox.value, ui.endSystoleSpinBox.value) == (0, 10)
     assert bench.count() > before
@@ -348,7 +349,8 @@ def test_what_the_reader_changes_is_computed_at_once(bench):
     ui, wait = widget.ui, lambda: bench.application.wait(lambda: not widget._strainSection._timer.isActive(), 5)
     ui.endSystoleSpinBox.value = 5
     wait()
-    assert f"GLS \u2212{100 * (1 - scale(5)):.0f}" in ui.strainLabel.text
+    found = float(re.match(r"GLS \u2212([\d.]+) \u00b1", ui.strainLabel.text).group(1))
+    assert found == pytest.approx(100 * (1 - scale(5)), abs=0.7)
     assert ui.findEventsButton.enabled
     bench.clip.browser.SetSelectedItemNumber(11)
     ui.systoleHereButton.click()
@@ -419,6 +421,23 @@ def test_a_point_is_dragged_and_followed_again_from_there(bench):
     widget.ui.correctButton.checked = False
     assert wall.curve.GetLocked()
     assert widget._strainSection.strain.result.positions_px[16, 20] == pytest.approx(after[16, 20], abs=0.01)
+
+
+@needs_qt
+def test_a_second_view_keeps_the_first_and_both_make_the_bulls_eye(bench):
+    widget = bench.open()
+    bench.run(widget)
+    first = widget.parameters.trackedWall
+    widget.parameters.inputClip = add_image_sequence(bench.scene, beating_clip("two chambers")).proxy
+    widget.ui.viewSelector.currentIndex = 1
+    bench.run(widget)
+    assert widget.parameters.trackedWall is not first
+    assert [wall.view for wall in walls_in(bench.scene)] == ["A4C", "A2C"]
+    widget.ui.chartsButton.checked = True
+    assert find_bulls_eye(bench.scene).numbers.GetNumberOfControlPoints() == 13
+    widget.parameters.trackedWall = first
+    assert "A4C" in widget.ui.strainLabel.text
+    assert bench.application.errors == []
 
 
 @needs_qt

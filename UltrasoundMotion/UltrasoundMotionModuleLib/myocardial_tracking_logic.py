@@ -31,6 +31,9 @@ from UltrasoundMotionModuleLib.myocardial_choices import Layers, SegmentCount, V
 from UltrasoundMotionModuleLib.tracking import trackAndWait
 
 WALL_THICKNESS_MM = 10.0
+WALL_TRACKER = "lucas-kanade-wall"
+"""It expects neighbours to stretch, and not only to move, alike; others make strain a little too small."""
+
 Marked = Union[vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode, None]  # noqa: UP007  Slicer's wrapper knows unions of nodes in this form only
 
 
@@ -56,7 +59,7 @@ class MyocardialTrackingParameterNode:
     view: View = View.A4C
     layers: Layers = Layers.ONE
     wallThickness: Annotated[float, WithinRange(2.0, 40.0)] = WALL_THICKNESS_MM
-    tracker: Annotated[str, Choice(trackerNames())] = "lucas-kanade"
+    tracker: Annotated[str, Choice(trackerNames())] = WALL_TRACKER
     device: Device = Device.AUTOMATIC
     hideGraphics: bool = True
     addLandmarks: bool = False
@@ -143,7 +146,7 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         view: str = "A4C",
         layers: int = 1,
         wallThickness: float = WALL_THICKNESS_MM,
-        model: str = "lucas-kanade",
+        model: str = WALL_TRACKER,
         queryFrame: int | None = None,
         device: str = "auto",
         progress: Progress | None = None,
@@ -181,7 +184,7 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         wall: TrackedWall | slicer.vtkMRMLNode,
         frame: int | None = None,
         *,
-        model: str = "lucas-kanade",
+        model: str = WALL_TRACKER,
         device: str = "auto",
         progress: Progress | None = None,
         hideGraphics: bool = True,
