@@ -13,7 +13,7 @@ STEPS: tuple[tuple[str, dict[str, object]], ...] = (
     ("+ sub-pixel long memory", {"consensus_length": 0.0}),
     ("+ neighbours (specknet)", {}),
 )
-"""Name, and the fields of `LongShortConfig` that switch the later parts off."""
+"""Name, and the settings that switch the later parts off."""
 
 
 def ablation_trackers(device: str = "cpu", card_path: str | Path | None = None) -> tuple[BenchmarkTracker, ...]:
@@ -33,7 +33,6 @@ def ablation_trackers(device: str = "cpu", card_path: str | Path | None = None) 
 
 
 def _variant(device: str, card_path: str | Path | None, switches: dict[str, object]) -> OnlineTracker:
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig
-    from UltrasoundMotionLib.points.specknet import create_specknet
+    from UltrasoundMotionLib.points.specknet import create_specknet, specknet_config
 
-    return create_specknet(device, card_path, LongShortConfig(**switches))
+    return create_specknet(device, card_path, specknet_config(**switches))

@@ -103,14 +103,14 @@ class LongShortConfig:
     absolute_search: float = 6.0
     absolute_trust: float = 0.3
     absolute_evidence: float = 1.0
-    absolute_readiness: float = 1.5
+    absolute_readiness: float = 5.0
     consensus_length: float = 60.0
     consensus_own_motion: float = 0.1
     consensus_deviation: float = 1.5
     consensus_gate: float = 2.5
     consensus_distance: float = 6.0
     consensus_evidence: float = 1.0
-    consensus_odds: float = 2.0
+    consensus_odds: float = 0.0
     consensus_gain: float = 0.5
     consensus_unseen: float = -3.5
     remembers_long: bool = True

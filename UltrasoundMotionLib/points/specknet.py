@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 WEIGHTS = "specknet"
 
 
+def specknet_config(**changes: object) -> LongShortConfig:
+    """How the memories and the network are fused: the short memory is thought to drift more than without a network, which has to be heard then."""
+    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig
+
+    return LongShortConfig(**{"drift_deviation": 0.15, **changes})
+
+
 def create_specknet(device: str = "cpu", card_path: str | Path | None = None, config: LongShortConfig | None = None) -> OnlineTracker:
-    """SpeckNet's findings fused with the short and the long memory of pyramidal Lucas-Kanade; `card_path` None takes the shipped weights."""
+    """SpeckNet's findings fused with the short and the long memory of pyramidal Lucas-Kanade.
+
+    Args:
+        card_path: of the weights; None takes the shipped ones.
+        config: of the fusion; None takes `specknet_config()`.
+    """
     import torch
 
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.points.long_short_tracker import LongShortTracker
     from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
     from UltrasoundMotionLib.points.specknet_absolute import SpeckNetAbsolute
     from UltrasoundMotionLib.points.specknet_search import SpeckNetSearch, load_network
@@ -30,7 +42,7 @@ def create_specknet(device: str = "cpu", card_path: str | Path | None = None, co
     place = torch.device(device)
     search = SpeckNetSearch(load_network(card_path or find_card(WEIGHTS), place), place)
     absolute = SpeckNetAbsolute(search, frames_at_once=_frames_at_once(place))
-    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), place), config or LongShortConfig(), place, absolute)
+    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), place), config or specknet_config(), place, absolute)
 
 
 def create_specknet_published(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:

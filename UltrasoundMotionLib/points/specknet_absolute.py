@@ -37,7 +37,7 @@ class SpeckNetFindingConfig:
     error_at_one: float = 0.04
     error_power: float = 3.0
     floor_deviation: float = 0.7
-    visible_height: float = -9.0
+    visible_height: float = -10.0
     visible_slope: float = 2.0
 
 
