@@ -14,14 +14,13 @@ from UltrasoundMotionLib import __version__
 from UltrasoundMotionLib.cli.strain_outputs import StrainOutputs
 from UltrasoundMotionLib.cli.track import positive_number, say_notes
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 from UltrasoundMotionLib.tracks.tracks_csv import read_tracks_csv
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images import ImageSequence
     from UltrasoundMotionLib.strain import CardiacEvents, LayeredStrain, LeftVentricleStrain, StrainResult
-
-LAYER_NAMES = ("endo", "mid", "epi")
 
 DESCRIPTION = """Computes strain from tracks of points along the wall of the left ventricle. The points' order along the wall is the order in which
 the tracks' CSV first names them, that of the points file that was tracked: from one base over the apex to the other (apical views; either base may

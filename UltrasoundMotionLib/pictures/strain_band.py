@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from UltrasoundMotionLib.strain.wall_layers import offset_contour
+
 BAND_SHARE = 0.055
 """Half the band's width over the distance from the apex to the base's middle; about half of a wall's thickness."""
 
@@ -25,8 +27,4 @@ def wall_band(contour_px: np.ndarray, half_width: float, pixel_mm: tuple[float, 
 
     Every point has an edge on the normal of the line through its neighbours; NaN where a point or one of its neighbours is NaN.
     """
-    places = np.asarray(contour_px, dtype=np.float64) * pixel_mm
-    tangent = np.gradient(places, axis=0)
-    length = np.linalg.norm(tangent, axis=1, keepdims=True)
-    normal = np.stack([tangent[:, 1], -tangent[:, 0]], axis=1) / np.where(length > 0, length, 1.0)
-    return (places - half_width * normal) / pixel_mm, (places + half_width * normal) / pixel_mm
+    return offset_contour(contour_px, -half_width, pixel_mm), offset_contour(contour_px, half_width, pixel_mm)
