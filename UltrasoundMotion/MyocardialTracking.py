@@ -42,7 +42,6 @@ from UltrasoundMotionModuleLib.tracking import summary, trackInSteps, unsavedFil
 from UltrasoundMotionModuleLib.wall_section import POINT_EVENTS, WallSection
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
 from UltrasoundMotionLib.tracks import PointTracks
@@ -216,16 +215,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
 
     def onLoadSample(self) -> None:
         """Loads the sample clip with its clicks, or simulates it first."""
-        if HEART.isKept:
-            with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
-                self._selectSample()
-        else:
-            self.startRun(lambda: BackgroundJob(HEART.request(), self), showResult=self._keepSample)
-
-    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
-        HEART.keep(simulated)
-        self._selectSample()
-        return _("Simulated the sample; press Track")
+        self.loadSample(HEART, self._selectSample)
 
     def _selectSample(self) -> None:
         sample, parameters = addHeart(), self.logic.getParameterNode()

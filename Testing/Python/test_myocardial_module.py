@@ -191,6 +191,10 @@ def test_the_example_of_the_docstring_runs_on_the_simulated_heart(bench, tmp_pat
     assert (tmp_path / "strain.png").stat().st_size > 50_000
 
 
+def test_the_self_test_of_the_application_passes(bench):
+    bench.module.MyocardialTrackingTest("test_sample").test_sample()
+
+
 def test_three_layers_give_thickening_too(bench):
     wall = bench.logic.track(bench.clip.proxy, bench.clicks, layers=3, wallThickness=4.0)
     assert list(wall.layers) == ["endo", "mid", "epi"]
