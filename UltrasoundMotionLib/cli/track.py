@@ -15,6 +15,7 @@ from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
 from UltrasoundMotionLib.tracks.online_tracker import DIRECTIONS
 from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images import ImageSequence
@@ -50,6 +51,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--overlay", metavar="O.png", type=Path, help="also write a strip of frames with their points (extra plot)")
     parser.add_argument("--animation", metavar="A.gif|A.mp4", type=Path, help="also write the clip with its points (extra plot; .mp4: video)")
     parser.add_argument("--plot", metavar="D.png", type=Path, help="also write the displacement over time (extra plot)")
+    parser.add_argument("--watch-shadows", action="store_true", help="report and predict points in shadow, hold frozen or black video")
+    parser.add_argument("--offline", action="store_true", help="follow there and back, fuse and smooth; takes twice as long")
+    parser.add_argument(
+        "--ahead-frames", metavar="F", type=frame_count, default=0, help="state where each point will be F frames later, to make up for latency"
+    )
     parser.add_argument("--keep-graphics", action="store_true", help="track on the frames as they are, with the scanner's text, rulers and traces")
     parser.add_argument("--connect", action="store_true", help="join the points in the order given, in pictures and as a curve in the scene (a wall)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
@@ -93,7 +99,8 @@ def run(arguments: argparse.Namespace) -> int:
         query_frame = choice.frame
         notes.append(f"query frame {query_frame} chosen: {choice.reason}; the points are taken to lie on it")
     say_notes(notes, quiet=arguments.quiet)
-    options = {"direction": arguments.direction, **({"model": arguments.model} if arguments.model else {})}
+    tracking = TrackingOptions(arguments.watch_shadows, arguments.offline, arguments.ahead_frames)
+    options = {"direction": arguments.direction, "options": tracking, **({"model": arguments.model} if arguments.model else {})}
     tracks, seconds = follow(tissue, points, query_frame=query_frame, device=device, quiet=arguments.quiet, **options)
     outputs.write(sequence, tracks, quiet=arguments.quiet)
     if not arguments.quiet:
@@ -188,6 +195,13 @@ def positive_number(text: str) -> float:
     if not (math.isfinite(value) and value > 0):
         raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
     return value
+
+
+def frame_count(text: str) -> int:
+    """An argument that must be a whole number from 0 on."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number from 0 on, got {text!r}")
+    return int(text)
 
 
 def frame_or_auto(text: str) -> int | str:

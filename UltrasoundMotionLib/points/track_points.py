@@ -9,9 +9,11 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.tracks.offline_tracks import track_offline
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, run_tracker
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
 from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions, wrapped
 
 
 def choose_device(device: str = "auto") -> str:
@@ -46,6 +48,7 @@ def track_points(
     progress: Progress = no_progress,
     on_frame: Callable[[int, FrameTracks], None] | None = None,
     keep_partial: bool = False,
+    options: TrackingOptions | None = None,
 ) -> PointTracks:
     """Follows points given on one frame through all the others, forwards and backwards.
 
@@ -58,6 +61,7 @@ def track_points(
         device: "auto", "cpu", "cuda" or "mps".
         on_frame: called with each frame's index and points as soon as they are found, before `progress`.
         keep_partial: when `progress` raises, return what was finished rather than pass its exception on.
+        options: watch for shadows, look ahead; none of it when None.
 
     Returns:
         PointTracks over all T frames, with `model` filled in.
@@ -69,9 +73,10 @@ def track_points(
         raise InputError(f"{sequence.path or sequence.name}: has one frame; there is nothing to follow points through")
     entry = find_tracker(model)
     device = choose_device(device)
-    return run_tracker(
+    options = options or TrackingOptions()
+    return (track_offline if options.offline else run_tracker)(
         sequence,
-        lambda: entry.create(device),
+        lambda: wrapped(entry.create(device), options),
         query_points,
         labels=labels,
         query_frame=query_frame,

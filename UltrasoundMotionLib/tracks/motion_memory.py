@@ -26,8 +26,8 @@ class MotionMemoryConfig:
     velocity_decay: float = 0.9
     cycle_distance: float = 2.0
     cycle_neighbours: int = 4
-    companions: int = 3
-    companion_prior: float = 50.0
+    companions: int = 6
+    companion_prior: float = 200.0
 
 
 class MotionMemory:

@@ -31,8 +31,8 @@ class WatchConfig:
 
     shadows: bool = True
     grid: int = 96
-    hidden_below: float = 0.75
-    seen_above: float = 0.85
+    hidden_below: float = 0.5
+    seen_above: float = 0.6
     border_px: float = 1.0
     frozen_frames: int = 2
     frozen_change: float = 1e-3
