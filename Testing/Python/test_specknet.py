@@ -194,11 +194,9 @@ def test_the_shipped_weights_follow_a_phantom_that_they_have_not_seen():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_gpu_gives_what_the_cpu_gives():
-    frames, points = _textures(height=256, width=320), np.array([[80.3, 90.0], [164.0, 122.5]])
-    config = SpeckNetConfig()
-    on = {}
-    for device in ("cpu", "cuda"):
-        search = SpeckNetSearch(_random_network(config).to(device), torch.device(device))
-        on[device] = run_tracker(ImageSequence(frames), lambda search=search: SpeckNetPublished(search, 4), points).positions_px
+@pytest.mark.parametrize("model", ["specknet", "specknet-published"])
+def test_gpu_gives_what_the_cpu_gives(model):
+    frames = _textures(height=256, width=320)
+    points = np.stack(np.meshgrid([70.3, 120.0, 164.0], [60.0, 122.5, 180.0]), axis=-1).reshape(-1, 2)
+    on = {device: track_points(ImageSequence(frames), points, model=model, device=device).positions_px for device in ("cpu", "cuda")}
     np.testing.assert_allclose(on["cuda"], on["cpu"], atol=0.05)

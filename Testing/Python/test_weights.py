@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.weights import ModelCard, check_weights, load_weights, read_card, save_weights, shipped_cards
 
@@ -121,3 +122,20 @@ def test_the_models_are_found_however_the_library_is_installed(tmp_path, layout)
     environment = {**os.environ, "PYTHONPATH": str(packages)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
     assert done.stdout.strip() == "tiny", done.stderr
+
+
+def test_models_clear_says_that_there_is_nothing_to_remove_and_removes_nothing(capsys):
+    before = shipped_cards()
+    assert main(["models", "clear"]) == 0
+    assert "nothing to clear" in capsys.readouterr().out
+    assert shipped_cards() == before
+
+
+def test_models_show_prints_the_card(capsys):
+    if not shipped_cards():
+        pytest.skip("no weights are installed")
+    card = read_card(shipped_cards()[0])
+    assert main(["models", "show", card.name]) == 0
+    said = capsys.readouterr().out
+    assert card.sha256 in said
+    assert all(source in said for source in card.trained_on)
