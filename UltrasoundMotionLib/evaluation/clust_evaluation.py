@@ -1,0 +1,104 @@
+"""CLUST's tables: tracks in the challenge's format against its annotations, landmark by landmark, for each group and pooled."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
+from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
+from UltrasoundMotionLib.evaluation.track_measures import TrackMeasures, flat_measures, measure_tracks
+from UltrasoundMotionLib.tracks.clust_annotation import clust_files, read_clust_tracks
+
+GROUP = re.compile(r"^[A-Za-z]+\d?(?=[-_])")
+"""CLUST names its sequences by the group that gave them: CIL-01, ETH-01-1, ICR-01, MED1-01, MED2-01 ..."""
+
+
+@dataclass(frozen=True)
+class ClustTable:
+    """Measures of each landmark by its label, of each group by name, and of all annotations pooled."""
+
+    landmarks: Mapping[str, TrackMeasures]
+    groups: Mapping[str, TrackMeasures]
+    pooled: TrackMeasures
+
+    def table(self, markdown: bool = False) -> str:
+        """Mean, standard deviation, 95th percentile, least and greatest tracking error, and the same without tracking (NoTE)."""
+        unit = self.pooled.tracking_error.unit
+        header = [
+            "landmarks",
+            "positions",
+            *(f"{kind} {part}" for kind in (f"TE ({unit})", "NoTE") for part in ("mean", "std", "95th", "min", "max")),
+        ]
+        rows = []
+        for name, one in (*self.landmarks.items(), *self.groups.items(), ("pooled", self.pooled)):
+            errors = (one.tracking_error, one.no_tracking_error)
+            numbers = [value for e in errors for value in (e.mean, e.std, e.percentile_95, e.min, e.max)]
+            rows.append([name, str(one.annotation_count), *(format_number(number, 2) for number in numbers)])
+        return (markdown_table if markdown else text_table)(header, rows)
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return {
+            "unit": self.pooled.tracking_error.unit,
+            "landmarks": {name: flat_measures(one) for name, one in self.landmarks.items()},
+            "groups": {name: flat_measures(one) for name, one in self.groups.items()},
+            "pooled": flat_measures(self.pooled),
+        }
+
+
+def clust_group(label: str) -> str:
+    """The group in the name of a sequence or landmark; the whole name when it has none."""
+    found = GROUP.match(label)
+    return found.group() if found else label
+
+
+def evaluate_clust(
+    folders: Sequence[Path], results: Path, *, spacing_mm: Mapping[str, tuple[float, float]] | None = None, only_annotated: bool = True
+) -> ClustTable:
+    """Compares `results/<landmark>.txt` with the annotations of sequence folders, each landmark from its own first annotated frame.
+
+    Args:
+        folders: one for each sequence, with `Annotation/*.txt` and, where the images are at hand, `Data/*.png`.
+        results: folder of result files, as `write_clust_tracks` writes them.
+        spacing_mm: (x, y) pixel size of each sequence by its folder's name; all of them or none, in which case errors are in pixels.
+        only_annotated: leave landmarks out that have a single annotation, as those of the challenge's test sequences.
+
+    Raises:
+        InputError: annotations out of order or beyond the last image; a landmark without result; a sequence without spacing while others have one;
+            no landmark to compare.
+    """
+    errors: dict[str, TrackErrors] = {}
+    for folder in folders:
+        if spacing_mm and folder.name not in spacing_mm:
+            raise InputError(f"{folder}: there is no spacing for sequence {folder.name}; state all of them or none")
+        for path in clust_files(folder):
+            truth = read_clust_tracks(path, frame_count=_image_count(folder), spacing_mm=(spacing_mm or {}).get(folder.name))
+            if only_annotated and truth.visible.sum() < 2:
+                continue
+            result = results / path.name
+            if not result.is_file():
+                raise InputError(f"{result}: there is no result for landmark {path.stem} of {folder}")
+            if path.stem in errors:
+                raise InputError(f"{path}: landmark {path.stem} is there twice, in two sequences")
+            tracks = replace(read_clust_tracks(result), query_frame=truth.query_frame)
+            errors[path.stem] = compare_tracks(tracks, truth, name=path.stem)
+    if not errors:
+        raise InputError(f"{', '.join(map(str, folders))}: no landmark has more than one annotation, so there is nothing to compare with")
+    groups: dict[str, list[TrackErrors]] = {}
+    for label, one in errors.items():
+        groups.setdefault(clust_group(label), []).append(one)
+    return ClustTable(
+        {label: measure_tracks(one) for label, one in errors.items()},
+        {name: measure_tracks(several, name=name) for name, several in sorted(groups.items())},
+        measure_tracks(list(errors.values()), name="pooled"),
+    )
+
+
+def _image_count(folder: Path) -> int | None:
+    """Images beside the annotations; None when there are none."""
+    pictures = folder / "Data"
+    return sum(1 for path in pictures.iterdir() if path.suffix.lower() in {".png", ".jpg", ".bmp"}) or None if pictures.is_dir() else None
