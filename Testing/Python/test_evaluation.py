@@ -289,8 +289,8 @@ def test_peers_follow_texture_that_moves(name):
     tracks = run_tracker(sequence, find_peer(name).create, truth.positions_px[0], labels=truth.labels)
     measures = measure_tracks(compare_tracks(tracks, truth))
     assert measures.no_tracking_error.mean > 3, "the texture moves"
-    # CSRT searches on a coarse grid of features: about half a pixel, at worst two.
-    mean, worst = (0.6, 3.0) if name == "opencv-csrt" else (0.1, 0.3)
+    # CSRT searches on a coarse grid of features: about half a pixel, at worst two. KCF answers in whole pixels and lags a little.
+    mean, worst = {"opencv-csrt": (0.6, 3.0), "opencv-kcf": (1.0, 3.0)}.get(name, (0.1, 0.3))
     assert measures.tracking_error.mean < mean
     assert measures.tracking_error.max < worst
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +25,17 @@ class Found:
     confidence: Tensor
 
 
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Windows are too small to share between threads, which wait for each other longer than they work."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 class WindowTracker(ABC):
     """Implements `OnlineTracker` around three steps: `_begin` on the query frame, `_find` in the next, `_learn` where they are.
 
@@ -41,7 +54,8 @@ class WindowTracker(ABC):
         count = len(self._points)
         self._sizes = torch.ones(count, device=self._device)
         self._held = torch.zeros(count, dtype=torch.bool, device=self._device)
-        self._begin(self._scale.image(frame, self._device))
+        with _one_thread():
+            self._begin(self._scale.image(frame, self._device))
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(count), np.ones(count, dtype=bool))
 
     def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
@@ -60,7 +74,10 @@ class WindowTracker(ABC):
         if frame.shape != self._scale.shape:
             height, width = self._scale.shape
             raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {width} x {height}")
-        image = self._scale.image(frame, self._device)
+        with _one_thread():
+            return self._update(self._scale.image(frame, self._device))
+
+    def _update(self, image: Tensor) -> FrameTracks:
         found, seen = self._find(image), ~self._held
         points = torch.where(seen[:, None], found.points, self._points)
         self._points = torch.minimum(points.clamp(min=0), torch.tensor([image.shape[1] - 1.0, image.shape[0] - 1.0], device=self._device))
