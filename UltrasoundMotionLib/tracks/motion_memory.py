@@ -101,7 +101,8 @@ class MotionMemory:
             known = self._seen[:, hidden] & self._seen[:, others].all(axis=1)
             theirs = self._positions[known][:, others].mean(axis=1)
             own = self._positions[known, hidden]
-            theirs, own = theirs - theirs.mean(axis=0), own - own.mean(axis=0)
+            if len(own):  # none when it has been hidden for longer than the memory reaches
+                theirs, own = theirs - theirs.mean(axis=0), own - own.mean(axis=0)
             prior = self.config.companion_prior * self._unit**2 * np.eye(2)
             result[hidden] = self._positions[-1, hidden] + step @ np.linalg.solve(theirs.T @ theirs + prior, theirs.T @ own + prior)
         return result
