@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.landmarks.correlation_filter import respond, train_filter
+from UltrasoundMotionLib.landmarks.correlation_filter import CorrelationFilter, respond, train_filter
 from UltrasoundMotionLib.landmarks.filter_features import FEATURES, window_features
 from UltrasoundMotionLib.landmarks.window_tracker import Found, WindowTracker
 from UltrasoundMotionLib.landmarks.windows import cosine_window, crop_windows, find_peaks, gaussian_response
@@ -72,7 +72,7 @@ class KcfTracker(WindowTracker):
         windows = crop_windows(image, points, sizes * self._scale.unit, self._size)
         return window_features(windows, self.config.features, self.config.sample_px) * self._cosine
 
-    def _train(self, image: Tensor):
+    def _train(self, image: Tensor) -> CorrelationFilter:
         features = self._features(image, self._points, self._sizes)
         return train_filter(features, self._wanted, self.config.kernel_sigma, self.config.regularization)
 
