@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.landmarks.windows import WorkingScale
+from UltrasoundMotionLib.tracks.one_thread import one_thread
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
 
 
@@ -23,17 +22,6 @@ class Found:
     points: Tensor
     sizes: Tensor
     confidence: Tensor
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Windows are too small to share between threads, which wait for each other longer than they work."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class WindowTracker(ABC):
@@ -54,7 +42,7 @@ class WindowTracker(ABC):
         count = len(self._points)
         self._sizes = torch.ones(count, device=self._device)
         self._held = torch.zeros(count, dtype=torch.bool, device=self._device)
-        with _one_thread():
+        with one_thread():
             self._begin(self._scale.image(frame, self._device))
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(count), np.ones(count, dtype=bool))
 
@@ -74,7 +62,7 @@ class WindowTracker(ABC):
         if frame.shape != self._scale.shape:
             height, width = self._scale.shape
             raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {width} x {height}")
-        with _one_thread():
+        with one_thread():
             return self._update(self._scale.image(frame, self._device))
 
     def _update(self, image: Tensor) -> FrameTracks:

@@ -10,9 +10,7 @@ when it has grown too far the long template is searched for in a window that gro
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import wraps
 
 import numpy as np
 import torch
@@ -26,6 +24,7 @@ from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, build_pyramid
 from UltrasoundMotionLib.points.matcher import Match, Matcher, inverse_2x2, isotropic
 from UltrasoundMotionLib.points.neighbour_consensus import FEWEST, neighbour_consensus
 from UltrasoundMotionLib.points.neighbour_motion import share_motion
+from UltrasoundMotionLib.tracks.one_thread import one_thread
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
 
 
@@ -117,21 +116,6 @@ class LongShortConfig:
     remembers_short: bool = True
 
 
-def _in_one_thread(method: Callable[..., FrameTracks]) -> Callable[..., FrameTracks]:
-    """Patches are too small to share between threads: on two busy cores waiting for the second made a frame ten times slower."""
-
-    @wraps(method)
-    def run(*arguments: object) -> FrameTracks:
-        before = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            return method(*arguments)
-        finally:
-            torch.set_num_threads(before)
-
-    return run
-
-
 class LongShortTracker:
     """Implements `OnlineTracker` with any `Matcher`; keeps two frames and the templates, whatever the length of the clip.
 
@@ -166,7 +150,7 @@ class LongShortTracker:
             self._absolute.see(frames)
         return [self._update(frame, index) for index, frame in enumerate(frames)]
 
-    @_in_one_thread
+    @one_thread()
     def _start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         self._shape = frame.shape
         longer = max(frame.shape)
@@ -183,7 +167,7 @@ class LongShortTracker:
         self._points, self._covariance = points, isotropic(0.01, len(points), points)
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool))
 
-    @_in_one_thread
+    @one_thread()
     def _update(self, frame: np.ndarray, index: int) -> FrameTracks:
         config, pyramid, count = self.config, self._pyramid(frame), len(self._points)
         step_prior = isotropic((config.step_deviation * self._unit) ** 2, count, self._points)
