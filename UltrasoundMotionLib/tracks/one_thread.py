@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """For a `with` block or as a decorator: patches are too small to share. On two busy cores waiting for the second made a frame ten times slower."""
+    """A block or, as `@one_thread()`, a function: patches are too small to share. Waiting for a busy second core made frames ten times slower."""
     import torch
 
     before = torch.get_num_threads()
