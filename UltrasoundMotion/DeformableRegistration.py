@@ -73,9 +73,11 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     title = _("Deformable Registration")
 
     def makeLogic(self) -> DeformableRegistrationLogic:
+        """See `MotionModuleWidget.makeLogic`."""
         return DeformableRegistrationLogic()
 
     def setupPanel(self) -> None:
+        """See `MotionModuleWidget.setupPanel`."""
         self._task: PairTask | SequenceTask | None = None
         self.ui.sequenceSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
         self.ui.sequenceSelector.addAttribute("vtkMRMLVectorVolumeNode", "Sequences.BaseName")
@@ -87,12 +89,14 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             button.connect("clicked()", slot)
 
     def watchedNodes(self) -> list[tuple[object, int]]:
+        """See `MotionModuleWidget.watchedNodes`."""
         parameters = self.parameters
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         inputs = (parameters.fixedVolume, parameters.movingVolume, parameters.sequenceVolume)
         return [(node, event) for node in inputs for event in (vtk.vtkCommand.ModifiedEvent, moved)]
 
     def whyNotApply(self) -> str:
+        """See `MotionModuleWidget.whyNotApply`."""
         try:
             return self._whyNotSequence() if self.parameters.preset.value.ofSequence else self._whyNotPair()
         except InputError as error:
@@ -127,6 +131,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return ""
 
     def updatePanel(self) -> None:
+        """See `MotionModuleWidget.updatePanel`."""
         preset = self.parameters.preset.value
         self.ui.presetTextLabel.text = preset.summary
         for names, shown in ((PAIR_ONLY, not preset.ofSequence), (SEQUENCE_ONLY, preset.ofSequence)):
@@ -181,6 +186,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     # The run
 
     def makeJob(self) -> BackgroundJob:
+        """See `MotionModuleWidget.makeJob`."""
         if self.parameters.preset.value.ofSequence:
             self._task = self.logic.sequenceTask(self.parameters)
             return BackgroundJob(self._task.inSteps(), self)
@@ -191,6 +197,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return _("steps") if isinstance(self._task, PairTask) else None
 
     def showResult(self, result: object, *, complete: bool) -> str:
+        """See `MotionModuleWidget.showResult`."""
         if isinstance(self._task, SequenceTask):
             if not complete and result.frames is None:
                 return _("Cancelled; {reason}").format(reason=self._task.whyNotShown(result))
@@ -229,6 +236,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         parameters.EndModify(was_modifying)
 
     def commandArguments(self) -> tuple[str, ...]:
+        """See `MotionModuleWidget.commandArguments`."""
         if self.parameters.preset.value.ofSequence:
             raise InputError(
                 _("A sequence is repeated in the Python console: {call}").format(
@@ -254,6 +262,7 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
         self.test_sample()
 
     def test_sample(self) -> None:
+        """The module's sample, from loading to its known truth."""
         sample = loadSamplePair()
         result = DeformableRegistrationLogic().register(sample.fixed, sample.moving, applyTransform=True)
         carried = transform_points(result.transform, sample.moving_points_mm)

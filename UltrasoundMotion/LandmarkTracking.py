@@ -71,9 +71,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     title = _("Landmark Tracking")
 
     def makeLogic(self) -> "LandmarkTrackingLogic":
+        """See `MotionModuleWidget.makeLogic`."""
         return LandmarkTrackingLogic()
 
     def setupPanel(self) -> None:
+        """See `MotionModuleWidget.setupPanel`."""
         self._clip: Clip | None = None
         self._live: LiveTracks | None = None
         self._layoutBefore: int | None = None
@@ -93,10 +95,12 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self.ui.plotButton.connect("toggled(bool)", self.onShowPlot)
 
     def selectDefaults(self) -> None:
+        """See `MotionModuleWidget.selectDefaults`."""
         if self.parameters.inputClip is None and self._clipSection.onlyClip() is not None:
             self.parameters.inputClip = self._clipSection.onlyClip()
 
     def whyNotApply(self) -> str:
+        """See `MotionModuleWidget.whyNotApply`."""
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load the sample")
@@ -113,12 +117,14 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return ""
 
     def watchedNodes(self) -> list[tuple[object, int]]:
+        """See `MotionModuleWidget.watchedNodes`."""
         image = imageOrNone(self.parameters.inputClip)
         browser = image.browser if image is not None else None
         points = (vtkMRMLMarkupsNode.PointPositionDefinedEvent, vtkMRMLMarkupsNode.PointPositionUndefinedEvent, vtkMRMLMarkupsNode.PointRemovedEvent)
         return [(browser, vtk.vtkCommand.ModifiedEvent), *((self.parameters.landmarks, event) for event in points)]
 
     def updatePanel(self) -> None:
+        """See `MotionModuleWidget.updatePanel`."""
         self._clipSection.update(self.parameters.inputClip)
         image = imageOrNone(self.parameters.inputClip)
         if image is None:
@@ -152,6 +158,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     # Track
 
     def makeJob(self) -> BackgroundJob:
+        """See `MotionModuleWidget.makeJob`."""
         parameters = self.parameters
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
@@ -190,9 +197,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return landmarks
 
     def onPartial(self, result: PointTracks) -> None:
+        """See `MotionModuleWidget.onPartial`."""
         self._live.show(result, SHOW_BUDGET_S)
 
     def showResult(self, result: PointTracks, *, complete: bool) -> str:
+        """See `MotionModuleWidget.showResult`."""
         self._live.show(result)
         nodes = renew_derived(self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths)
         self.parameters.trackedLandmarks = nodes.landmarks.proxy
@@ -256,6 +265,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return unsavedFiles(find_sequence_nodes(self.parameters.inputClip).sequence, self.parameters.landmarks)
 
     def commandArguments(self) -> tuple[str, ...]:
+        """See `MotionModuleWidget.commandArguments`."""
         parameters = self.parameters
         clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         return trackCommand(
@@ -278,6 +288,7 @@ class LandmarkTrackingTest(ScriptedLoadableModuleTest):
         self.test_sample()
 
     def test_sample(self) -> None:
+        """The module's sample, from loading to its known truth."""
         if importlib.util.find_spec("torch") is None:
             self.skipTest("needs PyTorch: open Landmark Tracking and press Track once, which installs it")
         sample = loadSample(LIVER)

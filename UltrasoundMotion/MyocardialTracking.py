@@ -77,9 +77,11 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     title = _("Myocardial Tracking")
 
     def makeLogic(self) -> MyocardialTrackingLogic:
+        """See `MotionModuleWidget.makeLogic`."""
         return MyocardialTrackingLogic()
 
     def setupPanel(self) -> None:
+        """See `MotionModuleWidget.setupPanel`."""
         self._clip: Clip | None = None
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self.ui)
@@ -107,10 +109,12 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def selectDefaults(self) -> None:
+        """See `MotionModuleWidget.selectDefaults`."""
         if self.parameters.inputClip is None:
             self.parameters.inputClip = self._clipSection.onlyClip()
 
     def whyNotApply(self) -> str:
+        """See `MotionModuleWidget.whyNotApply`."""
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load the sample")
@@ -126,6 +130,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         return marked if isinstance(marked, str) else ""
 
     def watchedNodes(self) -> list[tuple[object, int]]:
+        """See `MotionModuleWidget.watchedNodes`."""
         image = imageOrNone(self.parameters.inputClip)
         contour = [(self.parameters.contour, event) for event in POINT_EVENTS]
         return [(image.browser if image is not None else None, vtk.vtkCommand.ModifiedEvent), *contour]
@@ -139,6 +144,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.onWatchedModified(self, caller, event)
 
     def updatePanel(self) -> None:
+        """See `MotionModuleWidget.updatePanel`."""
         parameters = self.parameters
         self._clipSection.update(parameters.inputClip)
         self._wallSection.update()
@@ -158,6 +164,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     # Track
 
     def makeJob(self) -> BackgroundJob:
+        """See `MotionModuleWidget.makeJob`."""
         marked = self._wallSection.follow()
         self._clip = marked.clip
         before = self._wallOrNone()
@@ -185,6 +192,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         return BackgroundJob(trackInSteps(self._clip, points, labels, queryFrame=frame, direction=direction, **options), self)
 
     def onPartial(self, result: PointTracks) -> None:
+        """See `MotionModuleWidget.onPartial`."""
         self._show(result, SHOW_BUDGET_S)
 
     def _show(self, result: PointTracks, budget_s: float = float("inf")) -> None:
@@ -197,6 +205,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             self.logic.getParameterNode().trackedWall = self._live.wall.curve
 
     def showResult(self, result: PointTracks, *, complete: bool) -> str:
+        """See `MotionModuleWidget.showResult`."""
         self._show(result)
         text = summary(result, time.perf_counter() - self._startedAt)
         if self._live.wall is not None:
@@ -240,6 +249,7 @@ class MyocardialTrackingTest(ScriptedLoadableModuleTest):
         self.test_sample()
 
     def test_sample(self) -> None:
+        """The module's sample, from loading to its known truth."""
         sample, logic = loadHeart(), MyocardialTrackingLogic()
         strain = logic.strain(logic.track(sample.clip.proxy, sample.clicks))
         self.assertAlmostEqual(strain.result.measures.gls_percent, -18.0, delta=3.0)

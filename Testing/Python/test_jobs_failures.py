@@ -277,5 +277,10 @@ def test_ctrl_c_cancels(process):
     def interrupt(done, total, message):
         signal.raise_signal(signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        run_job(misbehaving_request("hang"), process, progress=interrupt)
+    # a test run in the background is started with SIGINT ignored, so the handler is set as in a shell's foreground
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_job(misbehaving_request("hang"), process, progress=interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
