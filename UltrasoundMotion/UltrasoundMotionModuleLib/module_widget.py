@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 
 import slicer
@@ -21,7 +22,7 @@ from UltrasoundMotionModuleLib.required_packages import ensurePackages
 from UltrasoundMotionModuleLib.sample_data import Sample
 
 
-class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC):
     """A module's widget gives `title`, `makeLogic`, `whyNotApply`, `makeJob`, `showResult` and `commandArguments`, and overrides what else it needs.
 
     Its panel `UI/<module>.ui` has at least `applyButton`, `progressBar`, `statusLabel` and `commandButton`.
@@ -42,9 +43,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     # What a module gives
 
+    @abstractmethod
     def makeLogic(self) -> object:
         """The module's logic; its `getParameterNode` returns the module's parameter node wrapper."""
-        raise NotImplementedError
 
     def setupPanel(self) -> None:
         """Connects the module's own widgets; `self.ui` and `self.logic` exist."""
@@ -52,9 +53,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def selectDefaults(self) -> None:
         """Chooses inputs for the user where none are chosen yet and the scene leaves no doubt."""
 
+    @abstractmethod
     def whyNotApply(self) -> str:
         """Why Apply cannot be pressed, as what to do next; empty when it can."""
-        raise NotImplementedError
 
     def watchedNodes(self) -> Iterable[tuple[object, int]]:
         """(node, event) pairs upon which the panel is to be looked at again: the chosen nodes."""
@@ -63,17 +64,20 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def updatePanel(self) -> None:
         """Shows what follows from the parameters and the watched nodes."""
 
+    @abstractmethod
     def makeJob(self) -> BackgroundJob:
         """The run for the parameters as they are, with `self` as its listener; raises InputError where something is wrong with them."""
-        raise NotImplementedError
 
+    @abstractmethod
     def showResult(self, result: object, *, complete: bool) -> str:
         """Puts a result into the scene and returns what to say of it; `complete` is False for what a cancelled run had finished."""
-        raise NotImplementedError
 
     def commandArguments(self) -> tuple[str, ...]:
-        """The command line that repeats the run for the parameters as they are; raises InputError as `makeJob`."""
-        raise NotImplementedError
+        """The command line that repeats the run for the parameters as they are; raises InputError as `makeJob`.
+
+        A module whose run is no single command overrides `onShowCommand`.
+        """
+        return ()
 
     def commandNotes(self) -> str:
         """What has to be done before the command can run, such as saving its inputs; nothing by default."""
@@ -87,6 +91,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         return self._parameterNode
 
     def setup(self) -> None:
+        """Called once, when the module is first opened: loads the panel and connects it."""
         ScriptedLoadableModuleWidget.setup(self)
         self.uiWidget = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
         self.layout.addWidget(self.uiWidget)

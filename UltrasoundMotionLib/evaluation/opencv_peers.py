@@ -6,6 +6,7 @@ Frames are rounded to 8 bits, which is all that these functions take.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -136,15 +137,16 @@ class ChainedDis:
         return _all_found(self._positions)
 
 
-class _BoxPerPoint:
+class _BoxPerPoint(ABC):
     """One box tracker of OpenCV for each point, in a square box around it; the box's centre is the point. OpenCV reports boxes in whole pixels."""
 
     def __init__(self, box_px: int) -> None:
         self._cv2 = import_opencv()
         self._box_px = box_px
 
+    @abstractmethod
     def _create(self) -> object:
-        raise NotImplementedError
+        """A fresh tracker of one box."""
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.start`."""
