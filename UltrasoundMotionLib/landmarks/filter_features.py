@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
 
 FEATURES = ("grey", "gradients")
 GREY_DEVIATION = 0.2
 """Grey levels are brought to this standard deviation, about that of a natural image whose range is 1, for which the kernel's width is stated."""
 
 ORIENTATIONS = 9
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """What a window is described by.
+
+    Attributes:
+        features: "grey" or "gradients", see `window_features`.
+        cell_px: side of a cell of gradients.
+
+    Raises:
+        InputError: an unknown kind of features.
+    """
+
+    features: str = "grey"
+    cell_px: int = 4
+
+    def __post_init__(self) -> None:
+        if self.features not in FEATURES:
+            raise InputError(f"features must be one of {', '.join(FEATURES)}, got {self.features}")
+
+    @property
+    def sample_px(self) -> int:
+        """Pixels for one sample of the features."""
+        return 1 if self.features == "grey" else self.cell_px
 
 
 def window_features(windows: Tensor, kind: str, cell_px: int) -> Tensor:

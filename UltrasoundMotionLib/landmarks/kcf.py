@@ -7,15 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.landmarks.correlation_filter import CorrelationFilter, respond, train_filter
-from UltrasoundMotionLib.landmarks.filter_features import FEATURES, window_features
+from UltrasoundMotionLib.landmarks.filter_features import FeatureConfig, window_features
 from UltrasoundMotionLib.landmarks.window_tracker import Found, WindowTracker
 from UltrasoundMotionLib.landmarks.windows import cosine_window, crop_windows, find_peaks, gaussian_response
 
 
 @dataclass(frozen=True)
-class KcfConfig:
+class KcfConfig(FeatureConfig):
     """Settings. Those of the paper's Table 2 for grey levels are the defaults; a point has no size, so the target's is ours.
 
     Attributes:
@@ -46,15 +45,6 @@ class KcfConfig:
     sizes: tuple[float, ...] = (1.0,)
     size_penalty: float = 0.98
     visible_above: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.features not in FEATURES:
-            raise InputError(f"features must be one of {', '.join(FEATURES)}, got {self.features}")
-
-    @property
-    def sample_px(self) -> int:
-        """Pixels for one sample of the features."""
-        return 1 if self.features == "grey" else self.cell_px
 
 
 class KcfTracker(WindowTracker):

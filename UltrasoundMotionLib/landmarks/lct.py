@@ -13,16 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.landmarks.correlation_filter import CorrelationFilter, respond, train_filter
-from UltrasoundMotionLib.landmarks.filter_features import FEATURES, window_features
+from UltrasoundMotionLib.landmarks.filter_features import FeatureConfig, window_features
 from UltrasoundMotionLib.landmarks.template_memory import TemplateMemory
 from UltrasoundMotionLib.landmarks.window_tracker import Found, WindowTracker
 from UltrasoundMotionLib.landmarks.windows import cosine_window, crop_windows, find_peaks, gaussian_response
 
 
 @dataclass(frozen=True)
-class LctConfig:
+class LctConfig(FeatureConfig):
     """Settings; the defaults are the paper's (Sec. 4.1) or, where it gives none, those of the authors' code.
 
     Attributes:
@@ -71,15 +70,6 @@ class LctConfig:
     candidates: int = 4
     detector_px: int = 13
     visible_above: float = 0.15
-
-    def __post_init__(self) -> None:
-        if self.features not in FEATURES:
-            raise InputError(f"features must be one of {', '.join(FEATURES)}, got {self.features}")
-
-    @property
-    def sample_px(self) -> int:
-        """Pixels for one sample of the features."""
-        return 1 if self.features == "grey" else self.cell_px
 
 
 class LctTracker(WindowTracker):
