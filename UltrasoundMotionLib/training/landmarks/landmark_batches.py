@@ -1,0 +1,190 @@
+"""Batches of windows around landmarks, for the Siamese trackers and LSDM: three frames of a sequence, moved and changed in their looks together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.landmarks.siamese_crops import INSTANCE_SIZE, SAMPLE_PX, exemplar_windows, search_windows
+from UltrasoundMotionLib.landmarks.windows import UNIT_SIZE, crop_windows
+from UltrasoundMotionLib.training.image_augmentation import ImageProbabilities, change_frames
+from UltrasoundMotionLib.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
+from UltrasoundMotionLib.training.motion_augmentation import MotionRanges, draw_affine, move_frames, move_points
+
+FIELD_SIZE = 128
+FIELD_SAMPLE_PX = INSTANCE_SIZE * SAMPLE_PX / FIELD_SIZE
+"""The windows for motion are as wide as the search window, at half its resolution."""
+
+TRIES = 20
+
+
+@dataclass(frozen=True)
+class LandmarkBatch:
+    """B samples on the device. Grey values are about 0 to 1, alike in all windows of a sample.
+
+    Attributes:
+        exemplar: (B, 1, 127, 127) around the landmark in x_0.
+        instance: (B, 1, 255, 255) search window in x_t, around the landmark's true place plus a drawn offset; samples as far apart as the exemplar's.
+        target: (B, 2) true place of the landmark in the search window, (x, y) in its samples; its middle is (127, 127).
+        visible: (B,) bool, whether the landmark can be seen in x_t; it can in x_0.
+        first / before / now: (B, 1, 128, 128) the same region of x_0, x_{t - dt} and x_t, whose sample (64, 64) is the landmark's place in x_0;
+            samples are `FIELD_SAMPLE_PX / SAMPLE_PX` times as far apart as the exemplar's.
+        trajectories: (3, B, P, 2) true places of P points near by in those three windows, in their samples, NaN where not visible; None where
+            there are none. For judging motion only.
+    """
+
+    exemplar: Tensor
+    instance: Tensor
+    target: Tensor
+    visible: Tensor
+    first: Tensor
+    before: Tensor
+    now: Tensor
+    trajectories: Tensor | None
+
+
+@dataclass(frozen=True)
+class LandmarkBatchConfig:
+    """What a step sees.
+
+    Attributes:
+        triples: sets of three frames in a batch.
+        landmarks: landmarks of each; batches have `triples` x `landmarks` samples.
+        motion / images: the augmentations; None leaves frames as they are.
+        longest_offset: of the search window's middle from the landmark, in its samples along x and y; the answer of a Siamese network reaches 64.
+        hidden_share: greatest part of landmarks that are not visible in x_t.
+        trajectories: points near by in each sample; 0 for none.
+        liver_share: part of the triples from sources whose names begin with `liver`, when there are others.
+        windows_for_motion: whether `first`, `before` and `now` are cut; without, they have no samples (B, 1, 0, 0).
+    """
+
+    triples: int = 4
+    landmarks: int = 4
+    motion: MotionRanges | None = field(default_factory=MotionRanges)
+    images: ImageProbabilities | None = field(default_factory=ImageProbabilities)
+    longest_offset: float = 56.0
+    hidden_share: float = 0.25
+    trajectories: int = 16
+    liver_share: float = 0.7
+    windows_for_motion: bool = True
+
+
+class LandmarkBatches:
+    """Draws the batch of a step; everything random comes from the seed and the step's number, so that a run can be taken up anywhere."""
+
+    def __init__(self, sources: Sequence[LandmarkSource], config: LandmarkBatchConfig, seed: int, device: torch.device) -> None:
+        """Raises InputError when there is nothing to draw from."""
+        if not sources:
+            raise InputError("there is nothing to learn from: give clips of phantoms, CLUST-style folders or real frames")
+        self._sources, self._config, self._seed, self._device = tuple(sources), config, seed, device
+        liver = np.array([source.in_group("liver") for source in self._sources])
+        share = config.liver_share if 0 < liver.sum() < len(liver) else liver.mean()
+        self._weights = np.where(liver, share / max(1, liver.sum()), (1 - share) / max(1, (~liver).sum()))
+        self._weights /= self._weights.sum()
+
+    def step(self, number: int) -> LandmarkBatch:
+        """The batch of one step.
+
+        Raises:
+            InputError: in many triples not one landmark could be used.
+        """
+        rng = np.random.default_rng([self._seed, number])
+        generator = torch.Generator(self._device).manual_seed(int(rng.integers(2**62)))
+        parts = [self._part(rng, generator) for _ in range(self._config.triples)]
+        return _joined(parts)
+
+    def _part(self, rng: np.random.Generator, generator: torch.Generator) -> LandmarkBatch:
+        for _ in range(TRIES):
+            source = self._sources[int(rng.choice(len(self._sources), p=self._weights))]
+            part = self._windows(source.draw(rng), rng, generator)
+            if part is not None:
+                return part
+        raise InputError(f"{source.name} and others: no landmark is visible in two frames")
+
+    def _windows(self, drawn: FrameTriple, rng: np.random.Generator, generator: torch.Generator) -> LandmarkBatch | None:
+        """The windows of some landmarks of a triple; None when it has none that can be used."""
+        config = self._config
+        frames, points, visible = self._augmented(drawn, rng, generator)
+        chosen = _choose(points, visible, frames.shape[2:], config, rng)
+        if chosen is None:
+            return None
+        count, unit = len(chosen), max(frames.shape[2:]) / UNIT_SIZE
+        start, place = points[0, chosen], points[2, chosen]
+        step = torch.full((count,), unit * SAMPLE_PX, device=self._device)
+        offset = torch.as_tensor(rng.uniform(-1, 1, (count, 2)) * config.longest_offset, dtype=torch.float32, device=self._device)
+        first, before, now = frames[:, 0]
+        field_step = torch.full((count,), unit * FIELD_SAMPLE_PX, device=self._device)
+        size = FIELD_SIZE if config.windows_for_motion else 0
+        motion = [
+            crop_windows(frame, start, field_step, size, outside="mean")[:, None] if size else frame.new_zeros((count, 1, 0, 0))
+            for frame in (first, before, now)
+        ]
+        return LandmarkBatch(
+            exemplar_windows(first, start, step),
+            search_windows(now, place + offset * step[:, None], step),
+            INSTANCE_SIZE // 2 - offset,
+            visible[2, chosen],
+            *motion,
+            _near_by(points, visible, chosen, unit * FIELD_SAMPLE_PX, config.trajectories),
+        )
+
+    def _augmented(self, drawn: FrameTriple, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Frames (3, 1, S, S), points (3, N, 2) in them and visible (3, N), moved and changed in their looks."""
+        config, device = self._config, self._device
+        frames = torch.as_tensor(drawn.frames, device=device).float()[:, None]
+        points = torch.as_tensor(drawn.points_px, dtype=torch.float32, device=device)
+        visible = torch.as_tensor(drawn.visible, device=device)
+        longer = max(frames.shape[2:])
+        halvings = max(0, int(np.floor(np.log2(longer / UNIT_SIZE))))
+        if halvings:  # as `WorkingScale` does
+            frames = torch.nn.functional.avg_pool2d(frames, 2**halvings, ceil_mode=True, count_include_pad=False)
+            points = (points + 0.5) / 2**halvings - 0.5
+        low, high = frames[0].amin(), torch.quantile(frames[0].flatten()[:: max(1, frames[0].numel() // 20000)], 0.995)
+        frames = (frames - low) / (high - low).clamp(min=1)
+        if config.motion is not None:
+            side = max(frames.shape[2:])
+            affine = draw_affine(config.motion, side, rng)
+            frames, points = move_frames(frames, affine, (side, side)), move_points(points, affine)
+        if config.images is not None:
+            frames, hidden = change_frames(frames, torch.nan_to_num(points), config.images, rng, generator)
+            visible = visible & ~hidden
+        return frames, points, visible
+
+
+def _choose(points: Tensor, visible: Tensor, size: tuple[int, int], config: LandmarkBatchConfig, rng: np.random.Generator) -> np.ndarray | None:
+    """Numbers of landmarks: seen in x_0, known and inside in x_t, most of them seen there; some twice when there are too few."""
+    limits = torch.tensor([size[1] - 1, size[0] - 1], device=points.device)
+    inside = ((points >= 0) & (points <= limits)).all(dim=2)  # False where not known
+    usable = (visible[0] & inside[0] & inside[2]).cpu().numpy()
+    seen = usable & visible[2].cpu().numpy()
+    hidden = rng.permutation(np.flatnonzero(usable & ~seen))[: int(config.hidden_share * config.landmarks)]
+    shown = rng.permutation(np.flatnonzero(seen))
+    if len(shown) == 0:
+        return None
+    return np.concatenate([hidden, np.resize(shown, config.landmarks - len(hidden))])
+
+
+def _near_by(points: Tensor, visible: Tensor, chosen: np.ndarray, step: float, count: int) -> Tensor | None:
+    """(3, B, P, 2) places of the points nearest to each landmark, in samples of the windows for motion."""
+    if count == 0 or points.shape[1] < count:
+        return None
+    known = torch.where(visible[..., None], points, torch.nan)
+    distance = torch.nan_to_num(torch.linalg.norm(known[0, None] - points[0, chosen][:, None], dim=2), nan=torch.inf)
+    nearest = distance.argsort(dim=1)[:, :count]
+    places = (known[:, nearest] - points[0, chosen][:, None]) / step + FIELD_SIZE // 2
+    inside = ((places >= 0) & (places <= FIELD_SIZE - 1)).all(dim=3, keepdim=True)
+    return torch.where(inside, places, torch.nan)
+
+
+def _joined(parts: Sequence[LandmarkBatch]) -> LandmarkBatch:
+    names = ("exemplar", "instance", "target", "visible", "first", "before", "now")
+    trajectories = [part.trajectories for part in parts]
+    return LandmarkBatch(
+        *(torch.cat([getattr(part, name) for part in parts]) for name in names),
+        None if any(one is None for one in trajectories) else torch.cat(trajectories, dim=1),
+    )

@@ -1,0 +1,39 @@
+"""What a landmark network is trained by, for the one loop that trains them all."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor, nn
+
+from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatch
+
+
+class LandmarkObjective(nn.Module, ABC):
+    """Holds the network, or networks, as submodules.
+
+    Attributes:
+        name: of the weights, `siamfc`.
+        architecture: class of the network, for the card.
+        motion_windows: whether batches need `first`, `before` and `now`.
+    """
+
+    name: str
+    architecture: str
+    motion_windows: bool = False
+
+    @abstractmethod
+    def losses(self, batch: LandmarkBatch, step: int) -> dict[str, Tensor]:
+        """Scalars by name; "total" is what is minimised."""
+
+    @abstractmethod
+    def locate(self, batch: LandmarkBatch) -> Tensor:
+        """(B, 2) where the landmarks are found in the search windows, in their samples, without gradients; for validation."""
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """What is shipped, by name."""
+
+    @abstractmethod
+    def configuration(self) -> dict[str, object]:
+        """The network's configuration, for the card; values that JSON has."""
