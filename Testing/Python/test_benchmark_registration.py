@@ -1,25 +1,101 @@
-"""`benchmark registration`: wrong requests in one line, and real rows on public data where it is at hand."""
+"""`benchmark registration`: wrong requests in one line, rows that outlive an interruption, and real rows on public data where it is at hand."""
 
 import json
 
+import pytest
+
 from UltrasoundMotionLib.cli.main import main
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.evaluation.registration_rows import MethodResult, PairResult, RowFile
+from UltrasoundMotionLib.evaluation.registration_runner import method_settings, run_pairs
+from UltrasoundMotionLib.evaluation.registration_targets import learned_targets
 
 
-def test_an_unknown_protocol_is_named(capsys, tmp_path):
-    assert main(["benchmark", "registration", "nonsense", "--data", str(tmp_path)]) == 2
+def row(pair, dice, nonpositive=0.0, seconds=0.5):
+    return PairResult(pair, {1: dice, 2: dice}, {1: 1.0, 2: float("inf")}, 0.2, nonpositive, seconds, seconds, 1000)
+
+
+def refused(capsys, *arguments):
+    assert main(["benchmark", "registration", *map(str, arguments)]) == 2
     said = capsys.readouterr().err.strip().splitlines()
     assert len(said) == 1
-    assert "nonsense" in said[0]
-    assert "acdc" in said[0]
+    return said[0]
+
+
+def test_wrong_requests_are_named(capsys, tmp_path):
+    said = refused(capsys, "nonsense", "--data", tmp_path)
+    assert "nonsense" in said
+    assert "acdc-published" in said
+    assert "sometimes" in refused(capsys, "acdc", "--data", tmp_path, "--part", "sometimes")
+    assert "hippocampus-one-atlas" in refused(capsys, "acdc", "--data", tmp_path, "--atlas", "hippocampus_001")
+    assert str(tmp_path / "no" / "r.jsonl") in refused(capsys, "acdc", "--data", tmp_path, "--rows", tmp_path / "no" / "r.jsonl")
+
+
+def test_settings_of_a_method():
+    assert method_settings("ours:instance") == ("instance", {})
+    assert method_settings("ours:semantic:refine=no,model=semantic-cardiac,steps=20") == (
+        "semantic",
+        {"refine": False, "model": "semantic-cardiac", "steps": 20},
+    )
+    with pytest.raises(InputError, match="refine"):
+        method_settings("ours:semantic:refine")
+
+
+def test_rows_outlive_an_interruption(tmp_path):
+    kept = RowFile(tmp_path / "rows.jsonl", {"method": "greedy", "part": "held-out"})
+    other = RowFile(kept.path, {"method": "ants", "part": "held-out"})
+    kept.add(row("a", 0.7))
+    other.add(row("a", 0.6))
+    with kept.path.open("a") as file:
+        file.write('{"run": {"method": "gre')  # the power went
+    kept.add(row("b", 0.8))
+    assert kept.read() == {"a": row("a", 0.7), "b": row("b", 0.8)}
+    assert other.read() == {"a": row("a", 0.6)}
+    with pytest.raises(InputError, match="line 1"):
+        (tmp_path / "other.jsonl").write_text("[1]\n")
+        RowFile(tmp_path / "other.jsonl", {}).read()
+
+
+def test_only_what_is_missing_is_run(tmp_path, capsys):
+    kept = RowFile(tmp_path / "rows.jsonl", {})
+    pair = type("Pair", (), {"name": "a"})()  # nothing of it may be looked at: its row is kept
+    kept.add(row("a", 0.7))
+    assert run_pairs("ours:no-such-method", [pair], kept) == [row("a", 0.7)]
+    assert capsys.readouterr().err == ""
+
+
+def test_goals_of_the_learned_methods():
+    def met(protocol, *methods):
+        return {target.what.split(": ", maxsplit=1)[1]: target.met for target in learned_targets(protocol, methods)}
+
+    plain = MethodResult("ours:semantic:refine=no", (row("a", 0.84), row("b", 0.87)))
+    folded = MethodResult("ours:semantic:refine=no", (row("a", 0.84, 0.003, 1.5),))
+    refined = MethodResult("ours:semantic:refine=yes", (row("a", 0.9, seconds=8.0),))
+    assert met("hippocampus-random", plain, refined) == {
+        "semantic:refine=no: Dice": True,
+        "semantic:refine=no: non-positive Jacobians": True,
+        "semantic:refine=no: processor seconds a pair": True,
+        "semantic:refine=yes: Dice": True,
+        "semantic:refine=yes: non-positive Jacobians": True,
+    }
+    assert set(met("acdc", folded).values()) == {False}
+    best = MethodResult("greedy", (row("a", 0.85),))
+    ours = MethodResult("ours:ltnet:refine=no", (row("a", 0.84),))
+    assert not met("hippocampus-one-atlas", best, ours)["ltnet:refine=no: Dice"]
+    assert met("hippocampus-random", best, ours) == {}
 
 
 def test_rows_of_a_real_patient(capsys, tmp_path, shared_data):
-    data, out = shared_data("acdc"), tmp_path / "rows.json"
+    data, out, kept = shared_data("acdc"), tmp_path / "rows.json", tmp_path / "rows.jsonl"
     assert main(["benchmark", "registration", "acdc", "--data", str(data), "--methods", "unregistered", "ours:nothing", "--pairs", "1"]) == 2
     assert "nothing" in capsys.readouterr().err
-    arguments = ["benchmark", "registration", "acdc", "--data", str(data), "--methods", "unregistered", "--pairs", "1", "--json", str(out)]
-    assert main(arguments) == 0
-    (row,) = json.loads(out.read_text())["methods"][0]["pairs"]
-    assert 0.2 < row["dice"]["LV"] < 0.95
-    assert row["nonpositive"] == 0
-    assert "unregistered" in capsys.readouterr().out
+    for protocol in ("acdc", "acdc-published"):
+        arguments = ["benchmark", "registration", protocol, "--data", str(data), "--methods", "unregistered", "--pairs", "1"]
+        assert main([*arguments, "--json", str(out), "--rows", str(kept)]) == 0
+        (measured,) = json.loads(out.read_text())["methods"][0]["pairs"]
+        assert 0.2 < measured["dice"]["LV"] < 0.95
+        assert measured["nonpositive"] == 0
+        captured = capsys.readouterr()
+        assert "unregistered" in captured.out
+        assert captured.err.startswith(f"unregistered: {measured['pair']} (1 of 1): Dice ")
+    assert len(kept.read_text().splitlines()) == 2

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
@@ -34,18 +35,37 @@ def own_peak_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def run_in_child(module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None) -> dict:
+def run_in_child(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> dict:
     """Runs `python -m module arguments...` and returns the JSON object on the last line that it prints.
 
-    `environment` is added to the child's: what must be set before a library is loaded, as its number of threads.
+    Args:
+        environment: added to the child's: what must be set before a library is loaded, as its number of threads.
+        on_line: called with each line that the child writes to stderr, as it comes; raising from it ends the child.
 
     Raises:
         InputError: the child failed; the message ends with the last line it wrote.
     """
     command = [sys.executable, "-W", "ignore", "-m", module, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})})
-    lines = done.stdout.strip().splitlines()
-    if done.returncode != 0 or not lines:
-        complaint = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise InputError(f"{module} {' '.join(arguments)} failed with exit code {done.returncode}: {complaint}")
+    complaint = "no message"
+    with tempfile.TemporaryFile(mode="w+", encoding="utf-8") as output:
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
+        try:
+            for line in child.stderr:
+                complaint = line.strip() or complaint
+                if on_line is not None:
+                    on_line(line.rstrip("\n"))
+            code = child.wait()
+        finally:
+            child.kill()
+            child.stderr.close()
+            child.wait()
+        output.seek(0)
+        lines = output.read().strip().splitlines()
+    if code != 0 or not lines:
+        raise InputError(f"{module} {' '.join(arguments)} failed with exit code {code}: {complaint}")
     return json.loads(lines[-1])

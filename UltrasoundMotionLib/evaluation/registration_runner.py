@@ -9,23 +9,24 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from UltrasoundMotionLib.errors import MissingPackageError
+from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.evaluation.peak_memory import own_peak_bytes
-from UltrasoundMotionLib.evaluation.registration_datasets import (
-    RegistrationPair,
-    acdc_patients,
-    evenly,
-    hippocampus_subjects,
-    most_similar_pairs,
-    random_pairs,
-    read_acdc,
-)
+from UltrasoundMotionLib.evaluation.registration_datasets import RegistrationPair
+from UltrasoundMotionLib.evaluation.registration_protocols import LEFT_ASIDE, PARTS, PROTOCOLS, protocol_pairs
+from UltrasoundMotionLib.evaluation.registration_rows import PairResult, RowFile
 
-PROTOCOLS = ("hippocampus-most-similar", "hippocampus-random", "acdc")
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.fields import DisplacementField
+    from UltrasoundMotionLib.images.volume import Volume
+
 UNREGISTERED = "unregistered"
 OURS = "ours:"
+WORDS = {"yes": True, "no": False, "none": None}
 
 
 def quiet_threads(threads: int) -> dict[str, str]:
@@ -35,52 +36,84 @@ def quiet_threads(threads: int) -> dict[str, str]:
     return {**dict.fromkeys(names, count), "OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def protocol_pairs(protocol: str, folder: Path, count: int, tuned: bool) -> list[RegistrationPair]:
-    """The pairs of a protocol: of subjects left aside, or of those tuned on.
+def method_settings(method: str) -> tuple[str, dict[str, Any]]:
+    """`semantic` and {"refine": False, "model": "semantic-cardiac"} of `ours:semantic:refine=no,model=semantic-cardiac`.
 
-    Most similar atlas: the atlases are the subjects tuned on, as the papers take theirs from the training set.
+    Raises:
+        InputError: an option that is no NAME=VALUE.
     """
-    if protocol == "acdc":
-        return [read_acdc(folder, patient) for patient in evenly(acdc_patients(folder, tuned=tuned), count)]
-    subjects = hippocampus_subjects(folder, tuned=tuned)
-    if protocol == "hippocampus-random":
-        return random_pairs(folder, subjects, count)
-    return most_similar_pairs(folder, evenly(subjects, count), hippocampus_subjects(folder, tuned=True))
+    name, _, options = method.removeprefix(OURS).partition(":")
+    settings = {}
+    for option in filter(None, options.split(",")):
+        key, equals, value = option.partition("=")
+        if not (key and equals and value):
+            raise InputError(f"method {method}: expected NAME=VALUE after the colon, got {option!r}")
+        settings[key] = WORDS[value] if value in WORDS else _number_or_text(value)
+    return name, settings
 
 
-def run_method(name: str, pair: RegistrationPair) -> dict:
-    """Registers one pair and measures it on the fixed grid, labels warped by nearest neighbour. Seconds are of the registration alone.
+def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
+    """The method as one call: (fixed, moving) -> displacement on the grid of the fixed image.
 
     Args:
-        name: "unregistered", a peer's name, or "ours:" and a method's name.
+        method: "unregistered", a peer's name, or "ours:" and a method's name, with settings of its configuration after a colon:
+            "ours:semantic:refine=no,model=semantic-cardiac".
+
+    Raises:
+        InputError: there is no such method or setting.
     """
     from UltrasoundMotionLib.evaluation.registration_peers import find_registration_peer
+    from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+    from UltrasoundMotionLib.jobs.plain_settings import settings_from
+    from UltrasoundMotionLib.registration import find_method, register
+
+    if method == UNREGISTERED:
+        return lambda fixed, moving: DisplacementField.zero(ImageGrid.of(fixed))
+    if not method.startswith(OURS):
+        return find_registration_peer(method).register
+    name, settings = method_settings(method)
+    config = settings_from(find_method(name).configuration, settings) if settings else None
+    return lambda fixed, moving: register(fixed, moving, method=name, config=config, device="cpu").displacement
+
+
+def run_method(call: Callable[[Volume, Volume], DisplacementField], pair: RegistrationPair) -> PairResult:
+    """Registers one pair and measures it on the fixed grid, labels warped by nearest neighbour. Seconds are of the registration alone."""
     from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_measures
-    from UltrasoundMotionLib.registration import register
     from UltrasoundMotionLib.registration.measuring import label_measures
 
     fixed, moving = pair.fixed.image, pair.moving.image
-    still = DisplacementField.zero(ImageGrid.of(fixed))
     wall, processor = time.perf_counter(), time.process_time()
-    if name == UNREGISTERED:
-        field = still
-    elif name.startswith(OURS):
-        field = register(fixed, moving, method=name.removeprefix(OURS), device="cpu").displacement
-    else:
-        field = find_registration_peer(name).register(fixed, moving)
+    field = call(fixed, moving)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    unmoved, warped = (one.warp(pair.moving.labels, mode="nearest") for one in (still, field))
+    unmoved, warped = (one.warp(pair.moving.labels, mode="nearest") for one in (DisplacementField.zero(ImageGrid.of(fixed)), field))
     labels = label_measures(pair.fixed.labels, unmoved, warped)
     jacobian = jacobian_measures(field.to_voxels())
-    return {
-        "pair": pair.name,
-        "dice": {str(label): one.dice for label, one in labels.items()},
-        "hd95_mm": {str(label): one.hd95_mm for label, one in labels.items()},
-        "std_log_jacobian": jacobian.std_log,
-        "nonpositive": jacobian.share_nonpositive,
-        "seconds": wall,
-        "processor_seconds": processor,
-    }
+    return PairResult(
+        pair=pair.name,
+        dice={label: one.dice for label, one in labels.items()},
+        hd95_mm={label: one.hd95_mm for label, one in labels.items()},
+        std_log_jacobian=jacobian.std_log,
+        nonpositive=jacobian.share_nonpositive,
+        seconds=wall,
+        processor_seconds=processor,
+        peak_bytes=own_peak_bytes(),
+    )
+
+
+def run_pairs(method: str, pairs: list[RegistrationPair], kept: RowFile | None) -> list[PairResult]:
+    """A row for every pair, those that are kept already taken from there; each new one is kept and told on stderr at once."""
+    rows = {} if kept is None else kept.read()
+    left = [pair for pair in pairs if pair.name not in rows]
+    if left:
+        call = method_call(method)
+        run_method(call, left[0])  # so that loading libraries is not measured
+    for number, pair in enumerate(left, start=len(pairs) - len(left) + 1):
+        row = rows[pair.name] = run_method(call, pair)
+        if kept is not None:
+            kept.add(row)
+        measured = f"Dice {row.mean_dice:.3f}, {100 * row.nonpositive:.4f} % folded, {row.seconds:.2f} s"
+        print(f"{method}: {pair.name} ({number} of {len(pairs)}): {measured}", file=sys.stderr, flush=True)
+    return [rows[pair.name] for pair in pairs]
 
 
 def main() -> int:
@@ -90,7 +123,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pairs", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--tuned", action="store_true")
+    parser.add_argument("--part", choices=PARTS, default=LEFT_ASIDE)
+    parser.add_argument("--atlas")
+    parser.add_argument("--rows", type=Path)
     arguments = parser.parse_args()
 
     import SimpleITK as sitk
@@ -99,15 +134,23 @@ def main() -> int:
     torch.set_num_threads(arguments.threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
-    pairs = protocol_pairs(arguments.protocol, arguments.folder, arguments.pairs, arguments.tuned)
+    shared = {name: getattr(arguments, name) for name in ("method", "protocol", "part", "atlas", "threads")}
+    kept = None if arguments.rows is None else RowFile(arguments.rows, shared)
+    pairs = protocol_pairs(arguments.protocol, arguments.folder, arguments.pairs, arguments.part, arguments.atlas)
     try:
-        run_method(arguments.method, pairs[0])  # so that loading libraries is not measured
-        rows = [run_method(arguments.method, pair) for pair in pairs]
+        rows = run_pairs(arguments.method, pairs, kept)
     except MissingPackageError as error:
         print(json.dumps({"missing": str(error)}))
         return 0
-    print(json.dumps({"rows": rows, "peak_bytes": own_peak_bytes()}))
+    print(json.dumps({"rows": [asdict(row) for row in rows]}))
     return 0
+
+
+def _number_or_text(value: str) -> float | str:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 if __name__ == "__main__":

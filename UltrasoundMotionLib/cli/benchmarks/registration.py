@@ -3,25 +3,37 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 from UltrasoundMotionLib.cli.benchmarks.result_output import add_output_arguments, check_output, show
 from UltrasoundMotionLib.cli.benchmarks.tracker_arguments import add_data_argument, whole_number
-from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 
-DESCRIPTION = """Every method in a process of its own, on the same pairs, with as many threads. Labels only score. Pairs are of subjects
-that no setting was chosen on, unless --tuned. The peers come with pip install "ultrasound-motion[benchmark,elastix]"; one that is
-not installed is a row that says so."""
+DESCRIPTION = """Every method in a process of its own, on the same pairs, with as many threads; each pair is told as it is done. Labels only score.
+Protocols: hippocampus-most-similar, hippocampus-random, hippocampus-one-atlas (all at 1 mm, 48 x 64 x 48), acdc (end-systole onto end-diastole,
+native grids) and acdc-published (the same at 1.56 mm, 128 x 128 x 64). --part says whose pairs: of those that no setting of the methods without
+training was chosen on (left-aside, the default; tuned are the others), or the learned methods' train, validation and held-out.
+The peers come with pip install "ultrasound-motion[benchmark,elastix]"; one that is not installed is a row that says so."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the benchmark."""
     parser = subparsers.add_parser("registration", help="registration beside ANTs, greedy, ConvexAdam, elastix and demons", description=DESCRIPTION)
-    parser.add_argument("protocol", metavar="PROTOCOL", help="hippocampus-most-similar, hippocampus-random or acdc")
+    parser.add_argument("protocol", metavar="PROTOCOL", help="see above")
     add_data_argument(parser, required=True, content="MSD Task04 Hippocampus (images, labels), or ACDC's training patients")
-    parser.add_argument("--methods", metavar="M", nargs="+", help="unregistered, peers by name, ours:NAME (default: all peers, demons, instance)")
+    parser.add_argument(
+        "--methods",
+        metavar="M",
+        nargs="+",
+        help="unregistered, peers by name, ours:NAME, ours:NAME:SETTING=VALUE,... as ours:semantic:refine=no (default: all peers, demons, instance)",
+    )
     parser.add_argument("--pairs", metavar="N", type=whole_number, default=20, help="subjects or patients, evenly chosen (default 20)")
     parser.add_argument("--threads", metavar="N", type=whole_number, default=1, help="of every method (default 1)")
-    parser.add_argument("--tuned", action="store_true", help="the subjects that settings were chosen on, rather than those left aside")
+    parser.add_argument("--part", metavar="P", default="left-aside", help="left-aside (default), tuned, train, validation or held-out")
+    parser.add_argument("--atlas", metavar="SUBJECT", help="of hippocampus-one-atlas (default: that of the shipped LT-Net)")
+    parser.add_argument(
+        "--rows", metavar="R.jsonl", type=Path, help="keep each pair's row here as it is done; pairs that are there already are not run again"
+    )
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     add_output_arguments(parser)
     parser.set_defaults(run=run)
@@ -32,15 +44,22 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.evaluation.registration_benchmark import DEFAULT_METHODS, benchmark_registration
 
     check_output(arguments)
-    with TerminalProgress("benchmark", "methods") as progress:
-        result = benchmark_registration(
-            arguments.data,
-            arguments.protocol,
-            methods=arguments.methods or DEFAULT_METHODS,
-            pairs=arguments.pairs,
-            threads=arguments.threads,
-            tuned=arguments.tuned,
-            progress=progress,
-        )
+    methods = arguments.methods or DEFAULT_METHODS
+
+    def tell(line: str) -> None:
+        if line.startswith(tuple(f"{method}: " for method in methods)):
+            print(line, file=sys.stderr, flush=True)
+
+    result = benchmark_registration(
+        arguments.data,
+        arguments.protocol,
+        methods=methods,
+        pairs=arguments.pairs,
+        threads=arguments.threads,
+        part=arguments.part,
+        atlas=arguments.atlas,
+        rows=arguments.rows,
+        on_line=tell,
+    )
     show(result, arguments, table=result.table(markdown=arguments.markdown))
     return 0
