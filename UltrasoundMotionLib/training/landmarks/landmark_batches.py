@@ -17,8 +17,8 @@ from UltrasoundMotionLib.training.landmarks.landmark_sources import FrameTriple,
 from UltrasoundMotionLib.training.motion_augmentation import MotionRanges, draw_affine, move_frames, move_points
 
 FIELD_SIZE = 128
-FIELD_SAMPLE_PX = INSTANCE_SIZE * SAMPLE_PX / FIELD_SIZE
-"""The windows for motion are as wide as the search window, at half its resolution."""
+FIELD_SAMPLE_PX = 1.0
+"""The windows for motion have the frame's own resolution, as `WorkingScale` has it."""
 
 TRIES = 20
 
@@ -32,8 +32,9 @@ class LandmarkBatch:
         instance: (B, 1, 255, 255) search window in x_t, around the landmark's true place plus a drawn offset; samples as far apart as the exemplar's.
         target: (B, 2) true place of the landmark in the search window, (x, y) in its samples; its middle is (127, 127).
         visible: (B,) bool, whether the landmark can be seen in x_t; it can in x_0.
-        first / before / now: (B, 1, 128, 128) the same region of x_0, x_{t - dt} and x_t, whose sample (64, 64) is the landmark's place in x_0;
-            samples are `FIELD_SAMPLE_PX / SAMPLE_PX` times as far apart as the exemplar's.
+        first / before / now: (B, 1, 128, 128) of x_0, x_{t - dt} and x_t. They follow the landmark, as a tracker's do: sample (64, 64) is its place
+            in x_0, about its place in x_{t - dt} (where that is known, else in x_t), and the middle of the search window in x_t. Samples are
+            `FIELD_SAMPLE_PX / SAMPLE_PX` times as far apart as the exemplar's.
         trajectories: (3, B, P, 2) true places of P points near by in those three windows, in their samples, NaN where not visible; None where
             there are none. For judging motion only.
     """
@@ -61,6 +62,8 @@ class LandmarkBatchConfig:
         trajectories: points near by in each sample; 0 for none.
         liver_share: part of the triples from sources whose names begin with `liver`, when there are others.
         windows_for_motion: whether `first`, `before` and `now` are cut; without, they have no samples (B, 1, 0, 0).
+        near_share / near_offset: with windows for motion, this part of the samples has offsets up to `near_offset` only: a tracker is seldom far off.
+        before_deviation: with windows for motion, how far off the landmark's place in x_{t - dt} is (standard deviation, in samples of theirs).
     """
 
     triples: int = 4
@@ -72,6 +75,9 @@ class LandmarkBatchConfig:
     trajectories: int = 16
     liver_share: float = 0.7
     windows_for_motion: bool = True
+    near_share: float = 0.75
+    near_offset: float = 20.0
+    before_deviation: float = 0.7
 
 
 class LandmarkBatches:
@@ -116,22 +122,31 @@ class LandmarkBatches:
         count, unit = len(chosen), max(frames.shape[2:]) / UNIT_SIZE
         start, place = points[0, chosen], points[2, chosen]
         step = torch.full((count,), unit * SAMPLE_PX, device=self._device)
-        offset = torch.as_tensor(rng.uniform(-1, 1, (count, 2)) * config.longest_offset, dtype=torch.float32, device=self._device)
-        first, before, now = frames[:, 0]
-        field_step = torch.full((count,), unit * FIELD_SAMPLE_PX, device=self._device)
-        size = FIELD_SIZE if config.windows_for_motion else 0
-        motion = [
-            crop_windows(frame, start, field_step, size, outside="mean")[:, None] if size else frame.new_zeros((count, 1, 0, 0))
-            for frame in (first, before, now)
-        ]
+        first, now = frames[0, 0], frames[2, 0]
+        offset = torch.as_tensor(self._offsets(count, rng), dtype=torch.float32, device=self._device)
+        middles = torch.stack((start, torch.where(torch.isnan(points[1, chosen]), place, points[1, chosen]), place + offset * step[:, None]))
+        if config.windows_for_motion:
+            field_step = torch.full((count,), unit * FIELD_SAMPLE_PX, device=self._device)
+            middles[1] += torch.as_tensor(rng.normal(0, config.before_deviation, (count, 2)), device=self._device) * field_step[:, None]
+            motion = [crop_windows(frame[0], at, field_step, FIELD_SIZE, outside="mean")[:, None] for frame, at in zip(frames, middles, strict=True)]
+        else:
+            motion = [first.new_zeros((count, 1, 0, 0))] * 3
         return LandmarkBatch(
             exemplar_windows(first, start, step),
-            search_windows(now, place + offset * step[:, None], step),
+            search_windows(now, middles[2], step),
             INSTANCE_SIZE // 2 - offset,
             visible[2, chosen],
             *motion,
-            _near_by(points, visible, chosen, unit * FIELD_SAMPLE_PX, config.trajectories),
+            _near_by(points, visible, chosen, middles, step=unit * FIELD_SAMPLE_PX, count=config.trajectories),
         )
+
+    def _offsets(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """(B, 2) of the search windows' middles from the landmarks, in their samples."""
+        config = self._config
+        longest = np.full((count, 1), config.longest_offset)
+        if config.windows_for_motion:
+            longest[rng.random(count) < config.near_share] = min(config.near_offset, config.longest_offset)
+        return rng.uniform(-1, 1, (count, 2)) * longest
 
     def _augmented(self, drawn: FrameTriple, rng: np.random.Generator, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Frames (3, 1, S, S), points (3, N, 2) in them and visible (3, N), moved and changed in their looks."""
@@ -169,14 +184,14 @@ def _choose(points: Tensor, visible: Tensor, size: tuple[int, int], config: Land
     return np.concatenate([hidden, np.resize(shown, config.landmarks - len(hidden))])
 
 
-def _near_by(points: Tensor, visible: Tensor, chosen: np.ndarray, step: float, count: int) -> Tensor | None:
-    """(3, B, P, 2) places of the points nearest to each landmark, in samples of the windows for motion."""
+def _near_by(points: Tensor, visible: Tensor, chosen: np.ndarray, middles: Tensor, *, step: float, count: int) -> Tensor | None:
+    """(3, B, P, 2) places of the points nearest to each landmark, in samples of the windows for motion around `middles` (3, B, 2)."""
     if count == 0 or points.shape[1] < count:
         return None
     known = torch.where(visible[..., None], points, torch.nan)
     distance = torch.nan_to_num(torch.linalg.norm(known[0, None] - points[0, chosen][:, None], dim=2), nan=torch.inf)
     nearest = distance.argsort(dim=1)[:, :count]
-    places = (known[:, nearest] - points[0, chosen][:, None]) / step + FIELD_SIZE // 2
+    places = (known[:, nearest] - middles[:, :, None]) / step + FIELD_SIZE // 2
     inside = ((places >= 0) & (places <= FIELD_SIZE - 1)).all(dim=3, keepdim=True)
     return torch.where(inside, places, torch.nan)
 
