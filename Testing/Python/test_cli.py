@@ -24,6 +24,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json
 from UltrasoundMotionLib.tracks import read_tracks_csv
 from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
+from UltrasoundMotionLib.weights import find_card, read_card, shipped_cards
 
 COMMAND = [sys.executable, "-m", "UltrasoundMotionLib"]
 SHIFT_PX = 0.75
@@ -235,13 +236,18 @@ def test_scene_of_the_demo_plays_everything_together(demo):
 def test_models_are_listed_and_shown(run):
     code, said, _ = run("models", "list")
     assert code == 0
-    lines = said.splitlines()
-    assert lines[0].split() == ["name", "kind", "weights", "licence", "summary"]
-    names = [line.split()[0] for line in lines[1:]]
+    tables = [table.splitlines() for table in said.split("\n\n")]
+    assert tables[0][0].split() == ["name", "kind", "weights", "licence", "summary"]
+    names, methods, weights = ([line.split()[0] for line in table[1:]] for table in tables)
     assert {"lucas-kanade", "block-matching"} <= set(names)
-    code, said, _ = run("models", "show", names[0])
-    assert code == 0
-    assert names[0] in said
+    assert {"instance", "demons"} <= set(methods)
+    assert weights == [path.stem for path in shipped_cards()]
+    for line in tables[2][1:]:
+        assert line.split()[1] == read_card(find_card(line.split()[0])).licence
+    for name in (names[0], methods[0], weights[0]):
+        code, said, _ = run("models", "show", name)
+        assert code == 0
+        assert name in said
     assert_refused(run("models", "show", "no-such"), "no-such", *names)
 
 

@@ -1,9 +1,12 @@
-"""`models`: the trackers there are, and the trained weights that some of them need."""
+"""`models`: the trackers and registration methods there are, and the trained weights that some of them need."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+from UltrasoundMotionLib.errors import InputError
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.tracks.tracker_registry import TrackerEntry
@@ -13,13 +16,15 @@ if TYPE_CHECKING:
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser(
-        "models", help="list, show and verify the trackers and their weights", description="The trackers that --model takes."
+        "models",
+        help="list, show and verify the trackers, the registration methods and their weights",
+        description="The trackers that `track --model` takes, the methods that `register --method` takes, and the trained weights that come with them.",
     )
     actions = parser.add_subparsers(dest="action", metavar="list|show|verify|clear", required=True)
-    listing = actions.add_parser("list", help="one line for each", description="One line for each tracker.")
+    listing = actions.add_parser("list", help="one line for each", description="One line for each, with the licence of what was trained.")
     listing.set_defaults(run=run_list)
-    showing = actions.add_parser("show", help="everything about one", description="Everything about one tracker, its weights' card included.")
-    showing.add_argument("name", metavar="NAME")
+    showing = actions.add_parser("show", help="everything about one", description="Everything about one of them, the weights' card included.")
+    showing.add_argument("name", metavar="NAME", help="of a tracker, a registration method or weights")
     showing.set_defaults(run=run_show)
     verifying = actions.add_parser(
         "verify",
@@ -36,30 +41,51 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run_list(arguments: argparse.Namespace) -> int:
-    """Prints one line for each tracker."""
+    """Prints one line for each tracker, registration method and file of weights."""
+    from UltrasoundMotionLib.registration import available_methods
     from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
 
-    rows = [("name", "kind", "weights", "licence", "summary")]
-    rows += [(entry.name, entry.kind, entry.weights or "none", _licence(entry), entry.summary) for entry in available_trackers()]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    for row in rows:
-        print("  ".join([f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)] + [row[-1]]))
+    trackers = [("name", "kind", "weights", "licence", "summary")]
+    trackers += [(entry.name, entry.kind, entry.weights or "none", _licence(entry), entry.summary) for entry in available_trackers()]
+    methods = [("registration", "summary"), *((method.name, method.summary) for method in available_methods())]
+    weights = [("weights", "licence", "what they do"), *((card.name, card.licence, card.task) for card in _cards())]
+    print("\n\n".join(_table(rows) for rows in (trackers, methods, weights) if len(rows) > 1))
     return 0
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """Prints one entry, and its card when it has weights."""
-    from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+    """Prints one entry, and its card when it has weights.
 
-    entry = find_tracker(arguments.name)
-    print(f"name:     {entry.name}")
-    print(f"kind:     {entry.kind}")
-    print(f"summary:  {entry.summary}")
-    print(f"weights:  {entry.weights or 'none'}")
-    print(f"licence:  {_licence(entry)}")
-    print(f"use:      ultrasound-motion track INPUT --points P --out TRACKS.csv --model {entry.name}")
-    if entry.weights is not None:
-        _print_card(_card(entry.weights))
+    Raises:
+        InputError: there is nothing of that name.
+    """
+    from UltrasoundMotionLib.registration import available_methods
+    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
+
+    name = arguments.name
+    trackers = {entry.name: entry for entry in available_trackers()}
+    methods = {method.name: method for method in available_methods()}
+    cards = {card.name: card for card in _cards()}
+    if name in trackers:
+        entry = trackers[name]
+        print(f"name:     {entry.name}")
+        print(f"kind:     {entry.kind}")
+        print(f"summary:  {entry.summary}")
+        print(f"weights:  {entry.weights or 'none'}")
+        print(f"licence:  {_licence(entry)}")
+        print(f"use:      ultrasound-motion track INPUT --points P --out TRACKS.csv --model {entry.name}")
+        if entry.weights is not None:
+            _print_card(_card(entry.weights))
+    elif name in methods:
+        print(f"name:     {name}")
+        print("kind:     registration")
+        print(f"summary:  {methods[name].summary}")
+        print(f"use:      ultrasound-motion register FIXED MOVING --out-displacement U.nrrd --method {name}")
+    elif name in cards:
+        _print_card(cards[name])
+    else:
+        known = dict.fromkeys([*trackers, *methods, *cards])
+        raise InputError(f"there is no tracker, registration method or file of weights named {name}; choose one of {', '.join(known)}")
     return 0
 
 
@@ -88,6 +114,18 @@ def run_clear(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns to the left, each as wide as its widest entry."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    return "\n".join("  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows)
+
+
+def _cards() -> list[ModelCard]:
+    from UltrasoundMotionLib.weights import read_card, shipped_cards
+
+    return [read_card(path) for path in shipped_cards()]
+
+
 def _card(weights: str) -> ModelCard:
     from UltrasoundMotionLib.weights import find_card, read_card
 
@@ -101,6 +139,7 @@ def _licence(entry: TrackerEntry) -> str:
 
 def _print_card(card: ModelCard) -> None:
     print(f"\nweights {card.name} ({card.architecture}), sha256 {card.sha256}")
+    print(f"  licence:    {card.licence}")
     print(f"  task:       {card.task}")
     for number, source in enumerate(card.trained_on):
         print(f"  {'trained on:' if number == 0 else '':<11} {source}")
