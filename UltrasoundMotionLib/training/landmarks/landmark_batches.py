@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.landmarks.siamese_crops import INSTANCE_SIZE, SAMPLE_PX, exemplar_windows, search_windows
+from UltrasoundMotionLib.landmarks.siamese_crops import INSTANCE_SIZE, SAMPLE_PX, TARGET_PX, exemplar_windows, search_windows
 from UltrasoundMotionLib.landmarks.windows import UNIT_SIZE, crop_windows
 from UltrasoundMotionLib.training.image_augmentation import ImageProbabilities, change_frames
 from UltrasoundMotionLib.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
@@ -37,6 +38,7 @@ class LandmarkBatch:
             `FIELD_SAMPLE_PX / SAMPLE_PX` times as far apart as the exemplar's.
         trajectories: (3, B, P, 2) true places of P points near by in those three windows, in their samples, NaN where not visible; None where
             there are none. For judging motion only.
+        size: (B,) how much larger the landmark is in the search window than in the exemplar, by the search window's drawn scale.
     """
 
     exemplar: Tensor
@@ -47,6 +49,7 @@ class LandmarkBatch:
     before: Tensor
     now: Tensor
     trajectories: Tensor | None
+    size: Tensor
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class LandmarkBatchConfig:
         hidden_share: greatest part of landmarks that are not visible in x_t.
         trajectories: points near by in each sample; 0 for none.
         liver_share: part of the triples from sources whose names begin with `liver`, when there are others.
+        largest_size: the search window is enlarged by a factor drawn between this and its inverse; 1 leaves it.
         windows_for_motion: whether `first`, `before` and `now` are cut; without, they have no samples (B, 1, 0, 0).
         near_share / near_offset: with windows for motion, this part of the samples has offsets up to `near_offset` only: a tracker is seldom far off.
         before_deviation: with windows for motion, how far off the landmark's place in x_{t - dt} is (standard deviation, in samples of theirs).
@@ -74,6 +78,7 @@ class LandmarkBatchConfig:
     hidden_share: float = 0.25
     trajectories: int = 16
     liver_share: float = 0.7
+    largest_size: float = 1.0
     windows_for_motion: bool = True
     near_share: float = 0.75
     near_offset: float = 20.0
@@ -116,7 +121,7 @@ class LandmarkBatches:
         """The windows of some landmarks of a triple; None when it has none that can be used."""
         config = self._config
         frames, points, visible = self._augmented(drawn, rng, generator)
-        chosen = _choose(points, visible, frames.shape[2:], config, rng)
+        chosen = _choose(frames[0], points, visible, config, rng)
         if chosen is None:
             return None
         count, unit = len(chosen), max(frames.shape[2:]) / UNIT_SIZE
@@ -124,7 +129,8 @@ class LandmarkBatches:
         step = torch.full((count,), unit * SAMPLE_PX, device=self._device)
         first, now = frames[0, 0], frames[2, 0]
         offset = torch.as_tensor(self._offsets(count, rng), dtype=torch.float32, device=self._device)
-        middles = torch.stack((start, torch.where(torch.isnan(points[1, chosen]), place, points[1, chosen]), place + offset * step[:, None]))
+        size = torch.as_tensor(config.largest_size ** rng.uniform(-1, 1, count), dtype=torch.float32, device=self._device)
+        middles = torch.stack((start, torch.where(torch.isnan(points[1, chosen]), place, points[1, chosen]), place + offset * (step / size)[:, None]))
         if config.windows_for_motion:
             field_step = torch.full((count,), unit * FIELD_SAMPLE_PX, device=self._device)
             middles[1] += torch.as_tensor(rng.normal(0, config.before_deviation, (count, 2)), device=self._device) * field_step[:, None]
@@ -133,11 +139,12 @@ class LandmarkBatches:
             motion = [first.new_zeros((count, 1, 0, 0))] * 3
         return LandmarkBatch(
             exemplar_windows(first, start, step),
-            search_windows(now, middles[2], step),
+            search_windows(now, middles[2], step / size),
             INSTANCE_SIZE // 2 - offset,
             visible[2, chosen],
             *motion,
             _near_by(points, visible, chosen, middles, step=unit * FIELD_SAMPLE_PX, count=config.trajectories),
+            size,
         )
 
     def _offsets(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -157,7 +164,7 @@ class LandmarkBatches:
         longer = max(frames.shape[2:])
         halvings = max(0, int(np.floor(np.log2(longer / UNIT_SIZE))))
         if halvings:  # as `WorkingScale` does
-            frames = torch.nn.functional.avg_pool2d(frames, 2**halvings, ceil_mode=True, count_include_pad=False)
+            frames = F.avg_pool2d(frames, 2**halvings, ceil_mode=True, count_include_pad=False)
             points = (points + 0.5) / 2**halvings - 0.5
         low, high = frames[0].amin(), torch.quantile(frames[0].flatten()[:: max(1, frames[0].numel() // 20000)], 0.995)
         frames = (frames - low) / (high - low).clamp(min=1)
@@ -171,17 +178,27 @@ class LandmarkBatches:
         return frames, points, visible
 
 
-def _choose(points: Tensor, visible: Tensor, size: tuple[int, int], config: LandmarkBatchConfig, rng: np.random.Generator) -> np.ndarray | None:
-    """Numbers of landmarks: seen in x_0, known and inside in x_t, most of them seen there; some twice when there are too few."""
-    limits = torch.tensor([size[1] - 1, size[0] - 1], device=points.device)
+def _choose(first: Tensor, points: Tensor, visible: Tensor, config: LandmarkBatchConfig, rng: np.random.Generator) -> np.ndarray | None:
+    """Numbers of landmarks: seen in x_0 (1, H, W), known and inside in x_t, most of them seen there; some twice when there are too few.
+
+    What has structure around it is drawn more often, as whoever sets landmarks chooses it: by the deviation of grey levels within a nominal target.
+    """
+    height, width = first.shape[1:]
+    limits = torch.tensor([width - 1, height - 1], device=points.device)
     inside = ((points >= 0) & (points <= limits)).all(dim=2)  # False where not known
     usable = (visible[0] & inside[0] & inside[2]).cpu().numpy()
     seen = usable & visible[2].cpu().numpy()
-    hidden = rng.permutation(np.flatnonzero(usable & ~seen))[: int(config.hidden_share * config.landmarks)]
-    shown = rng.permutation(np.flatnonzero(seen))
-    if len(shown) == 0:
+    if not seen.any():
         return None
-    return np.concatenate([hidden, np.resize(shown, config.landmarks - len(hidden))])
+    side = round(TARGET_PX * max(height, width) / UNIT_SIZE) // 2 * 2 + 1
+    mean, power = (F.avg_pool2d(values, side, 1, side // 2, count_include_pad=False)[0] for values in (first, first.square()))
+    deviation = (power - mean.square()).clamp(min=0).sqrt()
+    columns, rows = torch.nan_to_num(points[0]).round().long().clamp(min=0).minimum(limits).T
+    weights = deviation[rows, columns].cpu().numpy().astype(np.float64) + 0.02
+    hidden = rng.permutation(np.flatnonzero(usable & ~seen))[: int(config.hidden_share * config.landmarks)]
+    count = config.landmarks - len(hidden)
+    shown = rng.choice(np.flatnonzero(seen), count, replace=int(seen.sum()) < count, p=weights[seen] / weights[seen].sum())
+    return np.concatenate([hidden, shown])
 
 
 def _near_by(points: Tensor, visible: Tensor, chosen: np.ndarray, middles: Tensor, *, step: float, count: int) -> Tensor | None:
@@ -202,4 +219,5 @@ def _joined(parts: Sequence[LandmarkBatch]) -> LandmarkBatch:
     return LandmarkBatch(
         *(torch.cat([getattr(part, name) for part in parts]) for name in names),
         None if any(one is None for one in trajectories) else torch.cat(trajectories, dim=1),
+        torch.cat([part.size for part in parts]),
     )
