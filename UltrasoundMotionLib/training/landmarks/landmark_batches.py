@@ -191,9 +191,9 @@ def _choose(first: Tensor, points: Tensor, visible: Tensor, config: LandmarkBatc
     if not seen.any():
         return None
     side = round(TARGET_PX * max(height, width) / UNIT_SIZE) // 2 * 2 + 1
-    mean, power = (F.avg_pool2d(values, side, 1, side // 2, count_include_pad=False)[0] for values in (first, first.square()))
+    mean, power = (F.avg_pool2d(values, side, 4, side // 2, count_include_pad=False)[0] for values in (first, first.square()))
     deviation = (power - mean.square()).clamp(min=0).sqrt()
-    columns, rows = torch.nan_to_num(points[0]).round().long().clamp(min=0).minimum(limits).T
+    columns, rows = (torch.nan_to_num(points[0]).clamp(min=0).minimum(limits) / 4).long().T
     weights = deviation[rows, columns].cpu().numpy().astype(np.float64) + 0.02
     hidden = rng.permutation(np.flatnonzero(usable & ~seen))[: int(config.hidden_share * config.landmarks)]
     count = config.landmarks - len(hidden)
