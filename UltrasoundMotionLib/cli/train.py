@@ -7,12 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+from UltrasoundMotionLib.cli.train_landmarks import add_parsers as add_landmark_parsers
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser("train", help="train the networks of trackers", description="Trains the network of a tracker.")
-    models = parser.add_subparsers(dest="network", metavar="specknet", required=True)
+    models = parser.add_subparsers(dest="network", metavar="NETWORK", required=True)
+    add_landmark_parsers(models)
     specknet = models.add_parser(
         "specknet",
         help="the point tracker SpeckNet",

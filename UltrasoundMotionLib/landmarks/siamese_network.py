@@ -1,6 +1,6 @@
 """What SiamFC and SiamRPN have in common: the embedding, and correlations of what it gives.
 
-Bertinetto et al. 2016, Table 1: AlexNet's five convolutions without padding, stride 8 altogether, batch normalisation and ReLU after all but the last.
+Bertinetto et al. 2016, Table 1: AlexNet's five convolutions without padding, stride 8 in all, batch normalisation and ReLU after all but the last.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 "Up-channel" correlation: one convolution makes 2k kernels from the exemplar's features, one for target and one for background of each of k anchors,
 another makes 4k for the anchor's correction; each is correlated with the search window's features, themselves convolved once more.
-A landmark is a square of nominal side (`TARGET_PX`), so one square anchor is the default; the paper's five ratios are an option, at five times the head's
-weights. The head has its own, smaller width instead of the embedding's, for the same reason.
+A landmark is a square of nominal side (`TARGET_PX`), so one square anchor is the default; the paper's five ratios are an option, at five times the
+head's weights. The head has a width of its own, less than the embedding's, for the same reason.
 """
 
 from __future__ import annotations

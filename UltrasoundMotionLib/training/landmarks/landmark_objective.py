@@ -16,11 +16,13 @@ class LandmarkObjective(nn.Module, ABC):
         name: of the weights, `siamfc`.
         architecture: class of the network, for the card.
         motion_windows: whether batches need `first`, `before` and `now`.
+        largest_size: of the search windows' drawn scale, see `LandmarkBatchConfig`.
     """
 
     name: str
     architecture: str
     motion_windows: bool = False
+    largest_size: float = 1.0
 
     @abstractmethod
     def losses(self, batch: LandmarkBatch, step: int) -> dict[str, Tensor]:

@@ -1,0 +1,34 @@
+"""What can be trained, by name. Whoever adds a landmark network adds a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.training.landmarks.landmark_objective import LandmarkObjective
+
+PUBLISHED = "published"
+
+
+def _siamfc(variant: str | None) -> LandmarkObjective:
+    from UltrasoundMotionLib.training.landmarks.siamfc_objective import SiamFcLossConfig, SiamFcObjective
+
+    _check_variant("siamfc", variant)
+    return SiamFcObjective(SiamFcLossConfig(radius=16.0) if variant == PUBLISHED else None)
+
+
+def _siamrpn(variant: str | None) -> LandmarkObjective:
+    from UltrasoundMotionLib.landmarks.siamrpn_network import SiamRpnNetworkConfig
+    from UltrasoundMotionLib.training.landmarks.siamrpn_objective import SiamRpnObjective
+
+    _check_variant("siamrpn", variant)
+    return SiamRpnObjective(network=SiamRpnNetworkConfig(anchor_ratios=(0.33, 0.5, 1.0, 2.0, 3.0)) if variant == PUBLISHED else None)
+
+
+def _check_variant(name: str, variant: str | None) -> None:
+    if variant not in (None, PUBLISHED):
+        raise InputError(f"{name} has no variant {variant}; leave it out or take {PUBLISHED}")
+
+
+OBJECTIVES: dict[str, Callable[[str | None], LandmarkObjective]] = {"siamfc": _siamfc, "siamrpn": _siamrpn}
+"""name -> what makes the objective of a variant; None is the one that is shipped. Weights are drawn from torch's seed."""
