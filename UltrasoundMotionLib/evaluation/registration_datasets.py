@@ -1,7 +1,8 @@
 """Public data sets for registration, prepared as the papers prepare them, and the pairs that are registered.
 
-Labels are only for scoring. What we tuned on is fixed by number, so that everything else is data left aside:
-hippocampus subjects up to 227, and of every group of twenty ACDC patients the first seven.
+Labels are for scoring, and for the training of networks that learn from some. What we tuned on is fixed by number, so that everything else is data
+left aside: hippocampus subjects up to 227, and of every group of twenty ACDC patients the first seven. Networks have parts of their own, see
+`learned_part`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ HIPPOCAMPUS_LABELS = {1: "head", 2: "body"}
 ACDC_LABELS = {1: "RV", 2: "myocardium", 3: "LV"}
 ACDC_GROUP_SIZE = 20
 ACDC_TUNED_IN_GROUP = 7
+LEARNED_PARTS = ("train", "validation", "held-out")
+HIPPOCAMPUS_LEARNED_UP_TO = (305, 319)
+ACDC_LEARNED_IN_GROUP = (10, 11)
 ACDC_PAPER_SHAPE = (64, 128, 128)
 ACDC_PAPER_SPACING_MM = 1.56
 CLIP_DEVIATIONS = 6.0
@@ -63,6 +67,32 @@ def hippocampus_subjects(folder: str | Path, *, tuned: bool | None = None) -> tu
     return tuple(names)
 
 
+def learned_part(subjects: Sequence[str], part: str) -> tuple[str, ...]:
+    """Those of the subjects' names that are in a part of the networks that learn: "train", "validation" (tuning as well) or "held-out".
+
+    Hippocampus subjects up to 305, up to 319 and above; of every group of twenty ACDC patients the first ten, the eleventh and the others.
+
+    Raises:
+        InputError: no such part, names of another data set, or none of the subjects is in it.
+    """
+    if part not in LEARNED_PARTS:
+        raise InputError(f"part: expected one of {', '.join(LEARNED_PARTS)}, got {part!r}")
+    chosen = tuple(name for name in subjects if LEARNED_PARTS[_learned_part_index(name)] == part)
+    if not chosen:
+        raise InputError(f"none of the {len(subjects)} subjects is in the part {part!r}; give the whole data set")
+    return chosen
+
+
+def _learned_part_index(name: str) -> int:
+    digits = name.removeprefix("hippocampus_").removeprefix("patient")
+    if not digits.isdigit():
+        raise InputError(f"{name}: neither a hippocampus_* nor a patient* of the public data sets")
+    number, limits = int(digits), HIPPOCAMPUS_LEARNED_UP_TO
+    if name.startswith("patient"):
+        number, limits = (number - 1) % ACDC_GROUP_SIZE + 1, ACDC_LEARNED_IN_GROUP
+    return sum(number > limit for limit in limits)
+
+
 def read_hippocampus(folder: str | Path, subject: str) -> LabelledImage:
     """One subject as SSMSR (III-A) prepares it: 1 mm, clipped at six standard deviations, [0, 1], padded to 48 x 64 x 48 around its centre.
 
@@ -72,7 +102,7 @@ def read_hippocampus(folder: str | Path, subject: str) -> LabelledImage:
         InputError: files that cannot be read, or an image larger than that.
     """
     images, labels = _hippocampus_folders(Path(folder))
-    image, label = read_volume(images / f"{subject}.nii.gz"), read_volume(labels / f"{subject}.nii.gz")
+    image, label = _read_finite(images / f"{subject}.nii.gz"), read_volume(labels / f"{subject}.nii.gz")
     image, label = at_spacing(image, (1.0, 1.0, 1.0)), at_spacing(label, (1.0, 1.0, 1.0), nearest=True)
     values = image.array.astype(np.float32)
     mean, deviation = float(values.mean()), float(values.std())
@@ -166,7 +196,7 @@ def read_acdc(folder: str | Path, patient: str) -> RegistrationPair:
             raise InputError(f"{place / 'Info.cfg'}: no line {phase}")
         stem = place / f"{patient}_frame{int(entries[phase]):02d}"
         ending = next((one for one in (".nii.gz", ".nii") if Path(f"{stem}{one}").exists()), ".nii.gz")
-        frames.append(LabelledImage(read_volume(f"{stem}{ending}"), read_volume(f"{stem}_gt{ending}")))
+        frames.append(LabelledImage(_read_finite(Path(f"{stem}{ending}")), read_volume(f"{stem}_gt{ending}")))
     return RegistrationPair(patient, *frames)
 
 
@@ -202,6 +232,13 @@ def _cropped_or_padded(volume: Volume, shape: tuple[int, ...]) -> Volume:
     padding = [(one, wanted - one - size) for one, wanted, size in zip(before, shape, array.shape, strict=True)]
     origin = np.array(volume.origin_mm) + volume.direction @ (np.array(first[::-1]) * volume.spacing_mm)
     return Volume(np.pad(array, padding), volume.spacing_mm, tuple(origin), volume.direction, volume.name)
+
+
+def _read_finite(path: Path) -> Volume:
+    volume = read_volume(path)
+    if not np.isfinite(volume.array).all():
+        raise InputError(f"{path}: has voxels that are not finite numbers")
+    return volume
 
 
 def _hippocampus_folders(folder: Path) -> tuple[Path, Path]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,8 @@ class TrainingState:
         settings: of the run, as a text; a run goes on only with the same.
         step: steps done.
         seconds: spent in them, over all sittings.
-        log: rows of `LOG_FIELDS`.
+        log: its rows.
+        sums: of what the next row of the log is the mean of.
     """
 
     network: nn.Module
@@ -35,6 +37,7 @@ class TrainingState:
     step: int = 0
     seconds: float = 0.0
     log: list[dict[str, Any]] | None = None
+    sums: dict[str, float] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
         """Writes the state.
@@ -50,6 +53,7 @@ class TrainingState:
             "step": self.step,
             "seconds": self.seconds,
             "log": self.log or [],
+            "sums": self.sums,
         }
         with atomic_output(path) as temporary:
             torch.save(values, temporary)
@@ -73,15 +77,16 @@ class TrainingState:
         self.optimizer.load_state_dict(values["optimizer"])
         self.scheduler.load_state_dict(values["scheduler"])
         self.step, self.seconds, self.log = values["step"], values["seconds"], values["log"]
+        self.sums = values.get("sums", {})
 
-    def write_log(self, path: Path) -> None:
-        """Writes the log as CSV.
+    def write_log(self, path: Path, fields: Sequence[str] = LOG_FIELDS) -> None:
+        """Writes the log as CSV with these columns.
 
         Raises:
             OutputError: the file cannot be written.
         """
         text = io.StringIO()
-        writer = csv.DictWriter(text, LOG_FIELDS, restval="", lineterminator="\n")
+        writer = csv.DictWriter(text, fields, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.log or [])
         with atomic_output(path) as temporary:
