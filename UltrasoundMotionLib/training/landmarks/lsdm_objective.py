@@ -78,7 +78,7 @@ class LsdmObjective(LandmarkObjective):
     """See `LandmarkObjective`."""
 
     name = "lsdm"
-    architecture = "LSDM"
+    architecture = "Lsdm"
     motion_windows = True
 
     def __init__(self, config: LsdmConfig | None = None, loss: LsdmLoss | None = None) -> None:
@@ -159,7 +159,7 @@ class LsdmObjective(LandmarkObjective):
 
     def configuration(self) -> dict[str, object]:
         """See `LandmarkObjective`."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self.network.config).items()}
+        return {"network": asdict(self.network.config)}
 
 
 def target_pixels(batch: LandmarkBatch) -> Tensor:

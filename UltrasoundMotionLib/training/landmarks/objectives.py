@@ -25,10 +25,17 @@ def _siamrpn(variant: str | None) -> LandmarkObjective:
     return SiamRpnObjective(network=SiamRpnNetworkConfig(anchor_ratios=(0.33, 0.5, 1.0, 2.0, 3.0)) if variant == PUBLISHED else None)
 
 
+def _lsdm(variant: str | None) -> LandmarkObjective:
+    from UltrasoundMotionLib.training.landmarks.lsdm_objective import PUBLISHED_LOSS, LsdmObjective
+
+    _check_variant("lsdm", variant)
+    return LsdmObjective(loss=PUBLISHED_LOSS if variant == PUBLISHED else None)
+
+
 def _check_variant(name: str, variant: str | None) -> None:
     if variant not in (None, PUBLISHED):
         raise InputError(f"{name} has no variant {variant}; leave it out or take {PUBLISHED}")
 
 
-OBJECTIVES: dict[str, Callable[[str | None], LandmarkObjective]] = {"siamfc": _siamfc, "siamrpn": _siamrpn}
+OBJECTIVES: dict[str, Callable[[str | None], LandmarkObjective]] = {"siamfc": _siamfc, "siamrpn": _siamrpn, "lsdm": _lsdm}
 """name -> what makes the objective of a variant; None is the one that is shipped. Weights are drawn from torch's seed."""

@@ -1,0 +1,154 @@
+"""LSDM as a tracker of landmarks: its network in every frame, its three answers fused, its two deformation fields on demand."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields.warping import warp
+from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, predicted, read_response
+from UltrasoundMotionLib.landmarks.lsdm_network import CELL, WINDOW, Lsdm, Motion, at_landmark, exemplar_window, to_pixels
+from UltrasoundMotionLib.landmarks.lsdm_siamese import find_peak
+from UltrasoundMotionLib.landmarks.siamese_crops import standardised
+from UltrasoundMotionLib.landmarks.window_tracker import Found, WindowTracker
+from UltrasoundMotionLib.landmarks.windows import crop_windows
+from UltrasoundMotionLib.similarity.local_cross_correlation import lncc_map
+
+
+@dataclass(frozen=True)
+class LsdmTrackerConfig:
+    """How the network is used.
+
+    Attributes:
+        interval: frames from x_{t-dt} to x_t.
+        fused: False takes the response's peak alone, as published.
+        likeness_px: side of the window in which carried windows are compared, in pixels of a frame whose longer side has 256.
+        visible_above: confidence under which a landmark is marked not visible. The paper has no such state.
+        fusion: see there.
+    """
+
+    interval: int = 1
+    fused: bool = True
+    likeness_px: int = 21
+    visible_above: float = 0.3
+    fusion: FusionConfig = field(default_factory=FusionConfig)
+
+    def __post_init__(self) -> None:
+        if self.interval < 1:
+            raise InputError(f"interval must be at least 1 frame, got {self.interval}")
+
+
+@dataclass(frozen=True)
+class LsdmResult:
+    """All that LSDM says of the last frame, for N landmarks.
+
+    Attributes:
+        positions_px: (N, 2) where they are, in pixels of the frame.
+        long_displacement: (N, 2, 128, 128), (x, y) pixels of the frame: what lies at p on the query frame is found at p + u(p) on this one.
+            Sample (64, 64) lies at the landmark on the query frame, samples are `step_px` apart.
+        short_displacement: the same from x_{t-dt}; sample (64, 64) lies where the landmark was found there.
+        step_px: pixels of the frame from one sample to the next.
+        confidence: (N,) in [0, 1].
+    """
+
+    positions_px: np.ndarray
+    long_displacement: np.ndarray
+    short_displacement: np.ndarray
+    step_px: float
+    confidence: np.ndarray
+
+
+class LsdmTracker(WindowTracker):
+    """Keeps the query frame's windows and their features, and the last `interval` frames."""
+
+    def __init__(self, network: Lsdm, config: LsdmTrackerConfig, device: torch.device) -> None:
+        super().__init__(device, config.visible_above)
+        self.config = config
+        self._network = network
+
+    def _windows(self, image: Tensor, points: Tensor) -> Tensor:
+        """(N, 1, 128, 128), standardised."""
+        steps = torch.full((len(points),), self._scale.unit, device=points.device)
+        return standardised(crop_windows((image - self._black) / self._range, points, steps, WINDOW, outside="mean")[:, None])
+
+    def _begin(self, image: Tensor) -> None:
+        sample = image.flatten()[:: max(1, image.numel() // 20000)]
+        self._black = image.amin()
+        self._range = (torch.quantile(sample, 0.995) - self._black).clamp(min=1)
+        self._query_points = self._points
+        self._first = self._windows(image, self._points)
+        self._exemplar = self._network.features.early(exemplar_window(self._first))
+        self._variance = torch.full((len(self._points),), 0.01, device=self._device)
+        self._recent: deque[tuple[Tensor, Tensor]] = deque([(image, self._points)], maxlen=self.config.interval)
+        self._last: tuple[Motion, Tensor, Tensor] | None = None
+
+    def _find(self, image: Tensor) -> Found:
+        network, unit = self._network, self._scale.unit
+        earlier, from_points = self._recent[0]
+        now = self._windows(image, self._points)
+        motion = network.motion(self._first, self._windows(earlier, from_points), now)
+        logits = network.response(self._exemplar, motion, now)
+        self._last = (motion, from_points, self._points)
+        if not self.config.fused:
+            shift, highest = find_peak(logits)
+            return Found(self._points + CELL * unit * shift, self._sizes, torch.sigmoid(highest))
+        belief, confidence = self._fused(motion, logits, now)
+        self._found_variance = belief.variance
+        return Found(self._points + unit * belief.points, self._sizes, confidence)
+
+    def _fused(self, motion: Motion, logits: Tensor, now: Tensor) -> tuple[Belief, Tensor]:
+        """Places in pixels from the windows' middle, and the confidence."""
+        config, network = self.config.fusion, self._network
+        long, short = network.displacement(motion.long), network.displacement(motion.short)
+        belief = predicted(Belief(torch.zeros_like(self._points), self._variance), at_landmark(short), config)
+        answer = read_response(logits, belief, config)
+        odds = config.response_readiness + config.response_weight * (answer.there - answer.expected)
+        belief = corrected(belief, answer.points, config.response_deviation, odds, config)
+        likeness = self._likeness(now, long)
+        odds = config.long_readiness + config.long_slope * (likeness - config.long_floor)
+        belief = corrected(belief, at_landmark(long), config.long_deviation, odds, config)
+        return belief, torch.sigmoid(answer.there)
+
+    def _likeness(self, now: Tensor, long: Tensor) -> Tensor:
+        """Squared correlation (N,) of x_0's windows with x_t's carried there, around the landmark."""
+        half = self.config.likeness_px // 2
+        middle = slice(WINDOW // 2 - half, WINDOW // 2 + half + 1)
+        first = self._first[..., middle, middle]
+        carried = warp(now, to_pixels(long))[..., middle, middle]
+        return lncc_map(first, carried, 9).mean(dim=(1, 2, 3))
+
+    def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
+        if self.config.fused:
+            wide = self.config.fusion.response_search**2
+            self._variance = torch.where(seen, self._found_variance, (self._variance + 1.0).clamp(max=wide))
+        self._confidence = confidence
+        self._recent.append((image, self._points))
+
+    @torch.inference_mode()
+    def result(self) -> LsdmResult:
+        """Of the last frame.
+
+        Raises:
+            InputError: there has been no update yet.
+        """
+        if self._last is None:
+            raise InputError("the fields exist from the first update on")
+        motion, from_points, middles = self._last
+        scale = float(2**self._scale.halvings)
+
+        def whole(velocity: Tensor, start: Tensor) -> np.ndarray:
+            left = to_pixels(self._network.displacement(velocity)) * self._scale.unit
+            return (scale * (left + (middles - start)[:, :, None, None])).cpu().numpy()
+
+        return LsdmResult(
+            self._scale.to_frame(self._points),
+            whole(motion.long, self._query_points),
+            whole(motion.short, from_points),
+            scale * self._scale.unit,
+            self._confidence.cpu().numpy().astype(np.float64),
+        )
