@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 RECIPES = {
     "voxelmorph": "voxelmorph_recipes",
+    "ltnet": "ltnet_recipes",
 }
 """Name on the command line -> module of this folder with `make_recipe(dataset, variant) -> Recipe` and `VARIANTS`, names -> what they are."""
 
