@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.training.registration.recipe import Recipe
 
 RECIPES = {
+    "semantic": "semantic_recipes",
     "voxelmorph": "voxelmorph_recipes",
     "ltnet": "ltnet_recipes",
 }

@@ -1,0 +1,71 @@
+"""How two-step semantically guided registration is trained: `train semantic --dataset D --variant V`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE_PUBLISHED, HIPPOCAMPUS, ModelDomain
+from UltrasoundMotionLib.registration.learned.two_step_config import VARIANTS as ROWS
+from UltrasoundMotionLib.registration.learned.two_step_config import find_variant
+from UltrasoundMotionLib.training.registration.augmentation import Augmentation, PairAugmentation
+from UltrasoundMotionLib.training.registration.batches import BatchConfig
+from UltrasoundMotionLib.training.registration.recipe import Recipe, RegistrationTraining
+from UltrasoundMotionLib.training.registration.semantic_objective import SemanticLoss, SemanticObjective
+
+SHIPPED = "published"
+VARIANTS = {"default": f"the shipped weights: {SHIPPED}", **{name: row.summary for name, row in ROWS.items()}}
+
+CARDIAC_BATCH = BatchConfig(
+    pairing="phases",
+    swapped=0.3,
+    augmentation=PairAugmentation(
+        shared=Augmentation(rotation_deg=25, scale=0.12, stretch=0.05, shift=6, gain=0.1, gamma=0.2),
+        moving=Augmentation(gamma=0.05),
+    ),
+)
+"""A heart turned, resized and moved as a whole, in both phases alike; in three of ten pairs the phases change their roles."""
+HIPPOCAMPUS_BATCH = BatchConfig(
+    pairing="random",
+    augmentation=PairAugmentation(
+        fixed=Augmentation(rotation_deg=10, tilt_deg=10, scale=0.08, stretch=0.05, shift=2, gain=0.1, gamma=0.15, noise=0.02),
+        moving=Augmentation(rotation_deg=10, tilt_deg=10, scale=0.08, stretch=0.05, shift=2, gain=0.1, gamma=0.15, noise=0.02),
+    ),
+)
+CARDIAC_CROP = (64, 96, 96)
+PRETRAINED_PART = 0.4
+"""Of the steps, for the features alone, where they are trained first."""
+CARDIAC_STEPS, HIPPOCAMPUS_STEPS = 2400, 3000
+
+
+def make_recipe(dataset: str, variant: str = "default", steps: int | None = None) -> Recipe:
+    """What to train.
+
+    Batches of one pair, Adam, the rate rising and falling once; the paper: batches of 5 (cardiac), Adam at 0.001, 300 epochs, and "momentum of 0.97",
+    which in the authors' code is the factor of the rate after every epoch. The cardiac steps see random parts of 64 x 96 x 96 voxels.
+
+    Args:
+        dataset: "hippocampus" or "cardiac".
+        variant: of `VARIANTS`.
+        steps: of the run, where they are not the recipe's own; "pre-trained" divides them.
+
+    Raises:
+        InputError: no such variant.
+    """
+    cardiac = dataset == "cardiac"
+    row = find_variant(SHIPPED if variant == "default" else variant)
+    domain: ModelDomain = CARDIAC_CINE_PUBLISHED if cardiac else HIPPOCAMPUS
+    steps = steps or (CARDIAC_STEPS if cardiac else HIPPOCAMPUS_STEPS)
+    loss = SemanticLoss(
+        semantic=1.0 if row.guided else 0.0,
+        pretraining_steps=round(PRETRAINED_PART * steps) if row.pretrained else 0,
+        crop=CARDIAC_CROP if cardiac else None,
+    )
+    config = row.network(len(domain.shape), classes=1 + max(domain.labels))
+    ending = "" if row.name == SHIPPED else f"-{row.name}"
+    objective = SemanticObjective(config, loss, name=f"semantic-{dataset}{ending}", domain=asdict(domain), variant=row.name)
+    return Recipe(
+        objective=objective,
+        domain=domain,
+        batch=CARDIAC_BATCH if cardiac else HIPPOCAMPUS_BATCH,
+        training=RegistrationTraining(steps=steps, learning_rate=2e-3, warm_up=0.1),
+    )
