@@ -65,7 +65,7 @@ class CorrelationFlow(nn.Module):
         self.head = ControlPointHead(n, widths[-1], config.hidden)
 
     def forward(self, fixed: Tensor, moving: Tensor) -> TwoStepOutput:
-        """Registers images (B, 1, *spatial) in [0, 1]; the field is on half their resolution, rounded up."""
+        """Registers images (B, 1, *spatial), normalised; the field is on half their resolution, rounded up."""
         values = torch.cat([fixed, moving])
         for layer in self.features:
             values = layer(values)

@@ -72,7 +72,7 @@ class NormalisedConvolution(nn.Module):
 
 
 class FeatureUNet(nn.Module):
-    """(B, 1, *spatial) image in [0, 1] -> (B, classes, *half) class scores, whose softmax the paper calls semantic features.
+    """(B, 1, *spatial) image -> (B, classes, *half) class scores, whose softmax the paper calls semantic features.
 
     Three convolutions of stride 2 go down, two linear interpolations come up, each to the size of its skip connection (at a quarter and at half
     resolution). There is no layer at full resolution on the way up, so the output has half of the input's voxels along each axis, rounded up.

@@ -11,6 +11,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_displacement, warp
 from UltrasoundMotionLib.registration.learned.correlation_flow import CorrelationFlow
 from UltrasoundMotionLib.registration.learned.feature_unet import FeatureUNet
+from UltrasoundMotionLib.registration.learned.model_domain import normalise
 from UltrasoundMotionLib.registration.learned.registration_network import RegistrationNetwork
 from UltrasoundMotionLib.registration.learned.two_step_config import SQUARINGS, TwoStepConfig
 from UltrasoundMotionLib.registration.learned.two_step_output import TwoStepOutput
@@ -29,7 +30,7 @@ class TwoStepNetwork(nn.Module):
         self.steps = nn.ModuleList(RegistrationNetwork(n, inputs, config.channels, config.hidden, scale) for scale in config.scales[:count])
 
     def forward(self, fixed: Tensor, moving: Tensor) -> TwoStepOutput:
-        """Registers images (B, 1, *spatial) in [0, 1].
+        """Registers images (B, 1, *spatial), normalised (see `model_domain.normalise`).
 
         Raises:
             InputError: images of another dimension, of shapes that differ, or too small.
@@ -75,7 +76,7 @@ def predict_two_step(network: TwoStepNetwork | CorrelationFlow, fixed: Tensor, m
 
     Args:
         network: in eval mode.
-        fixed, moving: (B, 1, *spatial) in [0, 1] on the grid of the network's domain.
+        fixed, moving: (B, 1, *spatial) on the grid of the network's domain, in any units: they are normalised here.
 
     Returns:
         (B, n, *spatial) float32 in voxels of that grid, channels (x, y[, z]).
@@ -84,7 +85,7 @@ def predict_two_step(network: TwoStepNetwork | CorrelationFlow, fixed: Tensor, m
         InputError: images of another dimension, of shapes that differ, or too small.
     """
     with torch.no_grad():
-        found = network(fixed, moving).displacement
+        found = network(normalise(fixed), normalise(moving)).displacement
     return resample_displacement(found, tuple(fixed.shape[2:]))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import resample_displacement, smooth_by_pooling, warp
+from UltrasoundMotionLib.registration.learned.model_domain import normalise
 from UltrasoundMotionLib.registration.learned.two_step import TwoStepNetwork, predict_two_step, two_step_network
 from UltrasoundMotionLib.registration.learned.two_step_config import TwoStepConfig
 from UltrasoundMotionLib.similarity import one_hot
@@ -111,6 +112,7 @@ class SemanticObjective(Objective):
     def losses(self, batch: RegistrationBatch, step: int) -> dict[str, Tensor]:
         """Eq. 4 and its three parts."""
         self.class_counts += self._count(batch)
+        batch = replace(batch, fixed=normalise(batch.fixed), moving=normalise(batch.moving))
         if self.loss.crop is not None:
             batch = cropped(batch, self.loss.crop, np.random.default_rng([self._seed, step]))
         weights = label_weights(self.class_counts)
@@ -142,7 +144,7 @@ class SemanticObjective(Objective):
             return None
         mode = "bilinear" if image.ndim == 4 else "trilinear"
         with torch.no_grad():
-            return functional.interpolate(self.network.unet(image).float(), size=image.shape[2:], mode=mode, align_corners=False).argmax(1)
+            return functional.interpolate(self.network.unet(normalise(image)).float(), size=image.shape[2:], mode=mode, align_corners=False).argmax(1)
 
     def weights(self) -> dict[str, Tensor]:
         """All tensors of the network."""
