@@ -9,7 +9,6 @@ import torch
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
-from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.learned.model_domain import (
     CARDIAC_CINE,
     CARDIAC_CINE_PUBLISHED,
@@ -18,7 +17,6 @@ from UltrasoundMotionLib.registration.learned.model_domain import (
     check_domain,
     domain_grid,
     field_to_grid,
-    moving_centre,
     normalise,
     sample_on,
 )
@@ -146,15 +144,3 @@ def test_intensities_unlike_the_training_datas_are_warned_of():
     assert len(notes) == 1
     assert notes[0].startswith("moving does not look like T1 MRI")
     assert "instance" in notes[0]
-
-
-def test_the_centre_of_motion_is_found():
-    random = np.random.default_rng(0)
-    array = random.random((6, 120, 120)).astype(np.float32)
-    other = array.copy()
-    other[:, 60:90, 20:50] += 0.5
-    grid = ImageGrid(array.shape, (1.5, 1.5, 8.0), (0.0, 0.0, 0.0), np.eye(3))
-    volumes = [Volume(one, grid.spacing_mm, grid.origin_mm, grid.direction, "image") for one in (array, other)]
-    centre = moving_centre(*volumes)
-    assert abs(centre[0] - 1.5 * 35) < 12
-    assert abs(centre[1] - 1.5 * 75) < 12

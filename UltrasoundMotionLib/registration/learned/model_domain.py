@@ -13,8 +13,6 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import ImageGrid, warp
-from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.registration.changing_region import changing_region, same_scan
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 from UltrasoundMotionLib.registration.likeness import THICK_SLICES
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
@@ -137,15 +135,6 @@ def domain_grid(grid: ImageGrid, domain: ModelDomain, centre_mm: np.ndarray | No
         centre = centre + direction @ (np.linalg.inv(direction) @ (np.asarray(centre_mm) - centre) * free)
     origin = centre - direction @ ((np.array(size) - 1) / 2 * spacing)
     return ImageGrid(tuple(size[::-1]), tuple(float(one) for one in spacing), tuple(origin), direction)
-
-
-def moving_centre(fixed: Volume, moving: Volume) -> np.ndarray:
-    """(n,) LPS mm: the centre of the region in which two images of one scan differ (what `register` cuts to), else of the fixed grid."""
-    grid = ImageGrid.of(fixed)
-    region = changing_region(fixed, moving) if same_scan(fixed, moving) else None
-    box = region or tuple(slice(0, size) for size in grid.shape)
-    middle = np.array([(one.start + one.stop - 1) / 2 for one in box[::-1]])
-    return np.array(grid.origin_mm) + grid.direction @ (middle * grid.spacing_mm)
 
 
 def check_domain(image: WorkingPair | ImageGrid, domain: ModelDomain) -> tuple[str, ...]:

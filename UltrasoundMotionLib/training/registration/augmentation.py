@@ -31,6 +31,7 @@ class Augmentation:
         gain, gamma: standard deviation of the logarithm of each.
         bias: standard deviation of the logarithm of a smooth gain across the image.
         noise: largest standard deviation of normal noise, intensities being in [0, 1].
+        in_plane: of 3D images: voxels keep their slice, nothing moves along z.
         flips: spatial axes (0 is the first, z) that may be reversed, both images alike; only where the mirrored anatomy exists as well.
     """
 
@@ -45,6 +46,7 @@ class Augmentation:
     gamma: float = 0.0
     bias: float = 0.0
     noise: float = 0.0
+    in_plane: bool = False
     flips: tuple[int, ...] = ()
 
     @property
@@ -109,9 +111,14 @@ class Change:
             turn = _rotation(limits, dimension, random)
             sizes = np.exp(random.uniform(-limits.scale, limits.scale) + random.uniform(-limits.stretch, limits.stretch, dimension))
             shift = random.uniform(-limits.shift, limits.shift, dimension)
-            change = replace(change, matrix=np.column_stack([turn * sizes, shift]))
+            matrix = np.column_stack([turn * sizes, shift])
+            if limits.in_plane:
+                matrix[2] = (0, 0, 1, 0)
+            change = replace(change, matrix=matrix)
         if limits.elastic:
             points = torch.randn(1, dimension, *control_shape(spatial, limits.elastic_stride), generator=generator)
+            if limits.in_plane:
+                points[:, 2] = 0
             change = replace(change, controls=((limits.elastic * points, limits.elastic_stride),))
         if limits.bias:
             change = replace(change, biases=(limits.bias * torch.randn(1, 1, *[4] * dimension, generator=generator),))

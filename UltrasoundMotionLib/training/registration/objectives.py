@@ -14,8 +14,14 @@ RECIPES = {
     "semantic": "semantic_recipes",
     "voxelmorph": "voxelmorph_recipes",
     "ltnet": "ltnet_recipes",
+    "anatomy": "anatomy_recipes",
 }
 """Name on the command line -> module of this folder with `make_recipe(dataset, variant) -> Recipe` and `VARIANTS`, names -> what they are."""
+
+SUMMARIES = {
+    "voxelmorph": "VoxelMorph, the plain learned registration, with and without labels",
+}
+"""What each is, in one line."""
 
 
 def make_recipe(name: str, dataset: str, variant: str = "default", seed: int = 1) -> Recipe:
