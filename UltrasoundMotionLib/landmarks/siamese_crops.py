@@ -7,6 +7,9 @@ A point has no side: w is 24 px of a frame whose longer side has 256, as `kcf` h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.landmarks.windows import crop_windows
@@ -16,6 +19,27 @@ INSTANCE_SIZE = 255
 TARGET_PX = 24.0
 SAMPLE_PX = 2 * TARGET_PX / EXEMPLAR_SIZE
 """Pixels, of a frame whose longer side has 256, from one sample of a window to the next."""
+
+
+BRIGHT_PART = 0.995
+
+
+@dataclass(frozen=True)
+class GreyRange:
+    """Grey values as (value - low) / (high - low); taken from the query frame and kept for the whole clip."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, frame: Tensor) -> GreyRange:
+        """From the least value (0) to the 99.5th percentile (1) of a frame (H, W), of some 20 000 of its pixels."""
+        values = frame.flatten()
+        return cls(float(values.min()), float(torch.quantile(values[:: max(1, len(values) // 20000)], BRIGHT_PART)))
+
+    def apply(self, frames: Tensor) -> Tensor:
+        """Frames of any shape."""
+        return (frames - self.low) / (max(self.high - self.low, 0.0) or 1.0)
 
 
 def exemplar_windows(image: Tensor, points: Tensor, steps: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.landmarks.windows import WorkingScale
 from UltrasoundMotionLib.tracks.one_thread import one_thread
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
+from UltrasoundMotionLib.tracks.stalled_video import StalledVideo, held
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ class WindowTracker(ABC):
         self._held = torch.zeros(count, dtype=torch.bool, device=self._device)
         with one_thread():
             self._begin(self._scale.image(frame, self._device))
-        return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(count), np.ones(count, dtype=bool))
+        self._video = StalledVideo(frame)
+        self._last = FrameTracks(np.array(query_points, dtype=np.float64), np.ones(count), np.ones(count, dtype=bool))
+        return self._last
 
     def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
         """The next update leaves landmarks `which` (N,) bool at `positions_px` (N, 2) and learns nothing from them: they cannot be seen."""
@@ -54,7 +57,7 @@ class WindowTracker(ABC):
 
     @torch.inference_mode()
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`.
+        """See `OnlineTracker.update`. In a black or frozen stretch of video landmarks stay where they are, not visible, and nothing is learnt.
 
         Raises:
             InputError: the frame has another size than the first.
@@ -62,8 +65,13 @@ class WindowTracker(ABC):
         if frame.shape != self._scale.shape:
             height, width = self._scale.shape
             raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {width} x {height}")
+        if (stall := self._video.see(frame)) is not None:
+            self._held = torch.zeros_like(self._held)
+            return held(self._last, stall)
+        self._video.go_on()
         with one_thread():
-            return self._update(self._scale.image(frame, self._device))
+            self._last = self._update(self._scale.image(frame, self._device))
+        return self._last
 
     def _update(self, image: Tensor) -> FrameTracks:
         found, seen = self._find(image), ~self._held

@@ -42,10 +42,8 @@ def register_tracker(entry: TrackerEntry) -> TrackerEntry:
 
 def available_trackers() -> tuple[TrackerEntry, ...]:
     """All trackers, in the order of registration."""
-    for module in ("weight_free", "specknet"):  # each registers its own when it is imported
-        import_module(f"UltrasoundMotionLib.points.{module}")
-    import UltrasoundMotionLib.landmarks.weight_free  # noqa: F401  registers its trackers
-
+    for module in ("points.weight_free", "points.specknet", "landmarks.weight_free", "landmarks.learned"):  # each registers its own when imported
+        import_module(f"UltrasoundMotionLib.{module}")
     return tuple(_ENTRIES.values())
 
 

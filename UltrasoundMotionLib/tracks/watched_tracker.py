@@ -10,6 +10,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracks.motion_memory import MotionMemory, MotionMemoryConfig
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, OnlineTracker
 from UltrasoundMotionLib.tracks.shadow_watch import ShadowWatch
+from UltrasoundMotionLib.tracks.stalled_video import StallConfig, StalledVideo, held
 
 
 @dataclass(frozen=True)
@@ -23,9 +24,7 @@ class WatchConfig:
             landmark is in shadow ...
         seen_above: ... until it is above this again.
         border_px: a landmark nearer to the frame's border than this is marked not visible.
-        frozen_frames: a frame like the one before is skipped; from so many in a row on, the landmarks are marked not visible.
-        frozen_change: mean change of grey levels, relative to the first frame's standard deviation, under which a frame is like the one before.
-        black_share: a frame whose mean or standard deviation is under this share of the first frame's shows nothing.
+        stall: when a frame shows nothing new.
         motion: of the memory that predicts hidden landmarks.
     """
 
@@ -34,9 +33,7 @@ class WatchConfig:
     hidden_below: float = 0.5
     seen_above: float = 0.6
     border_px: float = 1.0
-    frozen_frames: int = 2
-    frozen_change: float = 1e-3
-    black_share: float = 0.1
+    stall: StallConfig = field(default_factory=StallConfig)
     motion: MotionMemoryConfig = field(default_factory=MotionMemoryConfig)
 
 
@@ -58,11 +55,10 @@ class WatchedTracker:
         config = self.config
         first = self._tracker.start(frame, query_points)
         self._last = first
-        self._frame = np.array(frame)
-        self._level = (float(frame.mean()), float(frame.std()))
+        self._shape = frame.shape
+        self._video = StalledVideo(frame, config.stall)
         self._memory = MotionMemory(first.positions_px, max(frame.shape) / 256, config.motion)
         self._hidden = np.zeros(len(first.positions_px), dtype=bool)
-        self._stuck = 0
         self._shadow = ShadowWatch(frame, config.grid) if config.shadows else None
         if self._shadow is not None:
             self._usual = np.minimum(self._shadow.reach(frame, first.positions_px), 1.0)
@@ -74,17 +70,17 @@ class WatchedTracker:
         Raises:
             InputError: the frame has another size than the first.
         """
-        if frame.shape != self._frame.shape:
-            height, width = self._frame.shape
+        if frame.shape != self._shape:
+            height, width = self._shape
             raise InputError(f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {width} x {height}")
-        if (stuck := self._shows_nothing_new(frame)) is not None:
-            return stuck
-        missed, self._stuck, self._frame = self._stuck, 0, np.array(frame)
+        if (stall := self._video.see(frame)) is not None:
+            return held(self._last, stall)
+        missed = self._video.go_on()
         expected = self._inside(self._memory.predict(missed + 1))
         if self._shadow is not None:
             reach = self._shadow.reach(frame, expected)
             self._hidden = reach < np.where(self._hidden, self.config.seen_above, self.config.hidden_below) * self._usual
-        unseen = self._hidden | (missed > self.config.frozen_frames)
+        unseen = self._hidden | (missed > self.config.stall.frozen_frames)
         if unseen.any() and hasattr(self._tracker, "hold"):
             self._tracker.hold(unseen, expected)
         found = self._tracker.update(frame)
@@ -99,19 +95,6 @@ class WatchedTracker:
         self._last = FrameTracks(positions, np.where(unseen, 0.0, found.confidence), visible)
         return self._last
 
-    def _shows_nothing_new(self, frame: np.ndarray) -> FrameTracks | None:
-        """What to report of a frozen or black frame; None if it is neither."""
-        mean, deviation = self._level
-        black = frame.mean() < self.config.black_share * mean or frame.std() < self.config.black_share * deviation
-        frozen = not black and np.abs(frame - self._frame).mean() <= self.config.frozen_change * deviation
-        if not (black or frozen):
-            return None
-        self._stuck += 1
-        if frozen and self._stuck < self.config.frozen_frames:
-            return self._last
-        nothing = np.zeros(len(self._hidden))
-        return FrameTracks(self._last.positions_px, nothing, nothing.astype(bool))
-
     def _inside(self, positions: np.ndarray) -> np.ndarray:
-        height, width = self._frame.shape
+        height, width = self._shape
         return np.clip(positions, 0, [width - 1, height - 1])

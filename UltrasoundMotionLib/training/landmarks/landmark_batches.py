@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.landmarks.siamese_crops import INSTANCE_SIZE, SAMPLE_PX, TARGET_PX, exemplar_windows, search_windows
+from UltrasoundMotionLib.landmarks.siamese_crops import INSTANCE_SIZE, SAMPLE_PX, TARGET_PX, GreyRange, exemplar_windows, search_windows
 from UltrasoundMotionLib.landmarks.windows import UNIT_SIZE, crop_windows
 from UltrasoundMotionLib.training.image_augmentation import ImageProbabilities, change_frames
 from UltrasoundMotionLib.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
@@ -166,8 +166,7 @@ class LandmarkBatches:
         if halvings:  # as `WorkingScale` does
             frames = F.avg_pool2d(frames, 2**halvings, ceil_mode=True, count_include_pad=False)
             points = (points + 0.5) / 2**halvings - 0.5
-        low, high = frames[0].amin(), torch.quantile(frames[0].flatten()[:: max(1, frames[0].numel() // 20000)], 0.995)
-        frames = (frames - low) / (high - low).clamp(min=1)
+        frames = GreyRange.of(frames[0]).apply(frames)
         if config.motion is not None:
             side = max(frames.shape[2:])
             affine = draw_affine(config.motion, side, rng)

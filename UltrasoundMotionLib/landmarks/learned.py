@@ -1,0 +1,100 @@
+"""The learned landmark trackers, registered by name where their weights are installed.
+
+`siamfc` and `siamrpn` have settings that suit ultrasound, `siamfc-published` and `siamrpn-published` their papers' with the same weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from UltrasoundMotionLib.tracks.online_tracker import OnlineTracker
+from UltrasoundMotionLib.tracks.tracker_registry import TrackerEntry, register_tracker
+from UltrasoundMotionLib.weights import shipped_cards
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.landmarks.siamfc import SiamFcConfig
+    from UltrasoundMotionLib.landmarks.siamrpn import SiamRpnConfig
+
+
+def siamfc_config(**changes: object) -> SiamFcConfig:
+    """SiamFC's settings for ultrasound."""
+    from UltrasoundMotionLib.landmarks.siamfc import SiamFcConfig
+
+    return SiamFcConfig(**changes)
+
+
+def siamrpn_config(**changes: object) -> SiamRpnConfig:
+    """SiamRPN's settings for ultrasound."""
+    from UltrasoundMotionLib.landmarks.siamrpn import SiamRpnConfig
+
+    return SiamRpnConfig(**changes)
+
+
+def create_siamfc(device: str = "cpu", card_path: str | Path | None = None, config: SiamFcConfig | None = None) -> OnlineTracker:
+    """SiamFC; `card_path` None takes the shipped weights, `config` None `siamfc_config()`."""
+    import torch
+
+    from UltrasoundMotionLib.landmarks.siamfc import SiamFcTracker, siamfc_network
+    from UltrasoundMotionLib.weights import find_card
+    from UltrasoundMotionLib.weights.card_network import load_card_network
+
+    place = torch.device(device)
+    network = load_card_network(card_path or find_card("siamfc"), place, "SiamFcNetwork", siamfc_network)
+    return SiamFcTracker(network, config or siamfc_config(), place)
+
+
+def create_siamfc_published(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
+    """SiamFC with its paper's settings."""
+    from UltrasoundMotionLib.landmarks.siamfc import PUBLISHED
+
+    return create_siamfc(device, card_path, PUBLISHED)
+
+
+def create_siamrpn(device: str = "cpu", card_path: str | Path | None = None, config: SiamRpnConfig | None = None) -> OnlineTracker:
+    """SiamRPN; `card_path` None takes the shipped weights, `config` None `siamrpn_config()`."""
+    import torch
+
+    from UltrasoundMotionLib.landmarks.siamrpn import SiamRpnTracker, siamrpn_network
+    from UltrasoundMotionLib.weights import find_card
+    from UltrasoundMotionLib.weights.card_network import load_card_network
+
+    place = torch.device(device)
+    network = load_card_network(card_path or find_card("siamrpn"), place, "SiamRpnNetwork", siamrpn_network)
+    return SiamRpnTracker(network, config or siamrpn_config(), place)
+
+
+def create_siamrpn_published(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
+    """SiamRPN with its authors' settings."""
+    from UltrasoundMotionLib.landmarks.siamrpn import PUBLISHED
+
+    return create_siamrpn(device, card_path, PUBLISHED)
+
+
+def create_lsdm(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
+    """LSDM; `card_path` None takes the shipped weights."""
+    from UltrasoundMotionLib.landmarks.lsdm_weights import create_lsdm as create
+
+    return create(device, card_path)
+
+
+def create_lsdm_published(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
+    """LSDM's response alone."""
+    from UltrasoundMotionLib.landmarks.lsdm_weights import create_lsdm_published as create
+
+    return create(device, card_path)
+
+
+_TRACKERS = (
+    ("lsdm", "lsdm", "long and short diffeomorphic motion lead a Siamese network (Liu et al.), answers fused; surest", create_lsdm),
+    ("lsdm-published", "lsdm", "LSDM as published, its network's response alone", create_lsdm_published),
+    ("siamrpn", "siamrpn", "region proposals by a Siamese network (Li et al. 2018), for ultrasound", create_siamrpn),
+    ("siamrpn-published", "siamrpn", "SiamRPN with its authors' settings", create_siamrpn_published),
+    ("siamfc", "siamfc", "fully convolutional Siamese network (Bertinetto et al. 2016), for ultrasound", create_siamfc),
+    ("siamfc-published", "siamfc", "SiamFC with its paper's settings, three sizes", create_siamfc_published),
+)
+
+_installed = {path.stem for path in shipped_cards()}
+for _name, _weights, _summary, _create in _TRACKERS:
+    if _weights in _installed:  # an installation without the weights does not offer what it cannot run
+        register_tracker(TrackerEntry(_name, "landmarks", _summary, _create, weights=_weights))
