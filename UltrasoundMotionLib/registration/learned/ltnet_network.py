@@ -12,16 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
-from UltrasoundMotionLib.registration.learned.model_domain import normalise
-from UltrasoundMotionLib.registration.multiscale_network import NEGATIVE_SLOPE, ResidualUNet
-
-OUTPUTS = ("displacement", "velocity")
+from UltrasoundMotionLib.registration.learned.voxelmorph_network import HALF_SIZE_DECODER, VoxelMorph, VoxelMorphNetworkConfig
+from UltrasoundMotionLib.registration.multiscale_network import NEGATIVE_SLOPE
 
 
 @dataclass(frozen=True)
@@ -29,27 +25,21 @@ class LtNetConfig:
     """What the generators are made of.
 
     Attributes:
-        dimension: 2 or 3.
-        encoder, decoder, full_size: of `ResidualUNet`.
-        output: "displacement" as published (from memory), or "velocity": the flow of what the U-Net gives, which hardly folds.
-        squarings: of a velocity.
+        dimension, encoder, decoder, full_size, output: of each generator, see `VoxelMorphNetworkConfig`. A displacement is published (from
+            memory); the flow of a velocity hardly folds.
         shared: one generator goes both ways, so that it sees twice as many pairs; two are published (from memory).
     """
 
     dimension: int = 3
     encoder: tuple[int, ...] = (16, 32, 32, 32)
-    decoder: tuple[int, ...] = (32, 32, 32, 32, 32)
+    decoder: tuple[int, ...] = HALF_SIZE_DECODER
     full_size: bool = False
     output: str = "velocity"
-    squarings: int = 5
     shared: bool = True
 
-    def __post_init__(self) -> None:
-        if self.dimension not in (2, 3) or self.output not in OUTPUTS or self.squarings < 0:
-            raise InputError(
-                f"ltnet: expected dimension 2 or 3, output {' or '.join(OUTPUTS)} and squarings of 0 or more,"
-                f" got {self.dimension}, {self.output!r}, {self.squarings}"
-            )
+    def generator(self) -> VoxelMorphNetworkConfig:
+        """Of each; images are brought to mean 0 and deviation 1, without which learning took three times as many steps."""
+        return VoxelMorphNetworkConfig(self.dimension, self.encoder, self.decoder, self.output, self.full_size, normalised=True)
 
 
 class LtNet(nn.Module):
@@ -58,26 +48,29 @@ class LtNet(nn.Module):
     def __init__(self, config: LtNetConfig) -> None:
         super().__init__()
         self.config = config
-        self.forth = self._generator()
-        self.back = None if config.shared else self._generator()
+        self.forth = VoxelMorph(config.generator())
+        self.back = None if config.shared else VoxelMorph(config.generator())
 
     def forward(self, image: Tensor, atlas: Tensor) -> Tensor:
         """G_F: u with image(x) = atlas(x + u(x))."""
-        return self._field(self.forth, image, atlas)
+        return self.forth(image, atlas)
 
     def backward_field(self, atlas: Tensor, other: Tensor) -> Tensor:
         """G_B: u with atlas(x) = other(x + u(x)), where `other` is the atlas warped onto an image, or the image itself."""
-        return self._field(self.back or self.forth, atlas, other)
+        return (self.back or self.forth)(atlas, other)
 
-    def _generator(self) -> ResidualUNet:
-        config = self.config
-        return ResidualUNet(config.dimension, config.encoder, config.decoder, full_size=config.full_size)
+    def both_ways(self, image: Tensor, atlas: Tensor) -> Tensor:
+        """As `forward`, of the mean of the velocity from atlas to image and the negative one from image to atlas: exchanging the images inverts it.
 
-    def _field(self, generator: ResidualUNet, fixed: Tensor, moving: Tensor) -> Tensor:
-        values = generator(torch.cat([normalise(moving), normalise(fixed)], dim=1)).float()  # positions need more digits than mixed precision has
-        if self.config.output == "velocity":
-            values = integrate_velocity(values, self.config.squarings)
-        return resample_displacement(values, tuple(fixed.shape[2:]))
+        Not published.
+
+        Raises:
+            InputError: the generators give displacements, which have no exact inverse.
+        """
+        if self.config.output != "velocity":
+            raise InputError("ltnet: both_ways needs generators of velocities; give LtnetConfig(both_ways=False)")
+        velocity = (self.forth.raw_field(image, atlas) - (self.back or self.forth).raw_field(atlas, image)) / 2
+        return self.forth.displacement(velocity, tuple(image.shape[2:]))
 
 
 class PatchDiscriminator(nn.Module):

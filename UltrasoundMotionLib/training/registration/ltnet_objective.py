@@ -38,14 +38,14 @@ class LtNetWeights:
         image, transformation, anatomy: of the three cycles.
         reverse: of 1 - LNCC between atlas and image warped onto it (not published). Above 0 the backward field is found from the image itself rather
             than from the warped atlas, and the cycles go through it.
-        detour: of 1 - Dice between the atlas's labels brought to an image, and those brought there by way of the next image of the batch (not
-            published; Pipitone et al., NeuroImage 2014, carry few atlases to many images through images without labels). Needs batches of
-            two or more.
+        detour: of 1 - LNCC between an image and the next one of the batch warped onto it, and of 1 - Dice between the atlas's labels brought to the
+            image and those brought there by way of the next (not published; Pipitone et al., NeuroImage 2014, carry few atlases to many images
+            through images without labels). Needs batches of two or more.
     """
 
     similarity: float = 1.0
     window: int = 9
-    smoothness: float = 0.5
+    smoothness: float = 1.5
     squared: bool = True
     adversarial: float = 0.02
     image: float = 1.0
@@ -111,19 +111,21 @@ class LtNetObjective(Objective):
             if weights.reverse:
                 found["reverse"] = 1 - lncc(atlas, warp(image, back), weights.window)
         if weights.detour and len(image) > 1:
-            found["detour"] = self._detour(image, carried)
+            between, found["detour"] = self._detour(image, carried)
+            found["smoothness"] = found["smoothness"] + self._roughness(between)
         total = sum(getattr(weights, name) * value for name, value in found.items())
         return {**found, "total": total}
 
     def _roughness(self, displacement: Tensor) -> Tensor:
         return diffusion(displacement, reduction="voxelmorph") if self.loss_weights.squared else mean_gradient_length(displacement)
 
-    def _detour(self, image: Tensor, carried: Tensor) -> Tensor:
-        """1 - Dice between labels (B, L, *spatial) brought to each image and those brought to the next image and from there to it."""
+    def _detour(self, image: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+        """The field from each image to the next one of the batch, and its loss: 1 - LNCC of the two + 1 - Dice between the labels brought to the
+        image and those brought to the next and from there to it."""
         other, other_labels = image.roll(1, dims=0), carried.roll(1, dims=0)
         between = self.network(image, other)
-        likeness = 1 - lncc(image, warp(other, between), self.loss_weights.window)
-        return likeness + 1 - soft_dice(carried, warp(other_labels, between))
+        likeness = lncc(image, warp(other, between), self.loss_weights.window)
+        return between, 2 - likeness - soft_dice(carried, warp(other_labels, between))
 
     def adversary_parameters(self) -> list[Parameter]:
         """The discriminator's."""

@@ -1,0 +1,102 @@
+"""`ltnet`: the correspondence from an atlas to an image by one pass of LT-Net."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.registration.learned.ltnet_network import LtNet, LtNetConfig
+from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, check_domain, domain_grid, field_to_grid, sample_on
+from UltrasoundMotionLib.registration.method_registry import Report, registration_method
+from UltrasoundMotionLib.registration.working_pair import WorkingPair
+from UltrasoundMotionLib.weights import LoadedWeights, find_card, load_weights
+
+SHIPPED_MODEL = "ltnet-hippocampus"
+NETWORK_BYTES = 1000
+
+
+@dataclass(frozen=True)
+class LtnetConfig:
+    """Settings of `ltnet`.
+
+    Attributes:
+        model: name of shipped weights, or path of a card beside its weights; None takes the shipped ones.
+        both_ways: the mean of the velocity from atlas to image and of the negative one from image to atlas (not published; networks of
+            velocities with one generator only).
+    """
+
+    model: str | None = None
+    both_ways: bool = True
+
+
+@dataclass(frozen=True, eq=False)
+class LtNetModel:
+    """A trained network and what it was trained on."""
+
+    network: LtNet
+    domain: ModelDomain
+    atlas: str
+
+
+@registration_method("ltnet", "labels of one atlas, brought by a network (LT-Net)", LtnetConfig, bytes_per_voxel=NETWORK_BYTES)
+def run_ltnet(pair: WorkingPair, config: LtnetConfig, report: Report) -> Tensor:
+    """(1, n, *spatial) displacement in voxels of the pair's grid.
+
+    Raises:
+        InputError: the weights are not there or of another network; images that the model is not for.
+    """
+    model = load_ltnet(model_card(config.model), pair.fixed.device)
+    check_domain(pair, model.domain)
+    inner = domain_grid(pair.grid, model.domain)
+    fixed, moving = (sample_on(image, pair.grid, inner) for image in (pair.fixed, pair.moving))
+    with torch.no_grad():
+        field = model.network.both_ways(fixed, moving) if config.both_ways else model.network(fixed, moving)
+    displacement = field_to_grid(field, inner, pair.grid)
+    report(1, 1, "network", lambda: displacement)
+    return displacement
+
+
+def model_card(model: str | None) -> Path:
+    """Path of the card that a name or a path stands for.
+
+    Raises:
+        InputError: no model of that name is shipped.
+    """
+    if model is not None and Path(model).suffix == ".json":
+        return Path(model)
+    return find_card(model or SHIPPED_MODEL)
+
+
+def load_ltnet(card_path: str | Path, device: torch.device | str) -> LtNetModel:
+    """Reads and checks weights, and keeps the network for the next call with the same file and device.
+
+    Raises:
+        InputError: see `load_weights`; a card of another network.
+    """
+    path = Path(card_path)
+    times = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in (path, path.with_suffix(".safetensors")))
+    return _load_ltnet(path, str(device), times)
+
+
+@lru_cache(maxsize=2)
+def _load_ltnet(card_path: Path, device: str, times: tuple[int, int]) -> LtNetModel:
+    return _model_of(load_weights(card_path), device)
+
+
+def _model_of(weights: LoadedWeights, device: str) -> LtNetModel:
+    card = weights.card
+    if card.architecture != "LtNet":
+        raise InputError(f"weights {card.name}: are of {card.architecture}, not LtNet")
+    try:
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in card.configuration["network"].items()}
+        network = LtNet(LtNetConfig(**values))
+        domain, atlas = ModelDomain.from_card(card.configuration["domain"]), str(card.configuration["atlas"])
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise InputError(f"weights {card.name}: the card's configuration is not LtNet's ({error})") from error
+    weights.put_into(network)
+    return LtNetModel(network.to(device).eval(), domain, atlas)
