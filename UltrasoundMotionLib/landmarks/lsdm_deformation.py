@@ -8,6 +8,9 @@ from torch import Tensor, nn
 
 DECODERS = ("complete", "partial")
 GROUPS = 8
+NEARBY = 3
+"""Cells, at strides 4 and 8, to which windows are compared: 12 and 24 pixels."""
+LEVELS_COMPARED = (1, 2)
 
 
 def normalised(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -17,8 +20,11 @@ def normalised(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> 
 
 
 class DeformationNetwork(nn.Module):
-    """(B, 3, H, W) windows of x_0, x_{t-dt} and x_t -> long and short velocity (B, 2, H/2, W/2), and features at strides 2, 4 and 8.
+    """Windows (B, 1, H, W) of x_0, x_{t-dt} and x_t -> long and short velocity (B, 2, H/2, W/2), and features at strides 2, 4 and 8.
 
+    The encoder is the same for the three windows, which pass it as one batch ("the concatenated batch", Sec. V-A); their maps are put side by side
+    afterwards. Beside them lie, at strides 4 and 8, the correlations of x_0's map and of x_{t-dt}'s with x_t's at nearby places: ours, since a motion
+    that is written there needs not be learnt from grey levels.
     With the partial decoder the features are those of both, side by side, so that the pyramid sees the two motions.
     """
 
@@ -27,27 +33,47 @@ class DeformationNetwork(nn.Module):
         first, second, third, fourth = channels
         self.encoder = nn.ModuleList(
             (
-                normalised(3, first, size=5, stride=2),
+                normalised(1, first, size=5, stride=2),
                 nn.Sequential(normalised(first, second, stride=2), normalised(second, second)),
                 nn.Sequential(normalised(second, third, stride=2), normalised(third, third)),
                 nn.Sequential(normalised(third, fourth, stride=2), normalised(fourth, fourth)),
             )
         )
+        nearby = (0, 2 * (2 * NEARBY + 1) ** 2, 2 * (2 * NEARBY + 1) ** 2, 0)
+        self.beside = nn.ModuleList(normalised(3 * width + more, width, size=1) for width, more in zip(channels, nearby, strict=True))
         if decoder == "complete":
             self.decoders = nn.ModuleList((Decoder(channels, 4),))
         else:
             self.decoders = nn.ModuleList((Decoder(channels, 2), Decoder(channels, 2)))
 
-    def forward(self, windows: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+    def forward(self, first: Tensor, before: Tensor, now: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
         """((long, short), features)."""
-        levels = []
-        for stage in self.encoder:
-            windows = stage(windows)
-            levels.append(windows)
+        maps, levels = torch.cat((first, before, now)), []
+        for stage, beside in zip(self.encoder, self.beside, strict=True):
+            maps = stage(maps)
+            three = list(maps.chunk(3))
+            if len(levels) in LEVELS_COMPARED:
+                units = [F.normalize(one.float(), dim=1, eps=1e-4) for one in three]
+                three += [local_correlation(units[0], units[2], NEARBY), local_correlation(units[1], units[2], NEARBY)]
+            levels.append(beside(torch.cat(three, dim=1)))
         decoded = [decoder(levels) for decoder in self.decoders]
         velocities = torch.cat([velocity for velocity, _ in decoded], dim=1).float()
         features = tuple(torch.cat(maps, dim=1) for maps in zip(*(maps for _, maps in decoded), strict=True))
         return (velocities[:, :2], velocities[:, 2:]), features
+
+
+def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
+    """(B, (2 radius + 1)^2, h, w): inner products of `first` (B, C, h, w) with `second` at places up to `radius` cells away, 0 beyond its border."""
+    batch, channels, height, width = first.shape
+    side = 2 * radius + 1
+    padded = F.pad(second, (radius, radius, radius, radius))
+    # Each row of the one with the `side` rows of the other that it can meet, then the `side` places in each of these.
+    bands = padded.unfold(2, side, 1).permute(0, 2, 1, 4, 3).reshape(batch * height, channels, -1)
+    rows = first.permute(0, 2, 3, 1).reshape(batch * height, width, channels)
+    columns = torch.arange(width, device=first.device)[:, None] + torch.arange(side, device=first.device)
+    place = torch.arange(side, device=first.device)[None, :, None] * padded.shape[3] + columns[:, None]
+    near = (rows @ bands).gather(2, place.reshape(1, width, -1).expand(batch * height, -1, -1))
+    return near.reshape(batch, height, width, side**2).permute(0, 3, 1, 2)
 
 
 class Decoder(nn.Module):

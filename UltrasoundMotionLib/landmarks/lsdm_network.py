@@ -85,7 +85,7 @@ class Lsdm(nn.Module):
 
     def motion(self, first: Tensor, before: Tensor, now: Tensor) -> Motion:
         """Both motions between windows of x_0, x_{t-dt} and x_t."""
-        velocities, features = self.deformation(torch.cat((first, before, now), dim=1))
+        velocities, features = self.deformation(first, before, now)
         with torch.autocast(first.device.type, enabled=False):  # a few hundredths of a pixel matter
             long, short = self.alignment(*velocities)
         return Motion(long, short, features)
