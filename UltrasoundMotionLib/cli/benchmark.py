@@ -7,6 +7,7 @@ import importlib
 
 BENCHMARKS = (
     "tracking",
+    "landmarks",
     "wires",
     "disk",
     "round_trip",

@@ -18,7 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "models",
         help="list, show and verify the trackers, the registration methods and their weights",
-        description="The trackers that `track --model` takes, the methods that `register --method` takes, and the trained weights that come with them.",
+        description="What `track --model` and `register --method` take, and the trained weights that come with them.",
     )
     actions = parser.add_subparsers(dest="action", metavar="list|show|verify|clear", required=True)
     listing = actions.add_parser("list", help="one line for each", description="One line for each, with the licence of what was trained.")

@@ -16,6 +16,8 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, OnlineTracker
 
+TEMPLATE_BOX_PX = 15
+TEMPLATE_REACH_PX = 5
 CSRT_BOX_PX = 21
 KCF_BOX_PX = 33
 
@@ -137,6 +139,56 @@ class ChainedDis:
         return _all_found(self._positions)
 
 
+class FixedTemplate:
+    """Each point's surroundings on the query frame (matchTemplate, normalised correlation), looked for around its last place; never renewed.
+
+    The peak is taken to a fraction of a pixel by a parabola along each axis.
+    """
+
+    def __init__(self, box_px: int = TEMPLATE_BOX_PX, reach_px: int = TEMPLATE_REACH_PX) -> None:
+        self._cv2 = import_opencv()
+        self._half, self._reach = box_px // 2, reach_px
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.start`."""
+        self._positions = np.array(query_points, dtype=np.float64)
+        self._limits = np.array(frame.shape[::-1], dtype=np.float64) - 0.5
+        padded, margin = self._padded(frame)
+        whole = np.rint(self._positions).astype(int)
+        self._offsets = self._positions - whole
+        half = self._half
+        self._templates = [padded[y - half : y + half + 1, x - half : x + half + 1] for x, y in whole + margin]
+        return _all_found(self._positions)
+
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.update`."""
+        padded, margin = self._padded(frame)
+        reach, size = self._reach, self._half + self._reach
+        for point, template in enumerate(self._templates):
+            x, y = (np.rint(self._positions[point] - self._offsets[point]).astype(int) + margin).tolist()
+            around = padded[y - size : y + size + 1, x - size : x + size + 1]
+            response = self._cv2.matchTemplate(around, template, self._cv2.TM_CCOEFF_NORMED)
+            row, column = np.unravel_index(int(response.argmax()), response.shape)
+            peak = np.array([column + _parabola_peak(response[row], column), row + _parabola_peak(response[:, column], row)])
+            self._positions[point] = peak + [x - margin - reach, y - margin - reach] + self._offsets[point]
+        self._positions = np.clip(self._positions, -0.5, self._limits)
+        return _all_found(self._positions)
+
+    def _padded(self, frame: np.ndarray) -> tuple[np.ndarray, int]:
+        """8 bits with a border, so that every window lies inside; and its width."""
+        margin = self._half + self._reach + 1
+        return self._cv2.copyMakeBorder(_to_8_bits(frame), *[margin] * 4, self._cv2.BORDER_REPLICATE), margin
+
+
+def _parabola_peak(values: np.ndarray, index: int) -> float:
+    """Where the parabola through a greatest value and its neighbours peaks, relative to it; 0 at an end."""
+    if not 0 < index < len(values) - 1:
+        return 0.0
+    before, here, after = (float(value) for value in values[index - 1 : index + 2])
+    curvature = before - 2 * here + after
+    return 0.5 * (before - after) / curvature if curvature < 0 else 0.0
+
+
 class _BoxPerPoint(ABC):
     """One box tracker of OpenCV for each point, in a square box around it; the box's centre is the point. OpenCV reports boxes in whole pixels."""
 
@@ -213,6 +265,7 @@ PEERS = (
     Peer("opencv-lk", "OpenCV pyramidal Lucas-Kanade, frame to frame, window 21 x 21, 4 levels", ChainedLucasKanade),
     Peer("opencv-dis", "OpenCV DIS flow from the query frame, preset MEDIUM, warm-started", DisFromQueryFrame),
     Peer("opencv-dis-chained", "OpenCV DIS flow frame to frame, preset MEDIUM", ChainedDis),
+    Peer("opencv-template", f"fixed template of {TEMPLATE_BOX_PX} x {TEMPLATE_BOX_PX} px, OpenCV matchTemplate, normalised", FixedTemplate),
     Peer("opencv-csrt", f"OpenCV CSRT, one per point, box {CSRT_BOX_PX} x {CSRT_BOX_PX} px", CsrtPerPoint),
     Peer("opencv-kcf", f"OpenCV KCF, one per point, box {KCF_BOX_PX} x {KCF_BOX_PX} px", KcfPerPoint),
 )

@@ -8,11 +8,13 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.registration_datasets import (
     ACDC_LABELS,
     HIPPOCAMPUS_LABELS,
+    LEARNED_PARTS,
     RegistrationPair,
     acdc_as_published,
     acdc_patients,
     evenly,
     hippocampus_subjects,
+    learned_part,
     most_similar_pairs,
     random_pairs,
     read_acdc,
@@ -23,7 +25,6 @@ MOST_SIMILAR, RANDOM, ONE_ATLAS = "hippocampus-most-similar", "hippocampus-rando
 ACDC, ACDC_PUBLISHED = "acdc", "acdc-published"
 PROTOCOLS = (MOST_SIMILAR, RANDOM, ONE_ATLAS, ACDC, ACDC_PUBLISHED)
 
-LEARNED_PARTS = ("train", "validation", "held-out")
 LEFT_ASIDE, TUNED = "left-aside", "tuned"
 PARTS = (LEFT_ASIDE, TUNED, *LEARNED_PARTS)
 """Subjects that no setting of the methods without training was chosen on, those that they were, and the parts of the learned methods."""
@@ -54,8 +55,6 @@ def protocol_pairs(protocol: str, folder: Path, count: int, part: str = LEFT_ASI
     names = hippocampus_subjects if label_names(protocol) is HIPPOCAMPUS_LABELS else acdc_patients
     subjects = names(folder, tuned=tuned)
     if part in LEARNED_PARTS:
-        from UltrasoundMotionLib.evaluation.registration_datasets import learned_part
-
         subjects = learned_part(subjects, part)
     if protocol in (ACDC, ACDC_PUBLISHED):
         pairs = [read_acdc(folder, patient) for patient in evenly(subjects, count)]

@@ -1,0 +1,91 @@
+"""`benchmark landmarks`: what it counts, its goals, and the fixed template it holds our trackers against."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from UltrasoundMotionLib.cli.main import main
+from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker, same_points
+from UltrasoundMotionLib.evaluation.landmark_benchmark import benchmark_landmarks, landmark_cases
+from UltrasoundMotionLib.evaluation.landmark_targets import landmark_targets
+from UltrasoundMotionLib.evaluation.track_errors import compare_tracks
+from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
+from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
+
+
+class Still:
+    """Never moves a landmark: its error is what the table calls NoTE."""
+
+    def start(self, frame, query_points):
+        self.points = np.array(query_points)
+        return self.update(frame)
+
+    def update(self, frame):
+        return FrameTracks(self.points.copy(), np.ones(len(self.points)), np.ones(len(self.points), dtype=bool))
+
+
+def test_a_tracker_that_never_moves_scores_what_the_table_calls_no_tracking():
+    cases = list(landmark_cases(("easy", "hard"), count=1, seed=3, frame_count=6))
+    assert all(label.startswith(("vessel", "fork")) for case in cases for label in case.truth.labels)
+    assert all(case.truth.query_frame == 0 and case.truth.visible[0].all() for case in cases)
+    result = benchmark_landmarks(cases, [BenchmarkTracker("still", Still, True)])
+    assert [row.difficulty for row in result.rows] == ["easy", "hard", "harder half", "all"]
+    easy, hard, harder, both = (row.measures for row in result.rows)
+    for measures in (easy, hard, both):
+        assert measures.tracking_error == measures.no_tracking_error
+        assert measures.tracking_error.unit == "mm"
+    assert harder.tracking_error == hard.tracking_error
+    assert both.annotation_count == easy.annotation_count + hard.annotation_count
+    assert easy.tracking_error.mean > 0
+
+
+def test_goals_of_issue_7():
+    def measured(error_px):
+        truth = same_points(np.zeros((21, 2, 2)))
+        moved = same_points(np.concatenate([np.zeros((1, 2, 2)), np.full((20, 2, 2), error_px / np.sqrt(2))]))
+        return measure_tracks(compare_tracks(moved, truth, spacing_mm=(1.0, 1.0)))
+
+    errors = {"lsdm": 1.0, "siamrpn": 1.5, "siamfc": 1.2, "opencv-dis-chained": 2.5, "opencv-template": 1.9}
+    harder = {name: measured(error) for name, error in errors.items()}
+    met = {(target.what, target.goal.split(" (")[0]): target.met for target in landmark_targets(harder, {"lsdm": (24.0, 11.0)})}
+    assert met == {
+        ("lsdm: mean error", "at most 1.25 mm"): True,
+        ("lsdm: mean error", "at most 0.95 mm"): False,
+        ("lsdm: 95th percentile", "under 2 mm"): True,
+        ("lsdm: landmarks lost for good", "none"): True,
+        ("lsdm: mean error, as in the paper's Table I", "below siamrpn"): True,
+        ("siamrpn: mean error, as in the paper's Table I", "below siamfc"): False,
+        ("lsdm: one landmark", "above 25 frames/s"): False,
+        ("lsdm: five landmarks", "above 10 frames/s"): True,
+    }
+
+
+def test_the_fixed_template_follows_a_shift_and_is_never_renewed():
+    pytest.importorskip("cv2", reason="needs the extra benchmark")
+    from UltrasoundMotionLib.evaluation.opencv_peers import FixedTemplate
+
+    noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((96, 96)), 2)
+    noise = 128 + 100 * noise / np.abs(noise).max()
+    points = np.array([[48.0, 48.0], [30.3, 60.7], [1.0, 40.0]])
+    tracker = FixedTemplate()
+    np.testing.assert_array_equal(tracker.start(noise, points).positions_px, points)
+    for step in range(1, 6):
+        moved = tracker.update(ndimage.shift(noise, (-0.6 * step, 1.3 * step), order=3, mode="nearest"))
+        np.testing.assert_allclose(moved.positions_px[:2], points[:2] + step * np.array([1.3, -0.6]), atol=0.15)
+    tracker.update(np.full_like(noise, 77.0))  # black: nothing is learnt from it
+    back = tracker.update(noise)
+    np.testing.assert_allclose(back.positions_px[:2], points[:2], atol=8)
+
+
+def test_the_command_prints_table_and_goals(capsys, tmp_path):
+    out = tmp_path / "landmarks.json"
+    arguments = ["benchmark", "landmarks", "--difficulty", "easy", "--count", "1", "--seed", "3", "--frames", "5", "--models", "kcf", "--peers"]
+    assert main([*arguments, "--watch-shadows", "--threads", "1", "--json", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "NoTE mean" in said
+    assert "kcf watched: five landmarks" in said
+    assert {row["tracker"] for row in json.loads(out.read_text())["rows"]} == {"kcf", "kcf watched"}
+    assert main(["benchmark", "landmarks", "--seed", "-1"]) == 2
+    assert "--seed -1" in capsys.readouterr().err
