@@ -1,4 +1,4 @@
-"""`train`: makes the weights of the trackers that need some."""
+"""`train`: makes the weights of the trackers and registration methods that need some."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
+from UltrasoundMotionLib.cli import train_registration
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.cli.train_landmarks import add_parsers as add_landmark_parsers
 
@@ -61,6 +62,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     specknet.add_argument("--validate-every", type=int, default=500, metavar="N", help="steps between validations on the tuning phantoms; 0 is never")
     specknet.add_argument("--quiet", action="store_true", help="no progress")
     specknet.set_defaults(run=run)
+    train_registration.add_parsers(models)
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -19,6 +19,9 @@ RECIPES = {
 """Name on the command line -> module of this folder with `make_recipe(dataset, variant) -> Recipe` and `VARIANTS`, names -> what they are."""
 
 SUMMARIES = {
+    "semantic": "two-step registration guided by semantic features (Ha et al.)",
+    "anatomy": "class maps of one image, which guide its registration",
+    "ltnet": "LT-Net, the labels of one atlas brought to any image",
     "voxelmorph": "VoxelMorph, the plain learned registration, with and without labels",
 }
 """What each is, in one line."""
