@@ -29,7 +29,7 @@ LAYERS = {
 """Ending of their `conv` and `batch` -> our layer."""
 SCORES = "conv7U"
 STAND_INS = {("src.nets", "UNet2D"), ("torch.nn.modules.conv", "Conv2d"), ("torch.nn.modules.batchnorm", "BatchNorm2d")}
-HARMLESS = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_parameter")}
+HARMLESS = {("collections", "OrderedDict"), ("torch._utils", "_rebuild_tensor_v2"), ("torch._utils", "_rebuild_parameter"), ("__builtin__", "set")}
 STORAGES = {("torch", "FloatStorage"), ("torch", "LongStorage")}
 
 

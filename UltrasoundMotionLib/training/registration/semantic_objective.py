@@ -99,6 +99,7 @@ class SemanticObjective(Objective):
 
     architecture = "TwoStepNetwork"
     task = "semantically guided two-step registration (Ha et al., Sensors 2020)"
+    limits = "Images like those it was trained on and on its domain's grid only. Convolutions are kept in float16."
 
     def __init__(
         self, config: TwoStepConfig, loss: SemanticLoss, *, name: str, domain: dict[str, object], variant: str = "published", seed: int = 0
@@ -147,8 +148,8 @@ class SemanticObjective(Objective):
             return functional.interpolate(self.network.unet(normalise(image)).float(), size=image.shape[2:], mode=mode, align_corners=False).argmax(1)
 
     def weights(self) -> dict[str, Tensor]:
-        """All tensors of the network."""
-        return self.network.state_dict()
+        """All tensors of the network, those of convolutions in float16, which halves the file; loading brings them to float32."""
+        return {name: value.half() if value.ndim > 2 else value for name, value in self.network.state_dict().items()}
 
     def configuration(self) -> dict[str, object]:
         """For the card; `load_two_step` builds the network from it."""
