@@ -89,7 +89,7 @@ def _on_grid(one: LabelledImage, grid: ImageGrid) -> tuple[np.ndarray, np.ndarra
 def _kept(name: str, image: np.ndarray, labels: np.ndarray, domain: ModelDomain) -> LabelledArrays:
     unknown = _unknown(np.unique(labels), domain.labels)
     if unknown is not None:
-        raise InputError(f"{name}: label {unknown} is none of {domain.name}'s, {', '.join(f'{k} {v}' for k, v in domain.labels.items())}")
+        raise InputError(f"{name}: label {unknown:g} is none of {domain.name}'s, {', '.join(f'{k} {v}' for k, v in domain.labels.items())}")
     return LabelledArrays(np.ascontiguousarray(image, dtype=np.float16), np.ascontiguousarray(labels, dtype=np.uint8))
 
 

@@ -45,8 +45,8 @@ def make_recipe(dataset: str, variant: str) -> Recipe:
         return Recipe(objective, CARDIAC_CINE_PUBLISHED, batch, RegistrationTraining(steps=500, validate_every=250))
     network, loss, name = VoxelMorphNetworkConfig(), VoxelMorphLoss(window=5), "voxelmorph-hippocampus"
     if variant == "diffeomorphic":
-        network, loss, name = DIFFEOMORPHIC, VoxelMorphLoss(window=5, symmetric=True), "voxelmorph-diffeomorphic-hippocampus"
+        network, loss, name = DIFFEOMORPHIC, VoxelMorphLoss(window=5, smoothness=0.5, symmetric=True), "voxelmorph-diffeomorphic-hippocampus"
     if variant == "labels":
-        network, loss, name = DIFFEOMORPHIC, VoxelMorphLoss(window=5, labels=2.0, symmetric=True), "voxelmorph-labels-hippocampus"
+        network, loss, name = DIFFEOMORPHIC, VoxelMorphLoss(window=5, smoothness=0.5, labels=2.0, symmetric=True), "voxelmorph-labels-hippocampus"
     objective = VoxelMorphObjective(network, loss, name, HIPPOCAMPUS)
     return Recipe(objective, HIPPOCAMPUS, BatchConfig("random", augmentation=SUBJECTS), RegistrationTraining(steps=3000))

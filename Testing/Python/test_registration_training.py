@@ -1,0 +1,370 @@
+"""The trainer of the registration networks: what it draws, that it resumes exactly, alone and in two processes, and what it refuses."""
+
+import copy
+import csv
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import affine_transform, gaussian_filter
+from torch import nn
+
+from UltrasoundMotionLib.cli.main import main
+from UltrasoundMotionLib.cli.train_registration import between_steps
+from UltrasoundMotionLib.errors import Cancelled, InputError
+from UltrasoundMotionLib.evaluation.registration_datasets import learned_part
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.images.volume_files import write_volume
+from UltrasoundMotionLib.progress import no_progress
+from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
+from UltrasoundMotionLib.training.registration.augmentation import Augmentation, Change, PairAugmentation
+from UltrasoundMotionLib.training.registration.batches import BatchConfig, LabelledArrays, PairSource, TrainingSubject
+from UltrasoundMotionLib.training.registration.objective import Objective
+from UltrasoundMotionLib.training.registration.objectives import RECIPES, make_recipe
+from UltrasoundMotionLib.training.registration.processes import Processes
+from UltrasoundMotionLib.training.registration.recipe import Recipe, RegistrationTraining
+from UltrasoundMotionLib.training.registration.trainer import Optimizers, train_registration, train_step
+from UltrasoundMotionLib.training.registration.training_curves import write_training_curves
+from UltrasoundMotionLib.training.registration.training_data import read_subjects
+from UltrasoundMotionLib.weights import load_weights
+
+SHAPE = (10, 12, 14)
+LIVELY = Augmentation(rotation_deg=20, tilt_deg=5, scale=0.1, shift=1, elastic=0.5, elastic_stride=6, gain=0.1, gamma=0.1, bias=0.1, noise=0.02)
+
+
+def subjects(count, phases=1, shape=SHAPE):
+    random = np.random.default_rng(0)
+    made = []
+    for number in range(count):
+        arrays = []
+        for _ in range(phases):
+            image = gaussian_filter(random.random(shape), 2)
+            image = (image - image.min()) / (image.max() - image.min())
+            arrays.append(LabelledArrays(image.astype(np.float16), (image > 0.6).astype(np.uint8)))
+        made.append(TrainingSubject(f"s{number}", tuple(arrays)))
+    return made
+
+
+class Shift(Objective):
+    """The smallest network that registers: one convolution whose mean is the displacement; with a discriminator of one number."""
+
+    name, architecture = "shift", "Shift"
+
+    def __init__(self, adversary=False):
+        super().__init__()
+        self.network = nn.Conv3d(2, 3, 3, padding=1)
+        self.discriminator = nn.Parameter(torch.ones(())) if adversary else None
+        self.register_buffer("seen", torch.zeros(()))
+
+    def losses(self, batch, step):
+        self.seen += batch.fixed.mean()
+        field = self.network(torch.cat([batch.moving, batch.fixed], 1)).float()
+        adversarial = 0.0 if self.discriminator is None else self.discriminator * field.mean()
+        return {"total": field.square().mean() + (batch.fixed - batch.moving).mean() * field.mean() + adversarial, "size": field.abs().mean()}
+
+    def adversary_parameters(self):
+        return [] if self.discriminator is None else [self.discriminator]
+
+    def adversary_loss(self):
+        return None if self.discriminator is None else 3 * self.discriminator
+
+    @torch.no_grad()
+    def displacement(self, fixed, moving):
+        return self.network(torch.cat([moving, fixed], 1))
+
+    def weights(self):
+        return dict(self.network.state_dict())
+
+    def configuration(self):
+        return {"network": {}}
+
+
+def recipe(steps=6, adversary=False, batch=None, **changes):
+    torch.manual_seed(1)
+    batch = batch or BatchConfig(augmentation=PairAugmentation(fixed=LIVELY, moving=LIVELY))
+    training = RegistrationTraining(steps=steps, log_every=2, save_every=3, validate_every=4, **changes)
+    return Recipe(Shift(adversary), replace(HIPPOCAMPUS, labels={1: "bright"}), batch, training)
+
+
+def weights_of(one):
+    return torch.cat([value.flatten() for value in one.objective.state_dict().values()])
+
+
+def test_parts_of_the_data_are_apart_and_whole():
+    names = [f"hippocampus_{number:03d}" for number in range(1, 395)] + [f"patient{number:03d}" for number in range(1, 101)]
+    parts = [learned_part(names, part) for part in ("train", "validation", "held-out")]
+    assert sorted(sum(parts, ())) == sorted(names)
+    assert {"hippocampus_305", "patient010", "patient030"} <= set(parts[0]) and {"hippocampus_306", "patient011", "patient091"} <= set(parts[1])
+    assert {"hippocampus_320", "patient012", "patient020", "patient100"} <= set(parts[2])
+    with pytest.raises(InputError, match="part: expected one of"):
+        learned_part(names, "test")
+    with pytest.raises(InputError, match="s1: neither"):
+        learned_part(["s1"], "train")
+    with pytest.raises(InputError, match="none of the 1 subjects is in the part 'held-out'"):
+        learned_part(["patient001"], "held-out")
+
+
+def test_a_change_moves_images_as_scipy_does_and_labels_with_them():
+    one = subjects(1)[0].phases[0]
+    random, generator = np.random.default_rng(3), torch.Generator().manual_seed(3)
+    change = Change.draw(Augmentation(rotation_deg=30, tilt_deg=10, stretch=0.1, shift=2), SHAPE, random, generator)
+    image, labels = torch.from_numpy(one.image).float()[None, None], torch.from_numpy(one.labels).long()[None]
+    moved, moved_labels = change.apply(image, labels)
+    matrix = change.matrix[::-1, -2::-1]  # (x, y, z) to (z, y, x)
+    centre = (np.array(SHAPE) - 1) / 2
+    offset = centre - matrix @ centre + change.matrix[::-1, -1]
+    expected = affine_transform(one.image.astype(np.float32), matrix, offset, order=1, mode="nearest")
+    assert np.abs(moved[0, 0].numpy() - expected).max() < 1e-4
+    nearest = affine_transform(one.labels, matrix, offset, order=0, mode="nearest")
+    assert (moved_labels[0].numpy() != nearest).mean() < 2e-3  # ties
+    # a spline moves labels with their image
+    spline = Change.draw(Augmentation(elastic=1.5, elastic_stride=5), SHAPE, random, generator)
+    moved, moved_labels = spline.apply(image, labels)
+    assert ((moved[0, 0] > 0.6) == (moved_labels[0] == 1)).float().mean() > 0.93
+    assert (moved - image).abs().max() > 0.05
+
+
+def test_what_is_shared_is_the_same_for_both_images_and_flips_only_then():
+    random, generator = np.random.default_rng(5), torch.Generator().manual_seed(5)
+    shared = PairAugmentation(shared=replace(LIVELY, noise=0.0, flips=(2,)))
+    one = subjects(1)[0].phases[0]
+    image, labels = torch.from_numpy(one.image).float()[None, None], torch.from_numpy(one.labels).long()[None]
+    mirrored = 0
+    for _ in range(8):
+        first, second = shared.draw(SHAPE, random, generator)
+        assert torch.equal(first.apply(image, labels)[0], second.apply(image, labels)[0])
+        mirrored += first.flips == (2,)
+    assert 0 < mirrored < 8
+    own = PairAugmentation(fixed=LIVELY, moving=LIVELY).draw(SHAPE, random, generator)
+    assert not torch.equal(own[0].apply(image, labels)[0], own[1].apply(image, labels)[0])
+    only = Change(flips=(0,)).apply(image, labels)
+    assert torch.equal(only[0], image.flip(2)) and torch.equal(only[1], labels.flip(1))
+
+
+def test_batches_follow_from_seed_step_and_process():
+    config = BatchConfig(size=2, augmentation=PairAugmentation(fixed=LIVELY, moving=LIVELY))
+    source = PairSource(subjects(4), config, seed=7)
+    batch, again = source.draw(5), PairSource(subjects(4), config, seed=7).draw(5)
+    for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
+        assert torch.equal(getattr(batch, name), getattr(again, name))
+    assert batch.fixed.shape == (2, 1, *SHAPE) and batch.fixed_labels.shape == (2, *SHAPE) and batch.fixed_labels.dtype == torch.long
+    for other in (source.draw(6), source.draw(5, rank=1), PairSource(subjects(4), config, seed=8).draw(5)):
+        assert not torch.equal(batch.fixed, other.fixed)
+
+
+def test_pairings():
+    several, hearts = subjects(4), subjects(3, phases=2)
+
+    def drawn(people, **settings):
+        source = PairSource(people, BatchConfig(**settings), seed=1)
+        return [source.draw(step) for step in range(12)]
+
+    def is_image(tensor, arrays):
+        return torch.equal(tensor[0, 0], torch.from_numpy(arrays.image).float())
+
+    for batch in drawn(several, pairing="atlas", atlas="s2"):
+        assert is_image(batch.moving, several[2].phases[0]) and not is_image(batch.fixed, several[2].phases[0])
+    assert all(
+        any(is_image(batch.fixed, one.phases[0]) and is_image(batch.moving, one.phases[1]) for one in hearts)
+        for batch in drawn(hearts, pairing="phases")
+    )
+    swapped = drawn(hearts, pairing="phases", swapped=0.5)
+    assert 0 < sum(any(is_image(batch.fixed, one.phases[1]) for one in hearts) for batch in swapped) < 12
+    assert all(torch.equal(batch.fixed, batch.moving) for batch in drawn(hearts, pairing="phases", identical=1.0))
+    assert not any(torch.equal(batch.fixed, batch.moving) for batch in drawn(several))
+    plane = drawn(several, planes=True)[0]
+    assert plane.fixed.shape == (1, 1, *SHAPE[1:]) and bool((plane.fixed_labels > 0).any())
+
+
+def test_a_run_with_breaks_is_the_run_without(tmp_path):
+    whole = recipe(adversary=True)
+    measured = train_registration(tmp_path / "whole", whole, subjects(4), subjects(3))
+    for sitting in range(3):  # breaks after steps 2 and 5, the second between two rows of the log
+        parts = recipe(adversary=True)
+        again = train_registration(tmp_path / "parts", parts, subjects(4), subjects(3), resume=sitting > 0, stop_after=(2, 3, None)[sitting])
+    assert torch.equal(weights_of(whole), weights_of(parts)) and measured == again
+    logs = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("whole", "parts")]
+    for row in logs[0] + logs[1]:
+        del row["seconds"]
+    assert logs[0] == logs[1] and [row["step"] for row in logs[0]] == ["2", "4", "6"]
+    assert not logs[0][0]["dice"] and 0 < float(logs[0][1]["dice"]) <= 1
+    assert measured["dice"] == measured["dice_bright"] and measured["folding_percent"] >= 0
+    other = recipe(adversary=True, seed=2)
+    train_registration(tmp_path / "other", other, subjects(4))
+    assert not torch.equal(weights_of(whole), weights_of(other))
+    with pytest.raises(InputError, match="belongs to a run with other settings"):
+        train_registration(tmp_path / "whole", recipe(steps=7, adversary=True), subjects(4), subjects(3), resume=True)
+    write_training_curves(tmp_path / "log.png", tmp_path / "whole" / "log.csv")
+    assert (tmp_path / "log.png").stat().st_size > 5000
+    with pytest.raises(InputError, match="no log of a registration training"):
+        write_training_curves(tmp_path / "log.png", tmp_path / "whole" / "state.pt")
+
+
+def test_cancelling_leaves_the_state_after_the_last_whole_step(tmp_path):
+    def stop(done, total, message):
+        if done == 4:
+            raise Cancelled("enough")
+
+    with pytest.raises(Cancelled):
+        train_registration(tmp_path / "a", recipe(), subjects(4), progress=stop)
+    assert torch.load(tmp_path / "a" / "state.pt")["step"] == 4
+    resumed, whole = recipe(), recipe()
+    train_registration(tmp_path / "a", resumed, subjects(4), resume=True)
+    train_registration(tmp_path / "b", whole, subjects(4))
+    assert torch.equal(weights_of(resumed), weights_of(whole))
+    with between_steps(no_progress) as progress:
+        progress(1, 2, "")
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Cancelled):
+            progress(2, 2, "")
+
+
+def test_the_discriminator_moves_by_its_own_loss_alone():
+    one = recipe(adversary=True, adversary_learning_rate=0.01)
+    optimizers = Optimizers(one.objective, one.training)
+    source = PairSource(subjects(4), one.batch, 1)
+    for step in range(3):
+        losses = train_step(one.objective, optimizers, source.draw(step), step, Processes())
+    assert float(one.objective.discriminator.detach()) == pytest.approx(1 - 3 * 0.01, abs=1e-5)  # Adam on a constant gradient
+    assert losses["adversary"] == pytest.approx(3 * (1 - 2 * 0.01), abs=1e-4)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_changes_nothing():
+    one = recipe()
+    optimizers = Optimizers(one.objective, one.training)
+    before = [value.detach().clone() for value in optimizers.parameters]
+    broken = PairSource(subjects(4), BatchConfig(), 1).draw(0)
+    broken.fixed[0, 0, 0, 0, 0] = torch.nan
+    with pytest.raises(InputError, match=r"step 1: the loss is no number \(total nan"):
+        train_step(one.objective, optimizers, broken, 0, Processes())
+    assert all(torch.equal(value, old) for value, old in zip(optimizers.parameters, before, strict=True))
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {folder!r})
+import torch
+torch.set_num_threads(1)
+from test_registration_training import recipe, subjects, train_registration
+from UltrasoundMotionLib.training.registration.processes import training_processes
+with training_processes("cpu") as processes:
+    one = recipe(steps=3, mixed_precision=False)
+    train_registration({out!r} + f"/run{{processes.rank}}", one, subjects(4), processes=processes)
+    torch.save(one.objective.state_dict(), {out!r} + f"/{{processes.rank}}.pt")
+"""
+
+
+def test_two_processes_average_their_gradients(tmp_path):
+    script, out = tmp_path / "worker.py", str(tmp_path)
+    script.write_text(WORKER.format(folder=str(Path(__file__).parent), out=out))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", str(script)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
+    assert ended.returncode == 0, ended.stderr[-2000:]
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    # the same steps by hand: the gradient of the mean of both processes' losses
+    one = recipe(steps=3, mixed_precision=False)
+    optimizers = Optimizers(one.objective, one.training)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizers.main, one.training.learning_rate, total_steps=3, pct_start=one.training.warm_up)
+    source = PairSource(subjects(4), one.batch, 1)
+    for step in range(3):
+        optimizers.main.zero_grad()
+        (sum(one.objective.losses(source.draw(step, rank), step)["total"] for rank in range(2)) / 2).backward()
+        nn.utils.clip_grad_norm_(optimizers.parameters, one.training.gradient_norm)
+        optimizers.main.step()
+        schedule.step()
+    for name in ("network.weight", "network.bias"):
+        assert torch.equal(found[0][name], found[1][name])
+        assert torch.allclose(found[0][name], one.objective.state_dict()[name], atol=1e-6)
+    assert torch.equal(found[0]["seen"], found[1]["seen"])  # buffers are those of the first
+    assert (tmp_path / "run0" / "state.pt").exists() and not list((tmp_path / "run1").iterdir())
+
+
+@pytest.fixture
+def task04(tmp_path):
+    """A folder like MSD Task04: six training subjects and two to validate on, one blob of head and one of body each."""
+    folder, random = tmp_path / "hippocampus", np.random.default_rng(1)
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    grid = np.stack(np.meshgrid(*[np.arange(size) for size in (30, 44, 28)], indexing="ij"))
+    for number in (1, 3, 4, 6, 7, 8, 306, 307):
+        labels = np.zeros((30, 44, 28), np.uint8)
+        for value, place in ((1, (15, 30, 14)), (2, (15, 14, 14))):
+            centre = np.array(place) + random.uniform(-2, 2, 3)
+            labels[((grid - centre[:, None, None, None]) ** 2).sum(0) < 36] = value
+        image = gaussian_filter((labels > 0) * 100.0, 1) + random.normal(0, 3, labels.shape)
+        for kind, array in (("images", image.astype(np.float32)), ("labels", labels)):
+            write_volume(folder / kind / f"hippocampus_{number:03d}.nii.gz", Volume(array, (1, 1, 1), (0, 0, 0), np.diag([-1.0, -1.0, 1.0])))
+    return folder
+
+
+def test_the_command_leaves_weights_with_a_card_and_resumes(task04, tmp_path, capsys):
+    out = tmp_path / "out"
+    command = ["train", "voxelmorph", "--dataset", "hippocampus", "--variant", "labels", "--data", str(task04), "--out", str(out), "--device", "cpu"]
+    command += ["--steps", "2", "--threads", "1", "--quiet"]
+    assert main(command) == 0
+    assert "wrote" in capsys.readouterr().out and {"log.csv", "log.png", "state.pt"} <= {file.name for file in out.iterdir()}
+    weights = load_weights(out / "voxelmorph-labels-hippocampus.json")
+    card = weights.card
+    assert card.licence == "CC-BY-SA-4.0" and card.seed == 1 and "6 subjects" in card.trained_on[0]
+    assert 0 < card.measured["validation_dice"] < 1 and "2 subjects" in card.measured_with
+    assert json.loads((out / "voxelmorph-labels-hippocampus.json").read_text())["configuration"]["domain"]["shape"] == [48, 64, 48]
+    assert main([*command, "--resume"]) == 0  # nothing left to do
+    again = load_weights(out / "voxelmorph-labels-hippocampus.json")
+    assert all(torch.equal(value, again.tensors[name]) for name, value in weights.tensors.items())
+
+
+def test_bad_data_is_refused_by_name(task04, tmp_path, capsys):
+    def error_of(*changes, data=task04):
+        command = ["train", "voxelmorph", "--dataset", "hippocampus", "--data", str(data), "--out", str(tmp_path / "o"), "--steps", "1", "--quiet"]
+        assert main([*command, *changes]) == 2
+        return capsys.readouterr().err
+
+    assert main(["train", "voxelmorph", "--dataset", "hippocampus", "--out", str(tmp_path)]) == 2
+    assert "--data" in capsys.readouterr().err
+    assert f"{tmp_path / 'no'}: no such folder of data" in error_of(data=tmp_path / "no")
+    assert "no hippocampus_*.nii.gz" in error_of(data=tmp_path)
+    assert "pairs of subjects need two or more, got 1" in error_of("--subjects", "1")
+    assert "variant: voxelmorph has" in error_of("--variant", "wrong")
+    assert "--steps must be at least 1" in error_of("--steps", "0")
+    assert "variant: labels is for hippocampus only" in error_of("--dataset", "cardiac", "--variant", "labels")
+    image = task04 / "images" / "hippocampus_004.nii.gz"
+    labels = task04 / "labels" / "hippocampus_003.nii.gz"
+    values = np.full((30, 44, 28), np.nan, np.float32)
+    good = labels.read_bytes()
+    write_volume(labels, Volume(np.full((30, 44, 28), 7, np.uint8), (1, 1, 1), (0, 0, 0), np.eye(3)))
+    assert "hippocampus_003: label 7 is none of hippocampus's, 1 head, 2 body" in error_of()
+    labels.write_bytes(good)
+    write_volume(image, Volume(values, (1, 1, 1), (0, 0, 0), np.eye(3)))
+    assert f"{image}: has voxels that are not finite numbers" in error_of()
+
+
+def test_too_few_subjects_and_mixed_sizes_are_refused():
+    with pytest.raises(InputError, match="s0: has one phase only"):
+        PairSource(subjects(2), BatchConfig("phases"), 1)
+    with pytest.raises(InputError, match="the atlas s9 is not among the 2 subjects"):
+        PairSource(subjects(2), BatchConfig("atlas", atlas="s9"), 1)
+    with pytest.raises(InputError, match="several sizes"):
+        PairSource(subjects(1) + subjects(1, shape=(8, 8, 8)), BatchConfig(), 1)
+    with pytest.raises(InputError, match="pairing: expected one of"):
+        BatchConfig("twins")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_is_drawn_from_the_seed(name):
+    first, same, other = (make_recipe(name, "hippocampus", seed=seed).objective for seed in (1, 1, 2))
+    assert all(torch.equal(value, same.state_dict()[key]) for key, value in first.state_dict().items())
+    assert any(not torch.equal(value, other.state_dict()[key]) for key, value in first.state_dict().items())
+    assert copy.deepcopy(first).name.endswith("-hippocampus") and json.dumps(first.configuration())
+
+
+def test_the_public_hippocampi_are_read(shared_data):
+    found = read_subjects("hippocampus", shared_data("hippocampus"), "validation", HIPPOCAMPUS, most=1)
+    arrays = found[0].phases[0]
+    assert arrays.image.shape == (48, 64, 48) and arrays.image.dtype == np.float16 and set(np.unique(arrays.labels)) == {0, 1, 2}
+    assert arrays.image.min() == 0 and arrays.image.max() == 1
