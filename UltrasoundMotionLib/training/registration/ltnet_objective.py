@@ -52,7 +52,7 @@ class LtNetWeights:
     transformation: float = 0.1
     anatomy: float = 0.5
     reverse: float = 1.0
-    detour: float = 0.5
+    detour: float = 0.0
 
     def __post_init__(self) -> None:
         numbers = [value for value in asdict(self).values() if not isinstance(value, bool)]
