@@ -82,22 +82,25 @@ def run_instance(pair: WorkingPair, config: InstanceConfig, report: Report) -> T
     Returns:
         (1, n, *spatial) displacement in voxels of the pair's grid.
     """
-    return _displacement(optimise_velocity(pair, config, report), pair)
+    return displacement_of(optimise_velocity(pair, config, report), pair)
 
 
-def optimise_velocity(pair: WorkingPair, config: InstanceConfig, report: Report) -> Tensor:
+def optimise_velocity(pair: WorkingPair, config: InstanceConfig, report: Report, start: Tensor | None = None) -> Tensor:
     """Minimises likeness of both directions + elastic energy over v, u = exp(v), by Adam at each scale.
+
+    Args:
+        start: (1, n, *spatial) velocity in voxels of its grid, which covers the pair's; None: rest.
 
     Returns:
         (1, n, *control grid of the last scale) velocity in voxels of that grid.
     """
-    velocity = None
+    velocity = start
     done = 0
     for scale, iterations, stride in zip(config.scales, config.iterations, config.control_strides, strict=True):
         if iterations:
 
             def report_after(iteration: int, message: str, found: Tensor, done: int = done) -> None:
-                report(done + iteration, sum(config.iterations), message, lambda: _displacement(found, pair))
+                report(done + iteration, sum(config.iterations), message, lambda: displacement_of(found, pair))
 
             velocity = _optimise_scale(pair, config, (scale, iterations, stride), velocity, report_after)
             done += iterations
@@ -164,7 +167,8 @@ def leaving(displacement: Tensor) -> Tensor:
     return total
 
 
-def _displacement(velocity: Tensor, pair: WorkingPair) -> Tensor:
+def displacement_of(velocity: Tensor, pair: WorkingPair) -> Tensor:
+    """exp(v) of a velocity in voxels of its own grid, (1, n, *spatial) in voxels of the pair's."""
     return resample_displacement(integrate_velocity(velocity, squarings(velocity, LARGEST_FIRST_STEP / 4)), tuple(pair.fixed.shape[2:]))
 
 
@@ -173,8 +177,13 @@ def _likenesses(
 ) -> tuple[Likeness, Likeness | None]:
     fixed, moving = (_image_at(image, size) for image in (pair.fixed, pair.moving))
     fixed_mask, moving_mask = (scaled_mask(mask, size) for mask in (pair.fixed_mask, pair.moving_mask))
-    forward = Likeness(fixed, moving, fixed_mask, config.likeness, spacing)
-    return forward, Likeness(moving, fixed, moving_mask, config.likeness, spacing) if config.symmetric else None
+    maps = None
+    if config.likeness.maps and pair.fixed_maps is not None and pair.moving_maps is not None:
+        maps = tuple(_image_at(one, size) for one in (pair.fixed_maps, pair.moving_maps))
+    forward = Likeness(fixed, moving, fixed_mask, config.likeness, spacing, maps=maps)
+    if not config.symmetric:
+        return forward, None
+    return forward, Likeness(moving, fixed, moving_mask, config.likeness, spacing, maps=maps and maps[::-1])
 
 
 def _image_at(image: Tensor, size: tuple[int, ...]) -> Tensor:

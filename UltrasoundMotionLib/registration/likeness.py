@@ -14,6 +14,9 @@ from UltrasoundMotionLib.similarity import LocalCrossCorrelation, mind, mse
 THICK_SLICES = 2.5
 """An axis with this many times the finest spacing holds slices: windows and patches stay within each."""
 
+LEAST_ENERGY = 1e-6
+"""Of class maps: a class that neither image has counts nothing."""
+
 
 @dataclass(frozen=True)
 class LikenessWeights:
@@ -25,6 +28,7 @@ class LikenessWeights:
         plane_windows: the same in 2D, and within thick slices; wider, since a square holds fewer voxels than a cube.
         mse: of the mean squared difference of intensities, each image in [0, 1].
         mind: of the mean squared difference of MIND-SSC features, for other modalities.
+        maps: of the difference of class maps, where the pair has them: 1 - Dice of hard maps, averaged over the classes.
     """
 
     lncc: float = 1.0
@@ -32,10 +36,12 @@ class LikenessWeights:
     plane_windows: tuple[int, ...] = (9,)
     mse: float = 0.0
     mind: float = 0.0
+    maps: float = 0.0
 
     def __post_init__(self) -> None:
-        if min(self.lncc, self.mse, self.mind) < 0 or max(self.lncc, self.mse, self.mind) == 0:
-            raise InputError(f"likeness: weights must be 0 or more and one above 0, got lncc {self.lncc}, mse {self.mse}, mind {self.mind}")
+        terms = {name: getattr(self, name) for name in ("lncc", "mse", "mind", "maps")}
+        if min(terms.values()) < 0 or max(terms.values()) == 0:
+            raise InputError(f"likeness: weights must be 0 or more and one above 0, got {', '.join(f'{k} {v}' for k, v in terms.items())}")
         for windows in (self.windows, self.plane_windows):
             if self.lncc and (not windows or min(windows) < 2):
                 raise InputError(f"likeness: windows must be 2 voxels or more, got {windows}")
@@ -49,9 +55,19 @@ class Likeness:
         mask: of the fixed image, or None.
         weights: of the terms.
         spacing: relative, (x, y[, z]).
+        maps: (1, C, *spatial) of the fixed and of the moving image, for `weights.maps`.
     """
 
-    def __init__(self, fixed: Tensor, moving: Tensor, mask: Tensor | None, weights: LikenessWeights, spacing: tuple[float, ...]) -> None:
+    def __init__(
+        self,
+        fixed: Tensor,
+        moving: Tensor,
+        mask: Tensor | None,
+        weights: LikenessWeights,
+        spacing: tuple[float, ...],
+        *,
+        maps: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         self._weights, self._moving, self._mask = weights, moving, mask
         self._slice_axis = _slice_axis(spacing)
         self._fixed = fixed
@@ -63,6 +79,7 @@ class Likeness:
             self._correlations = [LocalCrossCorrelation(self._by_slice(fixed), window, mask=by_slice) for window in windows]
         if weights.mind:
             self._features = [self._whole(mind(self._by_slice(image))) for image in (fixed, moving)]
+        self._maps = maps if weights.maps else None
 
     def loss(self, displacement: Tensor) -> Tensor:
         """A scalar for a displacement (1, n, *spatial) in voxels; differentiable."""
@@ -79,6 +96,9 @@ class Likeness:
         if weights.mind:
             fixed, moving = self._features
             total = total + weights.mind * mse(fixed, warp(moving, displacement), mask=self._mask)
+        if self._maps is not None:
+            fixed, moving = self._maps
+            total = total + weights.maps * map_difference(fixed, warp(moving, displacement))
         return total
 
     def _by_slice(self, image: Tensor) -> Tensor:
@@ -87,6 +107,12 @@ class Likeness:
 
     def _whole(self, slices: Tensor) -> Tensor:
         return slices if self._slice_axis is None else slices.movedim(0, self._slice_axis)[None].contiguous()
+
+
+def map_difference(fixed: Tensor, moving: Tensor) -> Tensor:
+    """Squared difference of class maps (B, C, *spatial) over the sum of their squares, averaged over the classes: 1 - Dice of hard maps."""
+    axes = tuple(range(2, fixed.ndim))
+    return ((fixed - moving).square().sum(axes) / (fixed.square() + moving.square()).sum(axes).clamp(min=LEAST_ENERGY)).mean()
 
 
 def _slice_axis(spacing: tuple[float, ...]) -> int | None:

@@ -27,6 +27,7 @@ class WorkingPair:
         fixed_mask, moving_mask: (1, 1, *spatial) float32 of 0 and 1, or None: where the image counts.
         grid: the working grid.
         same_scan: the images are of one subject in one pose with comparable intensities, so that their difference says something.
+        fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes but the background, or None: what anatomy networks say.
     """
 
     fixed: Tensor
@@ -35,6 +36,8 @@ class WorkingPair:
     moving_mask: Tensor | None
     grid: ImageGrid
     same_scan: bool = False
+    fixed_maps: Tensor | None = None
+    moving_maps: Tensor | None = None
 
     @property
     def spacing(self) -> tuple[float, ...]:
@@ -44,7 +47,7 @@ class WorkingPair:
 
     def to(self, device: str) -> WorkingPair:
         """The same pair on another device."""
-        names = ("fixed", "moving", "fixed_mask", "moving_mask")
+        names = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_maps", "moving_maps")
         moved = {name: value.to(device) for name in names if (value := getattr(self, name)) is not None}
         return replace(self, **moved)
 
