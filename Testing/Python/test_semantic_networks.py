@@ -1,0 +1,378 @@
+"""Two-step semantically guided registration: its networks, its loss, its variants, and the authors' published weights."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import types
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.evaluation.semantic_ablation import run_semantic_ablation
+from UltrasoundMotionLib.fields import jacobian_measures, warp
+from UltrasoundMotionLib.registration.learned.correlation_flow import correlation
+from UltrasoundMotionLib.registration.learned.feature_unet import OFFICIAL_2D, FeatureUNet, FeatureUNetConfig, paper_unet
+from UltrasoundMotionLib.registration.learned.official_weights import load_official_unet
+from UltrasoundMotionLib.registration.learned.poly_affine import poly_affine
+from UltrasoundMotionLib.registration.learned.registration_network import RegistrationNetwork
+from UltrasoundMotionLib.registration.learned.two_step import TwoStepNetwork, load_two_step, predict_two_step, two_step_network
+from UltrasoundMotionLib.registration.learned.two_step_config import VARIANTS, TwoStepConfig, find_variant, published
+from UltrasoundMotionLib.training.registration import training_data
+from UltrasoundMotionLib.training.registration.batches import LabelledArrays, RegistrationBatch, TrainingSubject
+from UltrasoundMotionLib.training.registration.semantic_objective import (
+    SemanticLoss,
+    SemanticObjective,
+    deformation_loss,
+    label_weights,
+    regular_loss,
+    semantic_loss,
+)
+from UltrasoundMotionLib.weights import ModelCard, save_weights
+
+OFFICIAL_FILE = "ULTRASOUND_MOTION_OFFICIAL_UNET"
+"""Environment variable with the path of the authors' unet.pth."""
+
+
+def count(network: nn.Module) -> int:
+    return sum(value.numel() for value in network.parameters())
+
+
+def small(name: str = "published", dimension: int = 3) -> TwoStepConfig:
+    """A variant with few channels, quick to run."""
+    config = find_variant(name).network(dimension, 3)
+    furthest = None if config.correlation is None else 3
+    unet = FeatureUNetConfig(dimension, 3, channels=(4, 6, 8, 10), deepest=2, up=(8, 8))
+    return replace(config, unet=unet, channels=(4, 6, 8), hidden=6, scales=tuple(5 for _ in config.scales), correlation=furthest)
+
+
+def disc_batch(shift: int = 3, size: int = 32) -> RegistrationBatch:
+    """A bright disc that moves along x."""
+    y, x = np.mgrid[:size, :size]
+    labels = [(((x - size / 2 - s) ** 2 + (y - size / 2) ** 2) < 64).astype(np.int64) for s in (0, shift)]
+    fixed, moving = (torch.from_numpy(one)[None] for one in labels)
+    return RegistrationBatch(fixed[:, None].float(), moving[:, None].float(), fixed, moving)
+
+
+# ---- networks
+
+
+def test_the_feature_network_has_eleven_convolutions_and_about_200_000_parameters():
+    for dimension in (2, 3):
+        network = FeatureUNet(paper_unet(dimension, classes=4))
+        convolutions = [one for one in network.modules() if isinstance(one, nn.Conv2d | nn.Conv3d)]
+        assert len(convolutions) == 11
+        assert {one.kernel_size for one in convolutions} == {(3,) * dimension}
+        assert 185_000 < count(network) < 205_000
+        scores = network.eval()(torch.rand(1, 1, *[26] * dimension))
+        assert scores.shape == (1, 4, *[13] * dimension)
+
+
+def test_both_registration_networks_have_the_parameters_of_the_paper():
+    faces = TwoStepNetwork(published(2, classes=8))
+    assert count(faces.steps) == pytest.approx(2.3e6, rel=0.06)
+    assert count(TwoStepNetwork(published(3, classes=4)).steps) == pytest.approx(2.0e6, rel=0.02)
+    for dimension in (2, 3):
+        two, one = (two_step_network(find_variant(name).network(dimension, 4)) for name in ("published", "single-step"))
+        assert count(one) == pytest.approx(count(two), rel=0.03)
+
+
+def test_the_field_is_a_spline_of_control_points_that_starts_at_rest_and_keeps_a_translation():
+    torch.manual_seed(0)
+    network = RegistrationNetwork(2, 6, (4, 6, 8), hidden=6, scale=5).eval()
+    features = torch.rand(1, 3, 40, 24)
+    assert network(features, features).abs().max() < 0.2
+    nn.init.zeros_(network.head.control.weight)
+    network.head.control.bias.data = torch.tensor([1.0, -0.5])
+    field = network(features, features)
+    assert torch.allclose(field[:, 0], torch.tensor(4.0)) and torch.allclose(field[:, 1], torch.tensor(-2.0))
+
+
+def constant_steps(config: TwoStepConfig, bias: list[list[float]]) -> TwoStepNetwork:
+    """A network whose steps give constant control displacements."""
+    network = TwoStepNetwork(config).eval()
+    for step, value in zip(network.steps, bias, strict=True):
+        nn.init.zeros_(step.head.control.weight)
+        step.head.control.bias.data = torch.tensor(value)
+    return network
+
+
+@pytest.mark.parametrize("name", ["published", "transformation", "diffeomorphic"])
+def test_the_second_step_sees_features_warped_by_the_first_and_both_fields_count(name):
+    network = constant_steps(small(name, dimension=2), [[0.5, 0.0], [0.25, -0.25]])
+    seen: list[Tensor] = []
+    network.steps[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[1]))
+    moving_scores = torch.randn(1, 3, 16, 20)
+    field = network.register(torch.randn(1, 3, 16, 20), moving_scores)
+    assert torch.allclose(seen[0][..., :-2], moving_scores.softmax(1)[..., 2:], atol=1e-5)
+    assert torch.allclose(field, torch.tensor([3.0, -1.0]).view(1, 2, 1, 1).expand_as(field), atol=1e-5)
+
+
+def test_a_predicted_field_is_in_voxels_of_the_images_and_blind_to_units():
+    torch.manual_seed(1)
+    network = constant_steps(small(dimension=3), [[0.5, 0.0, 0.0], [0.25, 0.0, -0.25]])
+    image = torch.rand(1, 1, 17, 24, 20)
+    field = predict_two_step(network, image, image)
+    assert field.shape == (1, 3, 17, 24, 20)
+    assert torch.allclose(field[0, :, 4, 4, 4], torch.tensor([6.0, 0.0, -2.0 * 17 / 18]), atol=1e-4)
+    trained = TwoStepNetwork(small(dimension=3)).eval()
+    fixed, moving = torch.rand(2, 1, 1, 16, 24, 16)
+    assert torch.allclose(predict_two_step(trained, fixed, moving), predict_two_step(trained, 40 * fixed - 3, 40 * moving - 3), atol=1e-4)
+
+
+def test_the_correlation_of_a_shifted_map_is_highest_at_the_shift():
+    torch.manual_seed(2)
+    fixed = functional.normalize(torch.randn(1, 16, 14, 12), dim=1)
+    moving = torch.roll(fixed, (2, -1), dims=(2, 3))  # along y and x
+    found = correlation(fixed, moving, furthest=3).argmax(1)[0, 4:-4, 4:-4]
+    assert torch.equal(found, torch.full_like(found, (3 + 2) * 7 + (3 - 1)))
+    brute = (fixed[0, :, 5, 6] * moving[0, :, 7, 5]).mean()
+    assert torch.isclose(correlation(fixed, moving, 3)[0, 5 * 7 + 2, 5, 6], brute)
+
+
+# ---- loss
+
+
+def test_the_losses_are_equations_1_to_3():
+    counts = torch.tensor([900.0, 100.0])
+    weights = label_weights(counts)
+    assert torch.allclose(weights, torch.tensor([0.5, 1.5]))  # square roots 1/30 and 1/10, mean 1
+    scores, labels = torch.randn(2, 2, 6, 5), torch.randint(0, 2, (2, 6, 5))
+    shares = functional.one_hot(labels, 2).movedim(-1, 1).float()
+    assert torch.isclose(semantic_loss(scores, shares, weights), functional.cross_entropy(scores, labels, weight=weights), atol=1e-6)
+    warped = torch.zeros_like(shares)
+    warped[:, 0] = 1.0
+    wrong = labels.float().mean()
+    assert torch.isclose(deformation_loss(shares, warped, weights), wrong * (0.5 + 1.5) / 2)
+    spike = torch.zeros(1, 2, 15, 9)
+    spike[0, 0, 7, 4] = 9.0
+    kernel = np.convolve([1 / 3] * 3, [1 / 3] * 3)
+    smooth = np.outer(kernel, kernel) * 9.0
+    smooth[2, 2] -= 9.0
+    assert float(regular_loss(spike, 3)) == pytest.approx(np.linalg.norm(smooth) / (9 / 2), rel=1e-5)
+    assert float(regular_loss(torch.full((1, 2, 15, 9), 3.0), 3)) == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", list(VARIANTS))
+def test_every_variant_learns_to_move_a_disc(name):
+    torch.manual_seed(3)
+    variant = find_variant(name)
+    loss = SemanticLoss(semantic=float(variant.guided), pretraining_steps=20 if variant.pretrained else 0)
+    objective = SemanticObjective(small(name, 2), loss, name="x", domain={})
+    batch = disc_batch()
+    optimizer = torch.optim.Adam(objective.parameters(), lr=1e-2)
+    for step in range(50):
+        losses = objective.losses(batch, step)
+        optimizer.zero_grad()
+        losses["total"].backward()
+        optimizer.step()
+    objective.eval()
+    field = objective.displacement(batch.fixed, batch.moving)
+    before = (batch.fixed - batch.moving).abs().mean()
+    assert (batch.fixed - warp(batch.moving, field)).abs().mean() < 0.5 * before
+    if variant.guided:
+        assert (objective.predicted_labels(batch.fixed) == batch.fixed_labels).float().mean() > 0.95
+
+
+def test_pre_trained_features_stay_as_they_are_after_their_steps():
+    torch.manual_seed(4)
+    objective = SemanticObjective(small(dimension=2), SemanticLoss(pretraining_steps=2), name="x", domain={})
+    batch = disc_batch()
+    for step, learns in ((1, "unet"), (2, "steps")):
+        objective.zero_grad()
+        objective.train()
+        before = {name: value.clone() for name, value in objective.network.unet.state_dict().items()}
+        objective.losses(batch, step)["total"].backward()
+        graded = {name.split(".")[1] for name, value in objective.named_parameters() if value.grad is not None}
+        assert graded == {learns}
+        same = all(torch.equal(before[name], value) for name, value in objective.network.unet.state_dict().items())
+        assert same == (learns == "steps")
+
+
+def test_labels_that_are_no_class_and_impossible_settings_are_refused():
+    objective = SemanticObjective(small(dimension=2), SemanticLoss(), name="faces", domain={})
+    batch = disc_batch()
+    with pytest.raises(InputError, match="labels: 7 is none of the 3 classes of faces"):
+        objective.losses(replace(batch, moving_labels=7 * batch.moving_labels), 0)
+    with pytest.raises(InputError, match="there is no variant named two"):
+        find_variant("two")
+    with pytest.raises(InputError, match="scales must be odd"):
+        replace(small(), scales=(4, 3))
+    with pytest.raises(InputError, match="not that of a two-step network"):
+        TwoStepConfig.from_json({"channels": [1, 2]})
+    with pytest.raises(InputError, match="takes"):
+        predict_two_step(TwoStepNetwork(small()).eval(), torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16))
+
+
+def test_weights_come_back_from_a_card_through_half_precision(tmp_path):
+    torch.manual_seed(5)
+    objective = SemanticObjective(small(), SemanticLoss(), name="semantic-test", domain={}).eval()
+    card = ModelCard("semantic-test", objective.architecture, objective.configuration(), "", (), "", 1, "", {}, "", "")
+    save_weights(tmp_path, objective.weights(), card)
+    fixed, moving = torch.rand(2, 1, 1, 16, 24, 16)
+    loaded = load_two_step(tmp_path / "semantic-test.json")
+    assert next(loaded.parameters()).dtype == torch.float32
+    assert (predict_two_step(loaded, fixed, moving) - objective.displacement(fixed, moving)).abs().max() < 0.01
+
+
+# ---- poly-affine
+
+
+def test_poly_affine_keeps_an_affine_map_and_unfolds_a_folded_one():
+    torch.manual_seed(6)
+    grid = torch.stack(torch.meshgrid(*[torch.arange(size).double() for size in (40, 48)], indexing="ij")[::-1]) - 22
+    affine = (torch.tensordot(torch.tensor([[0.06, 0.05], [-0.04, -0.08]]).double(), grid, 1) + 0.7)[None]
+    assert (poly_affine(affine) - affine)[..., 6:-6, 6:-6].abs().max() < 0.01
+    rough = functional.interpolate(4 * torch.randn(1, 2, 5, 6), size=(40, 48), mode="bicubic")
+    made = poly_affine(rough)
+    assert jacobian_measures(rough).share_nonpositive > 0.02
+    assert jacobian_measures(made).share_nonpositive < 1e-3
+    assert (made - rough).abs().mean() < 0.5 * rough.abs().mean()
+
+
+# ---- the authors' weights
+
+
+def official_shapes() -> dict[str, tuple[int, ...]]:
+    """The layout of the published file."""
+    channels = {"0": (5, 1), "1": (16, 5), "11": (16, 16), "2": (32, 16), "22": (32, 32), "3": (64, 32), "33": (64, 64)}
+    layers = {**channels, "6bU": (32, 96), "6U": (32, 48)}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, (outputs, inputs) in layers.items():
+        shapes |= {f"conv{name}.weight": (outputs, inputs, 3, 3), f"conv{name}.bias": (outputs,)}
+        shapes |= {f"batch{name}.{entry}": (outputs,) for entry in ("weight", "bias", "running_mean", "running_var")}
+    return {**shapes, "conv7U.weight": (8, 32, 3, 3), "conv7U.bias": (8,)}
+
+
+def reference(tensors: dict[str, Tensor], image: Tensor) -> Tensor:
+    """The published network, written from its layout with plain functions of torch in double precision."""
+    values = {name: value.double() for name, value in tensors.items()}
+
+    def layer(x: Tensor, name: str, stride: int = 1) -> Tensor:
+        x = functional.conv2d(x, values[f"conv{name}.weight"], values[f"conv{name}.bias"], stride, padding=1)
+        norm = [values[f"batch{name}.{entry}"] for entry in ("running_mean", "running_var", "weight", "bias")]
+        return functional.leaky_relu(functional.batch_norm(x, *norm, eps=1e-5), 0.1)
+
+    half = layer(layer(layer(image.double(), "0"), "1", 2), "11")
+    quarter = layer(layer(half, "2", 2), "22")
+    x = layer(layer(quarter, "3", 2), "33")
+    for skip, name in ((quarter, "6bU"), (half, "6U")):
+        x = layer(torch.cat([functional.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False), skip], 1), name)
+    return functional.conv2d(x, values["conv7U.weight"], values["conv7U.bias"], padding=1)
+
+
+def random_tensors() -> dict[str, Tensor]:
+    torch.manual_seed(7)
+    tensors = {name: 0.3 * torch.randn(shape) for name, shape in official_shapes().items()}
+    return {name: value.abs() + 0.5 if name.endswith("running_var") else value for name, value in tensors.items()}
+
+
+def pickled_whole(tensors: dict[str, Tensor], path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Saved as the authors saved theirs: the network itself, in torch's old format, its class in a module `src.nets`."""
+
+    class UNet2D(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            for name, value in tensors.items():
+                if name.startswith("conv") and name.endswith("weight"):
+                    outputs, inputs = value.shape[:2]
+                    kind = name.removeprefix("conv").removesuffix(".weight")
+                    setattr(self, f"conv{kind}", nn.Conv2d(inputs, outputs, 3))
+                    if kind != "7U":
+                        setattr(self, f"batch{kind}", nn.BatchNorm2d(outputs))
+
+    module = types.ModuleType("src.nets")
+    UNet2D.__module__, UNet2D.__qualname__, module.UNet2D = "src.nets", "UNet2D", UNet2D
+    monkeypatch.setitem(sys.modules, "src", types.ModuleType("src"))
+    monkeypatch.setitem(sys.modules, "src.nets", module)
+    network = UNet2D()
+    network.load_state_dict(tensors, strict=False)
+    torch.save(network, path, _use_new_zipfile_serialization=False)
+    monkeypatch.delitem(sys.modules, "src.nets")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_official_weights_give_the_official_output(tmp_path, monkeypatch, whole):
+    tensors = random_tensors()
+    path = tmp_path / "unet.pth"
+    if whole:
+        pickled_whole(tensors, path, monkeypatch)
+    else:
+        torch.save(tensors, path)
+    network = load_official_unet(path)
+    assert network.config == OFFICIAL_2D and not network.training
+    image = torch.rand(2, 1, 40, 36)
+    wanted = reference(tensors, image)
+    with torch.no_grad():
+        assert (network.double()(image.double()) - wanted).abs().max() < 1e-5
+
+
+def test_the_authors_own_file(shared_data):
+    network = load_official_unet(os.environ.get(OFFICIAL_FILE) or shared_data("semantically-guided/unet.pth"))
+    tensors = {}
+    back = {"at_full": "0", "at_half.0": "1", "at_half.1": "11", "at_quarter.0": "2", "at_quarter.1": "22", "at_eighth.0": "3"}
+    back |= {"at_eighth.1": "33", "up_quarter": "6bU", "up_half": "6U"}
+    for name, value in network.state_dict().items():
+        layer, _, entry = name.rpartition(".")
+        layer, _, kind = layer.rpartition(".")
+        tensors[f"conv7U.{entry}" if not layer else f"{'conv' if kind == 'convolution' else 'batch'}{back[layer]}.{entry}"] = value
+    image = torch.rand(1, 1, 320, 260)
+    wanted = reference(tensors, image)
+    with torch.no_grad():
+        assert (network(image).softmax(1) - wanted.softmax(1)).abs().max() < 1e-5  # scores reach 50, so float32 has them to 1e-4
+        assert (network.double()(image.double()) - wanted).abs().max() < 1e-5
+
+
+def test_a_file_that_names_anything_else_is_refused(tmp_path):
+    path = tmp_path / "unet.pth"
+    path.write_bytes(pickle.dumps({"unet": os.getcwd}))
+    with pytest.raises(InputError, match="no readable weights of the authors' U-Net"):
+        load_official_unet(path)
+    torch.save({"conv0.weight": torch.zeros(5, 1, 3, 3)}, path)
+    with pytest.raises(InputError, match="not the tensors of the authors' U-Net"):
+        load_official_unet(path)
+    assert asdict(OFFICIAL_2D)["classes"] == 8
+
+
+# ---- the ablation
+
+
+def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypatch):
+    labels = np.zeros((16, 24, 16), np.uint8)
+    labels[5:11, 8:16, 5:9], labels[5:11, 8:16, 9:12] = 1, 2
+    random = np.random.default_rng(8)
+    subjects = []
+    for shift in range(3):
+        moved = np.roll(labels, shift, axis=1)
+        image = (0.4 * moved + 0.05 * random.random(moved.shape)).astype(np.float16)
+        subjects.append(TrainingSubject(f"hippocampus_{shift:03d}", (LabelledArrays(image, moved),)))
+    read: list[str] = []
+
+    def read_subjects(dataset: str, folder: Path, part: str, *_: object, **__: object) -> list[TrainingSubject]:
+        read.append(part)
+        return subjects
+
+    monkeypatch.setattr(training_data, "read_subjects", read_subjects)
+    settings = {"steps": 2, "out": tmp_path, "variants": ("shared-weights", "poly-affine"), "pairs": 2}
+    first = run_semantic_ablation("hippocampus", tmp_path, **settings)
+    assert [row.variant for row in first.rows] == ["no registration", "shared-weights", "poly-affine"]
+    still = first.rows[0]
+    wanted = [
+        2 * (a & b).sum() / (a.sum() + b.sum()) for a, b in ((labels == 1, np.roll(labels, 1, 1) == 1), (labels == 1, np.roll(labels, 2, 1) == 1))
+    ]
+    assert still.dice["head"] == pytest.approx(np.mean(wanted), abs=1e-6)
+    assert still.jacobian_std == 0 and first.rows[1].jacobian_std > 0
+    assert read == ["held-out", "train"]
+    again = run_semantic_ablation("hippocampus", tmp_path, **settings)
+    assert read == ["held-out", "train", "held-out"]  # nothing is trained again
+    assert again.rows[1:] == first.rows[1:]
+    assert "| poly-affine" in again.table(markdown=True)
+    with pytest.raises(InputError, match="other settings"):
+        run_semantic_ablation("hippocampus", tmp_path, **{**settings, "steps": 3})
