@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.progress import Progress, no_progress
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     out, device = Path(arguments.out), choose_device(arguments.device)
     with training_processes(device) as processes:
         quiet = arguments.quiet or processes.rank > 0
-        with TerminalProgress("reading", "subjects", quiet=quiet) as progress:
+        with TerminalProgress("reading", "subjects", quiet=quiet) as progress, no_itk_warnings():
             subjects = read_subjects(arguments.dataset, arguments.data, "train", recipe.domain, most=arguments.subjects, progress=progress)
             validating = recipe.training.validate_every > 0 and processes.rank == 0
             others = read_subjects(arguments.dataset, arguments.data, "validation", recipe.domain, progress=progress) if validating else []
