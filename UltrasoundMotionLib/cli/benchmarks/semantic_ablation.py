@@ -12,8 +12,8 @@ from UltrasoundMotionLib.cli.benchmarks.tracker_arguments import add_data_argume
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 
 DESCRIPTION = """The rows of Table 1 and Sec. 3.1 of Ha et al. (Sensors 2020) on public data: published, transformation (fields composed),
-single-step, without-guidance, shared-weights, pre-trained, diffeomorphic, poly-affine, bspline-flownet. Each learns for the same number of steps from the same
-seed and is measured on subjects it never saw. With --out, what is done is kept: the same command goes on where it was interrupted."""
+single-step, without-guidance, shared-weights, pre-trained, diffeomorphic, poly-affine and bspline-flownet. Each learns for the same number of steps
+from the same seed and is measured on subjects it never saw. With --out, what is done is kept: the same command goes on where it was interrupted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
