@@ -19,6 +19,8 @@ from UltrasoundMotionLib.training.registration.batches import RegistrationBatch
 from UltrasoundMotionLib.training.registration.objective import Objective
 
 SMOOTHING_PASSES = 2
+WINDOW_MARGIN = (6, 40)
+"""Least and most voxels around the labels that are kept."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class SemanticLoss:
         full_resolution: labels are warped and compared at the images' resolution, as the paper has it; False: at half of it, where the features and
             fields are, with the share of every class in the voxels that one covers. That is an eighth of the work in 3D.
         pretraining_steps: of the semantic loss alone, after which the features stay as they are ("pre-trained U-Net" of Sec. 3.1).
+        windowed: part of the steps in which all beyond a random box around the labels (along the slices' axis whole) is empty, as it is in pairs that
+            `register` has cut to what changes.
         crop: None, or the size (D, H, W) of a random part of the images that a step sees. The networks are convolutions; only training is cheaper.
     """
 
@@ -40,6 +44,7 @@ class SemanticLoss:
     smoothing: int = 3
     full_resolution: bool = False
     pretraining_steps: int = 0
+    windowed: float = 0.0
     crop: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -113,9 +118,12 @@ class SemanticObjective(Objective):
     def losses(self, batch: RegistrationBatch, step: int) -> dict[str, Tensor]:
         """Eq. 4 and its three parts."""
         self.class_counts += self._count(batch)
+        random = np.random.default_rng([self._seed, step])
+        if random.random() < self.loss.windowed:
+            batch = windowed(batch, random)
         batch = replace(batch, fixed=normalise(batch.fixed), moving=normalise(batch.moving))
         if self.loss.crop is not None:
-            batch = cropped(batch, self.loss.crop, np.random.default_rng([self._seed, step]))
+            batch = cropped(batch, self.loss.crop, random)
         weights = label_weights(self.class_counts)
         shares = one_hot(torch.cat([batch.fixed_labels, batch.moving_labels])[:, None], range(len(weights)))
         half_shares = (functional.avg_pool2d if shares.ndim == 4 else functional.avg_pool3d)(shares, 2, ceil_mode=True)
@@ -186,3 +194,23 @@ def cropped(batch: RegistrationBatch, size: tuple[int, ...], random: np.random.G
     first = [int(random.integers(max(have - want, 0) + 1)) for have, want in zip(spatial, size, strict=True)]
     where = (..., *(slice(start, start + want) for start, want in zip(first, size, strict=True)))
     return RegistrationBatch(batch.fixed[where], batch.moving[where], batch.fixed_labels[where], batch.moving_labels[where])
+
+
+def windowed(batch: RegistrationBatch, random: np.random.Generator) -> RegistrationBatch:
+    """Images that keep their values in one random box around all labels only, and their lowest value elsewhere; whole along the first of 3 axes."""
+    labelled = ((batch.fixed_labels > 0) | (batch.moving_labels > 0)).any(0)
+    inside = torch.ones_like(labelled)
+    for axis in range(labelled.ndim - 2, labelled.ndim):
+        others = [other for other in range(labelled.ndim) if other != axis]
+        present = labelled.sum(others).nonzero()[:, 0].tolist()
+        if not present:
+            return batch
+        before, after = random.integers(*WINDOW_MARGIN, 2).tolist()
+        line = torch.arange(labelled.shape[axis], device=labelled.device).view([-1 if other == axis else 1 for other in range(labelled.ndim)])
+        inside &= (line >= present[0] - before) & (line <= present[-1] + after)
+
+    def kept(image: Tensor) -> Tensor:
+        lowest = image.flatten(1).amin(1).view(-1, *[1] * (image.ndim - 1))
+        return torch.where(inside, image, lowest)
+
+    return replace(batch, fixed=kept(batch.fixed), moving=kept(batch.moving))

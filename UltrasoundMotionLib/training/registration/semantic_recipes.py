@@ -53,6 +53,7 @@ def make_recipe(dataset: str, variant: str = "default", steps: int | None = None
     loss = SemanticLoss(
         semantic=1.0 if row.guided else 0.0,
         pretraining_steps=round(PRETRAINED_PART * steps) if row.pretrained else 0,
+        windowed=0.5 if cardiac else 0.0,
         crop=CARDIAC_CROP if cardiac else None,
     )
     config = row.network(len(domain.shape), classes=1 + max(domain.labels))
