@@ -19,7 +19,7 @@ from UltrasoundMotionModuleLib.clip import shownFrame
 from UltrasoundMotionModuleLib.deformable_registration_logic import DeformableRegistrationLogic
 from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.registering import PairTask, SequenceTask
-from UltrasoundMotionModuleLib.registration_choices import Start
+from UltrasoundMotionModuleLib.registration_choices import REFINABLE, Start
 from UltrasoundMotionModuleLib.registration_sample import addSamplePair, loadSamplePair
 from UltrasoundMotionModuleLib.sample_data import HEART, addSample
 
@@ -39,7 +39,8 @@ PAIR_ONLY = (
     "movingMaskSelector", "movingMaskSelectorLabel", "applyTransformCheckBox", "outputSegmentationSelector", "outputSegmentationSelectorLabel",
     "outputTransformSelector", "outputTransformSelectorLabel", "outputWarpedSelector", "outputWarpedSelectorLabel", "outputTableSelector",
     "outputTableSelectorLabel", "makeJacobianCheckBox", "outputJacobianSelector", "outputJacobianSelectorLabel", "methodComboBox",
-    "methodComboBoxLabel", "startComboBox", "startComboBoxLabel", "workingSpacingSpinBox", "workingSpacingSpinBoxLabel",
+    "methodComboBoxLabel", "refinementComboBox", "refinementComboBoxLabel", "startComboBox", "startComboBoxLabel", "workingSpacingSpinBox",
+    "workingSpacingSpinBoxLabel",
 )  # fmt: skip
 SEQUENCE_ONLY = (
     "sequenceSelector", "sequenceSelectorLabel", "referenceFrameSpinBox", "referenceFrameSpinBoxLabel", "frameShownButton",
@@ -62,7 +63,7 @@ class DeformableRegistration(ScriptedLoadableModule):
         parent.helpText = _(
             "Puts a moving volume onto a fixed one, or holds a sequence still on one of its frames: choose a preset and the inputs, press Apply. "
             "Gives a transform, the warped image, the carried segmentation, a map of where tissue grows or shrinks, and measures. "
-            "No training is needed. Not for clinical use."
+            "Hearts and hippocampi in MRI by trained networks, anything else without training. Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink("https://github.com/UltrasoundMotion/UltrasoundMotion#deformable-registration")
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
 
@@ -133,7 +134,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         """See `MotionModuleWidget.updatePanel`."""
         preset = self.parameters.preset.value
-        self.ui.presetTextLabel.text = preset.summary
+        self.ui.presetTextLabel.text = preset.text()
+        self.ui.refinementComboBox.enabled = self.parameters.method.of(self.parameters.preset) in REFINABLE
         for names, shown in ((PAIR_ONLY, not preset.ofSequence), (SEQUENCE_ONLY, preset.ofSequence)):
             for name in names:
                 getattr(self.ui, name).visible = shown

@@ -25,7 +25,7 @@ from UltrasoundMotionModuleLib.background_job import sharedProcess
 from UltrasoundMotionModuleLib.choices import Device
 from UltrasoundMotionModuleLib.clip import shownFrame
 from UltrasoundMotionModuleLib.registering import PairTask, SequenceTask, allOf, pairTask, sequenceTask
-from UltrasoundMotionModuleLib.registration_choices import Method, Preset, Start
+from UltrasoundMotionModuleLib.registration_choices import Method, Preset, Refinement, Start
 
 # Slicer's wrapper knows unions of nodes by typing.Union only, and needs None among them.
 Image = Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
@@ -41,7 +41,7 @@ class DeformableRegistrationParameterNode:
 
     preset - what is registered; of a sequence, `sequenceVolume` and `referenceFrame` are used, else the volumes.
     fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.
-    method, start, workingSpacing, device - how; a spacing of 0 is that of the volumes.
+    method, refinement, start, workingSpacing, device - how; a spacing of 0 is that of the volumes.
     outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result of a pair; made where none is chosen.
     motionTransform, stillVolume, motionTable - the result of a sequence; made where none is chosen.
     makeJacobian - whether to make the map.
@@ -58,6 +58,7 @@ class DeformableRegistrationParameterNode:
     fixedMask: Labels
     movingMask: Labels
     method: Method = Method.PRESET
+    refinement: Refinement = Refinement.METHOD
     start: Start = Start.PRESET
     workingSpacing: Annotated[float, WithinRange(0.0, COARSEST_SPACING_MM)] = 0.0
     device: Device = Device.AUTOMATIC
@@ -87,6 +88,7 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
         method: str = "instance",
         start: str = "auto",
         device: str = "auto",
+        refine: bool | None = None,
         workingSpacing: float | None = None,
         fixedSegmentation: slicer.vtkMRMLNode | None = None,
         movingSegmentation: slicer.vtkMRMLNode | None = None,
@@ -112,9 +114,10 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
 
         Args:
             fixedNode, movingNode: volumes of several slices, or two single slices in one plane; grey or RGB.
-            method: "instance", "demons", "multiscale", "ssmsr" or "ssr"; see Docs/Registration.md.
+            method: "instance", "semantic", "ltnet", "voxelmorph", "demons", "multiscale", "ssmsr" or "ssr"; see Docs/Registration.md.
             start: "auto" (aligned rigidly first where they overlap poorly), "none" (as they lie), "rigid" or "affine".
             device: "auto", "cpu", "cuda" or "mps".
+            refine: of a trained method, whether its answer is refined on this pair; None as the method says.
             workingSpacing: mm; axes that are finer are searched at it.
             fixedSegmentation, movingSegmentation: segmentation or label map. The moving one is carried along; with both, Dice and HD95 are measured.
             fixedMask, movingMask: segmentation or label map of where the volumes count.
@@ -125,7 +128,8 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
 
         Raises:
             InputError: the same volume twice, a volume and a slice, slices in different planes, no overlap, a constant volume, bent transforms,
-                segmentations that do not lie on their volume, outputs that are inputs, an unknown method, start or device.
+                segmentations that do not lie on their volume, outputs that are inputs, an unknown method, start or device, `refine` of a method
+                that has nothing to refine, volumes that a trained method was not made for.
         """
         task = pairTask(
             fixedNode,
@@ -133,6 +137,7 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
             method=method,
             start=start,
             device=device,
+            refine=refine,
             workingSpacing=workingSpacing,
             fixedSegmentation=fixedSegmentation,
             movingSegmentation=movingSegmentation,
@@ -183,10 +188,12 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def pairTask(self, parameters: DeformableRegistrationParameterNode) -> PairTask:
         """The run of a pair as the panel has it; raises InputError as `register`."""
+        method = parameters.method.of(parameters.preset)
         return pairTask(
             parameters.fixedVolume,
             parameters.movingVolume,
-            method=parameters.method.of(parameters.preset),
+            method=method,
+            refine=parameters.refinement.of(method),
             start=parameters.start.of(parameters.preset),
             device=parameters.device.value,
             workingSpacing=parameters.workingSpacing or None,

@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 from slicer.i18n import tr as _
 
+from UltrasoundMotionLib.weights import read_card, shipped_cards
+
+WITHOUT_WEIGHTS = "instance"
+REFINABLE = ("semantic", "ltnet", "voxelmorph")
+"""The methods whose settings have `refine`."""
+
 
 @dataclass(frozen=True)
 class PresetSettings:
@@ -15,6 +21,7 @@ class PresetSettings:
     Attributes:
         title, summary: what the panel shows.
         method: a registration method of the library; of a sequence there is one only.
+        weights: what the method needs; where they are not installed, `WITHOUT_WEIGHTS` takes its place.
         start: where a pair begins: "auto", "none" (as the volumes lie), "rigid" or "affine".
         ofSequence: every frame of a sequence to one of its frames rather than a pair of volumes.
     """
@@ -22,8 +29,28 @@ class PresetSettings:
     title: str
     summary: str
     method: str = "instance"
+    weights: str = ""
     start: str = "auto"
     ofSequence: bool = False
+
+    def installedMethod(self) -> str:
+        """The method, or what stands in for it here."""
+        return self.method if not self.weights or self.licence() else WITHOUT_WEIGHTS
+
+    def licence(self) -> str:
+        """Of the weights; empty where they are not installed."""
+        return next((read_card(path).licence for path in shipped_cards() if path.stem == self.weights), "")
+
+    def text(self) -> str:
+        """The summary; of a method that was trained also the licence of its weights, or that they are missing."""
+        if not self.weights:
+            return self.summary
+        licence = self.licence()
+        if not licence:
+            text = _("{summary} The trained weights {name} are not installed: the method {method} is used, which needs none.")
+            return text.format(summary=self.summary, name=self.weights, method=WITHOUT_WEIGHTS)
+        text = _("{summary} Trained method {method}; licence of its weights: {licence}.")
+        return text.format(summary=self.summary, method=self.method, licence=licence)
 
 
 class Preset(enum.Enum):
@@ -36,11 +63,15 @@ class Preset(enum.Enum):
     CARDIAC_CINE_MRI = PresetSettings(
         _("Cardiac cine MRI, end-systole to end-diastole"),
         _("Two moments of one scan: choose end-diastole as fixed and end-systole as moving. They start as they lie."),
+        method="semantic",
+        weights="anatomy-cardiac",
         start="none",
     )
     HIPPOCAMPUS_MRI = PresetSettings(
         _("Hippocampus MRI, atlas to subject"),
         _("Two people: choose the subject as fixed and the atlas, with its segmentation, as moving. They are aligned rigidly first."),
+        method="semantic",
+        weights="anatomy-hippocampus",
         start="rigid",
     )
     ULTRASOUND_SEQUENCE = PresetSettings(
@@ -60,6 +91,9 @@ class Method(enum.Enum):
 
     PRESET = ""
     INSTANCE = "instance"
+    SEMANTIC = "semantic"
+    LTNET = "ltnet"
+    VOXELMORPH = "voxelmorph"
     DEMONS = "demons"
     MULTISCALE = "multiscale"
     SSMSR = "ssmsr"
@@ -70,6 +104,9 @@ class Method(enum.Enum):
         return {
             Method.PRESET: _("As the preset says"),
             Method.INSTANCE: _("instance: velocity field of this pair, seconds"),
+            Method.SEMANTIC: _("semantic: networks trained with labels, for heart MRI and hippocampi"),
+            Method.LTNET: _("ltnet: a network trained with one hippocampus atlas"),
+            Method.VOXELMORPH: _("voxelmorph: a plain trained network, for heart MRI and hippocampi"),
             Method.DEMONS: _("demons: SimpleITK's, the plain baseline"),
             Method.MULTISCALE: _("multiscale: instance, then a network on top, minutes"),
             Method.SSMSR: _("ssmsr: a network for each scale, minutes to hours without a graphics card"),
@@ -78,7 +115,27 @@ class Method(enum.Enum):
 
     def of(self, preset: Preset) -> str:
         """The library's name of what is chosen."""
-        return self.value or preset.value.method
+        return self.value or preset.value.installedMethod()
+
+
+class Refinement(enum.Enum):
+    """Whether a trained network's answer is refined on the pair itself."""
+
+    METHOD = None
+    YES = True
+    NO = False
+
+    def label(self) -> str:
+        """What the panel shows."""
+        return {
+            Refinement.METHOD: _("As the method says"),
+            Refinement.YES: _("Refined on this pair, seconds more"),
+            Refinement.NO: _("As the network gives it"),
+        }[self]
+
+    def of(self, method: str) -> bool | None:
+        """What is chosen, for a method of the library; None where the method has nothing to refine."""
+        return self.value if method in REFINABLE else None
 
 
 class Start(enum.Enum):

@@ -39,6 +39,7 @@ def registration_request(
     moving_mask: Volume | sitk.Image | None = None,
     initial_transform: str | np.ndarray | None = "auto",
     config: Any = None,
+    refine: bool | None = None,
     working_spacing_mm: float | None = None,
     paths: Mapping[str, str | Path] | None = None,
     out_displacement: str | Path = "displacement.nrrd",
@@ -50,6 +51,7 @@ def registration_request(
     Args:
         initial_transform: as there, or an (n+1, n+1) matrix from fixed to moving points in LPS mm.
         config: the method's settings, as its dataclass or by name: {"iterations": [10, 10, 5]}.
+        refine: as there.
         paths: for `command`, the file of each image given, by argument name; those left out are named after the argument.
         out_displacement, out_warped, out_labels: for `command`, where the command line writes.
 
@@ -69,6 +71,7 @@ def registration_request(
         "device": device,
         "initial_transform": start,
         "config": plain_settings(config),
+        "refine": refine,
         "working_spacing_mm": working_spacing_mm,
         "geometry": {name: plain_geometry(image) for name, image in images.items()},
     }
@@ -90,6 +93,8 @@ def _command(options: Mapping[str, Any], files: Mapping[str, str | Path], output
     start = options["initial_transform"]
     if start is None or (isinstance(start, str) and start != "auto"):
         command += ["--initial", start or "none"]
+    if options["refine"] is not None:
+        command.append("--refine" if options["refine"] else "--no-refine")
     if options["working_spacing_mm"] is not None:
         command += ["--working-spacing-mm", options["working_spacing_mm"]]
     return ("ultrasound-motion", *map(str, command))
@@ -117,6 +122,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         method=options["method"],
         device=device,
         config=None if config is None else settings_from(find_method(options["method"]).configuration, config),
+        refine=options["refine"],
         initial_transform=_affine(np.array(start)) if isinstance(start, list) else start,
         working_spacing_mm=options["working_spacing_mm"],
         progress=job.progress,

@@ -1,0 +1,109 @@
+"""Deformable Registration with trained methods: what a preset takes, how refinement is passed on, what is said of weights and licences."""
+
+import os
+
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from registration_pairs import node_names, pair_in  # noqa: E402
+from slicer_stand_ins import slicer_application  # noqa: E402
+
+from UltrasoundMotionLib.errors import InputError  # noqa: E402
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
+from UltrasoundMotionLib.registration import find_method  # noqa: E402
+from UltrasoundMotionLib.weights import ModelCard, shipped_cards, write_card  # noqa: E402
+
+CARDIAC_LICENCE = "LicenseRef-ACDC-research-only"
+
+
+@pytest.fixture(scope="module")
+def application():
+    with HeadlessScene() as scene, slicer_application(scene) as application:
+        application.load_module("DeformableRegistration")
+        yield application
+
+
+@pytest.fixture
+def scene(application):
+    yield slicer.mrmlScene
+    slicer.mrmlScene.Clear(False)
+
+
+@pytest.fixture
+def choices(application):
+    from UltrasoundMotionModuleLib import registration_choices
+
+    return registration_choices
+
+
+@pytest.fixture
+def installed(choices, monkeypatch, tmp_path):
+    """Makes the module believe that cards of these names and licences are all that is installed."""
+
+    def install(**licences):
+        for name, licence in licences.items():
+            card = ModelCard(name, "TwoStep", {}, "a test", (), "none", 0, "0", {}, "none", "a test", licence, "0" * 64)
+            write_card(tmp_path / f"{name}.json", card)
+        monkeypatch.setattr(choices, "shipped_cards", lambda: tuple(sorted(tmp_path.glob("*.json"))))
+
+    return install
+
+
+def test_a_preset_takes_its_trained_method_where_its_weights_are(choices, installed):
+    preset, method = choices.Preset, choices.Method
+    installed()
+    for one in (preset.CARDIAC_CINE_MRI, preset.HIPPOCAMPUS_MRI):
+        assert method.PRESET.of(one) == "instance"
+        assert "not installed" in one.value.text()
+        assert "instance" in one.value.text()
+    installed(**{preset.CARDIAC_CINE_MRI.value.weights: CARDIAC_LICENCE})
+    assert method.PRESET.of(preset.CARDIAC_CINE_MRI) == "semantic"
+    assert CARDIAC_LICENCE in preset.CARDIAC_CINE_MRI.value.text()
+    assert method.PRESET.of(preset.HIPPOCAMPUS_MRI) == "instance"
+    assert method.PRESET.of(preset.GENERAL) == "instance"
+    assert preset.GENERAL.value.text() == preset.GENERAL.value.summary
+    assert method.DEMONS.of(preset.CARDIAC_CINE_MRI) == "demons"
+
+
+def test_refinement_is_offered_for_the_methods_that_have_it(choices):
+    fields = {method.value: getattr(find_method(method.value).configuration(), "refine", None) for method in choices.Method if method.value}
+    assert {name for name, refine in fields.items() if refine is not None} == set(choices.REFINABLE)
+    refinement = choices.Refinement
+    assert [one.of("semantic") for one in (refinement.METHOD, refinement.YES, refinement.NO)] == [None, True, False]
+    assert refinement.YES.of("demons") is None
+
+
+def test_the_panel_passes_refinement_on_and_shows_licences(application, scene, choices, installed):
+    pytest.importorskip("PySide6", reason="panels are shown with Qt for Python: pip install 'ultrasound-motion[test]'")
+    panel = application.open_module("DeformableRegistration")
+    nodes, ui, parameters = pair_in(scene, (14, 16, 18)), panel.ui, panel.parameters
+    parameters.fixedVolume, parameters.movingVolume = nodes["fixed"], nodes["moving"]
+    installed(**{choices.Preset.CARDIAC_CINE_MRI.value.weights: CARDIAC_LICENCE})
+    assert not ui.refinementComboBox.enabled
+    assert "--refine" not in panel.commandArguments()
+    parameters.preset = choices.Preset.CARDIAC_CINE_MRI
+    assert ui.refinementComboBox.enabled
+    assert CARDIAC_LICENCE in ui.presetTextLabel.text
+    for refinement, word in ((choices.Refinement.YES, "--refine"), (choices.Refinement.NO, "--no-refine")):
+        parameters.refinement = refinement
+        command = panel.commandArguments()
+        assert word in command
+        assert command[command.index("--method") + 1] == "semantic"
+    parameters.method = choices.Method.INSTANCE
+    assert not ui.refinementComboBox.enabled
+    assert not {"--refine", "--no-refine"} & set(panel.commandArguments())
+
+
+def test_what_a_trained_method_was_not_made_for_is_refused(application, scene):
+    from DeformableRegistration import DeformableRegistrationLogic
+
+    logic, nodes = DeformableRegistrationLogic(), pair_in(scene, (14, 16, 18))
+    names = node_names(scene)
+    with pytest.raises(InputError, match="refine"):
+        logic.register(nodes["fixed"], nodes["moving"], method="demons", refine=True, device="cpu")
+    if any(path.stem == "semantic-hippocampus" for path in shipped_cards()):
+        with pytest.raises(InputError, match="instance"):  # an image of 18 x 20 x 21 mm is no hippocampus
+            logic.register(nodes["fixed"], nodes["moving"], method="semantic", refine=False, device="cpu")
+    assert node_names(scene) == names
