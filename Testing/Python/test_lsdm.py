@@ -10,7 +10,11 @@ import torch
 from torch import nn
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.evaluation.benchmark_trackers import same_points
+from UltrasoundMotionLib.evaluation.lsdm_ablation import lsdm_ablation
+from UltrasoundMotionLib.evaluation.tracking_benchmark import BenchmarkCase
 from UltrasoundMotionLib.fields import compose, jacobian_determinant
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.landmarks.emma import Emma
 from UltrasoundMotionLib.landmarks.lsdm_deformation import local_correlation
 from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, read_response
@@ -18,7 +22,9 @@ from UltrasoundMotionLib.landmarks.lsdm_network import CELL, EXEMPLAR, WINDOW, L
 from UltrasoundMotionLib.landmarks.lsdm_siamese import REACH, correlate, find_peak
 from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 from UltrasoundMotionLib.landmarks.lsdm_weights import create_lsdm, create_lsdm_published
-from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatch
+from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatch, LandmarkBatchConfig
+from UltrasoundMotionLib.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
+from UltrasoundMotionLib.training.landmarks.landmark_training import LandmarkTrainingConfig
 from UltrasoundMotionLib.training.landmarks.lsdm_objective import PUBLISHED_LOSS, LsdmLoss, LsdmObjective, target_pixels
 from UltrasoundMotionLib.weights import ModelCard, save_weights
 
@@ -129,16 +135,17 @@ def test_every_variant_has_its_shapes_and_single_is_as_in_a_batch(decoder, itera
     made = network(replace(TINY, decoder=decoder, iterations=iterations, pyramid=pyramid))
     several = windows(3)
     with torch.no_grad():
-        motion = made.motion(*several)
+        looks = [made.look(window) for window in several]
+        motion = made.motion(*looks)
         assert motion.long.shape == motion.short.shape == (2, 2, WINDOW // CELL, WINDOW // CELL)
         assert [values.shape[1:] for values in motion.features] == [
             (8 * (2 if decoder == "partial" else 1), side, side) for side in (64, 32, 16)
         ]  # fmt: skip
         exemplar = exemplar_window(several[0])
         assert exemplar.shape[2:] == (EXEMPLAR, EXEMPLAR)
-        logits = made.response(made.features.early(exemplar), motion, several[2])
+        logits = made.response(made.features.early(exemplar), motion, looks[2])
         assert logits.shape == (2, 2 * REACH + 1, 2 * REACH + 1)
-        one = [window[1:] for window in several]
+        one = [made.look(window[1:]) for window in several]
         alone = made.motion(*one)
         torch.testing.assert_close(alone.long, motion.long[1:], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(alone.short, motion.short[1:], atol=1e-4, rtol=1e-3)
@@ -157,7 +164,7 @@ def test_complete_and_partial_decoders_and_unknown_ones():
 def test_fields_do_not_fold_and_the_inverse_is_one():
     made = network(liveliness=0.3)
     with torch.no_grad():
-        motion = made.motion(*windows(4))
+        motion = made.motion(*(made.look(window) for window in windows(4)))
         for velocity in (motion.long, motion.short):
             smooth = nn.functional.avg_pool2d(velocity, 9, 1, 4, count_include_pad=False)
             smooth = 6 * smooth / smooth.abs().max()
@@ -274,18 +281,20 @@ def test_the_fields_say_where_tissue_went(taught):
 
 
 def test_bad_input_holding_and_bounded_memory(taught):
-    texture = speckle(950, 256).astype(np.float32)
+    texture = speckle(950, 256)
     tracker = LsdmTracker(taught, LsdmTrackerConfig(interval=2), torch.device("cpu"))
     tracker.start(texture, np.array([[120.0, 130.0], [2.0, 3.0]]))
     with pytest.raises(InputError, match="from the first update on"):
         tracker.result()
     tracker.hold(np.array([True, False]), np.array([[90.0, 100.0], [0.0, 0.0]]))
-    held = tracker.update(texture)
+    held = tracker.update(moved(texture, 1, 0))
     np.testing.assert_allclose(held.positions_px[0], [90.0, 100.0], atol=1e-4)
     assert held.confidence[0] == 0 and not held.visible[0]
-    for _ in range(3):
-        black = tracker.update(np.zeros_like(texture))
-    assert np.isfinite(black.positions_px).all() and len(tracker._recent) == 2
+    black = tracker.update(np.zeros_like(texture))
+    assert np.isfinite(black.positions_px).all() and not black.visible.any()
+    for step in range(4):
+        tracker.update(moved(texture, step, 0))
+    assert len(tracker._recent) == 2
     with pytest.raises(InputError, match="the frame is 100 x 90 pixels, the first one was 256 x 256"):
         tracker.update(np.zeros((90, 100), dtype=np.float32))
     with pytest.raises(InputError, match="interval must be at least 1"):
@@ -306,3 +315,29 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
     save_weights(tmp_path, taught.state_dict(), replace(card, name="odd", configuration={"network": {"layers": 3}}))
     with pytest.raises(InputError, match="configuration is not Lsdm's"):
         create_lsdm(card_path=tmp_path / "odd.json")
+
+
+def test_the_ablation_trains_each_network_once_and_prints_both_tables():
+    class Textures(LandmarkSource):
+        name = "liver-texture"
+
+        def draw(self, rng: np.random.Generator) -> FrameTriple:
+            texture = speckle(int(rng.integers(1000)))
+            points = rng.uniform(70, 130, (8, 2)).astype(np.float32)
+            frames = np.stack([moved(texture, x, 0) for x in (0, 2, 4)])
+            return FrameTriple(frames, np.stack([points + np.float32((x, 0)) for x in (0, 2, 4)]), np.ones((3, 8), dtype=bool))
+
+    texture = speckle(950, 256)
+    sequence = ImageSequence(np.stack([moved(texture, step, 0) for step in range(12)]), spacing_mm=(0.5, 0.5), name="moving")
+    positions = np.array([[[120.0 + step, 130.0]] for step in range(12)])
+    truth = replace(same_points(positions), spacing_mm=(0.5, 0.5))
+    training = LandmarkTrainingConfig(steps=1, batch=LandmarkBatchConfig(triples=1, landmarks=2, motion=None, images=None, trajectories=0))
+    case = BenchmarkCase("liver", "hard", "moving", sequence, truth)
+    result = lsdm_ablation([Textures()], [case], training=training, network=TINY)
+    assert [row.table for row in result.rows] == ["S2"] * 8 + ["S3"] * 3
+    assert len({(row.decoder, row.iterations, row.pyramid) for row in result.rows[:8]}) == 8
+    assert [row.iterations for row in result.rows[8:]] == [1, 5, 10]
+    whole = next(row for row in result.rows[:8] if (row.decoder, row.iterations, row.pyramid) == ("complete", 5, True))
+    assert result.rows[9] == replace(whole, table="S3")
+    assert all(row.mean_mm >= 0 and 0 <= row.long_folded <= 1 for row in result.rows)
+    assert len(result.table(markdown=True).splitlines()) == 13 and result.as_dict()["steps"] == 1

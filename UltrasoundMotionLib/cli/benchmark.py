@@ -20,6 +20,8 @@ BENCHMARKS = (
     "motion_bias",
     "query_phase",
     "ablation",
+    "semantic_ablation",
+    "lsdm_ablation",
 )
 """Modules of `cli/benchmarks`, each with `add_parser` and `run` as a verb has. A new benchmark adds its name here and its file there."""
 

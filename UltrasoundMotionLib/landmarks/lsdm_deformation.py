@@ -11,6 +11,10 @@ GROUPS = 8
 NEARBY = 3
 """Cells, at strides 4 and 8, to which windows are compared: 12 and 24 pixels."""
 LEVELS_COMPARED = (1, 2)
+STRIDE, MATCHED = 4, 4
+"""Pixels for one cell of the features that are matched, and the cells to which they are."""
+SHARPNESS = 20.0
+"""Logits for a mean cosine of 1."""
 
 
 def normalised(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
@@ -22,7 +26,7 @@ def normalised(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> 
 class DeformationNetwork(nn.Module):
     """Windows (B, 1, H, W) of x_0, x_{t-dt} and x_t -> long and short velocity (B, 2, H/2, W/2), and features at strides 2, 4 and 8.
 
-    The encoder is the same for the three windows, which pass it as one batch ("the concatenated batch", Sec. V-A); their maps are put side by side
+    The encoder is the same for the three windows ("the concatenated batch", Sec. V-A, read as one behind the other); their maps are put side by side
     afterwards. Beside them lie, at strides 4 and 8, the correlations of x_0's map and of x_{t-dt}'s with x_t's at nearby places: ours, since a motion
     that is written there needs not be learnt from grey levels.
     With the partial decoder the features are those of both, side by side, so that the pyramid sees the two motions.
@@ -46,16 +50,25 @@ class DeformationNetwork(nn.Module):
         else:
             self.decoders = nn.ModuleList((Decoder(channels, 2), Decoder(channels, 2)))
 
-    def forward(self, first: Tensor, before: Tensor, now: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
-        """((long, short), features)."""
-        maps, levels = torch.cat((first, before, now)), []
-        for stage, beside in zip(self.encoder, self.beside, strict=True):
-            maps = stage(maps)
-            three = list(maps.chunk(3))
-            if len(levels) in LEVELS_COMPARED:
+    def encode(self, windows: Tensor) -> tuple[Tensor, ...]:
+        """Maps at strides 2, 4, 8 and 16."""
+        maps = []
+        for stage in self.encoder:
+            windows = stage(windows)
+            maps.append(windows)
+        return tuple(maps)
+
+    def decode(
+        self, first: tuple[Tensor, ...], before: tuple[Tensor, ...], now: tuple[Tensor, ...]
+    ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
+        """((long, short), features) from the encoded windows."""
+        levels = []
+        for number, (beside, *three) in enumerate(zip(self.beside, first, before, now, strict=True)):
+            compared = []
+            if number in LEVELS_COMPARED:
                 units = [F.normalize(one.float(), dim=1, eps=1e-4) for one in three]
-                three += [local_correlation(units[0], units[2], NEARBY), local_correlation(units[1], units[2], NEARBY)]
-            levels.append(beside(torch.cat(three, dim=1)))
+                compared = [local_correlation(unit, units[2], NEARBY) for unit in units[:2]]
+            levels.append(beside(torch.cat([*three, *compared], dim=1)))
         decoded = [decoder(levels) for decoder in self.decoders]
         velocities = torch.cat([velocity for velocity, _ in decoded], dim=1).float()
         features = tuple(torch.cat(maps, dim=1) for maps in zip(*(maps for _, maps in decoded), strict=True))
@@ -74,6 +87,21 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
     place = torch.arange(side, device=first.device)[None, :, None] * padded.shape[3] + columns[:, None]
     near = (rows @ bands).gather(2, place.reshape(1, width, -1).expand(batch * height, -1, -1))
     return near.reshape(batch, height, width, side**2).permute(0, 3, 1, 2)
+
+
+def matched_motion(first: Tensor, second: Tensor) -> Tensor:
+    """Velocity (B, 2, 2 h, 2 w) in pixels from features (B, C, h, w) of unit length at stride 4: the mean way to places that look alike.
+
+    Ours: the decoders start from it, and what they add is small. It is block matching with the features that tracking teaches: correlations are
+    averaged over blocks of 20 pixels, the softmax over all ways up to 16 pixels weighs them, and the field is smoothed over 12 pixels, so that its
+    flow does not fold. Without it, decoders begin to see motion after many thousand samples only.
+    """
+    near = F.avg_pool2d(local_correlation(first, second, MATCHED), 5, 1, 2, count_include_pad=False)
+    ways = STRIDE * (torch.arange(2 * MATCHED + 1, device=first.device, dtype=torch.float32) - MATCHED)
+    share = torch.softmax(SHARPNESS * near, dim=1).unflatten(1, (len(ways), len(ways)))
+    way = torch.stack((torch.einsum("byxhw,x->bhw", share, ways), torch.einsum("byxhw,y->bhw", share, ways)), dim=1)
+    way = F.avg_pool2d(way, 3, 1, 1, count_include_pad=False)
+    return doubled(way, like=way.new_empty((1, 1, 2 * way.shape[2], 2 * way.shape[3])))
 
 
 class Decoder(nn.Module):

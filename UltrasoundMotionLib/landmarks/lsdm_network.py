@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.composition import integrate_velocity
+from UltrasoundMotionLib.fields.warping import points_through
 from UltrasoundMotionLib.landmarks.emma import Emma
-from UltrasoundMotionLib.landmarks.lsdm_deformation import DECODERS, DeformationNetwork
+from UltrasoundMotionLib.landmarks.lsdm_deformation import DECODERS, DeformationNetwork, matched_motion
 from UltrasoundMotionLib.landmarks.lsdm_siamese import DeformationPyramid, SiameseFeatures, SiameseHead
 
 WINDOW = 128
@@ -60,6 +61,14 @@ class LsdmConfig:
 
 
 @dataclass(frozen=True)
+class Look:
+    """What the network sees of one window (B, 1, 128, 128): the Siamese features at strides 2 and 4, the motion encoder's maps."""
+
+    features: tuple[Tensor, Tensor]
+    levels: tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
 class Motion:
     """Velocities (B, 2, 64, 64) in pixels, one vector a cell, aligned by EMMA, and the decoder's features at strides 2, 4 and 8.
 
@@ -72,7 +81,7 @@ class Motion:
 
 
 class Lsdm(nn.Module):
-    """The whole network. Windows are (B, 1, 128, 128), `standardised`."""
+    """The whole network, the paper's one filter for tracking and motion. Windows are (B, 1, 128, 128), `standardised`."""
 
     def __init__(self, config: LsdmConfig | None = None) -> None:
         super().__init__()
@@ -83,11 +92,17 @@ class Lsdm(nn.Module):
         self.pyramid = DeformationPyramid(config.motion_channels[:3], config.feature_channels, config.decoder) if config.pyramid else None
         self.head = SiameseHead()
 
-    def motion(self, first: Tensor, before: Tensor, now: Tensor) -> Motion:
+    def look(self, windows: Tensor) -> Look:
+        """At a window, whichever of the three it is."""
+        return Look(self.features(windows), self.deformation.encode(windows))
+
+    def motion(self, first: Look, before: Look, now: Look) -> Motion:
         """Both motions between windows of x_0, x_{t-dt} and x_t."""
-        velocities, features = self.deformation(first, before, now)
-        with torch.autocast(first.device.type, enabled=False):  # a few hundredths of a pixel matter
-            long, short = self.alignment(*velocities)
+        (long, short), features = self.deformation.decode(first.levels, before.levels, now.levels)
+        with torch.autocast(long.device.type, enabled=False):  # a few hundredths of a pixel matter
+            long = long + matched_motion(first.features[1], now.features[1])
+            short = short + matched_motion(before.features[1], now.features[1])
+            long, short = self.alignment(long, short)
         return Motion(long, short, features)
 
     def displacement(self, velocity: Tensor, *, inverse: bool = False) -> Tensor:
@@ -95,17 +110,15 @@ class Lsdm(nn.Module):
         sign = -1.0 if inverse else 1.0
         return CELL * integrate_velocity(sign / CELL * velocity.float(), self.config.squarings)
 
-    def response(self, exemplar: tuple[Tensor, Tensor], motion: Motion, search: Tensor) -> Tensor:
-        """Logits (B, 33, 33) of where the landmark is in the search window; entry (y, x) stands for pixel (32 + 2 x, 32 + 2 y) of it.
+    def response(self, exemplar: tuple[Tensor, Tensor], motion: Motion, now: Look) -> Tensor:
+        """Logits (B, 33, 33) of where the landmark is in the window of x_t; entry (y, x) stands for pixel (32 + 2 x, 32 + 2 y) of it.
 
         Args:
             exemplar: `features.early` of the exemplar's window.
             motion: of the deformation network, which the pyramid injects into the exemplar.
-            search: (B, 1, 128, 128), of x_t.
         """
         injected = self.pyramid(motion.features) if self.pyramid is not None else (None, None)
-        template = self.features.late(exemplar, injected)
-        return self.head(template, self.features(search))
+        return self.head(self.features.late(exemplar, injected), now.features)
 
 
 def exemplar_window(first: Tensor) -> Tensor:
@@ -124,3 +137,9 @@ def at_landmark(displacement: Tensor) -> Tensor:
     """The displacement (B, 2) of the window's middle."""
     middle = WINDOW // 2 // CELL
     return displacement[:, :, middle, middle]
+
+
+def at_place(displacement: Tensor, places: Tensor) -> Tensor:
+    """The displacement (B, 2) at places (B, 2) in pixels from the window's middle, interpolated; the border's beyond it."""
+    middle = WINDOW // 2 / CELL
+    return CELL * (points_through(displacement / CELL, places[:, None] / CELL + middle)[:, 0] - middle) - places

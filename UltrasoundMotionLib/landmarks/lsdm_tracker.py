@@ -12,9 +12,9 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.warping import warp
 from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, predicted, read_response
-from UltrasoundMotionLib.landmarks.lsdm_network import CELL, WINDOW, Lsdm, Motion, at_landmark, exemplar_window, to_pixels
+from UltrasoundMotionLib.landmarks.lsdm_network import CELL, WINDOW, Look, Lsdm, Motion, at_landmark, at_place, exemplar_window, to_pixels
 from UltrasoundMotionLib.landmarks.lsdm_siamese import find_peak
-from UltrasoundMotionLib.landmarks.siamese_crops import standardised
+from UltrasoundMotionLib.landmarks.siamese_crops import GreyRange, standardised
 from UltrasoundMotionLib.landmarks.window_tracker import Found, WindowTracker
 from UltrasoundMotionLib.landmarks.windows import crop_windows
 from UltrasoundMotionLib.similarity.local_cross_correlation import lncc_map
@@ -51,7 +51,8 @@ class LsdmResult:
         positions_px: (N, 2) where they are, in pixels of the frame.
         long_displacement: (N, 2, 128, 128), (x, y) pixels of the frame: what lies at p on the query frame is found at p + u(p) on this one.
             Sample (64, 64) lies at the landmark on the query frame, samples are `step_px` apart.
-        short_displacement: the same from x_{t-dt}; sample (64, 64) lies where the landmark was found there.
+        short_displacement: the same from x_{t-dt}; sample (64, 64) lies at `short_middle_px` there.
+        short_middle_px: (N, 2), where the landmark was expected on x_{t-dt}.
         step_px: pixels of the frame from one sample to the next.
         confidence: (N,) in [0, 1].
     """
@@ -59,12 +60,22 @@ class LsdmResult:
     positions_px: np.ndarray
     long_displacement: np.ndarray
     short_displacement: np.ndarray
+    short_middle_px: np.ndarray
     step_px: float
     confidence: np.ndarray
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """One frame's windows: what the network saw, and in working pixels their middles (N, 2) and where the landmarks were found (N, 2)."""
+
+    look: Look
+    middles: Tensor
+    points: Tensor
+
+
 class LsdmTracker(WindowTracker):
-    """Keeps the query frame's windows and their features, and the last `interval` frames."""
+    """Keeps what the network saw of the query frame and of the last `interval` frames."""
 
     def __init__(self, network: Lsdm, config: LsdmTrackerConfig, device: torch.device) -> None:
         super().__init__(device, config.visible_above)
@@ -74,38 +85,37 @@ class LsdmTracker(WindowTracker):
     def _windows(self, image: Tensor, points: Tensor) -> Tensor:
         """(N, 1, 128, 128), standardised."""
         steps = torch.full((len(points),), self._scale.unit, device=points.device)
-        return standardised(crop_windows((image - self._black) / self._range, points, steps, WINDOW, outside="mean")[:, None])
+        return standardised(crop_windows(self._grey.apply(image), points, steps, WINDOW, outside="mean")[:, None])
 
     def _begin(self, image: Tensor) -> None:
-        sample = image.flatten()[:: max(1, image.numel() // 20000)]
-        self._black = image.amin()
-        self._range = (torch.quantile(sample, 0.995) - self._black).clamp(min=1)
-        self._query_points = self._points
+        self._grey = GreyRange.of(image)
         self._first = self._windows(image, self._points)
         self._exemplar = self._network.features.early(exemplar_window(self._first))
+        self._start = _Seen(self._network.look(self._first), self._points, self._points)
+        self._recent: deque[_Seen] = deque([self._start], maxlen=self.config.interval)
         self._variance = torch.full((len(self._points),), 0.01, device=self._device)
-        self._recent: deque[tuple[Tensor, Tensor]] = deque([(image, self._points)], maxlen=self.config.interval)
-        self._last: tuple[Motion, Tensor, Tensor] | None = None
+        self._answer: tuple[Motion, _Seen, Tensor] | None = None
 
     def _find(self, image: Tensor) -> Found:
-        network, unit = self._network, self._scale.unit
-        earlier, from_points = self._recent[0]
-        now = self._windows(image, self._points)
-        motion = network.motion(self._first, self._windows(earlier, from_points), now)
-        logits = network.response(self._exemplar, motion, now)
-        self._last = (motion, from_points, self._points)
+        network, unit, before = self._network, self._scale.unit, self._recent[0]
+        windows = self._windows(image, self._points)
+        self._now = network.look(windows)
+        motion = network.motion(self._start.look, before.look, self._now)
+        logits = network.response(self._exemplar, motion, self._now)
+        self._answer = (motion, before, self._points)
         if not self.config.fused:
             shift, highest = find_peak(logits)
             return Found(self._points + CELL * unit * shift, self._sizes, torch.sigmoid(highest))
-        belief, confidence = self._fused(motion, logits, now)
+        belief, confidence = self._fused(motion, logits, windows, (before.points - before.middles) / unit)
         self._found_variance = belief.variance
         return Found(self._points + unit * belief.points, self._sizes, confidence)
 
-    def _fused(self, motion: Motion, logits: Tensor, now: Tensor) -> tuple[Belief, Tensor]:
-        """Places in pixels from the windows' middle, and the confidence."""
+    def _fused(self, motion: Motion, logits: Tensor, now: Tensor, before: Tensor) -> tuple[Belief, Tensor]:
+        """Places in pixels from the windows' middle, and the confidence; the landmark was at `before` (N, 2) in those of x_{t-dt}."""
         config, network = self.config.fusion, self._network
         long, short = network.displacement(motion.long), network.displacement(motion.short)
-        belief = predicted(Belief(torch.zeros_like(self._points), self._variance), at_landmark(short), config)
+        moved = before + at_place(short, before)
+        belief = predicted(Belief(torch.zeros_like(moved), self._variance), moved, config)
         answer = read_response(logits, belief, config)
         odds = config.response_readiness + config.response_weight * (answer.there - answer.expected)
         belief = corrected(belief, answer.points, config.response_deviation, odds, config)
@@ -127,7 +137,7 @@ class LsdmTracker(WindowTracker):
             wide = self.config.fusion.response_search**2
             self._variance = torch.where(seen, self._found_variance, (self._variance + 1.0).clamp(max=wide))
         self._confidence = confidence
-        self._recent.append((image, self._points))
+        self._recent.append(_Seen(self._now, self._answer[2], self._points))
 
     @torch.inference_mode()
     def result(self) -> LsdmResult:
@@ -136,9 +146,9 @@ class LsdmTracker(WindowTracker):
         Raises:
             InputError: there has been no update yet.
         """
-        if self._last is None:
+        if self._answer is None:
             raise InputError("the fields exist from the first update on")
-        motion, from_points, middles = self._last
+        motion, before, middles = self._answer
         scale = float(2**self._scale.halvings)
 
         def whole(velocity: Tensor, start: Tensor) -> np.ndarray:
@@ -146,9 +156,10 @@ class LsdmTracker(WindowTracker):
             return (scale * (left + (middles - start)[:, :, None, None])).cpu().numpy()
 
         return LsdmResult(
-            self._scale.to_frame(self._points),
-            whole(motion.long, self._query_points),
-            whole(motion.short, from_points),
-            scale * self._scale.unit,
-            self._confidence.cpu().numpy().astype(np.float64),
+            positions_px=self._scale.to_frame(self._points),
+            long_displacement=whole(motion.long, self._start.middles),
+            short_displacement=whole(motion.short, before.middles),
+            short_middle_px=self._scale.to_frame(before.middles),
+            step_px=scale * self._scale.unit,
+            confidence=self._confidence.cpu().numpy().astype(np.float64),
         )

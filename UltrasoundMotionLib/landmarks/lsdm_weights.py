@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.landmarks.lsdm_network import Lsdm, LsdmConfig
-from UltrasoundMotionLib.weights import LoadedWeights, find_card, load_weights
+from UltrasoundMotionLib.weights import find_card
+from UltrasoundMotionLib.weights.card_network import load_card_network
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
@@ -26,12 +25,13 @@ def create_lsdm(device: str = "cpu", card_path: str | Path | None = None, config
         config: how they are used; None takes the default.
 
     Raises:
-        InputError: see `load_lsdm`.
+        InputError: see `load_card_network`.
     """
     from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 
     place = torch.device(device)
-    return LsdmTracker(load_lsdm(card_path or find_card(WEIGHTS), place), config or LsdmTrackerConfig(), place)
+    network = load_card_network(card_path or find_card(WEIGHTS), place, Lsdm.__name__, lsdm_network)
+    return LsdmTracker(network, config or LsdmTrackerConfig(), place)
 
 
 def create_lsdm_published(device: str = "cpu", card_path: str | Path | None = None) -> LsdmTracker:
@@ -41,35 +41,6 @@ def create_lsdm_published(device: str = "cpu", card_path: str | Path | None = No
     return create_lsdm(device, card_path, LsdmTrackerConfig(fused=False))
 
 
-def lsdm_of(weights: LoadedWeights) -> Lsdm:
-    """The network of a card, with its weights.
-
-    Raises:
-        InputError: the card is another network's, or its configuration is.
-    """
-    card = weights.card
-    if card.architecture != Lsdm.__name__:
-        raise InputError(f"weights {card.name}: are of {card.architecture}, not {Lsdm.__name__}")
-    try:
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in dict(card.configuration["network"]).items()}
-        network = Lsdm(LsdmConfig(**values))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"weights {card.name}: the card's configuration is not {Lsdm.__name__}'s ({error})") from error
-    weights.put_into(network)
-    return network.eval()
-
-
-def load_lsdm(card_path: str | Path, device: torch.device) -> Lsdm:
-    """Reads and checks weights, and keeps the network for the next tracker of the same file and device.
-
-    Raises:
-        InputError: see `load_weights` and `lsdm_of`.
-    """
-    path = Path(card_path)
-    times = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in (path, path.with_suffix(".safetensors")))
-    return _load_lsdm(path, str(device), times)
-
-
-@lru_cache(maxsize=2)
-def _load_lsdm(card_path: Path, device: str, times: tuple[int, int]) -> Lsdm:
-    return lsdm_of(load_weights(card_path)).to(device)
+def lsdm_network(configuration: dict[str, Any]) -> Lsdm:
+    """The network of a card's configuration."""
+    return Lsdm(LsdmConfig(**configuration["network"]))

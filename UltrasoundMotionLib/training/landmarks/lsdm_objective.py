@@ -13,7 +13,7 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.warping import warp
-from UltrasoundMotionLib.landmarks.lsdm_network import CELL, Lsdm, LsdmConfig, Motion, at_landmark, exemplar_window, to_pixels
+from UltrasoundMotionLib.landmarks.lsdm_network import CELL, Look, Lsdm, LsdmConfig, Motion, at_landmark, exemplar_window, to_pixels
 from UltrasoundMotionLib.landmarks.lsdm_siamese import find_peak
 from UltrasoundMotionLib.landmarks.siamese_crops import INSTANCE_SIZE, SAMPLE_PX, standardised
 from UltrasoundMotionLib.similarity.intensity import mse
@@ -88,9 +88,7 @@ class LsdmObjective(LandmarkObjective):
 
     def losses(self, batch: LandmarkBatch, step: int) -> dict[str, Tensor]:
         """See `LandmarkObjective`; besides "total": "tracking", "entropy", "long", "short", "smoothness", "landmark_motion", unweighted."""
-        first, before, now = (standardised(window) for window in (batch.first, batch.before, batch.now))
-        motion = self.network.motion(first, before, now)
-        logits = self.network.response(self.network.features.early(exemplar_window(first)), motion, now).float()
+        logits, motion = self.respond(batch)
         target, annotated = target_pixels(batch), self._annotated(batch, step)
         long = self.network.displacement(motion.long)
         parts = self._tracking(logits, target, batch.visible, annotated)
@@ -149,8 +147,10 @@ class LsdmObjective(LandmarkObjective):
 
     def respond(self, batch: LandmarkBatch) -> tuple[Tensor, Motion]:
         """The response and the motions of a batch."""
-        first, before, now = (standardised(window) for window in (batch.first, batch.before, batch.now))
-        motion = self.network.motion(first, before, now)
+        first = standardised(batch.first)
+        looks = self.network.look(torch.cat((first, standardised(batch.before), standardised(batch.now))))
+        first_look, before, now = _thirds(looks)
+        motion = self.network.motion(first_look, before, now)
         return self.network.response(self.network.features.early(exemplar_window(first)), motion, now).float(), motion
 
     def weights(self) -> dict[str, Tensor]:
@@ -160,6 +160,13 @@ class LsdmObjective(LandmarkObjective):
     def configuration(self) -> dict[str, object]:
         """See `LandmarkObjective`."""
         return {"network": asdict(self.network.config)}
+
+
+def _thirds(looks: Look) -> list[Look]:
+    """Of three batches one behind the other, each."""
+    features = zip(*(one.chunk(3) for one in looks.features), strict=True)
+    levels = zip(*(one.chunk(3) for one in looks.levels), strict=True)
+    return [Look(feature, level) for feature, level in zip(features, levels, strict=True)]
 
 
 def target_pixels(batch: LandmarkBatch) -> Tensor:

@@ -1,0 +1,187 @@
+"""LSDM's parts, each trained alike and for as long: the paper's Tables S2 (decoder, EMMA, pyramid) and S3 (iterations of EMMA)."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from UltrasoundMotionLib.evaluation.target import Target
+from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
+from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
+from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
+from UltrasoundMotionLib.evaluation.tracking_benchmark import BenchmarkCase
+from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
+from UltrasoundMotionLib.landmarks.lsdm_network import Lsdm, LsdmConfig
+from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, run_tracker
+from UltrasoundMotionLib.training.landmarks.landmark_sources import LandmarkSource
+from UltrasoundMotionLib.training.landmarks.landmark_training import LandmarkTrainingConfig, train_landmarks
+from UltrasoundMotionLib.training.landmarks.lsdm_objective import LsdmObjective
+
+ITERATIONS = 5
+TABLE_S2 = tuple(
+    LsdmConfig(decoder=decoder, iterations=iterations, pyramid=pyramid)
+    for pyramid in (False, True)
+    for iterations in (0, ITERATIONS)
+    for decoder in ("complete", "partial")
+)
+"""The paper leaves out the pyramid without EMMA; here are all eight."""
+TABLE_S3 = tuple(LsdmConfig(iterations=iterations) for iterations in (1, ITERATIONS, 10))
+TABLES = {"S2": TABLE_S2, "S3": TABLE_S3}
+FIELD_EVERY = 10
+"""Fields are judged on every tenth frame."""
+
+
+@dataclass(frozen=True)
+class AblationRow:
+    """One network.
+
+    Attributes:
+        table: "S2" or "S3".
+        decoder, iterations, pyramid: of its `LsdmConfig`.
+        mean_mm, std_mm: of the tracking error, over all positions where the truth is seen.
+        lost: landmarks lost for good.
+        long_folded, short_folded: share of the fields' pixels whose Jacobian determinant is 0 or below.
+        weight_count: how many numbers it learns.
+        training_seconds: of processor time.
+    """
+
+    table: str
+    decoder: str
+    iterations: int
+    pyramid: bool
+    mean_mm: float
+    std_mm: float
+    lost: int
+    long_folded: float
+    short_folded: float
+    weight_count: int
+    training_seconds: float
+
+
+@dataclass(frozen=True)
+class LsdmAblation:
+    """All rows; `steps` of training each."""
+
+    rows: tuple[AblationRow, ...]
+    steps: int
+
+    def targets(self) -> tuple[Target, ...]:
+        """None: EMMA's effect is to be reported whichever way it goes."""
+        return ()
+
+    def table(self, markdown: bool = False) -> str:
+        """A line for each network, table by table."""
+        header = ["table", "decoder", "EMMA", "DPN", "TE mean mm", "std", "lost", "long |J| <= 0 %", "short |J| <= 0 %", "weights", "training s"]
+        lines = [
+            [
+                row.table,
+                row.decoder,
+                f"{row.iterations} iterations" if row.iterations else "-",
+                "yes" if row.pyramid else "-",
+                *(format_number(number, 2) for number in (row.mean_mm, row.std_mm)),
+                str(row.lost),
+                *(format_number(100 * share, 4) for share in (row.long_folded, row.short_folded)),
+                str(row.weight_count),
+                format_number(row.training_seconds, 0),
+            ]
+            for row in self.rows
+        ]
+        return (markdown_table if markdown else text_table)(header, lines)
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return {"steps": self.steps, "rows": [asdict(row) for row in self.rows]}
+
+
+def lsdm_ablation(
+    sources: Sequence[LandmarkSource],
+    cases: Sequence[BenchmarkCase],
+    *,
+    tables: Sequence[str] = tuple(TABLES),
+    training: LandmarkTrainingConfig | None = None,
+    network: LsdmConfig | None = None,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> LsdmAblation:
+    """Trains every network of the tables from the same seed on the same batches, and follows the cases' landmarks with it.
+
+    A network that stands in both tables is trained once.
+
+    Args:
+        tables: names in `TABLES`.
+        training: steps, seed and batches.
+        network: what all have in common; None is the default.
+
+    Raises:
+        InputError: nothing to learn from.
+    """
+    training, shared = training or LandmarkTrainingConfig(), network or LsdmConfig()
+    wanted = [
+        (name, replace(shared, decoder=one.decoder, iterations=one.iterations, pyramid=one.pyramid)) for name in tables for one in TABLES[name]
+    ]
+    made: dict[LsdmConfig, AblationRow] = {}
+    rows = []
+    for done, (name, config) in enumerate(wanted):
+        progress(done, len(wanted), f"{config.decoder}, EMMA {config.iterations}, DPN {'yes' if config.pyramid else 'no'}")
+        if config not in made:
+            made[config] = _row(config, sources, cases, training, device)
+        rows.append(replace(made[config], table=name))
+    progress(len(wanted), len(wanted), "done")
+    return LsdmAblation(tuple(rows), training.steps)
+
+
+def _row(
+    config: LsdmConfig, sources: Sequence[LandmarkSource], cases: Sequence[BenchmarkCase], training: LandmarkTrainingConfig, device: str
+) -> AblationRow:
+    """Trains one network and follows the cases with it."""
+    torch.manual_seed(training.seed)
+    objective = LsdmObjective(config)
+    began = time.process_time()
+    with tempfile.TemporaryDirectory() as folder:
+        train_landmarks(Path(folder), objective, sources, config=training, device=device)
+    seconds = time.process_time() - began
+    made = objective.network.eval()
+    errors, folded = [], []
+    for case in cases:
+        compared, shares = _follow(made, case, torch.device(device))
+        errors.append(compared)
+        folded += shares
+    measures = measure_tracks(errors)
+    long_folded, short_folded = np.mean(folded, axis=0)
+    return AblationRow(
+        table="",
+        decoder=config.decoder,
+        iterations=config.iterations,
+        pyramid=config.pyramid,
+        mean_mm=measures.tracking_error.mean,
+        std_mm=measures.tracking_error.std,
+        lost=measures.lost_count,
+        long_folded=float(long_folded),
+        short_folded=float(short_folded),
+        weight_count=sum(weight.numel() for weight in made.parameters()),
+        training_seconds=seconds,
+    )
+
+
+def _follow(network: Lsdm, case: BenchmarkCase, device: torch.device) -> tuple[TrackErrors, list[tuple[float, float]]]:
+    """Errors of a case's landmarks, and the folded share of the long and the short fields of every tenth frame."""
+    tracker = LsdmTracker(network, LsdmTrackerConfig(), device)
+    shares: list[tuple[float, float]] = []
+
+    def judge(index: int, _: FrameTracks) -> None:
+        if index and index % FIELD_EVERY == 0:
+            result = tracker.result()
+            fields = (result.long_displacement, result.short_displacement)
+            shares.append(tuple(float((jacobian_determinant(torch.as_tensor(one / result.step_px)) <= 0).float().mean()) for one in fields))
+
+    truth = case.truth
+    tracks = run_tracker(case.sequence, lambda: tracker, truth.positions_px[0], labels=truth.labels, model="lsdm", on_frame=judge)
+    return compare_tracks(tracks, truth, name=case.name), shares
