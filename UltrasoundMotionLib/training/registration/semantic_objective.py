@@ -99,7 +99,7 @@ class SemanticObjective(Objective):
         name: of the weights.
         domain: of the images, for the card.
         variant: name of the row of Table 1, for the card.
-        seed: of the crops.
+        seed: of crops and windows; None: what torch was seeded with, from which the networks' weights were drawn.
     """
 
     architecture = "TwoStepNetwork"
@@ -107,11 +107,12 @@ class SemanticObjective(Objective):
     limits = "Images like those it was trained on and on its domain's grid only. Convolutions are kept in float16."
 
     def __init__(
-        self, config: TwoStepConfig, loss: SemanticLoss, *, name: str, domain: dict[str, object], variant: str = "published", seed: int = 0
+        self, config: TwoStepConfig, loss: SemanticLoss, *, name: str, domain: dict[str, object], variant: str = "published", seed: int | None = None
     ) -> None:
         super().__init__()
         self.network = two_step_network(config)
-        self.name, self.loss, self._domain, self._variant, self._seed = name, loss, domain, variant, seed
+        self.name, self.loss, self._domain, self._variant = name, loss, domain, variant
+        self._seed = torch.initial_seed() if seed is None else seed
         self.architecture = type(self.network).__name__
         self.register_buffer("class_counts", torch.zeros(config.unet.classes, dtype=torch.float64))
 
