@@ -37,6 +37,7 @@ class RegistrationMethod:
         run: does the work.
         devices: the kinds of device it can use.
         bytes_per_voxel: what it holds at its peak for each voxel of the working grid, by measurement, rounded up.
+        finest_mm: voxels of the working grid may be that fine, where thick slices would else make them coarser (`choose_working_grid`).
     """
 
     name: str
@@ -45,6 +46,7 @@ class RegistrationMethod:
     run: Run
     devices: tuple[str, ...] = ALL_DEVICES
     bytes_per_voxel: int = FIELD_BYTES
+    finest_mm: float | None = None
 
     def default_for(self, pair: WorkingPair) -> Any:
         """The settings for a pair when none are given: what the configuration's `for_pair` says where it has one, else its defaults."""
@@ -56,14 +58,20 @@ _METHODS: dict[str, RegistrationMethod] = {}
 
 
 def registration_method(
-    name: str, summary: str, configuration: type, devices: tuple[str, ...] = ALL_DEVICES, bytes_per_voxel: int = FIELD_BYTES
+    name: str,
+    summary: str,
+    configuration: type,
+    *,
+    devices: tuple[str, ...] = ALL_DEVICES,
+    bytes_per_voxel: int = FIELD_BYTES,
+    finest_mm: float | None = None,
 ) -> Callable[[Run], Run]:
     """Decorator: makes a function a registration method."""
 
     def add(run: Run) -> Run:
         if name in _METHODS:
             raise InputError(f"a registration method named {name} is registered already")
-        _METHODS[name] = RegistrationMethod(name, summary, configuration, run, devices, bytes_per_voxel)
+        _METHODS[name] = RegistrationMethod(name, summary, configuration, run, devices, bytes_per_voxel, finest_mm)
         return run
 
     return add

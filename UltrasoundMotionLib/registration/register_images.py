@@ -41,6 +41,7 @@ def register(
     fixed_labels: Volume | sitk.Image | None = None,
     moving_labels: Volume | sitk.Image | None = None,
     config: Any = None,
+    refine: bool | None = None,
     working_spacing_mm: float | None = None,
     progress: Progress = no_progress,
     keep_partial: bool = False,
@@ -57,17 +58,18 @@ def register(
         fixed_labels, moving_labels: label maps on the grid of their image. Moving labels are carried along (nearest neighbour);
             with both, Dice and distances are measured. They never influence the field.
         config: settings of the method; when None its defaults, which may depend on the pair (`InstanceConfig.for_pair`).
+        refine: of methods that learn: whether a network's answer is refined on this pair; None: as the configuration says.
         working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid all the same.
         progress: called as the method advances; raising from it stops the call.
         keep_partial: when `progress` raises, return the best field so far (`interrupted` says so) rather than pass the exception on.
 
     Raises:
         InputError: images that cannot be registered (different dimensions, constant, NaN, no overlap), labels or masks that do not fit
-            them, an unknown method or device, a configuration of another method.
+            them, an unknown method or device, a configuration of another method, `refine` for a method that has nothing to refine.
     """
     began = time.perf_counter()
     chosen = find_method(method)
-    config = _checked_config(config, chosen)
+    config = _checked_config(config, chosen, refine)
     device = choose_registration_device(device, chosen)
     fixed, moving = checked_image(fixed, "fixed"), checked_image(moving, "moving")
     if fixed.array.ndim != moving.array.ndim:
@@ -87,13 +89,14 @@ def register(
     content = region or (content_box(fixed, moving) if start is None else whole)
 
     def pair_of(limit: int) -> WorkingPair:
-        working = choose_working_grid(ImageGrid.of(fixed), content, working_spacing_mm, limit)
+        working = choose_working_grid(ImageGrid.of(fixed), content, working_spacing_mm, limit, chosen.finest_mm)
         if working.note:
             notes.append(working.note)
         return make_working_pair(fixed, moving, working.grid, start, fixed_mask=fixed_mask, moving_mask=moving_mask, same_scan=alike)
 
     watch = _Watch(progress, keep_partial)
     pair, voxels, device = _run_within_memory(chosen, config, device, pair_of=pair_of, watch=watch, notes=notes)
+    notes.extend(pair.notes)
     found = DisplacementField.from_voxels(voxels, pair.grid)
     if region is not None:
         inside = found.resample(cut_grid(ImageGrid.of(fixed), region)).displacement_mm
@@ -176,10 +179,14 @@ def _run_within_memory(
     raise InputError(f"{method.name} ran out of memory on every grid tried; give a larger working_spacing_mm")
 
 
-def _checked_config(config: Any, method: RegistrationMethod) -> Any:
+def _checked_config(config: Any, method: RegistrationMethod, refine: bool | None) -> Any:
     if config is not None and not isinstance(config, method.configuration):
         raise InputError(f"config: {method.name} takes {method.configuration.__name__}, got {type(config).__name__}")
-    return config
+    if refine is None:
+        return config
+    if not hasattr(method.configuration(), "refine"):
+        raise InputError(f"refine: {method.name} has no prediction of a network to refine; leave it out")
+    return replace(method.configuration() if config is None else config, refine=refine)
 
 
 def _start(fixed: Volume, moving: Volume, initial: str | sitk.Transform | None, notes: list[str]) -> sitk.Transform | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,9 @@ class WorkingGrid:
     note: str = ""
 
 
-def choose_working_grid(grid: ImageGrid, content: tuple[slice, ...], spacing_mm: float | None, most_voxels: int) -> WorkingGrid:
+def choose_working_grid(
+    grid: ImageGrid, content: tuple[slice, ...], spacing_mm: float | None, most_voxels: int, finest_mm: float | None = None
+) -> WorkingGrid:
     """The part of the fixed grid given, no finer than a spacing, with no more than a number of voxels.
 
     Args:
@@ -36,10 +39,11 @@ def choose_working_grid(grid: ImageGrid, content: tuple[slice, ...], spacing_mm:
         content: slices of it, in array order.
         spacing_mm: axes that are finer than this are resampled to it; None keeps the voxels, but none finer than a quarter of a thick slice.
         most_voxels: beyond it, all axes that are no slices become coarser together.
+        finest_mm: where no spacing is given, voxels down to this size are kept although slices are thick.
     """
     cut = cut_grid(grid, content)
     if spacing_mm is None:
-        spacing_mm = max(cut.spacing_mm) / FINEST_IN_SLICE
+        spacing_mm = min(max(cut.spacing_mm) / FINEST_IN_SLICE, math.inf if finest_mm is None else finest_mm)
     spacing = np.maximum(cut.spacing_mm, spacing_mm)
     chosen = cut if np.allclose(spacing, cut.spacing_mm) else coarser_grid(cut, tuple(spacing))
     note = ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +28,7 @@ class WorkingPair:
         grid: the working grid.
         same_scan: the images are of one subject in one pose with comparable intensities, so that their difference says something.
         fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes but the background, or None: what anatomy networks say.
+        notes: what the method has to say about the pair; `Registration.notes` passes it on.
     """
 
     fixed: Tensor
@@ -38,6 +39,7 @@ class WorkingPair:
     same_scan: bool = False
     fixed_maps: Tensor | None = None
     moving_maps: Tensor | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def spacing(self) -> tuple[float, ...]:

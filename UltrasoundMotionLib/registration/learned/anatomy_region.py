@@ -1,0 +1,71 @@
+"""The part of a pair that holds the anatomy: the field is looked for there only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.registration.changing_region import faded
+from UltrasoundMotionLib.registration.working_grid import cut_grid
+from UltrasoundMotionLib.registration.working_pair import WorkingPair
+
+PROBABLE = 0.5
+WORTHWHILE = 0.7
+"""Part of the voxels below which cutting pays."""
+
+
+@dataclass(frozen=True, eq=False)
+class AnatomyRegion:
+    """A box of a pair's grid.
+
+    Attributes:
+        box: slices in array order.
+        shape: of the whole grid.
+    """
+
+    box: tuple[slice, ...]
+    shape: tuple[int, ...]
+
+    def cut(self, pair: WorkingPair) -> WorkingPair:
+        """The pair in the box."""
+        names = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_maps", "moving_maps")
+        parts = {name: value[(..., *self.box)].contiguous() for name in names if (value := getattr(pair, name)) is not None}
+        return replace(pair, grid=cut_grid(pair.grid, self.box), **parts)
+
+    def inside(self, displacement: Tensor) -> Tensor:
+        """A displacement (1, n, *shape) in the box."""
+        return displacement[(..., *self.box)].contiguous()
+
+    def whole(self, displacement: Tensor) -> Tensor:
+        """A displacement (1, n, *box) on the whole grid, falling to 0 towards those sides of the box that are cut."""
+        values = np.moveaxis(displacement[0].detach().cpu().numpy(), 0, -1)
+        spread = np.moveaxis(faded(values, self.box, self.shape), -1, 0)
+        return torch.from_numpy(np.ascontiguousarray(spread))[None].to(displacement)
+
+
+def anatomy_region(pair: WorkingPair, margin_mm: float) -> AnatomyRegion | None:
+    """The box, in the plane of thick slices only, of what either image's class maps hold for likely, and a margin; None where it hardly cuts.
+
+    Args:
+        pair: with class maps.
+        margin_mm: on every side.
+    """
+    shape = tuple(pair.fixed.shape[2:])
+    likely = ((pair.fixed_maps.sum(1) > PROBABLE) | (pair.moving_maps.sum(1) > PROBABLE))[0].float()
+    if not bool(likely.any()):
+        return None
+    box = []
+    for axis, size in enumerate(shape):
+        step = pair.grid.spacing_mm[::-1][axis]
+        if step == max(pair.grid.spacing_mm) and max(pair.spacing) > 1:
+            box.append(slice(0, size))
+            continue
+        other = tuple(one for one in range(len(shape)) if one != axis)
+        found = torch.nonzero(likely.amax(dim=other)).flatten()
+        margin = round(margin_mm / step)
+        box.append(slice(max(0, int(found[0]) - margin), min(size, int(found[-1]) + margin + 1)))
+    kept = np.prod([one.stop - one.start for one in box]) / np.prod(shape)
+    return AnatomyRegion(tuple(box), shape) if kept < WORTHWHILE else None
