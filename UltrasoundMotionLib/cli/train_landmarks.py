@@ -51,6 +51,7 @@ def add_parsers(models: argparse._SubParsersAction) -> None:
             help="in-house validation: train without each of these groups in turn (CIL, ETH ... of CLUST; heart, liver, liver-hard ... of phantoms) "
             "into --out/without-GROUP, and print the error on what was left out",
         )
+        parser.add_argument("--start-from", metavar="W.safetensors", help="weights to begin with; those of siamfc for the embedding of siamrpn")
         parser.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, ... (default auto)")
         parser.add_argument("--threads", type=int, metavar="N", help="threads on the CPU")
         parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
@@ -143,7 +144,16 @@ def _train(
     )
     with TerminalProgress("training", "steps", quiet=arguments.quiet) as progress:
         return train_landmarks(
-            out, objective, sources, config=config, groups=groups, card=card, device=arguments.device, resume=arguments.resume, progress=progress
+            out,
+            objective,
+            sources,
+            config=config,
+            groups=groups,
+            card=card,
+            device=arguments.device,
+            resume=arguments.resume,
+            start_from=arguments.start_from,
+            progress=progress,
         )
 
 
@@ -160,6 +170,7 @@ def _command(arguments: argparse.Namespace, left_out: str) -> str:
     words = [f"ultrasound-motion train {arguments.network} --out OUT --phantoms {arguments.phantoms} --steps {arguments.steps}"]
     words += [f"--batch {arguments.batch} --learning-rate {arguments.learning_rate:g} --seed {arguments.seed}"]
     words += [f"--variant {arguments.variant}"] if arguments.variant else []
+    words += [f"--start-from {arguments.start_from}"] if arguments.start_from else []
     words += [f"--clust {' '.join(arguments.clust)}"] if arguments.clust else []
     words += [f"--data {' '.join(arguments.data)} --every {arguments.every}"] if arguments.data else []
     return " ".join(words + ([left_out] if left_out else []))

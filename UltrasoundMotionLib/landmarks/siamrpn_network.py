@@ -4,6 +4,10 @@
 another makes 4k for the anchor's correction; each is correlated with the search window's features, themselves convolved once more.
 A landmark is a square of nominal side (`TARGET_PX`), so one square anchor is the default; the paper's five ratios are an option, at five times the
 head's weights. The head has a width of its own, less than the embedding's, for the same reason.
+
+The paper begins with an embedding that knows ImageNet; ours may begin with SiamFC's (`train siamrpn --start-from`). The head begins as SiamFC's
+answer: both convolutions for the score alike, so that their correlation is one of like with like, which up-channel kernels drawn at random are not;
+and the scores have, as the boxes have, a 1 x 1 convolution behind them, for a bias.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ class SiamRpnNetworkConfig:
         anchor_side: side of a square anchor in samples of the search window: the paper's 8 strides, and a landmark's nominal side is 63.5.
     """
 
-    embedding: EmbeddingConfig = field(default_factory=lambda: EmbeddingConfig((32, 96, 128, 128, 96)))
+    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
     head_channels: int = 64
     anchor_ratios: tuple[float, ...] = (1.0,)
     anchor_side: float = 64.0
@@ -68,7 +72,18 @@ class SiamRpnNetwork(nn.Module):
         self.exemplar_box = nn.Conv2d(features, 4 * anchors * width, 3)
         self.window_score = nn.Conv2d(features, width, 3)
         self.window_box = nn.Conv2d(features, width, 3)
+        self.adjust_score = nn.Conv2d(2 * anchors, 2 * anchors, 1)
         self.adjust_box = nn.Conv2d(4 * anchors, 4 * anchors, 1)
+        self._begin_as_siamese()
+
+    @torch.no_grad()
+    def _begin_as_siamese(self) -> None:
+        """Kernels of the target as the window's features, of the background as their opposite."""
+        like = self.window_score.weight
+        self.exemplar_score.weight.copy_(torch.stack([-like, like]).repeat(len(self.config.anchor_ratios), 1, 1, 1, 1).flatten(0, 1))
+        self.adjust_score.weight.copy_(torch.eye(len(self.adjust_score.weight))[:, :, None, None])
+        for layer in (self.exemplar_score, self.window_score, self.adjust_score):
+            nn.init.zeros_(layer.bias)
 
     def kernels(self, exemplars: Tensor) -> RpnKernels:
         """What is kept of exemplars (N, 1, 127, 127)."""
@@ -79,7 +94,7 @@ class SiamRpnNetwork(nn.Module):
     def answer(self, kernels: RpnKernels, windows: Tensor) -> RpnAnswer:
         """The proposals in search windows (N, 1, 255, 255)."""
         features = self.embedding(standardised(windows))
-        logits = correlate(kernels.score, self.window_score(features))
+        logits = self.adjust_score(correlate(kernels.score, self.window_score(features)))
         boxes = self.adjust_box(correlate(kernels.box, self.window_box(features)))
         anchors = len(self.config.anchor_ratios)
         return RpnAnswer(logits.unflatten(1, (anchors, 2)), boxes.unflatten(1, (anchors, 4)))

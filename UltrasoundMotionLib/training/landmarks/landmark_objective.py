@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatch
 
 
@@ -31,6 +32,19 @@ class LandmarkObjective(nn.Module, ABC):
     @abstractmethod
     def locate(self, batch: LandmarkBatch) -> Tensor:
         """(B, 2) where the landmarks are found in the search windows, in their samples, without gradients; for validation."""
+
+    def start_from(self, tensors: dict[str, Tensor]) -> None:
+        """Takes up trained weights of this network, or of another one as far as they are alike.
+
+        Raises:
+            InputError: nothing is alike.
+        """
+        network = getattr(self, "network", self)
+        held = network.state_dict()
+        alike = {name: value for name, value in tensors.items() if name in held and held[name].shape == value.shape}
+        if not alike:
+            raise InputError(f"none of the {len(tensors)} weights to start from is of the network {self.architecture}")
+        network.load_state_dict({**held, **alike})
 
     @abstractmethod
     def weights(self) -> dict[str, Tensor]:

@@ -6,6 +6,7 @@ The papers train with SGD for 50 epochs of 53 200 pairs and more; AdamW comes as
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import time
 from collections.abc import Sequence
@@ -13,6 +14,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError
@@ -77,6 +81,7 @@ def train_landmarks(
     card: ModelCard | None = None,
     device: str = "cpu",
     resume: bool = False,
+    start_from: Path | str | None = None,
     stop_after: int | None = None,
     progress: Progress = no_progress,
 ) -> TrainedLandmarks:
@@ -86,6 +91,7 @@ def train_landmarks(
         groups: what to validate on.
         card: of the weights, without checksum and figures; None writes no weights.
         resume: go on from the state in `folder`; the result is that of a run without the break.
+        start_from: weights (safetensors) of this network, or of one that is like it in part, to begin with.
         stop_after: leave off after that many steps of this sitting, with the state written.
 
     Raises:
@@ -96,12 +102,15 @@ def train_landmarks(
     config = config or LandmarkTrainingConfig()
     folder, place, groups = Path(folder), torch.device(device), groups or {}
     folder.mkdir(parents=True, exist_ok=True)
+    settings = f"{objective.name} {objective.configuration()!r} {config!r} sources={len(sources)}"
+    if start_from is not None:
+        objective.start_from(_read_weights(start_from))
+        settings += f" from={hashlib.sha256(Path(start_from).read_bytes()).hexdigest()[:16]}"
     objective.to(place).train()
     seen = replace(config.batch, windows_for_motion=objective.motion_windows, largest_size=objective.largest_size)
     batches = LandmarkBatches(sources, seen, config.seed, place)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=config.steps, pct_start=config.warm_up)
-    settings = f"{objective.name} {objective.configuration()!r} {config!r} sources={len(sources)}"
     state = TrainingState(objective, optimizer, scheduler, settings, log=[])
     if resume:
         state.read(folder / STATE_NAME, place)
@@ -140,6 +149,13 @@ def train_landmarks(
             if card is not None:
                 save_weights(folder, objective.weights(), replace(card, measured={k: v for one in errors for k, v in one.measured().items()}))
     return TrainedLandmarks(errors)
+
+
+def _read_weights(path: Path | str) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: holds no weights ({str(error).splitlines()[0]})") from error
 
 
 def _write_log(path: Path, rows: Sequence[dict]) -> None:
