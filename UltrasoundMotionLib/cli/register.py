@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration import Registration
 
 DESCRIPTION = """Finds where every point of FIXED lies in MOVING, 2D or 3D, and writes it as a displacement u on the grid of FIXED in LPS mm:
-fixed(x) = moving(x + u(x)), ITK's convention, which 3D Slicer and SimpleITK read. No training is needed."""
+fixed(x) = moving(x + u(x)), ITK's convention, which 3D Slicer and SimpleITK read. The default method needs no training; `models list` has those
+that were trained, on heart MRI and hippocampi, and the licences of their weights."""
 
 CANCELLED = 130
 
@@ -34,10 +35,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("fixed", metavar="FIXED", type=Path, help="the image that stays: .nii(.gz), .nrrd, .mha, a DICOM folder ...")
     parser.add_argument("moving", metavar="MOVING", type=Path, help="the image that is put onto it")
     parser.add_argument("--out-displacement", metavar="U.nrrd", type=Path, required=True, help="vector image on the grid of FIXED, LPS mm")
-    parser.add_argument("--method", metavar="M", help="instance (default), multiscale, demons ...; a wrong name lists all")
+    parser.add_argument("--method", metavar="M", help="instance (default), semantic, ltnet, voxelmorph, demons ...; a wrong name lists all")
+    parser.add_argument(
+        "--refine",
+        action=argparse.BooleanOptionalAction,
+        help="of a trained method: whether its answer is refined on this pair, which takes seconds more (default: as the method says)",
+    )
     parser.add_argument("--out-warped", metavar="W", type=Path, help="also write MOVING on the grid of FIXED")
     parser.add_argument("--moving-labels", metavar="L", type=Path, help="label map of MOVING, to be carried along (it never influences the result)")
     parser.add_argument("--out-labels", metavar="L2", type=Path, help="where to write the carried labels")
+    parser.add_argument("--out-confidence", metavar="C", type=Path, help="with --method ltnet: where the correspondence can be reversed, 0 to 1")
     parser.add_argument("--fixed-labels", metavar="F", type=Path, help="label map of FIXED: Dice and HD95 are then measured")
     parser.add_argument("--fixed-mask", metavar="M", type=Path, help="where FIXED counts")
     parser.add_argument("--moving-mask", metavar="M", type=Path, help="where MOVING counts")
@@ -64,6 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         displacement=arguments.out_displacement,
         warped=arguments.out_warped,
         labels=arguments.out_labels,
+        confidence=arguments.out_confidence,
         report=arguments.report,
         picture=arguments.picture,
         scene=arguments.scene,
@@ -77,10 +85,15 @@ def run(arguments: argparse.Namespace) -> int:
         volumes = {name: None if path is None else read_volume(path) for name, path in inputs.items()}
     fixed, moving = volumes.pop("fixed"), volumes.pop("moving")
     outputs.check_grid(fixed)
+    if arguments.method == "ltnet" and volumes["moving_labels"] is not None:
+        from UltrasoundMotionLib.registration.learned.label_transfer import check_label_values
+
+        check_label_values(volumes["moving_labels"], str(arguments.moving_labels))
 
     from UltrasoundMotionLib.registration import register
 
-    options = {"method": arguments.method} if arguments.method else {}
+    options = {name: value for name in ("method", "refine") if (value := getattr(arguments, name)) is not None}
+    initial = None if arguments.initial == "none" else arguments.initial
     with TerminalProgress("registering", "steps", quiet=arguments.quiet) as progress, interruptible(progress, arguments.keep_partial) as report:
         registration = register(
             fixed,
@@ -88,13 +101,18 @@ def run(arguments: argparse.Namespace) -> int:
             **options,
             **volumes,
             device=arguments.device,
-            initial_transform=None if arguments.initial == "none" else arguments.initial,
+            initial_transform=initial,
             working_spacing_mm=arguments.working_spacing_mm,
             progress=report,
             keep_partial=arguments.keep_partial,
         )
     say_notes(registration.notes, quiet=arguments.quiet)
-    outputs.write(fixed, moving, registration, volumes["fixed_labels"], quiet=arguments.quiet)
+    confidence = None
+    if outputs.confidence:
+        from UltrasoundMotionLib.registration.learned.label_transfer import reversibility_confidence
+
+        confidence = reversibility_confidence(fixed, moving, registration, initial_transform=initial, device=arguments.device)
+    outputs.write(fixed, moving, registration, volumes["fixed_labels"], confidence=confidence, quiet=arguments.quiet)
     if not arguments.quiet:
         print(summarise(fixed, moving, registration))
         print("\n".join(["Wrote:", *(f"  {name:<12}  {path}" for name, path in outputs.named())]))
@@ -110,6 +128,8 @@ def check_labels(arguments: argparse.Namespace) -> None:
                 raise InputError(f"{option} needs --moving-labels")
     elif arguments.out_labels is None and arguments.fixed_labels is None:
         raise InputError("--moving-labels needs --out-labels (to write them) or --fixed-labels (to compare them)")
+    if arguments.out_confidence is not None and arguments.method != "ltnet":
+        raise InputError("--out-confidence needs --method ltnet, which learned to go both ways")
 
 
 @contextmanager

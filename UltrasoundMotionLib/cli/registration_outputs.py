@@ -21,6 +21,7 @@ ENDINGS = {
     "displacement": VOLUME_ENDINGS,
     "warped": VOLUME_ENDINGS,
     "labels": VOLUME_ENDINGS,
+    "confidence": VOLUME_ENDINGS,
     "report": (".json",),
     "picture": (".png",),
     "scene": (".mrb",),
@@ -35,6 +36,7 @@ class RegistrationOutputs:
         displacement: vector image on the fixed grid, LPS mm.
         warped: the moving image on the fixed grid.
         labels: the moving labels there.
+        confidence: how far the correspondence can be reversed, there.
         report: measures (.json).
         picture: both images, their difference and the warped grid (.png); needs the extra `plot`.
         scene: 3D Slicer scene (.mrb); needs the extra `slicer`.
@@ -43,6 +45,7 @@ class RegistrationOutputs:
     displacement: Path
     warped: Path | None = None
     labels: Path | None = None
+    confidence: Path | None = None
     report: Path | None = None
     picture: Path | None = None
     scene: Path | None = None
@@ -75,7 +78,16 @@ class RegistrationOutputs:
         if flat and self.displacement.name.lower().endswith((".nii", ".nii.gz")):
             raise OutputError(f"{self.displacement}: NIfTI cannot hold the displacement of a 2D image; use .nrrd")
 
-    def write(self, fixed: Volume, moving: Volume, registration: Registration, fixed_labels: Volume | None, *, quiet: bool = False) -> None:
+    def write(
+        self,
+        fixed: Volume,
+        moving: Volume,
+        registration: Registration,
+        fixed_labels: Volume | None,
+        *,
+        confidence: Volume | None = None,
+        quiet: bool = False,
+    ) -> None:
         """Writes every file, the displacement first: the others can be made from it again."""
         from UltrasoundMotionLib.fields import write_displacement
         from UltrasoundMotionLib.images.volume_files import write_volume
@@ -85,6 +97,8 @@ class RegistrationOutputs:
             write_volume(self.warped, registration.warped)
         if self.labels:
             write_volume(self.labels, registration.warped_labels)
+        if self.confidence:
+            write_volume(self.confidence, confidence)
         if self.report:
             write_json(self.report, report_of(fixed, moving, registration))
         if self.picture:
@@ -95,7 +109,7 @@ class RegistrationOutputs:
             from UltrasoundMotionLib.mrml.registration_scene import write_registration_scene
 
             with TerminalProgress("scene", quiet=quiet) as progress:
-                write_registration_scene(self.scene, fixed, moving, registration, fixed_labels=fixed_labels, progress=progress)
+                write_registration_scene(self.scene, fixed, moving, registration, fixed_labels=fixed_labels, confidence=confidence, progress=progress)
 
 
 def report_of(fixed: Volume, moving: Volume, registration: Registration) -> dict:

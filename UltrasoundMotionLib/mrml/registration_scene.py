@@ -31,11 +31,18 @@ FOREGROUND_OPACITY = 0.5
 
 
 def build_registration_scene(
-    scene: slicer.vtkMRMLScene, fixed: Volume, moving: Volume, registration: Registration, *, fixed_labels: Volume | None = None
+    scene: slicer.vtkMRMLScene,
+    fixed: Volume,
+    moving: Volume,
+    registration: Registration,
+    *,
+    fixed_labels: Volume | None = None,
+    confidence: Volume | None = None,
 ) -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScalarVolumeNode, RegistrationNodes]:
     """Fills an empty scene: fixed, moving under the transform, and the result; slice views show moving over fixed, half transparent.
 
-    Taking the transform off the moving volume in the Transforms module shows what it did.
+    Taking the transform off the moving volume in the Transforms module shows what it did. A confidence of the correspondence, 0 to 1, lies beside the
+    result, black to white.
 
     Raises:
         InputError: as `add_registration`.
@@ -45,6 +52,9 @@ def build_registration_scene(
     if fixed_labels is not None:
         labels = add_segmentation(scene, fixed_labels, "fixed labels", fixed_node, filled=False)
         put_in_folder(scene, fixed_node, [labels], f"{fixed_node.GetName()} registration")
+    if confidence is not None:
+        trust = add_volume(scene, confidence, f"{moving.name} confidence", levels=(0.0, 1.0))
+        put_in_folder(scene, fixed_node, [trust], f"{fixed_node.GetName()} registration")
     flat = min(fixed_node.GetImageData().GetDimensions()) == 1
     for view_name, orientation in SLICE_VIEWS[: 1 if flat else None]:
         node = view_node(scene, "vtkMRMLSliceNode", view_name)
@@ -67,6 +77,7 @@ def write_registration_scene(
     registration: Registration,
     *,
     fixed_labels: Volume | None = None,
+    confidence: Volume | None = None,
     progress: Progress = no_progress,
 ) -> Path:
     """Writes a registered pair as a scene (`.mrb`) in which the transform carries the moving volume onto the fixed one.
@@ -76,7 +87,7 @@ def write_registration_scene(
         OutputError: as `write_scene`.
     """
     with quiet_vtk(), HeadlessScene() as scene:
-        build_registration_scene(scene, fixed, moving, registration, fixed_labels=fixed_labels)
+        build_registration_scene(scene, fixed, moving, registration, fixed_labels=fixed_labels, confidence=confidence)
         progress(0, 1, "writing the scene")
         written = write_scene(scene, path)
         progress(1, 1, "writing the scene")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,11 @@ from UltrasoundMotionLib.fields import DisplacementField
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.checked_input import as_volume
-from UltrasoundMotionLib.registration.learned.ltnet import LtnetConfig, load_ltnet, model_card
-from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
+from UltrasoundMotionLib.registration.learned.domain_choice import domain_of
+from UltrasoundMotionLib.registration.learned.ltnet import SHIPPED_MODELS, LtnetConfig
 from UltrasoundMotionLib.registration.register_images import register
 from UltrasoundMotionLib.registration.registration import Registration
+from UltrasoundMotionLib.weights import find_card
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -46,6 +48,7 @@ def transfer_labels(
     *,
     fixed_labels: Volume | sitk.Image | None = None,
     config: LtnetConfig | None = None,
+    refine: bool | None = None,
     initial_transform: str | sitk.Transform | None = "auto",
     device: str = "auto",
     progress: Progress = no_progress,
@@ -56,7 +59,7 @@ def transfer_labels(
         fixed: the image without labels.
         atlas, atlas_labels: on one grid.
         fixed_labels: only to be compared with.
-        config, initial_transform, device: as in `register`.
+        config, refine, initial_transform, device: as in `register`.
         progress: of the registration; raising from it stops the call.
 
     Raises:
@@ -74,6 +77,7 @@ def transfer_labels(
         fixed_labels=fixed_labels,
         moving_labels=atlas_labels,
         config=config,
+        refine=refine,
         progress=progress,
     )
     confidence = reversibility_confidence(fixed, atlas, registration, config=config, initial_transform=initial_transform, device=device)
@@ -82,7 +86,8 @@ def transfer_labels(
 
 def check_label_values(labels: Volume | sitk.Image, name: str, config: LtnetConfig | None = None) -> None:
     """Raises InputError where a label map has no label, or values that the model of a configuration does not know."""
-    domain = _domain(config)
+    model = (config or LtnetConfig()).model or SHIPPED_MODELS[0]
+    domain = domain_of(Path(model) if Path(model).suffix == ".json" else find_card(model))
     values = {int(value) for value in np.unique(as_volume(labels, name).array) if value > 0}
     known = ", ".join(f"{value} {label}" for value, label in domain.labels.items())
     if not values:
@@ -140,11 +145,7 @@ def confidence_of(miss_mm: np.ndarray) -> np.ndarray:
 
 def one_way(config: LtnetConfig | None) -> LtnetConfig:
     """The same model, one pass in one direction: a field whose reverse is another prediction, not its inverse."""
-    return replace(config or LtnetConfig(), both_ways=False)
-
-
-def _domain(config: LtnetConfig | None) -> ModelDomain:
-    return load_ltnet(model_card((config or LtnetConfig()).model), "cpu").domain
+    return replace(config or LtnetConfig(), both_ways=False, refine=False)
 
 
 def _inverse(start: Any) -> Any:

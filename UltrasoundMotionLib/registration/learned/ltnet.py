@@ -10,13 +10,16 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.registration.instance import InstanceConfig
+from UltrasoundMotionLib.registration.learned.domain_choice import card_for
+from UltrasoundMotionLib.registration.learned.guided_refinement import refined
 from UltrasoundMotionLib.registration.learned.ltnet_network import LtNet, LtNetConfig
-from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, check_domain, domain_grid, field_to_grid, sample_on
+from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, domain_grid, field_to_grid, sample_on
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
-from UltrasoundMotionLib.weights import LoadedWeights, find_card, load_weights
+from UltrasoundMotionLib.weights import LoadedWeights, load_weights
 
-SHIPPED_MODEL = "ltnet-hippocampus"
+SHIPPED_MODELS = ("ltnet-hippocampus",)
 NETWORK_BYTES = 1000
 
 
@@ -25,13 +28,21 @@ class LtnetConfig:
     """Settings of `ltnet`.
 
     Attributes:
-        model: name of shipped weights, or path of a card beside its weights; None takes the shipped ones.
+        model: name of shipped weights, or path of a card beside its weights; None takes the shipped ones that the pair fits.
         both_ways: the mean of the velocity from atlas to image and of the negative one from image to atlas (not published; networks of
-            velocities with one generator only).
+            velocities only).
+        refine: optimise the network's field for the pair, as `instance` does (not published).
+        refinement: settings of that; None: those of `REFINEMENT`.
     """
 
     model: str | None = None
     both_ways: bool = True
+    refine: bool = False
+    refinement: InstanceConfig | None = None
+
+
+REFINEMENT = InstanceConfig(scales=(2, 1), iterations=(30, 40), control_strides=(1, 2))
+"""The coarsest scale of `instance` is left out: a network knows where things are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,26 +61,16 @@ def run_ltnet(pair: WorkingPair, config: LtnetConfig, report: Report) -> Tensor:
     Raises:
         InputError: the weights are not there or of another network; images that the model is not for.
     """
-    model = load_ltnet(model_card(config.model), pair.fixed.device)
-    check_domain(pair, model.domain)
+    model = load_ltnet(card_for(pair, SHIPPED_MODELS, config.model), pair.fixed.device)
     inner = domain_grid(pair.grid, model.domain)
     fixed, moving = (sample_on(image, pair.grid, inner) for image in (pair.fixed, pair.moving))
     with torch.no_grad():
-        field = model.network.both_ways(fixed, moving) if config.both_ways else model.network(fixed, moving)
-    displacement = field_to_grid(field, inner, pair.grid)
-    report(1, 1, "network", lambda: displacement)
+        raw_field = model.network.raw_field(fixed, moving, both_ways=config.both_ways)
+        displacement = field_to_grid(model.network.displacement(raw_field, inner.shape), inner, pair.grid)
+    if config.refine:
+        return refined(pair, report, config=config.refinement or REFINEMENT, start=displacement)
+    report(1, 1, "the network's field", lambda: displacement)
     return displacement
-
-
-def model_card(model: str | None) -> Path:
-    """Path of the card that a name or a path stands for.
-
-    Raises:
-        InputError: no model of that name is shipped.
-    """
-    if model is not None and Path(model).suffix == ".json":
-        return Path(model)
-    return find_card(model or SHIPPED_MODEL)
 
 
 def load_ltnet(card_path: str | Path, device: torch.device | str) -> LtNetModel:

@@ -59,18 +59,26 @@ class LtNet(nn.Module):
         """G_B: u with atlas(x) = other(x + u(x)), where `other` is the atlas warped onto an image, or the image itself."""
         return (self.back or self.forth)(atlas, other)
 
-    def both_ways(self, image: Tensor, atlas: Tensor) -> Tensor:
-        """As `forward`, of the mean of the velocity from atlas to image and the negative one from image to atlas: exchanging the images inverts it.
+    def raw_field(self, image: Tensor, atlas: Tensor, *, both_ways: bool = False) -> Tensor:
+        """What `displacement` takes: G_F's displacement or velocity in voxels of its own grid.
 
-        Not published.
+        Args:
+            both_ways: the mean of the velocity from atlas to image and the negative one from image to atlas (not published): exchanging the images
+                then inverts the field.
 
         Raises:
-            InputError: the generators give displacements, which have no exact inverse.
+            InputError: both ways of generators of displacements, which have no exact inverse.
         """
+        forth = self.forth.raw_field(image, atlas)
+        if not both_ways:
+            return forth
         if self.config.output != "velocity":
             raise InputError("ltnet: both_ways needs generators of velocities; give LtnetConfig(both_ways=False)")
-        velocity = (self.forth.raw_field(image, atlas) - (self.back or self.forth).raw_field(atlas, image)) / 2
-        return self.forth.displacement(velocity, tuple(image.shape[2:]))
+        return (forth - (self.back or self.forth).raw_field(atlas, image)) / 2
+
+    def displacement(self, raw_field: Tensor, spatial: tuple[int, ...]) -> Tensor:
+        """(B, n, *spatial) in voxels of the images' grid."""
+        return self.forth.displacement(raw_field, spatial)
 
 
 class PatchDiscriminator(nn.Module):

@@ -1,0 +1,313 @@
+"""LT-Net: its losses against what they are defined as, what training may see, and labels and confidence that come out."""
+
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter, map_coordinates
+
+from UltrasoundMotionLib.cli.main import main
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, warp
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.images.volume_files import read_volume, write_volume
+from UltrasoundMotionLib.registration import register
+from UltrasoundMotionLib.registration.learned.label_transfer import (
+    HALF_CONFIDENCE_MM,
+    reversal_miss_mm,
+    transfer_labels,
+)
+from UltrasoundMotionLib.registration.learned.ltnet import LtnetConfig, load_ltnet
+from UltrasoundMotionLib.registration.learned.ltnet_network import LtNet, LtNetConfig, PatchDiscriminator
+from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
+from UltrasoundMotionLib.similarity import dice
+from UltrasoundMotionLib.training.registration.batches import BatchConfig, LabelledArrays, PairSource, RegistrationBatch, TrainingSubject
+from UltrasoundMotionLib.training.registration.ltnet_objective import LtNetObjective, LtNetWeights
+from UltrasoundMotionLib.training.registration.ltnet_recipes import HIPPOCAMPUS_ATLAS, VARIANTS, make_recipe
+from UltrasoundMotionLib.training.registration.processes import Processes
+from UltrasoundMotionLib.training.registration.recipe import RegistrationTraining
+from UltrasoundMotionLib.training.registration.reversibility import (
+    anatomy_cycle,
+    charbonnier,
+    image_cycle,
+    mean_gradient_length,
+    transformation_cycle,
+)
+from UltrasoundMotionLib.training.registration.trainer import Optimizers, train_step
+from UltrasoundMotionLib.weights import ModelCard, save_weights
+
+SIZE = 32
+TINY = LtNetConfig(dimension=2, encoder=(8, 16), decoder=(16, 16, 16))
+DISCS = ModelDomain(
+    name="discs",
+    modality="drawings of a disc in a ring",
+    spacing_mm=(1.0, 1.0),
+    shape=(SIZE, SIZE),
+    orientation=None,
+    labels={1: "disc", 2: "ring"},
+    extent_mm=((16.0, 16.0), (64.0, 64.0)),
+    coarsest_mm=(2.0, 2.0),
+    same_scan=False,
+)
+
+
+def disc(x, y, radius):
+    """An image of a bright disc in a darker ring, and its labels, both (SIZE, SIZE)."""
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    distance = np.hypot(columns - x, rows - y)
+    labels = np.where(distance < radius, 1, np.where(distance < radius + 4, 2, 0)).astype(np.uint8)
+    return gaussian_filter(np.array([0.1, 1.0, 0.5])[labels], 0.7).astype(np.float32), labels
+
+
+def discs(count):
+    random = np.random.default_rng(3)
+    drawn = [disc(*random.uniform(12, 20, 2), random.uniform(4, 7)) for _ in range(count)]
+    return [TrainingSubject(f"s{n}", (LabelledArrays(image.astype(np.float16), labels),)) for n, (image, labels) in enumerate(drawn)]
+
+
+def objective(seed=0, **weights):
+    torch.manual_seed(seed)
+    return LtNetObjective("ltnet-discs", TINY, LtNetWeights(**weights), domain=DISCS, atlas="s0")
+
+
+def batch(size=2):
+    return PairSource(discs(4), BatchConfig(pairing="atlas", atlas="s0", size=size), seed=0).draw(0)
+
+
+def smooth_field(seed, size=1.5):
+    values = gaussian_filter(np.random.default_rng(seed).standard_normal((2, SIZE, SIZE)), (0, 6, 6))
+    return torch.from_numpy(size * values / np.abs(values).max())[None].float()
+
+
+def shipped_as(folder, network, **card):
+    """Saves a network of discs, and gives the path of its card."""
+    values = {
+        "name": "ltnet-discs",
+        "architecture": "LtNet",
+        "configuration": {"network": asdict(network.config), "domain": asdict(DISCS), "atlas": "s0"},
+        "task": "labels",
+        "trained_on": ("drawings",),
+        "command": "none",
+        "seed": 0,
+        "commit": "",
+        "measured": {},
+        "measured_with": "none",
+        "limits": "none",
+    }
+    save_weights(folder, network.state_dict(), ModelCard(**{**values, **card}))
+    return str(folder / f"{card.get('name', values['name'])}.json")
+
+
+def shifting(x, y=0.0, output="displacement"):
+    """A network whose field is one shift in voxels, whatever it sees."""
+    torch.manual_seed(0)
+    network = LtNet(replace(TINY, output=output))
+    with torch.no_grad():
+        network.forth.unet.field.weight.zero_()
+        network.forth.unet.field.bias.copy_(torch.tensor([x, y]) / 2)  # its own grid has half the voxels
+    return network
+
+
+# The losses
+
+
+def test_the_cycles_are_what_they_are_defined_as():
+    forth, back = smooth_field(1), smooth_field(2)
+    rows, columns = np.mgrid[:SIZE, :SIZE].astype(float)
+    there, backward = (one[0].double().numpy() for one in (forth, back))
+    inside = [np.clip(rows + backward[1], 0, SIZE - 1), np.clip(columns + backward[0], 0, SIZE - 1)]
+    miss = [backward[i] + map_coordinates(there[i], inside, order=1) for i in range(2)]
+    expected = ((miss[0] ** 2 + miss[1] ** 2 + 1e-6) ** 0.45).mean()
+    assert float(transformation_cycle(forth, back)) == pytest.approx(expected, rel=1e-4)
+
+    atlas = torch.from_numpy(gaussian_filter(np.random.default_rng(0).random((SIZE, SIZE)), 2)).float()[None, None]
+    returned = warp(atlas, compose(forth, back))
+    assert float(image_cycle(atlas, warp(atlas, forth), back)) == pytest.approx(float((atlas - returned).abs().mean()), abs=5e-3)
+    shift = torch.zeros(1, 2, SIZE, SIZE)
+    shift[:, 0] = 3
+    labels = torch.zeros(1, 1, SIZE, SIZE)
+    labels[..., 10:20, 10:20] = 1
+    carried = warp(labels, shift)
+    assert float(anatomy_cycle(labels, carried, -shift)) == pytest.approx(0, abs=1e-5)
+    assert float(anatomy_cycle(labels, carried, 0 * shift)) == pytest.approx(0.3, abs=1e-5)  # 7 of 10 columns still overlap
+
+
+def test_the_penalty_is_gentle_to_outliers_and_the_smoothness_is_a_mean_length():
+    squares = torch.tensor([0.0, 1.0, 100.0])
+    assert charbonnier(squares).tolist() == pytest.approx([1e-6**0.45, 1.000001**0.45, 100.000001**0.45], rel=1e-4)
+    ramp = torch.zeros(1, 2, SIZE, SIZE)
+    ramp[:, 0] = 0.3 * torch.arange(SIZE)  # du_x/dx = 0.3
+    ramp[:, 1] = 0.4 * torch.arange(SIZE)  # du_y/dx = 0.4: together 0.5 along x, nothing along y
+    assert float(mean_gradient_length(ramp)) == pytest.approx((0.5 + 0.0) / 2, abs=1e-3)
+
+
+def test_no_label_but_the_atlas_s_is_ever_read():
+    given, one = batch(), objective(detour=0.5)
+    blind = RegistrationBatch(given.fixed, given.moving, None, given.moving_labels)
+    seen, unseen = one.losses(given, 0), one.losses(blind, 0)
+    assert {name: float(value.detach()) for name, value in seen.items()} == {name: float(value.detach()) for name, value in unseen.items()}
+    shifted = RegistrationBatch(given.fixed, given.moving, None, given.moving_labels.roll(5, dims=-1))
+    assert not torch.equal(one.losses(shifted, 0)["detour"], seen["detour"])
+
+
+def test_every_loss_moves_the_generator_and_only_the_adversary_s_own_moves_the_discriminator():
+    given = batch()
+    for term in ("similarity", "smoothness", "adversarial", "image", "transformation", "anatomy", "reverse", "detour"):
+        one = objective(detour=1.0)
+        torch.nn.init.normal_(one.network.forth.unet.field.weight, std=0.3)
+        one.losses(given, 0)[term].backward()
+        assert one.network.forth.unet.field.weight.grad.abs().max() > 0, term
+    one = objective()
+    assert {id(value) for value in one.adversary_parameters()} == {id(value) for value in one.discriminator.parameters()}
+    one.losses(given, 0)
+    one.adversary_loss().backward()
+    assert all(value.grad is None for value in one.network.parameters())
+    assert all(value.grad is not None for value in one.discriminator.parameters())
+
+
+def test_the_discriminator_learns_to_tell_sharp_from_blurred():
+    torch.manual_seed(0)
+    one = objective()
+    one.discriminator = PatchDiscriminator(2, (8, 16))
+    optimizer = torch.optim.Adam(one.adversary_parameters(), lr=1e-2)
+    for step in range(40):
+        image, _ = disc(*np.random.default_rng(step).uniform(12, 20, 2), 6)
+        blurred = gaussian_filter(image, 2)
+        one._verdicts_wanted = tuple(torch.from_numpy(value)[None, None] for value in (image, blurred))
+        loss = one.adversary_loss()
+        if step < 39:  # the last image is judged before it is learnt from
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    assert float(loss.detach()) < 1.0  # guessing is 2 log 2 = 1.39
+
+
+# Training
+
+
+def test_a_short_training_brings_the_atlas_s_labels_to_images_it_never_saw():
+    one = objective(smoothness=0.2)
+    source = PairSource(discs(24), BatchConfig(pairing="atlas", atlas="s0", size=4), seed=0)
+    config = RegistrationTraining(steps=80, learning_rate=4e-3, mixed_precision=False)
+    optimizers = Optimizers(one, config)
+    for step in range(config.steps):
+        train_step(one, optimizers, source.draw(step), step, Processes())
+    atlas = discs(1)[0].phases[0]
+    before, after, there_and_back = [], [], []
+    for number in range(6):
+        image, labels = disc(*np.random.default_rng(100 + number).uniform(12, 20, 2), 4.5 + number / 3)
+        fixed, moving = (torch.from_numpy(value.astype(np.float32))[None, None] for value in (image, atlas.image))
+        field = one.displacement(fixed, moving)
+        wanted, given = (torch.from_numpy(value)[None, None] for value in (labels, atlas.labels))
+        before.append(np.mean(list(dice(wanted, given).values())))
+        after.append(np.mean(list(dice(wanted, warp(given, field, mode="nearest")).values())))
+        miss = compose(one.network.backward_field(moving, fixed), field).norm(dim=1)[0].detach().numpy()
+        there_and_back.append(miss[labels > 0].mean() / field.norm(dim=1)[0].numpy()[labels > 0].mean())
+    assert np.mean(after) > np.mean(before) + 0.15
+    assert np.mean(there_and_back) < 0.5
+
+
+def test_going_both_ways_is_inverted_by_exchanging_the_images():
+    torch.manual_seed(0)
+    network = LtNet(TINY)
+    torch.nn.init.normal_(network.forth.unet.field.weight, std=0.5)
+    image, atlas = (torch.from_numpy(disc(*where)[0])[None, None] for where in ((14, 16, 5), (17, 15, 6)))
+    with torch.no_grad():
+        forth, back = (network.displacement(network.raw_field(*pair, both_ways=True), (SIZE, SIZE)) for pair in ((image, atlas), (atlas, image)))
+        alone = compose(network(image, atlas), network.backward_field(atlas, image))
+    inner = (..., slice(4, -4), slice(4, -4))
+    assert float(forth.norm(dim=1)[inner].max()) > 0.3
+    assert float(compose(forth, back).norm(dim=1)[inner].max()) < 0.1 * float(alone.norm(dim=1)[inner].max())
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_every_variant_is_made_with_the_one_atlas(variant):
+    recipe = make_recipe("hippocampus", variant)
+    assert recipe.batch.atlas == recipe.objective.atlas == recipe.objective.configuration()["atlas"] == HIPPOCAMPUS_ATLAS
+    assert ("back.unet.field.bias" in recipe.objective.weights()) == (variant == "published")
+    assert not any("discriminator" in name for name in recipe.objective.weights())
+
+
+# Transfer
+
+
+def images(moving_shift=0):
+    """Fixed image, atlas and its labels in mm, the atlas moved along x by whole voxels."""
+    image, labels = disc(16, 16, 6)
+    made = [np.roll(value, moving_shift, axis=1) for value in (image, labels)]
+    return (Volume(array, (1.5, 1.5), (3.0, -8.0), np.eye(2), "image") for array in (image, *made))
+
+
+def test_labels_arrive_with_a_confidence_that_falls_with_the_miss_of_the_way_back(tmp_path):
+    fixed, atlas, atlas_labels = images(moving_shift=2)
+    truth = np.roll(atlas_labels.array, -2, axis=1)
+    config = LtnetConfig(shipped_as(tmp_path, shifting(3.0)), both_ways=False)  # of the domain's 1 mm: two voxels of 1.5 mm
+    found = transfer_labels(fixed, atlas, atlas_labels, fixed_labels=replace(atlas_labels, array=truth), config=config)
+    inner = np.s_[10:-10, 10:-10]
+    assert np.array_equal(found.labels.array[inner], truth[inner]) and found.labels.array.dtype == atlas_labels.array.dtype
+    assert found.registration.measures.labels[1].dice > 0.95 > found.registration.measures.labels[1].dice_before
+    miss = 3.0 + 3.0  # the way back goes on in the same direction: a shift for whatever is seen
+    assert found.confidence.array[inner] == pytest.approx(1 / (1 + (miss / HALF_CONFIDENCE_MM) ** 2), rel=1e-3)
+    assert found.confidence.array.dtype == np.float32 and ImageGrid.of(found.confidence).matches(ImageGrid.of(fixed))
+
+    resting = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), both_ways=False)
+    assert transfer_labels(fixed, atlas, atlas_labels, config=resting).confidence.array == pytest.approx(1.0)
+
+
+def test_the_miss_is_measured_in_millimetres_between_grids_that_differ():
+    forth_grid = ImageGrid((20, 24), (2.0, 1.0), (0.0, 0.0), np.eye(2))
+    back_grid = ImageGrid((40, 30), (1.0, 2.0), (-5.0, -6.0), np.array([[0.0, 1.0], [1.0, 0.0]]))
+    forth = DisplacementField(np.broadcast_to([3.0, 1.0], (20, 24, 2)), forth_grid)
+    back = DisplacementField(np.broadcast_to([-3.0, 3.0], (40, 30, 2)), back_grid)
+    assert reversal_miss_mm(forth, back) == pytest.approx(4.0)
+
+
+def test_the_command_line_writes_the_confidence_beside_the_labels(tmp_path, monkeypatch, capsys):
+    models = tmp_path / "models"
+    models.mkdir()
+    shipped_as(models, shifting(3.0, output="velocity"), name="ltnet-hippocampus")
+    monkeypatch.setattr("UltrasoundMotionLib.weights.model_folder.models_folder", lambda: models)
+    files = {name: str(tmp_path / f"{name}.nrrd") for name in ("fixed", "atlas", "labels", "strange", "u", "out", "c")}
+    for name, volume in zip(("fixed", "atlas", "labels"), images(), strict=True):  # on another grid: else they were two moments of one scan
+        write_volume(files[name], volume if name == "fixed" else replace(volume, origin_mm=(4.5, -8.0)))
+    write_volume(files["strange"], replace(volume, origin_mm=(4.5, -8.0), array=volume.array + 2))
+    command = ["register", files["fixed"], files["atlas"], "--out-displacement", files["u"], "--out-labels", files["out"], "--quiet"]
+    assert main([*command, "--moving-labels", files["labels"], "--method", "ltnet", "--out-confidence", files["c"]]) == 0
+    confidence, labels = read_volume(files["c"]).array, read_volume(files["out"]).array
+    assert set(np.unique(labels)) == {0, 1, 2}
+    # both ways a constant shift cancels; one way back it is missed by 3 mm
+    assert confidence[10:-10, 10:-10] == pytest.approx(1 / (1 + (3 / HALF_CONFIDENCE_MM) ** 2), rel=1e-3)
+
+    capsys.readouterr()
+    assert main([*command, "--moving-labels", files["strange"], "--method", "ltnet"]) == 2
+    assert "strange.nrrd: has the unknown label 3" in capsys.readouterr().err
+    assert main([*command, "--moving-labels", files["labels"], "--out-confidence", files["c"]]) == 2
+    assert "--out-confidence needs --method ltnet" in capsys.readouterr().err
+
+
+# Bad input
+
+
+def test_labels_and_weights_that_do_not_fit_are_refused_by_name(tmp_path):
+    fixed, atlas, atlas_labels = images()
+    config = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), both_ways=False)
+    strange = replace(atlas_labels, array=np.where(atlas_labels.array == 2, 7, atlas_labels.array))
+    with pytest.raises(InputError, match="atlas_labels: has the unknown label 7; the model of drawings of a disc in a ring knows 1 disc, 2 ring"):
+        transfer_labels(fixed, atlas, strange, config=config)
+    with pytest.raises(InputError, match="atlas_labels: has no label above 0"):
+        transfer_labels(fixed, atlas, replace(atlas_labels, array=0 * atlas_labels.array), config=config)
+    with pytest.raises(InputError, match="an atlas needs its label map"):
+        transfer_labels(fixed, atlas, None, config=config)
+    with pytest.raises(InputError, match="use method='instance'"):
+        register(replace(fixed, spacing_mm=(0.1, 0.1)), replace(atlas, spacing_mm=(0.1, 0.1)), method="ltnet", config=config)
+    with pytest.raises(InputError, match="both_ways needs generators of velocities"):
+        register(fixed, atlas, method="ltnet", config=replace(config, both_ways=True))
+    with pytest.raises(InputError, match="are of SpeckNet, not LtNet"):
+        load_ltnet(shipped_as(tmp_path, shifting(0.0), architecture="SpeckNet"), "cpu")
+    with pytest.raises(InputError, match="not LtNet's"):
+        load_ltnet(shipped_as(tmp_path, shifting(0.0), configuration={}), "cpu")
+    with pytest.raises(InputError, match="ltnet-elbow are not installed"):
+        register(fixed, atlas, method="ltnet", config=LtnetConfig("ltnet-elbow"))
+    with pytest.raises(InputError, match="needs one atlas that fits every image"):
+        make_recipe("cardiac", "default")
