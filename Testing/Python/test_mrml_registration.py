@@ -128,7 +128,11 @@ def test_a_field_on_another_grid_is_refused(scene, pair):
 
 def test_a_scene_opens_with_the_moving_volume_on_the_fixed_one(pair, tmp_path):
     fixed, moving, registration = pair
-    path = write_registration_scene(tmp_path / "pair.mrb", fixed, moving, registration, fixed_labels=registration.warped_labels)
+    shares = np.random.default_rng(3).random(fixed.array.shape, dtype=np.float32)
+    confidence = Volume(shares, fixed.spacing_mm, fixed.origin_mm, fixed.direction, "confidence")
+    path = write_registration_scene(
+        tmp_path / "pair.mrb", fixed, moving, registration, fixed_labels=registration.warped_labels, confidence=confidence
+    )
     with HeadlessScene() as scene:
         read_scene(scene, path)
         moving_node, fixed_node = scene.GetFirstNodeByName("moving patient"), scene.GetFirstNodeByName("fixed atlas")
@@ -136,6 +140,7 @@ def test_a_scene_opens_with_the_moving_volume_on_the_fixed_one(pair, tmp_path):
         moved = transform_points(moving_node.GetParentTransformNode(), points + displacement_at(points))
         np.testing.assert_allclose(moved, points, atol=READ_TOLERANCE_MM)
         np.testing.assert_array_equal(array_of(fixed_node), fixed.array)
+        np.testing.assert_array_equal(array_of(scene.GetFirstNodeByName("patient confidence")), shares)
         assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
         colors = [node.GetSegmentation().GetNthSegment(0).GetColor() for node in scene.GetNodesByClass("vtkMRMLSegmentationNode")]
         np.testing.assert_allclose(colors[0], colors[1], atol=0.01)
