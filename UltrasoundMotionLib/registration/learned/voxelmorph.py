@@ -10,15 +10,21 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, check_domain, domain_grid, field_to_grid, sample_on
+from UltrasoundMotionLib.registration.instance import InstanceConfig
+from UltrasoundMotionLib.registration.learned.domain_choice import card_for
+from UltrasoundMotionLib.registration.learned.guided_refinement import refined
+from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, domain_grid, field_to_grid, sample_on
 from UltrasoundMotionLib.registration.learned.voxelmorph_network import VoxelMorph, VoxelMorphNetworkConfig
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
-from UltrasoundMotionLib.weights import LoadedWeights, load_weights, models_folder
+from UltrasoundMotionLib.weights import LoadedWeights, load_weights
 
-SAME_SCAN_MODELS = ("voxelmorph-cardiac",)
-SUBJECT_MODELS = ("voxelmorph-labels-hippocampus", "voxelmorph-hippocampus")
+MODELS = ("voxelmorph-cardiac", "voxelmorph-labels-hippocampus", "voxelmorph-hippocampus")
+"""Shipped; of those that fit a pair the first is taken."""
+
 NETWORK_BYTES = 1000
+FINEST_MM = 1.0
+"""Finer than any domain: a network's grid must not be made coarser where slices are thick."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,13 @@ class VoxelmorphConfig:
     Attributes:
         model: name of shipped weights, or path of a card beside its weights; None takes those that fit the pair: for two moments of one scan
             the cardiac ones, for two subjects those of the hippocampus.
+        refine: optimise the field for the pair, from the network's; False is the plain network.
+        refinement: settings of the optimisation; None: those of `refinement_config`.
     """
 
     model: str | None = None
+    refine: bool = False
+    refinement: InstanceConfig | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +53,11 @@ class VoxelMorphModel:
 
 
 @registration_method(
-    "voxelmorph", "one pass of a trained network (VoxelMorph), trained for one kind of image", VoxelmorphConfig, bytes_per_voxel=NETWORK_BYTES
+    "voxelmorph",
+    "one pass of a trained network (VoxelMorph), trained for one kind of image",
+    VoxelmorphConfig,
+    bytes_per_voxel=NETWORK_BYTES,
+    finest_mm=FINEST_MM,
 )
 def run_voxelmorph(pair: WorkingPair, config: VoxelmorphConfig, report: Report) -> Tensor:
     """(1, n, *spatial) displacement in voxels of the pair's grid.
@@ -51,10 +65,10 @@ def run_voxelmorph(pair: WorkingPair, config: VoxelmorphConfig, report: Report) 
     Raises:
         InputError: the weights are not there or of another network; images that no model is for.
     """
-    model = model_for(pair, config.model)
+    model = load_voxelmorph(card_for(pair, MODELS, config.model), pair.fixed.device)
     displacement = predict(model, pair)
     report(1, 1, f"network {model.name}", lambda: displacement)
-    return displacement
+    return refined(pair, report, config=config.refinement, start=displacement) if config.refine else displacement
 
 
 @torch.no_grad()
@@ -63,32 +77,6 @@ def predict(model: VoxelMorphModel, pair: WorkingPair) -> Tensor:
     inner = domain_grid(pair.grid, model.domain)
     fixed, moving = (sample_on(image, pair.grid, inner) for image in (pair.fixed, pair.moving))
     return field_to_grid(model.network(fixed, moving), inner, pair.grid)
-
-
-def model_for(pair: WorkingPair, name: str | None) -> VoxelMorphModel:
-    """The model of that name or path, or the shipped one that fits the pair.
-
-    Raises:
-        InputError: no such weights; none for images like these.
-    """
-    device = pair.fixed.device
-    if name is not None:
-        model = load_voxelmorph(models_folder() / f"{name}.json" if Path(name).suffix != ".json" else name, device)
-        check_domain(pair, model.domain)
-        return model
-    refused = "none of its models is installed"
-    for candidate in SAME_SCAN_MODELS if pair.same_scan else SUBJECT_MODELS:
-        card = models_folder() / f"{candidate}.json"
-        if not card.is_file():
-            continue
-        model = load_voxelmorph(card, device)
-        try:
-            check_domain(pair, model.domain)
-        except InputError as error:
-            refused = str(error)
-            continue
-        return model
-    raise InputError(f"voxelmorph: no model for this pair ({refused}); method='instance' needs none")
 
 
 def load_voxelmorph(card_path: str | Path, device: torch.device | str) -> VoxelMorphModel:
