@@ -12,11 +12,10 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, warp
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.images.volume_files import read_volume, write_volume
-from UltrasoundMotionLib.registration import register
+from UltrasoundMotionLib.registration import register, transfer_labels
 from UltrasoundMotionLib.registration.learned.label_transfer import (
     HALF_CONFIDENCE_MM,
     reversal_miss_mm,
-    transfer_labels,
 )
 from UltrasoundMotionLib.registration.learned.ltnet import LtnetConfig, load_ltnet
 from UltrasoundMotionLib.registration.learned.ltnet_network import LtNet, LtNetConfig, PatchDiscriminator

@@ -5,6 +5,8 @@ from UltrasoundMotionLib.names_on_demand import names_on_demand
 _PUBLIC = {
     "DemonsConfig": "demons",
     "InstanceConfig": "instance",
+    "LabelTransfer": "learned.label_transfer",
+    "transfer_labels": "learned.label_transfer",
     "LikenessWeights": "likeness",
     "RegistrationMethod": "method_registry",
     "available_methods": "method_registry",
@@ -23,6 +25,7 @@ __all__ = [
     "DemonsConfig",
     "InstanceConfig",
     "LabelMeasures",
+    "LabelTransfer",
     "LikenessWeights",
     "Registration",
     "RegistrationMeasures",
@@ -34,6 +37,7 @@ __all__ = [
     "register",
     "register_sequence",
     "stream_sequence_registration",
+    "transfer_labels",
 ]
 
 __getattr__ = names_on_demand(__name__, _PUBLIC)
