@@ -50,7 +50,7 @@ class LsdmLoss:
     """
 
     confidence_map: str = "gaussian"
-    map_deviation: float = 3.0
+    map_deviation: float = 2.0
     map_radius: float = 4.0
     tracking: float = 0.1
     entropy: float = 1.0
@@ -59,7 +59,7 @@ class LsdmLoss:
     similarity: str = "lncc"
     window: int = 9
     smoothness: float = 0.2
-    landmark_motion: float = 0.3
+    landmark_motion: float = 0.5
     landmark_reach: float = 12.0
     annotated_share: float = 1.0
 
