@@ -34,6 +34,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Follows 21 points along the left-ventricular wall of an apical four-chamber echocardiogram (30 frames, from the pydicom package;"
         " nothing is downloaded), measures its longitudinal strain, and writes a 3D Slicer scene, pictures, plots and tables.",
     )
+    parser.add_argument(
+        "--registration",
+        action="store_true",
+        help="instead: put the end-systole of a simulated heart in MRI onto its end-diastole with a trained network; writes scene, picture, report",
+    )
     parser.add_argument("--out", metavar="DIR", type=Path, default=DEFAULT_FOLDER, help=f"folder for the results (default {DEFAULT_FOLDER})")
     parser.set_defaults(run=run)
 
@@ -42,6 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Follows the wall, writes what the installed extras allow, and says where it is and what to do next."""
     folder = arguments.out
     make_folder(folder)
+    if arguments.registration:
+        from UltrasoundMotionLib.cli.demo_registration import run_registration_demo
+
+        return run_registration_demo(folder)
     outputs, strain_outputs, left_out = choose_outputs(folder)
 
     from pydicom.examples import get_path
