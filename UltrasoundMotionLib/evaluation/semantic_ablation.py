@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -192,15 +192,10 @@ def _trained_and_measured(
 
 
 def _recipe(dataset: str, variant: str, steps: int, seed: int) -> Recipe:
-    from dataclasses import replace
+    from UltrasoundMotionLib.training.registration.objectives import make_recipe
 
-    import torch
-
-    from UltrasoundMotionLib.training.registration.semantic_recipes import make_recipe
-
-    torch.manual_seed(seed)
-    recipe = make_recipe(dataset, variant, steps)
-    return replace(recipe, training=replace(recipe.training, seed=seed, validate_every=0, save_every=min(100, steps)))
+    recipe = make_recipe("semantic", dataset, variant, seed)
+    return replace(recipe, training=replace(recipe.training, steps=steps, seed=seed, validate_every=0))
 
 
 def _train(recipe: Recipe, learned: Sequence[TrainingSubject], folder: Path, progress: Progress) -> None:

@@ -27,6 +27,9 @@ class Objective(nn.Module, ABC):
     task: str = "deformable registration"
     limits: str = ""
 
+    def prepare(self, steps: int) -> None:
+        """Told before training how many steps there are; for objectives that divide them."""
+
     @abstractmethod
     def losses(self, batch: RegistrationBatch, step: int) -> dict[str, Tensor]:
         """Scalars by name, the same names at every step; "total" is what is minimised. Runs under autocast where mixed precision is on."""

@@ -33,7 +33,7 @@ class SemanticLoss:
         smoothing: edge of the two average poolings that make V_smooth of Eq. 3, in voxels of the loss's grid: 5 for faces, 3 for cardiac images.
         full_resolution: labels are warped and compared at the images' resolution, as the paper has it; False: at half of it, where the features and
             fields are, with the share of every class in the voxels that one covers. That is an eighth of the work in 3D.
-        pretraining_steps: of the semantic loss alone, after which the features stay as they are ("pre-trained U-Net" of Sec. 3.1).
+        pretraining: part of the steps for the semantic loss alone, after which the features stay as they are ("pre-trained U-Net" of Sec. 3.1).
         windowed: part of the steps in which all beyond a random box around the labels (along the slices' axis whole) is empty, as it is in pairs that
             `register` has cut to what changes.
         crop: None, or the size (D, H, W) of a random part of the images that a step sees. The networks are convolutions; only training is cheaper.
@@ -43,13 +43,13 @@ class SemanticLoss:
     regular: float = 0.001
     smoothing: int = 3
     full_resolution: bool = False
-    pretraining_steps: int = 0
+    pretraining: float = 0.0
     windowed: float = 0.0
     crop: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if min(self.semantic, self.regular, self.pretraining_steps) < 0 or self.smoothing % 2 == 0:
-            raise InputError(f"semantic loss: weights and steps must be 0 or more and smoothing an odd number, got {self}")
+        if min(self.semantic, self.regular) < 0 or not 0 <= self.pretraining < 1 or not 0 <= self.windowed <= 1 or self.smoothing % 2 == 0:
+            raise InputError(f"semantic loss: weights must be 0 or more, parts between 0 and 1 and smoothing an odd number, got {self}")
 
 
 def label_weights(counts: Tensor) -> Tensor:
@@ -114,7 +114,12 @@ class SemanticObjective(Objective):
         self.name, self.loss, self._domain, self._variant = name, loss, domain, variant
         self._seed = torch.initial_seed() if seed is None else seed
         self.architecture = type(self.network).__name__
+        self._pretraining_steps = 0
         self.register_buffer("class_counts", torch.zeros(config.unet.classes, dtype=torch.float64))
+
+    def prepare(self, steps: int) -> None:
+        """Of which a part may be for the features alone."""
+        self._pretraining_steps = round(self.loss.pretraining * steps)
 
     def losses(self, batch: RegistrationBatch, step: int) -> dict[str, Tensor]:
         """Eq. 4 and its three parts."""
@@ -133,7 +138,7 @@ class SemanticObjective(Objective):
         semantic = zero
         if scores is not None and self.loss.semantic > 0:
             semantic = semantic_loss(torch.cat(scores), half_shares, weights)
-        if step < self.loss.pretraining_steps:
+        if step < self._pretraining_steps:
             return {"total": semantic, "semantic": semantic.detach(), "deformation": zero, "regular": zero}
         found = self.network(batch.fixed, batch.moving).displacement if scores is None else self.network.register(*scores)
         compared = shares if self.loss.full_resolution else half_shares
@@ -169,7 +174,7 @@ class SemanticObjective(Objective):
         if not isinstance(self.network, TwoStepNetwork):
             return None
         images = torch.cat([batch.fixed, batch.moving])
-        if 0 < self.loss.pretraining_steps <= step:
+        if 0 < self._pretraining_steps <= step:
             self.network.unet.eval()
             with torch.no_grad():
                 return self.network.unet(images).chunk(2)

@@ -32,7 +32,7 @@ PRETRAINED_PART = 0.4
 CARDIAC_STEPS, HIPPOCAMPUS_STEPS = 2400, 4200
 
 
-def make_recipe(dataset: str, variant: str = "default", steps: int | None = None) -> Recipe:
+def make_recipe(dataset: str, variant: str = "default") -> Recipe:
     """What to train.
 
     Batches of one pair, Adam, the rate rising and falling once; the paper: batches of 5 (cardiac), Adam at 0.001, 300 epochs, and "momentum of 0.97",
@@ -41,7 +41,6 @@ def make_recipe(dataset: str, variant: str = "default", steps: int | None = None
     Args:
         dataset: "hippocampus" or "cardiac".
         variant: of `VARIANTS`.
-        steps: of the run, where they are not the recipe's own; "pre-trained" divides them.
 
     Raises:
         InputError: no such variant.
@@ -49,10 +48,9 @@ def make_recipe(dataset: str, variant: str = "default", steps: int | None = None
     cardiac = dataset == "cardiac"
     row = find_variant(SHIPPED if variant == "default" else variant)
     domain: ModelDomain = CARDIAC_CINE_PUBLISHED if cardiac else HIPPOCAMPUS
-    steps = steps or (CARDIAC_STEPS if cardiac else HIPPOCAMPUS_STEPS)
     loss = SemanticLoss(
         semantic=1.0 if row.guided else 0.0,
-        pretraining_steps=round(PRETRAINED_PART * steps) if row.pretrained else 0,
+        pretraining=PRETRAINED_PART if row.pretrained else 0.0,
         windowed=0.5 if cardiac else 0.0,
         crop=CARDIAC_CROP if cardiac else None,
     )
@@ -63,5 +61,5 @@ def make_recipe(dataset: str, variant: str = "default", steps: int | None = None
         objective=objective,
         domain=domain,
         batch=CARDIAC_BATCH if cardiac else HIPPOCAMPUS_BATCH,
-        training=RegistrationTraining(steps=steps, learning_rate=2e-3, warm_up=0.1),
+        training=RegistrationTraining(steps=CARDIAC_STEPS if cardiac else HIPPOCAMPUS_STEPS, learning_rate=2e-3, warm_up=0.1),
     )

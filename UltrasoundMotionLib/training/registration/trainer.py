@@ -80,6 +80,7 @@ def train_registration(
     folder.mkdir(parents=True, exist_ok=True)
     source = PairSource(subjects, recipe.batch, config.seed, place)
     objective.to(place).train()
+    objective.prepare(config.steps)
     optimizers = Optimizers(objective, config)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizers.main, config.learning_rate, total_steps=config.steps, pct_start=config.warm_up)
     settings = f"{objective.name} {config!r} {recipe.batch!r} subjects={len(subjects)} processes={processes.count} {objective.configuration()!r}"
