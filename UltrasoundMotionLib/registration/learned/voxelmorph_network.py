@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
-from UltrasoundMotionLib.registration.multiscale_network import ResidualUNet
+from UltrasoundMotionLib.registration.multiscale_network import NEGATIVE_SLOPE, ResidualUNet
 
 OUTPUTS = ("displacement", "velocity")
 SQUARINGS = 6
@@ -50,6 +50,11 @@ class VoxelMorph(nn.Module):
         super().__init__()
         self.config = config
         self.unet = ResidualUNet(config.dimension, config.encoder, config.decoder, full_size=config.full_size)
+        for layer in self.unet.modules():
+            if isinstance(layer, nn.Conv2d | nn.Conv3d):  # torch's own draw lets values fade from layer to layer, and short trainings stand still
+                nn.init.kaiming_normal_(layer.weight, NEGATIVE_SLOPE)
+                nn.init.zeros_(layer.bias)
+        self.unet.come_to_rest()
 
     def raw_field(self, fixed: Tensor, moving: Tensor) -> Tensor:
         """(B, n, *spatial or half of it) displacement or velocity in voxels of its own grid, float32."""

@@ -16,7 +16,7 @@ VARIANTS = {
     "diffeomorphic": "without labels, velocity field of half the size, both directions",
 }
 
-ONE_HIPPOCAMPUS = Augmentation(rotation_deg=8, tilt_deg=8, scale=0.06, stretch=0.06, shift=2, elastic=1.0, gain=0.1, gamma=0.15, bias=0.1, noise=0.02)
+ONE_HIPPOCAMPUS = Augmentation(rotation_deg=5, tilt_deg=5, scale=0.04, stretch=0.04, shift=1, elastic=0.5, gain=0.1, gamma=0.15, bias=0.1, noise=0.01)
 SUBJECTS = PairAugmentation(fixed=ONE_HIPPOCAMPUS, moving=ONE_HIPPOCAMPUS)
 """Two subjects: each in a pose of its own."""
 
