@@ -314,6 +314,7 @@ def pickled_whole(tensors: dict[str, Tensor], path: Path, monkeypatch: pytest.Mo
     monkeypatch.delitem(sys.modules, "src.nets")
 
 
+@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
 @pytest.mark.parametrize("whole", [True, False])
 def test_official_weights_give_the_official_output(tmp_path, monkeypatch, whole):
     tensors = random_tensors()
