@@ -42,11 +42,11 @@ def make_recipe(dataset: str, variant: str) -> Recipe:
         loss = VoxelMorphLoss(mse=8.0, smoothness=0.5, symmetric=True, half_size=True)
         objective = VoxelMorphObjective(network, loss, "voxelmorph-cardiac", CARDIAC_CINE_PUBLISHED)
         batch = BatchConfig("phases", swapped=0.5, augmentation=SAME_SCAN)
-        return Recipe(objective, CARDIAC_CINE_PUBLISHED, batch, RegistrationTraining(steps=500, validate_every=250))
+        return Recipe(objective, CARDIAC_CINE_PUBLISHED, batch, RegistrationTraining(steps=800, warm_up=0.1))
     network, loss, name = VoxelMorphNetworkConfig(), VoxelMorphLoss(window=5), "voxelmorph-hippocampus"
     if variant == "diffeomorphic":
         network, loss, name = DIFFEOMORPHIC, VoxelMorphLoss(window=5, smoothness=0.5, symmetric=True), "voxelmorph-diffeomorphic-hippocampus"
     if variant == "labels":
         network, loss, name = DIFFEOMORPHIC, VoxelMorphLoss(window=5, smoothness=0.5, labels=2.0, symmetric=True), "voxelmorph-labels-hippocampus"
     objective = VoxelMorphObjective(network, loss, name, HIPPOCAMPUS)
-    return Recipe(objective, HIPPOCAMPUS, BatchConfig("random", augmentation=SUBJECTS), RegistrationTraining(steps=3000))
+    return Recipe(objective, HIPPOCAMPUS, BatchConfig("random", augmentation=SUBJECTS), RegistrationTraining(steps=3000 if variant != "default" else 2400, warm_up=0.1))
