@@ -49,4 +49,5 @@ def make_recipe(dataset: str, variant: str) -> Recipe:
     if variant == "labels":
         network, loss, name = DIFFEOMORPHIC, VoxelMorphLoss(window=5, smoothness=0.5, labels=2.0, symmetric=True), "voxelmorph-labels-hippocampus"
     objective = VoxelMorphObjective(network, loss, name, HIPPOCAMPUS)
-    return Recipe(objective, HIPPOCAMPUS, BatchConfig("random", augmentation=SUBJECTS), RegistrationTraining(steps=3000 if variant != "default" else 2400, warm_up=0.1))
+    training = RegistrationTraining(steps=2400 if network.full_size else 3000, warm_up=0.1)
+    return Recipe(objective, HIPPOCAMPUS, BatchConfig("random", augmentation=SUBJECTS), training)
