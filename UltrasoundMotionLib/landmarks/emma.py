@@ -35,16 +35,20 @@ STILL = 1e-3
 
 
 def attention(motion: Tensor, seeds: Tensor, sharpness: float) -> Tensor:
-    """E-step (Eq. 15): responsibilities (B, P, k) of seeds (B, k, 2) for motion (B, P, 2)."""
-    size = (motion.square().sum(dim=2, keepdim=True).mean(dim=1, keepdim=True) + STILL**2).sqrt()
-    direction = seeds / (seeds.square().sum(dim=2, keepdim=True) + STILL**2).sqrt()
-    return torch.softmax(sharpness * (motion / size) @ direction.transpose(1, 2), dim=2)
+    """E-step (Eq. 15): responsibilities (B, P, k) of seeds (B, 2, k) for motion (B, 2, P)."""
+    size = (motion.square().sum(dim=1, keepdim=True).mean(dim=2, keepdim=True) + STILL**2).sqrt()
+    direction = seeds / (seeds.square().sum(dim=1, keepdim=True) + STILL**2).sqrt()
+    return torch.softmax(motion.transpose(1, 2).contiguous() @ (direction * (sharpness / size)), dim=2)
 
 
 def fitted_seeds(motion: Tensor, responsibilities: Tensor) -> Tensor:
-    """M-step (Eq. 16): each seed (B, k, 2) is the mean of the motion (B, P, 2), weighted by its responsibilities (B, P, k)."""
-    share = responsibilities / (responsibilities.sum(dim=1, keepdim=True) + 1e-6)
-    return share.transpose(1, 2) @ motion
+    """M-step (Eq. 16): each seed (B, 2, k) is the mean of the motion (B, 2, P), weighted by its responsibilities (B, P, k)."""
+    return motion @ responsibilities / (responsibilities.sum(dim=1, keepdim=True) + 1e-6)
+
+
+def recomposed(seeds: Tensor, responsibilities: Tensor) -> Tensor:
+    """Motion (B, 2, P): at each pixel the mean of the seeds (B, 2, k), weighted by its responsibilities (B, P, k)."""
+    return seeds @ responsibilities.transpose(1, 2)
 
 
 class Emma(nn.Module):
@@ -75,16 +79,16 @@ class Emma(nn.Module):
         if self.iterations == 0:
             return long, short
         shape = long.shape
-        seeds = F.adaptive_avg_pool2d(short, self.side).flatten(2).transpose(1, 2)
-        motion, brief = long.flatten(2).transpose(1, 2), short.flatten(2).transpose(1, 2)
+        seeds = F.adaptive_avg_pool2d(short, self.side).flatten(2)
+        motion, brief = long.flatten(2), short.flatten(2)
         for _ in range(self.iterations):
             shares = attention(motion, seeds, self.sharpness)
             seeds = fitted_seeds(motion, shares)
-        long_composed = attention(motion, seeds, self.sharpness) @ seeds
+        long_composed = recomposed(seeds, attention(motion, seeds, self.sharpness))
         seeds = fitted_seeds(long_composed, shares)
-        short_composed = attention(brief, seeds, self.sharpness) @ seeds
+        short_composed = recomposed(seeds, attention(brief, seeds, self.sharpness))
         long_gain, short_gain = self.gains
         return (
-            long + long_gain * long_composed.transpose(1, 2).reshape(shape),
-            short + short_gain * short_composed.transpose(1, 2).reshape(shape),
+            long + long_gain * long_composed.reshape(shape),
+            short + short_gain * short_composed.reshape(shape),
         )

@@ -1,6 +1,7 @@
 """One position from LSDM's three answers.
 
-The response (absolute, coarse), the long motion (absolute, fine), and the short motion (from the last place; adds up to drift).
+The response (absolute, coarse), the long motion (absolute), and the short motion (from the last place; adds up to drift), both motions refined by
+grey levels at the landmark.
 """
 
 from __future__ import annotations
@@ -18,34 +19,46 @@ class FusionConfig:
     """How the answers are weighed. Lengths in pixels of a frame whose longer side has 256. Chosen on tuning liver phantoms (Docs/LSDM.md).
 
     Attributes:
-        short_deviation: what the short motion may be off in one frame.
-        short_share: of its length, what it may be off beside.
+        patch_px: side of the patch that refines a motion at the landmark, odd.
+        short_radius / long_radius: how far around what the motion says the patch is looked for.
+        motion_trust: share of the short field that the search begins from; 0 begins where the landmark was.
+        patch_deviation: standard deviation of a place found by a patch, for a correlation rho: this times sqrt(1 / rho^2 - 1), ...
+        short_floor / long_floor: ... and this at least.
+        samples: independent samples of a patch; the log-likelihood ratio of two places is half of this times the logarithm of their 1 - rho^2.
+        patch_readiness: log odds with which a patch of the query frame is believed where it is expected.
         response_weight: log-likelihood for one logit.
         response_search: how far off, beyond the position's own uncertainty, the response is searched.
         response_radius: of the mean around the response's best cell, in cells.
         response_deviation: of the place that the response gives, if it is the right one.
         response_readiness: log odds with which an unsurprising answer of the response is believed.
-        long_deviation / long_readiness: the same of the long motion.
-        long_floor: likeness of the windows carried onto each other under which the long motion is hardly believed.
-        long_slope: log odds for one unit of that likeness.
+        field_deviation: the same of the long motion.
+        field_readiness: log odds with which the long motion is believed, where the windows that it carries onto each other are ...
+        field_likeness / field_slope: ... as alike as this, and the log odds for one unit more.
         trust: weight of one absolute answer; its errors stay the same for many frames, so each brings little that is new.
         freedom: degrees of freedom of the surprise; the fewer, the sooner a long way is believed.
         gate: squared distance, in standard deviations, beyond which a believed answer widens the uncertainty.
         largest_deviation: the uncertainty grows no further.
     """
 
-    short_deviation: float = 0.25
-    short_share: float = 0.15
+    patch_px: int = 25
+    short_radius: int = 5
+    long_radius: int = 3
+    motion_trust: float = 0.0
+    patch_deviation: float = 0.15
+    short_floor: float = 0.05
+    long_floor: float = 0.15
+    samples: float = 40.0
+    patch_readiness: float = 0.0
     response_weight: float = 0.5
     response_search: float = 3.0
     response_radius: float = 2.5
-    response_deviation: float = 0.8
-    response_readiness: float = 2.0
-    long_deviation: float = 0.5
-    long_readiness: float = 2.0
-    long_floor: float = 0.1
-    long_slope: float = 20.0
-    trust: float = 0.4
+    response_deviation: float = 0.9
+    response_readiness: float = 3.0
+    field_deviation: float = 1.5
+    field_readiness: float = 0.0
+    field_likeness: float = 0.2
+    field_slope: float = 20.0
+    trust: float = 0.2
     freedom: float = 3.0
     gate: float = 4.0
     largest_deviation: float = 12.0
@@ -59,11 +72,22 @@ class Belief:
     variance: Tensor
 
 
-def predicted(belief: Belief, short: Tensor, config: FusionConfig) -> Belief:
-    """After the short motion (N, 2)."""
-    step = config.short_deviation**2 + (config.short_share * short).square().sum(dim=1)
-    variance = (belief.variance + step).clamp(max=config.largest_deviation**2)
-    return Belief(belief.points + short, variance)
+def patch_variance(correlation: Tensor, floor: float, config: FusionConfig) -> Tensor:
+    """(N,) of a place found by a patch; the bound of a shift between two signals of that correlation (Cramer and Rao), and `floor`."""
+    squared = correlation.clamp(0.05, 0.995).square()
+    return config.patch_deviation**2 * (1 / squared - 1) + floor**2
+
+
+def predicted(belief: Belief, points: Tensor, correlation: Tensor, config: FusionConfig) -> Belief:
+    """After the short motion to points (N, 2), found with that correlation (N,)."""
+    variance = belief.variance + patch_variance(correlation, config.short_floor, config)
+    return Belief(points, variance.clamp(max=config.largest_deviation**2))
+
+
+def patch_odds(there: Tensor, expected: Tensor, config: FusionConfig) -> Tensor:
+    """Log odds (N,) of a patch being where its correlation is `there` and not where it is `expected`."""
+    evidence = torch.log1p(-expected.clamp(0, 0.999).square()) - torch.log1p(-there.clamp(0, 0.999).square())
+    return 0.5 * config.samples * evidence + config.patch_readiness
 
 
 @dataclass(frozen=True)
@@ -99,15 +123,15 @@ def _sample(logits: Tensor, places: Tensor) -> Tensor:
     return torch.nn.functional.grid_sample(logits[:, None], grid, mode="bilinear", padding_mode="border", align_corners=True)[:, 0, 0, 0]
 
 
-def corrected(belief: Belief, points: Tensor, deviation: float, odds: Tensor, config: FusionConfig) -> Belief:
-    """A Kalman update with doubts, for places (N, 2) of that standard deviation, believed with log odds (N,) less their surprise (Student's t).
+def corrected(belief: Belief, points: Tensor, spread: Tensor | float, odds: Tensor, config: FusionConfig) -> Belief:
+    """A Kalman update with doubts, for places (N, 2) of variance `spread`, believed with log odds (N,) less their surprise (Student's t).
 
     The same as the point trackers' (points/long_short_tracker), with one variance for both axes.
     """
     way = points - belief.points
-    squared = way.square().sum(dim=1) / (belief.variance + deviation**2)
+    squared = way.square().sum(dim=1) / (belief.variance + spread)
     believed = torch.sigmoid(odds - 0.5 * (config.freedom + 2) * torch.log1p(squared / config.freedom))
     variance = belief.variance * (1 + believed * (squared / config.gate - 1).clamp(min=0))
-    information = config.trust * believed / deviation**2
+    information = config.trust * believed / spread
     after = 1 / (1 / variance + information)
     return Belief(belief.points + (after * information)[:, None] * way, after)

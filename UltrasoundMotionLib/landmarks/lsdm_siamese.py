@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from UltrasoundMotionLib.landmarks.lsdm_deformation import doubled, normalised
+from UltrasoundMotionLib.landmarks.lsdm_deformation import doubled, normalised, unit_length
 
 FINE_SIZE, COARSE_SIZE = 17, 15
 """Cells along a side of the template at strides 2 and 4: 34 and 60 pixels of the exemplar."""
@@ -41,7 +41,7 @@ class SiameseFeatures(nn.Module):
         """Features from early maps, each with what is injected added."""
         fine, coarse = (values if more is None else values + more for values, more in zip(maps, injected, strict=True))
         fine = self.fine(fine + doubled(self.beside(coarse), fine))
-        return F.normalize(fine.float(), dim=1, eps=1e-4), F.normalize(self.coarse(coarse).float(), dim=1, eps=1e-4)
+        return unit_length(fine), unit_length(self.coarse(coarse))
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Both halves."""

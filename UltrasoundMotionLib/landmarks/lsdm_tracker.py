@@ -11,8 +11,9 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.warping import warp
-from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, predicted, read_response
+from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, patch_odds, patch_variance, predicted, read_response
 from UltrasoundMotionLib.landmarks.lsdm_network import CELL, WINDOW, Look, Lsdm, Motion, at_landmark, at_place, exemplar_window, to_pixels
+from UltrasoundMotionLib.landmarks.lsdm_refinement import patches, refined
 from UltrasoundMotionLib.landmarks.lsdm_siamese import find_peak
 from UltrasoundMotionLib.landmarks.siamese_crops import GreyRange, standardised
 from UltrasoundMotionLib.landmarks.window_tracker import Found, WindowTracker
@@ -67,11 +68,12 @@ class LsdmResult:
 
 @dataclass(frozen=True)
 class _Seen:
-    """One frame's windows: what the network saw, and in working pixels their middles (N, 2) and where the landmarks were found (N, 2)."""
+    """One frame's windows: what the network saw, in working pixels their middles (N, 2) and where the landmarks were found (N, 2), patches there."""
 
     look: Look
     middles: Tensor
     points: Tensor
+    patches: Tensor
 
 
 class LsdmTracker(WindowTracker):
@@ -87,57 +89,71 @@ class LsdmTracker(WindowTracker):
         steps = torch.full((len(points),), self._scale.unit, device=points.device)
         return standardised(crop_windows(self._grey.apply(image), points, steps, WINDOW, outside="mean")[:, None])
 
+    def _patches(self, image: Tensor) -> Tensor:
+        return patches(image, self._points, self._scale.unit, self.config.fusion.patch_px)
+
     def _begin(self, image: Tensor) -> None:
         self._grey = GreyRange.of(image)
         self._first = self._windows(image, self._points)
         self._exemplar = self._network.features.early(exemplar_window(self._first))
-        self._start = _Seen(self._network.look(self._first), self._points, self._points)
+        self._start = _Seen(self._network.look(self._first), self._points, self._points, self._patches(image))
         self._recent: deque[_Seen] = deque([self._start], maxlen=self.config.interval)
         self._variance = torch.full((len(self._points),), 0.01, device=self._device)
         self._answer: tuple[Motion, _Seen, Tensor] | None = None
 
     def _find(self, image: Tensor) -> Found:
         network, unit, before = self._network, self._scale.unit, self._recent[0]
-        windows = self._windows(image, self._points)
-        self._now = network.look(windows)
+        self._windows_now = self._windows(image, self._points)
+        self._now = network.look(self._windows_now)
         motion = network.motion(self._start.look, before.look, self._now)
         logits = network.response(self._exemplar, motion, self._now)
         self._answer = (motion, before, self._points)
         if not self.config.fused:
             shift, highest = find_peak(logits)
             return Found(self._points + CELL * unit * shift, self._sizes, torch.sigmoid(highest))
-        belief, confidence = self._fused(motion, logits, windows, (before.points - before.middles) / unit)
+        belief, confidence = self._fused(motion, logits, image, before)
         self._found_variance = belief.variance
         return Found(self._points + unit * belief.points, self._sizes, confidence)
 
-    def _fused(self, motion: Motion, logits: Tensor, now: Tensor, before: Tensor) -> tuple[Belief, Tensor]:
-        """Places in pixels from the windows' middle, and the confidence; the landmark was at `before` (N, 2) in those of x_{t-dt}."""
-        config, network = self.config.fusion, self._network
+    def _fused(self, motion: Motion, logits: Tensor, image: Tensor, before: _Seen) -> tuple[Belief, Tensor]:
+        """Places in pixels from the windows' middle, and the confidence."""
+        config, network, unit = self.config.fusion, self._network, self._scale.unit
         long, short = network.displacement(motion.long), network.displacement(motion.short)
-        moved = before + at_place(short, before)
-        belief = predicted(Belief(torch.zeros_like(moved), self._variance), moved, config)
+        start = (before.points - before.middles) / unit
+        carried = self._points + unit * (start + at_place(short, start))
+        expected = torch.lerp(before.points, carried, config.motion_trust)
+        found = refined(before.patches, image, expected, unit, config.short_radius)
+        belief = predicted(Belief(start, self._variance), self._inside_windows(found.points), found.there, config)
+
         answer = read_response(logits, belief, config)
         odds = config.response_readiness + config.response_weight * (answer.there - answer.expected)
-        belief = corrected(belief, answer.points, config.response_deviation, odds, config)
-        likeness = self._likeness(now, long)
-        odds = config.long_readiness + config.long_slope * (likeness - config.long_floor)
-        belief = corrected(belief, at_landmark(long), config.long_deviation, odds, config)
+        belief = corrected(belief, answer.points, config.response_deviation**2, odds, config)
+
+        odds = config.field_readiness + config.field_slope * (self._likeness(long) - config.field_likeness)
+        belief = corrected(belief, at_landmark(long), config.field_deviation**2, odds, config)
+
+        found = refined(self._start.patches, image, self._points + unit * belief.points, unit, config.long_radius)
+        spread = patch_variance(found.there, config.long_floor, config)
+        belief = corrected(belief, self._inside_windows(found.points), spread, patch_odds(found.there, found.expected, config), config)
         return belief, torch.sigmoid(answer.there)
 
-    def _likeness(self, now: Tensor, long: Tensor) -> Tensor:
+    def _inside_windows(self, points: Tensor) -> Tensor:
+        """Working pixels as pixels from the windows' middle."""
+        return (points - self._points) / self._scale.unit
+
+    def _likeness(self, long: Tensor) -> Tensor:
         """Squared correlation (N,) of x_0's windows with x_t's carried there, around the landmark."""
         half = self.config.likeness_px // 2
         middle = slice(WINDOW // 2 - half, WINDOW // 2 + half + 1)
-        first = self._first[..., middle, middle]
-        carried = warp(now, to_pixels(long))[..., middle, middle]
-        return lncc_map(first, carried, 9).mean(dim=(1, 2, 3))
+        carried = warp(self._windows_now, to_pixels(long)[..., middle, middle] + middle.start)
+        return lncc_map(self._first[..., middle, middle], carried, 9).mean(dim=(1, 2, 3))
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
         if self.config.fused:
             wide = self.config.fusion.response_search**2
             self._variance = torch.where(seen, self._found_variance, (self._variance + 1.0).clamp(max=wide))
         self._confidence = confidence
-        self._recent.append(_Seen(self._now, self._answer[2], self._points))
+        self._recent.append(_Seen(self._now, self._answer[2], self._points, self._patches(image)))
 
     @torch.inference_mode()
     def result(self) -> LsdmResult:
