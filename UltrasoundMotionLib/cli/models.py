@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.errors import InputError
@@ -103,6 +104,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
         if entry.weights is not None:
             entry.create("cpu")
             print(f"{entry.name}: loads {entry.weights}")
+    for path in cards:
+        if loads := _registration_network(path):
+            print(f"{path.stem}: loads into {loads}")
     if not cards:
         print("no weights are installed; the trackers listed by `models list` need none")
     return 0
@@ -112,6 +116,25 @@ def run_clear(arguments: argparse.Namespace) -> int:
     """Says that nothing is kept outside the installation."""
     print("nothing to clear: weights come with the installation, none are downloaded")
     return 0
+
+
+def _registration_network(card_path: Path) -> str:
+    """Builds the registration network that a card describes, puts its weights into it, and names it; empty where the card is a tracker's."""
+    from UltrasoundMotionLib.registration.learned.anatomy_maps import load_anatomy
+    from UltrasoundMotionLib.registration.learned.ltnet import load_ltnet
+    from UltrasoundMotionLib.registration.learned.two_step import load_two_step
+    from UltrasoundMotionLib.registration.learned.voxelmorph import load_voxelmorph
+    from UltrasoundMotionLib.weights import read_card
+
+    architecture = read_card(card_path).architecture
+    loaders = {"AnatomyNetwork": load_anatomy, "LtNet": load_ltnet, "VoxelMorph": load_voxelmorph}
+    if architecture in loaders:
+        loaders[architecture](card_path, "cpu")
+    elif architecture in ("TwoStepNetwork", "CorrelationFlow"):
+        load_two_step(card_path)
+    else:
+        return ""
+    return architecture
 
 
 def _table(rows: Sequence[Sequence[str]]) -> str:
