@@ -341,7 +341,7 @@ def test_bad_data_is_refused_by_name(task04, tmp_path, capsys):
     assert "hippocampus_003: label 7 is none of hippocampus's, 1 head, 2 body" in error_of()
     labels.write_bytes(good)
     write_volume(image, Volume(values, (1, 1, 1), (0, 0, 0), np.eye(3)))
-    assert f"{image}: has voxels that are not finite numbers" in error_of()
+    assert f"{image}: has no contrast" in error_of()
 
 
 def test_too_few_subjects_and_mixed_sizes_are_refused():

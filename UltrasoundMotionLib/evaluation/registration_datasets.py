@@ -102,7 +102,7 @@ def read_hippocampus(folder: str | Path, subject: str) -> LabelledImage:
         InputError: files that cannot be read, or an image larger than that.
     """
     images, labels = _hippocampus_folders(Path(folder))
-    image, label = _read_finite(images / f"{subject}.nii.gz"), read_volume(labels / f"{subject}.nii.gz")
+    image, label = _read_image(images / f"{subject}.nii.gz"), read_volume(labels / f"{subject}.nii.gz")
     image, label = at_spacing(image, (1.0, 1.0, 1.0)), at_spacing(label, (1.0, 1.0, 1.0), nearest=True)
     values = image.array.astype(np.float32)
     mean, deviation = float(values.mean()), float(values.std())
@@ -196,7 +196,7 @@ def read_acdc(folder: str | Path, patient: str) -> RegistrationPair:
             raise InputError(f"{place / 'Info.cfg'}: no line {phase}")
         stem = place / f"{patient}_frame{int(entries[phase]):02d}"
         ending = next((one for one in (".nii.gz", ".nii") if Path(f"{stem}{one}").exists()), ".nii.gz")
-        frames.append(LabelledImage(_read_finite(Path(f"{stem}{ending}")), read_volume(f"{stem}_gt{ending}")))
+        frames.append(LabelledImage(_read_image(Path(f"{stem}{ending}")), read_volume(f"{stem}_gt{ending}")))
     return RegistrationPair(patient, *frames)
 
 
@@ -234,10 +234,11 @@ def _cropped_or_padded(volume: Volume, shape: tuple[int, ...]) -> Volume:
     return Volume(np.pad(array, padding), volume.spacing_mm, tuple(origin), volume.direction, volume.name)
 
 
-def _read_finite(path: Path) -> Volume:
+def _read_image(path: Path) -> Volume:
+    """An image with contrast. NaN in a NIfTI file comes as 0, by the library that reads it: an image of nothing else has none."""
     volume = read_volume(path)
-    if not np.isfinite(volume.array).all():
-        raise InputError(f"{path}: has voxels that are not finite numbers")
+    if not np.ptp(volume.array) > 0:
+        raise InputError(f"{path}: has no contrast; its voxels are all {volume.array.flat[0]:g}, or not numbers")
     return volume
 
 

@@ -39,7 +39,7 @@ def read_subjects(
         most: so many subjects only.
 
     Raises:
-        InputError: no such data there, a file that cannot be read or has voxels that are not finite, labels the domain does not know.
+        InputError: no such data there, a file that cannot be read or is empty, labels the domain does not know.
     """
     folder = Path(folder)
     if not folder.is_dir():
