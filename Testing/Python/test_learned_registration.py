@@ -112,6 +112,21 @@ def test_an_anatomy_network_learns_to_find_a_ball():
     assert all(value.dtype == torch.float16 for value in objective.weights().values())
 
 
+def test_a_network_of_both_phases_begins_as_the_one_of_single_images():
+    torch.manual_seed(0)
+    single = AnatomyObjective("anatomy-test", SMALL, SMALL_DOMAIN)
+    both = AnatomyObjective("anatomy-test-phases", replace(SMALL, phases=True), SMALL_DOMAIN, noise=0.0)
+    both.start_from(single.weights())
+    image, other = torch.rand(2, 1, 1, *SHAPE)
+    with torch.no_grad():
+        torch.testing.assert_close(both.average(image, other), single.average(image), atol=0.02, rtol=0)
+    labels = torch.randint(3, (1, *SHAPE))
+    both.losses(RegistrationBatch(image, other, labels, labels), 0)["total"].backward()
+    assert float(both.network.down[0][0].weight.grad[:, 8:].abs().max()) > 0
+    with pytest.raises(InputError, match="start from"):
+        single.start_from({})
+
+
 def test_class_maps_guide_where_images_say_nothing():
     pair, maps = noise_pair()
     before = float(soft_dice(*maps))

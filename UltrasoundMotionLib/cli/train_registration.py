@@ -47,6 +47,7 @@ def add_parsers(models: argparse._SubParsersAction) -> None:
         parser.add_argument("--threads", type=int, metavar="N", help="threads on the CPU")
         parser.add_argument("--validate-every", type=int, metavar="N", help="steps between validations; 0 is never (default: the variant's)")
         parser.add_argument("--subjects", type=int, metavar="N", help="learn from the first N training subjects only (default all)")
+        parser.add_argument("--start-from", metavar="CARD", help="card of trained weights to begin with (anatomy only)")
         parser.add_argument("--resume", action="store_true", help="go on from the state in --out")
         parser.add_argument("--quiet", action="store_true", help="no progress")
         parser.set_defaults(run=run)
@@ -63,6 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.training.registration.trainer import LOG_NAME, train_registration
     from UltrasoundMotionLib.training.registration.training_curves import write_training_curves
     from UltrasoundMotionLib.training.registration.training_data import read_subjects
+    from UltrasoundMotionLib.weights import load_weights
 
     for name in ("steps", "batch", "threads", "subjects"):
         value = getattr(arguments, name)
@@ -71,6 +73,10 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     recipe = with_changes(make_recipe(arguments.network, arguments.dataset, arguments.variant, arguments.seed), arguments)
+    if arguments.start_from is not None:
+        if not hasattr(recipe.objective, "start_from"):
+            raise InputError(f"--start-from: {arguments.network} begins with weights of its own; leave it out")
+        recipe.objective.start_from(load_weights(arguments.start_from).tensors)
     out, device = Path(arguments.out), choose_device(arguments.device)
     with training_processes(device) as processes:
         quiet = arguments.quiet or processes.rank > 0

@@ -29,7 +29,7 @@ def class_maps(pair: WorkingPair, model: AnatomyModel) -> tuple[Tensor, Tensor]:
     inner = domain_grid(pair.grid, model.domain)
     images = sample_on(torch.cat([pair.fixed, pair.moving]), pair.grid, inner)
     with torch.no_grad():
-        shares = model.network(images).softmax(1)[:, 1:]
+        shares = model.network(images, images.flip(0)).softmax(1)[:, 1:]
     fixed, moving = sample_on(shares, inner, pair.grid).chunk(2)
     return fixed, moving
 

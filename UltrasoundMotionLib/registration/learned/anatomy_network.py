@@ -7,7 +7,7 @@ the image is lost. Normalisation by groups (Wu and He, 2018), so that one volume
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,7 @@ class AnatomyConfig:
         channels: of every level, fine to coarse.
         fold: voxels along (z, y, x) that become channels.
         stride: along (z, y, x), from a level to the next.
+        phases: the other image of the pair, of the same scan, is a second channel: where the base of the heart is shows in what moves.
         through: per level, whether the second convolution of its blocks reaches into the neighbouring slices; the first does where `stride` has it.
     """
 
@@ -37,6 +38,7 @@ class AnatomyConfig:
     fold: tuple[int, int, int] = (2, 2, 2)
     stride: tuple[int, int, int] = (2, 2, 2)
     through: tuple[bool, ...] = (True, True, True, True)
+    phases: bool = False
 
     def __post_init__(self) -> None:
         if self.classes < 2 or len(self.channels) < 2 or len(self.channels) != len(self.through) or any(one % GROUPS for one in self.channels):
@@ -48,17 +50,18 @@ class AnatomyConfig:
 HIPPOCAMPUS_ANATOMY = AnatomyConfig()
 CARDIAC_ANATOMY = AnatomyConfig(classes=4, channels=(48, 96, 128, 128), fold=(1, 2, 2), stride=(1, 2, 2), through=(False, False, True, True))
 """Slices keep their number; the coarse levels see three neighbouring ones."""
+CARDIAC_PHASES_ANATOMY = replace(CARDIAC_ANATOMY, phases=True)
 
 
 class AnatomyNetwork(nn.Module):
-    """(B, 1, D, H, W) image of any intensities -> (B, classes, D, H, W) logits."""
+    """(B, 1, D, H, W) images of any intensities -> (B, classes, D, H, W) logits."""
 
     def __init__(self, config: AnatomyConfig) -> None:
         super().__init__()
         self.config = config
         channels, folded = config.channels, config.fold[0] * config.fold[1] * config.fold[2]
         self.down = nn.ModuleList()
-        before = folded
+        before = folded * (2 if config.phases else 1)
         for level, after in enumerate(channels):
             self.down.append(self._block(before, after, level))
             before = after
@@ -67,12 +70,14 @@ class AnatomyNetwork(nn.Module):
             self.up.append(self._block(channels[level + 1] + channels[level], channels[level], level, stride=False))
         self.out = nn.Conv3d(channels[0], config.classes * folded, 1)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """The logits; sizes are padded to what the levels divide, and cut again."""
-        return self.logits(normalise(image))
+    def forward(self, image: Tensor, other: Tensor | None = None) -> Tensor:
+        """The logits of `image`; `other` is the other phase, for networks of `phases`. Sizes are padded to what the levels divide, and cut again."""
+        return self.logits(normalise(image), None if other is None else normalise(other))
 
-    def logits(self, normalised: Tensor) -> Tensor:
-        """As `forward`, of an image that is normalised already."""
+    def logits(self, normalised: Tensor, other: Tensor | None = None) -> Tensor:
+        """As `forward`, of images that are normalised already."""
+        if self.config.phases:
+            normalised = torch.cat([normalised, other], dim=1)
         levels = len(self.config.channels) - 1
         multiples = [fold * stride**levels for fold, stride in zip(self.config.fold, self.config.stride, strict=True)]
         spatial = normalised.shape[2:]

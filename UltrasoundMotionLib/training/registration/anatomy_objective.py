@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.learned.anatomy_network import AnatomyConfig, AnatomyNetwork
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, normalise
 from UltrasoundMotionLib.similarity import one_hot, soft_dice
@@ -60,7 +61,8 @@ class AnatomyObjective(Objective):
         values, labels = values[window], labels[window]
         deviations = self._noise * torch.rand(len(values), generator=generator).view(-1, 1, 1, 1, 1)
         values = values + (deviations * torch.randn(values.shape, generator=generator)).to(values.device)
-        logits = self.network.logits(values).float()
+        others = torch.cat(values.chunk(2)[::-1]) if self.network.config.phases else None
+        logits = self.network.logits(values, others).float()
         shares = logits.softmax(1)
         hot = one_hot(labels[:, None], tuple(self._domain.labels))
         overlap = soft_dice(shares[:, 1:], hot)
@@ -75,11 +77,30 @@ class AnatomyObjective(Objective):
         for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mean.lerp_(value, 1 - kept)
 
+    def start_from(self, weights: dict[str, Tensor]) -> None:
+        """Takes the weights of a trained anatomy network; one that saw single images does not look at the other phase at first.
+
+        Raises:
+            InputError: weights of a network of other sizes.
+        """
+        own = self.network.state_dict()
+        for name, value in own.items():
+            given = weights.get(name)
+            if given is None or given.shape[:1] != value.shape[:1] or given.shape[2:] != value.shape[2:]:
+                raise InputError(f"start from: {name} is {'missing' if given is None else tuple(given.shape)}, {self.name} has {tuple(value.shape)}")
+            if given.shape == value.shape:
+                value.copy_(given)
+            else:
+                value.zero_()[:, : given.shape[1]] = given
+        self.average.load_state_dict(own)
+
     def displacement(self, fixed: Tensor, moving: Tensor) -> None:
         """The network gives no field."""
 
-    def predicted_labels(self, image: Tensor) -> Tensor:
-        """The likeliest class of every voxel, as its label value."""
+    def predicted_labels(self, image: Tensor) -> Tensor | None:
+        """The likeliest class of every voxel, as its label value; None of a network that needs the other phase."""
+        if self.average.config.phases:
+            return None
         values = torch.tensor([0, *self._domain.labels], device=image.device)
         return values[self.average(image).argmax(1)]
 
