@@ -80,6 +80,14 @@ def test_thick_slices_keep_their_planes():
     np.testing.assert_allclose(there.points_lps_mm().reshape(-1, 3).mean(0)[:2], [10.0, 20.0])
 
 
+def test_thin_slices_become_such_as_the_networks_have_seen():
+    grid = ImageGrid((64, 128, 128), (1.56, 1.56, 1.56), (0.0, 0.0, 0.0), np.eye(3))
+    there = domain_grid(grid, CARDIAC_CINE)
+    assert there.shape == (12, 160, 160)
+    assert there.spacing_mm == (1.5, 1.5, 8.0)
+    assert domain_grid(grid, CARDIAC_CINE_PUBLISHED).shape == (64, 128, 128)
+
+
 def test_slices_along_another_axis_become_the_domains_last():
     grid = ImageGrid((200, 9, 180), (1.4, 10.0, 1.4), (0.0, 0.0, 0.0), np.eye(3))
     there = domain_grid(grid, CARDIAC_CINE)

@@ -18,6 +18,8 @@ from UltrasoundMotionLib.registration.likeness import THICK_SLICES
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 FADE_VOXELS = 16
+THIN_SLICES_MM, RESAMPLED_SLICES_MM = 4.0, 8.0
+"""Where a domain leaves the slices to the image, thinner ones than the first are brought to the second: no such network has seen any."""
 LEAST_DEVIATION = 1e-6
 PATIENT_AXES = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "S": (2, 1), "I": (2, -1)}
 """Towards which end an axis runs: LPS component and sign."""
@@ -30,8 +32,8 @@ class ModelDomain:
     Attributes:
         name: of the domain.
         modality: for messages: "T1 MRI of one hippocampus".
-        spacing_mm: (x, y, z) of the grid; None: an axis keeps the image's.
-        shape: (D, H, W) of the grid; None: an axis keeps the image's count.
+        spacing_mm: (x, y, z) of the grid; None: an axis keeps the image's slices, unless they are thinner than 4 mm.
+        shape: (D, H, W) of the grid; None: as many as the image has there.
         orientation: towards which ends the axes x, y, z run ("RAS" as NIfTI has it); None: the image's axes, thick slices along z.
         labels: what the label values mean.
         extent_mm: least and most extent (x, y, z) of the image that is brought there; wider than the training data's, which is the model's limit.
@@ -126,6 +128,9 @@ def domain_grid(grid: ImageGrid, domain: ModelDomain, centre_mm: np.ndarray | No
     order, signs = _axes(grid, domain)
     direction = grid.direction[:, order] * signs
     own_spacing, own_size = np.array(grid.spacing_mm)[order], np.array(grid.shape[::-1])[order]
+    thin = own_spacing < THIN_SLICES_MM
+    own_size = np.where(thin, np.maximum(1, np.round(own_size * own_spacing / RESAMPLED_SLICES_MM)), own_size)
+    own_spacing = np.where(thin, RESAMPLED_SLICES_MM, own_spacing)
     spacing = [own if wanted is None else wanted for own, wanted in zip(own_spacing, domain.spacing_mm, strict=True)]
     size = [int(own) if wanted is None else wanted for own, wanted in zip(own_size, domain.shape[::-1], strict=True)]
     middle = (np.array(grid.shape[::-1]) - 1) / 2

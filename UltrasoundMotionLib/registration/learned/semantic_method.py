@@ -17,7 +17,7 @@ from UltrasoundMotionLib.registration.method_registry import Report, registratio
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 TWO_STEP_MODELS = ("semantic-cardiac", "semantic-hippocampus")
-ANATOMY_MODELS = ("anatomy-cardiac", "anatomy-hippocampus")
+ANATOMY_MODELS = ("anatomy-cardiac-phases", "anatomy-cardiac", "anatomy-hippocampus")
 STARTS = ("rest", "prediction")
 FINEST_MM = 1.0
 
