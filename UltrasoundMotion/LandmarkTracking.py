@@ -40,6 +40,7 @@ from UltrasoundMotionLib.mrml.track_links import is_result, link_results, remove
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_results
 from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
 
 __all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
 
@@ -132,6 +133,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         else:
             self.ui.queryFrameLabel.text = self._queryFrameText(shownFrame(image), image.sequence.GetNumberOfDataNodes())
         self.ui.trackerSelector.toolTip = trackerSummaries()[self.parameters.tracker]
+        self.ui.aheadSpinBox.enabled = not self.parameters.offline  # the whole clip is known then
         result = self._resultOrNone()
         for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
             button.enabled = result is not None
@@ -179,9 +181,13 @@ class LandmarkTrackingWidget(MotionModuleWidget):
 
     def _job(self, points: object, labels: tuple[str, ...], frame: int, direction: Direction, model: str) -> BackgroundJob:
         self._startedAt = time.perf_counter()
-        options = {"device": self.parameters.device, "hideGraphics": self.parameters.hideGraphics}
+        options = {"device": self.parameters.device, "hideGraphics": self.parameters.hideGraphics, "tracking": self._trackingOptions()}
         steps = trackInSteps(self._clip, points, labels, queryFrame=frame, model=model, direction=direction, **options)
         return BackgroundJob(steps, self)
+
+    def _trackingOptions(self) -> TrackingOptions:
+        parameters = self.parameters
+        return TrackingOptions(parameters.watchShadows, parameters.offline, 0 if parameters.offline else parameters.aheadFrames)
 
     def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
         """The first frames of a new run: the result of the last goes."""
@@ -277,6 +283,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             direction=parameters.direction,
             device=parameters.device,
             hideGraphics=parameters.hideGraphics,
+            tracking=self._trackingOptions(),
         )
 
 

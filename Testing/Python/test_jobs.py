@@ -24,6 +24,7 @@ from UltrasoundMotionLib.jobs import (
     sequence_registration_request,
     track_request,
 )
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
 
 LIBRARY = Path(__file__).resolve().parents[2]
 
@@ -112,9 +113,11 @@ def test_tracks_are_those_of_the_library_and_come_in_the_order_of_submission(pro
     asked = [
         (lazy, {"query_frame": 5, "labels": ("septum", "apex")}),
         (sequence, {"query_frame": 8, "direction": "backward", "model": "block-matching"}),
+        (sequence, {"options": TrackingOptions(watch_shadows=True, offline=True)}),
     ]
-    jobs = [process.submit(track_request(frames, POINTS, **options)) for frames, options in asked]
-    events = events_of(process, jobs[1])
+    renamed = [{"tracking" if name == "options" else name: value for name, value in options.items()} for _, options in asked]
+    jobs = [process.submit(track_request(frames, POINTS, **options)) for (frames, _), options in zip(asked, renamed, strict=True)]
+    events = events_of(process, jobs[-1])
     ends = [event for event in events if isinstance(event, JobFinished)]
     assert [event.job for event in ends] == jobs
     for (_, options), end in zip(asked, ends, strict=True):

@@ -29,7 +29,9 @@ from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm  # noqa: E4
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa: E402
+from UltrasoundMotionLib.points import track_points  # noqa: E402
 from UltrasoundMotionLib.tracks import read_clust_tracks, read_tracks_csv  # noqa: E402
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions  # noqa: E402
 
 own_process = pytest.mark.own_process
 needs_qt = pytest.mark.skipif(slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'")
@@ -372,6 +374,26 @@ def test_the_command_repeats_the_run(bench, tmp_path):
     assert main([*command[1:], "--quiet"]) == 0
     result = bench.logic.track(bench.clip.proxy, bench.points)
     np.testing.assert_allclose(read_tracks_csv(out).positions_px, positions(bench, result.landmarks), atol=0.02)
+
+
+@needs_qt
+def test_what_is_added_to_the_tracker_is_in_the_command_and_in_the_run(bench):
+    widget = bench.open()
+    assert not {"--watch-shadows", "--offline", "--ahead-frames"} & set(widget.commandArguments())
+    widget.ui.aheadSpinBox.value = 2
+    assert widget.commandArguments()[-2:] == ("--ahead-frames", "2")
+    widget.ui.offlineCheckBox.checked = True  # what knows the future does not predict it
+    widget.ui.shadowsCheckBox.checked = True
+    assert not widget.ui.aheadSpinBox.enabled
+    assert widget.commandArguments()[-2:] == ("--watch-shadows", "--offline")
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    options = TrackingOptions(watch_shadows=True, offline=True)
+    expected = track_points(bench.sequence, QUERY_PX, device="cpu", options=options).positions_px
+    plain = track_points(bench.sequence, QUERY_PX, device="cpu").positions_px
+    found = bench.logic.tracks(widget.parameters.trackedLandmarks).positions_px
+    np.testing.assert_allclose(found, expected, atol=0.05)
+    assert np.abs(plain - expected).max() > 0.1  # smoothing shows
 
 
 @needs_qt

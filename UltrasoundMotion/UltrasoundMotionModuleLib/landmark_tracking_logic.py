@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 import slicer
 from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode
-from slicer.parameterNodeWrapper import Choice, parameterNodeWrapper
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
@@ -21,9 +21,12 @@ from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints, query_points_from_markups, tracks_from_markups
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracks import PointTracks, write_clust_tracks, write_tracks_csv
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
 from UltrasoundMotionModuleLib.choices import Device, Direction, trackerNames
 from UltrasoundMotionModuleLib.clip import Clip, clipOf
 from UltrasoundMotionModuleLib.tracking import trackAndWait
+
+FARTHEST_AHEAD = 100
 
 
 @parameterNodeWrapper
@@ -35,6 +38,7 @@ class LandmarkTrackingParameterNode:
     tracker, direction, device - how to follow them.
     hideGraphics - whether what the scanner drew on the clip is kept from the tracker.
     drawPaths - whether to draw the path of each point.
+    watchShadows, offline, aheadFrames - what is added to the tracker, see `TrackingOptions`.
     trackedLandmarks - the points that play with the clip: made by the last run, replaced by the next.
     """
 
@@ -45,6 +49,9 @@ class LandmarkTrackingParameterNode:
     device: Device = Device.AUTOMATIC
     hideGraphics: bool = True
     drawPaths: bool = True
+    watchShadows: bool = False
+    offline: bool = False
+    aheadFrames: Annotated[int, WithinRange(0, FARTHEST_AHEAD)] = 0
     trackedLandmarks: vtkMRMLMarkupsFiducialNode
 
 
@@ -94,6 +101,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         progress: Progress | None = None,
         drawPaths: bool = True,
         hideGraphics: bool = True,
+        tracking: TrackingOptions | None = None,
     ) -> TrackNodes:
         """Follows points through a clip and puts the result beside it, in its browser.
 
@@ -107,6 +115,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
             progress: called as progress(done, total, message); raising from it cancels.
             drawPaths: add the path of each point as a curve.
             hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
+            tracking: watch for shadows, look ahead, as `TrackingOptions(watch_shadows=True)`; none of it when None.
 
         Returns:
             The landmarks that play with the clip, their paths, a table of all positions, and a plot of the displacement.
@@ -116,7 +125,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         """
         clip, points = self.input(sequenceNode, markupsNode)
         frame = clip.shownFrame if queryFrame is None else queryFrame
-        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "progress": progress}
+        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "tracking": tracking, "progress": progress}
         tracks = trackAndWait(clip, points.points_px, points.labels, queryFrame=frame, **options)
         return add_tracks(clip.nodes, clip.sequence, tracks, trajectories=drawPaths)
 
@@ -145,6 +154,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         progress: Progress | None = None,
         drawPaths: bool = True,
         hideGraphics: bool = True,
+        tracking: TrackingOptions | None = None,
     ) -> TrackNodes:
         """Follows the points that were moved on a frame anew from there; everything before stays as it was.
 
@@ -157,7 +167,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
             The same landmarks; paths, table and plot are new. Raises as `track`.
         """
         found = self.corrections(trackedNode, frame)
-        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "progress": progress}
+        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "tracking": tracking, "progress": progress}
         tracks = trackAndWait(found.clip, found.points_px, found.labels, queryFrame=found.frame, **options)
         LiveTracks(found.clip.sequence, nodes=found.landmarks).show(tracks)
         return renew_derived(found.clip.nodes, found.clip.sequence, found.landmarks, trajectories=drawPaths)

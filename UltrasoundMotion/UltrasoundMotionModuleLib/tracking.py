@@ -10,6 +10,7 @@ from UltrasoundMotionLib.jobs import run_job, track_request
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
 from UltrasoundMotionModuleLib.background_job import Preparation, sharedProcess
 from UltrasoundMotionModuleLib.choices import Device, Direction
 from UltrasoundMotionModuleLib.clip import Clip, loaded, loadInSteps
@@ -28,6 +29,7 @@ def trackInSteps(
     direction: Direction = Direction.BOTH,
     device: Device = Device.AUTOMATIC,
     hideGraphics: bool = True,
+    tracking: TrackingOptions | None = None,
 ) -> Preparation:
     """The preparation of a run for a `BackgroundJob`; its result is `PointTracks` on the clip.
 
@@ -35,9 +37,10 @@ def trackInSteps(
         points_px: (N, 2), (x, y) in pixels of the clip.
         queryFrame: the frame they are placed on.
         hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
+        tracking: watch for shadows, look ahead; none of it when None.
     """
     sequence = yield from loadInSteps(clip.sequence)
-    options = {"model": model, "direction": direction.value, "device": device.value, "hide_graphics": hideGraphics}
+    options = {"model": model, "direction": direction.value, "device": device.value, "hide_graphics": hideGraphics, "tracking": tracking}
     return track_request(sequence, points_px, labels=labels, query_frame=queryFrame, **options)
 
 
@@ -51,6 +54,7 @@ def trackAndWait(
     direction: str = "both",
     device: str = "auto",
     hideGraphics: bool = True,
+    tracking: TrackingOptions | None = None,
     progress: Progress | None = None,
 ) -> PointTracks:
     """Tracks in the shared child process and waits for it; see `trackInSteps`.
@@ -58,7 +62,7 @@ def trackAndWait(
     Raises:
         InputError: points outside the image, an unknown tracker, direction or device, a clip of one frame.
     """
-    options = {"model": model, "direction": direction, "device": device, "hide_graphics": hideGraphics}
+    options = {"model": model, "direction": direction, "device": device, "hide_graphics": hideGraphics, "tracking": tracking}
     request = track_request(loaded(clip.sequence), points_px, labels=labels, query_frame=queryFrame, **options)
     return run_job(request, sharedProcess().process, progress=progress or no_progress)
 
@@ -95,6 +99,7 @@ def trackCommand(
     direction: Direction,
     device: Device,
     hideGraphics: bool,
+    tracking: TrackingOptions | None = None,
 ) -> tuple[str, ...]:
     """The command line that repeats the run; it names the files that clip and points were loaded from or saved to, where there are any."""
     return track_request(
@@ -106,6 +111,7 @@ def trackCommand(
         direction=direction.value,
         device=device.value,
         hide_graphics=hideGraphics,
+        tracking=tracking,
         input_path=fileOf(clip.nodes.sequence),
         points_path=fileOf(pointsNode) or _pointsFile(pointsNode),
     ).command

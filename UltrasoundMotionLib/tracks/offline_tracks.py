@@ -56,7 +56,8 @@ def track_offline(
     way there has gathered, and counts the less, the further from the query point it ends. Then a smoother. Frames before the query frame
     the same, mirrored.
 
-    `on_frame` is called when all is done. A cancelled run with `keep_partial` returns the way there as it is.
+    `on_frame` is called on the way there, and once more for every frame when all is done. A cancelled run with `keep_partial` returns the way
+    there as it is.
     """
     config = config or OfflineConfig()
     unit = max(sequence.frame_size) / 256
@@ -71,6 +72,7 @@ def track_offline(
         direction=direction,
         model=model,
         progress=lambda done, _, message: progress(done, 2 * total, message),
+        on_frame=on_frame,
         keep_partial=keep_partial,
     )
     if np.count_nonzero(there.reached) < total:

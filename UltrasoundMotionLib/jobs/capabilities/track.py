@@ -12,8 +12,10 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
+from UltrasoundMotionLib.jobs.plain_settings import plain_settings, settings_from
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, check_query_points
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.jobs.running_job import RunningJob
@@ -31,6 +33,7 @@ def track_request(
     device: str = "auto",
     labels: Sequence[str] | None = None,
     hide_graphics: bool = False,
+    tracking: TrackingOptions | None = None,
     input_path: str | Path | None = None,
     points_path: str | Path = "points.csv",
     out_path: str | Path = "tracks.csv",
@@ -41,6 +44,7 @@ def track_request(
         sequence: frames that are a numpy array must not change until the job has started.
         hide_graphics: fill what the scanner drew (text, rulers, traces) from around it first, as the command line does: a tracker that sees a
             ruler beside its point follows that. Coloured pixels are found from the file only, so by the command line only.
+        tracking: watch for shadows, look ahead; none of it when None.
         input_path, points_path, out_path: the files to name in `command`: the clip (that of the sequence when None), the points as
             CSV or markups, and where the command line writes.
 
@@ -51,18 +55,22 @@ def track_request(
     names = tuple(str(label) for label in labels) if labels is not None else None
     if names is not None and (len(names) != len(points) or len(set(names)) != len(names)):
         raise InputError(f"{len(points)} points need {len(points)} different labels, got {list(names)}")
+    tracking = tracking or TrackingOptions()
     options = {
         "query_frame": int(query_frame),
         "direction": direction,
         "model": model,
         "device": device,
         "hide_graphics": bool(hide_graphics),
+        "tracking": plain_settings(tracking),
         "name": sequence.name,
         "path": sequence.path,
     }
     clip = input_path or sequence.path or f"{sequence.name}.seq.nrrd"
     command = ["track", clip, "--points", points_path, "--out", out_path, "--model", model, "--query-frame", query_frame]
     command += ["--direction", direction, "--device", device, *([] if hide_graphics else ["--keep-graphics"])]
+    command += [*(["--watch-shadows"] if tracking.watch_shadows else []), *(["--offline"] if tracking.offline else [])]
+    command += ["--ahead-frames", tracking.ahead_frames] if tracking.ahead_frames else []
     return JobRequest(
         capability=__name__,
         options=options,
@@ -107,6 +115,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         progress=job.progress,
         on_frame=keep,
         keep_partial=True,
+        options=settings_from(TrackingOptions, options["tracking"]),
     )
     return {"model": options["model"]}
 
