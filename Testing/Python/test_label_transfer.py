@@ -241,7 +241,7 @@ def images(moving_shift=0):
 def test_labels_arrive_with_a_confidence_that_falls_with_the_miss_of_the_way_back(tmp_path):
     fixed, atlas, atlas_labels = images(moving_shift=2)
     truth = np.roll(atlas_labels.array, -2, axis=1)
-    config = LtnetConfig(shipped_as(tmp_path, shifting(3.0)), both_ways=False)  # of the domain's 1 mm: two voxels of 1.5 mm
+    config = LtnetConfig(shipped_as(tmp_path, shifting(3.0)), both_ways=False, refine=False)  # of the domain's 1 mm: two voxels of 1.5 mm
     found = transfer_labels(fixed, atlas, atlas_labels, fixed_labels=replace(atlas_labels, array=truth), config=config)
     inner = np.s_[10:-10, 10:-10]
     assert np.array_equal(found.labels.array[inner], truth[inner]) and found.labels.array.dtype == atlas_labels.array.dtype
@@ -250,7 +250,7 @@ def test_labels_arrive_with_a_confidence_that_falls_with_the_miss_of_the_way_bac
     assert found.confidence.array[inner] == pytest.approx(1 / (1 + (miss / HALF_CONFIDENCE_MM) ** 2), rel=1e-3)
     assert found.confidence.array.dtype == np.float32 and ImageGrid.of(found.confidence).matches(ImageGrid.of(fixed))
 
-    resting = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), both_ways=False)
+    resting = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), both_ways=False, refine=False)
     assert transfer_labels(fixed, atlas, atlas_labels, config=resting).confidence.array == pytest.approx(1.0)
 
 
@@ -272,7 +272,7 @@ def test_the_command_line_writes_the_confidence_beside_the_labels(tmp_path, monk
         write_volume(files[name], volume if name == "fixed" else replace(volume, origin_mm=(4.5, -8.0)))
     write_volume(files["strange"], replace(volume, origin_mm=(4.5, -8.0), array=volume.array + 2))
     command = ["register", files["fixed"], files["atlas"], "--out-displacement", files["u"], "--out-labels", files["out"], "--quiet"]
-    assert main([*command, "--moving-labels", files["labels"], "--method", "ltnet", "--out-confidence", files["c"]]) == 0
+    assert main([*command, "--moving-labels", files["labels"], "--method", "ltnet", "--no-refine", "--out-confidence", files["c"]]) == 0
     confidence, labels = read_volume(files["c"]).array, read_volume(files["out"]).array
     assert set(np.unique(labels)) == {0, 1, 2}
     # both ways a constant shift cancels; one way back it is missed by 3 mm
@@ -290,7 +290,7 @@ def test_the_command_line_writes_the_confidence_beside_the_labels(tmp_path, monk
 
 def test_labels_and_weights_that_do_not_fit_are_refused_by_name(tmp_path):
     fixed, atlas, atlas_labels = images()
-    config = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), both_ways=False)
+    config = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), both_ways=False, refine=False)
     strange = replace(atlas_labels, array=np.where(atlas_labels.array == 2, 7, atlas_labels.array))
     with pytest.raises(InputError, match="atlas_labels: has the unknown label 7; the model of drawings of a disc in a ring knows 1 disc, 2 ring"):
         transfer_labels(fixed, atlas, strange, config=config)

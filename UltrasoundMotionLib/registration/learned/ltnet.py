@@ -1,8 +1,8 @@
-"""`ltnet`: the correspondence from an atlas to an image by one pass of LT-Net."""
+"""`ltnet`: the correspondence from an atlas to an image by LT-Net, and what refines it for the pair."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,15 +11,17 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.instance import InstanceConfig
+from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, load_anatomy
 from UltrasoundMotionLib.registration.learned.domain_choice import card_for
 from UltrasoundMotionLib.registration.learned.guided_refinement import refined
 from UltrasoundMotionLib.registration.learned.ltnet_network import LtNet, LtNetConfig
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, domain_grid, field_to_grid, sample_on
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
-from UltrasoundMotionLib.weights import LoadedWeights, load_weights
+from UltrasoundMotionLib.weights import LoadedWeights, load_weights, shipped_cards
 
 SHIPPED_MODELS = ("ltnet-hippocampus",)
+ANATOMY_MODEL = "anatomy-one-atlas-hippocampus"
 NETWORK_BYTES = 1000
 
 
@@ -32,17 +34,26 @@ class LtnetConfig:
         both_ways: the mean of the velocity from atlas to image and of the negative one from image to atlas (not published; networks of
             velocities only).
         refine: optimise the network's field for the pair, as `instance` does (not published).
-        refinement: settings of that; None: those of `REFINEMENT`.
+        guided: the refinement also aligns the class maps of both images that a network learnt from labels which LT-Net had brought from the atlas
+            to the training images (not published); None: where its weights are installed.
+        anatomy: of that network, as `model`.
+        refinement: settings of the optimisation; None: those of `REFINEMENT`.
     """
 
     model: str | None = None
     both_ways: bool = True
-    refine: bool = False
+    refine: bool = True
+    guided: bool | None = None
+    anatomy: str | None = None
     refinement: InstanceConfig | None = None
 
 
 REFINEMENT = InstanceConfig(scales=(2, 1), iterations=(30, 40), control_strides=(1, 2))
 """The coarsest scale of `instance` is left out: a network knows where things are."""
+
+MAPS_WEIGHT = 1.0
+TEACHER = LtnetConfig(guided=False)
+"""What transferred the labels that the network of class maps learnt from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +65,9 @@ class LtNetModel:
     atlas: str
 
 
-@registration_method("ltnet", "labels of one atlas, brought by a network (LT-Net)", LtnetConfig, bytes_per_voxel=NETWORK_BYTES)
+@registration_method(
+    "ltnet", "LT-Net: labels of one atlas, brought by a network that saw no other", LtnetConfig, bytes_per_voxel=NETWORK_BYTES
+)
 def run_ltnet(pair: WorkingPair, config: LtnetConfig, report: Report) -> Tensor:
     """(1, n, *spatial) displacement in voxels of the pair's grid.
 
@@ -67,10 +80,21 @@ def run_ltnet(pair: WorkingPair, config: LtnetConfig, report: Report) -> Tensor:
     with torch.no_grad():
         raw_field = model.network.raw_field(fixed, moving, both_ways=config.both_ways)
         displacement = field_to_grid(model.network.displacement(raw_field, inner.shape), inner, pair.grid)
-    if config.refine:
-        return refined(pair, report, config=config.refinement or REFINEMENT, start=displacement)
-    report(1, 1, "the network's field", lambda: displacement)
-    return displacement
+    if not config.refine:
+        report(1, 1, "the network's field", lambda: displacement)
+        return displacement
+    refinement = config.refinement or REFINEMENT
+    maps = _maps(pair, config)
+    if maps is not None and not refinement.likeness.maps:
+        refinement = replace(refinement, likeness=replace(refinement.likeness, maps=MAPS_WEIGHT))
+    return refined(pair, report, config=refinement, start=displacement, maps=maps)
+
+
+def _maps(pair: WorkingPair, config: LtnetConfig) -> tuple[Tensor, Tensor] | None:
+    """The class maps to align, None where the refinement is not guided."""
+    installed = any(path.stem == ANATOMY_MODEL for path in shipped_cards())
+    guided = config.guided if config.guided is not None else config.anatomy is not None or (config.model is None and installed)
+    return class_maps(pair, load_anatomy(card_for(pair, (ANATOMY_MODEL,), config.anatomy), pair.fixed.device)) if guided else None
 
 
 def load_ltnet(card_path: str | Path, device: torch.device | str) -> LtNetModel:
