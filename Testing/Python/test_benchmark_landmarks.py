@@ -20,17 +20,27 @@ class Still:
 
     def start(self, frame, query_points):
         self.points = np.array(query_points)
-        return self.update(frame)
+        return Still.update(self, frame)
 
     def update(self, frame):
         return FrameTracks(self.points.copy(), np.ones(len(self.points)), np.ones(len(self.points), dtype=bool))
 
 
-def test_a_tracker_that_never_moves_scores_what_the_table_calls_no_tracking():
+class Moved(Still):
+    """Far off at once."""
+
+    def update(self, frame):
+        return FrameTracks(self.points + 40.0, np.ones(len(self.points)), np.ones(len(self.points), dtype=bool))
+
+
+def test_a_tracker_that_never_moves_scores_what_the_table_calls_no_tracking(tmp_path):
     cases = list(landmark_cases(("easy", "hard"), count=1, seed=3, frame_count=6))
     assert all(label.startswith(("vessel", "fork")) for case in cases for label in case.truth.labels)
     assert all(case.truth.query_frame == 0 and case.truth.visible[0].all() for case in cases)
-    result = benchmark_landmarks(cases, [BenchmarkTracker("still", Still, True)])
+    result = benchmark_landmarks(cases, [BenchmarkTracker("still", Still, True)], tracks_folder=tmp_path)
+    kept = [BenchmarkTracker("still", Moved, True)]  # what is kept is not tracked again
+    for one, again in zip(result.rows, benchmark_landmarks(cases, kept, tracks_folder=tmp_path).rows, strict=True):
+        assert again.measures.tracking_error.mean == pytest.approx(one.measures.tracking_error.mean, abs=1e-5)
     assert [row.difficulty for row in result.rows] == ["easy", "hard", "harder half", "all"]
     easy, hard, harder, both = (row.measures for row in result.rows)
     for measures in (easy, hard, both):

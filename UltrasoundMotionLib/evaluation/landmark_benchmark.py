@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from UltrasoundMotionLib.evaluation.tracking_benchmark import DIFFICULTIES, EVAL
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracks.online_tracker import run_tracker
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracks.tracks_csv import read_tracks_csv, write_tracks_csv
 
 VESSELS = ("vessel", "fork")
 FRAME_COUNT = 300
@@ -131,12 +133,14 @@ def benchmark_landmarks(
     *,
     case_count: int = 0,
     wall_clock: bool = False,
+    tracks_folder: Path | None = None,
     progress: Progress = no_progress,
 ) -> LandmarkBenchmark:
     """Runs every tracker on every case, one case in memory at a time, and times each on the beginning of the first.
 
     Args:
         case_count: how many cases to expect, for `progress` only.
+        tracks_folder: keeps what each tracker found as a CSV; what is there already is read rather than tracked again.
         wall_clock: time by the wall clock, as a GPU needs; else by processor seconds, which other work on the machine does not stretch.
 
     Raises:
@@ -151,8 +155,7 @@ def benchmark_landmarks(
             speeds = [_speed(tracker, case, wall_clock) for tracker in trackers]
         for number, tracker in enumerate(trackers):
             progress(done * len(trackers) + number, case_count * len(trackers), f"{case.name}: {tracker.name}")
-            tracks = run_tracker(case.sequence, tracker.create, case.truth.positions_px[0], labels=case.truth.labels, model=tracker.name)
-            compared = compare_tracks(tracks, case.truth, name=case.name)
+            compared = compare_tracks(_tracks(tracker, case, tracks_folder), case.truth, name=case.name)
             groups = (case.difficulty, ALL, *((HARDER_HALF_NAME,) if case.difficulty in HARDER_HALF else ()))
             for group in groups:
                 errors.setdefault((group, tracker.name), []).append(compared)
@@ -163,6 +166,17 @@ def benchmark_landmarks(
     order = sorted(errors, key=lambda key: (*DIFFICULTIES, HARDER_HALF_NAME, ALL).index(key[0]))
     rows = (LandmarkRow(group, len(several := errors[group, name]), name, ours[name], measure_tracks(several)) for group, name in order)
     return LandmarkBenchmark(tuple(rows), tuple(speeds), frame_count, "wall clock" if wall_clock else "processor")
+
+
+def _tracks(tracker: BenchmarkTracker, case: BenchmarkCase, folder: Path | None) -> PointTracks:
+    """What the tracker finds, or what it found before."""
+    kept = None if folder is None else folder / f"{case.name}-{len(case.sequence)}-{tracker.name.replace(' ', '-')}.csv"
+    if kept is not None and kept.exists():
+        return replace(read_tracks_csv(kept), query_frame=0)
+    tracks = run_tracker(case.sequence, tracker.create, case.truth.positions_px[0], labels=case.truth.labels, model=tracker.name)
+    if kept is not None:
+        write_tracks_csv(kept, tracks)
+    return tracks
 
 
 def _speed(tracker: BenchmarkTracker, case: BenchmarkCase, wall_clock: bool) -> LandmarkSpeed:

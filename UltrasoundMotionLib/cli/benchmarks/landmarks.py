@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 
 from UltrasoundMotionLib.cli.benchmarks.result_output import add_output_arguments, check_output, show
 from UltrasoundMotionLib.cli.benchmarks.tracker_arguments import add_tracker_arguments, chosen_trackers, whole_number
@@ -25,6 +26,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", metavar="S", type=int, default=EVALUATION_SEED, help=f"of the set of phantoms (default {EVALUATION_SEED})")
     parser.add_argument("--frames", metavar="T", type=whole_number, default=FRAME_COUNT, help=f"of each phantom (default {FRAME_COUNT})")
     parser.add_argument("--watch-shadows", action="store_true", help="a second row for each of ours with `track --watch-shadows`")
+    parser.add_argument(
+        "--tracks", metavar="DIR", type=Path, help="keep what each tracker found in this folder (one a seed); what is there is not tracked again"
+    )
     add_tracker_arguments(parser)
     add_output_arguments(parser)
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -41,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.frames < 2:
         raise InputError("--frames 1: there is nothing to follow; take 2 or more")
     check_output(arguments)
+    if arguments.tracks is not None and not arguments.tracks.is_dir():
+        raise InputError(f"--tracks {arguments.tracks}: is no folder; make it first")
     if arguments.models is None:
         arguments.models = [entry.name for entry in available_trackers() if entry.kind == "landmarks"]
     trackers = chosen_trackers(arguments)
@@ -51,7 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     cases = landmark_cases(arguments.difficulty, count=arguments.count, seed=arguments.seed, frame_count=arguments.frames)
     case_count = len(arguments.difficulty) * arguments.count
     with TerminalProgress("benchmark", "runs") as progress:
-        result = benchmark_landmarks(cases, trackers, case_count=case_count, wall_clock=arguments.device != "cpu", progress=progress)
+        options = {"wall_clock": arguments.device != "cpu", "tracks_folder": arguments.tracks}
+        result = benchmark_landmarks(cases, trackers, case_count=case_count, **options, progress=progress)
     print(f"{case_count} livers of seed {arguments.seed}, {arguments.frames} frames each, device {arguments.device}; fps of {result.speed_of} time")
     show(result, arguments, table=result.table(markdown=arguments.markdown))
     return 0
