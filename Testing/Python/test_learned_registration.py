@@ -12,7 +12,7 @@ from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, ja
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration import InstanceConfig, register
 from UltrasoundMotionLib.registration.instance import displacement_of, optimise_velocity
-from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, load_anatomy
+from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, load_anatomy, turned_grid
 from UltrasoundMotionLib.registration.learned.anatomy_network import CARDIAC_ANATOMY, AnatomyConfig, AnatomyNetwork, fold, unfold
 from UltrasoundMotionLib.registration.learned.domain_choice import card_for
 from UltrasoundMotionLib.registration.learned.guided_refinement import refined, refinement_config, velocity_of
@@ -180,6 +180,16 @@ def test_class_maps_do_not_depend_on_how_an_image_is_stored(tmp_path):
     for usual, other in zip(maps, class_maps(turned, model), strict=True):
         assert float(usual.max()) > 0.2
         torch.testing.assert_close(other.permute(0, 1, 3, 4, 2), usual, atol=1e-4, rtol=0)
+    for usual, twice in zip(maps, class_maps(pair, model, (0.0, 360.0)), strict=True):
+        torch.testing.assert_close(twice, usual, atol=1e-3, rtol=0)
+
+
+def test_a_grid_turns_around_its_centre():
+    grid = ImageGrid((3, 5, 7), (1.0, 2.0, 4.0), (3.0, -2.0, 9.0), grid_of().direction)
+    turned = turned_grid(grid, 90.0)
+    np.testing.assert_allclose(turned.points_lps_mm().reshape(-1, 3).mean(0), grid.points_lps_mm().reshape(-1, 3).mean(0), atol=1e-9)
+    np.testing.assert_allclose(turned.direction[:, 0], grid.direction[:, 1], atol=1e-9)
+    np.testing.assert_allclose(turned.direction[:, 2], grid.direction[:, 2], atol=1e-9)
 
 
 def test_semantic_registers_with_maps_and_says_what_it_noticed(tmp_path):

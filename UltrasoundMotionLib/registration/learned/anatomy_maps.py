@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.registration.learned.anatomy_network import AnatomyConfig, AnatomyNetwork
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, domain_grid, sample_on
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
@@ -24,14 +27,32 @@ class AnatomyModel:
     domain: ModelDomain
 
 
-def class_maps(pair: WorkingPair, model: AnatomyModel) -> tuple[Tensor, Tensor]:
-    """(1, C, *spatial) probabilities of the domain's labels in the fixed and in the moving image, on the pair's grid; 0 outside the domain's box."""
+def class_maps(pair: WorkingPair, model: AnatomyModel, turns_deg: Sequence[float] = (0.0,)) -> tuple[Tensor, Tensor]:
+    """(1, C, *spatial) probabilities of the domain's labels in the fixed and in the moving image, on the pair's grid; 0 outside the domain's box.
+
+    Args:
+        turns_deg: the network looks at the images turned around the last axis of its grid by each of these angles; what it says is averaged.
+    """
     inner = domain_grid(pair.grid, model.domain)
-    images = sample_on(torch.cat([pair.fixed, pair.moving]), pair.grid, inner)
-    with torch.no_grad():
-        shares = model.network(images, images.flip(0)).softmax(1)[:, 1:]
-    fixed, moving = sample_on(shares, inner, pair.grid).chunk(2)
+    total = torch.zeros(2, len(model.domain.labels), *pair.grid.shape, device=pair.fixed.device)
+    for degrees in turns_deg:
+        turned = turned_grid(inner, degrees)
+        images = sample_on(torch.cat([pair.fixed, pair.moving]), pair.grid, turned)
+        with torch.no_grad():
+            shares = model.network(images, images.flip(0)).softmax(1)[:, 1:]
+        total += sample_on(shares, turned, pair.grid) / len(turns_deg)
+    fixed, moving = total.chunk(2)
     return fixed, moving
+
+
+def turned_grid(grid: ImageGrid, degrees: float) -> ImageGrid:
+    """The grid turned around its centre, from its axis x towards y."""
+    turn = np.eye(grid.dimension)
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn[:2, :2] = [[cosine, -sine], [sine, cosine]]
+    direction = grid.direction @ turn
+    half = (np.array(grid.shape[::-1]) - 1) / 2 * grid.spacing_mm
+    return ImageGrid(grid.shape, grid.spacing_mm, tuple(np.array(grid.origin_mm) + grid.direction @ half - direction @ half), direction)
 
 
 def load_anatomy(card_path: str | Path, device: torch.device | str) -> AnatomyModel:
