@@ -1,6 +1,11 @@
 """The learned landmark trackers, registered by name where their weights are installed.
 
 `siamfc` and `siamrpn` have settings that suit ultrasound, `siamfc-published` and `siamrpn-published` their papers' with the same weights.
+
+Chosen on the harder half of tuning liver phantoms (seed 100: two hard, two extreme, 64 frames, four landmarks each), mean error of visible landmarks.
+Tissue looks alike everywhere, and between two frames a landmark moves by little: with the paper's share of the cosine window, 0.176, SiamFC jumps to
+the like of a landmark when a shadow passes, and stays there (4.3 mm; median 0.41); 0.4 gives 3.8, 0.6 gives 3.3, 0.8 gives 0.9 at the same median.
+One size, because a probe's depth stays. SiamRPN's share is ours by analogy: 0.6.
 """
 
 from __future__ import annotations
@@ -21,14 +26,14 @@ def siamfc_config(**changes: object) -> SiamFcConfig:
     """SiamFC's settings for ultrasound."""
     from UltrasoundMotionLib.landmarks.siamfc import SiamFcConfig
 
-    return SiamFcConfig(**changes)
+    return SiamFcConfig(**{"window_influence": 0.8, **changes})
 
 
 def siamrpn_config(**changes: object) -> SiamRpnConfig:
     """SiamRPN's settings for ultrasound."""
     from UltrasoundMotionLib.landmarks.siamrpn import SiamRpnConfig
 
-    return SiamRpnConfig(**changes)
+    return SiamRpnConfig(**{"window_influence": 0.6, **changes})
 
 
 def create_siamfc(device: str = "cpu", card_path: str | Path | None = None, config: SiamFcConfig | None = None) -> OnlineTracker:
