@@ -32,6 +32,7 @@ class SemanticConfig:
         start: of the refinement, "rest" or the two-step network's "prediction".
         model: weights of the two-step network: a shipped name or the path of a card; None: those that the pair fits.
         anatomy: the same of the anatomy network.
+        turns_deg: the anatomy network looks at the images turned by each of these angles in the plane; its maps are averaged.
         refinement: settings of the optimisation; None: those measured to be best.
     """
 
@@ -40,11 +41,14 @@ class SemanticConfig:
     start: str = "rest"
     model: str | None = None
     anatomy: str | None = None
+    turns_deg: tuple[float, ...] = (0.0,)
     refinement: InstanceConfig | None = None
 
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise InputError(f"semantic: start is one of {', '.join(STARTS)}, got {self.start!r}")
+        if not self.turns_deg:
+            raise InputError("semantic: turns_deg needs one angle or more; (0.0,) looks at the images as they are")
 
     @classmethod
     def published(cls) -> SemanticConfig:
@@ -71,7 +75,10 @@ def run_semantic(pair: WorkingPair, config: SemanticConfig, report: Report) -> T
         report(1, 1, "network", lambda: start)
     if not config.refine:
         return start
-    maps = class_maps(pair, load_anatomy(card_for(pair, ANATOMY_MODELS, config.anatomy), pair.fixed.device)) if config.guided else None
+    maps = None
+    if config.guided:
+        model = load_anatomy(card_for(pair, ANATOMY_MODELS, config.anatomy), pair.fixed.device)
+        maps = class_maps(pair, model, config.turns_deg)
     return refined(pair, report, config=config.refinement, start=start, maps=maps)
 
 
