@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import map_coordinates
 from torch import nn
 
 from UltrasoundMotionLib.errors import InputError
@@ -17,8 +18,9 @@ from UltrasoundMotionLib.fields import compose, jacobian_determinant
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.landmarks.emma import Emma
 from UltrasoundMotionLib.landmarks.lsdm_deformation import local_correlation
-from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, read_response
+from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, patch_odds, patch_variance, read_response
 from UltrasoundMotionLib.landmarks.lsdm_network import CELL, EXEMPLAR, WINDOW, Lsdm, LsdmConfig, at_landmark, exemplar_window, to_pixels
+from UltrasoundMotionLib.landmarks.lsdm_refinement import patches, refined
 from UltrasoundMotionLib.landmarks.lsdm_siamese import REACH, correlate, find_peak
 from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 from UltrasoundMotionLib.landmarks.lsdm_weights import create_lsdm, create_lsdm_published
@@ -249,6 +251,21 @@ def test_fusion_weighs_answers_by_what_was_believed():
     answer = read_response(twins, Belief(torch.tensor([[10.0, 0.0]]), torch.ones(1)), config)
     torch.testing.assert_close(answer.points, torch.tensor([[16.0, 0.0]]), atol=0.05, rtol=0)
     assert answer.there > answer.expected
+
+
+def test_a_patch_is_found_between_pixels_and_stands_gain():
+    texture = torch.tensor(speckle(5, 96))
+    points = torch.tensor([[40.0, 50.0], [60.5, 44.25]])
+    templates = patches(texture, points, 1.0, 25)
+    torch.testing.assert_close(templates.square().sum(dim=(1, 2)), torch.ones(2), atol=1e-3, rtol=0)
+    y, x = np.mgrid[:96, :96] - np.array([-0.7, 2.4]).reshape(2, 1, 1)  # to the right by 2.4, up by 0.7
+    later = torch.tensor(map_coordinates(texture.numpy(), [y, x], order=3, mode="nearest")) * 0.6 + 20
+    found = refined(templates, later, points + 1.0, 1.0, 4)
+    torch.testing.assert_close(found.points, points + torch.tensor([2.4, -0.7]), atol=0.15, rtol=0)
+    assert (found.there > 0.9).all() and (found.expected < found.there).all()
+    config = FusionConfig()
+    assert (patch_odds(found.there, found.expected, config) > 2).all()
+    assert patch_variance(torch.tensor([0.9]), 0.1, config) < patch_variance(torch.tensor([0.4]), 0.1, config)
 
 
 def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTracker]:

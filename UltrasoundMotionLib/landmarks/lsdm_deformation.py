@@ -133,5 +133,6 @@ class Decoder(nn.Module):
 def doubled(values: Tensor, like: Tensor) -> Tensor:
     """The map interpolated to that of half the stride: cell i goes to cell 2 i."""
     height, width = like.shape[-2:]
-    fine = F.interpolate(values, size=(2 * values.shape[-2] - 1, 2 * values.shape[-1] - 1), mode="bilinear", align_corners=True)
-    return F.pad(fine, (0, width - fine.shape[-1], 0, height - fine.shape[-2]), mode="replicate")
+    padded = F.pad(values, (0, 1, 0, 1), mode="replicate")
+    size = (2 * values.shape[-2] + 1, 2 * values.shape[-1] + 1)
+    return F.interpolate(padded, size=size, mode="bilinear", align_corners=True)[..., :height, :width]

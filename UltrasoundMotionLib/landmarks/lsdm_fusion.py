@@ -21,7 +21,8 @@ class FusionConfig:
     Attributes:
         patch_px: side of the patch that refines a motion at the landmark, odd.
         short_radius / long_radius: how far around what the motion says the patch is looked for.
-        motion_trust: share of the short field that the search begins from; 0 begins where the landmark was.
+        motion_trust: where on the way of the short field the search begins, 0 where the landmark was, 1 where the field carries it.
+        short_correlation / short_slope: correlation at which the patch of the last frame is followed half of its way, and how sharply that changes.
         patch_deviation: standard deviation of a place found by a patch, for a correlation rho: this times sqrt(1 / rho^2 - 1), ...
         short_floor / long_floor: ... and this at least.
         samples: independent samples of a patch; the log-likelihood ratio of two places is half of this times the logarithm of their 1 - rho^2.
@@ -38,12 +39,17 @@ class FusionConfig:
         freedom: degrees of freedom of the surprise; the fewer, the sooner a long way is believed.
         gate: squared distance, in standard deviations, beyond which a believed answer widens the uncertainty.
         largest_deviation: the uncertainty grows no further.
+        lost_below: confidence under which a landmark is taken to be out of sight. It then goes back towards its usual place, by `return_rate` of the
+            way in each frame, and its uncertainty grows: breathing brings it back, and the search reaches 32 pixels.
+        usual_rate: share of each frame in which the landmark was seen in its usual place.
     """
 
     patch_px: int = 25
     short_radius: int = 5
     long_radius: int = 3
     motion_trust: float = 0.0
+    short_correlation: float = 0.35
+    short_slope: float = 12.0
     patch_deviation: float = 0.15
     short_floor: float = 0.05
     long_floor: float = 0.15
@@ -62,6 +68,9 @@ class FusionConfig:
     freedom: float = 3.0
     gate: float = 4.0
     largest_deviation: float = 12.0
+    lost_below: float = 0.45
+    return_rate: float = 0.1
+    usual_rate: float = 0.02
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,9 @@ def patch_variance(correlation: Tensor, floor: float, config: FusionConfig) -> T
 
 
 def predicted(belief: Belief, points: Tensor, correlation: Tensor, config: FusionConfig) -> Belief:
-    """After the short motion to points (N, 2), found with that correlation (N,)."""
+    """After the short motion to points (N, 2), found with that correlation (N,); of a patch that is not found again, little of the way is gone."""
+    followed = torch.sigmoid(config.short_slope * (correlation - config.short_correlation))
+    points = torch.lerp(belief.points, points, followed[:, None])
     variance = belief.variance + patch_variance(correlation, config.short_floor, config)
     return Belief(points, variance.clamp(max=config.largest_deviation**2))
 

@@ -98,6 +98,7 @@ class LsdmTracker(WindowTracker):
         self._exemplar = self._network.features.early(exemplar_window(self._first))
         self._start = _Seen(self._network.look(self._first), self._points, self._points, self._patches(image))
         self._recent: deque[_Seen] = deque([self._start], maxlen=self.config.interval)
+        self._usual = self._points
         self._variance = torch.full((len(self._points),), 0.01, device=self._device)
         self._answer: tuple[Motion, _Seen, Tensor] | None = None
 
@@ -118,10 +119,10 @@ class LsdmTracker(WindowTracker):
     def _fused(self, motion: Motion, logits: Tensor, image: Tensor, before: _Seen) -> tuple[Belief, Tensor]:
         """Places in pixels from the windows' middle, and the confidence."""
         config, network, unit = self.config.fusion, self._network, self._scale.unit
-        long, short = network.displacement(motion.long), network.displacement(motion.short)
-        start = (before.points - before.middles) / unit
-        carried = self._points + unit * (start + at_place(short, start))
-        expected = torch.lerp(before.points, carried, config.motion_trust)
+        start, expected = (before.points - before.middles) / unit, before.points
+        if config.motion_trust > 0:
+            carried = self._points + unit * (start + at_place(network.displacement(motion.short), start))
+            expected = torch.lerp(expected, carried, config.motion_trust)
         found = refined(before.patches, image, expected, unit, config.short_radius)
         belief = predicted(Belief(start, self._variance), self._inside_windows(found.points), found.there, config)
 
@@ -129,6 +130,7 @@ class LsdmTracker(WindowTracker):
         odds = config.response_readiness + config.response_weight * (answer.there - answer.expected)
         belief = corrected(belief, answer.points, config.response_deviation**2, odds, config)
 
+        long = network.displacement(motion.long)
         odds = config.field_readiness + config.field_slope * (self._likeness(long) - config.field_likeness)
         belief = corrected(belief, at_landmark(long), config.field_deviation**2, odds, config)
 
@@ -150,10 +152,19 @@ class LsdmTracker(WindowTracker):
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
         if self.config.fused:
-            wide = self.config.fusion.response_search**2
-            self._variance = torch.where(seen, self._found_variance, (self._variance + 1.0).clamp(max=wide))
+            self._remember(confidence, seen)
         self._confidence = confidence
         self._recent.append(_Seen(self._now, self._answer[2], self._points, self._patches(image)))
+
+    def _remember(self, confidence: Tensor, seen: Tensor) -> None:
+        """Updates uncertainties and usual places; landmarks out of sight go back towards theirs."""
+        config = self.config.fusion
+        sighted = seen & (confidence >= config.lost_below)
+        self._usual = torch.lerp(self._usual, self._points, config.usual_rate * sighted[:, None])
+        astray = (seen & ~sighted)[:, None]
+        self._points = torch.lerp(self._points, self._usual, config.return_rate * astray)
+        grown = (torch.where(seen, self._found_variance, self._variance) + 1.0).clamp(max=config.largest_deviation**2)
+        self._variance = torch.where(sighted, self._found_variance, grown)
 
     @torch.inference_mode()
     def result(self) -> LsdmResult:
