@@ -44,7 +44,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--out-warped", metavar="W", type=Path, help="also write MOVING on the grid of FIXED")
     parser.add_argument("--moving-labels", metavar="L", type=Path, help="label map of MOVING, to be carried along (it never influences the result)")
     parser.add_argument("--out-labels", metavar="L2", type=Path, help="where to write the carried labels")
-    parser.add_argument("--out-confidence", metavar="C", type=Path, help="with --method ltnet: where the correspondence can be reversed, 0 to 1")
+    parser.add_argument("--out-confidence", metavar="C", type=Path, help="with --method ltnet: how far each label can be trusted, 0 to 1")
     parser.add_argument("--fixed-labels", metavar="F", type=Path, help="label map of FIXED: Dice and HD95 are then measured")
     parser.add_argument("--fixed-mask", metavar="M", type=Path, help="where FIXED counts")
     parser.add_argument("--moving-mask", metavar="M", type=Path, help="where MOVING counts")
@@ -109,9 +109,9 @@ def run(arguments: argparse.Namespace) -> int:
     say_notes(registration.notes, quiet=arguments.quiet)
     confidence = None
     if outputs.confidence:
-        from UltrasoundMotionLib.registration.learned.label_transfer import reversibility_confidence
+        from UltrasoundMotionLib.registration.learned.label_transfer import label_confidence
 
-        confidence = reversibility_confidence(fixed, moving, registration, initial_transform=initial, device=arguments.device)
+        confidence = label_confidence(fixed, moving, volumes["moving_labels"], registration, initial_transform=initial, device=arguments.device)
     outputs.write(fixed, moving, registration, volumes["fixed_labels"], confidence=confidence, quiet=arguments.quiet)
     if not arguments.quiet:
         print(summarise(fixed, moving, registration))
@@ -123,7 +123,11 @@ def run(arguments: argparse.Namespace) -> int:
 def check_labels(arguments: argparse.Namespace) -> None:
     """Raises InputError where an option about labels lacks the one that it needs."""
     if arguments.moving_labels is None:
-        for option, value in (("--out-labels", arguments.out_labels), ("--fixed-labels", arguments.fixed_labels)):
+        for option, value in (
+            ("--out-labels", arguments.out_labels),
+            ("--out-confidence", arguments.out_confidence),
+            ("--fixed-labels", arguments.fixed_labels),
+        ):
             if value is not None:
                 raise InputError(f"{option} needs --moving-labels")
     elif arguments.out_labels is None and arguments.fixed_labels is None:

@@ -36,7 +36,7 @@ class RegistrationOutputs:
         displacement: vector image on the fixed grid, LPS mm.
         warped: the moving image on the fixed grid.
         labels: the moving labels there.
-        confidence: how far the correspondence can be reversed, there.
+        confidence: how far each of them can be trusted, from LT-Net.
         report: measures (.json).
         picture: both images, their difference and the warped grid (.png); needs the extra `plot`.
         scene: 3D Slicer scene (.mrb); needs the extra `slicer`.

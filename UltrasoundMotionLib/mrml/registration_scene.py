@@ -41,7 +41,7 @@ def build_registration_scene(
 ) -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScalarVolumeNode, RegistrationNodes]:
     """Fills an empty scene: fixed, moving under the transform, and the result; slice views show moving over fixed, half transparent.
 
-    Taking the transform off the moving volume in the Transforms module shows what it did. A confidence of the correspondence, 0 to 1, lies beside the
+    Taking the transform off the moving volume in the Transforms module shows what it did. A confidence of the moving labels, 0 to 1, lies beside the
     result, black to white.
 
     Raises:

@@ -31,8 +31,7 @@ class LtnetConfig:
 
     Attributes:
         model: name of shipped weights, or path of a card beside its weights; None takes the shipped ones that the pair fits.
-        both_ways: the mean of the velocity from atlas to image and of the negative one from image to atlas (not published; networks of
-            velocities only).
+        backward: take the backward generator: the fixed image is the atlas and the moving one the atlas warped onto an image.
         refine: optimise the network's field for the pair, as `instance` does (not published).
         guided: the refinement also aligns the class maps of both images that a network learnt from labels which LT-Net had brought from the atlas
             to the training images (not published); None: where its weights are installed.
@@ -41,7 +40,7 @@ class LtnetConfig:
     """
 
     model: str | None = None
-    both_ways: bool = True
+    backward: bool = False
     refine: bool = True
     guided: bool | None = None
     anatomy: str | None = None
@@ -65,9 +64,7 @@ class LtNetModel:
     atlas: str
 
 
-@registration_method(
-    "ltnet", "LT-Net: labels of one atlas, brought by a network that saw no other", LtnetConfig, bytes_per_voxel=NETWORK_BYTES
-)
+@registration_method("ltnet", "LT-Net: labels of one atlas, brought by a network that saw no other", LtnetConfig, bytes_per_voxel=NETWORK_BYTES)
 def run_ltnet(pair: WorkingPair, config: LtnetConfig, report: Report) -> Tensor:
     """(1, n, *spatial) displacement in voxels of the pair's grid.
 
@@ -78,8 +75,8 @@ def run_ltnet(pair: WorkingPair, config: LtnetConfig, report: Report) -> Tensor:
     inner = domain_grid(pair.grid, model.domain)
     fixed, moving = (sample_on(image, pair.grid, inner) for image in (pair.fixed, pair.moving))
     with torch.no_grad():
-        raw_field = model.network.raw_field(fixed, moving, both_ways=config.both_ways)
-        displacement = field_to_grid(model.network.displacement(raw_field, inner.shape), inner, pair.grid)
+        field = (model.network.backward_field if config.backward else model.network)(fixed, moving)
+        displacement = field_to_grid(field, inner, pair.grid)
     if not config.refine:
         report(1, 1, "the network's field", lambda: displacement)
         return displacement

@@ -15,7 +15,6 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.learned.voxelmorph_network import HALF_SIZE_DECODER, VoxelMorph, VoxelMorphNetworkConfig
 from UltrasoundMotionLib.registration.multiscale_network import NEGATIVE_SLOPE
 
@@ -58,27 +57,6 @@ class LtNet(nn.Module):
     def backward_field(self, atlas: Tensor, other: Tensor) -> Tensor:
         """G_B: u with atlas(x) = other(x + u(x)), where `other` is the atlas warped onto an image, or the image itself."""
         return (self.back or self.forth)(atlas, other)
-
-    def raw_field(self, image: Tensor, atlas: Tensor, *, both_ways: bool = False) -> Tensor:
-        """What `displacement` takes: G_F's displacement or velocity in voxels of its own grid.
-
-        Args:
-            both_ways: the mean of the velocity from atlas to image and the negative one from image to atlas (not published): exchanging the images
-                then inverts the field.
-
-        Raises:
-            InputError: both ways of generators of displacements, which have no exact inverse.
-        """
-        forth = self.forth.raw_field(image, atlas)
-        if not both_ways:
-            return forth
-        if self.config.output != "velocity":
-            raise InputError("ltnet: both_ways needs generators of velocities; give LtnetConfig(both_ways=False)")
-        return (forth - (self.back or self.forth).raw_field(atlas, image)) / 2
-
-    def displacement(self, raw_field: Tensor, spatial: tuple[int, ...]) -> Tensor:
-        """(B, n, *spatial) in voxels of the images' grid."""
-        return self.forth.displacement(raw_field, spatial)
 
 
 class PatchDiscriminator(nn.Module):
