@@ -58,7 +58,7 @@ def test_a_preset_takes_its_trained_method_where_its_weights_are(choices, instal
         assert method.PRESET.of(one) == "instance"
         assert "not installed" in one.value.text()
         assert "instance" in one.value.text()
-    installed(**{preset.CARDIAC_CINE_MRI.value.weights: CARDIAC_LICENCE})
+    installed(**{preset.CARDIAC_CINE_MRI.value.weights[-1]: CARDIAC_LICENCE})
     assert method.PRESET.of(preset.CARDIAC_CINE_MRI) == "semantic"
     assert CARDIAC_LICENCE in preset.CARDIAC_CINE_MRI.value.text()
     assert method.PRESET.of(preset.HIPPOCAMPUS_MRI) == "instance"
@@ -80,7 +80,7 @@ def test_the_panel_passes_refinement_on_and_shows_licences(application, scene, c
     panel = application.open_module("DeformableRegistration")
     nodes, ui, parameters = pair_in(scene, (14, 16, 18)), panel.ui, panel.parameters
     parameters.fixedVolume, parameters.movingVolume = nodes["fixed"], nodes["moving"]
-    installed(**{choices.Preset.CARDIAC_CINE_MRI.value.weights: CARDIAC_LICENCE})
+    installed(**{choices.Preset.CARDIAC_CINE_MRI.value.weights[-1]: CARDIAC_LICENCE})
     assert not ui.refinementComboBox.enabled
     assert "--refine" not in panel.commandArguments()
     parameters.preset = choices.Preset.CARDIAC_CINE_MRI

@@ -21,7 +21,7 @@ class PresetSettings:
     Attributes:
         title, summary: what the panel shows.
         method: a registration method of the library; of a sequence there is one only.
-        weights: what the method needs; where they are not installed, `WITHOUT_WEIGHTS` takes its place.
+        weights: what the method needs one of; where none is installed, `WITHOUT_WEIGHTS` takes its place.
         start: where a pair begins: "auto", "none" (as the volumes lie), "rigid" or "affine".
         ofSequence: every frame of a sequence to one of its frames rather than a pair of volumes.
     """
@@ -29,7 +29,7 @@ class PresetSettings:
     title: str
     summary: str
     method: str = "instance"
-    weights: str = ""
+    weights: tuple[str, ...] = ()
     start: str = "auto"
     ofSequence: bool = False
 
@@ -38,8 +38,8 @@ class PresetSettings:
         return self.method if not self.weights or self.licence() else WITHOUT_WEIGHTS
 
     def licence(self) -> str:
-        """Of the weights; empty where they are not installed."""
-        return next((read_card(path).licence for path in shipped_cards() if path.stem == self.weights), "")
+        """Of the weights; empty where none are installed."""
+        return next((read_card(path).licence for path in shipped_cards() if path.stem in self.weights), "")
 
     def text(self) -> str:
         """The summary; of a method that was trained also the licence of its weights, or that they are missing."""
@@ -48,7 +48,7 @@ class PresetSettings:
         licence = self.licence()
         if not licence:
             text = _("{summary} The trained weights {name} are not installed: the method {method} is used, which needs none.")
-            return text.format(summary=self.summary, name=self.weights, method=WITHOUT_WEIGHTS)
+            return text.format(summary=self.summary, name=self.weights[-1], method=WITHOUT_WEIGHTS)
         text = _("{summary} Trained method {method}; licence of its weights: {licence}.")
         return text.format(summary=self.summary, method=self.method, licence=licence)
 
@@ -64,14 +64,14 @@ class Preset(enum.Enum):
         _("Cardiac cine MRI, end-systole to end-diastole"),
         _("Two moments of one scan: choose end-diastole as fixed and end-systole as moving. They start as they lie."),
         method="semantic",
-        weights="anatomy-cardiac",
+        weights=("anatomy-cardiac-phases", "anatomy-cardiac"),
         start="none",
     )
     HIPPOCAMPUS_MRI = PresetSettings(
         _("Hippocampus MRI, atlas to subject"),
         _("Two people: choose the subject as fixed and the atlas, with its segmentation, as moving. They are aligned rigidly first."),
         method="semantic",
-        weights="anatomy-hippocampus",
+        weights=("anatomy-hippocampus",),
         start="rigid",
     )
     ULTRASOUND_SEQUENCE = PresetSettings(
