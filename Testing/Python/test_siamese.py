@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.landmarks.learned import create_siamfc
+from UltrasoundMotionLib.landmarks.siamese_crops import standardised
 from UltrasoundMotionLib.landmarks.siamese_network import EmbeddingConfig, correlate
 from UltrasoundMotionLib.landmarks.siamese_peak import map_peaks, upsampled
 from UltrasoundMotionLib.landmarks.siamfc import PUBLISHED, SiamFcConfig, SiamFcTracker
@@ -132,9 +133,20 @@ def test_follows_a_known_motion_several_as_one_by_one(create):
         assert (found.confidence >= 0).all() and (found.confidence <= 1).all()
 
 
+class Template:
+    """In place of the network: how the exemplar's own samples correlate with the search window's."""
+
+    def kernels(self, exemplars):
+        return standardised(exemplars)[:, None]
+
+    def scores(self, kernels, windows):
+        pairs = zip(standardised(windows), kernels, strict=True)
+        return torch.cat([torch.nn.functional.conv2d(window[None], kernel, stride=8)[:, 0] / 127**2 for window, kernel in pairs])
+
+
 def test_the_size_follows_a_larger_image_and_stays():
     texture, points = speckle(256, grain=4.0), np.array([[128.0, 128.0]])
-    tracker = siamfc(sizes=(1 / 1.4, 1.0, 1.4), size_damping=1.0, size_penalty=0.99)
+    tracker = SiamFcTracker(Template(), SiamFcConfig(sizes=(1 / 1.4, 1.0, 1.4), size_damping=1.0, size_penalty=0.99), CPU)
     tracker.start(texture, points)
     grown = ndimage.affine_transform(texture, np.eye(2) / 1.4, offset=128 - 128 / 1.4, order=1, mode="nearest")
     for shift in (0.0, 1.0):
