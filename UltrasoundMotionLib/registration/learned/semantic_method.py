@@ -20,6 +20,7 @@ TWO_STEP_MODELS = ("semantic-cardiac", "semantic-hippocampus")
 ANATOMY_MODELS = ("anatomy-cardiac-phases", "anatomy-cardiac", "anatomy-hippocampus")
 STARTS = ("rest", "prediction")
 FINEST_MM = 1.0
+TURNS_DEG = (-15.0, 0.0, 15.0)
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class SemanticConfig:
         start: of the refinement, "rest" or the two-step network's "prediction".
         model: weights of the two-step network: a shipped name or the path of a card; None: those that the pair fits.
         anatomy: the same of the anatomy network.
-        turns_deg: the anatomy network looks at the images turned by each of these angles in the plane; its maps are averaged.
+        turns_deg: the anatomy network looks at the images turned by each of these angles in the plane; its maps are averaged. None: `TURNS_DEG`
+            for two moments of one scan, as they are otherwise, as measured to be best.
         refinement: settings of the optimisation; None: those measured to be best.
     """
 
@@ -41,13 +43,13 @@ class SemanticConfig:
     start: str = "rest"
     model: str | None = None
     anatomy: str | None = None
-    turns_deg: tuple[float, ...] = (0.0,)
+    turns_deg: tuple[float, ...] | None = None
     refinement: InstanceConfig | None = None
 
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise InputError(f"semantic: start is one of {', '.join(STARTS)}, got {self.start!r}")
-        if not self.turns_deg:
+        if self.turns_deg is not None and not self.turns_deg:
             raise InputError("semantic: turns_deg needs one angle or more; (0.0,) looks at the images as they are")
 
     @classmethod
@@ -78,7 +80,8 @@ def run_semantic(pair: WorkingPair, config: SemanticConfig, report: Report) -> T
     maps = None
     if config.guided:
         model = load_anatomy(card_for(pair, ANATOMY_MODELS, config.anatomy), pair.fixed.device)
-        maps = class_maps(pair, model, config.turns_deg)
+        turns = (TURNS_DEG if pair.same_scan else (0.0,)) if config.turns_deg is None else config.turns_deg
+        maps = class_maps(pair, model, turns)
     return refined(pair, report, config=config.refinement, start=start, maps=maps)
 
 
