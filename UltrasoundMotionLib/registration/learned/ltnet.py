@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,17 +11,15 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.instance import InstanceConfig
-from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, load_anatomy
 from UltrasoundMotionLib.registration.learned.domain_choice import card_for
 from UltrasoundMotionLib.registration.learned.guided_refinement import refined
 from UltrasoundMotionLib.registration.learned.ltnet_network import LtNet, LtNetConfig
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, domain_grid, field_to_grid, sample_on
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
-from UltrasoundMotionLib.weights import LoadedWeights, load_weights, shipped_cards
+from UltrasoundMotionLib.weights import LoadedWeights, load_weights
 
 SHIPPED_MODELS = ("ltnet-hippocampus",)
-ANATOMY_MODEL = "anatomy-one-atlas-hippocampus"
 NETWORK_BYTES = 1000
 
 
@@ -33,26 +31,17 @@ class LtnetConfig:
         model: name of shipped weights, or path of a card beside its weights; None takes the shipped ones that the pair fits.
         backward: take the backward generator: the fixed image is the atlas and the moving one the atlas warped onto an image.
         refine: optimise the network's field for the pair, as `instance` does (not published).
-        guided: the refinement also aligns the class maps of both images that a network learnt from labels which LT-Net had brought from the atlas
-            to the training images (not published); None: where its weights are installed.
-        anatomy: of that network, as `model`.
         refinement: settings of the optimisation; None: those of `REFINEMENT`.
     """
 
     model: str | None = None
     backward: bool = False
     refine: bool = True
-    guided: bool | None = None
-    anatomy: str | None = None
     refinement: InstanceConfig | None = None
 
 
 REFINEMENT = InstanceConfig(scales=(2, 1), iterations=(30, 40), control_strides=(1, 2))
 """The coarsest scale of `instance` is left out: a network knows where things are."""
-
-MAPS_WEIGHT = 1.0
-TEACHER = LtnetConfig(guided=False)
-"""What transferred the labels that the network of class maps learnt from."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +50,6 @@ class LtNetModel:
 
     network: LtNet
     domain: ModelDomain
-    atlas: str
 
 
 @registration_method("ltnet", "LT-Net: labels of one atlas, brought by a network that saw no other", LtnetConfig, bytes_per_voxel=NETWORK_BYTES)
@@ -80,18 +68,7 @@ def run_ltnet(pair: WorkingPair, config: LtnetConfig, report: Report) -> Tensor:
     if not config.refine:
         report(1, 1, "the network's field", lambda: displacement)
         return displacement
-    refinement = config.refinement or REFINEMENT
-    maps = _maps(pair, config)
-    if maps is not None and not refinement.likeness.maps:
-        refinement = replace(refinement, likeness=replace(refinement.likeness, maps=MAPS_WEIGHT))
-    return refined(pair, report, config=refinement, start=displacement, maps=maps)
-
-
-def _maps(pair: WorkingPair, config: LtnetConfig) -> tuple[Tensor, Tensor] | None:
-    """The class maps to align, None where the refinement is not guided."""
-    installed = any(path.stem == ANATOMY_MODEL for path in shipped_cards())
-    guided = config.guided if config.guided is not None else config.anatomy is not None or (config.model is None and installed)
-    return class_maps(pair, load_anatomy(card_for(pair, (ANATOMY_MODEL,), config.anatomy), pair.fixed.device)) if guided else None
+    return refined(pair, report, config=config.refinement or REFINEMENT, start=displacement)
 
 
 def load_ltnet(card_path: str | Path, device: torch.device | str) -> LtNetModel:
@@ -117,8 +94,8 @@ def _model_of(weights: LoadedWeights, device: str) -> LtNetModel:
     try:
         values = {name: tuple(value) if isinstance(value, list) else value for name, value in card.configuration["network"].items()}
         network = LtNet(LtNetConfig(**values))
-        domain, atlas = ModelDomain.from_card(card.configuration["domain"]), str(card.configuration["atlas"])
+        domain = ModelDomain.from_card(card.configuration["domain"])
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise InputError(f"weights {card.name}: the card's configuration is not LtNet's ({error})") from error
     weights.put_into(network)
-    return LtNetModel(network.to(device).eval(), domain, atlas)
+    return LtNetModel(network.to(device).eval(), domain)

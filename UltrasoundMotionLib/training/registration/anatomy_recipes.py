@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.learned.anatomy_network import CARDIAC_ANATOMY, CARDIAC_PHASES_ANATOMY, HIPPOCAMPUS_ANATOMY
 from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
@@ -14,7 +12,6 @@ from UltrasoundMotionLib.training.registration.recipe import Recipe, Registratio
 
 VARIANTS = {
     "default": "class maps of one image at full resolution",
-    "one-atlas": "hippocampus: from labels that LT-Net transferred from one atlas (transferred_labels.py); a smaller network",
     "phases": "cardiac: the network sees both phases; to be started from the weights of the default (--start-from)",
 }
 
@@ -27,15 +24,9 @@ def make_recipe(dataset: str, variant: str) -> Recipe:
     if dataset == "hippocampus":
         if variant == "phases":
             raise InputError("variant: phases are of the cardiac data set only")
-        name, network = ("anatomy-hippocampus", HIPPOCAMPUS_ANATOMY)
-        if variant == "one-atlas":
-            name, network = "anatomy-one-atlas-hippocampus", replace(HIPPOCAMPUS_ANATOMY, channels=(24, 48, 64, 64))
-        objective = AnatomyObjective(name, network, HIPPOCAMPUS)
+        objective = AnatomyObjective("anatomy-hippocampus", HIPPOCAMPUS_ANATOMY, HIPPOCAMPUS)
         batch = BatchConfig(pairing="random", size=1, augmentation=PairAugmentation(fixed=_SUBJECT, moving=_SUBJECT))
-        steps = 1000 if variant == "one-atlas" else 6000
-        return Recipe(objective, HIPPOCAMPUS, batch, RegistrationTraining(steps=steps, learning_rate=2e-3, weight_decay=1e-4, validate_every=500))
-    if variant == "one-atlas":
-        raise InputError("variant: one atlas serves the hippocampus data set only")
+        return Recipe(objective, HIPPOCAMPUS, batch, RegistrationTraining(steps=6000, learning_rate=2e-3, weight_decay=1e-4, validate_every=500))
     if variant == "phases":
         objective = AnatomyObjective("anatomy-cardiac-phases", CARDIAC_PHASES_ANATOMY, CARDIAC_CINE, window=(None, 128, 128))
         batch = BatchConfig(pairing="phases", size=1, augmentation=PairAugmentation(shared=_HEART))
