@@ -19,10 +19,12 @@ def _siamfc(variant: str | None) -> LandmarkObjective:
 
 def _siamrpn(variant: str | None) -> LandmarkObjective:
     from UltrasoundMotionLib.landmarks.siamrpn_network import SiamRpnNetworkConfig
-    from UltrasoundMotionLib.training.landmarks.siamrpn_objective import SiamRpnObjective
+    from UltrasoundMotionLib.training.landmarks.siamrpn_objective import PUBLISHED_LOSS, SiamRpnObjective
 
     _check_variant("siamrpn", variant)
-    return SiamRpnObjective(network=SiamRpnNetworkConfig(anchor_ratios=(0.33, 0.5, 1.0, 2.0, 3.0)) if variant == PUBLISHED else None)
+    if variant == PUBLISHED:
+        return SiamRpnObjective(PUBLISHED_LOSS, SiamRpnNetworkConfig(anchor_ratios=(0.33, 0.5, 1.0, 2.0, 3.0)))
+    return SiamRpnObjective()
 
 
 def _lsdm(variant: str | None) -> LandmarkObjective:
