@@ -72,7 +72,7 @@ class LtNetObjective(Objective):
     """
 
     architecture = "LtNet"
-    task = "brings the labels of one atlas to any image of the same kind, and says where the correspondence is reversible"
+    task = "brings the labels of one atlas to any image of the same kind, and says how far each can be trusted"
     limits = "Trained with one atlas; an atlas of another appearance or field of view gives less. Not for clinical use."
 
     def __init__(
