@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from UltrasoundMotionLib.tracks import PointTracks
 
 
 class LiveTracks:
-    """Gives each frame of a growing result to the scene once.
+    """Gives each frame of a growing result to the scene once, and again where it has changed: offline tracking corrects what it found at first.
 
     Attributes:
         nodes: the markups that play with the clip; None until the first frame is there.
@@ -33,11 +34,11 @@ class LiveTracks:
             nodes: markups that are in the scene already, whose points of the same labels are to be replaced frame by frame.
         """
         self._sequence, self._add = sequence, add
-        self._written = np.zeros(len(sequence), dtype=bool)
+        self._written: PointTracks | None = None
         self.nodes = nodes
 
     def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
-        """Puts the frames that are new since the last call into the scene; when the time is over the others wait for the next call.
+        """Puts the frames that are new or other than at the last call into the scene; when the time is over the others wait for the next call.
 
         Raises:
             InputError: the markups were removed from the scene in the meantime.
@@ -46,10 +47,24 @@ class LiveTracks:
             raise InputError(f"{self.nodes.proxy.GetName()}: was removed from the scene while its points were being followed")
         end = time.perf_counter() + budget_s
         if self.nodes is None and tracks.reached.any():
-            self.nodes = self._add(tracks)
-            self._written |= tracks.reached
-        for frame in np.flatnonzero(tracks.reached & ~self._written):
+            self.nodes, self._written = self._add(tracks), tracks
+        stale = tracks.reached if self._written is None else tracks.reached & ~_same_frames(tracks, self._written)
+        kept = _nothing_of(tracks) if self._written is None else self._written
+        positions, visible, confidence = kept.positions_px.copy(), kept.visible.copy(), kept.confidence.copy()
+        for frame in np.flatnonzero(stale):
             if time.perf_counter() > end:
                 break
             write_track_frames(self.nodes, self._sequence, tracks, [int(frame)])
-            self._written[frame] = True
+            positions[frame], visible[frame], confidence[frame] = tracks.positions_px[frame], tracks.visible[frame], tracks.confidence[frame]
+        self._written = replace(tracks, positions_px=positions, visible=visible, confidence=confidence)
+
+
+def _nothing_of(tracks: PointTracks) -> PointTracks:
+    """The same tracks with no frame reached."""
+    return replace(tracks, positions_px=np.full_like(tracks.positions_px, np.nan), visible=np.zeros_like(tracks.visible))
+
+
+def _same_frames(tracks: PointTracks, others: PointTracks) -> np.ndarray:
+    """(T,) whether a frame's points are where they were, and as visible."""
+    same = np.all(tracks.positions_px == others.positions_px, axis=(1, 2))
+    return same & np.all(tracks.visible == others.visible, axis=1)
