@@ -15,6 +15,7 @@ from UltrasoundMotionLib.simulation import phantom_set
 from UltrasoundMotionLib.training import phantom_clips
 from UltrasoundMotionLib.training.image_augmentation import _JPEG, HIDDEN_FACTOR, ImageProbabilities, change_frames, compress, shadow
 from UltrasoundMotionLib.training.motion_augmentation import NO_MOTION, MotionRanges, draw_affine, move_frames, move_points
+from UltrasoundMotionLib.training.one_cycle import one_cycle
 from UltrasoundMotionLib.training.phantom_clips import ClipFolder, check_training_seed, clips_in_background, phantom_clip, spread_in_time
 from UltrasoundMotionLib.training.specknet_loss import PUBLISHED_LOSS, SpeckNetLoss, clip_loss, log_likelihood
 from UltrasoundMotionLib.training.specknet_training import STATE_NAME, TrainingConfig, train_specknet
@@ -245,3 +246,15 @@ def test_a_short_run_learns(tmp_path) -> None:
     train_specknet(tmp_path, [], [smooth_frame()], config=config)
     rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
     assert float(rows[-1][5]) < 0.67 * float(rows[0][5])
+
+
+def test_the_rate_rises_and_falls_also_where_the_rise_is_one_step():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+    scheduler = one_cycle(optimizer, 1e-2, 20, 0.05)
+    rates = []
+    for _ in range(20):
+        rates.append(scheduler.get_last_lr()[0])
+        optimizer.step()
+        scheduler.step()
+    assert max(rates) == pytest.approx(1e-2, rel=0.02)
+    assert rates[-1] < 1e-4 * max(rates)

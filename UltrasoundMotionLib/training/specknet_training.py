@@ -17,6 +17,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.points.specknet_network import SpeckNet, SpeckNetConfig
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.training.image_augmentation import PUBLISHED_IMAGES
+from UltrasoundMotionLib.training.one_cycle import one_cycle
 from UltrasoundMotionLib.training.specknet_loss import PUBLISHED_LOSS, LossParts, SpeckNetLoss, clip_loss
 from UltrasoundMotionLib.training.training_batch import BatchClip, BatchConfig, ClipSource
 from UltrasoundMotionLib.training.training_clip import TrainingClip
@@ -122,7 +123,7 @@ def train_specknet(
     if start_from is not None:
         read_network(start_from, network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=config.steps, pct_start=config.warm_up)
+    scheduler = one_cycle(optimizer, config.learning_rate, config.steps, config.warm_up)
     settings = f"{config!r} clips={len(clips)} real={len(real_frames)}"
     if start_from is not None:
         settings += f" from={hashlib.sha256(Path(start_from).read_bytes()).hexdigest()[:16]}"

@@ -25,6 +25,7 @@ from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatc
 from UltrasoundMotionLib.training.landmarks.landmark_objective import LandmarkObjective
 from UltrasoundMotionLib.training.landmarks.landmark_sources import LandmarkSource
 from UltrasoundMotionLib.training.landmarks.landmark_validation import WindowErrors, validate
+from UltrasoundMotionLib.training.one_cycle import one_cycle
 from UltrasoundMotionLib.training.training_state import TrainingState
 from UltrasoundMotionLib.weights import ModelCard, save_weights
 
@@ -110,7 +111,7 @@ def train_landmarks(
     seen = replace(config.batch, windows_for_motion=objective.motion_windows, largest_size=objective.largest_size)
     batches = LandmarkBatches(sources, seen, config.seed, place)
     optimizer = torch.optim.AdamW(objective.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, total_steps=config.steps, pct_start=config.warm_up)
+    scheduler = one_cycle(optimizer, config.learning_rate, config.steps, config.warm_up)
     state = TrainingState(objective, optimizer, scheduler, settings, log=[])
     if resume:
         state.read(folder / STATE_NAME, place)

@@ -11,6 +11,7 @@ import torch
 
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.training.one_cycle import one_cycle
 from UltrasoundMotionLib.training.registration.batches import PairSource, RegistrationBatch, TrainingSubject
 from UltrasoundMotionLib.training.registration.objective import Objective
 from UltrasoundMotionLib.training.registration.processes import Processes
@@ -82,7 +83,7 @@ def train_registration(
     objective.to(place).train()
     objective.prepare(config.steps)
     optimizers = Optimizers(objective, config)
-    scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizers.main, config.learning_rate, total_steps=config.steps, pct_start=config.warm_up)
+    scheduler = one_cycle(optimizers.main, config.learning_rate, config.steps, config.warm_up)
     settings = f"{objective.name} {config!r} {recipe.batch!r} subjects={len(subjects)} processes={processes.count} {objective.configuration()!r}"
     state = TrainingState(objective, optimizers, scheduler, settings, log=[])
     if resume:
