@@ -57,7 +57,11 @@ def siamrpn(**settings):
     return SiamRpnTracker(network, SiamRpnConfig(**settings), CPU)
 
 
-TRACKERS = pytest.mark.parametrize("create", [siamfc, siamrpn])
+def siamrpn_by_score(**settings):
+    return siamrpn(upsampling=8, **settings)
+
+
+TRACKERS = pytest.mark.parametrize("create", [siamfc, siamrpn, siamrpn_by_score])
 
 
 def test_correlation_is_that_of_each_sample_with_its_own_kernels():

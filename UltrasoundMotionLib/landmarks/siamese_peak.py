@@ -25,6 +25,16 @@ def upsampled(maps: Tensor, factor: int) -> Tensor:
     return F.interpolate(maps[:, None], size=size, mode="bicubic", align_corners=True)[:, 0]
 
 
+def windowed_peaks(maps: Tensor, window: Tensor, influence: float) -> MapPeaks:
+    """Peaks of maps (N, h, w) above their least values and of a window (h, w), each of sum 1, mixed with the window's share `influence`.
+
+    As the code of SiamFC's authors has it.
+    """
+    ranks = maps - maps.amin(dim=(1, 2), keepdim=True)
+    ranks = ranks / ranks.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    return map_peaks((1 - influence) * ranks + influence * (window / window.sum()))
+
+
 def map_peaks(maps: Tensor) -> MapPeaks:
     """Highest cells of maps (N, h, w), and a parabola through their neighbours along each axis; on the map's border the cell itself."""
     count, height, width = maps.shape

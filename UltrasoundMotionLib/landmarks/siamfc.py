@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.landmarks.siamese_network import SCORE_SIZE, STRIDE, EmbeddingConfig
-from UltrasoundMotionLib.landmarks.siamese_peak import map_peaks, upsampled
+from UltrasoundMotionLib.landmarks.siamese_peak import upsampled, windowed_peaks
 from UltrasoundMotionLib.landmarks.siamese_tracker import Kernels, SiameseConfig, SiameseTracker
 from UltrasoundMotionLib.landmarks.siamfc_network import SiamFcNetwork, SiamFcNetworkConfig
 from UltrasoundMotionLib.landmarks.window_tracker import Found
@@ -52,8 +52,7 @@ class SiamFcTracker(SiameseTracker):
     def __init__(self, network: SiamFcNetwork, config: SiamFcConfig, device: torch.device) -> None:
         super().__init__(config, device)
         self._network = network
-        window = cosine_window(config.upsampling * (SCORE_SIZE - 1) + 1, device)
-        self._window = window / window.sum()
+        self._window = cosine_window(config.upsampling * (SCORE_SIZE - 1) + 1, device)
         self._tried = torch.tensor(config.sizes, device=device)
 
     def _describe(self, exemplars: Tensor) -> Kernels:
@@ -67,10 +66,7 @@ class SiamFcTracker(SiameseTracker):
         best = (maps.amax(dim=(2, 3)) * torch.where(self._tried == 1, 1.0, config.size_penalty)).argmax(dim=1)
         rows = torch.arange(count, device=image.device)
         answers = maps[rows, best]
-        # As the authors' code has it: the answer above its least value and the window, each of sum 1.
-        ranks = answers - answers.amin(dim=(1, 2), keepdim=True)
-        ranks = ranks / ranks.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
-        peaks = map_peaks((1 - config.window_influence) * ranks + config.window_influence * self._window)
+        peaks = windowed_peaks(answers, self._window, config.window_influence)
         shifts = (peaks.places / config.upsampling - SCORE_SIZE // 2) * STRIDE
         confidence = answers.flatten(1).gather(1, peaks.cells[:, None])[:, 0].sigmoid()
         sizes = self._sizes * torch.lerp(torch.ones_like(self._sizes), self._tried[best], config.size_damping)

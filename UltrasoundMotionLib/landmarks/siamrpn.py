@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.landmarks.siamese_crops import SAMPLE_PX, TARGET_PX
-from UltrasoundMotionLib.landmarks.siamese_network import SCORE_SIZE, EmbeddingConfig
+from UltrasoundMotionLib.landmarks.siamese_network import SCORE_SIZE, STRIDE, EmbeddingConfig
+from UltrasoundMotionLib.landmarks.siamese_peak import upsampled, windowed_peaks
 from UltrasoundMotionLib.landmarks.siamese_tracker import Kernels, SiameseConfig, SiameseTracker
 from UltrasoundMotionLib.landmarks.siamrpn_network import RpnKernels, SiamRpnNetwork, SiamRpnNetworkConfig
 from UltrasoundMotionLib.landmarks.siamrpn_proposals import ProposalConfig, best_boxes
@@ -24,12 +25,15 @@ class SiamRpnConfig(SiameseConfig):
     Attributes:
         window_influence: share of the cosine window (0.4).
         size_penalty: against proposals of another size or ratio (0.055).
+        upsampling: 0 places the landmark at the centre of the best proposal, as published. Else where the upsampled score, mixed with the window as
+            SiamFC does, is highest: the correction of a box of nominal size knows little of where its middle is.
         mean_radius: proposals within so many cells of the best are averaged, see `ProposalConfig`.
         size_rate: how far the landmark's size moves towards the proposal's, times its score (0.3); 0 keeps it: a probe's depth stays.
     """
 
     window_influence: float = 0.4
     size_penalty: float = 0.055
+    upsampling: int = 0
     mean_radius: int = 1
     size_rate: float = 0.0
 
@@ -54,6 +58,7 @@ class SiamRpnTracker(SiameseTracker):
         self._network = network
         self._anchors = network.anchors(device)
         self._window = cosine_window(SCORE_SIZE, device)
+        self._fine_window = cosine_window(max(1, config.upsampling) * (SCORE_SIZE - 1) + 1, device)
         self._proposals = ProposalConfig(config.window_influence, config.size_penalty, config.mean_radius)
 
     def _describe(self, exemplars: Tensor) -> Kernels:
@@ -68,4 +73,11 @@ class SiamRpnTracker(SiameseTracker):
         found = best_boxes(answer, self._anchors, self._proposals, sides, self._window)
         grown = found.boxes[:, 2:].prod(dim=1).sqrt() / nominal
         sizes = self._sizes * torch.lerp(torch.ones_like(grown), grown, self.config.size_rate * found.scores)
-        return Found(self._points + found.boxes[:, :2] * steps, sizes, found.scores)
+        if self.config.upsampling == 0:
+            return Found(self._points + found.boxes[:, :2] * steps, sizes, found.scores)
+        logits = (answer.logits[:, :, 1] - answer.logits[:, :, 0]).amax(dim=1)
+        maps = upsampled(logits, self.config.upsampling)
+        peaks = windowed_peaks(maps, self._fine_window, self.config.window_influence)
+        shifts = (peaks.places / self.config.upsampling - SCORE_SIZE // 2) * STRIDE
+        scores = maps.flatten(1).gather(1, peaks.cells[:, None])[:, 0].sigmoid()
+        return Found(self._points + shifts * steps, sizes, scores)
