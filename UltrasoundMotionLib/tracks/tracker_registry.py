@@ -30,6 +30,7 @@ class TrackerEntry:
 
 
 _ENTRIES: dict[str, TrackerEntry] = {}
+MODULES = tuple(f"UltrasoundMotionLib.{name}" for name in ("points.weight_free", "points.specknet", "landmarks.weight_free", "landmarks.learned"))
 
 
 def register_tracker(entry: TrackerEntry) -> TrackerEntry:
@@ -41,10 +42,11 @@ def register_tracker(entry: TrackerEntry) -> TrackerEntry:
 
 
 def available_trackers() -> tuple[TrackerEntry, ...]:
-    """All trackers, in the order of registration."""
-    for module in ("points.weight_free", "points.specknet", "landmarks.weight_free", "landmarks.learned"):  # each registers its own when imported
-        import_module(f"UltrasoundMotionLib.{module}")
-    return tuple(_ENTRIES.values())
+    """All trackers, always in the same order: the default first, whichever module was imported first."""
+    for module in MODULES:  # each registers its own when imported
+        import_module(module)
+    places = {module: place for place, module in enumerate(MODULES)}
+    return tuple(sorted(_ENTRIES.values(), key=lambda entry: places.get(entry.create.__module__, len(places))))
 
 
 def find_tracker(name: str) -> TrackerEntry:
