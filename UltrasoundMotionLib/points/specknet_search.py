@@ -14,6 +14,7 @@ from UltrasoundMotionLib.points.specknet_cost_volume import log_cost_volume, que
 from UltrasoundMotionLib.points.specknet_input import GreyScale, NetworkGrid
 from UltrasoundMotionLib.points.specknet_network import SpeckNet, SpeckNetConfig
 from UltrasoundMotionLib.weights import LoadedWeights, load_weights
+from UltrasoundMotionLib.weights.model_file import file_times
 
 
 class SpeckNetSearch:
@@ -80,7 +81,7 @@ def load_network(card_path: str | Path, device: torch.device) -> SpeckNet:
         InputError: see `load_weights` and `network_of`.
     """
     path = Path(card_path)
-    times = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in (path, path.with_suffix(".safetensors")))
+    times = file_times(path)
     return _load_network(path, str(device), times)
 
 

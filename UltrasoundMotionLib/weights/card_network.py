@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.weights.model_file import load_weights
+from UltrasoundMotionLib.weights.model_file import file_times, load_weights
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ def load_card_network(card_path: str | Path, device: torch.device, architecture:
         InputError: see `load_weights`; the card is another network's, or its configuration is.
     """
     path = Path(card_path)
-    times = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in (path, path.with_suffix(".safetensors")))
+    times = file_times(path)
     return _load(path, str(device), times, architecture, build)
 
 

@@ -81,6 +81,12 @@ def load_weights(card_path: str | Path) -> LoadedWeights:
         raise InputError(f"{_beside(card_path)}: no safetensors file ({str(error).splitlines()[0]})") from error
 
 
+def file_times(card_path: Path) -> tuple[int, int]:
+    """When card and weights were written, in ns, 0 for one that is missing: what is kept of a file is read again when one of them changes."""
+    card, weights = (file.stat().st_mtime_ns if file.is_file() else 0 for file in (card_path, _beside(card_path)))
+    return card, weights
+
+
 def _checked_bytes(card_path: Path) -> tuple[ModelCard, bytes]:
     card, path = read_card(card_path), _beside(card_path)
     try:

@@ -17,6 +17,7 @@ from UltrasoundMotionLib.registration.learned.anatomy_network import AnatomyConf
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, domain_grid, sample_on
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.weights import LoadedWeights, load_weights
+from UltrasoundMotionLib.weights.model_file import file_times
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def load_anatomy(card_path: str | Path, device: torch.device | str) -> AnatomyMo
         InputError: see `load_weights`; a card of another network.
     """
     path = Path(card_path)
-    times = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in (path, path.with_suffix(".safetensors")))
+    times = file_times(path)
     return _load_anatomy(path, str(device), times)
 
 

@@ -18,6 +18,7 @@ from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, d
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.weights import LoadedWeights, load_weights
+from UltrasoundMotionLib.weights.model_file import file_times
 
 SHIPPED_MODELS = ("ltnet-hippocampus",)
 NETWORK_BYTES = 1000
@@ -78,7 +79,7 @@ def load_ltnet(card_path: str | Path, device: torch.device | str) -> LtNetModel:
         InputError: see `load_weights`; a card of another network.
     """
     path = Path(card_path)
-    times = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in (path, path.with_suffix(".safetensors")))
+    times = file_times(path)
     return _load_ltnet(path, str(device), times)
 
 

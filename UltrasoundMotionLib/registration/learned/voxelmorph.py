@@ -18,6 +18,7 @@ from UltrasoundMotionLib.registration.learned.voxelmorph_network import VoxelMor
 from UltrasoundMotionLib.registration.method_registry import Report, registration_method
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.weights import LoadedWeights, load_weights
+from UltrasoundMotionLib.weights.model_file import file_times
 
 MODELS = ("voxelmorph-cardiac", "voxelmorph-labels-hippocampus", "voxelmorph-hippocampus")
 """Shipped; of those that fit a pair the first is taken."""
@@ -86,7 +87,7 @@ def load_voxelmorph(card_path: str | Path, device: torch.device | str) -> VoxelM
         InputError: see `load_weights`; a card of another network.
     """
     path = Path(card_path)
-    times = tuple(file.stat().st_mtime_ns if file.is_file() else 0 for file in (path, path.with_suffix(".safetensors")))
+    times = file_times(path)
     return _load(path, str(device), times)
 
 
