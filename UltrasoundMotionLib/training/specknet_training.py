@@ -17,6 +17,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.points.specknet_network import SpeckNet, SpeckNetConfig
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.training.image_augmentation import PUBLISHED_IMAGES
+from UltrasoundMotionLib.training.mixed_precision import mixed_precision
 from UltrasoundMotionLib.training.one_cycle import one_cycle
 from UltrasoundMotionLib.training.specknet_loss import PUBLISHED_LOSS, LossParts, SpeckNetLoss, clip_loss
 from UltrasoundMotionLib.training.training_batch import BatchClip, BatchConfig, ClipSource
@@ -44,7 +45,7 @@ class TrainingConfig:
         all_query_frames: every frame of a clip is a query frame for all others, which costs no further features; False is one random one.
         loss: what is minimised.
         network: the network's own configuration.
-        mixed_precision: bfloat16 where it does not hurt.
+        mixed_precision: bfloat16 where it does not hurt and the device has it.
         log_every / save_every / validate_every: steps.
     """
 
@@ -169,7 +170,7 @@ def train_specknet(
 def _step(network: SpeckNet, optimizer: torch.optim.Optimizer, clips: Sequence[BatchClip], config: TrainingConfig) -> list[float]:
     """One step; returns the sums of `LossParts` as numbers."""
     frames = torch.cat([clip.frames for clip in clips])
-    with torch.autocast(frames.device.type, torch.bfloat16, enabled=config.mixed_precision):
+    with mixed_precision(frames.device.type, config.mixed_precision):
         maps = network(frames)
     maps = tuple(values.float() for values in maps)
     total: list[LossParts] = []

@@ -25,6 +25,7 @@ from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatc
 from UltrasoundMotionLib.training.landmarks.landmark_objective import LandmarkObjective
 from UltrasoundMotionLib.training.landmarks.landmark_sources import LandmarkSource
 from UltrasoundMotionLib.training.landmarks.landmark_validation import WindowErrors, validate
+from UltrasoundMotionLib.training.mixed_precision import mixed_precision
 from UltrasoundMotionLib.training.one_cycle import one_cycle
 from UltrasoundMotionLib.training.training_state import TrainingState
 from UltrasoundMotionLib.weights import ModelCard, save_weights
@@ -44,7 +45,7 @@ class LandmarkTrainingConfig:
         warm_up: part of the steps in which the rate rises.
         gradient_norm: gradients are scaled down to it.
         batch: what a step sees.
-        mixed_precision: bfloat16 in convolutions.
+        mixed_precision: bfloat16 in convolutions, where the device has it.
         log_every / save_every / validate_every: steps.
     """
 
@@ -121,7 +122,7 @@ def train_landmarks(
     counted, started = 0, time.perf_counter()
     while state.step < last:
         batch = batches.step(state.step)
-        with torch.autocast(place.type, torch.bfloat16, enabled=config.mixed_precision):
+        with mixed_precision(place.type, config.mixed_precision):
             losses = objective.losses(batch, state.step)
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()

@@ -24,7 +24,7 @@ class RegistrationTraining:
         warm_up: part of the steps.
         gradient_norm: gradients are scaled down to it; infinity is as they are.
         adversary_learning_rate: of the discriminator's own Adam, constant.
-        mixed_precision: bfloat16 where it does not hurt.
+        mixed_precision: bfloat16 where it does not hurt and the device has it.
         log_every / save_every / validate_every: steps; 0 never validates.
     """
 

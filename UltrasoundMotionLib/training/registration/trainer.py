@@ -11,6 +11,7 @@ import torch
 
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.training.mixed_precision import mixed_precision
 from UltrasoundMotionLib.training.one_cycle import one_cycle
 from UltrasoundMotionLib.training.registration.batches import PairSource, RegistrationBatch, TrainingSubject
 from UltrasoundMotionLib.training.registration.objective import Objective
@@ -127,7 +128,7 @@ def train_step(objective: Objective, optimizers: Optimizers, batch: Registration
         InputError: the loss is no number; nothing was changed then.
     """
     config, device = optimizers.config, batch.fixed.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=config.mixed_precision):
+    with mixed_precision(device, config.mixed_precision):
         losses = objective.losses(batch, step)
     names = list(losses)
     values = processes.average(torch.stack([losses[name].detach().float() for name in names]))
@@ -140,7 +141,7 @@ def train_step(objective: Objective, optimizers: Optimizers, batch: Registration
     torch.nn.utils.clip_grad_norm_(optimizers.parameters, config.gradient_norm)
     optimizers.main.step()
     if optimizers.adversary is not None:
-        with torch.autocast(device, torch.bfloat16, enabled=config.mixed_precision):
+        with mixed_precision(device, config.mixed_precision):
             loss = objective.adversary_loss()
         if loss is not None:
             optimizers.adversary.zero_grad(set_to_none=True)
