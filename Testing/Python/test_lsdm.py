@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.ndimage import map_coordinates
 from torch import nn
 
@@ -334,7 +335,7 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
         create_lsdm(card_path=tmp_path / "odd.json")
 
 
-def test_the_ablation_trains_each_network_once_and_prints_both_tables():
+def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):
     class Textures(LandmarkSource):
         name = "liver-texture"
 
@@ -350,7 +351,9 @@ def test_the_ablation_trains_each_network_once_and_prints_both_tables():
     truth = replace(same_points(positions), spacing_mm=(0.5, 0.5))
     training = LandmarkTrainingConfig(steps=1, batch=LandmarkBatchConfig(triples=1, landmarks=2, motion=None, images=None, trajectories=0))
     case = BenchmarkCase("liver", "hard", "moving", sequence, truth)
-    result = lsdm_ablation([Textures()], [case], training=training, network=TINY)
+    save_file(LsdmObjective(TINY).weights(), tmp_path / "trained.safetensors")
+    shared = {"training": training, "network": TINY, "start_from": tmp_path / "trained.safetensors", "out": tmp_path / "kept"}
+    result = lsdm_ablation([Textures()], [case], **shared)
     assert [row.table for row in result.rows] == ["S2"] * 8 + ["S3"] * 3
     assert len({(row.decoder, row.iterations, row.pyramid) for row in result.rows[:8]}) == 8
     assert [row.iterations for row in result.rows[8:]] == [1, 5, 10]
@@ -358,3 +361,14 @@ def test_the_ablation_trains_each_network_once_and_prints_both_tables():
     assert result.rows[9] == replace(whole, table="S3")
     assert all(row.mean_mm >= 0 and 0 <= row.long_folded <= 1 for row in result.rows)
     assert len(result.table(markdown=True).splitlines()) == 13 and result.as_dict()["steps"] == 1
+    assert all(row.response_mean_mm >= 0 for row in result.rows) and result.started_from == "trained.safetensors"
+
+    class Nothing(LandmarkSource):
+        name = "liver-texture"
+
+        def draw(self, rng: np.random.Generator) -> FrameTriple:
+            raise AssertionError("what is kept is not trained again")
+
+    assert lsdm_ablation([Nothing()], [case], **shared) == result
+    with pytest.raises(InputError, match="other settings"):
+        lsdm_ablation([Nothing()], [case], **(shared | {"training": replace(training, seed=2)}))

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from UltrasoundMotionLib.evaluation.kept_rows import kept_row
 from UltrasoundMotionLib.evaluation.target import Target
 from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
 from UltrasoundMotionLib.evaluation.tracking_benchmark import BenchmarkCase
 from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
-from UltrasoundMotionLib.landmarks.lsdm_network import Lsdm, LsdmConfig
+from UltrasoundMotionLib.landmarks.lsdm_network import LsdmConfig
 from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, run_tracker
 from UltrasoundMotionLib.training.landmarks.landmark_sources import LandmarkSource
-from UltrasoundMotionLib.training.landmarks.landmark_training import LandmarkTrainingConfig, train_landmarks
+from UltrasoundMotionLib.training.landmarks.landmark_training import STATE_NAME, LandmarkTrainingConfig, read_weights, train_landmarks
 from UltrasoundMotionLib.training.landmarks.lsdm_objective import LsdmObjective
 
 ITERATIONS = 5
@@ -37,6 +41,8 @@ TABLE_S3 = tuple(LsdmConfig(iterations=iterations) for iterations in (1, ITERATI
 TABLES = {"S2": TABLE_S2, "S3": TABLE_S3}
 FIELD_EVERY = 10
 """Fields are judged on every tenth frame."""
+SIAMESE_BRANCH = ("features.", "head.")
+"""Of a network's weights: what all networks of both tables have alike. Encoder, decoders, EMMA and pyramid are the parts that are compared."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,9 @@ class AblationRow:
     Attributes:
         table: "S2" or "S3".
         decoder, iterations, pyramid: of its `LsdmConfig`.
-        mean_mm, std_mm: of the tracking error, over all positions where the truth is seen.
+        mean_mm, std_mm: of the tracking error, over all positions where the truth is seen, of `lsdm`, which weighs response and motions.
         lost: landmarks lost for good.
+        response_mean_mm, response_std_mm: of `lsdm-published`, the response alone: motions count through the pyramid only.
         long_folded, short_folded: share of the fields' pixels whose Jacobian determinant is 0 or below.
         weight_count: how many numbers it learns.
         training_seconds: of processor time.
@@ -60,6 +67,8 @@ class AblationRow:
     mean_mm: float
     std_mm: float
     lost: int
+    response_mean_mm: float
+    response_std_mm: float
     long_folded: float
     short_folded: float
     weight_count: int
@@ -68,10 +77,11 @@ class AblationRow:
 
 @dataclass(frozen=True)
 class LsdmAblation:
-    """All rows; `steps` of training each."""
+    """All rows; `steps` of training each, from the Siamese branch of the weights `started_from`, or from chance."""
 
     rows: tuple[AblationRow, ...]
     steps: int
+    started_from: str | None = None
 
     def targets(self) -> tuple[Target, ...]:
         """None: EMMA's effect is to be reported whichever way it goes."""
@@ -79,7 +89,21 @@ class LsdmAblation:
 
     def table(self, markdown: bool = False) -> str:
         """A line for each network, table by table."""
-        header = ["table", "decoder", "EMMA", "DPN", "TE mean mm", "std", "lost", "long |J| <= 0 %", "short |J| <= 0 %", "weights", "training s"]
+        header = [
+            "table",
+            "decoder",
+            "EMMA",
+            "DPN",
+            "TE mean mm",
+            "std",
+            "lost",
+            "response alone",
+            "std",
+            "long |J| <= 0 %",
+            "short |J| <= 0 %",
+            "weights",
+            "training s",
+        ]
         lines = [
             [
                 row.table,
@@ -88,6 +112,7 @@ class LsdmAblation:
                 "yes" if row.pyramid else "-",
                 *(format_number(number, 2) for number in (row.mean_mm, row.std_mm)),
                 str(row.lost),
+                *(format_number(number, 2) for number in (row.response_mean_mm, row.response_std_mm)),
                 *(format_number(100 * share, 4) for share in (row.long_folded, row.short_folded)),
                 str(row.weight_count),
                 format_number(row.training_seconds, 0),
@@ -98,7 +123,7 @@ class LsdmAblation:
 
     def as_dict(self) -> dict:
         """For JSON."""
-        return {"steps": self.steps, "rows": [asdict(row) for row in self.rows]}
+        return {"steps": self.steps, "started_from": self.started_from, "rows": [asdict(row) for row in self.rows]}
 
 
 def lsdm_ablation(
@@ -108,6 +133,8 @@ def lsdm_ablation(
     tables: Sequence[str] = tuple(TABLES),
     training: LandmarkTrainingConfig | None = None,
     network: LsdmConfig | None = None,
+    start_from: Path | str | None = None,
+    out: Path | str | None = None,
     device: str = "cpu",
     progress: Progress = no_progress,
 ) -> LsdmAblation:
@@ -119,42 +146,71 @@ def lsdm_ablation(
         tables: names in `TABLES`.
         training: steps, seed and batches.
         network: what all have in common; None is the default.
+        start_from: weights (safetensors) whose Siamese branch every network begins with; the parts that are compared always begin anew.
+        out: folder of states and rows. A network that has its row there is not run again, one that was interrupted goes on. None keeps nothing.
 
     Raises:
-        InputError: nothing to learn from.
+        InputError: nothing to learn from; weights of another network; a folder of another run.
+        OutputError: `out` cannot be written.
+        Cancelled: `progress` raised it; finished rows and the state of the last save remain in `out`.
     """
     training, shared = training or LandmarkTrainingConfig(), network or LsdmConfig()
-    wanted = [
-        (name, replace(shared, decoder=one.decoder, iterations=one.iterations, pyramid=one.pyramid)) for name in tables for one in TABLES[name]
-    ]
+    wanted = [(name, replace(shared, decoder=one.decoder, iterations=one.iterations, pyramid=one.pyramid)) for name in tables for one in TABLES[name]]
+    settings = {"training": repr(training), "network": repr(shared), "sources": len(sources), "cases": [case.name for case in cases]}
+    if start_from is not None:
+        settings["start_from"] = hashlib.sha256(Path(start_from).read_bytes()).hexdigest() if Path(start_from).is_file() else str(start_from)
     made: dict[LsdmConfig, AblationRow] = {}
     rows = []
-    for done, (name, config) in enumerate(wanted):
-        progress(done, len(wanted), f"{config.decoder}, EMMA {config.iterations}, DPN {'yes' if config.pyramid else 'no'}")
-        if config not in made:
-            made[config] = _row(config, sources, cases, training, device)
-        rows.append(replace(made[config], table=name))
+    with nullcontext(out) if out is not None else tempfile.TemporaryDirectory() as folder:
+        for done, (name, config) in enumerate(wanted):
+            title = f"{config.decoder}, EMMA {config.iterations}, DPN {'yes' if config.pyramid else 'no'}"
+            told = partial(_tell, progress, done, len(wanted), title)
+            told()
+            if config not in made:
+                place = Path(folder) / f"{config.decoder}-emma{config.iterations}-{'dpn' if config.pyramid else 'plain'}"
+                made[config] = kept_row(
+                    place.with_suffix(".json"),
+                    settings,
+                    AblationRow,
+                    partial(_row, config, sources, cases, training=training, start_from=start_from, folder=place, device=device, progress=told),
+                )
+            rows.append(replace(made[config], table=name))
     progress(len(wanted), len(wanted), "done")
-    return LsdmAblation(tuple(rows), training.steps)
+    return LsdmAblation(tuple(rows), training.steps, None if start_from is None else Path(start_from).name)
+
+
+def _tell(progress: Progress, done: int, total: int, title: str, *_: object) -> None:
+    """At every step of a training, so that it can be cancelled there."""
+    progress(done, total, title)
 
 
 def _row(
-    config: LsdmConfig, sources: Sequence[LandmarkSource], cases: Sequence[BenchmarkCase], training: LandmarkTrainingConfig, device: str
+    config: LsdmConfig,
+    sources: Sequence[LandmarkSource],
+    cases: Sequence[BenchmarkCase],
+    *,
+    training: LandmarkTrainingConfig,
+    start_from: Path | str | None,
+    folder: Path,
+    device: str,
+    progress: Progress,
 ) -> AblationRow:
     """Trains one network and follows the cases with it."""
     torch.manual_seed(training.seed)
     objective = LsdmObjective(config)
+    if start_from is not None:
+        objective.start_from({name: value for name, value in read_weights(start_from).items() if name.startswith(SIAMESE_BRANCH)})
     began = time.process_time()
-    with tempfile.TemporaryDirectory() as folder:
-        train_landmarks(Path(folder), objective, sources, config=training, device=device)
+    train_landmarks(folder, objective, sources, config=training, device=device, resume=(folder / STATE_NAME).exists(), progress=progress)
     seconds = time.process_time() - began
     made = objective.network.eval()
-    errors, folded = [], []
+    errors, alone, folded = [], [], []
     for case in cases:
-        compared, shares = _follow(made, case, torch.device(device))
+        compared, shares = _follow(LsdmTracker(made, LsdmTrackerConfig(), torch.device(device)), case)
         errors.append(compared)
         folded += shares
-    measures = measure_tracks(errors)
+        alone.append(_follow(LsdmTracker(made, LsdmTrackerConfig(fused=False), torch.device(device)), case)[0])
+    measures, response = measure_tracks(errors), measure_tracks(alone).tracking_error
     long_folded, short_folded = np.mean(folded, axis=0)
     return AblationRow(
         table="",
@@ -164,6 +220,8 @@ def _row(
         mean_mm=measures.tracking_error.mean,
         std_mm=measures.tracking_error.std,
         lost=measures.lost_count,
+        response_mean_mm=response.mean,
+        response_std_mm=response.std,
         long_folded=float(long_folded),
         short_folded=float(short_folded),
         weight_count=sum(weight.numel() for weight in made.parameters()),
@@ -171,9 +229,8 @@ def _row(
     )
 
 
-def _follow(network: Lsdm, case: BenchmarkCase, device: torch.device) -> tuple[TrackErrors, list[tuple[float, float]]]:
+def _follow(tracker: LsdmTracker, case: BenchmarkCase) -> tuple[TrackErrors, list[tuple[float, float]]]:
     """Errors of a case's landmarks, and the folded share of the long and the short fields of every tenth frame."""
-    tracker = LsdmTracker(network, LsdmTrackerConfig(), device)
     shares: list[tuple[float, float]] = []
 
     def judge(index: int, _: FrameTracks) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.evaluation.kept_rows import kept_row
 from UltrasoundMotionLib.evaluation.target import Target
 from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
-from UltrasoundMotionLib.json_output import write_json
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
@@ -138,17 +137,16 @@ def run_semantic_ablation(
     domain = make_recipe("semantic", dataset, "published", seed).domain
     out = Path(out)
     settings = {"dataset": dataset, "steps": steps, "pairs": pairs, "part": part, "seed": seed, "subjects": subjects}
-    learned: list[TrainingSubject] = []
+    learned = cache(lambda: read_subjects(dataset, folder, "train", domain, most=subjects, progress=progress))
     scored = read_subjects(dataset, folder, part, domain, progress=progress)
     cases = _cases(scored, dataset, pairs)
     rows = [_measured(UNREGISTERED, cases, domain, lambda fixed, moving: torch.zeros(1, fixed.ndim - 2, *fixed.shape[2:]))]
     for name in names:
-        row = _kept(out / f"{name}.json", settings)
-        if row is None:
-            learned = learned or read_subjects(dataset, folder, "train", domain, most=subjects, progress=progress)
-            row = _trained_and_measured(name, dataset, learned, cases, steps=steps, seed=seed, out=out, progress=progress)
-            write_json(out / f"{name}.json", {"settings": settings, "row": asdict(row)})
-        rows.append(row)
+
+        def make(name: str = name) -> AblationRow:
+            return _trained_and_measured(name, dataset, learned(), cases, steps=steps, seed=seed, out=out, progress=progress)
+
+        rows.append(kept_row(out / f"{name}.json", settings, AblationRow, make))
     return SemanticAblation(tuple(rows), dataset, part, len(cases), steps, seed)
 
 
@@ -261,21 +259,3 @@ def _mean(values: Sequence[float]) -> float:
     """Of those that are finite: a label that an image lacks has no distance."""
     known = [value for value in values if math.isfinite(value)]
     return float(np.mean(known)) if known else math.nan
-
-
-def _kept(path: Path, settings: Mapping[str, object]) -> AblationRow | None:
-    """The row in a file; None where there is no file.
-
-    Raises:
-        InputError: the file is not a row, or of a run with other settings.
-    """
-    if not path.exists():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        row, found = AblationRow(**content["row"]), content["settings"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no row of a semantic ablation; give another folder as --out") from error
-    if found != settings:
-        raise InputError(f"{path}: is of a run with other settings ({found}) than asked for ({dict(settings)}); give another folder as --out")
-    return row

@@ -106,7 +106,7 @@ def train_landmarks(
     folder.mkdir(parents=True, exist_ok=True)
     settings = f"{objective.name} {objective.configuration()!r} {config!r} sources={len(sources)}"
     if start_from is not None:
-        objective.start_from(_read_weights(start_from))
+        objective.start_from(read_weights(start_from))
         settings += f" from={hashlib.sha256(Path(start_from).read_bytes()).hexdigest()[:16]}"
     objective.to(place).train()
     seen = replace(config.batch, windows_for_motion=objective.motion_windows, largest_size=objective.largest_size)
@@ -153,7 +153,12 @@ def train_landmarks(
     return TrainedLandmarks(errors)
 
 
-def _read_weights(path: Path | str) -> dict[str, Tensor]:
+def read_weights(path: Path | str) -> dict[str, Tensor]:
+    """The weights in a safetensors file to start from.
+
+    Raises:
+        InputError: there are none.
+    """
     try:
         return load_file(path)
     except (OSError, SafetensorError) as error:
