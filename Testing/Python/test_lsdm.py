@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from scipy.ndimage import map_coordinates
 from torch import nn
 
 from UltrasoundMotionLib.errors import InputError
@@ -18,13 +17,14 @@ from UltrasoundMotionLib.evaluation.tracking_benchmark import BenchmarkCase
 from UltrasoundMotionLib.fields import compose, jacobian_determinant
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.landmarks.emma import Emma
+from UltrasoundMotionLib.landmarks.lsdm_absolute import LsdmFindingConfig, read_response
 from UltrasoundMotionLib.landmarks.lsdm_deformation import local_correlation
-from UltrasoundMotionLib.landmarks.lsdm_fusion import Belief, FusionConfig, corrected, patch_odds, patch_variance, read_response
 from UltrasoundMotionLib.landmarks.lsdm_network import CELL, EXEMPLAR, WINDOW, Lsdm, LsdmConfig, at_landmark, exemplar_window, to_pixels
-from UltrasoundMotionLib.landmarks.lsdm_refinement import patches, refined
+from UltrasoundMotionLib.landmarks.lsdm_published import LsdmPublishedTracker
 from UltrasoundMotionLib.landmarks.lsdm_siamese import REACH, correlate, find_peak
 from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 from UltrasoundMotionLib.landmarks.lsdm_weights import create_lsdm, create_lsdm_published
+from UltrasoundMotionLib.memories.usual_place import UsualPlace, UsualPlaceConfig
 from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatch, LandmarkBatchConfig
 from UltrasoundMotionLib.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
 from UltrasoundMotionLib.training.landmarks.landmark_training import LandmarkTrainingConfig
@@ -238,48 +238,45 @@ def test_the_response_finds_texture_that_it_never_saw(taught):
     torch.testing.assert_close(objective.locate(batch), 127 + CELL * shift * 127 / 48)
 
 
-def test_fusion_weighs_answers_by_what_was_believed():
-    config = FusionConfig()
-    sure = Belief(torch.zeros((1, 2)), torch.full((1,), 0.01))
-    lost = Belief(torch.zeros((1, 2)), torch.full((1,), 50.0))
-    there = torch.tensor([[8.0, 0.0]])
-    odds = torch.full((1,), 4.0)
-    assert corrected(sure, there, 0.8, odds, config).points.norm() < 0.5
-    assert corrected(lost, there, 0.8, odds, config).points[0, 0] > 6
-    assert corrected(lost, there, 0.8, odds - 20, config).points.norm() < 0.1
+def test_of_two_places_alike_the_response_takes_the_expected_one():
     twins = torch.full((1, 33, 33), -9.0)
-    twins[0, 16, 12] = twins[0, 16, 24] = 5.0
-    answer = read_response(twins, Belief(torch.tensor([[10.0, 0.0]]), torch.ones(1)), config)
-    torch.testing.assert_close(answer.points, torch.tensor([[16.0, 0.0]]), atol=0.05, rtol=0)
-    assert answer.there > answer.expected
+    twins[0, 16, 14] = twins[0, 16, 24] = 5.0
+    answer = read_response(twins, torch.full((1,), 25.0), LsdmFindingConfig())
+    torch.testing.assert_close(answer.points, torch.tensor([[-4.0, 0.0]]), atol=0.05, rtol=0)
+    assert answer.there > answer.expected == -9
+    twins[0, 16, 24] = 40.0
+    assert read_response(twins, torch.full((1,), 25.0), LsdmFindingConfig()).points[0, 0] > 15
+    assert read_response(twins, torch.full((1,), 1.0), LsdmFindingConfig()).points[0, 0] < 0
 
 
-def test_a_patch_is_found_between_pixels_and_stands_gain():
-    texture = torch.tensor(speckle(5, 96))
-    points = torch.tensor([[40.0, 50.0], [60.5, 44.25]])
-    templates = patches(texture, points, 1.0, 25)
-    torch.testing.assert_close(templates.square().sum(dim=(1, 2)), torch.ones(2), atol=1e-3, rtol=0)
-    y, x = np.mgrid[:96, :96] - np.array([-0.7, 2.4]).reshape(2, 1, 1)  # to the right by 2.4, up by 0.7
-    later = torch.tensor(map_coordinates(texture.numpy(), [y, x], order=3, mode="nearest")) * 0.6 + 20
-    found = refined(templates, later, points + 1.0, 1.0, 4)
-    torch.testing.assert_close(found.points, points + torch.tensor([2.4, -0.7]), atol=0.15, rtol=0)
-    assert (found.there > 0.9).all() and (found.expected < found.there).all()
-    config = FusionConfig()
-    assert (patch_odds(found.there, found.expected, config) > 2).all()
-    assert patch_variance(torch.tensor([0.9]), 0.1, config) < patch_variance(torch.tensor([0.4]), 0.1, config)
+def test_out_of_sight_a_point_goes_back_and_is_ever_less_sure():
+    place = UsualPlace(torch.tensor([[10.0, 10.0], [50.0, 50.0]]), UsualPlaceConfig(), 2.0)
+    points, sure = torch.tensor([[20.0, 10.0], [51.0, 50.0]]), 0.1 * torch.eye(2).expand(2, 2, 2)
+    seen = torch.tensor([False, True])
+    later, covariance = place.after(points, sure, seen)
+    torch.testing.assert_close(later, torch.tensor([[19.0, 10.0], [51.0, 50.0]]))
+    torch.testing.assert_close(covariance[0], 4.1 * torch.eye(2))
+    torch.testing.assert_close(covariance[1], sure[1])
+    for _ in range(200):
+        later, covariance = place.after(later, covariance, seen)
+    assert (later[0] - torch.tensor([10.0, 10.0])).norm() < 0.1
+    torch.testing.assert_close(covariance[0], 24.0**2 * torch.eye(2))
 
 
-def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTracker]:
+def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTracker | LsdmPublishedTracker]:
     """Positions (T, N, 2) of landmarks on a texture that moves 2 px to the right and 1 px up a frame, and the tracker."""
     texture = speckle(950, 256)
     points = np.array([[120.0, 130.0], [100.25, 141.5], [140.0, 128.0]])[:count]
-    tracker = LsdmTracker(taught, LsdmTrackerConfig(**changes), torch.device("cpu"))
+    if changes.get("published"):
+        tracker = LsdmPublishedTracker(taught, torch.device("cpu"))
+    else:
+        tracker = LsdmTracker(taught, LsdmTrackerConfig(**changes), torch.device("cpu"))
     positions = [tracker.start(texture.astype(np.float32), points).positions_px]
     positions += [tracker.update(moved(texture, 2 * step, -step).astype(np.float32)).positions_px for step in range(1, 9)]
     return np.stack(positions), tracker
 
 
-@pytest.mark.parametrize("changes", [{}, {"fused": False}, {"interval": 3}])
+@pytest.mark.parametrize("changes", [{}, {"published": True}, {"interval": 3}])
 def test_the_tracker_follows_and_several_are_as_one(taught, changes):
     three, _ = followed(taught, 3, **changes)
     truth = three[:1] + np.arange(9)[:, None, None] * np.array([2.0, -1.0])
@@ -312,7 +309,7 @@ def test_bad_input_holding_and_bounded_memory(taught):
     assert np.isfinite(black.positions_px).all() and not black.visible.any()
     for step in range(4):
         tracker.update(moved(texture, step, 0))
-    assert len(tracker._recent) == 2
+    assert len(tracker._search._recent) == 2
     with pytest.raises(InputError, match="the frame is 100 x 90 pixels, the first one was 256 x 256"):
         tracker.update(np.zeros((90, 100), dtype=np.float32))
     with pytest.raises(InputError, match="interval must be at least 1"):
@@ -324,7 +321,7 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
     card = ModelCard("lsdm", "Lsdm", values, "test", (), "", 1, "", {}, "", "")
     save_weights(tmp_path, taught.state_dict(), card)
     tracker = create_lsdm(card_path=tmp_path / "lsdm.json")
-    assert tracker.config.fused and not create_lsdm_published(card_path=tmp_path / "lsdm.json").config.fused
+    assert isinstance(tracker, LsdmTracker) and isinstance(create_lsdm_published(card_path=tmp_path / "lsdm.json"), LsdmPublishedTracker)
     positions = tracker.start(speckle(950, 256).astype(np.float32), np.array([[120.0, 130.0]])).positions_px
     np.testing.assert_array_equal(positions, [[120.0, 130.0]])
     save_weights(tmp_path, taught.state_dict(), replace(card, name="other", architecture="SpeckNet"))

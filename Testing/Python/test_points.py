@@ -71,9 +71,9 @@ def test_a_point_behind_a_shadow_is_reported_and_found_again(moving_texture, mod
 
 @pytest.mark.parametrize("model", MODELS)
 def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model):
-    from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
-    from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+    from UltrasoundMotionLib.memories.block_matching import BlockMatcher, BlockMatchingConfig
+    from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.memories.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
     from UltrasoundMotionLib.tracks import run_tracker
 
     torch = pytest.importorskip("torch")
@@ -201,7 +201,7 @@ def test_one_direction_leaves_the_other_frames_unreached(direction, reached):
 def test_neighbours_that_stretch_keep_their_stretch():
     import torch
 
-    from UltrasoundMotionLib.points.neighbour_motion import share_motion
+    from UltrasoundMotionLib.memories.neighbour_motion import share_motion
 
     places = torch.from_numpy(np.random.default_rng(0).uniform(0, 150, (60, 2)))
     linear = (places - places.mean(0)) @ torch.tensor([[0.002, 0.0], [0.0, -0.001]], dtype=torch.float64)  # 0.15 px over the whole field

@@ -8,10 +8,10 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.memories.absolute_search import Finding
+from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig, LongShortTracker
+from UltrasoundMotionLib.memories.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 from UltrasoundMotionLib.points import track_points
-from UltrasoundMotionLib.points.absolute_search import Finding
-from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
-from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 from UltrasoundMotionLib.points.specknet_cost_volume import log_cost_volume, query_features, soft_argmax
 from UltrasoundMotionLib.points.specknet_input import GreyScale, NetworkGrid
 from UltrasoundMotionLib.points.specknet_network import STRIDES, SpeckNet, SpeckNetConfig

@@ -22,6 +22,7 @@ from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
 from UltrasoundMotionLib.evaluation.tracking_benchmark import BenchmarkCase
 from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
 from UltrasoundMotionLib.landmarks.lsdm_network import LsdmConfig
+from UltrasoundMotionLib.landmarks.lsdm_published import LsdmPublishedTracker
 from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, run_tracker
@@ -209,7 +210,7 @@ def _row(
         compared, shares = _follow(LsdmTracker(made, LsdmTrackerConfig(), torch.device(device)), case)
         errors.append(compared)
         folded += shares
-        alone.append(_follow(LsdmTracker(made, LsdmTrackerConfig(fused=False), torch.device(device)), case)[0])
+        alone.append(_follow(LsdmPublishedTracker(made, torch.device(device)), case)[0])
     measures, response = measure_tracks(errors), measure_tracks(alone).tracking_error
     long_folded, short_folded = np.mean(folded, axis=0)
     return AblationRow(
@@ -229,7 +230,7 @@ def _row(
     )
 
 
-def _follow(tracker: LsdmTracker, case: BenchmarkCase) -> tuple[TrackErrors, list[tuple[float, float]]]:
+def _follow(tracker: LsdmTracker | LsdmPublishedTracker, case: BenchmarkCase) -> tuple[TrackErrors, list[tuple[float, float]]]:
     """Errors of a case's landmarks, and the folded share of the long and the short fields of every tenth frame."""
     shares: list[tuple[float, float]] = []
 

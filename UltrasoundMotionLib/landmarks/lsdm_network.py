@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.composition import integrate_velocity
-from UltrasoundMotionLib.fields.warping import points_through
 from UltrasoundMotionLib.landmarks.emma import Emma
 from UltrasoundMotionLib.landmarks.lsdm_deformation import DECODERS, DeformationNetwork, matched_motion
 from UltrasoundMotionLib.landmarks.lsdm_siamese import DeformationPyramid, SiameseFeatures, SiameseHead
@@ -137,9 +136,3 @@ def at_landmark(displacement: Tensor) -> Tensor:
     """The displacement (B, 2) of the window's middle."""
     middle = WINDOW // 2 // CELL
     return displacement[:, :, middle, middle]
-
-
-def at_place(displacement: Tensor, places: Tensor) -> Tensor:
-    """The displacement (B, 2) at places (B, 2) in pixels from the window's middle, interpolated; the border's beyond it."""
-    middle = WINDOW // 2 / CELL
-    return CELL * (points_through(displacement / CELL, places[:, None] / CELL + middle)[:, 0] - middle) - places

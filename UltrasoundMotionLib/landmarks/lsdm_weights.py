@@ -12,13 +12,14 @@ from UltrasoundMotionLib.weights import find_card
 from UltrasoundMotionLib.weights.card_network import load_card_network
 
 if TYPE_CHECKING:
+    from UltrasoundMotionLib.landmarks.lsdm_published import LsdmPublishedTracker
     from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 
 WEIGHTS = "lsdm"
 
 
 def create_lsdm(device: str = "cpu", card_path: str | Path | None = None, config: LsdmTrackerConfig | None = None) -> LsdmTracker:
-    """LSDM with its three answers fused.
+    """LSDM's response fused with the short and the long memory of pyramidal Lucas-Kanade.
 
     Args:
         card_path: of the weights; None takes the shipped ones.
@@ -30,15 +31,19 @@ def create_lsdm(device: str = "cpu", card_path: str | Path | None = None, config
     from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 
     place = torch.device(device)
-    network = load_card_network(card_path or find_card(WEIGHTS), place, Lsdm.__name__, lsdm_network)
-    return LsdmTracker(network, config or LsdmTrackerConfig(), place)
+    return LsdmTracker(_load(card_path, place), config or LsdmTrackerConfig(), place)
 
 
-def create_lsdm_published(device: str = "cpu", card_path: str | Path | None = None) -> LsdmTracker:
+def create_lsdm_published(device: str = "cpu", card_path: str | Path | None = None) -> LsdmPublishedTracker:
     """The response's peak alone; motion leads the exemplar, and nothing else."""
-    from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTrackerConfig
+    from UltrasoundMotionLib.landmarks.lsdm_published import LsdmPublishedTracker
 
-    return create_lsdm(device, card_path, LsdmTrackerConfig(fused=False))
+    place = torch.device(device)
+    return LsdmPublishedTracker(_load(card_path, place), place)
+
+
+def _load(card_path: str | Path | None, device: torch.device) -> Lsdm:
+    return load_card_network(card_path or find_card(WEIGHTS), device, Lsdm.__name__, lsdm_network)
 
 
 def lsdm_network(configuration: dict[str, Any]) -> Lsdm:

@@ -12,14 +12,14 @@ from UltrasoundMotionLib.weights import shipped_cards
 if TYPE_CHECKING:
     import torch
 
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig
+    from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig
 
 WEIGHTS = "specknet"
 
 
 def specknet_config(**changes: object) -> LongShortConfig:
     """How the memories and the network are fused: the short memory is thought to drift more than without a network, which has to be heard then."""
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig
+    from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig
 
     return LongShortConfig(**{"drift_deviation": 0.15, **changes})
 
@@ -33,8 +33,8 @@ def create_specknet(device: str = "cpu", card_path: str | Path | None = None, co
     """
     import torch
 
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortTracker
-    from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+    from UltrasoundMotionLib.memories.long_short_tracker import LongShortTracker
+    from UltrasoundMotionLib.memories.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
     from UltrasoundMotionLib.points.specknet_absolute import SpeckNetAbsolute
     from UltrasoundMotionLib.points.specknet_search import SpeckNetSearch, load_network
     from UltrasoundMotionLib.weights import find_card

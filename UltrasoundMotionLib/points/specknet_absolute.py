@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.points.absolute_search import Finding
-from UltrasoundMotionLib.points.matcher import inverse_2x2, isotropic
+from UltrasoundMotionLib.memories.absolute_search import Finding
+from UltrasoundMotionLib.memories.matcher import inverse_2x2, isotropic
 from UltrasoundMotionLib.points.specknet_cost_volume import sample_cells, soft_argmax_at, to_cells
 from UltrasoundMotionLib.points.specknet_network import STRIDES
 from UltrasoundMotionLib.points.specknet_search import SpeckNetSearch

@@ -14,8 +14,8 @@ def create_lucas_kanade(device: str = "cpu", *, stretch: float = 0.0) -> OnlineT
     """Pyramidal Lucas-Kanade with long and short memory."""
     import torch
 
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
-    from UltrasoundMotionLib.points.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+    from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.memories.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 
     config = LongShortConfig(stretch=stretch)
     return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), torch.device(device)), config, torch.device(device))
@@ -30,8 +30,8 @@ def create_block_matching(device: str = "cpu") -> OnlineTracker:
     """Block matching by normalised cross-correlation with long and short memory."""
     import torch
 
-    from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
-    from UltrasoundMotionLib.points.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.memories.block_matching import BlockMatcher, BlockMatchingConfig
+    from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig, LongShortTracker
 
     return LongShortTracker(BlockMatcher(BlockMatchingConfig(), torch.device(device)), LongShortConfig(), torch.device(device))
 

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.points.image_pyramid import ImagePyramid
+from UltrasoundMotionLib.memories.image_pyramid import ImagePyramid
 
 
 @dataclass(frozen=True)

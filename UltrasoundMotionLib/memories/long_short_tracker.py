@@ -10,7 +10,7 @@ when it has grown too far the long template is searched for in a window that gro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.points.absolute_search import AbsoluteSearch, Finding
-from UltrasoundMotionLib.points.block_matching import BlockMatcher, BlockMatchingConfig
-from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, build_pyramid, level_count_for, to_level
-from UltrasoundMotionLib.points.matcher import Match, Matcher, inverse_2x2, isotropic
-from UltrasoundMotionLib.points.neighbour_consensus import FEWEST, neighbour_consensus
-from UltrasoundMotionLib.points.neighbour_motion import share_motion
+from UltrasoundMotionLib.memories.absolute_search import AbsoluteSearch, Finding
+from UltrasoundMotionLib.memories.block_matching import BlockMatcher, BlockMatchingConfig
+from UltrasoundMotionLib.memories.image_pyramid import ImagePyramid, build_pyramid, level_count_for, to_level
+from UltrasoundMotionLib.memories.matcher import Match, Matcher, inverse_2x2, isotropic
+from UltrasoundMotionLib.memories.neighbour_consensus import FEWEST, neighbour_consensus
+from UltrasoundMotionLib.memories.neighbour_motion import share_motion
+from UltrasoundMotionLib.memories.usual_place import UsualPlace, UsualPlaceConfig
 from UltrasoundMotionLib.tracks.one_thread import one_thread
 from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
 
@@ -73,6 +74,10 @@ class LongShortConfig:
         consensus_gain: ... if the likelihood alone, which twins share, says so by as much, ...
         consensus_unseen: ... or is below this where the point is, so that it is hardly seen there.
         remembers_long / remembers_short: switch a memory off, for comparison.
+        sight: with an absolute search, visibility under which a point is out of sight, see `UsualPlace`; 0: none ever is.
+        sight_correlation / sight_slope: correlation of the long template from which on a point is seen, whatever the search says, and how sharply
+            that changes; None: the search alone decides.
+        usual: where points out of sight go.
     """
 
     working_size: int = 256
@@ -114,6 +119,10 @@ class LongShortConfig:
     consensus_unseen: float = -3.5
     remembers_long: bool = True
     remembers_short: bool = True
+    sight: float = 0.0
+    sight_correlation: float | None = None
+    sight_slope: float = 20.0
+    usual: UsualPlaceConfig = field(default_factory=UsualPlaceConfig)
 
 
 class LongShortTracker:
@@ -137,15 +146,28 @@ class LongShortTracker:
             self._absolute.start(frame, query_points)
         return self._start(frame, query_points)
 
+    def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
+        """The next update leaves points `which` (N,) bool at `positions_px` (N, 2): they cannot be seen, and their place is less sure than before."""
+        placed = to_level(torch.tensor(np.array(positions_px, dtype=np.float32), device=self._device), self._halvings)
+        self._held = torch.tensor(np.array(which, dtype=bool), device=self._device), placed
+
     def update(self, frame: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.update`."""
         return self.update_many(frame[None])[0]
 
+    def release(self) -> None:
+        """Takes the last `hold` back: there is no next update for now."""
+        self._held = None
+
+    def check_size(self, shape: tuple[int, ...]) -> None:
+        """Raises InputError for a frame (H, W) of another size than the first."""
+        if shape != self._shape:
+            raise InputError(f"the frame is {shape[1]} x {shape[0]} pixels, the first one was {self._shape[1]} x {self._shape[0]}")
+
     @torch.inference_mode()
     def update_many(self, frames: np.ndarray) -> list[FrameTracks]:
         """See `OnlineTracker`."""
-        if frames.shape[1:] != self._shape:
-            raise InputError(f"the frame is {frames.shape[2]} x {frames.shape[1]} pixels, the first one was {self._shape[1]} x {self._shape[0]}")
+        self.check_size(frames.shape[1:])
         if self._absolute is not None:
             self._absolute.see(frames)
         return [self._update(frame, index) for index, frame in enumerate(frames)]
@@ -165,6 +187,8 @@ class LongShortTracker:
         self._recovery = self._recovery_matcher.describe(pyramid, points)
         self._previous, self._short = pyramid, self._long
         self._points, self._covariance = points, isotropic(0.01, len(points), points)
+        self._usual = UsualPlace(points, self.config.usual, self._unit)
+        self._held: tuple[Tensor, Tensor] | None = None
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool))
 
     @one_thread()
@@ -187,7 +211,7 @@ class LongShortTracker:
             covariance = covariance + uncertainty + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
         else:
             covariance = covariance + step_prior
-        visibility: Tensor | float = 1.0
+        visibility = torch.ones(count, device=self._device)
         if self._absolute is not None:
             finding = self._find(index, points, covariance + isotropic((config.absolute_search * self._unit) ** 2, count, points))
             visibility = finding.visibility
@@ -200,7 +224,17 @@ class LongShortTracker:
             found = self._matcher.match(self._long, pyramid, points, search, coarsest=coarsest)
             here = self._matcher.correlate(self._long, pyramid, points)
             points, covariance = self._correct(points, covariance, found, here)
-            points, covariance = self._recover(points, covariance, torch.maximum(here, found.correlation), pyramid)
+            correlation = torch.maximum(here, found.correlation)
+            points, covariance = self._recover(points, covariance, correlation, pyramid)
+            if config.sight_correlation is not None:
+                visibility = 1 - (1 - visibility) * torch.sigmoid(config.sight_slope * (config.sight_correlation - correlation))
+        if self._absolute is not None and config.sight > 0:
+            points, covariance = self._usual.after(points, covariance, visibility >= config.sight)
+        if self._held is not None:
+            held, placed = self._held
+            points = torch.where(held[:, None], placed, points)
+            covariance = torch.where(held[:, None, None], self._usual.grown(self._covariance), covariance)
+            visibility, self._held = torch.where(held, 0.0, visibility), None
         points = self._inside(points)
         templates = self._matcher.describe(pyramid, points)
         back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short_level)

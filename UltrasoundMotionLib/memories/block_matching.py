@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from UltrasoundMotionLib.points.image_pyramid import ImagePyramid, PatchSampler, to_level, window_profile
-from UltrasoundMotionLib.points.matcher import Match, correlation_gain, inverse_2x2, isotropic
+from UltrasoundMotionLib.memories.image_pyramid import ImagePyramid, PatchSampler, to_level, window_profile
+from UltrasoundMotionLib.memories.matcher import Match, correlation_gain, inverse_2x2, isotropic
 
 
 @dataclass(frozen=True)
