@@ -13,7 +13,7 @@ from UltrasoundMotionLib.evaluation import compare_tracks, forward_backward_erro
 from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker, same_points
 from UltrasoundMotionLib.evaluation.disk_benchmark import DISK_FILE, benchmark_disk, disk_points, read_disk
 from UltrasoundMotionLib.evaluation.memory_benchmark import benchmark_memory
-from UltrasoundMotionLib.evaluation.opencv_peers import PEERS, ChainedLucasKanade, find_peer, sample_bilinear
+from UltrasoundMotionLib.evaluation.opencv_peers import PEERS, ChainedLucasKanade, available_peers, find_peer, sample_bilinear
 from UltrasoundMotionLib.evaluation.rigid_rotation import fit_rotation, rotation_per_frame
 from UltrasoundMotionLib.evaluation.round_trip_benchmark import benchmark_round_trip, structured_points
 from UltrasoundMotionLib.evaluation.swaying_speckle import SwayingSpeckle
@@ -302,6 +302,16 @@ def test_peers_take_points_on_the_border(name):
     tracks = run_tracker(sequence, find_peer(name).create, np.array([[0.0, 0.0], [127.4, 127.4], [-0.5, 60.0]]))
     assert np.isfinite(tracks.positions_px).all()
     assert tracks.positions_px[0] == pytest.approx(np.array([[0.0, 0.0], [127.4, 127.4], [-0.5, 60.0]]))
+
+
+def test_nanotrack_takes_part_where_its_files_are(monkeypatch, tmp_path):
+    pytest.importorskip("cv2")
+    monkeypatch.delenv("ULTRASOUND_MOTION_NANOTRACK", raising=False)
+    assert "opencv-nano" not in [peer.name for peer in available_peers()]
+    monkeypatch.setenv("ULTRASOUND_MOTION_NANOTRACK", str(tmp_path))
+    assert available_peers()[-1].name == "opencv-nano"
+    with pytest.raises(InputError, match=r"nanotrack_backbone_sim.onnx is not there; set ULTRASOUND_MOTION_NANOTRACK"):
+        find_peer("opencv-nano").create()
 
 
 def test_chained_lucas_kanade_says_when_it_has_lost_a_point():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from UltrasoundMotionLib.evaluation.opencv_peers import PEERS, find_peer, set_opencv_threads
+from UltrasoundMotionLib.evaluation.opencv_peers import available_peers, find_peer, set_opencv_threads
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.tracks.online_tracker import OnlineTracker, run_tracker
 from UltrasoundMotionLib.tracks.point_tracks import PointTracks
@@ -52,7 +52,8 @@ def benchmark_trackers(
     chosen_device = choose_device(device)
     entries = available_trackers() if models is None else [find_tracker(name) for name in models]
     ours = [BenchmarkTracker(entry.name, lambda entry=entry: entry.create(chosen_device), True) for entry in entries]
-    others = [BenchmarkTracker(peer.name, peer.create, False) for peer in (PEERS if peers is None else [find_peer(name) for name in peers])]
+    chosen = available_peers() if peers is None else [find_peer(name) for name in peers]
+    others = [BenchmarkTracker(peer.name, peer.create, False) for peer in chosen]
     if others:
         set_opencv_threads(torch.get_num_threads())
     return (*ours, *others)

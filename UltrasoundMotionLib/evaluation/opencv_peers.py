@@ -6,9 +6,11 @@ Frames are rounded to 8 bits, which is all that these functions take.
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -20,6 +22,10 @@ TEMPLATE_BOX_PX = 15
 TEMPLATE_REACH_PX = 5
 CSRT_BOX_PX = 21
 KCF_BOX_PX = 33
+NANO_BOX_PX = 21
+NANO_FILES = ("nanotrack_backbone_sim.onnx", "nanotrack_head_sim.onnx")
+NANO_FOLDER = "ULTRASOUND_MOTION_NANOTRACK"
+"""The environment variable that names the folder of NanoTrack's two files; no package brings them."""
 
 
 def import_opencv() -> ModuleType:
@@ -252,6 +258,27 @@ class KcfPerPoint(_BoxPerPoint):
         return self._cv2.TrackerKCF_create(self._parameters)
 
 
+class NanoPerPoint(_BoxPerPoint):
+    """NanoTrack (a light Siamese tracker of natural video, Apache-2.0) by OpenCV, from its authors' ONNX files, which are to be at hand.
+
+    Raises:
+        InputError: the environment variable `NANO_FOLDER` names no folder with `NANO_FILES` of NanoTrack v2.
+    """
+
+    def __init__(self, box_px: int = NANO_BOX_PX) -> None:
+        super().__init__(box_px)
+        paths = [Path(os.environ.get(NANO_FOLDER, "")) / name for name in NANO_FILES]
+        missing = next((path for path in paths if not path.is_file()), None)
+        if missing is not None:
+            raise InputError(f"opencv-nano: {missing} is not there; set {NANO_FOLDER} to a folder with {' and '.join(NANO_FILES)} of NanoTrack v2")
+        self._parameters = self._cv2.TrackerNano_Params()
+        self._parameters.backbone, self._parameters.neckhead = map(str, paths)
+        self._cv2.utils.logging.setLogLevel(self._cv2.utils.logging.LOG_LEVEL_ERROR)  # it warns at every point of a target it does not set
+
+    def _create(self) -> object:
+        return self._cv2.TrackerNano_create(self._parameters)
+
+
 @dataclass(frozen=True)
 class Peer:
     """A tracker of another library under the name that tables give it."""
@@ -270,6 +297,13 @@ PEERS = (
     Peer("opencv-kcf", f"OpenCV KCF, one per point, box {KCF_BOX_PX} x {KCF_BOX_PX} px", KcfPerPoint),
 )
 
+NANO_PEER = Peer("opencv-nano", f"NanoTrack v2 by OpenCV, one per point, box {NANO_BOX_PX} x {NANO_BOX_PX} px", NanoPerPoint)
+
+
+def available_peers() -> tuple[Peer, ...]:
+    """All that can run here: NanoTrack where the environment says where its files are."""
+    return (*PEERS, NANO_PEER) if os.environ.get(NANO_FOLDER) else PEERS
+
 
 def find_peer(name: str) -> Peer:
     """The peer of that name.
@@ -277,7 +311,8 @@ def find_peer(name: str) -> Peer:
     Raises:
         InputError: there is none.
     """
-    for peer in PEERS:
+    known = (*PEERS, NANO_PEER)
+    for peer in known:
         if peer.name == name:
             return peer
-    raise InputError(f"peer {name!r} does not exist; there are {', '.join(peer.name for peer in PEERS)}")
+    raise InputError(f"peer {name!r} does not exist; there are {', '.join(peer.name for peer in known)}")
