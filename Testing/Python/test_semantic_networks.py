@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import sys
@@ -392,3 +393,18 @@ def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypa
     assert "| poly-affine" in again.table(markdown=True)
     with pytest.raises(InputError, match="other settings"):
         run_semantic_ablation("hippocampus", tmp_path, **{**settings, "steps": 3})
+
+
+def test_with_the_statistics_of_the_pair_use_is_as_training(tmp_path):
+    torch.manual_seed(0)
+    config = replace(published(3, 3), channels=(4, 8), hidden=8, statistics="pair")
+    network = two_step_network(config)
+    fixed, moving = torch.rand(2, 1, 1, 24, 32, 24)
+    with torch.no_grad():
+        trained = network.train()(fixed, moving).displacement
+        used = network.eval()(fixed, moving).displacement
+    torch.testing.assert_close(used, trained)
+    assert not any("running" in name for name in network.state_dict())
+    assert TwoStepConfig.from_json(json.loads(json.dumps(asdict(config)))) == config
+    with pytest.raises(InputError, match="statistics is one of"):
+        replace(config, statistics="batch")

@@ -68,7 +68,13 @@ class TwoStepNetwork(nn.Module):
 
 def two_step_network(config: TwoStepConfig) -> TwoStepNetwork | CorrelationFlow:
     """The network of a configuration."""
-    return TwoStepNetwork(config) if config.correlation is None else CorrelationFlow(config)
+    network = TwoStepNetwork(config) if config.correlation is None else CorrelationFlow(config)
+    if config.statistics == "pair":
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.BatchNorm3d):
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
+    return network
 
 
 def predict_two_step(network: TwoStepNetwork | CorrelationFlow, fixed: Tensor, moving: Tensor) -> Tensor:

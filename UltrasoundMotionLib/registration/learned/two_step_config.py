@@ -9,6 +9,7 @@ from UltrasoundMotionLib.registration.learned.feature_unet import FeatureUNetCon
 
 COMBINATIONS = ("addition", "transformation")
 FEATURES = ("probabilities", "scores")
+STATISTICS = ("learnt", "pair")
 CHANNELS = {2: (16, 32, 64, 128, 256), 3: (16, 48, 160)}
 CHANNELS_SINGLE = {2: (23, 46, 92, 184, 368), 3: (24, 68, 226)}
 """Of one network with the parameters of two."""
@@ -36,6 +37,9 @@ class TwoStepConfig:
         features: what the registration networks see.
         combination: of the steps' fields.
         velocity: the networks give stationary velocities; addition then adds velocities before they are integrated.
+        statistics: what batch normalisation takes for mean and variance in use: those "learnt" over the training (as published), or those of the
+            "pair" itself, as every step of training sees them. Batches of one pair learn means that fit no pair well; the larger the images,
+            the less it matters.
         correlation: None, or the furthest displacement in voxels of the correlation layer of `correlation_flow`, which replaces everything else.
     """
 
@@ -47,6 +51,7 @@ class TwoStepConfig:
     features: str = "probabilities"
     combination: str = "addition"
     velocity: bool = False
+    statistics: str = "learnt"
     correlation: int | None = None
 
     def __post_init__(self) -> None:
@@ -55,6 +60,8 @@ class TwoStepConfig:
                 f"two-step registration: features is one of {FEATURES} and combination one of {COMBINATIONS}, "
                 f"got {self.features!r} and {self.combination!r}"
             )
+        if self.statistics not in STATISTICS:
+            raise InputError(f"two-step registration: statistics is one of {STATISTICS}, got {self.statistics!r}")
         if not self.scales or any(scale < 1 or scale % 2 == 0 for scale in self.scales):
             raise InputError(f"two-step registration: scales must be odd numbers of voxels, got {self.scales}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE_PUBLISHED, HIPPOCAMPUS, ModelDomain
 from UltrasoundMotionLib.registration.learned.two_step_config import VARIANTS as ROWS
@@ -24,7 +24,7 @@ CARDIAC_BATCH = BatchConfig(
     ),
 )
 """A heart turned, resized and moved as a whole, in both phases alike; in three of ten pairs the phases change their roles."""
-ONE_HIPPOCAMPUS = Augmentation(rotation_deg=10, tilt_deg=10, scale=0.08, stretch=0.06, shift=2, gain=0.1, gamma=0.15, bias=0.1, noise=0.02)
+ONE_HIPPOCAMPUS = Augmentation(rotation_deg=5, tilt_deg=5, scale=0.05, stretch=0.04, shift=1, gain=0.1, gamma=0.15, bias=0.1, noise=0.02)
 HIPPOCAMPUS_BATCH = BatchConfig(pairing="random", augmentation=PairAugmentation(fixed=ONE_HIPPOCAMPUS, moving=ONE_HIPPOCAMPUS))
 CARDIAC_CROP = (64, 96, 96)
 PRETRAINED_PART = 0.4
@@ -54,7 +54,7 @@ def make_recipe(dataset: str, variant: str = "default") -> Recipe:
         windowed=0.5 if cardiac else 0.0,
         crop=CARDIAC_CROP if cardiac else None,
     )
-    config = row.network(len(domain.shape), classes=1 + max(domain.labels))
+    config = replace(row.network(len(domain.shape), classes=1 + max(domain.labels)), statistics="learnt" if cardiac else "pair")
     ending = "" if row.name == SHIPPED else f"-{row.name}"
     objective = SemanticObjective(config, loss, name=f"semantic-{dataset}{ending}", domain=asdict(domain), variant=row.name)
     return Recipe(
