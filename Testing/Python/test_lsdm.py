@@ -139,20 +139,22 @@ def test_every_variant_has_its_shapes_and_single_is_as_in_a_batch(decoder, itera
     several = windows(3)
     with torch.no_grad():
         looks = [made.look(window) for window in several]
-        motion = made.motion(*looks)
+        decoded = made.decode(*looks)
+        motion = made.motion(decoded, *looks)
         assert motion.long.shape == motion.short.shape == (2, 2, WINDOW // CELL, WINDOW // CELL)
-        assert [values.shape[1:] for values in motion.features] == [
+        assert [values.shape[1:] for values in decoded.features] == [
             (8 * (2 if decoder == "partial" else 1), side, side) for side in (64, 32, 16)
         ]  # fmt: skip
         exemplar = exemplar_window(several[0])
         assert exemplar.shape[2:] == (EXEMPLAR, EXEMPLAR)
-        logits = made.response(made.features.early(exemplar), motion, looks[2])
+        logits = made.response(made.features.early(exemplar), decoded, looks[2])
         assert logits.shape == (2, 2 * REACH + 1, 2 * REACH + 1)
         one = [made.look(window[1:]) for window in several]
-        alone = made.motion(*one)
+        decoded = made.decode(*one)
+        alone = made.motion(decoded, *one)
         torch.testing.assert_close(alone.long, motion.long[1:], atol=1e-4, rtol=1e-3)
         torch.testing.assert_close(alone.short, motion.short[1:], atol=1e-4, rtol=1e-3)
-        single = made.response(made.features.early(exemplar[1:]), alone, one[2])
+        single = made.response(made.features.early(exemplar[1:]), decoded, one[2])
         torch.testing.assert_close(single, logits[1:], atol=1e-2, rtol=1e-3)
 
 
@@ -167,7 +169,8 @@ def test_complete_and_partial_decoders_and_unknown_ones():
 def test_fields_do_not_fold_and_the_inverse_is_one():
     made = network(liveliness=0.3)
     with torch.no_grad():
-        motion = made.motion(*(made.look(window) for window in windows(4)))
+        looks = [made.look(window) for window in windows(4)]
+        motion = made.motion(made.decode(*looks), *looks)
         for velocity in (motion.long, motion.short):
             smooth = nn.functional.avg_pool2d(velocity, 9, 1, 4, count_include_pad=False)
             smooth = 6 * smooth / smooth.abs().max()

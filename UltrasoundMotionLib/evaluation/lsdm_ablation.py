@@ -157,7 +157,8 @@ def lsdm_ablation(
     """
     training, shared = training or LandmarkTrainingConfig(), network or LsdmConfig()
     wanted = [(name, replace(shared, decoder=one.decoder, iterations=one.iterations, pyramid=one.pyramid)) for name in tables for one in TABLES[name]]
-    settings = {"training": repr(training), "network": repr(shared), "sources": len(sources), "cases": [f"{case.name}, {len(case.sequence)} frames" for case in cases]}
+    lengths = [f"{case.name}, {len(case.sequence)} frames" for case in cases]
+    settings = {"training": repr(training), "network": repr(shared), "sources": len(sources), "cases": lengths}
     if start_from is not None:
         settings["start_from"] = hashlib.sha256(Path(start_from).read_bytes()).hexdigest() if Path(start_from).is_file() else str(start_from)
     made: dict[LsdmConfig, AblationRow] = {}

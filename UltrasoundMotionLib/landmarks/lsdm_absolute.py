@@ -53,16 +53,19 @@ class LsdmAbsolute:
         self._scale = WorkingScale.of(frame.shape)
         points = self._scale.to_working(torch.tensor(np.array(query_points, dtype=np.float32), device=self._device))
         self._search.start(self._scale.image(frame, self._device), points, self._scale)
+        self._looked = True
 
     def see(self, frames: np.ndarray) -> None:
         """See `AbsoluteSearch.see`."""
         self._images = [self._scale.image(frame, self._device) for frame in frames]
+        self._looked = False
 
     def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
         """See `AbsoluteSearch.find`; once a frame."""
         points, unit = self._scale.to_working(expected), self._scale.unit
         pixels = 2.0**self._scale.halvings
         variance = covariance.diagonal(dim1=1, dim2=2).mean(-1) / (pixels * unit) ** 2
+        self._looked = True
         answer = read_response(self._search.look(self._images[index], points), variance, self.config)
         return Finding(
             points=(points + unit * answer.points + 0.5) * pixels - 0.5,
@@ -71,6 +74,13 @@ class LsdmAbsolute:
             expected_likelihood=self.config.likelihood_weight * answer.expected,
             visibility=torch.sigmoid(answer.there),
         )
+
+    def catch_up(self, positions_px: np.ndarray) -> None:
+        """Looks at the last frame around landmarks (N, 2) there, if nobody asked what can be seen in it."""
+        if not self._looked:
+            points = torch.tensor(positions_px, dtype=torch.float32, device=self._device)
+            self._search.look(self._images[-1], self._scale.to_working(points))
+            self._looked = True
 
 
 def read_response(logits: Tensor, variance: Tensor, config: LsdmFindingConfig) -> Answer:

@@ -68,15 +68,23 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Decoded:
+    """What the decoder says by itself: velocities (B, 2, 64, 64) in pixels, not aligned yet, and its features at strides 2, 4 and 8."""
+
+    long: Tensor
+    short: Tensor
+    features: tuple[Tensor, Tensor, Tensor]
+
+
+@dataclass(frozen=True)
 class Motion:
-    """Velocities (B, 2, 64, 64) in pixels, one vector a cell, aligned by EMMA, and the decoder's features at strides 2, 4 and 8.
+    """Velocities (B, 2, 64, 64) in pixels, one vector a cell, aligned by EMMA.
 
     exp(long) carries x_0's window to x_t's (a place p of x_0 is found at p + u(p) in x_t), exp(-long) back; short likewise from x_{t-dt}.
     """
 
     long: Tensor
     short: Tensor
-    features: tuple[Tensor, Tensor, Tensor]
 
 
 class Lsdm(nn.Module):
@@ -95,28 +103,31 @@ class Lsdm(nn.Module):
         """At a window, whichever of the three it is."""
         return Look(self.features(windows), self.deformation.encode(windows))
 
-    def motion(self, first: Look, before: Look, now: Look) -> Motion:
-        """Both motions between windows of x_0, x_{t-dt} and x_t."""
+    def decode(self, first: Look, before: Look, now: Look) -> Decoded:
+        """From windows of x_0, x_{t-dt} and x_t: all that the response needs."""
         (long, short), features = self.deformation.decode(first.levels, before.levels, now.levels)
-        with torch.autocast(long.device.type, enabled=False):  # a few hundredths of a pixel matter
-            long = long + matched_motion(first.features[1], now.features[1])
-            short = short + matched_motion(before.features[1], now.features[1])
-            long, short = self.alignment(long, short)
-        return Motion(long, short, features)
+        return Decoded(long, short, features)
+
+    def motion(self, decoded: Decoded, first: Look, before: Look, now: Look) -> Motion:
+        """Both motions between the windows that were decoded; half of the network's time, and only needed where the fields are asked for."""
+        with torch.autocast(decoded.long.device.type, enabled=False):  # a few hundredths of a pixel matter
+            long = decoded.long + matched_motion(first.features[1], now.features[1])
+            short = decoded.short + matched_motion(before.features[1], now.features[1])
+            return Motion(*self.alignment(long, short))
 
     def displacement(self, velocity: Tensor, *, inverse: bool = False) -> Tensor:
         """exp(velocity), or exp(-velocity), as a displacement (B, 2, 64, 64) in pixels, one vector a cell."""
         sign = -1.0 if inverse else 1.0
         return CELL * integrate_velocity(sign / CELL * velocity.float(), self.config.squarings)
 
-    def response(self, exemplar: tuple[Tensor, Tensor], motion: Motion, now: Look) -> Tensor:
+    def response(self, exemplar: tuple[Tensor, Tensor], decoded: Decoded, now: Look) -> Tensor:
         """Logits (B, 33, 33) of where the landmark is in the window of x_t; entry (y, x) stands for pixel (32 + 2 x, 32 + 2 y) of it.
 
         Args:
             exemplar: `features.early` of the exemplar's window.
-            motion: of the deformation network, which the pyramid injects into the exemplar.
+            decoded: of the deformation network, whose features the pyramid injects into the exemplar.
         """
-        injected = self.pyramid(motion.features) if self.pyramid is not None else (None, None)
+        injected = self.pyramid(decoded.features) if self.pyramid is not None else (None, None)
         return self.head(self.features.late(exemplar, injected), now.features)
 
 

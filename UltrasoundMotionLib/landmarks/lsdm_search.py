@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.landmarks.lsdm_network import WINDOW, Look, Lsdm, Motion, exemplar_window, to_pixels
+from UltrasoundMotionLib.landmarks.lsdm_network import WINDOW, Decoded, Look, Lsdm, exemplar_window, to_pixels
 from UltrasoundMotionLib.landmarks.siamese_crops import GreyRange, standardised
 from UltrasoundMotionLib.landmarks.windows import WorkingScale, crop_windows
 
@@ -58,30 +58,31 @@ class LsdmSearch:
         self._exemplar = self._network.features.early(exemplar_window(windows))
         self._first = _Seen(self._network.look(windows), points)
         self._recent: deque[_Seen] = deque([self._first], maxlen=self._interval)
-        self._answer: tuple[Motion, _Seen, Tensor] | None = None
+        self._answer: tuple[Decoded, _Seen, _Seen] | None = None
 
     def look(self, image: Tensor, points: Tensor) -> Tensor:
         """The response's logits (N, 33, 33) in the next frame, whose windows lie around `points` (N, 2)."""
         now, before = _Seen(self._network.look(self._windows(image, points)), points), self._recent[0]
-        motion = self._network.motion(self._first.look, before.look, now.look)
-        self._answer = (motion, before, points)
+        decoded = self._network.decode(self._first.look, before.look, now.look)
+        self._answer = (decoded, before, now)
         self._recent.append(now)
-        return self._network.response(self._exemplar, motion, now.look)
+        return self._network.response(self._exemplar, decoded, now.look)
 
     def result(self, positions_px: np.ndarray, confidence: np.ndarray) -> LsdmResult:
-        """Of the last frame, with what a tracker made of it.
+        """Of the last frame, with what a tracker made of it. The motions are computed here, not in every frame.
 
         Raises:
             InputError: there has been no update yet.
         """
         if self._answer is None:
             raise InputError("the fields exist from the first update on")
-        motion, before, middles = self._answer
+        decoded, before, now = self._answer
+        motion = self._network.motion(decoded, self._first.look, before.look, now.look)
         scale = float(2**self._scale.halvings)
 
         def whole(velocity: Tensor, start: Tensor) -> np.ndarray:
             left = to_pixels(self._network.displacement(velocity)) * self._scale.unit
-            return (scale * (left + (middles - start)[:, :, None, None])).cpu().numpy()
+            return (scale * (left + (now.middles - start)[:, :, None, None])).cpu().numpy()
 
         return LsdmResult(
             positions_px=positions_px,

@@ -48,8 +48,8 @@ class LsdmTracker:
     def __init__(self, network: Lsdm, config: LsdmTrackerConfig, device: torch.device) -> None:
         self.config = config
         self._search = LsdmSearch(network, config.interval)
-        absolute = LsdmAbsolute(self._search, config.finding, device)
-        self._memories = LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), device), config.memories, device, absolute)
+        self._absolute = LsdmAbsolute(self._search, config.finding, device)
+        self._memories = LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), device), config.memories, device, self._absolute)
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.start`."""
@@ -82,4 +82,5 @@ class LsdmTracker:
         Raises:
             InputError: there has been no update yet.
         """
+        self._absolute.catch_up(self._last.positions_px)
         return self._search.result(self._last.positions_px, self._last.confidence)

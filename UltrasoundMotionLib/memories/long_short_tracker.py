@@ -63,6 +63,7 @@ class LongShortConfig:
         absolute_search: how far off, beyond its own uncertainty, an absolute search looks for a point.
         absolute_trust: as `long_trust`, for what an absolute search finds.
         absolute_evidence: as `evidence_weight`, for what an absolute search finds.
+        absolute_every: an absolute search is asked in every so many frames only, while all points are in sight (`sight`); the memories go on alone.
         absolute_readiness: log odds with which a visible finding that is not surprising is believed.
         consensus_length: distance over which the ways since the query frame are alike, with an absolute search; 0 asks no neighbours.
         consensus_own_motion: share of such a way that neighbours do not explain.
@@ -108,6 +109,7 @@ class LongShortConfig:
     absolute_trust: float = 0.3
     absolute_evidence: float = 1.0
     absolute_readiness: float = 5.0
+    absolute_every: int = 1
     consensus_length: float = 60.0
     consensus_own_motion: float = 0.1
     consensus_deviation: float = 1.5
@@ -189,6 +191,8 @@ class LongShortTracker:
         self._points, self._covariance = points, isotropic(0.01, len(points), points)
         self._usual = UsualPlace(points, self.config.usual, self._unit)
         self._held: tuple[Tensor, Tensor] | None = None
+        self._visibility = torch.ones(len(points), device=self._device)
+        self._unasked = 0
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool))
 
     @one_thread()
@@ -211,10 +215,10 @@ class LongShortTracker:
             covariance = covariance + uncertainty + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
         else:
             covariance = covariance + step_prior
-        visibility = torch.ones(count, device=self._device)
-        if self._absolute is not None:
+        visibility = self._visibility
+        if self._is_asked():
             finding = self._find(index, points, covariance + isotropic((config.absolute_search * self._unit) ** 2, count, points))
-            visibility = finding.visibility
+            self._visibility = visibility = finding.visibility
             points, covariance = self._hear(points, covariance, finding)
             if config.consensus_length > 0 and count >= FEWEST:
                 points, covariance = self._regroup(index, points, covariance)
@@ -244,6 +248,15 @@ class LongShortTracker:
         self._previous, self._short, self._points, self._covariance = pyramid, templates, points, covariance
         confidence_array = confidence.cpu().numpy().astype(np.float64)
         return FrameTracks(self._in_frame(points), confidence_array, confidence_array > config.visible_above)
+
+    def _is_asked(self) -> bool:
+        """Whether the absolute search is to look at this frame."""
+        if self._absolute is None:
+            return False
+        self._unasked += 1
+        asked = self._unasked >= self.config.absolute_every or bool((self._visibility < self.config.sight).any())
+        self._unasked = 0 if asked else self._unasked
+        return asked
 
     def _correct(self, points: Tensor, covariance: Tensor, found: Match, correlation_here: Tensor) -> tuple[Tensor, Tensor]:
         """Fuses what the long template says into positions and covariances; see `_fuse`."""

@@ -150,8 +150,9 @@ class LsdmObjective(LandmarkObjective):
         first = standardised(batch.first)
         looks = self.network.look(torch.cat((first, standardised(batch.before), standardised(batch.now))))
         first_look, before, now = _thirds(looks)
-        motion = self.network.motion(first_look, before, now)
-        return self.network.response(self.network.features.early(exemplar_window(first)), motion, now).float(), motion
+        decoded = self.network.decode(first_look, before, now)
+        logits = self.network.response(self.network.features.early(exemplar_window(first)), decoded, now).float()
+        return logits, self.network.motion(decoded, first_look, before, now)
 
     def weights(self) -> dict[str, Tensor]:
         """See `LandmarkObjective`."""
