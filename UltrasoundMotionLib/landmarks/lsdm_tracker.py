@@ -18,8 +18,9 @@ from UltrasoundMotionLib.tracks.stalled_video import StalledVideo, held
 
 
 def lsdm_memories(**changes: object) -> LongShortConfig:
-    """How memories and network are fused. Landmarks are few and far apart, so none is asked where another should be."""
-    settings = {"consensus_length": 0.0, "sight": 0.27, "sight_correlation": 0.7, "visible_above": 0.3}
+    """How memories and network are fused: landmarks are few and far apart, so none is asked where another should be; the network looks at every other
+    frame while all are in sight, which on tuning phantoms costs nothing and halves the time."""
+    settings = {"consensus_length": 0.0, "sight": 0.27, "sight_correlation": 0.7, "visible_above": 0.3, "absolute_every": 2}
     return LongShortConfig(**{**settings, **changes})
 
 
@@ -28,7 +29,7 @@ class LsdmTrackerConfig:
     """How the network is used.
 
     Attributes:
-        interval: frames from x_{t-dt} to x_t.
+        interval: frames from x_{t-dt} to x_t, of those that the network looks at.
         finding: how its response is read.
         memories: the two memories of grey levels, and how all is fused.
     """
