@@ -59,8 +59,8 @@ class LsdmTracker:
         return self._last
 
     def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
-        """See `LongShortTracker.hold`."""
-        self._memories.hold(which, positions_px)
+        """See `LongShortTracker.keep_at`."""
+        self._memories.keep_at(which, positions_px)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.update`. In a black or frozen stretch of video landmarks stay where they are, not visible, and nothing is learnt.

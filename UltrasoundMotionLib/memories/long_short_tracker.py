@@ -148,8 +148,11 @@ class LongShortTracker:
             self._absolute.start(frame, query_points)
         return self._start(frame, query_points)
 
-    def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
-        """The next update leaves points `which` (N,) bool at `positions_px` (N, 2): they cannot be seen, and their place is less sure than before."""
+    def keep_at(self, which: np.ndarray, positions_px: np.ndarray) -> None:
+        """The next update leaves points `which` (N,) bool at `positions_px` (N, 2): they cannot be seen, and their place is less sure than before.
+
+        Not `hold`, which watched trackers are told: without an absolute search points are not found again from there as surely as by following.
+        """
         placed = to_level(torch.tensor(np.array(positions_px, dtype=np.float32), device=self._device), self._halvings)
         self._held = torch.tensor(np.array(which, dtype=bool), device=self._device), placed
 
@@ -158,7 +161,7 @@ class LongShortTracker:
         return self.update_many(frame[None])[0]
 
     def release(self) -> None:
-        """Takes the last `hold` back: there is no next update for now."""
+        """Takes the last `keep_at` back: there is no next update for now."""
         self._held = None
 
     def check_size(self, shape: tuple[int, ...]) -> None:
