@@ -94,7 +94,7 @@ def create_lsdm_published(device: str = "cpu", card_path: str | Path | None = No
 
 
 _TRACKERS = (
-    ("lsdm", "lsdm", "long and short diffeomorphic motion lead a Siamese network (Liu et al.), answers fused; surest", create_lsdm),
+    ("lsdm", "lsdm", "long and short diffeomorphic motion lead a Siamese network (Liu et al.), fused with two memories; surest", create_lsdm),
     ("lsdm-published", "lsdm", "LSDM as published, its network's response alone", create_lsdm_published),
     ("siamrpn", "siamrpn", "region proposals by a Siamese network (Li et al. 2018), for ultrasound", create_siamrpn),
     ("siamrpn-published", "siamrpn", "SiamRPN with its authors' settings", create_siamrpn_published),
