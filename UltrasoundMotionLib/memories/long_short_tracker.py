@@ -235,13 +235,9 @@ class LongShortTracker:
             points, covariance = self._recover(points, covariance, correlation, pyramid)
             if config.sight_correlation is not None:
                 visibility = 1 - (1 - visibility) * torch.sigmoid(config.sight_slope * (config.sight_correlation - correlation))
-        if self._absolute is not None and config.sight > 0:
-            points, covariance = self._usual.after(points, covariance, visibility >= config.sight)
         if self._held is not None:
-            held, placed = self._held
-            points = torch.where(held[:, None], placed, points)
-            covariance = torch.where(held[:, None, None], self._usual.grown(self._covariance), covariance)
-            visibility, self._held = torch.where(held, 0.0, visibility), None
+            visibility = torch.where(self._held[0], 0.0, visibility)
+        points, covariance = self._unseen(points, covariance, visibility)
         points = self._inside(points)
         templates = self._matcher.describe(pyramid, points)
         back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short_level)
@@ -260,6 +256,16 @@ class LongShortTracker:
         asked = self._unasked >= self.config.absolute_every or bool((self._visibility < self.config.sight).any())
         self._unasked = 0 if asked else self._unasked
         return asked
+
+    def _unseen(self, points: Tensor, covariance: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions and covariances where points out of sight go back towards their usual places, and kept ones are where they were put."""
+        if self._absolute is not None and self.config.sight > 0:
+            points, covariance = self._usual.after(points, covariance, visibility >= self.config.sight)
+        if self._held is not None:
+            (held, placed), self._held = self._held, None
+            points = torch.where(held[:, None], placed, points)
+            covariance = torch.where(held[:, None, None], self._usual.grown(self._covariance), covariance)
+        return points, covariance
 
     def _correct(self, points: Tensor, covariance: Tensor, found: Match, correlation_here: Tensor) -> tuple[Tensor, Tensor]:
         """Fuses what the long template says into positions and covariances; see `_fuse`."""
