@@ -258,3 +258,13 @@ def test_the_rate_rises_and_falls_also_where_the_rise_is_one_step():
         scheduler.step()
     assert max(rates) == pytest.approx(1e-2, rel=0.02)
     assert rates[-1] < 1e-4 * max(rates)
+
+
+def test_bfloat16_is_not_imitated(monkeypatch):
+    from UltrasoundMotionLib.training import mixed_precision as module
+
+    left, right = torch.rand(2, 8, 8)
+    for there, wanted, kind in ((False, True, torch.float32), (True, True, torch.bfloat16), (True, False, torch.float32)):
+        monkeypatch.setattr(module, "has_bfloat16", lambda _, there=there: there)
+        with module.mixed_precision("cpu", wanted):
+            assert (left @ right).dtype == kind
