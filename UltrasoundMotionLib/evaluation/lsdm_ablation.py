@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -58,7 +57,6 @@ class AblationRow:
         response_mean_mm, response_std_mm: of `lsdm-published`, the response alone: motions count through the pyramid only.
         long_folded, short_folded: share of the fields' pixels whose Jacobian determinant is 0 or below.
         weight_count: how many numbers it learns.
-        training_seconds: of processor time.
     """
 
     table: str
@@ -73,7 +71,6 @@ class AblationRow:
     long_folded: float
     short_folded: float
     weight_count: int
-    training_seconds: float
 
 
 @dataclass(frozen=True)
@@ -103,7 +100,6 @@ class LsdmAblation:
             "long |J| <= 0 %",
             "short |J| <= 0 %",
             "weights",
-            "training s",
         ]
         lines = [
             [
@@ -116,7 +112,6 @@ class LsdmAblation:
                 *(format_number(number, 2) for number in (row.response_mean_mm, row.response_std_mm)),
                 *(format_number(100 * share, 4) for share in (row.long_folded, row.short_folded)),
                 str(row.weight_count),
-                format_number(row.training_seconds, 0),
             ]
             for row in self.rows
         ]
@@ -202,9 +197,7 @@ def _row(
     objective = LsdmObjective(config)
     if start_from is not None:
         objective.start_from({name: value for name, value in read_weights(start_from).items() if name.startswith(SIAMESE_BRANCH)})
-    began = time.process_time()
     train_landmarks(folder, objective, sources, config=training, device=device, resume=(folder / STATE_NAME).exists(), progress=progress)
-    seconds = time.process_time() - began
     made = objective.network.eval()
     errors, alone, folded = [], [], []
     for case in cases:
@@ -227,7 +220,6 @@ def _row(
         long_folded=float(long_folded),
         short_folded=float(short_folded),
         weight_count=sum(weight.numel() for weight in made.parameters()),
-        training_seconds=seconds,
     )
 
 
