@@ -1,10 +1,13 @@
 """What is added to any tracker: shadows, stuck video, prediction, looking ahead; and CLUST's tables. References are dense or in closed form."""
 
 import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.sparse import diags
+from scipy.sparse.linalg import spsolve
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
@@ -38,10 +41,18 @@ def test_confidence_map_is_that_of_a_dense_solve():
 def test_confidence_map_is_quick_and_low_behind_a_shadow():
     image = 100 + 20 * np.random.default_rng(1).standard_normal((96, 96))
     image[20:, 40:56] *= 0.1
-    confidence_map(image)
-    begun = time.process_time()
     confidence = confidence_map(image)
-    assert time.process_time() - begun < 0.05
+    neighbours = diags([-1.0, -1.0, 4.1, -1.0, -1.0], [-96, -1, 0, 1, 96], shape=(96 * 96, 96 * 96)).tocsc()
+
+    def quickest(work: Callable[[], object]) -> float:
+        used = []
+        for _ in range(3):
+            begun = time.process_time()
+            work()
+            used.append(time.process_time() - begun)
+        return min(used)
+
+    assert quickest(lambda: confidence_map(image)) < 4 * quickest(lambda: spsolve(neighbours, np.ones(96 * 96))), "a sparse solve of as many pixels"
     assert np.median(confidence[60, 44:52]) < 0.5 * np.median(confidence[60, :30])
 
 
