@@ -5,7 +5,8 @@ From the Python console, on volumes that are in the scene:
     from DeformableRegistration import DeformableRegistrationLogic
 
     result = DeformableRegistrationLogic().register(fixedNode, movingNode, movingSegmentation=segmentationNode)
-    movingNode.SetAndObserveTransformNodeID(result.transform.GetID())        # the moving volume is seen on the fixed one
+    movingNode.SetAndObserveTransformNodeID(result.transform.GetID())        # the moving volume is seen on the fixed
+    one
 """
 
 import numpy as np
@@ -31,7 +32,12 @@ from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.registration import Registration
 
-__all__ = ["DeformableRegistration", "DeformableRegistrationLogic", "DeformableRegistrationTest", "DeformableRegistrationWidget"]
+__all__ = [
+    "DeformableRegistration",
+    "DeformableRegistrationLogic",
+    "DeformableRegistrationTest",
+    "DeformableRegistrationWidget",
+]
 
 PAIR_ONLY = (
     "fixedVolumeSelector", "fixedVolumeSelectorLabel", "movingVolumeSelector", "movingVolumeSelectorLabel", "swapButton",
@@ -64,7 +70,9 @@ class DeformableRegistration(ScriptedLoadableModule):
             "Puts a moving volume onto a fixed one, or holds a sequence still on one of its frames: choose a preset and the inputs, press Apply. "
             "Gives a transform, the warped image, the carried segmentation, a map of where tissue grows or shrinks, and measures. "
             "Hearts and hippocampi in MRI by trained networks, anything else without training. Not for clinical use."
-        ) + self.getDefaultModuleDocumentationLink("https://github.com/UltrasoundMotion/UltrasoundMotion#deformable-registration")
+        ) + self.getDefaultModuleDocumentationLink(
+            "https://github.com/UltrasoundMotion/UltrasoundMotion#deformable-registration"
+        )
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
 
 
@@ -80,7 +88,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def setupPanel(self) -> None:
         """See `MotionModuleWidget.setupPanel`."""
         self._task: PairTask | SequenceTask | None = None
-        self.ui.sequenceSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
+        self.ui.sequenceSelector.addAttribute(
+            "vtkMRMLScalarVolumeNode", "Sequences.BaseName"
+        )  # proxies of sequences only
         self.ui.sequenceSelector.addAttribute("vtkMRMLVectorVolumeNode", "Sequences.BaseName")
         for button, slot in (
             (self.ui.swapButton, self.onSwap),
@@ -113,8 +123,15 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return _("The fixed segmentation is compared with the moving one: choose the moving segmentation too")
         pair = RegistrationPair.of_nodes(parameters.fixedVolume, parameters.movingVolume)
         if parameters.start.of(parameters.preset) == Start.AS_THEY_LIE.value and not pair.may_overlap():
-            return _("The volumes do not overlap where they lie: choose another start under Advanced, or bring them together")
-        labels = (parameters.fixedSegmentation, parameters.movingSegmentation, parameters.fixedMask, parameters.movingMask)
+            return _(
+                "The volumes do not overlap where they lie: choose another start under Advanced, or bring them together"
+            )
+        labels = (
+            parameters.fixedSegmentation,
+            parameters.movingSegmentation,
+            parameters.fixedMask,
+            parameters.movingMask,
+        )
         self.logic.chosenOutputs(parameters).check(pair, tuple(node for node in labels if node is not None))
         return ""
 
@@ -127,7 +144,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         if count < 2:
             return _("The sequence has one frame; there is nothing to register")
         if parameters.referenceFrame >= count:
-            return _("There is no frame {frame}: the last is {last}").format(frame=parameters.referenceFrame, last=count - 1)
+            return _("There is no frame {frame}: the last is {last}").format(
+                frame=parameters.referenceFrame, last=count - 1
+            )
         self.logic.chosenSequenceOutputs(parameters).check(image)
         return ""
 
@@ -144,7 +163,11 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def _image(self) -> SequenceNodes | None:
         try:
-            return find_sequence_nodes(self.parameters.sequenceVolume) if self.parameters.sequenceVolume is not None else None
+            return (
+                find_sequence_nodes(self.parameters.sequenceVolume)
+                if self.parameters.sequenceVolume is not None
+                else None
+            )
         except InputError:
             return None
 
@@ -178,7 +201,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def _selectSample(self) -> None:
         if self.logic.getParameterNode().preset.value.ofSequence:
-            self._choose(sequenceVolume=addSample(HEART).clip.proxy, motionTransform=None, stillVolume=None, motionTable=None)
+            self._choose(
+                sequenceVolume=addSample(HEART).clip.proxy, motionTransform=None, stillVolume=None, motionTable=None
+            )
             return
         pair = addSamplePair()
         inputs = {"fixedVolume": pair.fixed, "movingVolume": pair.moving}
@@ -206,7 +231,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             nodes = self._task.show(result)
             self._choose(motionTransform=nodes.transform.proxy, stillVolume=nodes.still.proxy, motionTable=nodes.table)
             measures = result.registration.mean_measures()
-            text = _("{count} frames in {seconds} s on {device}; mean squared difference {before} before, {after} after")
+            text = _(
+                "{count} frames in {seconds} s on {device}; mean squared difference {before} before, {after} after"
+            )
             return text.format(
                 count=len(result.registration),
                 seconds=f"{result.registration.seconds:.1f}",
@@ -230,7 +257,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._choose(**chosen)
 
     def _choose(self, **nodes: slicer.vtkMRMLNode | None) -> None:
-        """Chooses nodes (what was made as outputs, so that the next run fills the same); the user may be in another module by now."""
+        """Chooses nodes (what was made as outputs, so that the next run fills the same); the user may be in another
+        module by now.
+        """
         parameters = self.logic.getParameterNode()
         was_modifying = parameters.StartModify()
         for name, node in nodes.items():
@@ -252,7 +281,11 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             raise InputError(self.whyNotApply())
         task = self.logic.pairTask(self.parameters)
         if not task.pair.lies_as_stored:
-            raise InputError(_("The volumes stand under different transforms, which their files do not hold: harden the transforms and save first"))
+            raise InputError(
+                _(
+                    "The volumes stand under different transforms, which their files do not hold: harden the transforms and save first"
+                )
+            )
         return task.request.command
 
 
@@ -268,17 +301,28 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
         sample = loadSamplePair()
         result = DeformableRegistrationLogic().register(sample.fixed, sample.moving, applyTransform=True)
         carried = transform_points(result.transform, sample.moving_points_mm)
-        before, after = (np.median(np.linalg.norm(points - sample.fixed_points_mm, axis=1)) for points in (sample.moving_points_mm, carried))
+        before, after = (
+            np.median(np.linalg.norm(points - sample.fixed_points_mm, axis=1))
+            for points in (sample.moving_points_mm, carried)
+        )
         self.assertLess(after, before / 2)
         self.delayDisplay("End-systole was put onto end-diastole")
 
 
 def pairSummary(result: Registration) -> str:
-    """`local cross-correlation 0.41 to 0.78; Dice 0.59 to 0.84; nothing folds; 5.3 s on cpu`, and what was done beyond what was asked."""
+    """`local cross-correlation 0.41 to 0.78; Dice 0.59 to 0.84; nothing folds; 5.3 s on cpu`, and what was done beyond
+    what was asked.
+    """
     measures = result.measures
-    parts = [_("local cross-correlation {before} to {after}").format(before=f"{measures.lncc_before:.2f}", after=f"{measures.lncc:.2f}")]
+    parts = [
+        _("local cross-correlation {before} to {after}").format(
+            before=f"{measures.lncc_before:.2f}", after=f"{measures.lncc:.2f}"
+        )
+    ]
     if measures.labels:
-        before, after = (np.nanmean([getattr(one, name) for one in measures.labels.values()]) for name in ("dice_before", "dice"))
+        before, after = (
+            np.nanmean([getattr(one, name) for one in measures.labels.values()]) for name in ("dice_before", "dice")
+        )
         parts.append(_("Dice {before} to {after}").format(before=f"{before:.2f}", after=f"{after:.2f}"))
     folded = measures.jacobian.share_nonpositive
     parts.append(_("{share} of it folds").format(share=f"{folded:.2%}") if folded else _("nothing folds"))

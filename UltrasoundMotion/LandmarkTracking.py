@@ -39,8 +39,8 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence
 from UltrasoundMotionLib.mrml.track_links import is_result, link_results, remove_results
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_results
-from UltrasoundMotionLib.tracks import PointTracks
-from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
+from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 
 __all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
 
@@ -60,7 +60,9 @@ class LandmarkTracking(ScriptedLoadableModule):
         parent.helpText = _(
             "Follows points through an ultrasound clip: load a clip, place points on the tissue in one frame, press Track, and play. "
             "A point that went astray is dragged back and tracked again from there. Not for clinical use."
-        ) + self.getDefaultModuleDocumentationLink("https://github.com/UltrasoundMotion/UltrasoundMotion#landmark-tracking")
+        ) + self.getDefaultModuleDocumentationLink(
+            "https://github.com/UltrasoundMotion/UltrasoundMotion#landmark-tracking"
+        )
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-liver.png")
         slicer.app.connect("startupCompleted()", lambda: registerSample(LIVER, thumbnail))
@@ -112,7 +114,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if parameters.landmarks is None:
             return _("Create a point list under Landmarks and place points on the tissue")
         if parameters.landmarks == parameters.trackedLandmarks:
-            return _("The landmarks to follow are the result of a run; choose the points that you placed, or \u201cCreate new\u201d as the result")
+            return _(
+                "The landmarks to follow are the result of a run; choose the points that you placed, or \u201cCreate new\u201d as the result"
+            )
         if parameters.landmarks.GetNumberOfDefinedControlPoints() == 0:
             return _("Place at least one landmark on the tissue in the frame shown")
         return ""
@@ -121,7 +125,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         """See `MotionModuleWidget.watchedNodes`."""
         image = imageOrNone(self.parameters.inputClip)
         browser = image.browser if image is not None else None
-        points = (vtkMRMLMarkupsNode.PointPositionDefinedEvent, vtkMRMLMarkupsNode.PointPositionUndefinedEvent, vtkMRMLMarkupsNode.PointRemovedEvent)
+        points = (
+            vtkMRMLMarkupsNode.PointPositionDefinedEvent,
+            vtkMRMLMarkupsNode.PointPositionUndefinedEvent,
+            vtkMRMLMarkupsNode.PointRemovedEvent,
+        )
         return [(browser, vtk.vtkCommand.ModifiedEvent), *((self.parameters.landmarks, event) for event in points)]
 
     def updatePanel(self) -> None:
@@ -131,7 +139,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if image is None:
             self.ui.queryFrameLabel.text = ""
         else:
-            self.ui.queryFrameLabel.text = self._queryFrameText(shownFrame(image), image.sequence.GetNumberOfDataNodes())
+            self.ui.queryFrameLabel.text = self._queryFrameText(
+                shownFrame(image), image.sequence.GetNumberOfDataNodes()
+            )
         self.ui.trackerSelector.toolTip = trackerSummaries()[self.parameters.tracker]
         self.ui.aheadSpinBox.enabled = not self.parameters.offline  # the whole clip is known then
         result = self._resultOrNone()
@@ -142,16 +152,22 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
 
     def _queryFrameText(self, shown: int, count: int) -> str:
-        """Where the points are followed from, with a warning where they were placed on another frame than the one shown."""
+        """Where the points are followed from, with a warning where they were placed on another frame than the one
+        shown.
+        """
         points = self.parameters.landmarks
         controls = range(points.GetNumberOfControlPoints()) if points is not None else ()
         places = tuple(points.GetNthControlPointPosition(control) for control in controls)
         if places != self._placed[0]:
             self._placed = (places, shown)
         if places and self._placed[1] != shown:
-            text = _("The points were placed on frame {placed}, but Track starts on the frame shown, {shown}: go back first.")
+            text = _(
+                "The points were placed on frame {placed}, but Track starts on the frame shown, {shown}: go back first."
+            )
             return text.format(shown=shown, placed=self._placed[1])
-        return _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.").format(frame=shown, count=count)
+        return _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.").format(
+            frame=shown, count=count
+        )
 
     def _resultOrNone(self) -> SequenceNodes | None:
         tracked = self.parameters.trackedLandmarks
@@ -165,7 +181,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
         self._notes = offPlaneNotes(points)
-        return self._job(points.points_px, points.labels, self._clip.shownFrame, parameters.direction, parameters.tracker)
+        return self._job(
+            points.points_px, points.labels, self._clip.shownFrame, parameters.direction, parameters.tracker
+        )
 
     def onTrackAgain(self) -> None:
         """Follows the points that were moved on the frame shown anew from there."""
@@ -179,15 +197,23 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         direction = Direction.BACKWARD if self.parameters.direction is Direction.BACKWARD else Direction.FORWARD
         return self._job(found.points_px, found.labels, found.frame, direction, self.parameters.tracker)
 
-    def _job(self, points: object, labels: tuple[str, ...], frame: int, direction: Direction, model: str) -> BackgroundJob:
+    def _job(
+        self, points: object, labels: tuple[str, ...], frame: int, direction: Direction, model: str
+    ) -> BackgroundJob:
         self._startedAt = time.perf_counter()
-        options = {"device": self.parameters.device, "hideGraphics": self.parameters.hideGraphics, "tracking": self._trackingOptions()}
+        options = {
+            "device": self.parameters.device,
+            "hideGraphics": self.parameters.hideGraphics,
+            "tracking": self._trackingOptions(),
+        }
         steps = trackInSteps(self._clip, points, labels, queryFrame=frame, model=model, direction=direction, **options)
         return BackgroundJob(steps, self)
 
     def _trackingOptions(self) -> TrackingOptions:
         parameters = self.parameters
-        return TrackingOptions(parameters.watchShadows, parameters.offline, 0 if parameters.offline else parameters.aheadFrames)
+        return TrackingOptions(
+            parameters.watchShadows, parameters.offline, 0 if parameters.offline else parameters.aheadFrames
+        )
 
     def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
         """The first frames of a new run: the result of the last goes."""
@@ -209,7 +235,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def showResult(self, result: PointTracks, *, complete: bool) -> str:
         """See `MotionModuleWidget.showResult`."""
         self._live.show(result)
-        nodes = renew_derived(self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths)
+        nodes = renew_derived(
+            self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths
+        )
         self.parameters.trackedLandmarks = nodes.landmarks.proxy
         text = "; ".join([summary(result, time.perf_counter() - self._startedAt), *self._notes])
         return text if complete else _("Cancelled; kept {summary}").format(summary=text)
@@ -222,14 +250,20 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if result is not None and bool(result.proxy.GetLocked()) == on:
             set_locked(result, not on)
             if on:
-                self.applyButton.say(_("Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"))
+                self.applyButton.say(
+                    _(
+                        "Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"
+                    )
+                )
 
     def onPlaceLost(self) -> None:
         """Puts the points that were lost on the frame shown where they may be."""
         with slicer.util.tryWithErrorDisplay(_("The lost points could not be placed.")):
             labels = self.logic.placeLostPoints(self.parameters.trackedLandmarks)
             self.ui.correctButton.checked = True
-            found = _("{points}: drag them to where they are, then press \u201cTrack again from here\u201d").format(points=", ".join(labels))
+            found = _("{points}: drag them to where they are, then press \u201cTrack again from here\u201d").format(
+                points=", ".join(labels)
+            )
             self.applyButton.say(found if labels else _("No point was lost on this frame"))
 
     def onShowPlot(self, on: bool) -> None:
@@ -259,7 +293,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
 
     def onExportClust(self) -> None:
         """Asks for a folder and writes one file for each point into it."""
-        self._export(self.logic.exportClust, qt.QFileDialog.getExistingDirectory(self.uiWidget, _("Export into folder")))
+        self._export(
+            self.logic.exportClust, qt.QFileDialog.getExistingDirectory(self.uiWidget, _("Export into folder"))
+        )
 
     def _export(self, write: object, path: str) -> None:
         if path:

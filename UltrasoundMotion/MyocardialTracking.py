@@ -1,4 +1,5 @@
-"""Myocardial Tracking: the wall of the left ventricle is marked on one frame, followed through the clip, and its strain measured.
+"""Myocardial Tracking: the wall of the left ventricle is marked on one frame, followed through the clip, and its strain
+measured.
 
 From the Python console, on a clip and three clicks (hinge, apex, hinge) that are in the scene:
 
@@ -44,7 +45,7 @@ from UltrasoundMotionModuleLib.wall_section import POINT_EVENTS, WallSection
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 __all__ = ["MyocardialTracking", "MyocardialTrackingLogic", "MyocardialTrackingTest", "MyocardialTrackingWidget"]
 
@@ -65,7 +66,9 @@ class MyocardialTracking(ScriptedLoadableModule):
             "Measures strain of the left ventricle: load an echo clip, click hinge, apex and hinge (or draw the wall), press Track, and play. "
             "The wall is coloured by strain; global strain comes with its uncertainty, and segments that were not tracked well with the reason. "
             "Not for clinical use."
-        ) + self.getDefaultModuleDocumentationLink("https://github.com/UltrasoundMotion/UltrasoundMotion#myocardial-tracking")
+        ) + self.getDefaultModuleDocumentationLink(
+            "https://github.com/UltrasoundMotion/UltrasoundMotion#myocardial-tracking"
+        )
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-heart.png")
         slicer.app.connect("startupCompleted()", lambda: registerSample(HEART, thumbnail))
@@ -86,7 +89,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self.ui)
         self._wallSection = WallSection(self.ui, self.logic, lambda: self.parameters)
-        self._strainSection = StrainSection(self.ui, self.logic, self.applyButton.say, self.resourcePath("requirements-report.txt"))
+        self._strainSection = StrainSection(
+            self.ui, self.logic, self.applyButton.say, self.resourcePath("requirements-report.txt")
+        )
         self.ui.resultSelector.addAttribute("vtkMRMLMarkupsCurveNode", "Sequences.BaseName")
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
@@ -123,7 +128,11 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             return reason
         if parameters.contour is None:
             around = parameters.view.isShortAxis
-            return _("Draw the wall on the frame shown, once around") if around else _("Click hinge, apex and hinge, or draw the wall")
+            return (
+                _("Draw the wall on the frame shown, once around")
+                if around
+                else _("Click hinge, apex and hinge, or draw the wall")
+            )
         if parameters.contour == parameters.trackedWall or is_tracked_wall(parameters.contour):
             return _("The marked wall is the result of a run; choose what you clicked or drew")
         marked = self._wallSection.made()
@@ -171,7 +180,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         if before is not None and before.image.sequence is not marked.clip.nodes.sequence:
             before = None  # another clip, as another view of the same heart: its result stays
         self._live, self._before = marked.live(before.curve.GetName() if before is not None else None), before
-        self._settings = StrainSettings(compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks)
+        self._settings = StrainSettings(
+            compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks
+        )
         return self._job(marked.points_px, marked.labels, marked.contour.frame, Direction.BOTH)
 
     def onTrackAgain(self) -> None:
@@ -189,7 +200,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._startedAt = time.perf_counter()
         parameters = self.parameters
         options = {"model": parameters.tracker, "device": parameters.device, "hideGraphics": parameters.hideGraphics}
-        return BackgroundJob(trackInSteps(self._clip, points, labels, queryFrame=frame, direction=direction, **options), self)
+        return BackgroundJob(
+            trackInSteps(self._clip, points, labels, queryFrame=frame, direction=direction, **options), self
+        )
 
     def onPartial(self, result: PointTracks) -> None:
         """See `MotionModuleWidget.onPartial`."""
@@ -218,7 +231,11 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         if wall is not None and bool(wall.curve.GetLocked()) == on:
             wall.set_editable(on)
             if on:
-                self.applyButton.say(_("Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"))
+                self.applyButton.say(
+                    _(
+                        "Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"
+                    )
+                )
 
     # Sample, command
 

@@ -1,4 +1,5 @@
-"""Follows moving tissue: tracks points in ultrasound sequences and registers images. Works in any Python, with or without Slicer.
+"""Follows moving tissue: tracks points in ultrasound sequences and registers images. Works in any Python, with or
+without Slicer.
 
     from UltrasoundMotionLib import read_sequence, track_points
 
@@ -6,7 +7,8 @@
     tracks = track_points(sequence, [[110.0, 96.5]], query_frame=16)
     tracks.positions_px        # (T, N, 2), (x, y) in pixels
 
-What each folder holds is said in its own `__init__`; names below are imported when first asked for, so that nothing heavy loads early.
+What each folder holds is said in its own `__init__`; names below are imported when first asked for, so that nothing
+heavy loads early.
 """
 
 from UltrasoundMotionLib.names_on_demand import names_on_demand
@@ -20,10 +22,10 @@ _PUBLIC = {
     "read_volume": "images",
     "write_sequence": "images",
     "write_volume": "images",
-    "PointTracks": "tracks",
-    "read_tracks_csv": "tracks",
-    "write_tracks_csv": "tracks",
-    "track_points": "points",
+    "PointTracks": "tracking",
+    "read_tracks_csv": "tracking",
+    "write_tracks_csv": "tracking",
+    "track_points": "tracking",
     "register": "registration",
 }
 

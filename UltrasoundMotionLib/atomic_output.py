@@ -29,7 +29,8 @@ def check_output_path(path: str | Path) -> Path:
 
 @contextmanager
 def atomic_output(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, with the same endings, and renames it to `path` when the block ends without an error.
+    """Yields a temporary name beside `path`, with the same endings, and renames it to `path` when the block ends
+    without an error.
 
     After an error, an interruption included, the temporary file is removed and `path` is as it was before.
 

@@ -1,4 +1,6 @@
-"""Packages whose names are imported when first asked for, so that nothing heavy loads early: an application that shows a result needs no torch."""
+"""Packages whose names are imported when first asked for, so that nothing heavy loads early: an application that shows
+a result needs no torch.
+"""
 
 from __future__ import annotations
 

@@ -4,7 +4,9 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Called by long functions as `progress(done, total, message)`; raise `Cancelled` (or any exception) from it to stop the call."""
+    """Called by long functions as `progress(done, total, message)`; raise `Cancelled` (or any exception) from it to
+    stop the call.
+    """
 
     def __call__(self, done: int, total: int, message: str) -> None: ...
 

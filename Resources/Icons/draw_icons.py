@@ -12,7 +12,14 @@ from PIL import Image, ImageDraw
 SIZE, SCALE = 128, 8  # drawn large and made smaller, for smooth edges
 HERE = Path(__file__).resolve().parent
 MODULE_ICONS = HERE.parents[1] / "UltrasoundMotion" / "Resources" / "Icons"
-NIGHT, ECHO, YELLOW, ORANGE, TEAL, WHITE = (30, 56, 98), (128, 160, 200), (255, 206, 48), (255, 122, 60), (56, 214, 190), (255, 255, 255)
+NIGHT, ECHO, YELLOW, ORANGE, TEAL, WHITE = (
+    (30, 56, 98),
+    (128, 160, 200),
+    (255, 206, 48),
+    (255, 122, 60),
+    (56, 214, 190),
+    (255, 255, 255),
+)
 
 Points = list[tuple[float, float]]
 
@@ -64,7 +71,10 @@ def landmark_tracking(drawing: Drawing) -> None:
     sector(drawing)
     for rest, reach, color in (((22, 84), (52, 46), YELLOW), ((62, 106), (96, 72), TEAL)):
         along = np.linspace(0, np.pi / 2, 40)
-        path = [(rest[0] + (reach[0] - rest[0]) * np.sin(angle), reach[1] + (rest[1] - reach[1]) * np.cos(angle)) for angle in along]
+        path = [
+            (rest[0] + (reach[0] - rest[0]) * np.sin(angle), reach[1] + (rest[1] - reach[1]) * np.cos(angle))
+            for angle in along
+        ]
         drawing.line(path, ECHO, 9)
         drawing.disc(*reach, 16, WHITE)
         drawing.disc(*reach, 12.5, color)
@@ -88,7 +98,9 @@ def deformable_registration(drawing: Drawing) -> None:
 
     def bend(x: np.ndarray, y: np.ndarray) -> Points:
         pull = 17 * np.exp(-((x - 64) ** 2 + (y - 64) ** 2) / (2 * 30**2))
-        return list(zip(x + pull * np.sign(64 - y) * np.abs((64 - y) / 40) ** 0.8, y + pull * (x - 64) / 30, strict=True))
+        return list(
+            zip(x + pull * np.sign(64 - y) * np.abs((64 - y) / 40) ** 0.8, y + pull * (x - 64) / 30, strict=True)
+        )
 
     steps = np.linspace(18, 110, 80)
     for place in np.linspace(18, 110, 4):

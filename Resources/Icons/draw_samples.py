@@ -15,7 +15,7 @@ from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.simulation import HeartPhantom, LiverPhantom, SimulatedSequence, simulate_heart, simulate_liver
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 FOLDER = Path(__file__).resolve().parents[2] / "UltrasoundMotion" / "Resources" / "Icons"
 SIZE = (260, 280)  # what Slicer's Sample Data module shows

@@ -8,7 +8,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 
-from UltrasoundMotionLib.evaluation.registration_datasets import LabelledImage, read_hippocampus
+from UltrasoundMotionLib.lab.benchmarks.registration_datasets import LabelledImage, read_hippocampus
 from UltrasoundMotionLib.registration import transfer_labels
 
 ATLAS, SUBJECTS = "hippocampus_263", ("hippocampus_311", "hippocampus_309")
@@ -19,7 +19,11 @@ def plane_of(subject: LabelledImage) -> tuple[slice | int, ...]:
     """The sagittal plane through the middle of the labels, cut to the image without its padding."""
     inside = np.argwhere(subject.image.array > 0)
     low, high = inside.min(axis=0), inside.max(axis=0) + 1
-    return slice(low[0], high[0]), slice(low[1], high[1]), round(float(np.argwhere(subject.labels.array > 0)[:, 2].mean()))
+    return (
+        slice(low[0], high[0]),
+        slice(low[1], high[1]),
+        round(float(np.argwhere(subject.labels.array > 0)[:, 2].mean())),
+    )
 
 
 def draw(axes: plt.Axes, image: np.ndarray, labels: np.ndarray, title: str) -> None:
@@ -39,7 +43,9 @@ def main(folder: str, out: str) -> None:
         found = transfer_labels(subject.image, atlas.image, atlas.labels, fixed_labels=subject.labels)
         plane, overlap = plane_of(subject), found.registration.measures.labels
         image, own, given = (one.array[plane] for one in (subject.image, subject.labels, found.labels))
-        draw(row[0], atlas.image.array[plane_of(atlas)], atlas.labels.array[plane_of(atlas)], "the atlas and its labels")
+        draw(
+            row[0], atlas.image.array[plane_of(atlas)], atlas.labels.array[plane_of(atlas)], "the atlas and its labels"
+        )
         draw(row[1], image, given, f"{name.replace('hippocampus_', 'subject ')}: labels brought")
         draw(row[2], image, own, f"its own labels (Dice {overlap[1].dice:.2f}, {overlap[2].dice:.2f})")
         shown = row[3].imshow(found.confidence.array[plane], origin="lower", vmin=0, vmax=1, cmap="viridis")

@@ -1,7 +1,8 @@
 """Draws Docs' picture of Landmark Tracking: its panel and its result.
 
 The panel is drawn by Qt for Python, with stand-ins for Slicer's own widgets, the result by Slicer's slice view.
-`python Resources/Screenshots/draw_landmark_tracking.py` (needs the extras `slicer`, `plot` and `test`). The sample is loaded and tracked by clicks.
+`python Resources/Screenshots/draw_landmark_tracking.py` (needs the extras `slicer`, `plot` and `test`). The sample is
+loaded and tracked by clicks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Draws Docs' picture of `lsdm` on a real liver that breathes: landmarks on six frames, and how each moves.
 
-`python Resources/Screenshots/draw_liver_breaths.py FRAMES` (a folder of PNGs; needs the extra `plot`). There is no truth for this clip: the picture
-is how one judges. `lucas-kanade`, which knows nothing of the network, is drawn beside it.
+`python Resources/Screenshots/draw_liver_breaths.py FRAMES` (a folder of PNGs; needs the extra `plot`). There is no
+truth for this clip: the picture is how one judges. `lucas-kanade`, which knows nothing of the network, is drawn beside
+it.
 """
 
 from __future__ import annotations
@@ -33,14 +34,18 @@ LEFT, RIGHT, TOP, BOTTOM = 230, 560, 45, 535
 def main(folder: str) -> None:
     """Writes liver-breaths.png beside this file."""
     sequence = read_sequence(folder)
-    paths, others = (track_points(sequence, list(LANDMARKS.values()), model=model).positions_px for model in ("lsdm", "lucas-kanade"))
+    paths, others = (
+        track_points(sequence, list(LANDMARKS.values()), model=model).positions_px for model in ("lsdm", "lucas-kanade")
+    )
     figure = Figure(figsize=(14, 11), facecolor="black")
     for place, index in enumerate(SHOWN):
         row, column = divmod(place, 3)
         axes = figure.add_axes((0.005 + 0.217 * column, 0.5 - 0.495 * row, 0.213, 0.47))
         axes.imshow((np.asarray(sequence.frame(index), dtype=np.float32) / 255) ** 0.55, cmap="gray", vmin=0, vmax=1)
         for number, (path, colour) in enumerate(zip(paths.transpose(1, 0, 2), COLOURS, strict=True)):
-            axes.plot(*path[index], "o", markersize=9, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.2)
+            axes.plot(
+                *path[index], "o", markersize=9, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=1.2
+            )
             axes.text(path[index, 0] + 9, path[index, 1], str(number + 1), color=colour, fontsize=9, va="center")
         axes.set(xlim=(LEFT, RIGHT), ylim=(BOTTOM, TOP))
         axes.set_title(f"frame {index}, {index / FRAME_RATE:.1f} s", color="white", fontsize=10)
@@ -57,7 +62,14 @@ def main(folder: str) -> None:
         axes.spines[:].set_color("#606060")
         for index in SHOWN:
             axes.axvline(index / FRAME_RATE, color="#404040", linewidth=0.7, zorder=0)
-    figure.text(0.70, 0.988, "mm to the right (colour) and down (grey); dashed: lucas-kanade", color="white", fontsize=9, va="top")
+    figure.text(
+        0.70,
+        0.988,
+        "mm to the right (colour) and down (grey); dashed: lucas-kanade",
+        color="white",
+        fontsize=9,
+        va="top",
+    )
     figure.savefig(Path(__file__).with_name("liver-breaths.png"), dpi=80, facecolor="black")
 
 

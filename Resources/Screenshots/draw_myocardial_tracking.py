@@ -1,7 +1,8 @@
 """Draws Docs' picture of Myocardial Tracking: its panel, the coloured wall and the bull's-eye.
 
-The panel is drawn by Qt for Python, with stand-ins for Slicer's own widgets, wall and bull's-eye by Slicer's slice view.
-`python Resources/Screenshots/draw_myocardial_tracking.py` (needs the extras `slicer`, `plot` and `test`). The sample is loaded and tracked by clicks.
+The panel is drawn by Qt for Python, with stand-ins for Slicer's own widgets, wall and bull's-eye by Slicer's slice
+view. `python Resources/Screenshots/draw_myocardial_tracking.py` (needs the extras `slicer`, `plot` and `test`). The
+sample is loaded and tracked by clicks.
 """
 
 from __future__ import annotations

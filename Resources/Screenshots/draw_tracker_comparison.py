@@ -1,7 +1,8 @@
-"""Draws Docs' comparison of `lucas-kanade` and `specknet`: a simulated liver with known truth, and a real echo followed there and back.
+"""Draws Docs' comparison of `lucas-kanade` and `specknet`: a simulated liver with known truth, and a real echo followed
+there and back.
 
-`python Resources/Screenshots/draw_tracker_comparison.py ECHO.mp4` (needs the extras `video` and `plot`). The phantom is of an evaluation seed; it was
-taken because on it Lucas-Kanade loses points, which is what the picture is about.
+`python Resources/Screenshots/draw_tracker_comparison.py ECHO.mp4` (needs the extras `video` and `plot`). The phantom is
+of an evaluation seed; it was taken because on it Lucas-Kanade loses points, which is what the picture is about.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ def main(echo_path: str) -> None:
     arrays = {name: getattr(truth, name)[:, chosen] for name in ("positions_px", "confidence", "visible")}
     truth = replace(truth, **arrays, labels=tuple(truth.labels[index] for index in chosen))
     echo = read_sequence(echo_path)
-    clip = ImageSequence(np.stack([frame for _, frame in zip(range(ECHO_FRAMES), echo.frames, strict=False)]), name="echo")
+    clip = ImageSequence(
+        np.stack([frame for _, frame in zip(range(ECHO_FRAMES), echo.frames, strict=False)]), name="echo"
+    )
     width, height = clip.frame_size
     wall = laid_along([(x * width, y * height) for x, y in HINGE_APEX_HINGE], 24)
     figure = Figure(figsize=(13, 7.2), facecolor="black")
@@ -41,14 +44,32 @@ def main(echo_path: str) -> None:
         error = np.linalg.norm(found.positions_px - truth.positions_px, axis=2)
         worst = len(error) // 2 + int(np.argmax(error[len(error) // 2 :].mean(axis=1)))
         title = f"{tracker}: mean error {error.mean():.1f} px, {np.mean(error[-1] > 8):.0%} of the points off by 8 px at the end"
-        panel(figure, (row, 0), case.sequence.frames[0], (truth.positions_px[0], truth.positions_px[0]), "simulated, points placed")
-        panel(figure, (row, 1), case.sequence.frames[worst], (truth.positions_px[worst], found.positions_px[worst]), f"frame {worst}: error as lines")
+        panel(
+            figure,
+            (row, 0),
+            case.sequence.frames[0],
+            (truth.positions_px[0], truth.positions_px[0]),
+            "simulated, points placed",
+        )
+        panel(
+            figure,
+            (row, 1),
+            case.sequence.frames[worst],
+            (truth.positions_px[worst], found.positions_px[worst]),
+            f"frame {worst}: error as lines",
+        )
         there = track_points(clip, wall, model=tracker)
         back = track_points(clip, there.positions_px[-1], query_frame=len(clip) - 1, model=tracker)
         residual = np.linalg.norm(back.positions_px[0] - wall, axis=1) * 256 / max(width, height)
         moved = np.linalg.norm(there.positions_px - wall, axis=2).max(axis=0) * 256 / max(width, height)
         middle = len(clip) // 2
-        panel(figure, (row, 2), clip.frames[middle], (wall, there.positions_px[middle]), f"real echo, frame {middle}: way since frame 0")
+        panel(
+            figure,
+            (row, 2),
+            clip.frames[middle],
+            (wall, there.positions_px[middle]),
+            f"real echo, frame {middle}: way since frame 0",
+        )
         text = f"there and back: {np.median(residual):.2f} px, moved {np.median(moved):.1f} px"
         panel(figure, (row, 3), clip.frames[0], (wall, back.positions_px[0]), text)
         figure.text(0.01, 0.985 - 0.5 * row, title, color="white", fontsize=12, va="top")
@@ -63,7 +84,9 @@ def laid_along(corners: list[tuple[float, float]], count: int) -> np.ndarray:
     return middle + np.cos(angle)[:, None] * (right - middle) + np.sin(angle)[:, None] * (apex - middle)
 
 
-def panel(figure: Figure, place: tuple[int, int], frame: np.ndarray, points: tuple[np.ndarray, np.ndarray], caption: str) -> None:
+def panel(
+    figure: Figure, place: tuple[int, int], frame: np.ndarray, points: tuple[np.ndarray, np.ndarray], caption: str
+) -> None:
     """One frame, at (row, column), with rings where points are expected, dots where they were found, and lines between."""
     (row, column), (expected, found) = place, points
     axes = figure.add_axes((0.005 + 0.25 * column, 0.505 - 0.5 * row, 0.24, 0.4))

@@ -1,4 +1,6 @@
-"""A capability whose jobs do on purpose what must not harm the application; `test_jobs*.py` run it in the child process."""
+"""A capability whose jobs do on purpose what must not harm the application; `test_jobs*.py` run it in the child
+process.
+"""
 
 import os
 import subprocess

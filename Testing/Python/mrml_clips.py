@@ -4,13 +4,15 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 OBLIQUE = Rotation.from_euler("xyz", [20, -35, 70], degrees=True).as_matrix()
 STEP_S = 0.0005  # closer than Slicer's own tolerance of a millisecond
 
 
-def clip(frame_count=8, frame_size=(48, 40), spacing_mm=(0.31234, 0.2), *, timed=True, dtype=np.uint8, name="clip", **changes):
+def clip(
+    frame_count=8, frame_size=(48, 40), spacing_mm=(0.31234, 0.2), *, timed=True, dtype=np.uint8, name="clip", **changes
+):
     """Noise frames on an oblique plane with different spacings, half a millisecond apart."""
     width, height = frame_size
     frames = np.random.default_rng(3).integers(0, 256, (frame_count, height, width)).astype(dtype)
@@ -25,9 +27,13 @@ def tracks_on(sequence, point_count=5, query_frame=2):
     random = np.random.default_rng(7)
     frame_count = len(sequence)
     width, height = sequence.frame_size
-    positions = random.uniform(8, min(width, height) - 8, (1, point_count, 2)) + random.normal(0, 1.5, (frame_count, point_count, 2))
+    positions = random.uniform(8, min(width, height) - 8, (1, point_count, 2)) + random.normal(
+        0, 1.5, (frame_count, point_count, 2)
+    )
     visible = np.ones((frame_count, point_count), dtype=bool)
     visible[4:6, 1] = False
     confidence = np.round(random.uniform(0.05, 0.99, visible.shape), 6)
     labels = tuple(f"P{number}" for number in range(point_count))
-    return PointTracks(positions, confidence, visible, labels, query_frame, sequence.times_s, sequence.spacing_mm, "block-matching")
+    return PointTracks(
+        positions, confidence, visible, labels, query_frame, sequence.times_s, sequence.spacing_mm, "block-matching"
+    )

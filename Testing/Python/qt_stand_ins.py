@@ -1,7 +1,8 @@
-"""Slicer's `qt` and `ctk` modules on top of Qt for Python (PySide6), with PythonQt's manners: properties are attributes, unknown ones an error.
+"""Slicer's `qt` and `ctk` modules on top of Qt for Python (PySide6), with PythonQt's manners: properties are
+attributes, unknown ones an error.
 
-Slicer's own widgets are plain stand-ins that look alike and have the few properties, signals and slots that the modules use; whether those exist in
-the real classes is what `widget_api.json` is for. Nothing here knows the project's modules.
+Slicer's own widgets are plain stand-ins that look alike and have the few properties, signals and slots that the modules
+use; whether those exist in the real classes is what `widget_api.json` is for. Nothing here knows the project's modules.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ _recorder: set[tuple[str, str, str]] | None = None
 
 @contextmanager
 def recorded() -> Iterator[set[tuple[str, str, str]]]:
-    """Collects what is asked of widgets while the block runs: (class, "properties" | "signals" | "methods", name or signature)."""
+    """Collects what is asked of widgets while the block runs: (class, "properties" | "signals" | "methods", name or
+    signature).
+    """
     global _recorder  # noqa: PLW0603
     _recorder = used = set()
     try:
@@ -67,7 +70,13 @@ class Facade:
                 return wrap(wrapped.property(name))
         value = getattr(wrapped, name)
         _record(wrapped, "signals" if isinstance(value, QtCore.SignalInstance) else "methods", name)
-        return SignalFacade(value) if isinstance(value, QtCore.SignalInstance) else _method(value) if callable(value) else wrap(value)
+        return (
+            SignalFacade(value)
+            if isinstance(value, QtCore.SignalInstance)
+            else _method(value)
+            if callable(value)
+            else wrap(value)
+        )
 
     def __setattr__(self, name: str, value: object) -> None:
         wrapped = self._wrapped
@@ -80,7 +89,10 @@ class Facade:
 
     def connect(self, signature: str, slot: object) -> bool:
         _record(self._wrapped, "signals", signature)
-        return getattr(self._wrapped, signature.partition("(")[0]).connect(_slot(slot, signature, id(self._wrapped))) is not None
+        return (
+            getattr(self._wrapped, signature.partition("(")[0]).connect(_slot(slot, signature, id(self._wrapped)))
+            is not None
+        )
 
     def disconnect(self, signature: str, slot: object) -> bool:
         done = getattr(self._wrapped, signature.partition("(")[0]).disconnect(_slot(slot, signature, id(self._wrapped)))
@@ -155,7 +167,9 @@ def unwrap(value: object) -> object:
 
 def _method(function: object) -> object:
     def call(*values: object, **named: object) -> object:
-        values = [_slot(value, "") if callable(value) and not isinstance(value, Facade) else unwrap(value) for value in values]
+        values = [
+            _slot(value, "") if callable(value) and not isinstance(value, Facade) else unwrap(value) for value in values
+        ]
         return wrap(function(*values, **{name: unwrap(value) for name, value in named.items()}))
 
     return call
@@ -207,14 +221,24 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
-        self._node_types, self._attributes, self._scene, self._tags, self._options = [], {}, None, [], {"noneDisplay": "None"}
+        self._node_types, self._attributes, self._scene, self._tags, self._options = (
+            [],
+            {},
+            None,
+            [],
+            {"noneDisplay": "None"},
+        )
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
         self.setMinimumContentsLength(8)
         self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.currentIndexChanged.connect(lambda _: self.currentNodeChanged.emit(self.currentNode()))
 
     def _option(name: str, kind: type, default: object) -> Property:
-        return Property(kind, lambda self: self._options.get(name, default), lambda self, value: self._options.__setitem__(name, value))
+        return Property(
+            kind,
+            lambda self: self._options.get(name, default),
+            lambda self, value: self._options.__setitem__(name, value),
+        )
 
     showHidden = _option("showHidden", bool, False)
     showChildNodeTypes = _option("showChildNodeTypes", bool, True)
@@ -242,7 +266,14 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     def setMRMLScene(self, scene: slicer.vtkMRMLScene) -> None:
         for tag in self._tags:
             self._scene.RemoveObserver(tag)
-        self._scene, events = scene, (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent, slicer.vtkMRMLScene.EndCloseEvent)
+        self._scene, events = (
+            scene,
+            (
+                slicer.vtkMRMLScene.NodeAddedEvent,
+                slicer.vtkMRMLScene.NodeRemovedEvent,
+                slicer.vtkMRMLScene.EndCloseEvent,
+            ),
+        )
         self._tags = [scene.AddObserver(event, lambda *_: self._refresh()) for event in events] if scene else []
         self._refresh()
 
@@ -250,8 +281,14 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         for node_type in self._node_types:
             if node.IsA(node_type) if self.showChildNodeTypes else node.GetClassName() == node_type:
                 wanted = self._attributes.get(node_type, [])
-                if all(node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name)) for name, value in wanted):
-                    return not any(node.IsA(hidden) for hidden in self.hideChildNodeTypes) and not node.GetHideFromEditors()
+                if all(
+                    node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name))
+                    for name, value in wanted
+                ):
+                    return (
+                        not any(node.IsA(hidden) for hidden in self.hideChildNodeTypes)
+                        and not node.GetHideFromEditors()
+                    )
         return False
 
     def _refresh(self) -> None:
@@ -260,7 +297,11 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
         self.clear()
         if self.noneEnabled:
             self.addItem(self.noneDisplay, None)
-        nodes = [] if self._scene is None else [self._scene.GetNthNode(number) for number in range(self._scene.GetNumberOfNodes())]
+        nodes = (
+            []
+            if self._scene is None
+            else [self._scene.GetNthNode(number) for number in range(self._scene.GetNumberOfNodes())]
+        )
         for node in filter(self._lists, nodes):
             self.addItem(node.GetName(), node.GetID())
         self._select(current)
@@ -270,7 +311,9 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
 
     def _select(self, node: slicer.vtkMRMLNode | None) -> None:
         wanted = node.GetID() if node is not None else None
-        self.setCurrentIndex(next((row for row in range(self.count()) if self.itemData(row) == wanted), 0 if self.noneEnabled else -1))
+        self.setCurrentIndex(
+            next((row for row in range(self.count()) if self.itemData(row) == wanted), 0 if self.noneEnabled else -1)
+        )
 
     @Slot(object)
     def setCurrentNode(self, node: slicer.vtkMRMLNode | None) -> None:
@@ -309,19 +352,27 @@ class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
         self._options = {}
 
     def _option(name: str, kind: type, default: object) -> Property:
-        return Property(kind, lambda self: self._options.get(name, default), lambda self, value: self._options.__setitem__(name, value))
+        return Property(
+            kind,
+            lambda self: self._options.get(name, default),
+            lambda self, value: self._options.__setitem__(name, value),
+        )
 
     enterPlaceModeOnNodeChange = _option("enterPlaceModeOnNodeChange", bool, True)
     jumpToSliceEnabled = _option("jumpToSliceEnabled", bool, False)
     optionsVisible = _option("optionsVisible", bool, True)
     positionStatusColumnVisible = _option("positionStatusColumnVisible", bool, False)
-    nodeSelectorVisible = Property(bool, lambda self: not self._selector.isHidden(), lambda self, shown: self._selector.setVisible(shown))
+    nodeSelectorVisible = Property(
+        bool, lambda self: not self._selector.isHidden(), lambda self, shown: self._selector.setVisible(shown)
+    )
 
     def _changed(self, node: slicer.vtkMRMLNode | None) -> None:
         count = node.GetNumberOfControlPoints() if node is not None else 0
         self._table.setRowCount(count)
         for row in range(count):
-            for column, text in enumerate((node.GetNthControlPointLabel(row), *(f"{x:.2f}" for x in node.GetNthControlPointPosition(row)))):
+            for column, text in enumerate(
+                (node.GetNthControlPointLabel(row), *(f"{x:.2f}" for x in node.GetNthControlPointPosition(row)))
+            ):
                 self._table.setItem(row, column, QtWidgets.QTableWidgetItem(text))
         self.markupsNodeChanged.emit()
 
@@ -362,7 +413,9 @@ class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
         self._node, self._placing, self._persistent = None, False, False
 
     placeModeEnabled = Property(bool, lambda self: self._placing, lambda self, on: setattr(self, "_placing", on))
-    placeModePersistency = Property(bool, lambda self: self._persistent, lambda self, on: setattr(self, "_persistent", on))
+    placeModePersistency = Property(
+        bool, lambda self: self._persistent, lambda self, on: setattr(self, "_persistent", on)
+    )
 
     @Slot(object)
     def setMRMLScene(self, scene: slicer.vtkMRMLScene) -> None:
@@ -431,7 +484,9 @@ class qMRMLSequenceBrowserSeekWidget(QtWidgets.QWidget):
             self._slider.setRange(0, max(browser.GetNumberOfItems() - 1, 0))
             self._slider.setValue(shown)
             self._slider.blockSignals(False)
-            self._label.setText(f"{browser.GetFormattedIndexValue(shown)} {browser.GetMasterSequenceNode().GetIndexUnit()}")
+            self._label.setText(
+                f"{browser.GetFormattedIndexValue(shown)} {browser.GetMasterSequenceNode().GetIndexUnit()}"
+            )
 
     def _show(self, item: int) -> None:
         self._browser.SetSelectedItemNumber(item)
@@ -474,7 +529,9 @@ class ctkCollapsibleButton(QtWidgets.QWidget):
         option.rect = QtCore.QRect(0, 0, self.width(), self.HEADER - 3)
         self.style().drawControl(QtWidgets.QStyle.ControlElement.CE_PushButtonBevel, option, painter, self)
         painter.drawText(option.rect.adjusted(24, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, self._text)
-        painter.drawText(option.rect.adjusted(8, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, "\u25b8" if self._collapsed else "\u25be")
+        painter.drawText(
+            option.rect.adjusted(8, 0, 0, 0), Qt.AlignmentFlag.AlignVCenter, "\u25b8" if self._collapsed else "\u25be"
+        )
 
 
 class ctkSliderWidget(QtWidgets.QWidget):
@@ -488,12 +545,16 @@ class ctkSliderWidget(QtWidgets.QWidget):
         row.addWidget(self._slider)
         row.addWidget(self._box)
         self._slider.setRange(0, 1000)
-        self._slider.valueChanged.connect(lambda step: self._box.setValue(self.minimum + step / 1000 * (self.maximum - self.minimum)))
+        self._slider.valueChanged.connect(
+            lambda step: self._box.setValue(self.minimum + step / 1000 * (self.maximum - self.minimum))
+        )
         self._box.valueChanged.connect(self.valueChanged)
 
     minimum = Property(float, lambda self: self._box.minimum(), lambda self, value: self._box.setMinimum(value))
     maximum = Property(float, lambda self: self._box.maximum(), lambda self, value: self._box.setMaximum(value))
-    singleStep = Property(float, lambda self: self._box.singleStep(), lambda self, value: self._box.setSingleStep(value))
+    singleStep = Property(
+        float, lambda self: self._box.singleStep(), lambda self, value: self._box.setSingleStep(value)
+    )
     decimals = Property(int, lambda self: self._box.decimals(), lambda self, value: self._box.setDecimals(value))
     suffix = Property(str, lambda self: self._box.suffix(), lambda self, value: self._box.setSuffix(value))
     value = Property(float, lambda self: self._box.value(), lambda self, value: self._box.setValue(value))
@@ -552,7 +613,9 @@ def load_ui(path: str | Path) -> Facade:
     known = {widget.__name__: widget for widget in (*SLICER_WIDGETS, *CTK_WIDGETS)}
 
     class Loader(QtUiTools.QUiLoader):
-        def createWidget(self, class_name: str, parent: QtWidgets.QWidget | None = None, name: str = "") -> QtWidgets.QWidget:
+        def createWidget(
+            self, class_name: str, parent: QtWidgets.QWidget | None = None, name: str = ""
+        ) -> QtWidgets.QWidget:
             if class_name in known:
                 widget = known[class_name](parent)
                 widget.setObjectName(name)
@@ -561,7 +624,8 @@ def load_ui(path: str | Path) -> Facade:
                 raise LookupError(f"{Path(path).name}: no stand-in for {class_name}; add one to qt_stand_ins.py")
             return super().createWidget(class_name, parent, name)
 
-    # Connections are to signals with C++ types, which no Python class has; the stand-ins hand the scene on themselves, another test reads them.
+    # Connections are to signals with C++ types, which no Python class has; the stand-ins hand the scene on themselves,
+    # another test reads them.
     text = re.sub(r"<connections>.*</connections>", "", Path(path).read_text(encoding="utf-8"), flags=re.DOTALL)
     buffer = QtCore.QBuffer()
     buffer.setData(text.encode())

@@ -1,4 +1,6 @@
-"""Pairs in a scene with a known displacement, and what Slicer itself makes of a registration: for the tests of its nodes and module."""
+"""Pairs in a scene with a known displacement, and what Slicer itself makes of a registration: for the tests of its
+nodes and module.
+"""
 
 from dataclasses import replace
 
@@ -48,7 +50,9 @@ def pair_in(scene, shape=(20, 26, 24), *, direction=OBLIQUE, flat=False):
         image, label = (one[name][None] if flat else one[name] for one in (arrays, label_arrays))
         volume = Volume(image.astype(np.float32), SPACING_MM, ORIGIN_MM, direction, name)
         nodes[name] = add_volume(scene, volume, name)
-        nodes[f"{name} segmentation"] = add_segmentation(scene, replace(volume, array=label), f"{name} segmentation", nodes[name])
+        nodes[f"{name} segmentation"] = add_segmentation(
+            scene, replace(volume, array=label), f"{name} segmentation", nodes[name]
+        )
     return nodes
 
 
@@ -64,7 +68,9 @@ def resampled_by_slicer(volume, reference):
     """What a user gets who hardens: the volume, through all of its transforms, on the grid of a reference."""
     scene = volume.GetScene()
     to_volume, ijk_to_ras, ras_to_ijk = vtk.vtkGeneralTransform(), vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(reference.GetParentTransformNode(), volume.GetParentTransformNode(), to_volume)
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
+        reference.GetParentTransformNode(), volume.GetParentTransformNode(), to_volume
+    )
     reference.GetIJKToRASMatrix(ijk_to_ras)
     volume.GetRASToIJKMatrix(ras_to_ijk)
     whole = vtk.vtkGeneralTransform()

@@ -1,14 +1,16 @@
-"""Thin stand-ins for what the 3D Slicer application adds to slicer-core, so that the module files import and their logic runs on real MRML nodes.
+"""Thin stand-ins for what the 3D Slicer application adds to slicer-core, so that the module files import and their
+logic runs on real MRML nodes.
 
     with HeadlessScene() as scene, slicer_application(scene) as application:
-        module = application.load_module("LandmarkTracking")     # what Slicer does with UltrasoundMotion/LandmarkTracking.py
-        nodes = module.LandmarkTrackingLogic().track(...)
-        widget = application.open_module("LandmarkTracking")     # its panel in Qt for Python, if that is installed
-        application.wait(lambda: not widget.isRunning)
-        application.errors                                       # what a user would have been shown in message boxes
+        module = application.load_module("LandmarkTracking")     # what Slicer does with
+        UltrasoundMotion/LandmarkTracking.py nodes = module.LandmarkTrackingLogic().track(...) widget =
+        application.open_module("LandmarkTracking")     # its panel in Qt for Python, if that is installed
+        application.wait(lambda: not widget.isRunning) application.errors                                       # what a
+        user would have been shown in message boxes
 
-The parameter node wrapper keeps values in the same vtkMRMLScriptedModuleNode as Slicer's; which widget takes which type is `FITTING`, read in
-Slicer's Base/Python/slicer/parameterNodeWrapper/guiConnectors.py and Modules/Loadable/Markups/MarkupsLib/parameterNodeWrapper/guiConnectors.py.
+The parameter node wrapper keeps values in the same vtkMRMLScriptedModuleNode as Slicer's; which widget takes which type
+is `FITTING`, read in Slicer's Base/Python/slicer/parameterNodeWrapper/guiConnectors.py and
+Modules/Loadable/Markups/MarkupsLib/parameterNodeWrapper/guiConnectors.py.
 """
 
 from __future__ import annotations
@@ -77,7 +79,14 @@ class Default:
     value: object
 
 
-NUMBER_BOXES = ("QDoubleSpinBox", "ctkSliderWidget", "ctkDoubleSlider", "ctkDoubleSpinBox", "qMRMLSliderWidget", "qMRMLSpinBox")
+NUMBER_BOXES = (
+    "QDoubleSpinBox",
+    "ctkSliderWidget",
+    "ctkDoubleSlider",
+    "ctkDoubleSpinBox",
+    "qMRMLSliderWidget",
+    "qMRMLSpinBox",
+)
 FITTING: dict[str, tuple[str, ...]] = {
     "bool": ("QCheckBox", "ctkCheckBox", "QPushButton", "ctkCheckablePushButton"),
     "int": ("QSlider", "QSpinBox", *NUMBER_BOXES),
@@ -97,8 +106,14 @@ class Field:
     def __init__(self, name: str, hint: object, default: object) -> None:
         arguments = typing.get_args(typing.Annotated[hint, None])
         self.name, self.type, self.annotations = name, arguments[0], arguments[1:-1]
-        members = typing.get_args(self.type) if typing.get_origin(self.type) in (typing.Union, types.UnionType) else (self.type,)
-        self.node_types = tuple(member for member in members if isinstance(member, type) and issubclass(member, slicer.vtkMRMLNode))
+        members = (
+            typing.get_args(self.type)
+            if typing.get_origin(self.type) in (typing.Union, types.UnionType)
+            else (self.type,)
+        )
+        self.node_types = tuple(
+            member for member in members if isinstance(member, type) and issubclass(member, slicer.vtkMRMLNode)
+        )
         self.choices = next((note.choices for note in self.annotations if isinstance(note, Choice)), None)
         self.kind = self._kind()
         stated = next((note.value for note in self.annotations if isinstance(note, Default)), None)
@@ -146,7 +161,9 @@ class Field:
             below = isinstance(note, WithinRange | Minimum) and value < note.minimum
             if below or (isinstance(note, WithinRange | Maximum) and value > note.maximum):
                 raise ValueError(f"{self.name}: {value} is out of range")
-        if self.kind not in ("choice", "path") and not isinstance(value, (self.type, int) if self.type is float else self.type):
+        if self.kind not in ("choice", "path") and not isinstance(
+            value, (self.type, int) if self.type is float else self.type
+        ):
             raise TypeError(f"{self.name}: {value!r} is not {self.type.__name__}")
         node.SetParameter(self.name, value.name if self.kind == "enum" else str(value))
 
@@ -160,7 +177,9 @@ def parameter_node_wrapper(wrapped: type) -> type:
         self.parameterNode, self._guis, self._updating = node, {}, False
 
     def as_property(field: Field) -> property:
-        return property(lambda self: field.read(self.parameterNode), lambda self, value: field.write(self.parameterNode, value))
+        return property(
+            lambda self: field.read(self.parameterNode), lambda self, value: field.write(self.parameterNode, value)
+        )
 
     def connect_gui(self: object, ui: object) -> int:
         connected = []
@@ -193,15 +212,24 @@ def parameter_node_wrapper(wrapped: type) -> type:
 class Connection:
     """One field of a parameter node and the widget that shows it."""
 
-    SIGNALS: typing.ClassVar = {"bool": "toggled", "int": "valueChanged", "float": "valueChanged", "choice": "currentIndexChanged"}
+    SIGNALS: typing.ClassVar = {
+        "bool": "toggled",
+        "int": "valueChanged",
+        "float": "valueChanged",
+        "choice": "currentIndexChanged",
+    }
     SIGNALS |= {"enum": "currentIndexChanged", "str": "textChanged", "path": "currentPathChanged"}
 
     def __init__(self, parameters: object, field: Field, widget: object) -> None:
         if widget.className() not in FITTING[field.kind]:
-            raise RuntimeError(f"Unable to create GUI connector from {field.name} ({field.kind}) to {widget.className()}")
+            raise RuntimeError(
+                f"Unable to create GUI connector from {field.name} ({field.kind}) to {widget.className()}"
+            )
         self.parameters, self.field, self.widget = parameters, field, widget
         if field.kind == "node":
-            selector = widget.markupsSelectorComboBox() if widget.className() == "qSlicerSimpleMarkupsWidget" else widget
+            selector = (
+                widget.markupsSelectorComboBox() if widget.className() == "qSlicerSimpleMarkupsWidget" else widget
+            )
             selector.nodeTypes = [node_type().GetClassName() for node_type in field.node_types]
         elif field.kind in ("choice", "enum"):
             label = getattr(field.type, "label", lambda one: one.name)
@@ -219,7 +247,11 @@ class Connection:
     @property
     def signal(self) -> object:
         if self.field.kind == "node":
-            return self.widget.markupsNodeChanged if self.widget.className() == "qSlicerSimpleMarkupsWidget" else self.widget.currentNodeChanged
+            return (
+                self.widget.markupsNodeChanged
+                if self.widget.className() == "qSlicerSimpleMarkupsWidget"
+                else self.widget.currentNodeChanged
+            )
         return getattr(self.widget, self.SIGNALS[self.field.kind])
 
     def connect(self) -> None:
@@ -494,13 +526,23 @@ def _modules() -> dict[str, types.ModuleType]:
         vars(module).update(content)
         return module
 
-    classes = (ScriptedLoadableModule, ScriptedLoadableModuleWidget, ScriptedLoadableModuleLogic, ScriptedLoadableModuleTest)
+    classes = (
+        ScriptedLoadableModule,
+        ScriptedLoadableModuleWidget,
+        ScriptedLoadableModuleLogic,
+        ScriptedLoadableModuleTest,
+    )
     wrapper = {one.__name__: one for one in (Choice, WithinRange, Minimum, Maximum, Default)}
     return {
         "qt": qt_stand_ins.QtModule() if qt_stand_ins else made("qt"),
         "ctk": qt_stand_ins.CtkModule() if qt_stand_ins else made("ctk"),
         "slicer.i18n": made("slicer.i18n", tr=lambda text: text, translate=lambda context, text: text),
-        "slicer.ScriptedLoadableModule": made("slicer.ScriptedLoadableModule", __all__=[one.__name__ for one in classes],
-                                              **{one.__name__: one for one in classes}),
-        "slicer.parameterNodeWrapper": made("slicer.parameterNodeWrapper", parameterNodeWrapper=parameter_node_wrapper, **wrapper),
+        "slicer.ScriptedLoadableModule": made(
+            "slicer.ScriptedLoadableModule",
+            __all__=[one.__name__ for one in classes],
+            **{one.__name__: one for one in classes},
+        ),
+        "slicer.parameterNodeWrapper": made(
+            "slicer.parameterNodeWrapper", parameterNodeWrapper=parameter_node_wrapper, **wrapper
+        ),
     }

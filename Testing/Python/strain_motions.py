@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 POINT_COUNT = 49  # 48 pieces: eight in each of six segments
 
@@ -36,7 +36,9 @@ def stretched(points: np.ndarray, stretch: np.ndarray) -> np.ndarray:
     return np.concatenate([start, points[0] + moved], axis=1)
 
 
-def tracks_of(positions: np.ndarray, times_s: np.ndarray | None = None, spacing_mm=(0.5, 0.5), **changes) -> PointTracks:
+def tracks_of(
+    positions: np.ndarray, times_s: np.ndarray | None = None, spacing_mm=(0.5, 0.5), **changes
+) -> PointTracks:
     """Tracks that are sure of everything; `times_s` None is 50 frames a second, an empty array unknown."""
     shape = positions.shape[:2]
     times = np.arange(shape[0]) / 50 if times_s is None else times_s

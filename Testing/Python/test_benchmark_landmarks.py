@@ -7,12 +7,12 @@ import pytest
 from scipy import ndimage
 
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker, same_points
-from UltrasoundMotionLib.evaluation.landmark_benchmark import benchmark_landmarks, landmark_cases
-from UltrasoundMotionLib.evaluation.landmark_targets import landmark_targets
 from UltrasoundMotionLib.evaluation.track_errors import compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
-from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
+from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTracker, same_points
+from UltrasoundMotionLib.lab.benchmarks.landmark_benchmark import benchmark_landmarks, landmark_cases
+from UltrasoundMotionLib.lab.benchmarks.landmark_targets import landmark_targets
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 
 
 class Still:
@@ -59,7 +59,10 @@ def test_goals_of_issue_7():
 
     errors = {"lsdm": 1.0, "siamrpn": 1.5, "siamfc": 1.2, "opencv-dis-chained": 2.5, "opencv-template": 1.9}
     harder = {name: measured(error) for name, error in errors.items()}
-    met = {(target.what, target.goal.split(" (")[0]): target.met for target in landmark_targets(harder, {"lsdm": (24.0, 11.0)})}
+    met = {
+        (target.what, target.goal.split(" (")[0]): target.met
+        for target in landmark_targets(harder, {"lsdm": (24.0, 11.0)})
+    }
     assert met == {
         ("lsdm: mean error", "at most 1.25 mm"): True,
         ("lsdm: mean error", "at most 0.95 mm"): False,
@@ -74,7 +77,7 @@ def test_goals_of_issue_7():
 
 def test_the_fixed_template_follows_a_shift_and_is_never_renewed():
     pytest.importorskip("cv2", reason="needs the extra benchmark")
-    from UltrasoundMotionLib.evaluation.opencv_peers import FixedTemplate
+    from UltrasoundMotionLib.lab.benchmarks.opencv_peers import FixedTemplate
 
     noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((96, 96)), 2)
     noise = 128 + 100 * noise / np.abs(noise).max()
@@ -91,7 +94,21 @@ def test_the_fixed_template_follows_a_shift_and_is_never_renewed():
 
 def test_the_command_prints_table_and_goals(capsys, tmp_path):
     out = tmp_path / "landmarks.json"
-    arguments = ["benchmark", "landmarks", "--difficulty", "easy", "--count", "1", "--seed", "3", "--frames", "5", "--models", "kcf", "--peers"]
+    arguments = [
+        "benchmark",
+        "landmarks",
+        "--difficulty",
+        "easy",
+        "--count",
+        "1",
+        "--seed",
+        "3",
+        "--frames",
+        "5",
+        "--models",
+        "kcf",
+        "--peers",
+    ]
     assert main([*arguments, "--watch-shadows", "--threads", "1", "--json", str(out)]) == 0
     said = capsys.readouterr().out
     assert "NoTE mean" in said

@@ -1,4 +1,6 @@
-"""`benchmark registration`: wrong requests in one line, rows that outlive an interruption, and real rows on public data where it is at hand."""
+"""`benchmark registration`: wrong requests in one line, rows that outlive an interruption, and real rows on public data
+where it is at hand.
+"""
 
 import json
 
@@ -6,9 +8,9 @@ import pytest
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.registration_rows import MethodResult, PairResult, RowFile
-from UltrasoundMotionLib.evaluation.registration_runner import method_settings, run_pairs
-from UltrasoundMotionLib.evaluation.registration_targets import learned_targets
+from UltrasoundMotionLib.lab.benchmarks.registration_rows import MethodResult, PairResult, RowFile
+from UltrasoundMotionLib.lab.benchmarks.registration_runner import method_settings, run_pairs
+from UltrasoundMotionLib.lab.benchmarks.registration_targets import learned_targets
 
 
 def row(pair, dice, nonpositive=0.0, seconds=0.5):
@@ -28,7 +30,9 @@ def test_wrong_requests_are_named(capsys, tmp_path):
     assert "acdc-published" in said
     assert "sometimes" in refused(capsys, "acdc", "--data", tmp_path, "--part", "sometimes")
     assert "hippocampus-one-atlas" in refused(capsys, "acdc", "--data", tmp_path, "--atlas", "hippocampus_001")
-    assert str(tmp_path / "no" / "r.jsonl") in refused(capsys, "acdc", "--data", tmp_path, "--rows", tmp_path / "no" / "r.jsonl")
+    assert str(tmp_path / "no" / "r.jsonl") in refused(
+        capsys, "acdc", "--data", tmp_path, "--rows", tmp_path / "no" / "r.jsonl"
+    )
 
 
 def test_settings_of_a_method():
@@ -87,10 +91,36 @@ def test_goals_of_the_learned_methods():
 
 def test_rows_of_a_real_patient(capsys, tmp_path, shared_data):
     data, out, kept = shared_data("acdc"), tmp_path / "rows.json", tmp_path / "rows.jsonl"
-    assert main(["benchmark", "registration", "acdc", "--data", str(data), "--methods", "unregistered", "ours:nothing", "--pairs", "1"]) == 2
+    assert (
+        main(
+            [
+                "benchmark",
+                "registration",
+                "acdc",
+                "--data",
+                str(data),
+                "--methods",
+                "unregistered",
+                "ours:nothing",
+                "--pairs",
+                "1",
+            ]
+        )
+        == 2
+    )
     assert "nothing" in capsys.readouterr().err
     for protocol in ("acdc", "acdc-published"):
-        arguments = ["benchmark", "registration", protocol, "--data", str(data), "--methods", "unregistered", "--pairs", "1"]
+        arguments = [
+            "benchmark",
+            "registration",
+            protocol,
+            "--data",
+            str(data),
+            "--methods",
+            "unregistered",
+            "--pairs",
+            "1",
+        ]
         assert main([*arguments, "--json", str(out), "--rows", str(kept)]) == 0
         (measured,) = json.loads(out.read_text())["methods"][0]["pairs"]
         assert 0.2 < measured["dice"]["LV"] < 0.95

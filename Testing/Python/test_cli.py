@@ -22,13 +22,15 @@ from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json
-from UltrasoundMotionLib.tracks import read_tracks_csv
-from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
+from UltrasoundMotionLib.tracking import read_tracks_csv
+from UltrasoundMotionLib.tracking.typical_frame import find_typical_frame
 from UltrasoundMotionLib.weights import find_card, read_card, shipped_cards
 
 COMMAND = [sys.executable, "-m", "UltrasoundMotionLib"]
 SHIFT_PX = 0.75
-SPACING_MM = 2 * 0.5104970559477806  # of the demo's clip: its DICOM region gives half of that for frames of twice the size
+SPACING_MM = (
+    2 * 0.5104970559477806
+)  # of the demo's clip: its DICOM region gives half of that for frames of twice the size
 
 
 def speckle(frame_count, size=96, shift=SHIFT_PX, dtype=np.uint8):
@@ -78,7 +80,9 @@ def track(run, clip, points, tmp_path):
 
 def without_progress(error):
     """What was said on stderr but for the lines of progress, which a busy machine makes appear."""
-    return "".join(line for line in error.splitlines(keepends=True) if not line.startswith(("tracking ", "animation ", "scene ")))
+    return "".join(
+        line for line in error.splitlines(keepends=True) if not line.startswith(("tracking ", "animation ", "scene "))
+    )
 
 
 def assert_refused(result, *words):
@@ -115,7 +119,10 @@ def test_quiet_says_nothing(track):
 
 def test_track_draws_what_is_asked_for(track, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra plot")
-    pictures = {option: tmp_path / name for option, name in (("--overlay", "o.png"), ("--animation", "a.gif"), ("--plot", "p.png"))}
+    pictures = {
+        option: tmp_path / name
+        for option, name in (("--overlay", "o.png"), ("--animation", "a.gif"), ("--plot", "p.png"))
+    }
     options = [word for pair in pictures.items() for word in pair]
     code, said, _ = track(*options)
     assert code == 0
@@ -135,7 +142,9 @@ def test_auto_takes_the_frame_most_like_all_the_others(track, tmp_path):
 def test_typical_frame_is_the_medoid(seed):
     frames = np.random.default_rng(seed).uniform(0, 255, (12, 20, 31)).astype(np.float32)
     frames[3:9] += 200 * frames[4]
-    rows = frames.reshape(12, -1)  # the image is smaller than the block means, so the definition can be computed outright
+    rows = frames.reshape(
+        12, -1
+    )  # the image is smaller than the block means, so the definition can be computed outright
     correlation = np.corrcoef(rows)
     assert find_typical_frame(ImageSequence(frames)) == np.argmax((correlation.sum(axis=1) - 1) / 11)
 
@@ -217,8 +226,14 @@ def test_scene_of_the_demo_plays_everything_together(demo):
     with HeadlessScene() as scene:
         read_scene(scene, folder / "wall.mrb")
         (browser,) = slicer.util.getNodesByClass("vtkMRMLSequenceBrowserNode", scene)
-        proxies = {name: scene.GetFirstNodeByClass(name) for name in ("vtkMRMLScalarVolumeNode", "vtkMRMLMarkupsFiducialNode")}
-        proxies["curve"] = next(node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode", scene) if browser.IsProxyNode(node.GetID()))
+        proxies = {
+            name: scene.GetFirstNodeByClass(name) for name in ("vtkMRMLScalarVolumeNode", "vtkMRMLMarkupsFiducialNode")
+        }
+        proxies["curve"] = next(
+            node
+            for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode", scene)
+            if browser.IsProxyNode(node.GetID())
+        )
         for node in proxies.values():
             assert browser.IsProxyNode(node.GetID())
             assert browser.GetSequenceNode(node).GetNumberOfDataNodes() == 30
@@ -277,7 +292,9 @@ def make_bad_input(name, tmp_path, clip):
         case "folder-of-nothing":
             path.mkdir()
         case "zero-frames":
-            path.write_bytes(b"ObjectType = Image\nNDims = 3\nDimSize = 96 96 0\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n")
+            path.write_bytes(
+                b"ObjectType = Image\nNDims = 3\nDimSize = 96 96 0\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+            )
         case "one-frame":
             write_clip(path, speckle(1))
         case "not-finite":
@@ -383,7 +400,10 @@ def test_an_unexpected_error_is_one_line_and_a_traceback_only_on_demand(track, m
     monkeypatch.setattr("UltrasoundMotionLib.cli.track.follow", fail)
     code, _, error = track()
     assert code == 1
-    assert error == "ultrasound-motion: error: unexpected RuntimeError: two lines (run again with --debug for the details)\n"
+    assert (
+        error
+        == "ultrasound-motion: error: unexpected RuntimeError: two lines (run again with --debug for the details)\n"
+    )
     code, _, error = track("--debug")
     assert code == 1
     assert "Traceback" in error
@@ -422,7 +442,9 @@ sys.exit(main(sys.argv[1:]))
 
 def test_a_table_needs_no_extra_and_the_demo_says_which_it_lacks(clip, points, tmp_path):
     def without_extras(*arguments):
-        return subprocess.run([sys.executable, "-c", WITHOUT_EXTRAS, *map(str, arguments)], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [sys.executable, "-c", WITHOUT_EXTRAS, *map(str, arguments)], capture_output=True, text=True, check=False
+        )
 
     track = ["track", clip, "--points", points, "--out", tmp_path / "t.csv"]
     for option, name, extra in (("--scene", "s.mrb", "slicer"), ("--plot", "p.png", "plot")):
@@ -434,7 +456,12 @@ def test_a_table_needs_no_extra_and_the_demo_says_which_it_lacks(clip, points, t
     done = without_extras("demo", "--out", tmp_path / "demo")
     assert (done.returncode, without_progress(done.stderr)) == (0, "")
     assert done.stdout.count("Left out: ") == 2
-    assert {path.name for path in (tmp_path / "demo").iterdir()} == {"wall-tracks.csv", "wall-points.csv", "wall-strain.csv", "wall-strain.json"}
+    assert {path.name for path in (tmp_path / "demo").iterdir()} == {
+        "wall-tracks.csv",
+        "wall-points.csv",
+        "wall-strain.csv",
+        "wall-strain.json",
+    }
 
 
 def test_help_and_version_come_at_once_and_without_torch():
@@ -443,20 +470,25 @@ def test_help_and_version_come_at_once_and_without_torch():
         before = os.times()
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
         after = os.times()
-        return answer.stdout, after.children_user + after.children_system - before.children_user - before.children_system
+        return (
+            answer.stdout,
+            after.children_user + after.children_system - before.children_user - before.children_system,
+        )
 
     answer, computing = run([*COMMAND, "--version"])
     assert answer.startswith("ultrasound-motion ")
-    assert computing < 5 * run([sys.executable, "-c", "import numpy"])[1], "numpy is its largest import; torch's takes twelve times as long"
-    program = (
-        "import sys; from UltrasoundMotionLib.cli.main import main; main(['--help']); assert not {'torch', 'slicer', 'matplotlib'} & set(sys.modules)"
+    assert computing < 5 * run([sys.executable, "-c", "import numpy"])[1], (
+        "numpy is its largest import; torch's takes twelve times as long"
     )
+    program = "import sys; from UltrasoundMotionLib.cli.main import main; main(['--help']); assert not {'torch', 'slicer', 'matplotlib'} & set(sys.modules)"
     answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "track" in answer.stdout
 
 
 def test_a_reader_that_goes_away_is_no_error():
-    with subprocess.Popen([*COMMAND, "models", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        [*COMMAND, "models", "list"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 141
@@ -466,7 +498,8 @@ def test_a_reader_that_goes_away_is_no_error():
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_leaves_no_file_and_no_traceback(points, tmp_path, number):
     clip = write_clip(tmp_path / "long.mha", np.tile(speckle(10, size=192), (300, 1, 1)))
-    # a test run in the background would pass on that it ignores SIGINT, so the handler is set as in a shell's foreground
+    # a test run in the background would pass on that it ignores SIGINT, so the handler is set as in a shell's
+    # foreground
     program = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
     program += "from UltrasoundMotionLib.cli.main import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "track", clip, "--points", points, "--out", tmp_path / "t.csv"]

@@ -1,4 +1,6 @@
-"""`register` and `evaluate registration`: what they write and say, and that wrong input ends in one line and exit code 2."""
+"""`register` and `evaluate registration`: what they write and say, and that wrong input ends in one line and exit code
+2.
+"""
 
 import json
 
@@ -27,7 +29,11 @@ def image_of(shift_mm=(0, 0, 0), labels=False):
     index = np.stack(np.meshgrid(*(np.arange(one) for one in size), indexing="ij"), axis=-1).reshape(-1, 3)
     points = index * spacing @ np.reshape(DIRECTION, (3, 3)).T + image.GetOrigin()
     distance = np.linalg.norm((points - centre) / [1.0, 0.8, 1.1], axis=1).reshape(size).transpose(2, 1, 0)
-    values = (distance < 9).astype(np.uint8) + (distance < 5) if labels else np.tanh((9 - distance) / 2) + np.tanh((5 - distance) / 2)
+    values = (
+        (distance < 9).astype(np.uint8) + (distance < 5)
+        if labels
+        else np.tanh((9 - distance) / 2) + np.tanh((5 - distance) / 2)
+    )
     result = sitk.GetImageFromArray(values.astype(np.uint8 if labels else np.float32))
     result.CopyInformation(image)
     return result
@@ -48,7 +54,9 @@ def run(capsys):
     def call(*arguments):
         code = main([str(argument) for argument in arguments])
         captured = capsys.readouterr()
-        error = "".join(line for line in captured.err.splitlines(keepends=True) if not line.startswith(("registering ", "scene ")))
+        error = "".join(
+            line for line in captured.err.splitlines(keepends=True) if not line.startswith(("registering ", "scene "))
+        )
         return code, captured.out, error
 
     return call
@@ -68,7 +76,14 @@ def test_register_writes_everything(run, pair, tmp_path):
     pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
     names = {"displacement": "u.nrrd", "warped": "w.nii.gz", "labels": "l.mha"}
     options = [word for name, file in names.items() for word in (f"--out-{name}", tmp_path / file)]
-    options += ["--moving-labels", pair / "moving_labels.nii.gz", "--fixed-labels", pair / "fixed_labels.nii.gz", "--device", "cpu"]
+    options += [
+        "--moving-labels",
+        pair / "moving_labels.nii.gz",
+        "--fixed-labels",
+        pair / "fixed_labels.nii.gz",
+        "--device",
+        "cpu",
+    ]
     options += ["--report", tmp_path / "r.json", "--picture", tmp_path / "p.png", "--scene", tmp_path / "s.mrb"]
     code, said, error = run("register", pair / "fixed.nii.gz", pair / "moving.nii.gz", *options)
     assert (code, error) == (0, "")
@@ -84,9 +99,12 @@ def test_register_writes_everything(run, pair, tmp_path):
     inside = sitk.GetArrayFromImage(sitk.ReadImage(str(pair / "fixed_labels.nii.gz"))) > 0
     truth, mine = sitk.GetArrayFromImage(fixed), sitk.GetArrayFromImage(warped)
     assert (
-        np.abs(mine - truth)[inside].mean() < 0.1 * np.abs(sitk.GetArrayFromImage(sitk.ReadImage(str(pair / "moving.nii.gz"))) - truth)[inside].mean()
+        np.abs(mine - truth)[inside].mean()
+        < 0.1 * np.abs(sitk.GetArrayFromImage(sitk.ReadImage(str(pair / "moving.nii.gz"))) - truth)[inside].mean()
     )
-    np.testing.assert_allclose(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "w.nii.gz")))[inside], mine[inside], atol=1e-3)
+    np.testing.assert_allclose(
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "w.nii.gz")))[inside], mine[inside], atol=1e-3
+    )
 
     report = json.loads((tmp_path / "r.json").read_text(), parse_constant=lambda text: pytest.fail(f"{text} in JSON"))
     assert report["method"] == "instance"
@@ -149,7 +167,9 @@ def test_images_that_cannot_be_registered_are_refused(run, pair, tmp_path):
     assert_refused(run("register", pair / "fixed.nii.gz", flat, *out), "fixed is 3D and moving 2D")
     assert_refused(run("register", pair / "fixed.nii.gz", empty, *out), "moving", "nothing to register")
     assert_refused(run("register", flat, flat, "--out-displacement", tmp_path / "u.nii.gz"), "u.nii.gz", "use .nrrd")
-    assert_refused(run("register", pair / "fixed.nii.gz", pair / "moving.nii.gz", *out, "--fixed-mask", flat), "fixed_mask")
+    assert_refused(
+        run("register", pair / "fixed.nii.gz", pair / "moving.nii.gz", *out, "--fixed-mask", flat), "fixed_mask"
+    )
     assert not (tmp_path / "u.nrrd").exists()
 
 

@@ -8,13 +8,13 @@ import SimpleITK as sitk
 from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker
-from UltrasoundMotionLib.evaluation.strain_benchmark import benchmark_strain
-from UltrasoundMotionLib.evaluation.strain_cases import StrainCase
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTracker
+from UltrasoundMotionLib.lab.benchmarks.strain_benchmark import benchmark_strain
+from UltrasoundMotionLib.lab.benchmarks.strain_cases import StrainCase
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json
-from UltrasoundMotionLib.tracks import PointTracks, write_tracks_csv
-from UltrasoundMotionLib.tracks.online_tracker import FrameTracks
+from UltrasoundMotionLib.tracking import PointTracks, write_tracks_csv
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 
 FRAMES, SYSTOLE = 41, 16
 
@@ -77,7 +77,9 @@ def test_three_layers_and_a_short_axis(strain, tmp_path):
     middle = np.array([120, 190])
     sizes = ((0.9, -22), (1.0, -18), (1.1, -14))
     contours = [stretched(middle + size * (half_ellipse() - middle), shortening(percent)) for size, percent in sizes]
-    code, _, error = strain("--layers", 3, "--report", tmp_path / "r.json", tracks=tracks_of(np.concatenate(contours, axis=1)))
+    code, _, error = strain(
+        "--layers", 3, "--report", tmp_path / "r.json", tracks=tracks_of(np.concatenate(contours, axis=1))
+    )
     assert (code, error) == (0, "")
     report = json.loads((tmp_path / "r.json").read_text())
     values = [report["layers"][name]["measures"]["end_systolic_percent"] for name in ("endo", "mid", "epi")]
@@ -109,7 +111,9 @@ def test_page_and_scene_of_a_clip(strain, tmp_path):
     pytest.importorskip("slicer", reason="needs slicer-core")
     clip = tmp_path / "clip.mha"
     sitk.WriteImage(sitk.GetImageFromArray(np.full((FRAMES, 240, 260), 50, np.uint8)), str(clip))
-    code, said, _ = strain("--clip", clip, "--plot", tmp_path / "p.png", "--scene", tmp_path / "s.mrb", "--reject", "apical septal")
+    code, said, _ = strain(
+        "--clip", clip, "--plot", tmp_path / "p.png", "--scene", tmp_path / "s.mrb", "--reject", "apical septal"
+    )
     assert code == 0
     assert "rejected" in said
     assert (tmp_path / "p.png").read_bytes()[:4] == b"\x89PNG"
@@ -128,10 +132,17 @@ def test_trackers_that_disagree_widen_the_uncertainty(strain, tmp_path):
     assert strain("--also", *others, "--report", tmp_path / "r.json")[0] == 0
     report = read_strain_json(tmp_path / "r.json")
     assert report["measures"]["gls_percent"] == pytest.approx(-18, abs=1e-3)
-    assert report["uncertainty"]["standard_deviation_percent"] == pytest.approx(np.std([-18, -10, -26], ddof=1), abs=1e-2)
+    assert report["uncertainty"]["standard_deviation_percent"] == pytest.approx(
+        np.std([-18, -10, -26], ddof=1), abs=1e-2
+    )
     assert [round(value) for _, value in report["uncertainty"]["trackers_percent"]] == [-18, -10, -26]
     assert_refused(strain("--also", tmp_path / "none.csv"), "none.csv", "no such file")
-    assert_refused(strain("--also", others[0], "--layers", 3, tracks=tracks_of(stretched(half_ellipse(48), shortening(-18)[:, :47]))), "--layers 3")
+    assert_refused(
+        strain(
+            "--also", others[0], "--layers", 3, tracks=tracks_of(stretched(half_ellipse(48), shortening(-18)[:, :47]))
+        ),
+        "--layers 3",
+    )
 
 
 def test_three_views_make_a_ventricle(strain, tmp_path):
@@ -144,7 +155,8 @@ def test_three_views_make_a_ventricle(strain, tmp_path):
     assert "GLS -15.0 %" in said
     ventricle = json.loads((tmp_path / "r.json").read_text())["ventricle"]
     assert ventricle["gls_percent"] == pytest.approx(-15, abs=1e-3)
-    # anterior and inferior are A2C's, anteroseptal and inferolateral APLAX's, inferoseptal and anterolateral A4C's (Voigt et al. 2015)
+    # anterior and inferior are A2C's, anteroseptal and inferolateral APLAX's, inferoseptal and anterolateral A4C's
+    # (Voigt et al. 2015)
     np.testing.assert_allclose(ventricle["percent"][:6], [-12, -15, -18, -12, -15, -18], atol=1e-3)
     np.testing.assert_allclose(ventricle["percent"][12:16], [-12, -16.5, -12, -16.5], atol=1e-3)
     assert (tmp_path / "p.png").exists()
@@ -190,7 +202,9 @@ def test_bad_tracks_are_refused_in_one_line(strain, tmp_path, capsys):
 
 
 class KnowsTheWay:
-    """A tracker that reads the frame's number from its pixels and knows where the points are then, or where they would be with less strain."""
+    """A tracker that reads the frame's number from its pixels and knows where the points are then, or where they would
+    be with less strain.
+    """
 
     def __init__(self, positions):
         self.positions = positions
@@ -212,7 +226,9 @@ def heart(percent):
     truth = PointTracks(positions, np.ones(shape), np.ones(shape, bool), labels, 0, times, (0.5, 0.5))
     frames = np.broadcast_to(np.arange(FRAMES, dtype=np.uint8)[:, None, None], (FRAMES, 240, 260))
     sequence = ImageSequence(frames, (0.5, 0.5), times, name="heart")
-    return StrainCase("easy", "heart", sequence, truth, {"mid": labels}, percent, np.full(6, percent), 0, SYSTOLE, FRAMES - 1)
+    return StrainCase(
+        "easy", "heart", sequence, truth, {"mid": labels}, percent, np.full(6, percent), 0, SYSTOLE, FRAMES - 1
+    )
 
 
 def test_benchmark_measures_what_a_tracker_gets_wrong():
@@ -245,7 +261,9 @@ def test_benchmark_measures_what_a_tracker_gets_wrong():
 def test_benchmark_counts_a_wall_that_was_not_tracked_as_no_number():
     case = heart(-20.0)
     still = np.broadcast_to(case.truth.positions_px[:1], case.truth.positions_px.shape)
-    result = benchmark_strain([case], [BenchmarkTracker("still", lambda: KnowsTheWay(still), True)], layer_count=1, query_frame_count=2)
+    result = benchmark_strain(
+        [case], [BenchmarkTracker("still", lambda: KnowsTheWay(still), True)], layer_count=1, query_frame_count=2
+    )
     summary = result.rows[0].summary
     assert (summary["without_gls"], summary["gls_mae"], summary["rejected_segments"]) == (1, None, 6)
     assert not any(target.met for target in result.targets() if target.what.startswith("still, GLS"))

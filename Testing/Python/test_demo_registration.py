@@ -20,7 +20,9 @@ def test_the_simulated_heart_contracts_as_a_heart_does():
     pair = simulate_short_axis(seed=3)
     voxel_ml = np.prod(pair.fixed.spacing_mm) / 1000
     label_maps = (pair.fixed_labels, pair.moving_labels)
-    diastole, systole = ({label: voxel_ml * np.sum(one.array == label) for label in (RV, MYOCARDIUM, LV)} for one in label_maps)
+    diastole, systole = (
+        {label: voxel_ml * np.sum(one.array == label) for label in (RV, MYOCARDIUM, LV)} for one in label_maps
+    )
     assert 0.5 < 1 - systole[LV] / diastole[LV] < 0.75, "ejection fraction"
     assert systole[MYOCARDIUM] == pytest.approx(diastole[MYOCARDIUM], rel=0.1), "the wall keeps its volume"
     assert systole[RV] < 0.8 * diastole[RV]
@@ -43,9 +45,13 @@ def test_the_demo_runs_without_weights_and_says_so(tmp_path, capsys, monkeypatch
     assert report["method"] == "instance"
     before, after = (np.mean([one[name] for one in report["labels"].values()]) for name in ("dice_before", "dice"))
     assert after > before + 0.15
-    fixed, warped = (read_volume(tmp_path / "demo" / name).array for name in ("heart-ed-labels.nii.gz", "heart-warped-labels.nii.gz"))
+    fixed, warped = (
+        read_volume(tmp_path / "demo" / name).array for name in ("heart-ed-labels.nii.gz", "heart-warped-labels.nii.gz")
+    )
     lv = fixed == LV, warped == LV
-    assert 2 * np.sum(lv[0] & lv[1]) / (lv[0].sum() + lv[1].sum()) == pytest.approx(report["labels"][str(LV)]["dice"], abs=1e-6)
+    assert 2 * np.sum(lv[0] & lv[1]) / (lv[0].sum() + lv[1].sum()) == pytest.approx(
+        report["labels"][str(LV)]["dice"], abs=1e-6
+    )
 
 
 def test_the_trained_method_helps_on_the_demo_s_pair():
@@ -53,7 +59,12 @@ def test_the_trained_method_helps_on_the_demo_s_pair():
         pytest.skip(f"none of the weights {', '.join(demo_registration.WEIGHTS)} is installed")
     pair = simulate_short_axis(seed=demo_registration.SEED)
     found = register(
-        pair.fixed, pair.moving, method=demo_registration.TRAINED, fixed_labels=pair.fixed_labels, moving_labels=pair.moving_labels, device="cpu"
+        pair.fixed,
+        pair.moving,
+        method=demo_registration.TRAINED,
+        fixed_labels=pair.fixed_labels,
+        moving_labels=pair.moving_labels,
+        device="cpu",
     )
     assert all(one.dice > one.dice_before + 0.25 for one in found.measures.labels.values()), found.measures.labels
     assert found.measures.jacobian.share_nonpositive < 1e-3

@@ -1,4 +1,6 @@
-"""Measures against tiny examples worked out by hand and an independent reference, CLUST's files, OpenCV's trackers, and the verbs."""
+"""Measures against tiny examples worked out by hand and an independent reference, CLUST's files, OpenCV's trackers, and
+the verbs.
+"""
 
 import argparse
 import json
@@ -7,21 +9,47 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from UltrasoundMotionLib.cli import benchmark, evaluate
+from UltrasoundMotionLib.cli import evaluate
 from UltrasoundMotionLib.errors import InputError, OutputError
-from UltrasoundMotionLib.evaluation import compare_tracks, forward_backward_error, measure_tracks, points_lost, report_tracks
-from UltrasoundMotionLib.evaluation.benchmark_trackers import BenchmarkTracker, same_points
-from UltrasoundMotionLib.evaluation.disk_benchmark import DISK_FILE, benchmark_disk, disk_points, read_disk
-from UltrasoundMotionLib.evaluation.memory_benchmark import benchmark_memory
-from UltrasoundMotionLib.evaluation.opencv_peers import PEERS, ChainedLucasKanade, available_peers, find_peer, sample_bilinear
-from UltrasoundMotionLib.evaluation.rigid_rotation import fit_rotation, rotation_per_frame
-from UltrasoundMotionLib.evaluation.round_trip_benchmark import benchmark_round_trip, structured_points
-from UltrasoundMotionLib.evaluation.swaying_speckle import SwayingSpeckle
-from UltrasoundMotionLib.evaluation.text_table import markdown_table, text_table
-from UltrasoundMotionLib.evaluation.tracking_benchmark import DIFFICULTIES, HARDER_HALF_NAME, KINDS, BenchmarkCase, benchmark_tracking
-from UltrasoundMotionLib.evaluation.wire_benchmark import WIRES_FOLDER, WIRES_NAME, read_wire_positions
+from UltrasoundMotionLib.evaluation import (
+    compare_tracks,
+    forward_backward_error,
+    measure_tracks,
+    points_lost,
+    report_tracks,
+)
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.tracks import PointTracks, read_clust_annotation, read_clust_tracks, run_tracker, write_clust_tracks, write_tracks_csv
+from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTracker, same_points
+from UltrasoundMotionLib.lab.benchmarks.disk_benchmark import DISK_FILE, benchmark_disk, disk_points, read_disk
+from UltrasoundMotionLib.lab.benchmarks.memory_benchmark import benchmark_memory
+from UltrasoundMotionLib.lab.benchmarks.opencv_peers import (
+    PEERS,
+    ChainedLucasKanade,
+    available_peers,
+    find_peer,
+    sample_bilinear,
+)
+from UltrasoundMotionLib.lab.benchmarks.rigid_rotation import fit_rotation, rotation_per_frame
+from UltrasoundMotionLib.lab.benchmarks.round_trip_benchmark import benchmark_round_trip, structured_points
+from UltrasoundMotionLib.lab.benchmarks.swaying_speckle import SwayingSpeckle
+from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import (
+    DIFFICULTIES,
+    HARDER_HALF_NAME,
+    KINDS,
+    BenchmarkCase,
+    benchmark_tracking,
+)
+from UltrasoundMotionLib.lab.benchmarks.wire_benchmark import WIRES_FOLDER, WIRES_NAME, read_wire_positions
+from UltrasoundMotionLib.lab.cli import benchmark
+from UltrasoundMotionLib.text_table import markdown_table, text_table
+from UltrasoundMotionLib.tracking import (
+    PointTracks,
+    read_clust_annotation,
+    read_clust_tracks,
+    run_tracker,
+    write_clust_tracks,
+    write_tracks_csv,
+)
 
 
 def make_tracks(positions, visible=None, labels=None, query_frame=0, spacing_mm=None):
@@ -41,14 +69,16 @@ def off_by(errors_px):
     return make_tracks(tracks), make_tracks(truth)
 
 
-# --- measures ---------------------------------------------------------------------------------------------------------------------------
+# --- measures
+# ---------------------------------------------------------------------------------------------------------------------------
 
 
 def test_measures_of_an_example_worked_out_by_hand():
     # Point a is off by 0.5, 1, 3; point b by 6, 20, 1.5; frame 0 is the query frame and does not count.
     tracks, truth = off_by([[0, 0], [0.5, 6], [1, 20], [3, 1.5]])
     measures = measure_tracks(compare_tracks(tracks, truth))
-    # Under 1 px: only 0.5, because an error of exactly 1 is not under it. Under 2: 0.5, 1, 1.5. Under 4: and 3. Under 8: and 6. 20 never.
+    # Under 1 px: only 0.5, because an error of exactly 1 is not under it. Under 2: 0.5, 1, 1.5. Under 4: and 3. Under
+    # 8: and 6. 20 never.
     assert measures.position_accuracy == pytest.approx((1 / 6, 3 / 6, 4 / 6, 5 / 6, 5 / 6))
     assert measures.delta_avg == pytest.approx(18 / 30)
     assert measures.median_trajectory_error_px == pytest.approx((1 + 6) / 2)
@@ -85,7 +115,9 @@ def test_rescaling_to_256_scales_each_axis_and_leaves_mm_alone():
 
 
 def tapvid_reference(predicted, predicted_visible, truth, truth_visible):
-    """TAP-Vid's measures, one annotation after the other, as its paper words them (arrays (T, N), without the query frame)."""
+    """TAP-Vid's measures, one annotation after the other, as its paper words them (arrays (T, N), without the query
+    frame).
+    """
     agree = total = 0
     within, jaccard = [], []
     for threshold in (1, 2, 4, 8, 16):
@@ -110,9 +142,15 @@ def test_measures_with_hidden_points_agree_with_tapvid_written_out_as_loops():
     predicted = truth + generator.normal(0, 5, truth.shape)
     truth_visible, predicted_visible = generator.random((12, 7)) < 0.7, generator.random((12, 7)) < 0.6
     query_frame = 4
-    measures = measure_tracks(compare_tracks(make_tracks(predicted, predicted_visible, query_frame=query_frame), make_tracks(truth, truth_visible)))
+    measures = measure_tracks(
+        compare_tracks(
+            make_tracks(predicted, predicted_visible, query_frame=query_frame), make_tracks(truth, truth_visible)
+        )
+    )
     kept = np.arange(12) != query_frame
-    within, jaccard, agreement = tapvid_reference(predicted[kept], predicted_visible[kept], truth[kept], truth_visible[kept])
+    within, jaccard, agreement = tapvid_reference(
+        predicted[kept], predicted_visible[kept], truth[kept], truth_visible[kept]
+    )
     assert measures.position_accuracy == pytest.approx(within)
     assert measures.delta_avg == pytest.approx(within.mean())
     assert measures.average_jaccard == pytest.approx(jaccard)
@@ -125,7 +163,9 @@ def test_sparse_truth_counts_only_where_it_is_and_labels_are_matched_by_name():
     positions[[1, 3], 0] = np.nan
     positions[2:, 1] = np.nan
     sparse = make_tracks(positions[:3])
-    swapped = replace(sparse, positions_px=sparse.positions_px[:, ::-1], visible=sparse.visible[:, ::-1], labels=("b", "a"))
+    swapped = replace(
+        sparse, positions_px=sparse.positions_px[:, ::-1], visible=sparse.visible[:, ::-1], labels=("b", "a")
+    )
     for reordered in (sparse, swapped):
         errors = compare_tracks(tracks, reordered)
         assert sorted(errors.error_px[errors.counted]) == pytest.approx([2, 3])
@@ -135,8 +175,17 @@ def test_sparse_truth_counts_only_where_it_is_and_labels_are_matched_by_name():
     ("change", "words"),
     [
         (lambda tracks, truth: (tracks, replace(truth, labels=("a", "tip"))), "no point named tip; they have a, b"),
-        (lambda tracks, truth: (make_tracks(tracks.positions_px[:2]), truth), "truth of point a has frame 2, the tracks end at frame 1"),
-        (lambda tracks, truth: (make_tracks(np.where(np.arange(3)[:, None, None] == 2, np.nan, tracks.positions_px)), truth), "frame 2 of point a"),
+        (
+            lambda tracks, truth: (make_tracks(tracks.positions_px[:2]), truth),
+            "truth of point a has frame 2, the tracks end at frame 1",
+        ),
+        (
+            lambda tracks, truth: (
+                make_tracks(np.where(np.arange(3)[:, None, None] == 2, np.nan, tracks.positions_px)),
+                truth,
+            ),
+            "frame 2 of point a",
+        ),
         (lambda tracks, truth: (tracks, make_tracks(truth.positions_px[:1])), "no position besides the query frame 0"),
         (lambda tracks, truth: (replace(tracks, spacing_mm=(1, 1)), replace(truth, spacing_mm=(0.3, 0.3))), "spacing"),
     ],
@@ -202,7 +251,8 @@ def test_forward_backward_error_is_twice_a_constant_drift_and_nan_outside_the_im
     assert result.median_px == pytest.approx(12)
 
 
-# --- CLUST ------------------------------------------------------------------------------------------------------------------------------
+# --- CLUST
+# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_clust_files_keep_positions_frames_and_labels(tmp_path):
@@ -262,7 +312,8 @@ def test_clust_refuses_what_is_missing_or_cannot_be_named(tmp_path):
         write_clust_tracks(tmp_path / "no" / "folder", make_tracks(np.zeros((1, 1, 2))))
 
 
-# --- peers ------------------------------------------------------------------------------------------------------------------------------
+# --- peers
+# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def swaying(frame_count=12, size=128):
@@ -289,7 +340,8 @@ def test_peers_follow_texture_that_moves(name):
     tracks = run_tracker(sequence, find_peer(name).create, truth.positions_px[0], labels=truth.labels)
     measures = measure_tracks(compare_tracks(tracks, truth))
     assert measures.no_tracking_error.mean > 3, "the texture moves"
-    # CSRT searches on a coarse grid of features: about half a pixel, at worst two. KCF answers in whole pixels and lags a little.
+    # CSRT searches on a coarse grid of features: about half a pixel, at worst two. KCF answers in whole pixels and lags
+    # a little.
     mean, worst = {"opencv-csrt": (0.6, 3.0), "opencv-kcf": (1.0, 3.0)}.get(name, (0.1, 0.3))
     assert measures.tracking_error.mean < mean
     assert measures.tracking_error.max < worst
@@ -332,13 +384,16 @@ def test_bilinear_sampling_agrees_with_scipy():
     generator = np.random.default_rng(2)
     field = generator.normal(size=(9, 13, 2))
     points = generator.uniform(-2, 15, (50, 2))
-    expected = np.stack([map_coordinates(field[..., c], [points[:, 1], points[:, 0]], order=1, mode="nearest") for c in (0, 1)], axis=1)
+    expected = np.stack(
+        [map_coordinates(field[..., c], [points[:, 1], points[:, 0]], order=1, mode="nearest") for c in (0, 1)], axis=1
+    )
     assert np.allclose(sample_bilinear(field, points), expected, atol=1e-12)
     with pytest.raises(InputError, match="opencv-lk"):
         find_peer("opencv-none")
 
 
-# --- benchmarks -------------------------------------------------------------------------------------------------------------------------
+# --- benchmarks
+# -------------------------------------------------------------------------------------------------------------------------
 
 
 def test_rotation_is_found_to_rounding():
@@ -385,7 +440,7 @@ def test_tracking_benchmark_groups_pools_and_judges():
 
     class Still:
         def start(self, frame, query_points):
-            from UltrasoundMotionLib.tracks import FrameTracks
+            from UltrasoundMotionLib.tracking import FrameTracks
 
             self.result = FrameTracks(query_points, np.ones(len(query_points)), np.ones(len(query_points), bool))
             return self.result
@@ -393,10 +448,19 @@ def test_tracking_benchmark_groups_pools_and_judges():
         def update(self, frame):
             return self.result
 
-    trackers = [BenchmarkTracker("still", Still, True), BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, False)]
-    cases = [BenchmarkCase("heart", difficulty, f"{difficulty} {n}", sequence, truth) for difficulty in ("easy", "hard", "extreme") for n in (1, 2)]
+    trackers = [
+        BenchmarkTracker("still", Still, True),
+        BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, False),
+    ]
+    cases = [
+        BenchmarkCase("heart", difficulty, f"{difficulty} {n}", sequence, truth)
+        for difficulty in ("easy", "hard", "extreme")
+        for n in (1, 2)
+    ]
     seen = []
-    result = benchmark_tracking(cases, trackers, case_count=6, progress=lambda done, total, message: seen.append((done, total)))
+    result = benchmark_tracking(
+        cases, trackers, case_count=6, progress=lambda done, total, message: seen.append((done, total))
+    )
     assert seen[0] == (0, 12)
     assert seen[-1] == (12, 12)
     groups = [(row.difficulty, row.tracker, len(row.report.sequences)) for row in result.rows]
@@ -419,7 +483,9 @@ def test_round_trip_tells_a_tracker_that_moves_from_one_that_does_not():
     assert points.max() < 104
     apart = np.linalg.norm(points[:, None] - points, axis=2) + 1e3 * np.eye(3)
     assert apart.min() > 24
-    result = benchmark_round_trip(sequence, [BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, True)], point_count=3)
+    result = benchmark_round_trip(
+        sequence, [BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, True)], point_count=3
+    )
     (row,) = result.rows
     assert row.unit == "px"
     assert row.median < 0.3
@@ -438,7 +504,8 @@ def test_memory_benchmark_measures_child_processes():
         benchmark_memory(["none"])
 
 
-# --- verbs ------------------------------------------------------------------------------------------------------------------------------
+# --- verbs
+# ------------------------------------------------------------------------------------------------------------------------------
 
 
 def run_verb(module, *words):
@@ -453,8 +520,16 @@ def test_evaluate_tracks_pools_pairs_of_files(tmp_path, capsys):
         tracks, truth = off_by(errors)
         write_tracks_csv(tmp_path / f"{name}.csv", tracks)
         write_tracks_csv(tmp_path / f"{name}_truth.csv", truth)
-    files = [tmp_path / "one.csv", tmp_path / "two.csv", "--truth", tmp_path / "one_truth.csv", tmp_path / "two_truth.csv"]
-    assert run_verb(evaluate, "evaluate", "tracks", *files, "--spacing-mm", 0.5, 0.5, "--json", tmp_path / "r.json") == 0
+    files = [
+        tmp_path / "one.csv",
+        tmp_path / "two.csv",
+        "--truth",
+        tmp_path / "one_truth.csv",
+        tmp_path / "two_truth.csv",
+    ]
+    assert (
+        run_verb(evaluate, "evaluate", "tracks", *files, "--spacing-mm", 0.5, 0.5, "--json", tmp_path / "r.json") == 0
+    )
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["unit"] == "mm"
     assert report["pooled"]["tracking_error_mean"] == pytest.approx(0.5 * (0.5 + 6 + 1 + 20 + 12) / 8)
@@ -472,7 +547,12 @@ def test_evaluate_tracks_takes_clust_annotations(tmp_path, capsys):
     folder.mkdir(parents=True)
     a, b = write_clust_tracks(folder, truth)
     for given in ([tmp_path / "clip"], [a, b]):
-        assert run_verb(evaluate, "evaluate", "tracks", tmp_path / "t.csv", "--truth", *given, "--json", tmp_path / "r.json") == 0
+        assert (
+            run_verb(
+                evaluate, "evaluate", "tracks", tmp_path / "t.csv", "--truth", *given, "--json", tmp_path / "r.json"
+            )
+            == 0
+        )
         assert json.loads((tmp_path / "r.json").read_text())["pooled"]["tracking_error_mean"] == pytest.approx(2.5)
     with pytest.raises(InputError, match=r"expected a \.csv"):
         run_verb(evaluate, "evaluate", "tracks", tmp_path / "t.csv", "--truth", tmp_path / "t.mat")

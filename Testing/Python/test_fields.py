@@ -24,7 +24,9 @@ def smooth_field(spatial, amplitude=1.5, seed=0, dtype=torch.float64):
     axes = np.meshgrid(*[np.linspace(0, 1, size) for size in spatial], indexing="ij")
     window = np.prod([np.sin(np.pi * axis) for axis in axes], axis=0)
     components = [
-        amplitude * window * np.prod([np.cos(np.pi * generator.uniform(0, 1.5) * axis + generator.uniform(0, 6)) for axis in axes], axis=0)
+        amplitude
+        * window
+        * np.prod([np.cos(np.pi * generator.uniform(0, 1.5) * axis + generator.uniform(0, 6)) for axis in axes], axis=0)
         for _ in spatial
     ]
     return torch.from_numpy(np.stack(components))[None].to(dtype)
@@ -36,7 +38,9 @@ def random_image(spatial, channels=1, seed=1, dtype=torch.float64):
 
 def linear_field(matrix, offset, spatial):
     """u(p) = A (p - centre) + b, components and p in the order (x, y[, z])."""
-    coordinates = np.stack(np.meshgrid(*[np.arange(size, dtype=float) for size in spatial], indexing="ij")[::-1], axis=-1)
+    coordinates = np.stack(
+        np.meshgrid(*[np.arange(size, dtype=float) for size in spatial], indexing="ij")[::-1], axis=-1
+    )
     centre = (np.array(spatial[::-1]) - 1) / 2
     return torch.from_numpy(np.moveaxis((coordinates - centre) @ np.asarray(matrix).T + offset, -1, 0))[None]
 
@@ -61,7 +65,10 @@ def test_linear_warp_and_its_derivatives_are_those_of_grid_sample(spatial, paddi
     mine = fields.warp(image, displacement, padding=padding)
     steps = torch.tensor([2 / (size - 1) for size in spatial[::-1]], dtype=torch.float64)
     theirs = functional.grid_sample(
-        image, fields.voxel_coordinates(displacement).movedim(1, -1) * steps - 1, padding_mode=padding, align_corners=True
+        image,
+        fields.voxel_coordinates(displacement).movedim(1, -1) * steps - 1,
+        padding_mode=padding,
+        align_corners=True,
     )
     assert torch.allclose(mine, theirs, atol=1e-12)
     weights = torch.rand_like(mine)
@@ -108,7 +115,9 @@ def test_warp_is_linear_in_the_image_and_reproduces_affine_images(spatial):
     first, second, displacement = random_image(spatial, seed=1), random_image(spatial, seed=2), smooth_field(spatial)
     for mode in ("linear", "cubic"):
         both = fields.warp(2 * first - 3 * second, displacement, mode)
-        assert torch.allclose(both, 2 * fields.warp(first, displacement, mode) - 3 * fields.warp(second, displacement, mode), atol=1e-10)
+        assert torch.allclose(
+            both, 2 * fields.warp(first, displacement, mode) - 3 * fields.warp(second, displacement, mode), atol=1e-10
+        )
     coordinates = fields.voxel_coordinates(torch.zeros_like(displacement))
     ramp = 0.5 + sum((axis + 1) * coordinates[:, axis : axis + 1] for axis in range(len(spatial)))
     moved = 0.5 + sum((axis + 1) * (coordinates + displacement)[:, axis : axis + 1] for axis in range(len(spatial)))
@@ -131,7 +140,9 @@ def test_half_precision_is_as_good_as_its_numbers(spatial):
     half = fields.warp(image.half(), displacement.half())
     assert half.dtype == torch.float16
     assert (half.double() - fields.warp(image, displacement)).abs().max() < 5e-3
-    assert (fields.integrate_velocity(displacement.half()).double() - fields.integrate_velocity(displacement)).abs().max() < 5e-3
+    assert (
+        fields.integrate_velocity(displacement.half()).double() - fields.integrate_velocity(displacement)
+    ).abs().max() < 5e-3
 
 
 @by_dimension
@@ -202,12 +213,16 @@ def test_jacobian_of_affine_and_sinusoidal_fields(spatial):
     dimension = len(spatial)
     matrix = np.random.default_rng(7).normal(0, 0.2, (dimension, dimension))
     determinant = fields.jacobian_determinant(linear_field(matrix, np.ones(dimension), spatial))
-    assert torch.allclose(determinant, torch.full_like(determinant, np.linalg.det(np.eye(dimension) + matrix)), atol=1e-10)
+    assert torch.allclose(
+        determinant, torch.full_like(determinant, np.linalg.det(np.eye(dimension) + matrix)), atol=1e-10
+    )
     displacement = torch.zeros(1, dimension, *spatial, dtype=torch.float64)
     x = torch.arange(spatial[-1], dtype=torch.float64)
     displacement[:, 0] = torch.sin(0.3 * x)
     central = 1 + np.sin(0.3) * torch.cos(0.3 * x)  # the central difference of sin(0.3 x) is sin(0.3) cos(0.3 x)
-    assert torch.allclose(fields.jacobian_determinant(displacement)[..., 1:-1], central.expand(1, *spatial)[..., 1:-1], atol=1e-12)
+    assert torch.allclose(
+        fields.jacobian_determinant(displacement)[..., 1:-1], central.expand(1, *spatial)[..., 1:-1], atol=1e-12
+    )
 
 
 @by_dimension
@@ -259,7 +274,10 @@ def test_pooling_makes_nearly_the_same_spline(spatial):
     for stride, tolerance in ((3, 0.12), (4, 0.08), (6, 0.04)):
         shape = fields.control_shape(spatial, stride)
         control = torch.from_numpy(np.random.default_rng(9).normal(size=(1, len(spatial), *shape)))
-        exact, pooled = fields.bspline_exact(control, spatial, stride), fields.bspline_by_pooling(control, spatial, stride)
+        exact, pooled = (
+            fields.bspline_exact(control, spatial, stride),
+            fields.bspline_by_pooling(control, spatial, stride),
+        )
         assert (exact - pooled).abs().max() < tolerance * control.abs().max()
     ones = torch.ones(1, len(spatial), *fields.control_shape(spatial, 4))
     for spline in (fields.bspline_exact, fields.bspline_by_pooling):
@@ -273,7 +291,9 @@ def test_smoothing_is_average_pooling_and_pooling_a_held_control_grid_is_the_spl
     expected = pool(pool(field, 5, 1, 2, count_include_pad=False), 5, 1, 2, count_include_pad=False)
     assert torch.allclose(fields.smooth_by_pooling(field, 5, passes=2), expected, atol=1e-12)
     for stride in (3, 4):
-        control = torch.from_numpy(np.random.default_rng(14).normal(size=(1, len(spatial), *fields.control_shape(spatial, stride))))
+        control = torch.from_numpy(
+            np.random.default_rng(14).normal(size=(1, len(spatial), *fields.control_shape(spatial, stride)))
+        )
         held = functional.interpolate(control, scale_factor=stride, mode="nearest")
         for _ in range(3):
             held = pool(held, stride, 1)
@@ -308,7 +328,9 @@ def test_points_go_where_the_field_says(spatial):
     points = torch.from_numpy(generator.uniform(0, np.array(spatial[::-1]) - 1, (1, 25, dimension)))
     centre = (np.array(spatial[::-1]) - 1) / 2
     expected = points[0].numpy() + (points[0].numpy() - centre) @ matrix.T + offset
-    assert np.allclose(fields.points_through(linear_field(matrix, offset, spatial), points)[0].numpy(), expected, atol=1e-10)
+    assert np.allclose(
+        fields.points_through(linear_field(matrix, offset, spatial), points)[0].numpy(), expected, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("spatial", [(4, 5), (3, 4, 3)], ids=["2D", "3D"])
@@ -318,7 +340,9 @@ def test_derivatives_are_right(spatial):
     image = torch.rand(2, 1, *spatial, generator=generator, dtype=torch.float64).requires_grad_()
     field = (torch.rand(2, dimension, *spatial, generator=generator, dtype=torch.float64) * 0.8 + 0.1).requires_grad_()
     points = (torch.rand(2, 5, dimension, generator=generator, dtype=torch.float64) * 1.9).requires_grad_()
-    control = torch.rand(1, dimension, *fields.control_shape(spatial, 2), generator=generator, dtype=torch.float64).requires_grad_()
+    control = torch.rand(
+        1, dimension, *fields.control_shape(spatial, 2), generator=generator, dtype=torch.float64
+    ).requires_grad_()
     check = functools.partial(torch.autograd.gradcheck, fast_mode=True)
     assert check(fields.warp, (image, field))
     assert check(lambda i, u: fields.warp(i, u, "cubic"), (image, field))
@@ -355,7 +379,10 @@ def test_an_axis_of_one_voxel_works():
         (lambda: fields.warp(torch.rand(1, 1, 5, 5), torch.rand(1, 2, 5, 5), "quintic"), "quintic"),
         (lambda: fields.warp(torch.rand(1, 1, 5, 5), torch.zeros(1, 2, 5, 5, dtype=torch.long)), "floating point"),
         *[
-            (lambda mode=mode: fields.warp(torch.rand(1, 1, 5, 5), torch.full((1, 2, 5, 5), torch.nan), mode), "displacement: 50 of 50")
+            (
+                lambda mode=mode: fields.warp(torch.rand(1, 1, 5, 5), torch.full((1, 2, 5, 5), torch.nan), mode),
+                "displacement: 50 of 50",
+            )
             for mode in ("linear", "nearest", "cubic")
         ],
         (lambda: fields.integrate_velocity(torch.full((1, 3, 5, 5, 5), torch.nan)), "NaN"),

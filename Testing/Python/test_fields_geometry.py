@@ -1,4 +1,6 @@
-"""Displacement fields in LPS mm, against SimpleITK's transforms and resampling on rotated, anisotropic grids, and through files."""
+"""Displacement fields in LPS mm, against SimpleITK's transforms and resampling on rotated, anisotropic grids, and
+through files.
+"""
 
 import numpy as np
 import pytest
@@ -40,7 +42,10 @@ def affine(dimension):
 
 def wavy_field(grid, amplitude_mm=1.5):
     points = grid.points_lps_mm()
-    values = [amplitude_mm * np.sin(0.11 * points[..., 0] + axis) * np.cos(0.13 * points[..., -1] - axis) for axis in range(grid.dimension)]
+    values = [
+        amplitude_mm * np.sin(0.11 * points[..., 0] + axis) * np.cos(0.13 * points[..., -1] - axis)
+        for axis in range(grid.dimension)
+    ]
     return DisplacementField(np.stack(values, axis=-1), grid)
 
 
@@ -72,7 +77,9 @@ def test_voxels_and_millimetres_are_one_field(dimension, flip):
     field = DisplacementField.from_voxels(voxels, grid)
     assert torch.allclose(field.to_voxels(torch.float64), voxels, atol=1e-12)
     # one voxel along x is the spacing along the first column of the direction
-    along_x = DisplacementField.from_voxels(torch.eye(dimension)[0].view(dimension, *[1] * dimension).expand(dimension, *grid.shape), grid)
+    along_x = DisplacementField.from_voxels(
+        torch.eye(dimension)[0].view(dimension, *[1] * dimension).expand(dimension, *grid.shape), grid
+    )
     assert np.allclose(along_x.displacement_mm, grid.direction[:, 0] * grid.spacing_mm[0], atol=1e-6)
 
 
@@ -97,16 +104,24 @@ def test_the_tensors_move_points_and_images_as_simpleitk_does(dimension):
     voxels, transform, moving = field.to_voxels(torch.float64), field.to_sitk_transform(), image_on(grid)
     points = np.random.default_rng(4).uniform(0.5, np.array(grid.shape[::-1]) - 1.5, (40, dimension))
     matrix = grid.index_to_lps_mm
-    there = fields.points_through(voxels, torch.from_numpy(points)[None])[0].numpy() @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    there = (
+        fields.points_through(voxels, torch.from_numpy(points)[None])[0].numpy() @ matrix[:-1, :-1].T + matrix[:-1, -1]
+    )
     expected = [transform.TransformPoint(point) for point in (points @ matrix[:-1, :-1].T + matrix[:-1, -1]).tolist()]
     assert np.abs(there - expected).max() < TOLERANCE_MM
     image = torch.from_numpy(moving.array)[None, None]
     limits = torch.tensor(grid.shape[::-1]).view(-1, *[1] * dimension) - 1
     coordinates = fields.voxel_coordinates(voxels)[0]
-    between_centres = ((coordinates >= 0) & (coordinates <= limits)).all(0).numpy()  # beyond, ITK mirrors the cubic spline
+    between_centres = (
+        ((coordinates >= 0) & (coordinates <= limits)).all(0).numpy()
+    )  # beyond, ITK mirrors the cubic spline
     within_voxels = fields.inside_image(voxels, image.shape[2:])[0, 0].numpy()
     assert 0.5 < between_centres.mean() < within_voxels.mean() < 1
-    for mode, interpolator in (("linear", sitk.sitkLinear), ("cubic", sitk.sitkBSpline), ("nearest", sitk.sitkNearestNeighbor)):
+    for mode, interpolator in (
+        ("linear", sitk.sitkLinear),
+        ("cubic", sitk.sitkBSpline),
+        ("nearest", sitk.sitkNearestNeighbor),
+    ):
         ours = fields.warp(image, voxels, mode)[0, 0].numpy()
         theirs = sitk.GetArrayFromImage(sitk.Resample(moving.to_sitk(), transform, interpolator, 0.0))
         assert np.abs(ours - theirs)[between_centres if mode == "cubic" else within_voxels].max() < 1e-6
@@ -116,7 +131,10 @@ def test_the_tensors_move_points_and_images_as_simpleitk_does(dimension):
 @by_dimension
 def test_composition_and_inverse_in_millimetres(dimension):
     grid = oblique_grid(dimension)
-    inner, outer = wavy_field(grid), DisplacementField.from_sitk_transform(affine(dimension), oblique_grid(dimension, flip=True))
+    inner, outer = (
+        wavy_field(grid),
+        DisplacementField.from_sitk_transform(affine(dimension), oblique_grid(dimension, flip=True)),
+    )
     # the affine's grid is mirrored, so only points inside both are compared
     composed = outer.after(inner).displacement_mm
     chain = sitk.CompositeTransform([affine(dimension), inner.to_sitk_transform()])  # the last one is applied first
@@ -125,7 +143,9 @@ def test_composition_and_inverse_in_millimetres(dimension):
     inside = ((index >= 0) & (index <= np.array(grid.shape[::-1]) - 1)).all(axis=-1)
     assert inside.any()
     assert np.abs(composed - expected)[inside].max() < TOLERANCE_MM
-    inverse = DisplacementField.from_voxels(fields.invert(inner.to_voxels(torch.float64), tolerance=1e-6).displacement, grid)
+    inverse = DisplacementField.from_voxels(
+        fields.invert(inner.to_voxels(torch.float64), tolerance=1e-6).displacement, grid
+    )
     assert np.abs(inner.after(inverse).displacement_mm).max() < TOLERANCE_MM
 
 
@@ -136,7 +156,9 @@ def test_a_field_resampled_to_a_finer_rotated_grid_is_simpleitks(dimension):
     direction = rotation(dimension, -0.2)
     spacing = np.array([0.4, 0.5, 0.6][:dimension])
     shape = (9, 8, 7)[:dimension]
-    fine = ImageGrid(shape, tuple(spacing), tuple(centre - direction @ (spacing * np.array(shape[::-1]) / 2)), direction)
+    fine = ImageGrid(
+        shape, tuple(spacing), tuple(centre - direction @ (spacing * np.array(shape[::-1]) / 2)), direction
+    )
     expected = DisplacementField.from_sitk_transform(field.to_sitk_transform(), fine)
     assert np.abs(field.resample(fine).displacement_mm - expected.displacement_mm).max() < TOLERANCE_MM
 
@@ -146,19 +168,25 @@ def test_outside_the_grid_the_border_continues_or_is_the_identity():
     far = np.array([[100.0, 1.0], [4.4, 3.4]])
     assert field.apply_to_points(far).tolist() == [[102.0, 3.0], [6.4, 5.4]]
     assert field.apply_to_points(far, outside="zero").tolist() == [[100.0, 1.0], [6.4, 5.4]]
-    assert np.allclose([field.to_sitk_transform().TransformPoint(point) for point in far.tolist()], [[100.0, 1.0], [6.4, 5.4]])
+    assert np.allclose(
+        [field.to_sitk_transform().TransformPoint(point) for point in far.tolist()], [[100.0, 1.0], [6.4, 5.4]]
+    )
 
 
 @by_dimension
 def test_a_moving_volume_on_another_grid_is_carried_onto_the_fixed_one(dimension):
     moving_grid = oblique_grid(dimension)
     slope = np.arange(1.0, dimension + 1)
-    moving = Volume(moving_grid.points_lps_mm() @ slope, moving_grid.spacing_mm, moving_grid.origin_mm, moving_grid.direction)
+    moving = Volume(
+        moving_grid.points_lps_mm() @ slope, moving_grid.spacing_mm, moving_grid.origin_mm, moving_grid.direction
+    )
     centre = moving_grid.points_lps_mm().reshape(-1, dimension).mean(0)
     fixed_grid = ImageGrid((5, 6, 7)[:dimension], (0.5,) * dimension, tuple(centre - 1.5), np.eye(dimension))
     field = wavy_field(fixed_grid, amplitude_mm=0.8)
     warped = field.warp(moving)
-    expected = (fixed_grid.points_lps_mm() + field.displacement_mm) @ slope  # an affine image is exact under linear interpolation
+    expected = (
+        fixed_grid.points_lps_mm() + field.displacement_mm
+    ) @ slope  # an affine image is exact under linear interpolation
     assert ImageGrid.of(warped).matches(fixed_grid)
     assert np.abs(warped.array - expected).max() < 1e-6
     labels = Volume(np.ones(moving_grid.shape, dtype=bool), moving.spacing_mm, moving.origin_mm, moving.direction)
@@ -183,14 +211,21 @@ def test_files_come_back_as_they_were(dimension, suffix, tmp_path):
     # ITK reads the same field from the file
     image = sitk.ReadImage(str(path), sitk.sitkVectorFloat64)
     point = field.grid.points_lps_mm().reshape(-1, dimension).mean(0) + 0.1
-    assert np.allclose(sitk.DisplacementFieldTransform(image).TransformPoint(point.tolist()), field.apply_to_points(point), atol=TOLERANCE_MM)
+    assert np.allclose(
+        sitk.DisplacementFieldTransform(image).TransformPoint(point.tolist()),
+        field.apply_to_points(point),
+        atol=TOLERANCE_MM,
+    )
 
 
 def test_a_2d_field_becomes_one_slice_for_slicer(tmp_path):
     flat = wavy_field(oblique_grid(2))
     field = flat.as_single_slice(3.0)
     assert field.grid.shape == (1, 23, 31) and field.grid.spacing_mm == (0.7, 1.3, 3.0)
-    assert np.array_equal(field.displacement_mm[0, ..., :2], flat.displacement_mm) and not field.displacement_mm[..., 2].any()
+    assert (
+        np.array_equal(field.displacement_mm[0, ..., :2], flat.displacement_mm)
+        and not field.displacement_mm[..., 2].any()
+    )
     with pytest.raises(InputError, match=r"one slice.*use \.nrrd"):
         fields.write_displacement(tmp_path / "u.nii.gz", field)
     fields.write_displacement(tmp_path / "u.nrrd", field)

@@ -65,7 +65,9 @@ def test_folders(tmp_path):
 def test_zero_frames_and_one_frame(tmp_path):
     (tmp_path / "zero.nrrd").write_text("NRRD0004\ntype: uchar\ndimension: 3\nsizes: 8 6 0\nencoding: raw\n\n")
     refused(tmp_path / "zero.nrrd", "zero frames")
-    (tmp_path / "zero.mha").write_text("ObjectType = Image\nNDims = 3\nDimSize = 8 6 0\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n")
+    (tmp_path / "zero.mha").write_text(
+        "ObjectType = Image\nNDims = 3\nDimSize = 8 6 0\nElementType = MET_UCHAR\nElementDataFile = LOCAL\n"
+    )
     refused(tmp_path / "zero.mha", "zero frames")
     for name in ("one.seq.nrrd", "one.mha", "one.nii.gz"):
         write_sequence(tmp_path / name, ImageSequence(PIXELS[:1], (0.3, 0.3)))
@@ -85,7 +87,9 @@ def test_values_that_are_not_finite(tmp_path):
 
 
 def test_a_volume_at_every_time_is_refused(tmp_path):
-    sitk.WriteImage(sitk.GetImageFromArray(np.zeros((3, 4, 6, 8), np.uint8), isVector=False), str(tmp_path / "v.nii.gz"))
+    sitk.WriteImage(
+        sitk.GetImageFromArray(np.zeros((3, 4, 6, 8), np.uint8), isVector=False), str(tmp_path / "v.nii.gz")
+    )
     refused(tmp_path / "v.nii.gz", "expected frames of two dimensions in time, got an image of 8 x 6 x 4 x 3")
 
 
@@ -95,13 +99,22 @@ def test_a_volume_at_every_time_is_refused(tmp_path):
         ("type: uchar\ndimension: 3\nsizes: 8 6\nencoding: raw", "do not fit dimension"),
         ("type: block\ndimension: 2\nsizes: 8 6\nencoding: raw", "type 'block'"),
         ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: zip", "encoding 'zip' is not supported"),
-        ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\ndata file: lost.raw", "its pixel file 'lost.raw' is missing"),
-        ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspace directions: (1,0,0) (1,0,0)", "not at right angles"),
+        (
+            "type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\ndata file: lost.raw",
+            "its pixel file 'lost.raw' is missing",
+        ),
+        (
+            "type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspace directions: (1,0,0) (1,0,0)",
+            "not at right angles",
+        ),
         ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspace directions: (0,0,0) (0,1,0)", "have no length"),
         ("type: uchar\ndimension: 3\nsizes: 7 8 6\nkinds: vector list domain\nencoding: raw", "7 components a pixel"),
         ("type: uchar\ndimension: two\nsizes: 8 6\nencoding: raw", "do not fit dimension 'two'"),
         ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nbyte skip: x", "byte skip"),
-        ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspace directions: (a,b) (0,1)", "is not a list of vectors"),
+        (
+            "type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspace directions: (a,b) (0,1)",
+            "is not a list of vectors",
+        ),
         ("type: uchar\ndimension: 2\nsizes: 8 6\nencoding: raw\nspacings: a b", "spacings"),
     ],
 )

@@ -19,7 +19,9 @@ LUMINANCE = RGB @ [0.299, 0.587, 0.114]
 
 
 def dicom_file(path, pixels, photometric="MONOCHROME2", syntax=ExplicitVRLittleEndian, data=None, **attributes):
-    """Writes a multi-frame ultrasound file of pixels (T, H, W) or (T, H, W, 3); `data` replaces the bytes of the pixels."""
+    """Writes a multi-frame ultrasound file of pixels (T, H, W) or (T, H, W, 3); `data` replaces the bytes of the
+    pixels.
+    """
     dataset = pydicom.Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = syntax
@@ -34,7 +36,9 @@ def dicom_file(path, pixels, photometric="MONOCHROME2", syntax=ExplicitVRLittleE
     dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
     dataset.HighBit = dataset.BitsStored - 1
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-    dataset.add_new("PixelData", "OB" if pixels.dtype.itemsize == 1 else "OW", pixels.tobytes() if data is None else data)
+    dataset.add_new(
+        "PixelData", "OB" if pixels.dtype.itemsize == 1 else "OW", pixels.tobytes() if data is None else data
+    )
     dataset["PixelData"].is_undefined_length = syntax.is_encapsulated
     for name, value in attributes.items():
         setattr(dataset, name, value)
@@ -58,7 +62,9 @@ def test_grey_of_every_type(tmp_path, dtype, syntax):
 
 
 def test_monochrome1_is_turned(tmp_path):
-    np.testing.assert_array_equal(stack(read_sequence(dicom_file(tmp_path / "s.dcm", GREY, "MONOCHROME1"))), 255 - GREY.astype(int))
+    np.testing.assert_array_equal(
+        stack(read_sequence(dicom_file(tmp_path / "s.dcm", GREY, "MONOCHROME1"))), 255 - GREY.astype(int)
+    )
     path = dicom_file(tmp_path / "s.dcm", GREY.astype(np.uint16) * 4, "MONOCHROME1", BitsStored=10, HighBit=9)
     np.testing.assert_array_equal(stack(read_sequence(path)), 1023 - GREY.astype(int) * 4)
 
@@ -105,7 +111,13 @@ def test_real_echo_frame_by_frame_and_with_gdcm(shared_data, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("name", "largest"), [("examples_jpeg2k.dcm", 0), ("JPEGLSNearLossless_08.dcm", 0), ("SC_rgb_jpeg_gdcm.dcm", 0), ("SC_rgb_rle_2frame.dcm", 0)]
+    ("name", "largest"),
+    [
+        ("examples_jpeg2k.dcm", 0),
+        ("JPEGLSNearLossless_08.dcm", 0),
+        ("SC_rgb_jpeg_gdcm.dcm", 0),
+        ("SC_rgb_rle_2frame.dcm", 0),
+    ],
 )
 def test_compressed_by_other_codecs(tmp_path, name, largest):
     """JPEG 2000 (YBR_RCT), JPEG-LS, lossless JPEG and RLE, against SimpleITK on the whole file."""
@@ -226,7 +238,13 @@ def test_the_real_echo_was_halved(shared_data):
 
 def test_spacing_and_orientation_of_the_image_plane(tmp_path):
     cosines, position = [0, 1, 0, 0, 0, -1], [10, 20, 30]
-    path = dicom_file(tmp_path / "s.dcm", GREY, PixelSpacing=[0.2, 0.1], ImageOrientationPatient=cosines, ImagePositionPatient=position)
+    path = dicom_file(
+        tmp_path / "s.dcm",
+        GREY,
+        PixelSpacing=[0.2, 0.1],
+        ImageOrientationPatient=cosines,
+        ImagePositionPatient=position,
+    )
     sequence = read_sequence(path)
     assert sequence.spacing_mm == (0.1, 0.2)
     np.testing.assert_allclose(sequence.pixels_to_lps_mm([[5, 3]])[0], [10, 20 + 0.5, 30 - 0.6])
@@ -266,17 +284,34 @@ def test_not_ultrasound_and_damaged(tmp_path, shared_data):
 
 def test_orientation_in_functional_groups(tmp_path):
     plane, group, measures, position = (pydicom.Dataset() for _ in range(4))
-    plane.ImageOrientationPatient, position.ImagePositionPatient, measures.PixelSpacing = [0, 0, 1, 0, 1, 0], [1, 2, 3], [0.4, 0.5]
-    group.PlaneOrientationSequence, group.PlanePositionSequence, group.PixelMeasuresSequence = [plane], [position], [measures]
+    plane.ImageOrientationPatient, position.ImagePositionPatient, measures.PixelSpacing = (
+        [0, 0, 1, 0, 1, 0],
+        [1, 2, 3],
+        [0.4, 0.5],
+    )
+    group.PlaneOrientationSequence, group.PlanePositionSequence, group.PixelMeasuresSequence = (
+        [plane],
+        [position],
+        [measures],
+    )
     sequence = read_sequence(dicom_file(tmp_path / "s.dcm", GREY, SharedFunctionalGroupsSequence=[group]))
     np.testing.assert_allclose(sequence.pixels_to_lps_mm([[2, 1]])[0], [1, 2 + 0.4, 3 + 1.0])
 
 
 def test_volume_from_a_folder_of_slices(tmp_path):
     """Slices in an order that their names do not tell."""
-    shared = {"SeriesInstanceUID": generate_uid(), "StudyInstanceUID": generate_uid(), "Modality": "MR", "PixelSpacing": [0.5, 0.25]}
+    shared = {
+        "SeriesInstanceUID": generate_uid(),
+        "StudyInstanceUID": generate_uid(),
+        "Modality": "MR",
+        "PixelSpacing": [0.5, 0.25],
+    }
     for name, z in (("c", 0), ("a", 2), ("b", 4)):
-        place = {"ImagePositionPatient": [1, 2, z], "ImageOrientationPatient": [1, 0, 0, 0, 1, 0], "InstanceNumber": z + 1}
+        place = {
+            "ImagePositionPatient": [1, 2, z],
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "InstanceNumber": z + 1,
+        }
         pixels = np.full((1, 6, 8), 100 + z, np.uint16)
         dicom_file(tmp_path / f"{name}.dcm", pixels, **shared, **place, SOPClassUID=pydicom.uid.MRImageStorage)
     volume = read_volume(tmp_path)

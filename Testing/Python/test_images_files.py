@@ -11,7 +11,15 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from UltrasoundMotionLib.errors import InputError, OutputError
-from UltrasoundMotionLib.images import ImageSequence, Volume, colour_frame, read_sequence, read_volume, write_sequence, write_volume
+from UltrasoundMotionLib.images import (
+    ImageSequence,
+    Volume,
+    colour_frame,
+    read_sequence,
+    read_volume,
+    write_sequence,
+    write_volume,
+)
 
 DIRECTION = Rotation.from_euler("xyz", [20, -35, 50], degrees=True).as_matrix()
 
@@ -21,9 +29,15 @@ def made_sequence(dtype=np.uint8, frames=5, **changes):
     pixels = generator.integers(0, 256, (frames, 7, 9)).astype(dtype)
     if dtype == np.float32:
         pixels = pixels * np.float32(0.37) - 20
-    fields = {"ProbeToTrackerTransform": tuple(f"1 0 0 {frame}" for frame in range(frames)), "ImageStatus": ("OK",) * frames}
+    fields = {
+        "ProbeToTrackerTransform": tuple(f"1 0 0 {frame}" for frame in range(frames)),
+        "ImageStatus": ("OK",) * frames,
+    }
     return dataclasses.replace(
-        ImageSequence(pixels, (0.31, 0.27), np.arange(frames) * 0.04, (10.5, -20.0, 33.25), DIRECTION, frame_fields=fields), **changes
+        ImageSequence(
+            pixels, (0.31, 0.27), np.arange(frames) * 0.04, (10.5, -20.0, 33.25), DIRECTION, frame_fields=fields
+        ),
+        **changes,
     )
 
 
@@ -44,7 +58,9 @@ def test_round_trip(tmp_path, name, compress, dtype):
     written = made_sequence(dtype)
     write_sequence(tmp_path / name, written, compress=compress)
     read = read_sequence(tmp_path / name)
-    assert_same(read, written, tolerance=1e-6 if ".nii" in name else 0.0)  # NIfTI holds its geometry in single precision
+    assert_same(
+        read, written, tolerance=1e-6 if ".nii" in name else 0.0
+    )  # NIfTI holds its geometry in single precision
     if ".nii" not in name:
         assert {key: read.frame_fields[key] for key in written.frame_fields} == dict(written.frame_fields)
 
@@ -102,7 +118,9 @@ def test_geometry_agrees_with_itk(tmp_path, name):
 @pytest.mark.parametrize("ending", [".mha", ".mhd", ".nrrd", ".nhdr", ".nii", ".nii.gz"])
 @pytest.mark.parametrize("compress", [True, False])
 def test_files_written_by_itk_as_a_stack(tmp_path, ending, compress):
-    """A volume whose third axis is time, as scripts write it, is read as a stack of frames; 16-bit becomes float32 of the same value."""
+    """A volume whose third axis is time, as scripts write it, is read as a stack of frames; 16-bit becomes float32 of
+    the same value.
+    """
     pixels = np.random.default_rng(1).integers(-500, 3000, (4, 6, 5)).astype(np.int16)
     image = sitk.GetImageFromArray(pixels)
     image.SetSpacing((0.2, 0.3, 1.0))
@@ -113,7 +131,9 @@ def test_files_written_by_itk_as_a_stack(tmp_path, ending, compress):
     assert sequence.frames.dtype == np.float32
     np.testing.assert_array_equal(np.stack([frame for _, frame in sequence.iterate()]), pixels)
     assert sequence.spacing_mm == pytest.approx((0.2, 0.3), rel=1e-6) and sequence.times_s is None
-    np.testing.assert_allclose(sequence.pixels_to_lps_mm([[3, 4]])[0], image.TransformIndexToPhysicalPoint((3, 4, 0)), atol=1e-5)
+    np.testing.assert_allclose(
+        sequence.pixels_to_lps_mm([[3, 4]])[0], image.TransformIndexToPhysicalPoint((3, 4, 0)), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("ending", [".mha", ".nrrd", ".nii.gz"])
@@ -128,7 +148,9 @@ def test_colour_stack_written_by_itk_becomes_luminance(tmp_path, ending):
 
 
 def nrrd_file(path, pixels, header, space="left-posterior-superior"):
-    text = "NRRD0005\n" + "\n".join([f"type: {pixels.dtype.name}", f"dimension: {pixels.ndim}", f"space: {space}", *header, "endian: little"])
+    text = "NRRD0005\n" + "\n".join(
+        [f"type: {pixels.dtype.name}", f"dimension: {pixels.ndim}", f"space: {space}", *header, "endian: little"]
+    )
     path.write_bytes((text + "\nencoding: gzip\n\n").encode() + gzip.compress(pixels.tobytes()))
     return read_sequence(path)
 
@@ -139,7 +161,12 @@ def test_nrrd_time_first_in_ras_milliseconds(tmp_path):
     header = ["sizes: 3 4 5 1", "kinds: list domain domain domain", "space directions: none (-0.5,0,0) (0,0,-0.25) (0,1,0)",
               "space origin: (7,8,9)", 'labels: "time" "" "" ""', 'units: "ms" "" "" ""', "axis 0 index type:=numeric",
               "axis 0 index values:=10 50 95.5"]  # fmt: skip
-    sequence = nrrd_file(tmp_path / "s.seq.nrrd", np.ascontiguousarray(np.moveaxis(frames, 0, -1))[None], header, "right-anterior-superior")
+    sequence = nrrd_file(
+        tmp_path / "s.seq.nrrd",
+        np.ascontiguousarray(np.moveaxis(frames, 0, -1))[None],
+        header,
+        "right-anterior-superior",
+    )
     np.testing.assert_array_equal(np.stack([frame for _, frame in sequence.iterate()]), frames)
     np.testing.assert_allclose(sequence.times_s, [0.010, 0.050, 0.0955], rtol=1e-12)
     np.testing.assert_allclose(sequence.pixels_to_lps_mm([[2, 3]])[0], [-(7 - 2 * 0.5), -8, 9 - 3 * 0.25], atol=1e-12)
@@ -185,7 +212,9 @@ def test_pictures_in_natural_order_in_clusts_layout(tmp_path):
     (tmp_path / "SEQ" / "Annotation").mkdir()
     (tmp_path / "SEQ" / "Annotation" / "P1.txt").write_text("1 3 4\n")
     for number in (1, 2, 9, 10, 100):
-        sitk.WriteImage(sitk.GetImageFromArray(np.full((6, 8), number, np.uint8)), str(tmp_path / "SEQ" / "Data" / f"{number}.png"))
+        sitk.WriteImage(
+            sitk.GetImageFromArray(np.full((6, 8), number, np.uint8)), str(tmp_path / "SEQ" / "Data" / f"{number}.png")
+        )
     sequence = read_sequence(tmp_path / "SEQ")
     assert [frame[0, 0] for _, frame in sequence.iterate()] == [1, 2, 9, 10, 100]
     assert sequence.spacing_mm is None and sequence.times_s is None and "unknown" in sequence.notes[0]
@@ -203,7 +232,9 @@ def test_plus_sequence(shared_data):
     assert sequence.frame_fields["StylusToTrackerTransformStatus"][0] == "INVALID"
     assert sequence.frame_fields["ProbeToTrackerTransform"][0].startswith("0.956683 -0.263308")
     assert sequence.spacing_mm is None
-    assert any("spacing is exactly 1.0" in note for note in sequence.notes) and any("MFA" in note for note in sequence.notes)
+    assert any("spacing is exactly 1.0" in note for note in sequence.notes) and any(
+        "MFA" in note for note in sequence.notes
+    )
 
 
 def test_plus_nrrd_in_colour_and_in_16_bit(shared_data):

@@ -37,7 +37,9 @@ def speckle_in_a_sector(tint=(1.0, 1.0, 1.0), background=0):
 
 
 def draw(pixels):
-    """Text, a ruler, an ECG trace that sweeps, a coloured marker in the sector and a still cross in it; gives where they are."""
+    """Text, a ruler, an ECG trace that sweeps, a coloured marker in the sector and a still cross in it; gives where
+    they are.
+    """
     drawn = np.zeros((HEIGHT, WIDTH), bool)
     text = np.zeros((HEIGHT, WIDTH), bool)
     text[6:14, 5:40:4] = True
@@ -65,7 +67,9 @@ def draw(pixels):
 def test_drawn_graphics_are_found_and_tissue_is_not(tint, background):
     pixels, sector = speckle_in_a_sector(tint, background)
     sequence = ImageSequence(ColourFrames(pixels))
-    assert find_graphics(sequence)[sector].mean() < 0.002  # nothing drawn yet: a tint of the whole picture is no graphics
+    assert (
+        find_graphics(sequence)[sector].mean() < 0.002
+    )  # nothing drawn yet: a tint of the whole picture is no graphics
     drawn = draw(pixels)
     found = find_graphics(sequence)
     assert found[drawn].mean() > 0.98
@@ -74,7 +78,9 @@ def test_drawn_graphics_are_found_and_tissue_is_not(tint, background):
 
 
 def test_grey_files_lose_text_trace_and_still_marks():
-    """Without colour the still text, the moving trace outside the sector and the still marks inside are found all the same."""
+    """Without colour the still text, the moving trace outside the sector and the still marks inside are found all the
+    same.
+    """
     pixels, sector = speckle_in_a_sector()
     drawn = draw(pixels)
     found = find_graphics(ImageSequence(luminance(pixels)))
@@ -134,7 +140,9 @@ def test_real_echo_loses_its_text_and_keeps_its_heart(shared_data):
 def test_liver_and_wires_are_not_taken_for_graphics(shared_data):
     liver = read_sequence(shared_data("liver-free-breathing/frames"))
     assert find_graphics(liver).mean() < 0.005
-    wires = read_sequence(shared_data("plus-tracked-ultrasound/SegmentationTest_VLCUS_RandomStepperMotionData2.igs.mha"))
+    wires = read_sequence(
+        shared_data("plus-tracked-ultrasound/SegmentationTest_VLCUS_RandomStepperMotionData2.igs.mha")
+    )
     mask = find_graphics(wires)
     bright = wires.frame(0)[225:360, 160:390] > 100  # the six wires, at the first of 201 places each
     assert bright.sum() > 100 and mask[225:360, 160:390][bright].mean() < 0.05

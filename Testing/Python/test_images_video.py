@@ -44,7 +44,12 @@ def video_file(path, frames, codec="mpeg4", rate=25, times=None, **options):
 
 @pytest.mark.parametrize(
     ("name", "codec", "options"),
-    [("v.mp4", "mpeg4", {"g": 12, "bf": 2}), ("v.avi", "mpeg4", {"g": 12}), ("v.avi", "mjpeg", {}), ("in_order.avi", "libx264", {"g": 20, "bf": 2})],
+    [
+        ("v.mp4", "mpeg4", {"g": 12, "bf": 2}),
+        ("v.avi", "mpeg4", {"g": 12}),
+        ("v.avi", "mjpeg", {}),
+        ("in_order.avi", "libx264", {"g": 20, "bf": 2}),
+    ],
 )
 def test_every_frame_forwards_backwards_and_at_random(tmp_path, monkeypatch, name, codec, options):
     frames = numbered_frames(60)
@@ -55,7 +60,9 @@ def test_every_frame_forwards_backwards_and_at_random(tmp_path, monkeypatch, nam
     np.testing.assert_allclose(sequence.times_s, np.arange(60) / 25, atol=1.1e-3)
     for order in (range(60), range(59, -1, -1), np.random.default_rng(8).permutation(60)):
         assert [number_of(sequence.frame(int(index))) for index in order] == list(order)
-    assert sequence.spacing_mm is None and any("spacing unknown: a video carries none" in note for note in sequence.notes)
+    assert sequence.spacing_mm is None and any(
+        "spacing unknown: a video carries none" in note for note in sequence.notes
+    )
 
 
 def test_going_backwards_decodes_few_frames(tmp_path, monkeypatch):

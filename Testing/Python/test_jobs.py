@@ -24,7 +24,7 @@ from UltrasoundMotionLib.jobs import (
     sequence_registration_request,
     track_request,
 )
-from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
+from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 
 LIBRARY = Path(__file__).resolve().parents[2]
 
@@ -84,9 +84,16 @@ POINTS = np.array([[30.0, 31.5], [44.0, 40.25]])
 
 
 def same_tracks(one, other):
-    arrays = all(np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True) for name in ("positions_px", "confidence", "visible"))
+    arrays = all(
+        np.array_equal(getattr(one, name), getattr(other, name), equal_nan=True)
+        for name in ("positions_px", "confidence", "visible")
+    )
     rest = ("labels", "query_frame", "spacing_mm", "model")
-    return arrays and np.array_equal(one.times_s, other.times_s) and all(getattr(one, name) == getattr(other, name) for name in rest)
+    return (
+        arrays
+        and np.array_equal(one.times_s, other.times_s)
+        and all(getattr(one, name) == getattr(other, name) for name in rest)
+    )
 
 
 class OwnThreadFrames:
@@ -106,7 +113,7 @@ class OwnThreadFrames:
 
 
 def test_tracks_are_those_of_the_library_and_come_in_the_order_of_submission(process):
-    from UltrasoundMotionLib.points import track_points
+    from UltrasoundMotionLib.tracking import track_points
 
     sequence = clip()
     lazy = replace(sequence, frames=OwnThreadFrames(sequence.frames))
@@ -115,8 +122,13 @@ def test_tracks_are_those_of_the_library_and_come_in_the_order_of_submission(pro
         (sequence, {"query_frame": 8, "direction": "backward", "model": "block-matching"}),
         (sequence, {"options": TrackingOptions(watch_shadows=True, offline=True)}),
     ]
-    renamed = [{"tracking" if name == "options" else name: value for name, value in options.items()} for _, options in asked]
-    jobs = [process.submit(track_request(frames, POINTS, **options)) for (frames, _), options in zip(asked, renamed, strict=True)]
+    renamed = [
+        {"tracking" if name == "options" else name: value for name, value in options.items()} for _, options in asked
+    ]
+    jobs = [
+        process.submit(track_request(frames, POINTS, **options))
+        for (frames, _), options in zip(asked, renamed, strict=True)
+    ]
     events = events_of(process, jobs[-1])
     ends = [event for event in events if isinstance(event, JobFinished)]
     assert [event.job for event in ends] == jobs
@@ -134,8 +146,14 @@ def test_registrations_are_those_of_the_library(process):
     from UltrasoundMotionLib.registration import InstanceConfig, register, register_sequence
 
     image = speckle((40, 48))
-    fixed, moving = (Volume(one.astype(np.float32), (0.5, 0.7), (3.0, -4.0), np.eye(2), "image") for one in (image, np.roll(image, 2, axis=1)))
-    maps = {f"{name}_labels": replace(one, array=(one.array > 128).astype(np.uint8)) for name, one in (("fixed", fixed), ("moving", moving))}
+    fixed, moving = (
+        Volume(one.astype(np.float32), (0.5, 0.7), (3.0, -4.0), np.eye(2), "image")
+        for one in (image, np.roll(image, 2, axis=1))
+    )
+    maps = {
+        f"{name}_labels": replace(one, array=(one.array > 128).astype(np.uint8))
+        for name, one in (("fixed", fixed), ("moving", moving))
+    }
     maps["fixed_mask"] = replace(fixed, array=np.pad(np.ones((36, 44), np.uint8), 2))
     settings = {"scales": [2, 1], "iterations": [3, 2], "control_strides": [1, 2]}
     start = np.array([[1.0, 0, 0.5], [0, 1, 0], [0, 0, 1]])
@@ -143,11 +161,15 @@ def test_registrations_are_those_of_the_library(process):
     import SimpleITK as sitk
 
     config = InstanceConfig(scales=(2, 1), iterations=(3, 2), control_strides=(1, 2))
-    wanted = register(fixed, moving, **maps, config=config, initial_transform=sitk.TranslationTransform(2, (0.5, 0.0)), device="cpu")
+    wanted = register(
+        fixed, moving, **maps, config=config, initial_transform=sitk.TranslationTransform(2, (0.5, 0.0)), device="cpu"
+    )
     assert np.array_equal(found.displacement.displacement_mm, wanted.displacement.displacement_mm)
     assert found.displacement.grid.matches(wanted.displacement.grid, tolerance_mm=0)
     for one, other in ((found.warped, wanted.warped), (found.warped_labels, wanted.warped_labels)):
-        assert np.array_equal(one.array, other.array) and one.array.dtype == other.array.dtype and one.name == other.name
+        assert (
+            np.array_equal(one.array, other.array) and one.array.dtype == other.array.dtype and one.name == other.name
+        )
     assert replace(found.measures, seconds=0) == replace(wanted.measures, seconds=0)
     assert (found.method, found.notes, found.interrupted) == (wanted.method, wanted.notes, False)
 
@@ -157,7 +179,11 @@ def test_registrations_are_those_of_the_library(process):
 
     wanted = register_sequence(sequence, reference_frame=2, config=SequenceConfig(control_stride=8))
     for one, other in zip(found.frames, wanted.frames, strict=True):
-        assert np.array_equal(one.control, other.control) and one.measures == other.measures and one.grid.matches(other.grid, tolerance_mm=0)
+        assert (
+            np.array_equal(one.control, other.control)
+            and one.measures == other.measures
+            and one.grid.matches(other.grid, tolerance_mm=0)
+        )
     assert (found.reference_frame, found.mode, found.device, found.notes) == (2, "to-reference", "cpu", wanted.notes)
 
 
@@ -222,14 +248,19 @@ def test_the_command_repeats_the_run(process, tmp_path, monkeypatch):
 
     sequence = clip()
     write_sequence(tmp_path / "clip.seq.nrrd", sequence)
-    (tmp_path / "points.csv").write_text("label,x,y\n" + "".join(f"P{i + 1},{x},{y}\n" for i, (x, y) in enumerate(POINTS)))
+    (tmp_path / "points.csv").write_text(
+        "label,x,y\n" + "".join(f"P{i + 1},{x},{y}\n" for i, (x, y) in enumerate(POINTS))
+    )
     request = track_request(sequence, POINTS, query_frame=4, direction="forward")
     monkeypatch.chdir(tmp_path)
     assert request.command[0] == "ultrasound-motion"
     assert main([*request.command[1:], "--quiet"]) == 0
     repeated = read_tracks_csv(tmp_path / "tracks.csv")
     tracks = run_job(request, process)
-    assert np.allclose(repeated.positions_px, tracks.positions_px, atol=1e-3, equal_nan=True) and repeated.reached.sum() == 8
+    assert (
+        np.allclose(repeated.positions_px, tracks.positions_px, atol=1e-3, equal_nan=True)
+        and repeated.reached.sum() == 8
+    )
 
 
 def test_the_application_imports_neither_torch_nor_slicer_nor_qt():
@@ -246,5 +277,7 @@ if __name__ == "__main__":
     assert tracks.reached.all() and field.reached.all()
     print(sorted({name.split(".")[0] for name in sys.modules} & {"torch", "slicer", "qt", "matplotlib", "av"}))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=LIBRARY, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=LIBRARY, capture_output=True, text=True, timeout=90, check=False
+    )
     assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr

@@ -78,7 +78,10 @@ def test_a_job_that_does_not_listen_is_killed_with_all_it_started_and_keeps_its_
 
 
 def test_a_job_that_takes_too_long_is_ended_and_the_next_one_runs(process):
-    job, after = process.submit(misbehaving_request("hang"), timeout_s=0.3), process.submit(misbehaving_request("chatter"))
+    job, after = (
+        process.submit(misbehaving_request("hang"), timeout_s=0.3),
+        process.submit(misbehaving_request("chatter")),
+    )
     wait_until(lambda: after.ended, 30)
     ends = [event for event in process.poll() if isinstance(event, (JobFailed, JobFinished))]
     assert (ends[0].kind, ends[0].job) == ("timeout", job) and "after 0.3 s" in ends[0].message
@@ -100,7 +103,9 @@ def test_a_crash_is_told_in_one_line_with_the_childs_words(process, behaviour, k
     end = end_of(process, job)
     assert isinstance(end, JobFailed) and end.kind == kind
     assert words in end.message and "\n" not in end.message
-    assert {"leave": "last words", "segfault": "Segmentation fault", "raise_error": "Traceback"}.get(behaviour, "") in end.child_output
+    assert {"leave": "last words", "segfault": "Segmentation fault", "raise_error": "Traceback"}.get(
+        behaviour, ""
+    ) in end.child_output
     with pytest.raises(ProcessError, match="unexpected ValueError: two lines"):
         run_job(misbehaving_request("raise_error"), process)
 
@@ -110,7 +115,13 @@ def test_prints_and_garbage_disturb_nothing(process, caplog):
     pids = process.pids
     caplog.set_level(logging.WARNING, "UltrasoundMotionLib.jobs")
     child = process._supervisor.child
-    lines = (b"\xff\x00 garbage", b"[1, 2]", b'{"do": "dance", "job": 9}', b'{"do": "run", "job": 9, "capability": 3}', b"[" * 100_000)
+    lines = (
+        b"\xff\x00 garbage",
+        b"[1, 2]",
+        b'{"do": "dance", "job": 9}',
+        b'{"do": "run", "job": 9, "capability": 3}',
+        b"[" * 100_000,
+    )
     child._process.stdin.write(b"\n".join(lines) + b"\n")
     child._process.stdin.flush()
     wait_until(lambda: len(caplog.messages) == 5, 10)
@@ -142,7 +153,9 @@ def test_a_python_that_cannot_run_is_an_input_error(tmp_path):
 def mounted_disk(folder):
     """A real file system of 200 kB."""
     folder.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], capture_output=True, check=False)
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", folder], capture_output=True, check=False
+    )
     if done.returncode:
         pytest.skip("only root may mount a small disk")
     try:
@@ -163,7 +176,9 @@ def limited_files(folder):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize(("small_disk", "words"), [(mounted_disk, "No space left on device"), (limited_files, "File too large")])
+@pytest.mark.parametrize(
+    ("small_disk", "words"), [(mounted_disk, "No space left on device"), (limited_files, "File too large")]
+)
 def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch, small_disk, words):
     monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
     folder = tmp_path / "small"
@@ -191,7 +206,10 @@ def test_in_slicer_its_own_python_is_found(tmp_path, monkeypatch):
 
 
 def test_a_folder_that_cannot_be_used_is_an_output_error(tmp_path):
-    with JobProcess(folder=tmp_path / "missing") as process, pytest.raises(OutputError, match="missing: the job's data cannot be written"):
+    with (
+        JobProcess(folder=tmp_path / "missing") as process,
+        pytest.raises(OutputError, match="missing: the job's data cannot be written"),
+    ):
         chat(process)
 
 

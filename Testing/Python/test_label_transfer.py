@@ -9,32 +9,38 @@ from scipy.ndimage import binary_dilation, gaussian_filter, map_coordinates
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.registration_datasets import read_hippocampus
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, warp
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.images.volume_files import read_volume, write_volume
-from UltrasoundMotionLib.registration import register, transfer_labels
-from UltrasoundMotionLib.registration.learned.label_transfer import (
-    LEAST_WIDTH_MM,
-    reversal_miss_mm,
+from UltrasoundMotionLib.lab.benchmarks.registration_datasets import read_hippocampus
+from UltrasoundMotionLib.lab.training.registration.batches import (
+    BatchConfig,
+    LabelledArrays,
+    PairSource,
+    RegistrationBatch,
+    TrainingSubject,
 )
-from UltrasoundMotionLib.registration.learned.ltnet import LtnetConfig, load_ltnet
-from UltrasoundMotionLib.registration.learned.ltnet_network import LtNet, LtNetConfig, PatchDiscriminator
-from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
-from UltrasoundMotionLib.similarity import dice
-from UltrasoundMotionLib.training.registration.batches import BatchConfig, LabelledArrays, PairSource, RegistrationBatch, TrainingSubject
-from UltrasoundMotionLib.training.registration.ltnet_objective import LtNetObjective, LtNetWeights
-from UltrasoundMotionLib.training.registration.ltnet_recipes import HIPPOCAMPUS_ATLAS, VARIANTS, make_recipe
-from UltrasoundMotionLib.training.registration.processes import Processes
-from UltrasoundMotionLib.training.registration.recipe import RegistrationTraining
-from UltrasoundMotionLib.training.registration.reversibility import (
+from UltrasoundMotionLib.lab.training.registration.ltnet_objective import LtNetObjective, LtNetWeights
+from UltrasoundMotionLib.lab.training.registration.ltnet_recipes import HIPPOCAMPUS_ATLAS, VARIANTS, make_recipe
+from UltrasoundMotionLib.lab.training.registration.processes import Processes
+from UltrasoundMotionLib.lab.training.registration.recipe import RegistrationTraining
+from UltrasoundMotionLib.lab.training.registration.reversibility import (
     anatomy_cycle,
     charbonnier,
     image_cycle,
     mean_gradient_length,
     transformation_cycle,
 )
-from UltrasoundMotionLib.training.registration.trainer import Optimizers, train_step
+from UltrasoundMotionLib.lab.training.registration.trainer import Optimizers, train_step
+from UltrasoundMotionLib.registration import register, transfer_labels
+from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
+from UltrasoundMotionLib.registration.methods.ltnet.label_transfer import (
+    LEAST_WIDTH_MM,
+    reversal_miss_mm,
+)
+from UltrasoundMotionLib.registration.methods.ltnet.method import LtnetConfig, load_ltnet
+from UltrasoundMotionLib.registration.methods.ltnet.network import LtNet, LtNetConfig, PatchDiscriminator
+from UltrasoundMotionLib.similarity import dice
 from UltrasoundMotionLib.weights import ModelCard, save_weights
 
 SIZE = 32
@@ -63,7 +69,10 @@ def disc(x, y, radius):
 def discs(count):
     random = np.random.default_rng(3)
     drawn = [disc(*random.uniform(12, 20, 2), random.uniform(4, 7)) for _ in range(count)]
-    return [TrainingSubject(f"s{n}", (LabelledArrays(image.astype(np.float16), labels),)) for n, (image, labels) in enumerate(drawn)]
+    return [
+        TrainingSubject(f"s{n}", (LabelledArrays(image.astype(np.float16), labels),))
+        for n, (image, labels) in enumerate(drawn)
+    ]
 
 
 def objective(seed=0, **weights):
@@ -123,14 +132,18 @@ def test_the_cycles_are_what_they_are_defined_as():
 
     atlas = torch.from_numpy(gaussian_filter(np.random.default_rng(0).random((SIZE, SIZE)), 2)).float()[None, None]
     returned = warp(atlas, compose(forth, back))
-    assert float(image_cycle(atlas, warp(atlas, forth), back)) == pytest.approx(float((atlas - returned).abs().mean()), abs=5e-3)
+    assert float(image_cycle(atlas, warp(atlas, forth), back)) == pytest.approx(
+        float((atlas - returned).abs().mean()), abs=5e-3
+    )
     shift = torch.zeros(1, 2, SIZE, SIZE)
     shift[:, 0] = 3
     labels = torch.zeros(1, 1, SIZE, SIZE)
     labels[..., 10:20, 10:20] = 1
     carried = warp(labels, shift)
     assert float(anatomy_cycle(labels, carried, -shift)) == pytest.approx(0, abs=1e-5)
-    assert float(anatomy_cycle(labels, carried, 0 * shift)) == pytest.approx(0.3, abs=1e-5)  # 7 of 10 columns still overlap
+    assert float(anatomy_cycle(labels, carried, 0 * shift)) == pytest.approx(
+        0.3, abs=1e-5
+    )  # 7 of 10 columns still overlap
 
 
 def test_the_penalty_is_gentle_to_outliers_and_the_smoothness_is_a_mean_length():
@@ -146,7 +159,9 @@ def test_no_label_but_the_atlas_s_is_ever_read():
     given, one = batch(), objective(detour=0.5)
     blind = RegistrationBatch(given.fixed, given.moving, None, given.moving_labels)
     seen, unseen = one.losses(given, 0), one.losses(blind, 0)
-    assert {name: float(value.detach()) for name, value in seen.items()} == {name: float(value.detach()) for name, value in unseen.items()}
+    assert {name: float(value.detach()) for name, value in seen.items()} == {
+        name: float(value.detach()) for name, value in unseen.items()
+    }
     shifted = RegistrationBatch(given.fixed, given.moving, None, given.moving_labels.roll(5, dims=-1))
     assert not torch.equal(one.losses(shifted, 0)["detour"], seen["detour"])
 
@@ -159,7 +174,9 @@ def test_every_loss_moves_the_generator_and_only_the_adversary_s_own_moves_the_d
         one.losses(given, 0)[term].backward()
         assert one.network.forth.unet.field.weight.grad.abs().max() > 0, term
     one = objective()
-    assert {id(value) for value in one.adversary_parameters()} == {id(value) for value in one.discriminator.parameters()}
+    assert {id(value) for value in one.adversary_parameters()} == {
+        id(value) for value in one.discriminator.parameters()
+    }
     one.losses(given, 0)
     one.adversary_loss().backward()
     assert all(value.grad is None for value in one.network.parameters())
@@ -212,7 +229,9 @@ def test_a_short_training_brings_the_atlas_s_labels_to_images_it_never_saw():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_is_made_with_the_one_atlas(variant):
     recipe = make_recipe("hippocampus", variant)
-    assert recipe.batch.atlas == recipe.objective.atlas == recipe.objective.configuration()["atlas"] == HIPPOCAMPUS_ATLAS
+    assert (
+        recipe.batch.atlas == recipe.objective.atlas == recipe.objective.configuration()["atlas"] == HIPPOCAMPUS_ATLAS
+    )
     assert ("back.unet.field.bias" in recipe.objective.weights()) == (variant == "published")
     assert not any("discriminator" in name for name in recipe.objective.weights())
 
@@ -231,18 +250,30 @@ def test_labels_arrive_with_a_confidence_that_falls_with_the_miss_of_the_way_bac
     fixed, atlas, atlas_labels = images(moving_shift=1)
     truth = np.roll(atlas_labels.array, -1, axis=1)
     inner = np.s_[10:-10, 10:-10]
-    for shift, miss in ((1.5, 3.0), (0.0, 0.0)):  # mm; the way back goes on in the same direction: a shift for whatever is seen
+    for shift, miss in (
+        (1.5, 3.0),
+        (0.0, 0.0),
+    ):  # mm; the way back goes on in the same direction: a shift for whatever is seen
         config = LtnetConfig(shipped_as(tmp_path, shifting(shift)), refine=False)
-        found = transfer_labels(fixed, atlas, atlas_labels, fixed_labels=replace(atlas_labels, array=truth), config=config)
+        found = transfer_labels(
+            fixed, atlas, atlas_labels, fixed_labels=replace(atlas_labels, array=truth), config=config
+        )
         given = truth if shift else atlas_labels.array
-        assert np.array_equal(found.labels.array[inner], given[inner]) and found.labels.array.dtype == atlas_labels.array.dtype
-        assert found.registration.measures.labels[1].dice == pytest.approx(1.0 if shift else found.registration.measures.labels[1].dice_before)
+        assert (
+            np.array_equal(found.labels.array[inner], given[inner])
+            and found.labels.array.dtype == atlas_labels.array.dtype
+        )
+        assert found.registration.measures.labels[1].dice == pytest.approx(
+            1.0 if shift else found.registration.measures.labels[1].dice_before
+        )
         width = np.hypot(LEAST_WIDTH_MM, miss) / 1.5  # voxels
         expected = np.zeros(given.shape)
         for value in range(3):
             expected[given == value] = gaussian_filter((given == value).astype(float), width)[given == value]
         assert found.confidence.array[inner] == pytest.approx(expected[inner], abs=0.02)
-        assert found.confidence.array.dtype == np.float32 and ImageGrid.of(found.confidence).matches(ImageGrid.of(fixed))
+        assert found.confidence.array.dtype == np.float32 and ImageGrid.of(found.confidence).matches(
+            ImageGrid.of(fixed)
+        )
 
 
 def test_the_miss_is_measured_in_millimetres_between_grids_that_differ():
@@ -259,11 +290,36 @@ def test_the_command_line_writes_the_confidence_beside_the_labels(tmp_path, monk
     shipped_as(models, shifting(3.0, output="velocity"), name="ltnet-hippocampus")
     monkeypatch.setattr("UltrasoundMotionLib.weights.model_folder.models_folder", lambda: models)
     files = {name: str(tmp_path / f"{name}.nrrd") for name in ("fixed", "atlas", "labels", "strange", "u", "out", "c")}
-    for name, volume in zip(("fixed", "atlas", "labels"), images(), strict=True):  # on another grid: else they were two moments of one scan
+    for name, volume in zip(
+        ("fixed", "atlas", "labels"), images(), strict=True
+    ):  # on another grid: else they were two moments of one scan
         write_volume(files[name], volume if name == "fixed" else replace(volume, origin_mm=(4.5, -8.0)))
     write_volume(files["strange"], replace(volume, origin_mm=(4.5, -8.0), array=volume.array + 2))
-    command = ["register", files["fixed"], files["atlas"], "--out-displacement", files["u"], "--out-labels", files["out"], "--quiet"]
-    assert main([*command, "--moving-labels", files["labels"], "--method", "ltnet", "--no-refine", "--out-confidence", files["c"]]) == 0
+    command = [
+        "register",
+        files["fixed"],
+        files["atlas"],
+        "--out-displacement",
+        files["u"],
+        "--out-labels",
+        files["out"],
+        "--quiet",
+    ]
+    assert (
+        main(
+            [
+                *command,
+                "--moving-labels",
+                files["labels"],
+                "--method",
+                "ltnet",
+                "--no-refine",
+                "--out-confidence",
+                files["c"],
+            ]
+        )
+        == 0
+    )
     confidence, labels = read_volume(files["c"]).array, read_volume(files["out"]).array
     assert set(np.unique(labels)) == {0, 1, 2}
     volumes = [read_volume(files[name]) for name in ("fixed", "atlas", "labels")]
@@ -300,14 +356,19 @@ def test_labels_and_weights_that_do_not_fit_are_refused_by_name(tmp_path):
     fixed, atlas, atlas_labels = images()
     config = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), refine=False)
     strange = replace(atlas_labels, array=np.where(atlas_labels.array == 2, 7, atlas_labels.array))
-    with pytest.raises(InputError, match="atlas_labels: has the unknown label 7; the model of drawings of a disc in a ring knows 1 disc, 2 ring"):
+    with pytest.raises(
+        InputError,
+        match="atlas_labels: has the unknown label 7; the model of drawings of a disc in a ring knows 1 disc, 2 ring",
+    ):
         transfer_labels(fixed, atlas, strange, config=config)
     with pytest.raises(InputError, match="atlas_labels: has no label above 0"):
         transfer_labels(fixed, atlas, replace(atlas_labels, array=0 * atlas_labels.array), config=config)
     with pytest.raises(InputError, match="an atlas needs its label map"):
         transfer_labels(fixed, atlas, None, config=config)
     with pytest.raises(InputError, match="use method='instance'"):
-        register(replace(fixed, spacing_mm=(0.1, 0.1)), replace(atlas, spacing_mm=(0.1, 0.1)), method="ltnet", config=config)
+        register(
+            replace(fixed, spacing_mm=(0.1, 0.1)), replace(atlas, spacing_mm=(0.1, 0.1)), method="ltnet", config=config
+        )
     with pytest.raises(InputError, match="are of SpeckNet, not LtNet"):
         load_ltnet(shipped_as(tmp_path, shifting(0.0), architecture="SpeckNet"), "cpu")
     with pytest.raises(InputError, match="not LtNet's"):

@@ -1,4 +1,6 @@
-"""Landmark Tracking as a user has it: from the Python console and from its panel, on real MRML nodes with the real child process."""
+"""Landmark Tracking as a user has it: from the Python console and from its panel, on real MRML nodes with the real
+child process.
+"""
 
 import os
 import re
@@ -29,12 +31,17 @@ from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm  # noqa: E4
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa: E402
-from UltrasoundMotionLib.points import track_points  # noqa: E402
-from UltrasoundMotionLib.tracks import read_clust_tracks, read_tracks_csv  # noqa: E402
-from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions  # noqa: E402
+from UltrasoundMotionLib.tracking import (  # noqa: E402
+    read_clust_tracks,
+    read_tracks_csv,
+    track_points,
+)
+from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions  # noqa: E402
 
 own_process = pytest.mark.own_process
-needs_qt = pytest.mark.skipif(slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'")
+needs_qt = pytest.mark.skipif(
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+)
 QUERY_PX = np.array([[50.0, 44.0], [90.0, 60.0], [70.0, 84.0]])
 SPACING_MM = (0.4, 0.25)
 TURNED = Rotation.from_euler("xyz", [15, -40, 65], degrees=True).as_matrix()
@@ -56,7 +63,9 @@ def swaying_clip(frame_count=24, size=(140, 120), name="clip", *, whole_pixels=F
     else:
         shifted = [ndimage.shift(speckle, by, mode="wrap") for by in moved]
     frames = np.clip(np.stack(shifted)[:, 30:-30, 30:-30], 0, 255).astype(np.uint8)
-    return ImageSequence(frames, SPACING_MM, np.arange(frame_count) / 30, origin_mm=(5.0, -60.0, 12.0), direction=TURNED, name=name)
+    return ImageSequence(
+        frames, SPACING_MM, np.arange(frame_count) / 30, origin_mm=(5.0, -60.0, 12.0), direction=TURNED, name=name
+    )
 
 
 def truth_px(frame_count, query_frame=0):
@@ -143,7 +152,9 @@ def test_the_example_of_the_docstring_runs(bench, tmp_path, monkeypatch):
     tracks = read_tracks_csv(tmp_path / "tracks.csv")
     assert tracks.positions_px.shape == (24, 3, 2)
     np.testing.assert_allclose(tracks.positions_px[:5], truth_px(24)[:5], atol=0.3)  # what was before stays
-    np.testing.assert_allclose(tracks.positions_px[5:, 0], truth_px(24)[5:, 0] + [3, 2], atol=0.5)  # the moved point goes on from there
+    np.testing.assert_allclose(
+        tracks.positions_px[5:, 0], truth_px(24)[5:, 0] + [3, 2], atol=0.5
+    )  # the moved point goes on from there
     np.testing.assert_allclose(tracks.positions_px[5:, 1:], truth_px(24)[5:, 1:], atol=0.3)
 
 
@@ -198,7 +209,9 @@ def test_everything_follows_the_transform_that_puts_the_ultrasound_into_an_mri(b
     bench.clip.proxy.SetAndObserveTransformNodeID(placing.GetID())
     world = place(bench.scene, bench.sequence, name="clicked on the MRI")  # stands under no transform
     for number in range(3):
-        world.SetNthControlPointPositionWorld(number, *(matrix[:3, :3] @ bench.points.GetNthControlPointPosition(number) + matrix[:3, 3]))
+        world.SetNthControlPointPositionWorld(
+            number, *(matrix[:3, :3] @ bench.points.GetNthControlPointPosition(number) + matrix[:3, 3])
+        )
     bench.clip.browser.SetSelectedItemNumber(0)
     placed = bench.logic.track(bench.clip.proxy, world)
     np.testing.assert_allclose(positions(bench, placed.landmarks), plain_px, atol=1e-5)
@@ -257,7 +270,9 @@ def test_exports_are_read_back(bench, tmp_path):
     bench.logic.exportClust(result.landmarks.proxy, tmp_path)
     expected = positions(bench, result.landmarks)
     np.testing.assert_allclose(read_tracks_csv(tmp_path / "tracks.csv").positions_px, expected, atol=1e-3)
-    np.testing.assert_allclose(read_clust_tracks([tmp_path / f"P{number}.txt" for number in (1, 2, 3)]).positions_px, expected, atol=1e-3)
+    np.testing.assert_allclose(
+        read_clust_tracks([tmp_path / f"P{number}.txt" for number in (1, 2, 3)]).positions_px, expected, atol=1e-3
+    )
 
 
 def test_bad_input_is_said_in_one_line_and_leaves_the_scene_as_it_was(bench):
@@ -348,7 +363,9 @@ def click_through(bench, tmp_path, monkeypatch):
     ui.plotButton.checked = False
     assert bench.application.layout == layout
 
-    monkeypatch.setattr(slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, "getSaveFileName", lambda *_: str(tmp_path / "out.csv"))
+    monkeypatch.setattr(
+        slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, "getSaveFileName", lambda *_: str(tmp_path / "out.csv")
+    )
     ui.exportCsvButton.click()
     assert read_tracks_csv(tmp_path / "out.csv").labels == bench.logic.tracks(tracked.proxy).labels
     assert "out.csv" in ui.statusLabel.text
@@ -360,7 +377,10 @@ def test_the_command_repeats_the_run(bench, tmp_path):
     command = widget.commandArguments()
     assert command[:2] == ("ultrasound-motion", "track")
     clip, points, out = tmp_path / "clip.seq.nrrd", tmp_path / "points.mrk.json", tmp_path / "tracks.csv"
-    saved = ((bench.clip.sequence, clip, "vtkMRMLVolumeSequenceStorageNode"), (bench.points, points, "vtkMRMLMarkupsJsonStorageNode"))
+    saved = (
+        (bench.clip.sequence, clip, "vtkMRMLVolumeSequenceStorageNode"),
+        (bench.points, points, "vtkMRMLMarkupsJsonStorageNode"),
+    )
     for node, path, class_name in saved:
         storage = bench.scene.AddNewNodeByClass(class_name)
         storage.SetFileName(str(path))
@@ -439,11 +459,21 @@ def test_ten_runs_and_ten_cancels_leave_nothing_behind(bench):
         bench.wait_until_done(widget)
         observers = len(widget.Observations)
         pids = shared_process().process.pids
-        counts.append((bench.scene.GetNumberOfNodes(), observers, pids, bench.application.connected, widget.parameters.trackedLandmarks.GetName()))
+        counts.append(
+            (
+                bench.scene.GetNumberOfNodes(),
+                observers,
+                pids,
+                bench.application.connected,
+                widget.parameters.trackedLandmarks.GetName(),
+            )
+        )
     assert len(set(counts)) == 1, counts
     for number in range(10):
         widget.ui.applyButton.click()
-        until = time.monotonic() + 0.03 * number  # at all stages of a run: while it is prepared, before and after its first frame
+        until = (
+            time.monotonic() + 0.03 * number
+        )  # at all stages of a run: while it is prepared, before and after its first frame
         bench.application.wait(lambda until=until: time.monotonic() > until)
         if widget.run is not None:
             widget.ui.applyButton.click()
@@ -466,7 +496,9 @@ def shared_process():
 
 
 @needs_qt
-@pytest.mark.parametrize("how", ["scene closed", "module reloaded", pytest.param("application quits", marks=own_process)])
+@pytest.mark.parametrize(
+    "how", ["scene closed", "module reloaded", pytest.param("application quits", marks=own_process)]
+)
 def test_interrupted_in_the_midst_of_a_run(bench, how):
     long = swaying_clip(200, (64, 60), "long", whole_pixels=True)
     widget = bench.open()
@@ -527,7 +559,9 @@ def test_a_result_deleted_in_the_midst_of_its_run_ends_it_with_a_message(bench, 
 
 @needs_qt
 def test_quick_to_the_first_result_and_never_in_the_way(bench, record_property):
-    """The limits are those of the project's issue: 2 s with a warm child, 50 ms on the main thread, 1 s of node building for 300 frames."""
+    """The limits are those of the project's issue: 2 s with a warm child, 50 ms on the main thread, 1 s of node
+    building for 300 frames.
+    """
     long = swaying_clip(300, (160, 120), "long", whole_pixels=True)
     clip = add_image_sequence(bench.scene, long)
     grid = np.stack(np.meshgrid(np.linspace(40, 100, 5), np.linspace(40, 80, 4)), axis=-1).reshape(-1, 2)
@@ -559,7 +593,9 @@ def test_quick_to_the_first_result_and_never_in_the_way(bench, record_property):
     bench.wait_until_done(widget)
     assert bench.logic.tracks(widget.parameters.trackedLandmarks).reached.all()
     between = sorted(polls)[: -len(building)]
-    print(f"first result {first:.2f} s, longest poll {1e3 * between[-1]:.0f} ms, nodes of 300 frames {sum(building):.2f} s")
+    print(
+        f"first result {first:.2f} s, longest poll {1e3 * between[-1]:.0f} ms, nodes of 300 frames {sum(building):.2f} s"
+    )
     assert first < 2
     assert between[-1] < 0.05
     assert sum(building) < 1
@@ -589,7 +625,9 @@ def test_a_failure_is_shown_with_what_to_do_next(bench, capfd):
 
 def test_the_sample_is_offered_in_slicers_sample_data_module(bench, monkeypatch):
     registered = []
-    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: registered.append(source))  # as in 5.10: without categories
+    logic = types.SimpleNamespace(
+        registerCustomSampleDataSource=lambda **source: registered.append(source)
+    )  # as in 5.10: without categories
     monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
     bench.application.emit("startupCompleted()")
     (source,) = registered

@@ -8,11 +8,11 @@ import torch
 from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.landmarks.correlation_filter import gaussian_correlation
-from UltrasoundMotionLib.landmarks.kcf import KcfConfig, KcfTracker
-from UltrasoundMotionLib.landmarks.lct import LctConfig, LctTracker
-from UltrasoundMotionLib.landmarks.windows import crop_windows
-from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+from UltrasoundMotionLib.tracking.registry import find_tracker
+from UltrasoundMotionLib.tracking.trackers.correlation_filters.correlation_filter import gaussian_correlation
+from UltrasoundMotionLib.tracking.trackers.correlation_filters.kcf import KcfConfig, KcfTracker
+from UltrasoundMotionLib.tracking.trackers.correlation_filters.lct import LctConfig, LctTracker
+from UltrasoundMotionLib.tracking.windows.windows import crop_windows
 
 CPU = torch.device("cpu")
 
@@ -33,7 +33,9 @@ def test_kernel_is_that_of_every_shift():
     fast = torch.fft.irfft2(gaussian_correlation(torch.fft.rfft2(first), torch.fft.rfft2(second), 0.9, 6), s=(8, 6))
     for down in range(8):
         for right in range(6):
-            distance = (first - torch.roll(second, (down, right), dims=(2, 3))).square().sum(dim=(1, 2, 3)) / first[0].numel()
+            distance = (first - torch.roll(second, (down, right), dims=(2, 3))).square().sum(dim=(1, 2, 3)) / first[
+                0
+            ].numel()
             torch.testing.assert_close(fast[:, down, right], torch.exp(-distance / 0.81))
 
 
@@ -57,12 +59,14 @@ def test_follows_a_known_motion(name):
         found = tracker.update(moved(texture, shift))
         errors.append(np.linalg.norm(found.positions_px - points - shift, axis=1))
         assert found.visible.all() and (found.confidence > 0.5).all()
-    assert np.mean(errors) < 0.25 and np.max(errors) < 0.35  # a filter that learns every frame drifts by a fraction of a pixel
+    assert (
+        np.mean(errors) < 0.25 and np.max(errors) < 0.35
+    )  # a filter that learns every frame drifts by a fraction of a pixel
 
 
 def test_agrees_with_opencv_kcf():
     pytest.importorskip("cv2")
-    from UltrasoundMotionLib.evaluation.opencv_peers import KcfPerPoint
+    from UltrasoundMotionLib.lab.benchmarks.opencv_peers import KcfPerPoint
 
     texture, points = speckle(128, seed=3), np.array([[64.0, 60.0]])
     ours, theirs = KcfTracker(KcfConfig(), CPU), KcfPerPoint()
@@ -72,12 +76,26 @@ def test_agrees_with_opencv_kcf():
         shift = np.array([frame * 1.5, -frame])
         image = moved(texture, shift)
         there = ours.update(image).positions_px, theirs.update(image).positions_px
-    assert np.linalg.norm(there[0] - points - shift) < 0.5 and np.linalg.norm(there[1] - points - shift) < 3  # theirs in whole pixels, lagging
+    assert (
+        np.linalg.norm(there[0] - points - shift) < 0.5 and np.linalg.norm(there[1] - points - shift) < 3
+    )  # theirs in whole pixels, lagging
 
 
 def test_lct_finds_a_landmark_again_that_jumped_and_without_its_detector_it_does_not():
-    texture, points, jump = speckle(128, seed=5), np.array([[50.0, 60.0]]), np.array([33.0, 0.0])  # beyond half of the window
-    grey = LctConfig(features="grey", kernel_sigma=0.2, context_rate=0.2, padding=1.5, size_count=1, detect_below=0.6, adopt_above=0.7)
+    texture, points, jump = (
+        speckle(128, seed=5),
+        np.array([[50.0, 60.0]]),
+        np.array([33.0, 0.0]),
+    )  # beyond half of the window
+    grey = LctConfig(
+        features="grey",
+        kernel_sigma=0.2,
+        context_rate=0.2,
+        padding=1.5,
+        size_count=1,
+        detect_below=0.6,
+        adopt_above=0.7,
+    )
     reached = {}
     for reach_px in (60.0, 0.0):
         tracker = LctTracker(replace(grey, reach_px=reach_px), CPU)
@@ -92,7 +110,9 @@ def test_lct_finds_a_landmark_again_that_jumped_and_without_its_detector_it_does
 
 def test_lct_follows_a_changing_size():
     texture = speckle(160, seed=7, grain=3.0)
-    config = LctConfig(features="grey", kernel_sigma=0.2, context_rate=0.2, target_rate=0.1, padding=1.5, size_count=7, size_step=1.02)
+    config = LctConfig(
+        features="grey", kernel_sigma=0.2, context_rate=0.2, target_rate=0.1, padding=1.5, size_count=7, size_step=1.02
+    )
     tracker, centre = LctTracker(config, CPU), np.array([80.0, 80.0])
     tracker.start(texture, centre[None])
     for frame in range(1, 21):

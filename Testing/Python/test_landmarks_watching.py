@@ -1,4 +1,7 @@
-"""What is added to any tracker: shadows, stuck video, prediction, looking ahead; and CLUST's tables. References are dense or in closed form."""
+"""What is added to any tracker: shadows, stuck video, prediction, looking ahead; and CLUST's tables.
+
+References are dense or in closed form.
+"""
 
 import time
 from collections.abc import Callable
@@ -13,19 +16,25 @@ from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.confidence_map import confidence_map
-from UltrasoundMotionLib.tracks import FrameTracks, run_tracker
-from UltrasoundMotionLib.tracks.ahead_tracker import AheadTracker
-from UltrasoundMotionLib.tracks.offline_tracks import track_offline
-from UltrasoundMotionLib.tracks.track_smoothing import smooth_paths
-from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
-from UltrasoundMotionLib.tracks.watched_tracker import WatchedTracker
+from UltrasoundMotionLib.tracking import FrameTracks, run_tracker
+from UltrasoundMotionLib.tracking.registry import find_tracker
+from UltrasoundMotionLib.tracking.wrappers.ahead_tracker import AheadTracker
+from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
+from UltrasoundMotionLib.tracking.wrappers.track_smoothing import smooth_paths
+from UltrasoundMotionLib.tracking.wrappers.watched_tracker import WatchedTracker
 
 
 def test_confidence_map_is_that_of_a_dense_solve():
     image = np.random.default_rng(0).uniform(0, 255, (11, 9))
     grey = (image - image.min()) / np.ptp(image) * np.exp(-2.0 * np.arange(11)[:, None] / 10)
     steps = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
-    pairs = [((r, c), (r + a, c + b)) for r in range(11) for c in range(9) for a, b in steps if 0 <= r + a < 11 and 0 <= c + b < 9]
+    pairs = [
+        ((r, c), (r + a, c + b))
+        for r in range(11)
+        for c in range(9)
+        for a, b in steps
+        if 0 <= r + a < 11 and 0 <= c + b < 9
+    ]
     largest = max(abs(grey[p] - grey[q]) for p, q in pairs)
     laplacian = np.zeros((99, 99))
     for p, q in pairs:
@@ -52,12 +61,16 @@ def test_confidence_map_is_quick_and_low_behind_a_shadow():
             used.append(time.process_time() - begun)
         return min(used)
 
-    assert quickest(lambda: confidence_map(image)) < 4 * quickest(lambda: spsolve(neighbours, np.ones(96 * 96))), "a sparse solve of as many pixels"
+    assert quickest(lambda: confidence_map(image)) < 4 * quickest(lambda: spsolve(neighbours, np.ones(96 * 96))), (
+        "a sparse solve of as many pixels"
+    )
     assert np.median(confidence[60, 44:52]) < 0.5 * np.median(confidence[60, :30])
 
 
 def breathing_clip(frame_count=150, size=160, seed=4):
-    """Speckle that breathes by (8, 3) pixels with a period of 30 frames under a dark band of 34 columns that passes once; and the motion (T, 2)."""
+    """Speckle that breathes by (8, 3) pixels with a period of 30 frames under a dark band of 34 columns that passes
+    once; and the motion (T, 2).
+    """
     noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((size, size)), 1.5, mode="wrap")
     texture = 110 + 35 * noise / noise.std()
     motion = np.outer(np.sin(2 * np.pi * np.arange(frame_count) / 30), [8.0, 3.0])
@@ -78,7 +91,10 @@ def test_a_landmark_in_shadow_is_reported_predicted_and_taken_up_again():
     watched = run_tracker(sequence, lambda: WatchedTracker(find_tracker("kcf").create("cpu")), points)
     truth = points + motion[:, None]
     dark = np.abs(truth[:, 0, 0] - (-20 + 4.0 * (np.arange(150) - 70))) < 12
-    error = {name: np.linalg.norm(tracks.positions_px - truth, axis=2)[:, 0] for name, tracks in (("plain", plain), ("watched", watched))}
+    error = {
+        name: np.linalg.norm(tracks.positions_px - truth, axis=2)[:, 0]
+        for name, tracks in (("plain", plain), ("watched", watched))
+    }
     assert not watched.visible[dark].any() and watched.visible[:80].all() and watched.visible[-20:].all()
     assert error["watched"][dark].max() < 3 and error["watched"][-20:].max() < 0.5
     assert error["watched"][dark].max() < 0.5 * error["plain"][dark].max()
@@ -90,7 +106,9 @@ def test_stuck_video_is_held_flagged_and_recovered(kind):
     frames = np.array(sequence.frames)
     frames[30:42] = frames[29] if kind == "frozen" else 0
     points = np.array([[60.0, 100.0], [100.0, 80.0]])
-    tracks = run_tracker(ImageSequence(frames=frames), lambda: WatchedTracker(find_tracker("kcf").create("cpu")), points)
+    tracks = run_tracker(
+        ImageSequence(frames=frames), lambda: WatchedTracker(find_tracker("kcf").create("cpu")), points
+    )
     assert not tracks.visible[32:42].any() and np.all(tracks.positions_px[30:42] == tracks.positions_px[29])
     assert tracks.visible[44:].all()
     assert np.linalg.norm(tracks.positions_px[44:] - points - motion[44:, None], axis=2).max() < 1
@@ -169,7 +187,9 @@ def test_offline_takes_each_stretch_from_the_way_that_knows_it():
     ways = iter((KnownMotion(motion, lost, visible), KnownMotion(motion)))
     steps = []
     progress = lambda done, total, message: steps.append((done, total))  # noqa: E731
-    tracks = track_offline(numbered_frames(90), lambda: next(ways), np.array([[50.0, 50.0]]), direction="forward", progress=progress)
+    tracks = track_offline(
+        numbered_frames(90), lambda: next(ways), np.array([[50.0, 50.0]]), direction="forward", progress=progress
+    )
     assert np.linalg.norm(tracks.positions_px[:, 0] - 50 - motion, axis=1).max() < 0.5
     assert tracks.visible.all() and steps[-1] == (180, 180)
 
@@ -189,7 +209,9 @@ def test_clust_from_images_to_the_table(tmp_path, capsys):
     folder, results = tmp_path / "ETH-01-1", tmp_path / "results"
     motion = np.outer(np.sin(2 * np.pi * np.arange(50) / 30), [8.0, 3.0])
     frames = np.arange(0, 50, 7)
-    clust_sequence(folder, "".join(f"{frame + 1} {60 + motion[frame, 0]:.3f} {100 + motion[frame, 1]:.3f}\n" for frame in frames))
+    clust_sequence(
+        folder, "".join(f"{frame + 1} {60 + motion[frame, 0]:.3f} {100 + motion[frame, 1]:.3f}\n" for frame in frames)
+    )
     arguments = ["evaluate", "clust", str(folder), "--results", str(results), "--spacing-mm", "0.5", "0.5"]
     assert main([*arguments, "--model", "kcf", "--watch-shadows", "--device", "cpu", "--quiet"]) == 0
     lines = (results / "ETH-01-1_1.txt").read_text().splitlines()
@@ -213,7 +235,9 @@ def test_clust_from_images_to_the_table(tmp_path, capsys):
 def test_clust_refuses_by_name(tmp_path, capsys, annotations, said):
     folder = tmp_path / "MED1-02"
     clust_sequence(folder, annotations)
-    assert main(["evaluate", "clust", str(folder), "--results", str(tmp_path / "out"), "--model", "kcf", "--quiet"]) == 2
+    assert (
+        main(["evaluate", "clust", str(folder), "--results", str(tmp_path / "out"), "--model", "kcf", "--quiet"]) == 2
+    )
     error = capsys.readouterr().err
     assert said in error and "MED1-02_1.txt" in error and error.count("\n") == 1 and not (tmp_path / "out").exists()
 

@@ -10,19 +10,25 @@ from scipy.ndimage import gaussian_filter
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, jacobian_measures, warp
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.lab.training.registration.anatomy_objective import AnatomyObjective
+from UltrasoundMotionLib.lab.training.registration.batches import RegistrationBatch
 from UltrasoundMotionLib.registration import InstanceConfig, register
-from UltrasoundMotionLib.registration.instance import displacement_of, optimise_velocity
-from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, load_anatomy, turned_grid
-from UltrasoundMotionLib.registration.learned.anatomy_network import CARDIAC_ANATOMY, AnatomyConfig, AnatomyNetwork, fold, unfold
 from UltrasoundMotionLib.registration.learned.domain_choice import card_for
 from UltrasoundMotionLib.registration.learned.guided_refinement import refined, refinement_config, velocity_of
 from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
-from UltrasoundMotionLib.registration.learned.semantic_method import SemanticConfig
 from UltrasoundMotionLib.registration.likeness import LikenessWeights
+from UltrasoundMotionLib.registration.methods.instance import displacement_of, optimise_velocity
+from UltrasoundMotionLib.registration.methods.semantic.anatomy_maps import class_maps, load_anatomy, turned_grid
+from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import (
+    CARDIAC_ANATOMY,
+    AnatomyConfig,
+    AnatomyNetwork,
+    fold,
+    unfold,
+)
+from UltrasoundMotionLib.registration.methods.semantic.semantic_method import SemanticConfig
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.similarity import dice, soft_dice
-from UltrasoundMotionLib.training.registration.anatomy_objective import AnatomyObjective
-from UltrasoundMotionLib.training.registration.batches import RegistrationBatch
 from UltrasoundMotionLib.weights import ModelCard, models_folder, save_weights
 
 torch.set_num_threads(1)
@@ -50,7 +56,9 @@ def ball(shape, centre, radius):
 def noise_pair(shape=SHAPE):
     """Two images of noise that have nothing in common, and class maps of two balls that lie elsewhere in each."""
     noise = np.random.default_rng(0)
-    images = [torch.from_numpy(gaussian_filter(noise.random(shape), 1.0).astype(np.float32))[None, None] for _ in range(2)]
+    images = [
+        torch.from_numpy(gaussian_filter(noise.random(shape), 1.0).astype(np.float32))[None, None] for _ in range(2)
+    ]
     fixed = torch.cat([ball(shape, (9, 11, 9), 5), ball(shape, (10, 12, 20), 4)], dim=1)
     moving = torch.cat([ball(shape, (10, 13, 11), 6), ball(shape, (11, 11, 22), 3.5)], dim=1)
     return WorkingPair(*images, None, None, grid_of(shape)), (fixed, moving)
@@ -60,8 +68,17 @@ def saved_card(folder, network=SMALL, domain=SMALL_DOMAIN, name="anatomy-test", 
     torch.manual_seed(0)
     weights = {key: value.half() for key, value in AnatomyNetwork(network).state_dict().items()}
     configuration = {"network": asdict(network), "domain": asdict(domain)}
-    values = {"name": name, "architecture": "AnatomyNetwork", "configuration": configuration, "task": "", "trained_on": (), "command": ""}
-    card = ModelCard(**{**values, "seed": 1, "commit": "", "measured": {}, "measured_with": "", "limits": "", **changes})
+    values = {
+        "name": name,
+        "architecture": "AnatomyNetwork",
+        "configuration": configuration,
+        "task": "",
+        "trained_on": (),
+        "command": "",
+    }
+    card = ModelCard(
+        **{**values, "seed": 1, "commit": "", "measured": {}, "measured_with": "", "limits": "", **changes}
+    )
     save_weights(folder, weights, card)
     return folder / f"{name}.json"
 
@@ -70,7 +87,10 @@ def volumes(direction=None, shape=SHAPE):
     grid = grid_of(shape, direction)
     noise = np.random.default_rng(1)
     arrays = [gaussian_filter(noise.random(shape), 1.5).astype(np.float32) for _ in range(2)]
-    return [Volume(array, grid.spacing_mm, grid.origin_mm, grid.direction, name) for array, name in zip(arrays, ("fixed", "moving"), strict=True)]
+    return [
+        Volume(array, grid.spacing_mm, grid.origin_mm, grid.direction, name)
+        for array, name in zip(arrays, ("fixed", "moving"), strict=True)
+    ]
 
 
 def test_folding_loses_nothing():
@@ -80,7 +100,9 @@ def test_folding_loses_nothing():
     assert torch.equal(unfold(folded, (1, 2, 2)), image)
 
 
-@pytest.mark.parametrize(("config", "shape"), [(SMALL, (17, 20, 23)), (replace(CARDIAC_ANATOMY, channels=(8, 8, 16, 16)), (7, 40, 50))])
+@pytest.mark.parametrize(
+    ("config", "shape"), [(SMALL, (17, 20, 23)), (replace(CARDIAC_ANATOMY, channels=(8, 8, 16, 16)), (7, 40, 50))]
+)
 def test_any_size_gets_logits_of_its_size(config, shape):
     network = AnatomyNetwork(config)
     image = torch.rand(1, 1, *shape)
@@ -92,14 +114,18 @@ def test_any_size_gets_logits_of_its_size(config, shape):
 def test_an_anatomy_network_learns_to_find_a_ball():
     torch.manual_seed(0)
     domain = replace(SMALL_DOMAIN, labels={4: "ball"})
-    objective = AnatomyObjective("anatomy-test", replace(SMALL, classes=2), domain, window=(None, 16, 16), averaging=0.8)
+    objective = AnatomyObjective(
+        "anatomy-test", replace(SMALL, classes=2), domain, window=(None, 16, 16), averaging=0.8
+    )
     optimizer = torch.optim.Adam([one for one in objective.parameters() if one.requires_grad], lr=0.02)
     shape = (16, 20, 16)
 
     def sample(seed):
         noise = np.random.default_rng(seed)
         inside = ball(shape, noise.uniform(6, 10, 3), 4)
-        return inside + 0.3 * torch.from_numpy(noise.standard_normal(inside.shape).astype(np.float32)), 4 * inside[:, 0].long()
+        return inside + 0.3 * torch.from_numpy(noise.standard_normal(inside.shape).astype(np.float32)), 4 * inside[
+            :, 0
+        ].long()
 
     for step in range(40):
         (fixed, fixed_labels), (moving, moving_labels) = sample(2 * step), sample(2 * step + 1)
@@ -148,13 +174,17 @@ def test_the_inverse_of_a_refined_field_is_found_with_it():
     assert float(there.abs().max()) > 1.0
     assert float(error.mean()) < 0.05
     swapped = WorkingPair(pair.moving, pair.fixed, None, None, pair.grid, fixed_maps=maps[1], moving_maps=maps[0])
-    torch.testing.assert_close(displacement_of(optimise_velocity(swapped, config, quiet), pair), back, atol=0.02, rtol=0)
+    torch.testing.assert_close(
+        displacement_of(optimise_velocity(swapped, config, quiet), pair), back, atol=0.02, rtol=0
+    )
 
 
 def test_refinement_starts_at_the_prediction():
     pair, _ = noise_pair()
     points = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, size) for size in SHAPE], indexing="ij"))
-    start = (2.0 * torch.exp(-4 * points.square().sum(0)))[None, None] * torch.tensor([1.0, -0.7, 0.5]).view(1, 3, 1, 1, 1)
+    start = (2.0 * torch.exp(-4 * points.square().sum(0)))[None, None] * torch.tensor([1.0, -0.7, 0.5]).view(
+        1, 3, 1, 1, 1
+    )
     velocity = velocity_of(start)
     torch.testing.assert_close(displacement_of(velocity, pair), start, atol=0.03, rtol=0)
     barely = replace(QUICK, scales=(1,), iterations=(1,), control_strides=(1,), learning_rate=1e-4)
@@ -164,10 +194,14 @@ def test_refinement_starts_at_the_prediction():
 def test_planes_finer_than_slices_allow_do_not_change_the_scales_in_mm():
     image = torch.rand(1, 1, 8, 32, 32)
     coarse, fine = (
-        WorkingPair(image, image, None, None, ImageGrid((8, 32, 32), (size, size, 10.0), (0.0,) * 3, np.eye(3)), same_scan=True)
+        WorkingPair(
+            image, image, None, None, ImageGrid((8, 32, 32), (size, size, 10.0), (0.0,) * 3, np.eye(3)), same_scan=True
+        )
         for size in (2.5, 1.25)
     )
-    assert refinement_config(fine, guided=True).scales == tuple(2 * scale for scale in refinement_config(coarse, guided=True).scales)
+    assert refinement_config(fine, guided=True).scales == tuple(
+        2 * scale for scale in refinement_config(coarse, guided=True).scales
+    )
 
 
 def test_class_maps_do_not_depend_on_how_an_image_is_stored(tmp_path):
@@ -187,14 +221,18 @@ def test_class_maps_do_not_depend_on_how_an_image_is_stored(tmp_path):
 def test_a_grid_turns_around_its_centre():
     grid = ImageGrid((3, 5, 7), (1.0, 2.0, 4.0), (3.0, -2.0, 9.0), grid_of().direction)
     turned = turned_grid(grid, 90.0)
-    np.testing.assert_allclose(turned.points_lps_mm().reshape(-1, 3).mean(0), grid.points_lps_mm().reshape(-1, 3).mean(0), atol=1e-9)
+    np.testing.assert_allclose(
+        turned.points_lps_mm().reshape(-1, 3).mean(0), grid.points_lps_mm().reshape(-1, 3).mean(0), atol=1e-9
+    )
     np.testing.assert_allclose(turned.direction[:, 0], grid.direction[:, 1], atol=1e-9)
     np.testing.assert_allclose(turned.direction[:, 2], grid.direction[:, 2], atol=1e-9)
 
 
 def test_semantic_registers_with_maps_and_says_what_it_noticed(tmp_path):
     warned = replace(SMALL_DOMAIN, familiar=((0.5, 5.0, 6.0),))
-    config = SemanticConfig(anatomy=str(saved_card(tmp_path, domain=warned)), refinement=replace(QUICK, iterations=(3, 2, 1)))
+    config = SemanticConfig(
+        anatomy=str(saved_card(tmp_path, domain=warned)), refinement=replace(QUICK, iterations=(3, 2, 1))
+    )
     result = register(*volumes(), method="semantic", config=config, initial_transform=None)
     assert result.method == "semantic"
     assert result.measures.lncc > result.measures.lncc_before
@@ -219,7 +257,8 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
 
 def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
     paths = [
-        saved_card(tmp_path, domain=domain, name=name) for domain, name in ((CARDIAC_CINE, "anatomy-cardiac"), (HIPPOCAMPUS, "anatomy-hippocampus"))
+        saved_card(tmp_path, domain=domain, name=name)
+        for domain, name in ((CARDIAC_CINE, "anatomy-cardiac"), (HIPPOCAMPUS, "anatomy-hippocampus"))
     ]
     monkeypatch.setattr("UltrasoundMotionLib.registration.learned.domain_choice.shipped_cards", lambda: tuple(paths))
     names = ("anatomy-cardiac", "anatomy-hippocampus")
@@ -236,12 +275,18 @@ def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
 
 
 def test_shipped_anatomy_finds_a_hippocampus(shared_data):
-    from UltrasoundMotionLib.evaluation.registration_datasets import random_pairs
+    from UltrasoundMotionLib.lab.benchmarks.registration_datasets import random_pairs
 
     if not (models_folder() / "anatomy-hippocampus.json").is_file():
         pytest.skip("needs the weights anatomy-hippocampus, which are not shipped yet")
     pair = random_pairs(shared_data("hippocampus"), ["hippocampus_308", "hippocampus_318"], 1)[0]
-    result = register(pair.fixed.image, pair.moving.image, method="semantic", fixed_labels=pair.fixed.labels, moving_labels=pair.moving.labels)
+    result = register(
+        pair.fixed.image,
+        pair.moving.image,
+        method="semantic",
+        fixed_labels=pair.fixed.labels,
+        moving_labels=pair.moving.labels,
+    )
     assert min(label.dice for label in result.measures.labels.values()) > 0.75
     assert result.measures.jacobian.share_nonpositive <= 0.001
     assert isinstance(result.displacement, DisplacementField)

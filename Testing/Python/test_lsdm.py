@@ -1,4 +1,6 @@
-"""LSDM: EMMA against a direct loop, fields that do not fold, what the network finds after a little learning, and the tracker around it."""
+"""LSDM: EMMA against a direct loop, fields that do not fold, what the network finds after a little learning, and the
+tracker around it.
+"""
 
 from __future__ import annotations
 
@@ -11,24 +13,38 @@ from safetensors.torch import save_file
 from torch import nn
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.benchmark_trackers import same_points
-from UltrasoundMotionLib.evaluation.lsdm_ablation import lsdm_ablation
-from UltrasoundMotionLib.evaluation.tracking_benchmark import BenchmarkCase
 from UltrasoundMotionLib.fields import compose, jacobian_determinant
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.landmarks.emma import Emma
-from UltrasoundMotionLib.landmarks.lsdm_absolute import LsdmFindingConfig, read_response
-from UltrasoundMotionLib.landmarks.lsdm_deformation import local_correlation
-from UltrasoundMotionLib.landmarks.lsdm_network import CELL, EXEMPLAR, WINDOW, Lsdm, LsdmConfig, at_landmark, exemplar_window, to_pixels
-from UltrasoundMotionLib.landmarks.lsdm_published import LsdmPublishedTracker
-from UltrasoundMotionLib.landmarks.lsdm_siamese import REACH, correlate, find_peak
-from UltrasoundMotionLib.landmarks.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
-from UltrasoundMotionLib.landmarks.lsdm_weights import create_lsdm, create_lsdm_published
-from UltrasoundMotionLib.memories.usual_place import UsualPlace, UsualPlaceConfig
-from UltrasoundMotionLib.training.landmarks.landmark_batches import LandmarkBatch, LandmarkBatchConfig
-from UltrasoundMotionLib.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
-from UltrasoundMotionLib.training.landmarks.landmark_training import LandmarkTrainingConfig
-from UltrasoundMotionLib.training.landmarks.lsdm_objective import PUBLISHED_LOSS, LsdmLoss, LsdmObjective, target_pixels
+from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import same_points
+from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation import lsdm_ablation
+from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import BenchmarkCase
+from UltrasoundMotionLib.lab.training.landmarks.landmark_batches import LandmarkBatch, LandmarkBatchConfig
+from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
+from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig
+from UltrasoundMotionLib.lab.training.landmarks.lsdm_objective import (
+    PUBLISHED_LOSS,
+    LsdmLoss,
+    LsdmObjective,
+    target_pixels,
+)
+from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace, UsualPlaceConfig
+from UltrasoundMotionLib.tracking.trackers.lsdm import create_lsdm, create_lsdm_published
+from UltrasoundMotionLib.tracking.trackers.lsdm.absolute import LsdmFindingConfig, read_response
+from UltrasoundMotionLib.tracking.trackers.lsdm.deformation import local_correlation
+from UltrasoundMotionLib.tracking.trackers.lsdm.emma import Emma
+from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
+from UltrasoundMotionLib.tracking.trackers.lsdm.network import (
+    CELL,
+    EXEMPLAR,
+    WINDOW,
+    Lsdm,
+    LsdmConfig,
+    at_landmark,
+    exemplar_window,
+    to_pixels,
+)
+from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
+from UltrasoundMotionLib.tracking.trackers.lsdm.siamese import REACH, correlate, find_peak
 from UltrasoundMotionLib.weights import ModelCard, save_weights
 
 TINY = LsdmConfig(motion_channels=(8, 8, 8, 8), feature_channels=(8, 8), seeds=4)
@@ -86,7 +102,10 @@ def test_emma_is_expectation_maximisation_by_loops(iterations):
         return each / each.sum(axis=1, keepdims=True)
 
     def fitted(vectors, shares):
-        return [sum(shares[p, k] * vectors[p] for p in range(len(vectors))) / (shares[:, k].sum() + 1e-6) for k in range(len(seeds))]
+        return [
+            sum(shares[p, k] * vectors[p] for p in range(len(vectors))) / (shares[:, k].sum() + 1e-6)
+            for k in range(len(seeds))
+        ]
 
     def recomposed(shares, seeds):
         return [sum(shares[p, k] * seeds[k] for k in range(len(seeds))) for p in range(len(shares))]
@@ -100,7 +119,9 @@ def test_emma_is_expectation_maximisation_by_loops(iterations):
     for p in range(24):
         y, x = divmod(p, 4)
         np.testing.assert_allclose(aligned_long[0, :, y, x].detach().numpy(), motion[p] + 0.5 * composed[p], atol=1e-9)
-        np.testing.assert_allclose(aligned_short[0, :, y, x].detach().numpy(), brief[p] + 0.25 * brief_composed[p], atol=1e-9)
+        np.testing.assert_allclose(
+            aligned_short[0, :, y, x].detach().numpy(), brief[p] + 0.25 * brief_composed[p], atol=1e-9
+        )
 
 
 def test_emma_can_be_left_out_and_stands_motions_of_zero():
@@ -120,14 +141,18 @@ def test_local_correlation_and_the_heads_by_loops():
     generator = torch.Generator().manual_seed(2)
     first, second = (torch.randn((2, 5, 6, 7), generator=generator) for _ in range(2))
     padded = nn.functional.pad(second, (2, 2, 2, 2))
-    looped = torch.stack([(first * padded[:, :, y : y + 6, x : x + 7]).sum(1) for y in range(5) for x in range(5)], dim=1)
+    looped = torch.stack(
+        [(first * padded[:, :, y : y + 6, x : x + 7]).sum(1) for y in range(5) for x in range(5)], dim=1
+    )
     torch.testing.assert_close(local_correlation(first, second, 2), looped, atol=1e-5, rtol=1e-5)
     template, search = torch.randn((2, 3, 8, 8), generator=generator), torch.randn((2, 3, 16, 16), generator=generator)
     weights = torch.rand((3, 3), generator=generator)
     answer = correlate(template, search, weights, 2)
     for y in range(5):
         for x in range(5):  # the middle of both is cell 8 // 2 and 16 // 2
-            expected = (template[:, :, 3:6, 3:6] * weights * search[:, :, 5 + y : 8 + y, 5 + x : 8 + x]).sum(dim=(1, 2, 3))
+            expected = (template[:, :, 3:6, 3:6] * weights * search[:, :, 5 + y : 8 + y, 5 + x : 8 + x]).sum(
+                dim=(1, 2, 3)
+            )
             torch.testing.assert_close(answer[:, y, x], expected, atol=1e-4, rtol=1e-4)
 
 
@@ -159,7 +184,9 @@ def test_every_variant_has_its_shapes_and_single_is_as_in_a_batch(decoder, itera
 
 
 def test_complete_and_partial_decoders_and_unknown_ones():
-    complete, partial = (sum(p.numel() for p in Lsdm(LsdmConfig(decoder=name)).parameters()) for name in ("complete", "partial"))
+    complete, partial = (
+        sum(p.numel() for p in Lsdm(LsdmConfig(decoder=name)).parameters()) for name in ("complete", "partial")
+    )
     assert complete < partial  # the paper's reason for the complete one
     assert 4 * complete < 4e6  # bytes of the weights
     with pytest.raises(InputError, match="decoder must be one of complete, partial, got both"):
@@ -186,15 +213,22 @@ def batch_of(seeds: range, shift: tuple[float, float] = (4.0, -2.0)) -> Landmark
     """Landmarks in the middle of textures, `shift` px away in x_t, half of it in x_{t-dt}."""
     side = (200 - WINDOW) // 2
     cut = slice(side, side + WINDOW)
-    frames = [torch.tensor(np.stack([moved(speckle(seed), x, y)[cut, cut] for seed in seeds]))[:, None] / 255 for x, y in ((0, 0), (2, -1), (4, -2))]
+    frames = [
+        torch.tensor(np.stack([moved(speckle(seed), x, y)[cut, cut] for seed in seeds]))[:, None] / 255
+        for x, y in ((0, 0), (2, -1), (4, -2))
+    ]
     count = len(seeds)
     nothing = torch.zeros((count, 1, 0, 0))
     target = 127 + torch.tensor(shift).expand(count, 2) * 127 / 48
     visible = torch.ones(count, dtype=torch.bool)
-    return LandmarkBatch(nothing, nothing, target, visible, *(frame.float() for frame in frames), None, torch.ones(count))
+    return LandmarkBatch(
+        nothing, nothing, target, visible, *(frame.float() for frame in frames), None, torch.ones(count)
+    )
 
 
-@pytest.mark.parametrize("loss", [LsdmLoss(), PUBLISHED_LOSS, LsdmLoss(confidence_map="logistic", similarity="mse", annotated_share=0.5)])
+@pytest.mark.parametrize(
+    "loss", [LsdmLoss(), PUBLISHED_LOSS, LsdmLoss(confidence_map="logistic", similarity="mse", annotated_share=0.5)]
+)
 def test_every_loss_reaches_every_weight(loss):
     torch.manual_seed(0)
     objective = LsdmObjective(TINY, loss)
@@ -275,7 +309,9 @@ def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTrack
     else:
         tracker = LsdmTracker(taught, LsdmTrackerConfig(**changes), torch.device("cpu"))
     positions = [tracker.start(texture.astype(np.float32), points).positions_px]
-    positions += [tracker.update(moved(texture, 2 * step, -step).astype(np.float32)).positions_px for step in range(1, 9)]
+    positions += [
+        tracker.update(moved(texture, 2 * step, -step).astype(np.float32)).positions_px for step in range(1, 9)
+    ]
     return np.stack(positions), tracker
 
 
@@ -324,7 +360,9 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
     card = ModelCard("lsdm", "Lsdm", values, "test", (), "", 1, "", {}, "", "")
     save_weights(tmp_path, taught.state_dict(), card)
     tracker = create_lsdm(card_path=tmp_path / "lsdm.json")
-    assert isinstance(tracker, LsdmTracker) and isinstance(create_lsdm_published(card_path=tmp_path / "lsdm.json"), LsdmPublishedTracker)
+    assert isinstance(tracker, LsdmTracker) and isinstance(
+        create_lsdm_published(card_path=tmp_path / "lsdm.json"), LsdmPublishedTracker
+    )
     positions = tracker.start(speckle(950, 256).astype(np.float32), np.array([[120.0, 130.0]])).positions_px
     np.testing.assert_array_equal(positions, [[120.0, 130.0]])
     save_weights(tmp_path, taught.state_dict(), replace(card, name="other", architecture="SpeckNet"))
@@ -343,16 +381,27 @@ def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):
             texture = speckle(int(rng.integers(1000)))
             points = rng.uniform(70, 130, (8, 2)).astype(np.float32)
             frames = np.stack([moved(texture, x, 0) for x in (0, 2, 4)])
-            return FrameTriple(frames, np.stack([points + np.float32((x, 0)) for x in (0, 2, 4)]), np.ones((3, 8), dtype=bool))
+            return FrameTriple(
+                frames, np.stack([points + np.float32((x, 0)) for x in (0, 2, 4)]), np.ones((3, 8), dtype=bool)
+            )
 
     texture = speckle(950, 256)
-    sequence = ImageSequence(np.stack([moved(texture, step, 0) for step in range(12)]), spacing_mm=(0.5, 0.5), name="moving")
+    sequence = ImageSequence(
+        np.stack([moved(texture, step, 0) for step in range(12)]), spacing_mm=(0.5, 0.5), name="moving"
+    )
     positions = np.array([[[120.0 + step, 130.0]] for step in range(12)])
     truth = replace(same_points(positions), spacing_mm=(0.5, 0.5))
-    training = LandmarkTrainingConfig(steps=1, batch=LandmarkBatchConfig(triples=1, landmarks=2, motion=None, images=None, trajectories=0))
+    training = LandmarkTrainingConfig(
+        steps=1, batch=LandmarkBatchConfig(triples=1, landmarks=2, motion=None, images=None, trajectories=0)
+    )
     case = BenchmarkCase("liver", "hard", "moving", sequence, truth)
     save_file(LsdmObjective(TINY).weights(), tmp_path / "trained.safetensors")
-    shared = {"training": training, "network": TINY, "start_from": tmp_path / "trained.safetensors", "out": tmp_path / "kept"}
+    shared = {
+        "training": training,
+        "network": TINY,
+        "start_from": tmp_path / "trained.safetensors",
+        "out": tmp_path / "kept",
+    }
     result = lsdm_ablation([Textures()], [case], **shared)
     assert [row.table for row in result.rows] == ["S2"] * 8 + ["S3"] * 3
     assert len({(row.decoder, row.iterations, row.pyramid) for row in result.rows[:8]}) == 8

@@ -1,4 +1,6 @@
-"""The domain of a trained network: how images are brought to its grid and fields back, and what is refused or warned of."""
+"""The domain of a trained network: how images are brought to its grid and fields back, and what is refused or warned
+of.
+"""
 
 import json
 from dataclasses import asdict, replace
@@ -32,7 +34,9 @@ def hippocampus_grid(direction=RAS, shape=(40, 52, 36), spacing_mm=(1.0, 1.0, 1.
 
 
 def position_image(grid, component):
-    """Holds the LPS position of every voxel along one component, plus 100 so that it is above the 0 of what lies outside."""
+    """Holds the LPS position of every voxel along one component, plus 100 so that it is above the 0 of what lies
+    outside.
+    """
     return torch.from_numpy(grid.points_lps_mm()[..., component].astype(np.float32))[None, None] + 100
 
 

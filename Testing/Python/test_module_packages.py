@@ -1,4 +1,6 @@
-"""What the modules install, and when: nothing where nothing is missing, torch through its extension, the rest after asking."""
+"""What the modules install, and when: nothing where nothing is missing, torch through its extension, the rest after
+asking.
+"""
 
 import importlib.metadata
 import sys

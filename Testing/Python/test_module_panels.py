@@ -1,4 +1,5 @@
-"""Every module in UltrasoundMotion/, checked as far as it can be without the application: its panel, its names, what it connects, what it installs.
+"""Every module in UltrasoundMotion/, checked as far as it can be without the application: its panel, its names, what it
+connects, what it installs.
 
 What a widget class really has is in `widget_api`; what a panel uses at run time is recorded by `qt_stand_ins`.
 """
@@ -21,11 +22,22 @@ from widget_api import API, check_recorded, knows  # noqa: E402
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
 
 NAMES = module_names()
-needs_qt = pytest.mark.skipif(slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'")
+needs_qt = pytest.mark.skipif(
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+)
 each_module = pytest.mark.parametrize("name", NAMES)
 MNEMONIC = re.compile(r"&(\w)")
 PANEL_WIDTH = 430
-INTERACTIVE = ("QPushButton", "QComboBox", "QCheckBox", "QSpinBox", "QDoubleSpinBox", "QToolButton", "ctkSliderWidget", "qMRMLNodeComboBox")
+INTERACTIVE = (
+    "QPushButton",
+    "QComboBox",
+    "QCheckBox",
+    "QSpinBox",
+    "QDoubleSpinBox",
+    "QToolButton",
+    "ctkSliderWidget",
+    "qMRMLNodeComboBox",
+)
 
 
 def panel(name):
@@ -39,7 +51,11 @@ def widgets_of(name):
 
 def sources_of(name):
     """The module file and the shared ones that work on its panel, parsed."""
-    shared = [path for path in (MODULE_FOLDER / "UltrasoundMotionModuleLib").glob("*.py") if path.stem in ("module_widget", "apply_button")]
+    shared = [
+        path
+        for path in (MODULE_FOLDER / "UltrasoundMotionModuleLib").glob("*.py")
+        if path.stem in ("module_widget", "apply_button")
+    ]
     return {path: path.read_text(encoding="utf-8") for path in (MODULE_FOLDER / f"{name}.py", *shared)}
 
 
@@ -75,7 +91,9 @@ def test_imports_without_the_application_and_stays_light(name):
         "    assert parent.categories == ['Ultrasound'] and parent.contributors\n"
         "    for suffix in ('Widget', 'Logic', 'Test'): getattr(module, sys.argv[2] + suffix)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(Path(__file__).parent), name], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(Path(__file__).parent), name], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
@@ -94,10 +112,25 @@ def test_every_widget_that_the_code_names_is_in_the_panel(name):
 def test_what_the_code_asks_of_named_widgets_exists(name):
     widgets = widgets_of(name)
     for path, text in sources_of(name).items():
-        for widget, attribute in set(re.findall(r"\bui\.(\w+)\.(\w+)", text)) - {(widget, "connect") for widget in widgets}:
-            if attribute in ("connect", "disconnect", "property", "setProperty", "visible", "enabled", "toolTip", "name"):
+        for widget, attribute in set(re.findall(r"\bui\.(\w+)\.(\w+)", text)) - {
+            (widget, "connect") for widget in widgets
+        }:
+            if attribute in (
+                "connect",
+                "disconnect",
+                "property",
+                "setProperty",
+                "visible",
+                "enabled",
+                "toolTip",
+                "name",
+            ):
                 continue
-            kinds = [kind for kind in ("properties", "signals", "slots", "methods") if knows(widgets[widget], kind, attribute)]
+            kinds = [
+                kind
+                for kind in ("properties", "signals", "slots", "methods")
+                if knows(widgets[widget], kind, attribute)
+            ]
             assert kinds, f"{path.name}: {widgets[widget]} has no {attribute} ({widget})"
 
 
@@ -114,12 +147,20 @@ def test_every_parameter_fits_its_widget(name):
     for parameter, classes in shown.items():
         assert parameter in fields, f"{name}.ui shows {parameter}, which is no field of the parameter node"
         assert len(classes) == 1, f"{parameter} is shown {len(classes)} times; Slicer connects the last only"
-        assert classes[0] in FITTING[fields[parameter].kind], f"{parameter} ({fields[parameter].kind}) cannot be shown by {classes[0]}"
+        assert classes[0] in FITTING[fields[parameter].kind], (
+            f"{parameter} ({fields[parameter].kind}) cannot be shown by {classes[0]}"
+        )
         if classes[0] == "ctkSliderWidget":
-            assert any(hasattr(note, "minimum") for note in fields[parameter].annotations), f"{parameter}: a slider needs WithinRange"
+            assert any(hasattr(note, "minimum") for note in fields[parameter].annotations), (
+                f"{parameter}: a slider needs WithinRange"
+            )
     unshown = set(fields) - set(shown)
-    source = "".join(path.read_text(encoding="utf-8") for path in (MODULE_FOLDER / f"{name}.py", *MODULE_FOLDER.glob("*/*.py")))
-    assert not [field for field in unshown if f".{field}" not in source], f"fields that nothing shows or uses: {unshown}"
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (MODULE_FOLDER / f"{name}.py", *MODULE_FOLDER.glob("*/*.py"))
+    )
+    assert not [field for field in unshown if f".{field}" not in source], (
+        f"fields that nothing shows or uses: {unshown}"
+    )
 
 
 @needs_qt
@@ -129,10 +170,14 @@ def test_properties_and_connections_in_the_panel_exist(name):
     for widget in panel(name).iter("widget"):
         for entry in widget.findall("property"):
             if entry.get("stdset") != "0" and entry.get("name") != "buddy":  # Designer's own word for QLabel.setBuddy
-                assert knows(widget.get("class"), "properties", entry.get("name")), f"{widget.get('class')} has no property {entry.get('name')}"
+                assert knows(widget.get("class"), "properties", entry.get("name")), (
+                    f"{widget.get('class')} has no property {entry.get('name')}"
+                )
     connected = set()
     for connection in panel(name).iter("connection"):
-        sender, signal, receiver, slot = (connection.findtext(part) for part in ("sender", "signal", "receiver", "slot"))
+        sender, signal, receiver, slot = (
+            connection.findtext(part) for part in ("sender", "signal", "receiver", "slot")
+        )
         assert knows(classes[sender], "signals", signal), f"{classes[sender]} has no signal {signal}"
         assert knows(classes[receiver], "slots", slot), f"{classes[receiver]} has no slot {slot}"
         connected.add((receiver, slot))
@@ -146,7 +191,11 @@ def test_properties_and_connections_in_the_panel_exist(name):
 @needs_qt
 @each_module
 def test_what_the_panel_uses_at_run_time_exists(name):
-    with HeadlessScene() as scene, slicer_application(scene) as application, slicer_stand_ins.qt_stand_ins.recorded() as used:
+    with (
+        HeadlessScene() as scene,
+        slicer_application(scene) as application,
+        slicer_stand_ins.qt_stand_ins.recorded() as used,
+    ):
         widget = application.open_module(name)
         assert widget.ui.applyButton.enabled is False
         assert widget.ui.applyButton.toolTip == widget.ui.statusLabel.text != ""
@@ -162,7 +211,9 @@ def test_the_panel_helps(name):
         if widget.get("class") in INTERACTIVE:
             assert "toolTip" in properties, f"{widget.get('name')} has no tooltip"
         for letter in MNEMONIC.findall(text):
-            assert letter.lower() not in mnemonics, f"Alt+{letter} is both {mnemonics.get(letter.lower())} and {widget.get('name')}"
+            assert letter.lower() not in mnemonics, (
+                f"Alt+{letter} is both {mnemonics.get(letter.lower())} and {widget.get('name')}"
+            )
             mnemonics[letter.lower()] = widget.get("name")
         if "buddy" in properties:
             assert properties["buddy"].findtext("cstring") in widgets_of(name)
@@ -178,9 +229,17 @@ def test_texts_can_be_translated(name):
                 continue
             where = f"{path.name}:{call.lineno}"
             if isinstance(call.func, ast.Name) and call.func.id == "_":
-                assert all(isinstance(argument, ast.Constant) for argument in call.args), f"{where}: only literal text in _()"
-            if isinstance(call.func, ast.Attribute) and call.func.attr in ("say", "errorDisplay", "tryWithErrorDisplay"):
-                assert not any(isinstance(argument, ast.Constant | ast.JoinedStr) for argument in call.args), f"{where}: text without _()"
+                assert all(isinstance(argument, ast.Constant) for argument in call.args), (
+                    f"{where}: only literal text in _()"
+                )
+            if isinstance(call.func, ast.Attribute) and call.func.attr in (
+                "say",
+                "errorDisplay",
+                "tryWithErrorDisplay",
+            ):
+                assert not any(isinstance(argument, ast.Constant | ast.JoinedStr) for argument in call.args), (
+                    f"{where}: text without _()"
+                )
 
 
 @needs_qt
@@ -191,10 +250,19 @@ def test_the_panel_can_be_drawn_and_nothing_is_cut_off(name, tmp_path):
         widget = application.open_module(name)
         picture = qtm.render(widget.uiWidget, tmp_path / f"{name}.png", PANEL_WIDTH)
         assert picture.width() == PANEL_WIDTH
-        assert len({picture.pixel(x, y) for x in range(0, picture.width(), 5) for y in range(0, picture.height(), 5)}) > 8
+        assert (
+            len({picture.pixel(x, y) for x in range(0, picture.width(), 5) for y in range(0, picture.height(), 5)}) > 8
+        )
         for child in widget.uiWidget._wrapped.findChildren(qtm.QtWidgets.QWidget):
-            if isinstance(child, qtm.QtWidgets.QLabel | qtm.QtWidgets.QPushButton | qtm.QtWidgets.QCheckBox) and child.isVisible():
-                needed = child.minimumSizeHint().width() if isinstance(child, qtm.QtWidgets.QLabel) and child.wordWrap() else child.sizeHint().width()
+            if (
+                isinstance(child, qtm.QtWidgets.QLabel | qtm.QtWidgets.QPushButton | qtm.QtWidgets.QCheckBox)
+                and child.isVisible()
+            ):
+                needed = (
+                    child.minimumSizeHint().width()
+                    if isinstance(child, qtm.QtWidgets.QLabel) and child.wordWrap()
+                    else child.sizeHint().width()
+                )
                 assert child.width() >= needed, f"{child.objectName()} needs {needed} pixels and has {child.width()}"
 
 
@@ -232,10 +300,17 @@ def test_cmake_installs_every_file():
     text = (MODULE_FOLDER / "CMakeLists.txt").read_text(encoding="utf-8")
     modules = re.search(r"set\(MODULE_NAMES\s+([\w\s]+)\)", text).group(1).split()
     assert sorted(modules) == NAMES
-    listed = set(re.findall(r"^\s+(UltrasoundMotionModuleLib/\S+\.py|Resources/[^$\s]+\.\w+)$", text, flags=re.MULTILINE))
+    listed = set(
+        re.findall(r"^\s+(UltrasoundMotionModuleLib/\S+\.py|Resources/[^$\s]+\.\w+)$", text, flags=re.MULTILINE)
+    )
     listed |= {f"Resources/UI/{one}.ui" for one in modules} | {f"Resources/Icons/{one}.png" for one in modules}
     folders = ("UltrasoundMotionModuleLib", "Resources")
-    written = {path.relative_to(MODULE_FOLDER).as_posix() for folder in folders for path in (MODULE_FOLDER / folder).rglob("*") if path.is_file()}
+    written = {
+        path.relative_to(MODULE_FOLDER).as_posix()
+        for folder in folders
+        for path in (MODULE_FOLDER / folder).rglob("*")
+        if path.is_file()
+    }
     written = {path for path in written if "__pycache__" not in path}
     assert listed == written
 

@@ -1,4 +1,6 @@
-"""What a module reads from the scene: clips as Slicer loads them, points that a user placed, tracks that a user corrected."""
+"""What a module reads from the scene: clips as Slicer loads them, points that a user placed, tracks that a user
+corrected.
+"""
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa:
 from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks  # noqa: E402
 from UltrasoundMotionLib.mrml.tracking_scene import add_tracks  # noqa: E402
 from UltrasoundMotionLib.mrml.tracks_from_nodes import query_points_from_markups, tracks_from_markups  # noqa: E402
-from UltrasoundMotionLib.tracks import PointTracks  # noqa: E402
+from UltrasoundMotionLib.tracking import PointTracks  # noqa: E402
 
 
 @pytest.fixture
@@ -29,7 +31,9 @@ def scene():
 
 
 def load_like_slicers_dicom_reader(scene, pixels, spacing, *, unit="s", step=0.027):
-    """A sequence as DICOMImageSequencePlugin makes it: diag(-1, -1, 1), slice thickness 1, times to the millisecond, a browser."""
+    """A sequence as DICOMImageSequencePlugin makes it: diag(-1, -1, 1), slice thickness 1, times to the millisecond, a
+    browser.
+    """
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "US")
     sequence.SetIndexName("time" if unit else "frame")
     sequence.SetIndexUnit(unit)
@@ -104,7 +108,9 @@ def test_results_join_the_browser_of_a_clip_that_slicer_loaded(scene):
     nodes = load_like_slicers_dicom_reader(scene, np.zeros((8, 40, 48), np.uint8), (0.25, 0.5))
     nodes.sequence.SetNumericIndexValueTolerance(0.001)
     sequence = image_sequence_from_node(nodes.sequence)
-    result = add_tracks(find_sequence_nodes(nodes.proxy), sequence, tracks_on(sequence), curve_labels=("P0", "P1", "P2"))
+    result = add_tracks(
+        find_sequence_nodes(nodes.proxy), sequence, tracks_on(sequence), curve_labels=("P0", "P1", "P2")
+    )
     assert scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") == 1
     assert result.landmarks.browser is nodes.browser
     assert result.landmarks.index.values == tuple(f"{frame * 0.027:.3f}" for frame in range(8))
@@ -122,7 +128,9 @@ def test_tracks_come_back_whole(scene, tmp_path):
         read_scene(other, tmp_path / "tracks.mrb")
         image, markups = (find_sequence_nodes(other.GetFirstNodeByName(name)) for name in ("clip", "clip landmarks"))
         back = tracks_from_markups(markups, image, image_sequence_from_node(image.sequence))
-    np.testing.assert_allclose(back.positions_px, tracks.positions_px, atol=1e-6)  # lost points too: their best guess is kept
+    np.testing.assert_allclose(
+        back.positions_px, tracks.positions_px, atol=1e-6
+    )  # lost points too: their best guess is kept
     np.testing.assert_allclose(back.confidence, tracks.confidence, atol=1e-6)
     assert np.array_equal(back.visible, tracks.visible)
     assert (back.labels, back.query_frame, back.model) == (tracks.labels, 2, "block-matching")
@@ -134,7 +142,9 @@ def test_frames_that_a_cancelled_run_never_reached(scene):
     whole = tracks_on(sequence)
     positions, confidence, visible = whole.positions_px.copy(), whole.confidence.copy(), whole.visible.copy()
     positions[5:], confidence[5:], visible[5:] = np.nan, 0.0, False
-    partial = PointTracks(positions, confidence, visible, whole.labels, whole.query_frame, whole.times_s, whole.spacing_mm)
+    partial = PointTracks(
+        positions, confidence, visible, whole.labels, whole.query_frame, whole.times_s, whole.spacing_mm
+    )
     image = add_image_sequence(scene, sequence)
     result = add_tracks(image, sequence, partial)
     image.browser.SetSelectedItemNumber(6)
@@ -146,7 +156,9 @@ def test_frames_that_a_cancelled_run_never_reached(scene):
     assert back.reached.tolist() == [True] * 5 + [False] * 3
 
     write_track_frames(result.landmarks, sequence, whole, range(5, 8))  # the run goes on
-    np.testing.assert_allclose(tracks_from_markups(result.landmarks, image, sequence).positions_px, whole.positions_px, atol=1e-6)
+    np.testing.assert_allclose(
+        tracks_from_markups(result.landmarks, image, sequence).positions_px, whole.positions_px, atol=1e-6
+    )
     assert proxy.GetNumberOfDefinedControlPoints() == 5  # the proxy shows it without another step
 
 
@@ -158,7 +170,9 @@ def test_a_corrected_point_is_kept_and_tracked_from(scene):
     assert landmarks.proxy.GetLocked() == 0
     image.browser.SetSelectedItemNumber(4)
     dragged = sequence.pixels_to_lps_mm(np.array([20.25, 11.5])) * (-1, -1, 1)
-    landmarks.proxy.SetNthControlPointPosition(1, *dragged)  # what the markups widget does when a user places the lost point again
+    landmarks.proxy.SetNthControlPointPosition(
+        1, *dragged
+    )  # what the markups widget does when a user places the lost point again
     for frame in (0, 7, 4):
         image.browser.SetSelectedItemNumber(frame)
     np.testing.assert_allclose(landmarks.proxy.GetNthControlPointPosition(1), dragged)
@@ -168,7 +182,13 @@ def test_a_corrected_point_is_kept_and_tracked_from(scene):
     assert corrected.confidence[4, 1] == 1.0
 
     again = PointTracks(
-        np.full((8, 1, 2), 9.0), np.full((8, 1), 0.5), np.ones((8, 1), bool), ("P1",), 4, sequence.times_s, sequence.spacing_mm
+        np.full((8, 1, 2), 9.0),
+        np.full((8, 1), 0.5),
+        np.ones((8, 1), bool),
+        ("P1",),
+        4,
+        sequence.times_s,
+        sequence.spacing_mm,
     )
     write_track_frames(landmarks, sequence, again, range(5, 8))
     after = tracks_from_markups(landmarks, image, sequence)
@@ -205,7 +225,9 @@ def test_points_and_results_follow_the_transform_that_places_the_clip(scene):
     image.proxy.SetAndObserveTransformNodeID(placing.GetID())
     chosen = np.array([[10.5, 20.25], [33.0, 4.5]])
     world = sequence.pixels_to_lps_mm(chosen) * (-1, -1, 1) @ OBLIQUE + np.array([5, -7, 11])
-    points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "clicked")  # in world coordinates, under no transform
+    points = scene.AddNewNodeByClass(
+        "vtkMRMLMarkupsFiducialNode", "clicked"
+    )  # in world coordinates, under no transform
     for number, position in enumerate(world):
         points.AddControlPointWorld(*position, f"click {number}")
     found = query_points_from_markups(points, image, sequence)
@@ -218,8 +240,12 @@ def test_points_and_results_follow_the_transform_that_places_the_clip(scene):
     image.browser.SetSelectedItemNumber(3)
     local = sequence.pixels_to_lps_mm(tracks_on(sequence).positions_px[3, 2]) * (-1, -1, 1)
     for markups, control in ((landmarks.proxy, 2), (curve.proxy, 2)):
-        np.testing.assert_allclose(markups.GetNthControlPointPositionWorld(control), OBLIQUE.T @ local + (5, -7, 11), atol=1e-9)
-    landmarks.proxy.SetAndObserveTransformNodeID(None)  # a user takes them out: they now mean another place on the image
+        np.testing.assert_allclose(
+            markups.GetNthControlPointPositionWorld(control), OBLIQUE.T @ local + (5, -7, 11), atol=1e-9
+        )
+    landmarks.proxy.SetAndObserveTransformNodeID(
+        None
+    )  # a user takes them out: they now mean another place on the image
     moved = tracks_from_markups(landmarks, image, sequence)
     expected = sequence.lps_mm_to_pixels((OBLIQUE @ (local - (5, -7, 11))) * (-1, -1, 1))
     np.testing.assert_allclose(moved.positions_px[3, 2], expected, atol=1e-6)

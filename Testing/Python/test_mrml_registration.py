@@ -24,7 +24,11 @@ from UltrasoundMotionLib.mrml.registration_scene import (  # noqa: E402
 from UltrasoundMotionLib.mrml.scene_files import read_scene  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_nodes import add_volume  # noqa: E402
 from UltrasoundMotionLib.registration import Registration, RegistrationMeasures  # noqa: E402
-from UltrasoundMotionLib.registration.sequence_registration import FrameMeasures, FrameRegistration, SequenceRegistration  # noqa: E402
+from UltrasoundMotionLib.registration.sequences.sequence_registration import (  # noqa: E402
+    FrameMeasures,
+    FrameRegistration,
+    SequenceRegistration,
+)
 
 TOLERANCE_MM = 1e-3
 READ_TOLERANCE_MM = 0.02  # Slicer inverts a grid that it has read with its own tolerance of 0.01 mm
@@ -45,8 +49,20 @@ def pair():
     moving_grid = ImageGrid((26, 28, 30), (1.4, 1.1, 2.0), (8.0, -45.0, 2.0), OBLIQUE)
     centre = GRID.points_lps_mm()[9, 15, 12] + OFFSET
     distance = np.linalg.norm(moving_grid.points_lps_mm() - centre, axis=-1)
-    moving = Volume(np.exp(-((distance / 9) ** 2)).astype(np.float32), moving_grid.spacing_mm, moving_grid.origin_mm, OBLIQUE, "patient")
-    moving_labels = Volume((distance < 7).astype(np.uint8) + 2 * (distance < 4), moving_grid.spacing_mm, moving_grid.origin_mm, OBLIQUE, "labels")
+    moving = Volume(
+        np.exp(-((distance / 9) ** 2)).astype(np.float32),
+        moving_grid.spacing_mm,
+        moving_grid.origin_mm,
+        OBLIQUE,
+        "patient",
+    )
+    moving_labels = Volume(
+        (distance < 7).astype(np.uint8) + 2 * (distance < 4),
+        moving_grid.spacing_mm,
+        moving_grid.origin_mm,
+        OBLIQUE,
+        "labels",
+    )
     warped, labels = field.warp(moving), field.warp(moving_labels, mode="nearest")
     measures = RegistrationMeasures(0.1, 0.9, 0.1, 0.01, jacobian_measures(field.to_voxels()), {}, 1.0, "cpu")
     return (
@@ -85,7 +101,9 @@ def test_a_result_stands_beside_the_fixed_image(scene, pair):
     nodes = add_registration(fixed_node, fixed, registration, moving_node=moving_node)
 
     points = inner_points()
-    np.testing.assert_allclose(transform_points(nodes.transform, points + displacement_at(points)), points, atol=TOLERANCE_MM)
+    np.testing.assert_allclose(
+        transform_points(nodes.transform, points + displacement_at(points)), points, atol=TOLERANCE_MM
+    )
     looked_up = np.zeros(3)
     moving_node.TransformPointFromWorld(points[0] * LPS_TO_RAS, looked_up)
     np.testing.assert_allclose(looked_up * LPS_TO_RAS, points[0] + displacement_at(points[:1])[0], atol=TOLERANCE_MM)
@@ -97,10 +115,17 @@ def test_a_result_stands_beside_the_fixed_image(scene, pair):
         np.testing.assert_allclose(direction, OBLIQUE, atol=1e-6)
     np.testing.assert_array_equal(array_of(nodes.warped), registration.warped.array)
     np.testing.assert_allclose(array_of(nodes.jacobian), np.linalg.det(np.eye(3) + MATRIX), atol=1e-4)
-    np.testing.assert_allclose(array_of(nodes.jacobian), jacobian_determinant(registration.displacement.to_voxels())[0], atol=1e-6)
+    np.testing.assert_allclose(
+        array_of(nodes.jacobian), jacobian_determinant(registration.displacement.to_voxels())[0], atol=1e-6
+    )
     labels = registration.warped_labels.array
-    assert [segment_voxels(nodes.segmentation, number) for number in (0, 1)] == [int((labels == value).sum()) for value in (1, 3)]
-    assert [nodes.segmentation.GetSegmentation().GetNthSegment(number).GetName() for number in (0, 1)] == ["label 1", "label 3"]
+    assert [segment_voxels(nodes.segmentation, number) for number in (0, 1)] == [
+        int((labels == value).sum()) for value in (1, 3)
+    ]
+    assert [nodes.segmentation.GetSegmentation().GetNthSegment(number).GetName() for number in (0, 1)] == [
+        "label 1",
+        "label 3",
+    ]
     assert nodes.warped.GetDisplayNode().GetWindowLevelMin() == fixed_node.GetDisplayNode().GetWindowLevelMin()
 
     count_before = scene.GetNumberOfNodes()
@@ -111,7 +136,9 @@ def test_a_result_stands_beside_the_fixed_image(scene, pair):
 
 def test_a_checkerboard_takes_turns(pair):
     fixed, _, _ = pair
-    black, white = (Volume(np.array(array), fixed.spacing_mm, fixed.origin_mm, OBLIQUE) for array in (fixed.array, 1 - fixed.array))
+    black, white = (
+        Volume(np.array(array), fixed.spacing_mm, fixed.origin_mm, OBLIQUE) for array in (fixed.array, 1 - fixed.array)
+    )
     board = checkerboard(black, white).array
     share = np.isclose(board, checkerboard(black, black).array).mean()
     assert 0.35 < share < 0.65
@@ -131,7 +158,12 @@ def test_a_scene_opens_with_the_moving_volume_on_the_fixed_one(pair, tmp_path):
     shares = np.random.default_rng(3).random(fixed.array.shape, dtype=np.float32)
     confidence = Volume(shares, fixed.spacing_mm, fixed.origin_mm, fixed.direction, "confidence")
     path = write_registration_scene(
-        tmp_path / "pair.mrb", fixed, moving, registration, fixed_labels=registration.warped_labels, confidence=confidence
+        tmp_path / "pair.mrb",
+        fixed,
+        moving,
+        registration,
+        fixed_labels=registration.warped_labels,
+        confidence=confidence,
     )
     with HeadlessScene() as scene:
         read_scene(scene, path)
@@ -142,27 +174,37 @@ def test_a_scene_opens_with_the_moving_volume_on_the_fixed_one(pair, tmp_path):
         np.testing.assert_array_equal(array_of(fixed_node), fixed.array)
         np.testing.assert_array_equal(array_of(scene.GetFirstNodeByName("patient confidence")), shares)
         assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
-        colors = [node.GetSegmentation().GetNthSegment(0).GetColor() for node in scene.GetNodesByClass("vtkMRMLSegmentationNode")]
+        colors = [
+            node.GetSegmentation().GetNthSegment(0).GetColor()
+            for node in scene.GetNodesByClass("vtkMRMLSegmentationNode")
+        ]
         np.testing.assert_allclose(colors[0], colors[1], atol=0.01)
         jacobian, blue = scene.GetFirstNodeByName("fixed atlas Jacobian").GetDisplayNode().GetColorNode(), [0.0] * 4
         jacobian.GetColor(0, blue)
         np.testing.assert_allclose(blue[:3], [0, 0, 1], atol=0.01)
         composite = scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
-        assert (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()) == (fixed_node.GetID(), moving_node.GetID())
+        assert (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID()) == (
+            fixed_node.GetID(),
+            moving_node.GetID(),
+        )
 
 
 def test_an_image_in_the_plane_has_a_transform_too(pair, tmp_path):
     turn = np.array([[0.8, -0.6], [0.6, 0.8]])
     grid = ImageGrid((20, 26), (0.4, 0.7), (3.0, -5.0), turn)
     field = DisplacementField(np.broadcast_to([1.25, -0.5], (20, 26, 2)).astype(np.float32), grid)
-    image = Volume(np.random.default_rng(0).random((20, 26)).astype(np.float32), grid.spacing_mm, grid.origin_mm, turn, "slice")
+    image = Volume(
+        np.random.default_rng(0).random((20, 26)).astype(np.float32), grid.spacing_mm, grid.origin_mm, turn, "slice"
+    )
     registration = Registration(field, field.warp(image), None, pair[2].measures, "test")
     path = write_registration_scene(tmp_path / "flat.mrb", image, image, registration)
     with HeadlessScene() as scene:
         read_scene(scene, path)
         transform = scene.GetFirstNodeByName("moving slice").GetParentTransformNode()
         point = np.array([*(grid.points_lps_mm()[10, 12]), 0.0])
-        np.testing.assert_allclose(transform_points(transform, point + np.array([1.25, -0.5, 0])), point, atol=READ_TOLERANCE_MM)
+        np.testing.assert_allclose(
+            transform_points(transform, point + np.array([1.25, -0.5, 0])), point, atol=READ_TOLERANCE_MM
+        )
 
 
 def sequence_fields(sequence, *, mode="to-reference"):
@@ -182,11 +224,16 @@ def test_the_fields_of_a_sequence_carry_landmarks(tmp_path):
     registration = sequence_fields(sequence)
     landmarks = np.array([[20.0, 16.0], [30.5, 24.25]])
     expected = registration.trajectories(landmarks)
-    np.testing.assert_allclose(expected[3], landmarks + 3 * np.stack([0.05 * landmarks[:, 0] + 1, 0.04 * landmarks[:, 1] - 0.5], 1), atol=1e-5)
+    np.testing.assert_allclose(
+        expected[3], landmarks + 3 * np.stack([0.05 * landmarks[:, 0] + 1, 0.04 * landmarks[:, 1] - 0.5], 1), atol=1e-5
+    )
     path = write_sequence_registration_scene(tmp_path / "motion.mrb", sequence, registration, landmarks_px=landmarks)
     with HeadlessScene() as scene:
         read_scene(scene, path)
-        browser, markups = scene.GetFirstNodeByName("clip browser"), scene.GetFirstNodeByName("landmarks of the reference frame")
+        browser, markups = (
+            scene.GetFirstNodeByName("clip browser"),
+            scene.GetFirstNodeByName("landmarks of the reference frame"),
+        )
         for frame in (3, 1, 0):
             browser.SetSelectedItemNumber(frame)
             for number, position in enumerate(sequence.pixels_to_lps_mm(expected[frame]) * LPS_TO_RAS):

@@ -15,7 +15,7 @@ from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, grey_range 
 from UltrasoundMotionLib.mrml.markups_display import LANDMARK_COLOR  # noqa: E402
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView  # noqa: E402
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks  # noqa: E402
-from UltrasoundMotionLib.tracks import PointTracks  # noqa: E402
+from UltrasoundMotionLib.tracking import PointTracks  # noqa: E402
 
 SIZE = (480, 400)  # ten pixels of the view for one of the clip
 
@@ -56,7 +56,9 @@ def test_the_frame_is_upright_and_the_point_on_it_moves(tmp_path):
     color = np.array(LANDMARK_COLOR) * 255
     for picture, (x, y) in ((first, (36, 10)), (second, (12, 30))):
         marked = np.argwhere(np.abs(picture - color).max(axis=2) < 60)
-        np.testing.assert_allclose(marked.mean(axis=0), [(y + 0.5) * 10, (x + 0.5) * 10], atol=2)  # the centre of that pixel
+        np.testing.assert_allclose(
+            marked.mean(axis=0), [(y + 0.5) * 10, (x + 0.5) * 10], atol=2
+        )  # the centre of that pixel
     assert not np.any(np.abs(third - color).max(axis=2) < 60)  # a lost point is not drawn
 
 

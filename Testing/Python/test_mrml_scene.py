@@ -24,7 +24,9 @@ DEFINED = 2  # vtkMRMLMarkupsNode.PositionDefined, checked below
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     """The clip, its tracks, and the scene file made of them."""
-    sequence = clip(frame_fields={"probe": tuple(f"pose {frame}" for frame in range(8))}, notes=("1 < 2 & read so", "masked"))
+    sequence = clip(
+        frame_fields={"probe": tuple(f"pose {frame}" for frame in range(8))}, notes=("1 < 2 & read so", "masked")
+    )
     tracks = tracks_on(sequence)
     path = tmp_path_factory.mktemp("scene") / "result.mrb"
     write_tracking_scene(path, sequence, tracks, curve_labels=("P3", "P0", "P1"))
@@ -42,7 +44,11 @@ def scene(written):
 def expected_ras(sequence, positions_px):
     """RAS mm straight from the definition of the geometry, without the library's own conversion."""
     x, y = np.moveaxis(positions_px * np.array(sequence.spacing_mm), -1, 0)
-    lps = np.asarray(sequence.origin_mm) + x[..., None] * sequence.direction[:, 0] + y[..., None] * sequence.direction[:, 1]
+    lps = (
+        np.asarray(sequence.origin_mm)
+        + x[..., None] * sequence.direction[:, 0]
+        + y[..., None] * sequence.direction[:, 1]
+    )
     return lps * (-1, -1, 1)
 
 
@@ -64,7 +70,9 @@ def test_pixels_geometry_times_and_frame_fields_survive(written, scene):
 def test_one_browser_plays_image_landmarks_and_curve(written, scene):
     sequence, tracks, _ = written
     assert scene.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") == 1
-    image, landmarks, curve = (find_sequence_nodes(scene.GetFirstNodeByName(f"clip{suffix}")) for suffix in ("", " landmarks", " wall"))
+    image, landmarks, curve = (
+        find_sequence_nodes(scene.GetFirstNodeByName(f"clip{suffix}")) for suffix in ("", " landmarks", " wall")
+    )
     assert image.browser is landmarks.browser is curve.browser
     assert image.index.values == landmarks.index.values == curve.index.values
     assert (image.index.name, image.index.unit) == (landmarks.index.name, landmarks.index.unit) == ("time", "s")
@@ -80,7 +88,9 @@ def test_one_browser_plays_image_landmarks_and_curve(written, scene):
                 seen = markups.GetNthControlPointPositionStatus(control) == DEFINED
                 assert seen == tracks.visible[frame, point]
                 if seen:
-                    np.testing.assert_allclose(markups.GetNthControlPointPosition(control), ras[frame, point], atol=1e-6)
+                    np.testing.assert_allclose(
+                        markups.GetNthControlPointPosition(control), ras[frame, point], atol=1e-6
+                    )
 
 
 def test_display_is_set_for_what_is_shown(scene):
@@ -102,12 +112,16 @@ def test_tables_and_plot_hold_the_displacement(written, scene):
     table = chart.GetNthPlotSeriesNode(0).GetTableNode()
     moved = np.linalg.norm((tracks.positions_px - tracks.positions_px[2]) * sequence.spacing_mm, axis=2)
     assert chart.GetYAxisTitle() == "displacement (mm)"
-    names = [chart.GetNthPlotSeriesNode(number).GetYColumnName() for number in range(chart.GetNumberOfPlotSeriesNodes())]
+    names = [
+        chart.GetNthPlotSeriesNode(number).GetYColumnName() for number in range(chart.GetNumberOfPlotSeriesNodes())
+    ]
     assert names == [*tracks.labels, "mean"]
     for number, label in enumerate(tracks.labels):
         column = slicer.util.arrayFromTableColumn(table, label)
         assert np.array_equal(np.isnan(column), ~tracks.visible[:, number])
-        np.testing.assert_allclose(column[tracks.visible[:, number]], moved[tracks.visible[:, number], number], rtol=1e-5)
+        np.testing.assert_allclose(
+            column[tracks.visible[:, number]], moved[tracks.visible[:, number], number], rtol=1e-5
+        )
     expected_mean = [moved[frame, tracks.visible[frame]].mean() for frame in range(len(sequence))]
     np.testing.assert_allclose(slicer.util.arrayFromTableColumn(table, "mean"), expected_mean, rtol=1e-5)
     np.testing.assert_allclose(slicer.util.arrayFromTableColumn(table, "time (s)"), sequence.times_s, rtol=1e-5)
@@ -122,7 +136,9 @@ def test_paths_skip_lost_frames(written, scene):
     sequence, tracks, _ = written
     path = scene.GetFirstNodeByName("clip path of P1")
     seen = tracks.visible[:, 1]
-    np.testing.assert_allclose(slicer.util.arrayFromMarkupsControlPoints(path), expected_ras(sequence, tracks.positions_px[seen, 1]), atol=1e-6)
+    np.testing.assert_allclose(
+        slicer.util.arrayFromMarkupsControlPoints(path), expected_ras(sequence, tracks.positions_px[seen, 1]), atol=1e-6
+    )
 
 
 def test_the_scene_opens_upright_with_the_plot(written, scene):
@@ -134,7 +150,9 @@ def test_the_scene_opens_upright_with_the_plot(written, scene):
     np.testing.assert_allclose(matrix[:3, 3], expected_ras(sequence, np.array([23.5, 19.5])), atol=1e-3)
     composite = scene.GetNodeByID("vtkMRMLSliceCompositeNodeRed")
     assert scene.GetNodeByID(composite.GetBackgroundVolumeID()).GetName() == "clip"
-    assert scene.GetFirstNodeByClass("vtkMRMLPlotViewNode").GetPlotChartNode() is scene.GetFirstNodeByClass("vtkMRMLPlotChartNode")
+    assert scene.GetFirstNodeByClass("vtkMRMLPlotViewNode").GetPlotChartNode() is scene.GetFirstNodeByClass(
+        "vtkMRMLPlotChartNode"
+    )
     layout = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
     assert layout.GetSingletonTag() == "vtkMRMLLayoutNode"
     assert layout.GetViewArrangement() == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
@@ -223,7 +241,11 @@ def test_scene_files_that_cannot_be_written_or_read(tmp_path, monkeypatch):
     truncated.write_bytes(truncated.read_bytes()[:200])
     (tmp_path / "empty.mrb").touch()
     with HeadlessScene() as scene:
-        for name, words in (("truncated.mrb", "truncated"), ("empty.mrb", "not a scene bundle"), ("none.mrb", "no such file")):
+        for name, words in (
+            ("truncated.mrb", "truncated"),
+            ("empty.mrb", "not a scene bundle"),
+            ("none.mrb", "no such file"),
+        ):
             with pytest.raises(InputError, match=words) as error:
                 read_scene(scene, tmp_path / name)
             assert name in str(error.value)

@@ -63,7 +63,9 @@ def test_a_saved_scene_keeps_strain_on_the_curve_frame_by_frame(bundle, result):
         curve = named(scene, "vtkMRMLMarkupsCurveNode", "strain wall")
         for frame in (0, 3, SYSTOLE, FRAMES - 1):
             browser.SetSelectedItemNumber(frame)
-            np.testing.assert_allclose(strain_of_curve(curve), result.point_percent[frame], atol=1e-6)  # NaN in both where rejected
+            np.testing.assert_allclose(
+                strain_of_curve(curve), result.point_percent[frame], atol=1e-6
+            )  # NaN in both where rejected
             interpolated = vtk_to_numpy(curve.GetCurveWorld().GetPointData().GetArray("strain"))
             assert np.nanmin(interpolated) >= np.nanmin(result.point_percent[frame]) - 1e-6
         display = curve.GetDisplayNode()
@@ -84,7 +86,9 @@ def test_slice_views_paint_the_wall_in_the_colours_of_the_report(bundle, result,
         with view:
             for frame in (0, SYSTOLE):
                 browser.SetSelectedItemNumber(frame)
-                shown[frame] = np.asarray(image_module.open(view.write_png(tmp_path / f"{frame}.png")).convert("RGB")) / 255
+                shown[frame] = (
+                    np.asarray(image_module.open(view.write_png(tmp_path / f"{frame}.png")).convert("RGB")) / 255
+                )
     smoothed = result.smoothed.point_percent
     for frame, picture in shown.items():
         for point in (4, 12, 20, 28, 36, 44):  # the middle of each segment
@@ -100,14 +104,19 @@ def test_tables_and_chart_hold_every_segment(bundle, result):
     with HeadlessScene() as scene:
         read_scene(scene, bundle)
         curves = named(scene, "vtkMRMLTableNode", "longitudinal strain").GetTable()
-        for name, values in (("global (%)", result.global_percent), ("mid inferoseptal (%)", result.segmental_percent[:, 1])):
+        for name, values in (
+            ("global (%)", result.global_percent),
+            ("mid inferoseptal (%)", result.segmental_percent[:, 1]),
+        ):
             column = vtk_to_numpy(curves.GetColumnByName(name))
             np.testing.assert_allclose(column, values, rtol=1e-5, atol=1e-5)  # a file has six digits
         measures = named(scene, "vtkMRMLTableNode", "measures").GetTable()
         rows = [measures.GetColumnByName("segment").GetValue(row) for row in range(measures.GetNumberOfRows())]
         assert rows == ["whole wall", *result.segment_names]
         peaks = vtk_to_numpy(measures.GetColumnByName("end-systolic"))
-        np.testing.assert_allclose(peaks[[0, 1]], [result.measures.gls_percent, result.segment_measures[0].end_systolic_percent], rtol=1e-5)
+        np.testing.assert_allclose(
+            peaks[[0, 1]], [result.measures.gls_percent, result.segment_measures[0].end_systolic_percent], rtol=1e-5
+        )
         assert np.isnan(peaks[4])
         assert measures.GetColumnByName("reason").GetValue(4)
         (chart,) = nodes_of(scene, "vtkMRMLPlotChartNode")
@@ -115,7 +124,9 @@ def test_tables_and_chart_hold_every_segment(bundle, result):
         drawn = [name for name in result.segment_names if name != "apical lateral"]
         assert [line.GetName() for line in series] == [*drawn, "whole wall"]
         for line in series[:-1]:
-            np.testing.assert_allclose(line.GetColor(), segment_color(result.segment_names.index(line.GetName())), atol=1e-6)
+            np.testing.assert_allclose(
+                line.GetColor(), segment_color(result.segment_names.index(line.GetName())), atol=1e-6
+            )
         assert series[-1].GetLineWidth() > series[0].GetLineWidth()
 
 
@@ -147,7 +158,9 @@ def test_what_does_not_fit_is_refused_and_undone(tracks, sequence, result):
         with pytest.raises(InputError, match="9 points"):
             color_curve_by_strain(few, result.point_percent)
         with pytest.raises(InputError, match="do not fit a clip of 21 frames"):
-            add_strain_band(image, sequence, result.positions_px[:3], result.point_percent[:3], np.ones(49, bool), name="band")
+            add_strain_band(
+                image, sequence, result.positions_px[:3], result.point_percent[:3], np.ones(49, bool), name="band"
+            )
         other = ImageSequence(np.zeros((5, 240, 240), np.uint8), name="short")
         with pytest.raises(InputError):
             add_strain(add_image_sequence(scene, other), other, result)

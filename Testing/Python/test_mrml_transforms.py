@@ -22,14 +22,18 @@ from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa
 
 SPACING, ORIGIN = (1.5, 0.8, 2.5), (12.5, -40.0, 7.0)
 TOLERANCE_MM = 1e-3
-INVERSE_TOLERANCE_MM = 0.02  # of a grid that Slicer inverts with its own tolerance of 0.01 mm, as it does after reading a file
+INVERSE_TOLERANCE_MM = (
+    0.02  # of a grid that Slicer inverts with its own tolerance of 0.01 mm, as it does after reading a file
+)
 
 
 SHAPE = (14, 30, 20)
 
 
 def motion(index):
-    """Displacement (..., 3) in LPS mm, some millimetres, at an index (..., 3) in the order (i, j, k): smooth, each component another course."""
+    """Displacement (..., 3) in LPS mm, some millimetres, at an index (..., 3) in the order (i, j, k): smooth, each
+    component another course.
+    """
     i, j, k = np.moveaxis(np.asarray(index) / SHAPE[::-1], -1, 0)
     return np.stack([3 + 2 * np.sin(2 * i + j), -2 + np.cos(3 * j) * k, 1.5 * k + 0.5 * i * j], axis=-1)
 
@@ -78,7 +82,9 @@ def test_the_moving_image_lands_on_the_fixed_one(scene, grid):
     landmarks = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
     landmarks.SetAndObserveTransformNodeID(node.GetID())
     landmarks.AddControlPoint(*(moving_points[0] * (-1, -1, 1)))
-    np.testing.assert_allclose(landmarks.GetNthControlPointPositionWorld(0), fixed_points[0] * (-1, -1, 1), atol=TOLERANCE_MM)
+    np.testing.assert_allclose(
+        landmarks.GetNthControlPointPositionWorld(0), fixed_points[0] * (-1, -1, 1), atol=TOLERANCE_MM
+    )
 
 
 def test_points_of_the_fixed_image_move_forward(scene, grid):
@@ -94,7 +100,9 @@ def test_it_is_itks_transform_on_the_nodes_of_the_grid(scene, grid):
     np.testing.assert_allclose(transform_points(node, nodes), expected, atol=1e-9)
 
 
-@pytest.mark.parametrize(("carries", "tolerance"), [(Carries.MOVING_TO_FIXED, INVERSE_TOLERANCE_MM), (Carries.FIXED_TO_MOVING, TOLERANCE_MM)])
+@pytest.mark.parametrize(
+    ("carries", "tolerance"), [(Carries.MOVING_TO_FIXED, INVERSE_TOLERANCE_MM), (Carries.FIXED_TO_MOVING, TOLERANCE_MM)]
+)
 def test_the_transform_survives_a_file(scene, grid, tmp_path, carries, tolerance):
     points = inside()[0]
     before = transform_points(add_displacement_transform(scene, grid, "motion", carries=carries), points)
@@ -154,7 +162,9 @@ def test_a_sequence_without_motion_or_of_changing_size_is_refused(scene):
     with pytest.raises(InputError, match="no frame has a displacement field"):
         add_displacement_sequence(image, lambda frame: None, "motion")
     with pytest.raises(InputError, match="the field of frame 2"):
-        add_displacement_sequence(image, lambda frame: DisplacementGrid.of_slice(sequence, np.zeros((4 + frame // 2, 4, 2)), 8), "motion")
+        add_displacement_sequence(
+            image, lambda frame: DisplacementGrid.of_slice(sequence, np.zeros((4 + frame // 2, 4, 2)), 8), "motion"
+        )
     assert scene.GetNumberOfNodes() == before
 
 

@@ -1,4 +1,6 @@
-"""Myocardial Tracking as a user has it: from the Python console and from its panel, on real MRML nodes with the real child process."""
+"""Myocardial Tracking as a user has it: from the Python console and from its panel, on real MRML nodes with the real
+child process.
+"""
 
 import json
 import re
@@ -28,7 +30,9 @@ from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks, contour_from
 from UltrasoundMotionLib.strain import CardiacEvents, longitudinal_strain, ventricle_strain  # noqa: E402
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv  # noqa: E402
 
-needs_qt = pytest.mark.skipif(slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'")
+needs_qt = pytest.mark.skipif(
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+)
 FRAMES, CYCLE, SHORTENING = 23, 20, 0.15
 CENTRE = np.array([70.0, 60.0])
 CLICKS_PX = np.array([[45.0, 88.0], [70.0, 25.0], [95.0, 88.0]])
@@ -46,7 +50,9 @@ def beating_clip(name="clip", frame_count=FRAMES):
     speckle = 30 + 200 * (speckle - speckle.min()) / np.ptp(speckle)
     y, x = np.mgrid[:120, :140]
     frames = [
-        ndimage.map_coordinates(speckle, [(y - CENTRE[1]) / s + CENTRE[1], (x - CENTRE[0]) / s + CENTRE[0]], order=1, mode="mirror")
+        ndimage.map_coordinates(
+            speckle, [(y - CENTRE[1]) / s + CENTRE[1], (x - CENTRE[0]) / s + CENTRE[0]], order=1, mode="mirror"
+        )
         for s in map(scale, range(frame_count))
     ]
     return ImageSequence(np.stack(frames).astype(np.uint8), SPACING_MM, np.arange(frame_count) / 25, name=name)
@@ -133,9 +139,13 @@ def test_clicks_points_and_curves_give_the_same_wall(bench):
         found = contour_from_node(marked, bench.clip, bench.sequence, **options)
         np.testing.assert_allclose(found.points_px, clicked.points_px, atol=0.35)
     parent = bench.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
-    parent.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.array([[0, -1, 0, 7], [1, 0, 0, 2], [0, 0, 1, -9], [0, 0, 0, 1.0]])))
+    parent.SetMatrixTransformToParent(
+        slicer.util.vtkMatrixFromArray(np.array([[0, -1, 0, 7], [1, 0, 0, 2], [0, 0, 1, -9], [0, 0, 0, 1.0]]))
+    )
     for node in (bench.clip.proxy, bench.clicks, curve):
-        node.SetAndObserveTransformNodeID(parent.GetID())  # the ultrasound is put into an MRI, with what was marked on it
+        node.SetAndObserveTransformNodeID(
+            parent.GetID()
+        )  # the ultrasound is put into an MRI, with what was marked on it
     for marked in (bench.clicks, curve):
         found = contour_from_node(marked, bench.clip, bench.sequence, **options)
         np.testing.assert_allclose(found.points_px, clicked.points_px, atol=0.35)
@@ -166,7 +176,9 @@ def test_the_example_of_the_docstring_runs_on_the_simulated_heart(bench, tmp_pat
     from UltrasoundMotionModuleLib.sample_data import HEART
 
     heart = loadHeart()
-    example = re.search(r"^    from MyocardialTracking.*", bench.module.__doc__, flags=re.MULTILINE | re.DOTALL).group(0)
+    example = re.search(r"^    from MyocardialTracking.*", bench.module.__doc__, flags=re.MULTILINE | re.DOTALL).group(
+        0
+    )
     names = {"clipNode": heart.clip.proxy, "clicksNode": heart.clicks}
     exec("\n".join(line.removeprefix("    ") for line in example.splitlines()), names)
     printed = capfd.readouterr()
@@ -185,7 +197,10 @@ def test_the_example_of_the_docstring_runs_on_the_simulated_heart(bench, tmp_pat
     assert found.uncertainty.low_percent < truth.measures.gls_percent < found.uncertainty.high_percent
     assert abs(found.cycle.end_systole_frame - truth.cycle.end_systole_frame) <= 1
 
-    table, report = read_strain_csv(tmp_path / "strain.csv"), json.loads((tmp_path / "strain.json").read_text(encoding="utf-8"))
+    table, report = (
+        read_strain_csv(tmp_path / "strain.csv"),
+        json.loads((tmp_path / "strain.json").read_text(encoding="utf-8")),
+    )
     np.testing.assert_allclose(table.global_percent, by_library.global_percent, atol=1e-5)
     assert report["measures"]["gls_percent"] == pytest.approx(by_library.measures.gls_percent)
     assert (tmp_path / "strain.png").stat().st_size > 50_000
@@ -198,7 +213,10 @@ def test_the_self_test_of_the_application_passes(bench):
 def test_three_layers_give_thickening_too(bench):
     wall = bench.logic.track(bench.clip.proxy, bench.clicks, layers=3, wallThickness=4.0)
     assert list(wall.layers) == ["endo", "mid", "epi"]
-    lengths = [np.hypot(*np.diff(wall.tracks(bench.sequence).positions_px[0, part], axis=0).T).sum() for part in np.split(np.arange(147), 3)]
+    lengths = [
+        np.hypot(*np.diff(wall.tracks(bench.sequence).positions_px[0, part], axis=0).T).sum()
+        for part in np.split(np.arange(147), 3)
+    ]
     assert lengths[0] < lengths[1] < lengths[2]
     strain = bench.logic.strain(wall)
     for result in strain.layered.layers.values():
@@ -232,11 +250,15 @@ def test_events_segments_and_drift_need_no_new_tracking_and_are_kept(bench, tmp_
 
 def test_views_are_put_together_in_the_bulls_eye(bench):
     views = ("A4C", "A2C")
-    results = [bench.logic.strain(bench.logic.track(bench.clip.proxy, bench.clicks, view=view)).result for view in views]
+    results = [
+        bench.logic.strain(bench.logic.track(bench.clip.proxy, bench.clicks, view=view)).result for view in views
+    ]
     expected = ventricle_strain(results, 17)
     nodes = bench.logic.bullsEye(17)
     assert bench.logic.ventricle(17).views == views
-    labels = [nodes.numbers.GetNthControlPointLabel(control) for control in range(nodes.numbers.GetNumberOfControlPoints())]
+    labels = [
+        nodes.numbers.GetNthControlPointLabel(control) for control in range(nodes.numbers.GetNumberOfControlPoints())
+    ]
     shown = [f"{value:.0f}".replace("-", "\u2212") for value in expected.percent if np.isfinite(value)]
     assert labels == shown
     assert len(labels) == 13  # four walls of three segments, and the cap
@@ -276,7 +298,9 @@ def test_the_wall_is_painted_red_where_it_shortens(bench, tmp_path):
 def test_bad_input_is_said_in_one_line_and_leaves_the_scene_as_it_was(bench):
     two = bench.add("vtkMRMLMarkupsFiducialNode", CLICKS_PX[:2], "two")
     line = bench.add("vtkMRMLMarkupsFiducialNode", [[20, 20], [40, 40], [60, 60]], "line")
-    eight = bench.add("vtkMRMLMarkupsFiducialNode", [[30, 90], [90, 30], [50, 20], [40, 40], [100, 80], [90, 95], [80, 100]], "eight")
+    eight = bench.add(
+        "vtkMRMLMarkupsFiducialNode", [[30, 90], [90, 30], [50, 20], [40, 40], [100, 80], [90, 95], [80, 100]], "eight"
+    )
     outside = bench.add("vtkMRMLMarkupsFiducialNode", [[45, 88], [70, -40], [95, 88]], "outside")
     wall = bench.logic.track(bench.clip.proxy, bench.clicks)
     count = bench.count()
@@ -329,7 +353,10 @@ def test_from_clicks_to_strain(bench):
     previews = [node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode") if "preview" in node.GetName()]
     assert len(previews) == 1
     ui.layersSelector.currentIndex = 1
-    assert len([node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode") if "preview" in node.GetName()]) == 3
+    assert (
+        len([node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode") if "preview" in node.GetName()])
+        == 3
+    )
     ui.layersSelector.currentIndex = 0
 
     bench.clip.browser.SetSelectedItemNumber(7)  # the wall was marked on frame 0 and is followed from there
@@ -382,12 +409,20 @@ def test_charts_bulls_eye_landmarks_and_report(bench, tmp_path, monkeypatch):
     ui.segmentCountSelector.currentIndex = 2
     assert find_bulls_eye(bench.scene).numbers.GetNumberOfControlPoints() == 6
     ui.landmarksCheckBox.checked = True
-    points = [node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode") if node.GetName().startswith("clip wall points")]
+    points = [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+        if node.GetName().startswith("clip wall points")
+    ]
     assert points[0].GetNumberOfControlPoints() == 49
-    assert bench.scene.GetSingletonNode("PlotView1", "vtkMRMLPlotViewNode").GetPlotChartNode() is not None  # the new one
+    assert (
+        bench.scene.GetSingletonNode("PlotView1", "vtkMRMLPlotViewNode").GetPlotChartNode() is not None
+    )  # the new one
     ui.chartsButton.checked = False
     assert bench.application.layout == layout
-    monkeypatch.setattr(slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, "getSaveFileName", lambda *_: str(tmp_path / "out.png"))
+    monkeypatch.setattr(
+        slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, "getSaveFileName", lambda *_: str(tmp_path / "out.png")
+    )
     ui.reportButton.click()
     assert bench.application.errors == []
     assert {path.name for path in tmp_path.iterdir()} == {"out.png", "out.csv", "out.json"}
@@ -460,11 +495,18 @@ def test_everything_is_remembered_in_the_scene(bench, tmp_path):
     assert widget.ui.segmentsTable.rowCount == 0
     read_scene(bench.scene, tmp_path / "work.mrb")
     parameters = widget.parameters
-    assert (parameters.contour.GetName(), parameters.view.value, parameters.compensateDrift, parameters.markedFrame) == ("clicks", "A2C", True, 0)
+    assert (
+        parameters.contour.GetName(),
+        parameters.view.value,
+        parameters.compensateDrift,
+        parameters.markedFrame,
+    ) == ("clicks", "A2C", True, 0)
     assert widget.ui.strainLabel.text == text
     assert widget.ui.endSystoleSpinBox.value == 9
     assert len(widget.Observations) == observers
-    assert not [node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode") if "preview" in node.GetName()]  # the wall is in its place
+    assert not [
+        node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode") if "preview" in node.GetName()
+    ]  # the wall is in its place
 
 
 @needs_qt
@@ -492,7 +534,9 @@ def test_the_command_repeats_the_run(bench, tmp_path, monkeypatch):
         arguments = [one for one in split(line)[1:] if one not in ("--plot", "strain.png")]
         assert main([*arguments, "--quiet"]) == 0
     assert len(read_sequence(tmp_path / "clip.seq.nrrd")) == FRAMES
-    np.testing.assert_allclose(read_strain_csv(tmp_path / "strain.csv").global_percent, result.global_percent, atol=0.05)
+    np.testing.assert_allclose(
+        read_strain_csv(tmp_path / "strain.csv").global_percent, result.global_percent, atol=0.05
+    )
 
 
 @needs_qt
@@ -501,7 +545,14 @@ def test_ten_runs_and_ten_cancels_leave_nothing_behind(bench):
     counts = []
     for _ in range(10):
         bench.run(widget)
-        counts.append((bench.count(), len(widget.Observations), bench.application.connected, widget.parameters.trackedWall.GetName()))
+        counts.append(
+            (
+                bench.count(),
+                len(widget.Observations),
+                bench.application.connected,
+                widget.parameters.trackedWall.GetName(),
+            )
+        )
     assert len(set(counts)) == 1, counts
     for number in range(10):
         widget.ui.applyButton.click()

@@ -8,16 +8,29 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_cmake_installs_every_file_of_the_library():
+def test_cmake_installs_every_file_of_the_library_but_the_laboratory():
+    listing = (ROOT / "UltrasoundMotionLib" / "CMakeLists.txt").read_text()
+    assert re.search(r"file\(GLOB_RECURSE MODULE_PYTHON_SCRIPTS RELATIVE \S+ CONFIGURE_DEPENDS \*\.py\)", listing)
+    assert 'list(FILTER MODULE_PYTHON_SCRIPTS EXCLUDE REGEX "^lab/")' in listing
+    assert "SCRIPTS ${MODULE_PYTHON_SCRIPTS}" in listing
+
+
+def test_the_library_never_imports_the_laboratory():
     library = ROOT / "UltrasoundMotionLib"
-    listed = set(re.findall(r"^\s+(\S+\.py)$", (library / "CMakeLists.txt").read_text(), flags=re.MULTILINE))
-    written = {path.relative_to(library).as_posix() for path in library.rglob("*.py")}
-    assert listed == written
+    pattern = re.compile(r"^\s*(import|from) UltrasoundMotionLib\.lab\b", flags=re.MULTILINE)
+    importing = {
+        path.relative_to(library).parts[0] for path in library.rglob("*.py") if pattern.search(path.read_text())
+    }
+    assert importing <= {"lab"}
 
 
 def test_only_the_bridge_knows_slicer():
     pattern = re.compile(r"^\s*(import|from) (slicer|vtk|qt|ctk)\b", flags=re.MULTILINE)
-    knowing = {path.relative_to(ROOT).parts[1] for path in (ROOT / "UltrasoundMotionLib").rglob("*.py") if pattern.search(path.read_text())}
+    knowing = {
+        path.relative_to(ROOT).parts[1]
+        for path in (ROOT / "UltrasoundMotionLib").rglob("*.py")
+        if pattern.search(path.read_text())
+    }
     assert knowing <= {"mrml"}
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from UltrasoundMotionLib.errors import MissingPackageError, OutputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 pytest.importorskip("matplotlib", reason="needs the extra plot")
 image_module = pytest.importorskip("PIL.Image", reason="needs the extra plot")
@@ -36,7 +36,9 @@ def make_tracks(*, frame_count=6, point_count=3, query_frame=2, times_s=None, sp
     visible = confidence > 0
     visible[-1, -1] = False
     labels = tuple(f"P{index}" for index in range(point_count))
-    return PointTracks(positions, confidence, visible, labels, query_frame, times_s=times_s, spacing_mm=spacing_mm, model="made")
+    return PointTracks(
+        positions, confidence, visible, labels, query_frame, times_s=times_s, spacing_mm=spacing_mm, model="made"
+    )
 
 
 def make_sequence(frame_count=6):
@@ -60,7 +62,9 @@ def test_points_of_the_animation_sit_at_their_pixels_and_lost_ones_are_hollow(tm
                 column, row = round((x - left + 0.5) * scale_x - 0.5), round((y - top + 0.5) * scale_y - 0.5)
                 centre = picture[row, column]
                 around = picture[row - 7 : row + 8, column - 7 : column + 8]
-                assert np.abs(around - colors[point]).max(axis=2).min() < 12, "its own colour is there, filled or as a ring"
+                assert np.abs(around - colors[point]).max(axis=2).min() < 12, (
+                    "its own colour is there, filled or as a ring"
+                )
                 if tracks.visible[frame, point]:
                     assert np.abs(centre - colors[point]).max() < 12
                 else:
@@ -80,7 +84,9 @@ def test_the_picture_lies_on_the_points_not_half_a_pixel_off(tmp_path):
     column, row = (60 - left + 0.5) * scale[0] - 0.5, (45 - top + 0.5) * scale[1] - 0.5
     reach = int(scale[0])
     window = picture[round(row) - reach : round(row) + reach + 1, round(column) - reach : round(column) + reach + 1]
-    bright = np.where(np.ptp(window, axis=2) < 12, window.mean(axis=2), 0)  # the white pixel, without the coloured ring around it
+    bright = np.where(
+        np.ptp(window, axis=2) < 12, window.mean(axis=2), 0
+    )  # the white pixel, without the coloured ring around it
     bright[bright < 100] = 0
     offsets = np.arange(-reach, reach + 1)
     centre = (bright.sum(axis=0) @ offsets / bright.sum(), bright.sum(axis=1) @ offsets / bright.sum())
@@ -184,7 +190,7 @@ def test_missing_packages_are_named_with_their_extra(tmp_path, monkeypatch):
 def test_pictures_leave_the_session_s_backend_alone(tmp_path):
     program = (
         "import sys; import numpy as np; from UltrasoundMotionLib.pictures import write_displacement_plot;"
-        "from UltrasoundMotionLib.tracks import PointTracks;"
+        "from UltrasoundMotionLib.tracking import PointTracks;"
         "assert 'matplotlib' not in sys.modules;"
         "tracks = PointTracks(np.zeros((3, 1, 2)), np.ones((3, 1)), np.ones((3, 1), bool), ('A',), 0);"
         f"write_displacement_plot({str(tmp_path / 'd.png')!r}, tracks);"

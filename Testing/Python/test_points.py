@@ -6,9 +6,8 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.points import track_points
-from UltrasoundMotionLib.tracks import stream_tracks
-from UltrasoundMotionLib.tracks.tracker_registry import available_trackers, find_tracker
+from UltrasoundMotionLib.tracking import stream_tracks, track_points
+from UltrasoundMotionLib.tracking.registry import available_trackers, find_tracker
 
 MODELS = ("lucas-kanade", "block-matching")
 FRAMES = 24
@@ -61,7 +60,9 @@ def test_a_point_behind_a_shadow_is_reported_and_found_again(moving_texture, mod
     target = int(np.argmin(np.abs(points - [88, 80]).sum(1)))
     for t in range(8, 15):
         x, y = truth[t, target].round().astype(int)
-        frames[t, max(0, y - 22) : y + 23, max(0, x - 22) : x + 23] = generator.uniform(0, 6, (45, 45))[: 45 + min(0, y - 22), : 45 + min(0, x - 22)]
+        frames[t, max(0, y - 22) : y + 23, max(0, x - 22) : x + 23] = generator.uniform(0, 6, (45, 45))[
+            : 45 + min(0, y - 22), : 45 + min(0, x - 22)
+        ]
     tracks = track_points(ImageSequence(frames), points[target : target + 1], model=model, device="cpu")
     error = np.linalg.norm(tracks.positions_px[:, 0] - truth[:, target], axis=-1)
     assert not tracks.visible[10:14, 0].any()
@@ -71,10 +72,10 @@ def test_a_point_behind_a_shadow_is_reported_and_found_again(moving_texture, mod
 
 @pytest.mark.parametrize("model", MODELS)
 def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model):
-    from UltrasoundMotionLib.memories.block_matching import BlockMatcher, BlockMatchingConfig
-    from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig, LongShortTracker
-    from UltrasoundMotionLib.memories.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
-    from UltrasoundMotionLib.tracks import run_tracker
+    from UltrasoundMotionLib.tracking import run_tracker
+    from UltrasoundMotionLib.tracking.matching.block_matching import BlockMatcher, BlockMatchingConfig
+    from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 
     torch = pytest.importorskip("torch")
     generator = np.random.default_rng(3)
@@ -96,7 +97,11 @@ def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model)
         def create():
             config = LongShortConfig(coupling_length=0, **switches)
             cpu = torch.device("cpu")
-            matcher = LucasKanadeMatcher(LucasKanadeConfig(), cpu) if model == "lucas-kanade" else BlockMatcher(BlockMatchingConfig(), cpu)
+            matcher = (
+                LucasKanadeMatcher(LucasKanadeConfig(), cpu)
+                if model == "lucas-kanade"
+                else BlockMatcher(BlockMatchingConfig(), cpu)
+            )
             return LongShortTracker(matcher, config, cpu)
 
         tracks = run_tracker(sequence, create, points)
@@ -113,7 +118,9 @@ def test_a_point_that_vanishes_for_one_frame_does_not_jump_to_its_twin(model):
     frames = np.empty((14, 128, 160), np.float32)
     truth = np.array([[50 + 0.5 * t, 60.0] for t in range(14)])
     for t, (centre, _) in enumerate(truth):
-        left, right = (150 * np.exp(-(((x - at) / 5) ** 2 + ((y - 60 - 0.3 * (x - at)) / 2) ** 2)) for at in (centre, centre + 24))
+        left, right = (
+            150 * np.exp(-(((x - at) / 5) ** 2 + ((y - 60 - 0.3 * (x - at)) / 2) ** 2)) for at in (centre, centre + 24)
+        )
         frames[t] = right if t == 7 else left + right
     frames += np.random.default_rng(0).uniform(0, 6, frames.shape).astype(np.float32)
     tracks = track_points(ImageSequence(frames), truth[:1], model=model, device="cpu")
@@ -189,7 +196,9 @@ def test_gpu_agrees_with_cpu(moving_texture):
         assert np.abs(on_cpu.positions_px - on_gpu.positions_px).max() < 0.05
 
 
-@pytest.mark.parametrize(("direction", "reached"), [("forward", range(2, 5)), ("backward", range(3)), ("both", range(5))])
+@pytest.mark.parametrize(
+    ("direction", "reached"), [("forward", range(2, 5)), ("backward", range(3)), ("both", range(5))]
+)
 def test_one_direction_leaves_the_other_frames_unreached(direction, reached):
     frames = np.random.default_rng(3).integers(0, 255, (5, 64, 64)).astype(np.float32)
     tracks = track_points(ImageSequence(frames), [[30.0, 30.0]], query_frame=2, direction=direction)
@@ -201,10 +210,12 @@ def test_one_direction_leaves_the_other_frames_unreached(direction, reached):
 def test_neighbours_that_stretch_keep_their_stretch():
     import torch
 
-    from UltrasoundMotionLib.memories.neighbour_motion import share_motion
+    from UltrasoundMotionLib.tracking.matching.neighbour_motion import share_motion
 
     places = torch.from_numpy(np.random.default_rng(0).uniform(0, 150, (60, 2)))
-    linear = (places - places.mean(0)) @ torch.tensor([[0.002, 0.0], [0.0, -0.001]], dtype=torch.float64)  # 0.15 px over the whole field
+    linear = (places - places.mean(0)) @ torch.tensor(
+        [[0.002, 0.0], [0.0, -0.001]], dtype=torch.float64
+    )  # 0.15 px over the whole field
     doubtful = 0.5 * torch.eye(2, dtype=torch.float64).repeat(60, 1, 1)
     kept = {}
     for stretch in (0.0, 4.0):
@@ -213,4 +224,6 @@ def test_neighbours_that_stretch_keep_their_stretch():
     assert kept[0.0] < 0.5, "as deviations from the mean they are shrunk by their doubt"
     assert kept[4.0] > 0.85
     same = torch.ones(60, 2, dtype=torch.float64)
-    torch.testing.assert_close(share_motion(places, same, doubtful, 60.0, 0.3, stretch=4.0).displacement, same, atol=1e-9, rtol=0)
+    torch.testing.assert_close(
+        share_motion(places, same, doubtful, 60.0, 0.3, stretch=4.0).displacement, same, atol=1e-9, rtol=0
+    )

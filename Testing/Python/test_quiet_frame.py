@@ -6,8 +6,8 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.simulation import TimeCourse
-from UltrasoundMotionLib.tracks.quiet_frame import choose_query_frame, find_cycle
-from UltrasoundMotionLib.tracks.typical_frame import find_typical_frame
+from UltrasoundMotionLib.tracking.quiet_frame import choose_query_frame, find_cycle
+from UltrasoundMotionLib.tracking.typical_frame import find_typical_frame
 
 
 def moved_texture(shifts: np.ndarray, seed: int) -> ImageSequence:
@@ -15,7 +15,9 @@ def moved_texture(shifts: np.ndarray, seed: int) -> ImageSequence:
     rng = np.random.default_rng(seed)
     texture = ndimage.gaussian_filter(rng.standard_normal((140, 96)), 4.0)
     texture = 110 + 50 * texture / texture.std()
-    frames = [ndimage.shift(texture, (shift, 0), order=1)[22:118] + 8 * rng.standard_normal((96, 96)) for shift in shifts]
+    frames = [
+        ndimage.shift(texture, (shift, 0), order=1)[22:118] + 8 * rng.standard_normal((96, 96)) for shift in shifts
+    ]
     return ImageSequence(np.clip(frames, 0, 255).astype(np.uint8))
 
 
@@ -27,7 +29,9 @@ def test_diastasis_of_a_known_beat(period: float, start: float, count: int) -> N
     cycle = find_cycle(sequence)
     assert cycle.period_frames == pytest.approx(period, abs=1.0)
     phases = course.phase(times[list(cycle.quiet_frames)])
-    assert np.all((phases > 0.62) & (phases < 0.82))  # the simulated heart rests from 0.65 to 0.78, the paper's optimum is 0.72
+    assert np.all(
+        (phases > 0.62) & (phases < 0.82)
+    )  # the simulated heart rests from 0.65 to 0.78, the paper's optimum is 0.72
     choice = choose_query_frame(sequence)
     assert choice.frame in cycle.quiet_frames
     assert "diastasis" in choice.reason

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration import DemonsConfig, InstanceConfig, available_methods, register
-from UltrasoundMotionLib.registration.instance import leaving
+from UltrasoundMotionLib.registration.methods.instance import leaving
 
 torch.set_num_threads(1)
 
@@ -74,14 +74,22 @@ def test_instance_finds_an_analytic_deformation(shape, spacing, direction, ampli
     assert result.measures.lncc > max(0.9, result.measures.lncc_before)
     assert result.measures.jacobian.share_nonpositive == 0
     # what is reported belongs together: the warped image is what ITK makes of the field
-    by_itk = sitk.Resample(moving.to_sitk(), fixed.to_sitk(), result.displacement.to_sitk_transform(), sitk.sitkLinear, float(moving.array.min()))
+    by_itk = sitk.Resample(
+        moving.to_sitk(),
+        fixed.to_sitk(),
+        result.displacement.to_sitk_transform(),
+        sitk.sitkLinear,
+        float(moving.array.min()),
+    )
     np.testing.assert_allclose(result.warped.array, sitk.GetArrayFromImage(by_itk), atol=1e-5)
 
 
 def test_thick_slices_are_registered_within_themselves_and_across():
     fixed, moving, truth = pair_with_truth((9, 48, 48), (1.4, 1.4, 8.0), np.eye(3), (4.0, -5.0, 0.0), 14.0)
     result = register(fixed, moving, config=QUICK)
-    assert inner_error_mm(result.displacement, truth, margin=1) < 0.3 * inner_error_mm(DisplacementField.zero(truth.grid), truth, margin=1)
+    assert inner_error_mm(result.displacement, truth, margin=1) < 0.3 * inner_error_mm(
+        DisplacementField.zero(truth.grid), truth, margin=1
+    )
 
 
 def test_leaving_the_image_is_the_mean_squared_way_beyond_its_outermost_voxels():
@@ -118,14 +126,24 @@ def test_labels_are_carried_and_measured():
     ball = (((position - np.array([14, 15, 16])[:, None, None, None]) ** 2).sum(axis=0) < 49).astype(np.uint8) * 3
     moving_labels = Volume(ball, moving.spacing_mm, moving.origin_mm, moving.direction)
     fixed_labels = truth.warp(moving_labels, mode="nearest")
-    result = register(fixed.to_sitk(), moving.to_sitk(), fixed_labels=fixed_labels.to_sitk(), moving_labels=moving_labels, config=QUICK)
+    result = register(
+        fixed.to_sitk(),
+        moving.to_sitk(),
+        fixed_labels=fixed_labels.to_sitk(),
+        moving_labels=moving_labels,
+        config=QUICK,
+    )
     measured = result.measures.labels[3]
     overlap = 2 * np.logical_and(result.warped_labels.array == 3, fixed_labels.array == 3).sum()
-    assert measured.dice == pytest.approx(overlap / ((result.warped_labels.array == 3).sum() + (fixed_labels.array == 3).sum()))
+    assert measured.dice == pytest.approx(
+        overlap / ((result.warped_labels.array == 3).sum() + (fixed_labels.array == 3).sum())
+    )
     assert measured.dice > 0.93 > measured.dice_before
     assert measured.hd95_mm <= 1.5
     alone = register(fixed, moving, config=QUICK)
-    np.testing.assert_array_equal(alone.displacement.displacement_mm, result.displacement.displacement_mm)  # labels never steer
+    np.testing.assert_array_equal(
+        alone.displacement.displacement_mm, result.displacement.displacement_mm
+    )  # labels never steer
 
 
 def test_images_far_apart_get_a_rigid_start_and_the_field_holds_it():
@@ -148,12 +166,18 @@ def test_images_far_apart_get_a_rigid_start_and_the_field_holds_it():
 def test_flat_padding_changes_nothing_inside():
     fixed, moving, _ = pair_with_truth((24, 24, 24), (1.0, 1.0, 1.0), np.eye(3), (1.0, 1.0, 1.0), 6.0)
     moving = DisplacementField.zero(ImageGrid.of(fixed)).warp(moving)
-    padded = [Volume(np.pad(v.array, 8), v.spacing_mm, tuple(np.array(v.origin_mm) - 8), v.direction) for v in (fixed, moving)]
-    everywhere = Volume(np.ones(padded[0].array.shape, np.uint8), padded[0].spacing_mm, padded[0].origin_mm, padded[0].direction)
+    padded = [
+        Volume(np.pad(v.array, 8), v.spacing_mm, tuple(np.array(v.origin_mm) - 8), v.direction) for v in (fixed, moving)
+    ]
+    everywhere = Volume(
+        np.ones(padded[0].array.shape, np.uint8), padded[0].spacing_mm, padded[0].origin_mm, padded[0].direction
+    )
     result = register(*padded, fixed_mask=everywhere, config=QUICK)
     assert result.displacement.grid.shape == (39, 39, 39)
     inside = result.displacement.displacement_mm
-    np.testing.assert_array_equal(inside[0, 20, 20], inside[5, 20, 20])  # beyond the content the border's displacement continues
+    np.testing.assert_array_equal(
+        inside[0, 20, 20], inside[5, 20, 20]
+    )  # beyond the content the border's displacement continues
 
 
 def test_masks_keep_what_lies_outside_them_from_counting():
@@ -188,7 +212,9 @@ def test_a_stopped_call_keeps_the_best_field_only_when_asked():
 
 def test_a_grid_too_large_for_memory_is_made_coarser_and_said_so(monkeypatch):
     fixed, moving, truth = pair_with_truth((28, 30, 32), (1.0, 1.0, 1.0), np.eye(3), (1.5, -2.0, 1.0), 7.0)
-    monkeypatch.setattr("UltrasoundMotionLib.registration.register_images.most_voxels", lambda device, bytes_per_voxel: 12000)
+    monkeypatch.setattr(
+        "UltrasoundMotionLib.registration.register_images.most_voxels", lambda device, bytes_per_voxel: 12000
+    )
     result = register(fixed, moving, config=QUICK)
     assert any("too large for memory" in note for note in result.notes)
     assert result.displacement.grid.matches(truth.grid)
@@ -197,8 +223,8 @@ def test_a_grid_too_large_for_memory_is_made_coarser_and_said_so(monkeypatch):
 
 def test_running_out_of_gpu_memory_falls_back(monkeypatch):
     """A device that is always full, without one at hand."""
-    from UltrasoundMotionLib.registration.instance import run_instance
-    from UltrasoundMotionLib.registration.method_registry import RegistrationMethod
+    from UltrasoundMotionLib.registration.methods.instance import run_instance
+    from UltrasoundMotionLib.registration.registry import RegistrationMethod
 
     calls = []
 
@@ -222,7 +248,9 @@ def test_running_out_of_gpu_memory_falls_back(monkeypatch):
 @pytest.mark.parametrize("shape", [(24, 26, 28), (64, 72)], ids=["3D", "2D"])
 def test_the_gpu_finds_the_same_field(shape):
     dimension = len(shape)
-    fixed, moving, _truth = pair_with_truth(shape, (1.0,) * dimension, np.eye(dimension), (1.5, -2.0, 1.0)[:dimension], 7.0)
+    fixed, moving, _truth = pair_with_truth(
+        shape, (1.0,) * dimension, np.eye(dimension), (1.5, -2.0, 1.0)[:dimension], 7.0
+    )
     there, here = (register(fixed, moving, device=device, config=QUICK) for device in ("cuda", "cpu"))
     assert there.measures.device == "cuda"
     np.testing.assert_allclose(there.displacement.displacement_mm, here.displacement.displacement_mm, atol=0.05)
@@ -231,7 +259,12 @@ def test_the_gpu_finds_the_same_field(shape):
 
 GOOD = Volume(texture((12, 12, 12)), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
 FLAT = Volume(np.ones((12, 12, 12), np.float32), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3))
-HOLED = Volume(np.where(np.arange(1728).reshape(12, 12, 12) == 5, np.nan, GOOD.array), GOOD.spacing_mm, GOOD.origin_mm, GOOD.direction)
+HOLED = Volume(
+    np.where(np.arange(1728).reshape(12, 12, 12) == 5, np.nan, GOOD.array),
+    GOOD.spacing_mm,
+    GOOD.origin_mm,
+    GOOD.direction,
+)
 PLANE = Volume(texture((12, 12)), (1.0, 1.0), (0.0, 0.0), np.eye(2))
 FAR = Volume(GOOD.array, GOOD.spacing_mm, (500.0, 0.0, 0.0), GOOD.direction)
 SMALLER = Volume(np.ones((6, 6, 6), np.uint8), GOOD.spacing_mm, GOOD.origin_mm, GOOD.direction)
@@ -274,7 +307,9 @@ def test_every_method_has_a_summary_and_defaults():
         method.configuration()
 
 
-@pytest.mark.parametrize("wrong", [{"scales": (2, 1)}, {"learning_rate": 0.0}, {"iterations": (0, 0, 0)}, {"smoothness": -1.0}])
+@pytest.mark.parametrize(
+    "wrong", [{"scales": (2, 1)}, {"learning_rate": 0.0}, {"iterations": (0, 0, 0)}, {"smoothness": -1.0}]
+)
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(InputError, match="instance"):
         InstanceConfig(**wrong)

@@ -1,4 +1,6 @@
-"""Deformable Registration without the application: nodes in, nodes out, on real MRML nodes, through the child process; and its panel."""
+"""Deformable Registration without the application: nodes in, nodes out, on real MRML nodes, through the child process;
+and its panel.
+"""
 
 import doctest
 import os
@@ -28,10 +30,10 @@ from registration_pairs import (  # noqa: E402
 from slicer_stand_ins import slicer_application  # noqa: E402
 
 from UltrasoundMotionLib.errors import Cancelled, InputError  # noqa: E402
-from UltrasoundMotionLib.evaluation.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc  # noqa: E402
 from UltrasoundMotionLib.images import read_volume  # noqa: E402
 from UltrasoundMotionLib.images.volume import Volume  # noqa: E402
 from UltrasoundMotionLib.jobs import run_job  # noqa: E402
+from UltrasoundMotionLib.lab.benchmarks.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc  # noqa: E402
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points  # noqa: E402
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS  # noqa: E402
@@ -44,7 +46,7 @@ from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node  # noqa: E402
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation  # noqa: E402
-from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration  # noqa: E402
+from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +107,11 @@ class Registered:
         from UltrasoundMotionModuleLib.registering import pairTask
 
         self.nodes = pair_in(scene)
-        self.fixed, self.moving, self.labels = self.nodes["fixed"], self.nodes["moving"], self.nodes["moving segmentation"]
+        self.fixed, self.moving, self.labels = (
+            self.nodes["fixed"],
+            self.nodes["moving"],
+            self.nodes["moving segmentation"],
+        )
         segmentations = {"movingSegmentation": self.labels, "fixedSegmentation": self.nodes["fixed segmentation"]}
         self.task = pairTask(self.fixed, self.moving, method="instance", start="auto", device="cpu", **segmentations)
         if Registered.found is None:
@@ -127,7 +133,9 @@ def test_a_result_is_what_slicer_itself_makes_of_the_transform(scene, registered
     moving.SetAndObserveTransformNodeID(result.transform.GetID())
     seen = resampled_by_slicer(moving, fixed)
     spread = float(np.ptp(arrays[0]))
-    assert np.abs(seen - warped)[inside].max() < 0.01 * spread  # cubic between the nodes of the grid for Slicer, linear for the library
+    assert (
+        np.abs(seen - warped)[inside].max() < 0.01 * spread
+    )  # cubic between the nodes of the grid for Slicer, linear for the library
     before, after = (np.abs(one - arrays[0])[inside].mean() / spread for one in (arrays[1], seen))
     assert before > 0.01 and after < before / 5, (before, after)
     carried = labels_on_grid(result.segmentation, fixed)
@@ -138,7 +146,9 @@ def test_a_result_is_what_slicer_itself_makes_of_the_transform(scene, registered
     assert all(score[label] > max(0.9, unmoved[label] + 0.05) for label in (1, 2))
 
     rows = table_of(result.table)
-    np.testing.assert_allclose([float(rows[f"Dice, label {label}"][1]) for label in (1, 2)], [score[label] for label in (1, 2)], atol=1e-3)
+    np.testing.assert_allclose(
+        [float(rows[f"Dice, label {label}"][1]) for label in (1, 2)], [score[label] for label in (1, 2)], atol=1e-3
+    )
     assert float(rows["local cross-correlation"][1]) > 0.9 and rows["device"][1] == "cpu" and float(rows["time"][1]) > 0
     jacobian = ARRAY_OF(result.jacobian)
     assert float(rows["Jacobian, least"][1]) == pytest.approx(jacobian.min(), abs=1e-3)
@@ -156,14 +166,20 @@ def test_the_result_is_in_front_of_the_fixed_volume_in_every_slice_view(scene, r
     arrangement = slicer.app.layout
     result = registered.task.show(registered.found)
     for view in views:
-        assert (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) == (registered.fixed.GetID(), result.warped.GetID())
+        assert (view.GetBackgroundVolumeID(), view.GetForegroundVolumeID()) == (
+            registered.fixed.GetID(),
+            result.warped.GetID(),
+        )
     bounds = np.zeros(6)
     registered.fixed.GetRASBounds(bounds)
     for node in slices:
         centre = [node.GetSliceToRAS().GetElement(row, 3) for row in range(3)]
         assert np.all(centre > bounds[::2]) and np.all(centre < bounds[1::2])
     assert slicer.app.layout == arrangement
-    levels = [(node.GetDisplayNode().GetWindowLevelMin(), node.GetDisplayNode().GetWindowLevelMax()) for node in (registered.fixed, result.warped)]
+    levels = [
+        (node.GetDisplayNode().GetWindowLevelMin(), node.GetDisplayNode().GetWindowLevelMax())
+        for node in (registered.fixed, result.warped)
+    ]
     np.testing.assert_allclose(*levels, rtol=1e-6)  # flicker shows motion alone
 
 
@@ -176,7 +192,8 @@ def test_a_second_run_fills_the_same_nodes_and_removal_leaves_nothing(scene, reg
     assert second == first and node_names(scene) == names
     assert registered.moving.GetParentTransformNode() is first.transform
     np.testing.assert_allclose(  # the moving volume under its result is still registered from where it was
-        RegistrationPair.of_nodes(registered.fixed, registered.moving).moving.origin_mm, registered.task.pair.moving.origin_mm
+        RegistrationPair.of_nodes(registered.fixed, registered.moving).moving.origin_mm,
+        registered.task.pair.moving.origin_mm,
     )
     second.remove()
     kept = [name for name in node_names(scene) if "Color" not in name]
@@ -191,7 +208,11 @@ def test_everything_is_remembered_in_the_scene(logic, scene, registered, tmp_pat
     registered.moving.SetAndObserveTransformNodeID(placement.GetID())
     result = replace(registered.task, applyTransform=True).show(registered.found)
     parameters = logic.getParameterNode()
-    parameters.preset, parameters.fixedVolume, parameters.outputTransform = Preset.HIPPOCAMPUS_MRI, registered.fixed, result.transform
+    parameters.preset, parameters.fixedVolume, parameters.outputTransform = (
+        Preset.HIPPOCAMPUS_MRI,
+        registered.fixed,
+        result.transform,
+    )
     points = np.array([[20.0, -20.0, 15.0], [25.0, -10.0, 20.0]])
     before = transform_points(result.transform, points)
     read_scene(scene, write_scene(scene, tmp_path / "registered.mrb"))
@@ -200,8 +221,12 @@ def test_everything_is_remembered_in_the_scene(logic, scene, registered, tmp_pat
     moving, transform = scene.GetFirstNodeByName("moving"), parameters.outputTransform
     assert moving.GetParentTransformNode() is transform
     assert parent_before_registration(moving).GetID() == scene.GetFirstNodeByName(placement.GetName()).GetID()
-    np.testing.assert_allclose(transform_points(transform, points), before, atol=0.02)  # Slicer reads a grid with a tolerance of 0.01 mm
-    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(scene.GetFirstNodeByName(result.jacobian.GetName()).GetDisplayNode())
+    np.testing.assert_allclose(
+        transform_points(transform, points), before, atol=0.02
+    )  # Slicer reads a grid with a tolerance of 0.01 mm
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(
+        scene.GetFirstNodeByName(result.jacobian.GetName()).GetDisplayNode()
+    )
     assert legend.GetTitleText() == "Jacobian"
 
 
@@ -225,7 +250,9 @@ def test_a_result_for_nodes_that_have_changed_is_refused(scene, registered):
 def test_slices_are_registered_in_their_plane_and_masks_say_where_it_counts(logic, scene):
     nodes = pair_in(scene, (40, 44), flat=True)
     spoilt = ARRAY_OF(nodes["fixed"])
-    spoilt[:, :, :6] = np.random.default_rng(5).random(spoilt[:, :, :6].shape) * spoilt.max()  # nothing to be matched there
+    spoilt[:, :, :6] = (
+        np.random.default_rng(5).random(spoilt[:, :, :6].shape) * spoilt.max()
+    )  # nothing to be matched there
     everywhere = np.ones((1, 40, 44), dtype=np.int16)
     everywhere[:, :, :6] = 0
     mask = add_label_map(scene, replace(volume_from_node(nodes["fixed"]), array=everywhere), "mask")
@@ -264,7 +291,10 @@ def test_a_sequence_stands_still_and_landmarks_follow(logic, scene):
     result = logic.registerSequence(image.proxy, referenceFrame=1, device="cpu")
     still = np.stack([ARRAY_OF(result.still.sequence.GetNthDataNode(frame))[0] for frame in range(4)]).astype(float)
     inside = (slice(None), slice(8, -8), slice(8, -8))
-    rest, moving = (np.abs(one - sequence.frames[1].astype(float))[inside].mean() for one in (still, np.asarray(sequence.frames, dtype=float)))
+    rest, moving = (
+        np.abs(one - sequence.frames[1].astype(float))[inside].mean()
+        for one in (still, np.asarray(sequence.frames, dtype=float))
+    )
     assert rest < moving / 5 and still.dtype == float
     landmark = np.array([[24.0, 20.0]])
     markups = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "landmark")
@@ -282,7 +312,10 @@ def test_a_sequence_stands_still_and_landmarks_follow(logic, scene):
 
     count = scene.GetNumberOfNodes()
     again = logic.registerSequence(
-        image.browser, 1, device="cpu", outputs=ChosenSequenceOutputs(result.transform.proxy, result.still.proxy, result.table)
+        image.browser,
+        1,
+        device="cpu",
+        outputs=ChosenSequenceOutputs(result.transform.proxy, result.still.proxy, result.table),
     )
     assert scene.GetNumberOfNodes() == count
     assert markups.GetParentTransformNode() is again.transform.proxy
@@ -294,7 +327,10 @@ def test_a_sequence_stands_still_and_landmarks_follow(logic, scene):
 
 def test_volumes_that_change_in_time_are_registered_too(logic, scene):
     array = texture((18, 24, 28), smoothing=2)
-    volumes = [shift(array, (0, 0.7 * frame, 0), order=3, mode="nearest")[3:-3, 4:-4, 4:-4].astype(np.float32) for frame in range(3)]
+    volumes = [
+        shift(array, (0, 0.7 * frame, 0), order=3, mode="nearest")[3:-3, 4:-4, 4:-4].astype(np.float32)
+        for frame in range(3)
+    ]
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "beat sequence")
     for frame, values in enumerate(volumes):
         node = add_volume(scene, Volume(values, SPACING_MM, ORIGIN_MM, OBLIQUE), "frame")
@@ -326,7 +362,9 @@ def test_frames_that_were_not_reached_are_not_shown_as_rest(scene):
 
 
 def carried_by_preset(scene, preset, images, labels, names):
-    """Loads what a user would, registers as the panel does with that preset, and gives (before, after) Dice by label, of Slicer's own nodes."""
+    """Loads what a user would, registers as the panel does with that preset, and gives (before, after) Dice by label,
+    of Slicer's own nodes.
+    """
     from DeformableRegistration import DeformableRegistrationLogic
     from UltrasoundMotionModuleLib.background_job import sharedProcess
 
@@ -338,7 +376,9 @@ def carried_by_preset(scene, preset, images, labels, names):
         segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", f"{role} segmentation")
         setattr(parameters, f"{role}Segmentation", fill_segmentation(segmentation, label_map, nodes[role], names=names))
     parameters.preset, parameters.applyTransform = preset, True
-    on_fixed = [labels_on_grid(getattr(parameters, f"{role}Segmentation"), nodes["fixed"]).array for role in ("fixed", "moving")]
+    on_fixed = [
+        labels_on_grid(getattr(parameters, f"{role}Segmentation"), nodes["fixed"]).array for role in ("fixed", "moving")
+    ]
     task = logic.pairTask(parameters)
     found = run_job(task.request, sharedProcess().process)
     result = task.show(found)
@@ -349,7 +389,9 @@ def carried_by_preset(scene, preset, images, labels, names):
     fixed_array, warped = ARRAY_OF(nodes["fixed"]).astype(float), ARRAY_OF(result.warped).astype(float)
     seen = resampled_by_slicer(nodes["moving"], nodes["fixed"]).astype(float)
     both = (seen != 0) & (warped != 0)
-    assert np.abs(seen - warped)[both].mean() < 0.01 * np.ptp(fixed_array)  # Slicer's own transform carries the moving volume
+    assert np.abs(seen - warped)[both].mean() < 0.01 * np.ptp(
+        fixed_array
+    )  # Slicer's own transform carries the moving volume
     return dice_of(*on_fixed), after
 
 
@@ -366,7 +408,10 @@ def test_a_hippocampus_atlas_comes_to_a_subject(scene, shared_data):
     from UltrasoundMotionModuleLib.registration_choices import Preset
 
     folder = shared_data("hippocampus")
-    images, labels = ([read_volume(folder / kind / f"hippocampus_{number}.nii.gz") for number in ("105", "124")] for kind in ("images", "labels"))
+    images, labels = (
+        [read_volume(folder / kind / f"hippocampus_{number}.nii.gz") for number in ("105", "124")]
+        for kind in ("images", "labels")
+    )
     before, after = carried_by_preset(scene, Preset.HIPPOCAMPUS_MRI, images, labels, HIPPOCAMPUS_LABELS)
     assert all(after[label] > before[label] + 0.2 for label in (1, 2)), (before, after)
 
@@ -378,7 +423,11 @@ def test_a_hippocampus_atlas_comes_to_a_subject(scene, shared_data):
 def test_the_examples_run(logic, scene, method):
     if method == "register":
         nodes = pair_in(scene, (14, 16, 18))
-        names = {"fixedNode": nodes["fixed"], "movingNode": nodes["moving"], "segmentationNode": nodes["moving segmentation"]}
+        names = {
+            "fixedNode": nodes["fixed"],
+            "movingNode": nodes["moving"],
+            "segmentationNode": nodes["moving segmentation"],
+        }
     else:
         image = add_image_sequence(scene, swaying_clip(3))
         markups = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "points")
@@ -471,11 +520,16 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
     application.wait(lambda: not panel.applyButton.running, 10)
     assert "frames" not in panel.ui.progressBar.format  # a pair is counted in steps
     assert "Cancelled" in panel.ui.statusLabel.text or "nothing folds" in panel.ui.statusLabel.text
-    if parameters.outputTransform is not None and "Cancelled" in panel.ui.statusLabel.text:  # the best so far, and it says so
+    if (
+        parameters.outputTransform is not None and "Cancelled" in panel.ui.statusLabel.text
+    ):  # the best so far, and it says so
         assert table_of(parameters.outputTable)["interrupted"][1] == "yes"
     panel.onApply()
     application.wait(lambda: not panel.applyButton.running, 120)
-    assert application.errors == [] and "nothing folds" in panel.ui.statusLabel.text, (application.errors, panel.ui.statusLabel.text)
+    assert application.errors == [] and "nothing folds" in panel.ui.statusLabel.text, (
+        application.errors,
+        panel.ui.statusLabel.text,
+    )
     made = node_names(scene)
     assert parameters.outputTransform.GetName() in " ".join(made) and parameters.outputSegmentation is not None
     assert panel.commandArguments()[:2] == ("ultrasound-motion", "register")
@@ -490,7 +544,9 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
     application.wait(lambda: panel.ui.progressBar.value > 0, 60)
     panel.onCancel()
     application.wait(lambda: not panel.applyButton.running, 10)
-    assert node_names(scene) == made and "interrupted" not in table_of(parameters.outputTable)  # a cancelled run spoils no earlier result
+    assert node_names(scene) == made and "interrupted" not in table_of(
+        parameters.outputTable
+    )  # a cancelled run spoils no earlier result
     panel.onApply()
     slicer.mrmlScene.Clear(False)
     application.wait(lambda: not panel.applyButton.running, 10)

@@ -1,4 +1,6 @@
-"""Multi-scale test-time registration: the network's shapes, the paper's recipe on known deformations, training over pairs, what is refused."""
+"""Multi-scale test-time registration: the network's shapes, the paper's recipe on known deformations, training over
+pairs, what is refused.
+"""
 
 from dataclasses import replace
 
@@ -11,11 +13,17 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, resample_displacement, warp
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration import InstanceConfig, available_methods, register
-from UltrasoundMotionLib.registration.multiscale import optimise_scales
-from UltrasoundMotionLib.registration.multiscale_config import MultiscaleConfig, SsmsrConfig, SsrConfig, VoxelMorphConfig, published_ablation
-from UltrasoundMotionLib.registration.multiscale_network import ResidualUNet
-from UltrasoundMotionLib.registration.multiscale_stage import Found, ScaleProblem, optimise
-from UltrasoundMotionLib.registration.multiscale_weights import write_weights
+from UltrasoundMotionLib.registration.methods.multiscale.config import (
+    MultiscaleConfig,
+    SsmsrConfig,
+    SsrConfig,
+    VoxelMorphConfig,
+    published_ablation,
+)
+from UltrasoundMotionLib.registration.methods.multiscale.method import optimise_scales
+from UltrasoundMotionLib.registration.methods.multiscale.network import ResidualUNet
+from UltrasoundMotionLib.registration.methods.multiscale.stage import Found, ScaleProblem, optimise
+from UltrasoundMotionLib.registration.methods.multiscale.weights import write_weights
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 torch.set_num_threads(1)
@@ -43,7 +51,9 @@ def pair_with_truth(shape, amplitude, width, seed=3):
 
 def working_pair(shape, amplitude, width, seed=3):
     fixed, moving, truth = pair_with_truth(shape, amplitude, width, seed)
-    tensors = [torch.from_numpy(np.ascontiguousarray(one.array, dtype=np.float32))[None, None] for one in (fixed, moving)]
+    tensors = [
+        torch.from_numpy(np.ascontiguousarray(one.array, dtype=np.float32))[None, None] for one in (fixed, moving)
+    ]
     return WorkingPair(*tensors, None, None, ImageGrid.of(moving)), truth.to_voxels()
 
 
@@ -62,8 +72,23 @@ def test_the_network_takes_any_size_and_begins_at_rest(size):
 
 def test_the_published_network_has_the_parameters_of_voxelmorph_2():
     # 3D VoxelMorph-2 by hand: (inputs * 27 + 1) * outputs of each of its twelve convolutions
-    layers = [(2, 16), (16, 32), (32, 32), (32, 32), (32, 32), (64, 32), (64, 32), (48, 32), (32, 32), (34, 16), (16, 16), (16, 3)]
-    assert sum(parameter.numel() for parameter in ResidualUNet(3).parameters()) == sum((27 * i + 1) * o for i, o in layers)
+    layers = [
+        (2, 16),
+        (16, 32),
+        (32, 32),
+        (32, 32),
+        (32, 32),
+        (64, 32),
+        (64, 32),
+        (48, 32),
+        (32, 32),
+        (34, 16),
+        (16, 16),
+        (16, 3),
+    ]
+    assert sum(parameter.numel() for parameter in ResidualUNet(3).parameters()) == sum(
+        (27 * i + 1) * o for i, o in layers
+    )
 
 
 def test_the_loss_is_the_papers():
@@ -85,7 +110,9 @@ def test_the_loss_is_the_papers():
         one, other = fixed[window] - fixed[window].mean(), moved[window] - moved[window].mean()
         values.append((one * other).mean() ** 2 / (((one**2).mean() + 1e-5) * ((other**2).mean() + 1e-5)))
     field = residual[0].double().numpy()
-    roughness = sum((np.diff(field, axis=axis) ** 2).sum() for axis in (1, 2)) / (field[0].size * 4)  # the mean over components and axes
+    roughness = sum((np.diff(field, axis=axis) ** 2).sum() for axis in (1, 2)) / (
+        field[0].size * 4
+    )  # the mean over components and axes
     assert loss == pytest.approx(1 - np.mean(values) + 3.0 * roughness, abs=2e-5)
 
 
@@ -106,7 +133,13 @@ def test_networks_alone_and_from_instance_sum_to_one_velocity():
     alone = MultiscaleConfig(start=None, scales=(2.0, 1.0), steps=(60, 30), learning_rate=5e-3, tolerance=None)
     done = []
     fields = [
-        register(fixed, moving, method="multiscale", config=config, progress=lambda now, total, message: done.append((now, total)))
+        register(
+            fixed,
+            moving,
+            method="multiscale",
+            config=config,
+            progress=lambda now, total, message: done.append((now, total)),
+        )
         for config in (alone, MultiscaleConfig(steps=4))
     ]
     assert all(error(one.displacement, truth) < 0.4 * still for one in fields)
@@ -141,10 +174,15 @@ def test_each_scale_starts_from_the_weights_and_the_reconstruction_before():
 
 def test_optimisation_stops_when_it_no_longer_pays_and_never_before():
     pair, _ = working_pair((24, 24), (2.0, 2.0), 6.0)
-    for tolerance, expected in ((10.0, 20), (None, 45)):  # nothing pays 10: two windows are seen; without a rule all steps are made
+    for tolerance, expected in (
+        (10.0, 20),
+        (None, 45),
+    ):  # nothing pays 10: two windows are seen; without a rule all steps are made
         config = SsmsrConfig(**SMALL, patience=10, tolerance=tolerance)
         problem = ScaleProblem(pair, config, 1.0, Found(torch.zeros(1, 2, 24, 24)))
-        assert optimise(ResidualUNet(2, (8, 8), (8, 8, 8, 8)), [problem], 45, config, lambda done, loss: None) == expected
+        assert (
+            optimise(ResidualUNet(2, (8, 8), (8, 8, 8, 8)), [problem], 45, config, lambda done, loss: None) == expected
+        )
 
 
 def test_the_same_seed_gives_the_same_field_and_leaves_the_callers_random_numbers_alone():
@@ -154,7 +192,9 @@ def test_the_same_seed_gives_the_same_field_and_leaves_the_callers_random_number
     fields = []
     for _repeat in range(2):
         torch.manual_seed(5)
-        fields.append(register(fixed, moving, method="ssr", config=SsrConfig(**SMALL, steps=5)).displacement.displacement_mm)
+        fields.append(
+            register(fixed, moving, method="ssr", config=SsrConfig(**SMALL, steps=5)).displacement.displacement_mm
+        )
         assert torch.equal(torch.rand(1), expected)
     np.testing.assert_array_equal(*fields)
 
@@ -192,7 +232,12 @@ def test_the_ablation_has_the_papers_rows(tmp_path):
     assert [one.scales_in(3) for one in volume.values()] == [(1.0,), (1.0,), (2.0,), (2.0, 1.0)]
     assert [sum(one.steps_in(3)) for one in volume.values()] == [0, 50, 50, 100]
     full = SsmsrConfig()
-    assert (full.learning_rate, full.smoothness, full.steps_in(2), full.output) == (1e-3, 10.0, (3500,) * 4, "displacement")
+    assert (full.learning_rate, full.smoothness, full.steps_in(2), full.output) == (
+        1e-3,
+        10.0,
+        (3500,) * 4,
+        "displacement",
+    )
 
 
 @pytest.mark.parametrize(

@@ -71,14 +71,19 @@ def test_labels_come_by_name_from_segmentations_and_label_maps(scene):
     label_map = add_label_map(scene, volume, "map")
     np.testing.assert_array_equal(labels_on_grid(label_map, nodes["fixed"]).array, swapped)
     coarse = replace(volume, array=volume.array[::2], spacing_mm=(*SPACING_MM[:2], 2 * SPACING_MM[2]))
-    np.testing.assert_array_equal(labels_on_grid(add_label_map(scene, coarse, "coarse"), nodes["fixed"]).array[::2], swapped[::2])
+    np.testing.assert_array_equal(
+        labels_on_grid(add_label_map(scene, coarse, "coarse"), nodes["fixed"]).array[::2], swapped[::2]
+    )
 
 
 @pytest.mark.parametrize("flat", [False, True], ids=["volumes", "slices"])
 def test_the_transform_takes_the_place_of_the_one_that_the_moving_volume_had(scene, flat):
     nodes = pair_in(scene, (26, 24) if flat else (16, 20, 18), flat=flat)
     fixed, moving = nodes["fixed"], nodes["moving"]
-    room, placement = linear_transform(scene, (20, 0, 40), (10, -5, 30)), linear_transform(scene, (0, 0, 0), (0.5, 1.0, -0.25))
+    room, placement = (
+        linear_transform(scene, (20, 0, 40), (10, -5, 30)),
+        linear_transform(scene, (0, 0, 0), (0.5, 1.0, -0.25)),
+    )
     placement.SetAndObserveTransformNodeID(room.GetID())
     fixed.SetAndObserveTransformNodeID(room.GetID())
     moving.SetAndObserveTransformNodeID(placement.GetID())
@@ -90,7 +95,10 @@ def test_the_transform_takes_the_place_of_the_one_that_the_moving_volume_had(sce
     index = np.array([shape[-1] // 2, shape[-2] // 2, 0 if flat else shape[0] // 2])
     point = (pair.fixed_grid.index_to_lps_mm @ [*index, 1])[:3]
     matched = pair.fixed.index_to_lps_mm @ [*index[: len(shape)], 1]
-    in_moving = pair.moving_space @ [*(matched[:-1] + displacement[0, 0] if flat else matched[:-1] + displacement[0, 0, 0]), 1]
+    in_moving = pair.moving_space @ [
+        *(matched[:-1] + displacement[0, 0] if flat else matched[:-1] + displacement[0, 0, 0]),
+        1,
+    ]
     seen = np.zeros(3)
     fixed.TransformPointToWorld(point * LPS_TO_RAS, seen)
     np.testing.assert_allclose(transform_points(transform, in_moving[:3]) * LPS_TO_RAS, seen, atol=2e-3)
@@ -101,15 +109,23 @@ def test_the_transform_takes_the_place_of_the_one_that_the_moving_volume_had(sce
     again = RegistrationPair.of_nodes(fixed, moving)
     np.testing.assert_allclose(again.moving.index_to_lps_mm, pair.moving.index_to_lps_mm, atol=1e-9)
     count = scene.GetNumberOfNodes()
-    np.testing.assert_array_equal(labels_on_grid(nodes["moving segmentation"], moving).array, before)  # belongs where the volume was
+    np.testing.assert_array_equal(
+        labels_on_grid(nodes["moving segmentation"], moving).array, before
+    )  # belongs where the volume was
     assert scene.GetNumberOfNodes() == count
 
 
 def test_the_jacobian_is_the_library_s():
-    for shape, direction in (((9, 12, 10), OBLIQUE), ((14, 12), np.array([[0.8, -0.6], [0.6, 0.8]])), ((1, 12, 10), OBLIQUE)):
+    for shape, direction in (
+        ((9, 12, 10), OBLIQUE),
+        ((14, 12), np.array([[0.8, -0.6], [0.6, 0.8]])),
+        ((1, 12, 10), OBLIQUE),
+    ):
         dimension = len(shape)
         grid = ImageGrid(shape, SPACING_MM[:dimension], ORIGIN_MM[:dimension], direction)
         displacement = np.random.default_rng(4).normal(0, 0.4, (*shape, dimension))
         expected = jacobian_determinant(DisplacementField(displacement, grid).to_voxels())[0]
-        found = jacobian_map(displacement, Volume(np.zeros(shape), SPACING_MM[:dimension], ORIGIN_MM[:dimension], direction))
+        found = jacobian_map(
+            displacement, Volume(np.zeros(shape), SPACING_MM[:dimension], ORIGIN_MM[:dimension], direction)
+        )
         np.testing.assert_allclose(found.array, expected, atol=1e-5)

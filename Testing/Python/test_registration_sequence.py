@@ -9,18 +9,21 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
-from UltrasoundMotionLib.evaluation.tissue_tracking_table import tissue_tracking_table
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.registration.coupled_motion import laplacian, solve_motion
-from UltrasoundMotionLib.registration.sequence import register_sequence, stream_sequence_registration
-from UltrasoundMotionLib.registration.sequence_frames import tissue_mask
-from UltrasoundMotionLib.registration.template_following import SequenceConfig, TemplateFollower
+from UltrasoundMotionLib.lab.benchmarks.tissue_tracking_table import tissue_tracking_table
+from UltrasoundMotionLib.registration.sequences.coupled_motion import laplacian, solve_motion
+from UltrasoundMotionLib.registration.sequences.frames import tissue_mask
+from UltrasoundMotionLib.registration.sequences.register_sequence import register_sequence, stream_sequence_registration
+from UltrasoundMotionLib.registration.sequences.template_following import SequenceConfig, TemplateFollower
 from UltrasoundMotionLib.simulation import phantom_set
 
 
 def moved(frame, size=80):
-    """Where the points (x, y) of frame 0 are in a frame: turned, stretched and shifted, up to some pixels. Linear in frame 0's coordinates."""
+    """Where the points (x, y) of frame 0 are in a frame: turned, stretched and shifted, up to some pixels.
+
+    Linear in frame 0's coordinates.
+    """
     matrix = np.eye(2) + frame * np.array([[0.008, -0.012], [0.010, -0.006]])
     return matrix, np.array([0.7, -0.5]) * frame + (np.eye(2) - matrix) @ [size / 2, size / 2]
 
@@ -72,7 +75,9 @@ def test_the_dense_field_the_points_and_the_field_in_mm_agree():
     np.testing.assert_allclose(last.at(inner()), dense[rows, columns], atol=1e-4)
     np.testing.assert_allclose(last.field().displacement_mm[0, ..., :2], 0.4 * dense, atol=1e-5)
     points_mm = sequence.pixels_to_lps_mm(inner())
-    np.testing.assert_allclose(last.field(coarse=True).displacement_at(points_mm)[:, :2], 0.4 * last.at(inner()), atol=1e-5)
+    np.testing.assert_allclose(
+        last.field(coarse=True).displacement_at(points_mm)[:, :2], 0.4 * last.at(inner()), atol=1e-5
+    )
 
 
 def test_frame_to_frame_is_the_papers_direction():
@@ -101,7 +106,7 @@ def test_a_series_of_volumes():
 
 
 def test_a_simulated_heart_is_followed_better_than_by_chained_dis_flow():
-    peers = pytest.importorskip("UltrasoundMotionLib.evaluation.opencv_peers")
+    peers = pytest.importorskip("UltrasoundMotionLib.lab.benchmarks.opencv_peers")
     pytest.importorskip("cv2", reason="needs the extra benchmark")
     simulated = phantom_set("heart", "hard", 1, 100, frame_count=24, image_size=(160, 160))[0].simulate()
     y, x = (axis[::3] for axis in np.nonzero(simulated.tissue_mask))
@@ -118,7 +123,20 @@ def test_a_simulated_heart_is_followed_better_than_by_chained_dis_flow():
 
 def test_the_benchmark_measures_phantoms_and_clips(tmp_path, capsys):
     pytest.importorskip("cv2", reason="needs the extra benchmark")
-    options = ["--kind", "heart", "--difficulty", "easy", "--count", "1", "--frames", "3", "--seed", "100", "--json", str(tmp_path / "b.json")]
+    options = [
+        "--kind",
+        "heart",
+        "--difficulty",
+        "easy",
+        "--count",
+        "1",
+        "--frames",
+        "3",
+        "--seed",
+        "100",
+        "--json",
+        str(tmp_path / "b.json"),
+    ]
     assert main(["benchmark", "sequence", *options]) == 0
     assert "chained DIS" in capsys.readouterr().out
     rows = {row["method"]: row for row in json.loads((tmp_path / "b.json").read_text())["rows"]}
@@ -244,7 +262,9 @@ def test_bad_frames_are_named():
     broken[2, 3, 3] = np.nan
     with pytest.raises(InputError, match="frame 2 holds values that are not finite"):
         register_sequence(ImageSequence(broken))
-    volumes = [Volume(np.random.default_rng(0).random((9, 9, 9)), (1, 1, 1), (shift, 0, 0), np.eye(3)) for shift in (0, 5)]
+    volumes = [
+        Volume(np.random.default_rng(0).random((9, 9, 9)), (1, 1, 1), (shift, 0, 0), np.eye(3)) for shift in (0, 5)
+    ]
     with pytest.raises(InputError, match="frame 1 lies on another grid"):
         register_sequence(volumes)
     with pytest.raises(InputError, match="scales"):

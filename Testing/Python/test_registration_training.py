@@ -1,4 +1,6 @@
-"""The trainer of the registration networks: what it draws, that it resumes exactly, alone and in two processes, and what it refuses."""
+"""The trainer of the registration networks: what it draws, that it resumes exactly, alone and in two processes, and
+what it refuses.
+"""
 
 import copy
 import csv
@@ -16,26 +18,42 @@ from scipy.ndimage import affine_transform, gaussian_filter
 from torch import nn
 
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.cli.train_registration import between_steps
 from UltrasoundMotionLib.errors import Cancelled, InputError
-from UltrasoundMotionLib.evaluation.registration_datasets import learned_part
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.images.volume_files import write_volume
+from UltrasoundMotionLib.lab.benchmarks.registration_datasets import learned_part
+from UltrasoundMotionLib.lab.cli.train_registration import between_steps
+from UltrasoundMotionLib.lab.training.registration.augmentation import Augmentation, Change, PairAugmentation
+from UltrasoundMotionLib.lab.training.registration.batches import (
+    BatchConfig,
+    LabelledArrays,
+    PairSource,
+    TrainingSubject,
+)
+from UltrasoundMotionLib.lab.training.registration.objective import Objective
+from UltrasoundMotionLib.lab.training.registration.objectives import RECIPES, make_recipe
+from UltrasoundMotionLib.lab.training.registration.processes import Processes
+from UltrasoundMotionLib.lab.training.registration.recipe import Recipe, RegistrationTraining
+from UltrasoundMotionLib.lab.training.registration.trainer import Optimizers, train_registration, train_step
+from UltrasoundMotionLib.lab.training.registration.training_curves import write_training_curves
+from UltrasoundMotionLib.lab.training.registration.training_data import read_subjects
 from UltrasoundMotionLib.progress import no_progress
 from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
-from UltrasoundMotionLib.training.registration.augmentation import Augmentation, Change, PairAugmentation
-from UltrasoundMotionLib.training.registration.batches import BatchConfig, LabelledArrays, PairSource, TrainingSubject
-from UltrasoundMotionLib.training.registration.objective import Objective
-from UltrasoundMotionLib.training.registration.objectives import RECIPES, make_recipe
-from UltrasoundMotionLib.training.registration.processes import Processes
-from UltrasoundMotionLib.training.registration.recipe import Recipe, RegistrationTraining
-from UltrasoundMotionLib.training.registration.trainer import Optimizers, train_registration, train_step
-from UltrasoundMotionLib.training.registration.training_curves import write_training_curves
-from UltrasoundMotionLib.training.registration.training_data import read_subjects
 from UltrasoundMotionLib.weights import load_weights
 
 SHAPE = (10, 12, 14)
-LIVELY = Augmentation(rotation_deg=20, tilt_deg=5, scale=0.1, shift=1, elastic=0.5, elastic_stride=6, gain=0.1, gamma=0.1, bias=0.1, noise=0.02)
+LIVELY = Augmentation(
+    rotation_deg=20,
+    tilt_deg=5,
+    scale=0.1,
+    shift=1,
+    elastic=0.5,
+    elastic_stride=6,
+    gain=0.1,
+    gamma=0.1,
+    bias=0.1,
+    noise=0.02,
+)
 
 
 def subjects(count, phases=1, shape=SHAPE):
@@ -52,7 +70,9 @@ def subjects(count, phases=1, shape=SHAPE):
 
 
 class Shift(Objective):
-    """The smallest network that registers: one convolution whose mean is the displacement; with a discriminator of one number."""
+    """The smallest network that registers: one convolution whose mean is the displacement; with a discriminator of one
+    number.
+    """
 
     name, architecture = "shift", "Shift"
 
@@ -66,7 +86,10 @@ class Shift(Objective):
         self.seen += batch.fixed.mean()
         field = self.network(torch.cat([batch.moving, batch.fixed], 1)).float()
         adversarial = 0.0 if self.discriminator is None else self.discriminator * field.mean()
-        return {"total": field.square().mean() + (batch.fixed - batch.moving).mean() * field.mean() + adversarial, "size": field.abs().mean()}
+        return {
+            "total": field.square().mean() + (batch.fixed - batch.moving).mean() * field.mean() + adversarial,
+            "size": field.abs().mean(),
+        }
 
     def adversary_parameters(self):
         return [] if self.discriminator is None else [self.discriminator]
@@ -97,10 +120,16 @@ def weights_of(one):
 
 
 def test_parts_of_the_data_are_apart_and_whole():
-    names = [f"hippocampus_{number:03d}" for number in range(1, 395)] + [f"patient{number:03d}" for number in range(1, 101)]
+    names = [f"hippocampus_{number:03d}" for number in range(1, 395)] + [
+        f"patient{number:03d}" for number in range(1, 101)
+    ]
     parts = [learned_part(names, part) for part in ("train", "validation", "held-out")]
     assert sorted(sum(parts, ())) == sorted(names)
-    assert {"hippocampus_305", "patient010", "patient030"} <= set(parts[0]) and {"hippocampus_306", "patient011", "patient091"} <= set(parts[1])
+    assert {"hippocampus_305", "patient010", "patient030"} <= set(parts[0]) and {
+        "hippocampus_306",
+        "patient011",
+        "patient091",
+    } <= set(parts[1])
     assert {"hippocampus_320", "patient012", "patient020", "patient100"} <= set(parts[2])
     with pytest.raises(InputError, match="part: expected one of"):
         learned_part(names, "test")
@@ -153,7 +182,11 @@ def test_batches_follow_from_seed_step_and_process():
     batch, again = source.draw(5), PairSource(subjects(4), config, seed=7).draw(5)
     for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
         assert torch.equal(getattr(batch, name), getattr(again, name))
-    assert batch.fixed.shape == (2, 1, *SHAPE) and batch.fixed_labels.shape == (2, *SHAPE) and batch.fixed_labels.dtype == torch.long
+    assert (
+        batch.fixed.shape == (2, 1, *SHAPE)
+        and batch.fixed_labels.shape == (2, *SHAPE)
+        and batch.fixed_labels.dtype == torch.long
+    )
     for other in (source.draw(6), source.draw(5, rank=1), PairSource(subjects(4), config, seed=8).draw(5)):
         assert not torch.equal(batch.fixed, other.fixed)
 
@@ -187,7 +220,9 @@ def test_a_run_with_breaks_is_the_run_without(tmp_path):
     measured = train_registration(tmp_path / "whole", whole, subjects(4), subjects(3))
     for sitting in range(3):  # breaks after steps 2 and 5, the second between two rows of the log
         parts = recipe(adversary=True)
-        again = train_registration(tmp_path / "parts", parts, subjects(4), subjects(3), resume=sitting > 0, stop_after=(2, 3, None)[sitting])
+        again = train_registration(
+            tmp_path / "parts", parts, subjects(4), subjects(3), resume=sitting > 0, stop_after=(2, 3, None)[sitting]
+        )
     assert torch.equal(weights_of(whole), weights_of(parts)) and measured == again
     logs = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("whole", "parts")]
     for row in logs[0] + logs[1]:
@@ -231,7 +266,9 @@ def test_the_discriminator_moves_by_its_own_loss_alone():
     source = PairSource(subjects(4), one.batch, 1)
     for step in range(3):
         losses = train_step(one.objective, optimizers, source.draw(step), step, Processes())
-    assert float(one.objective.discriminator.detach()) == pytest.approx(1 - 3 * 0.01, abs=1e-5)  # Adam on a constant gradient
+    assert float(one.objective.discriminator.detach()) == pytest.approx(
+        1 - 3 * 0.01, abs=1e-5
+    )  # Adam on a constant gradient
     assert losses["adversary"] == pytest.approx(3 * (1 - 2 * 0.01), abs=1e-4)
 
 
@@ -252,7 +289,7 @@ sys.path.insert(0, {folder!r})
 import torch
 torch.set_num_threads(1)
 from test_registration_training import recipe, subjects, train_registration
-from UltrasoundMotionLib.training.registration.processes import training_processes
+from UltrasoundMotionLib.lab.training.registration.processes import training_processes
 with training_processes("cpu") as processes:
     one = recipe(steps=3, mixed_precision=False)
     train_registration({out!r} + f"/run{{processes.rank}}", one, subjects(4), processes=processes)
@@ -270,7 +307,9 @@ def test_two_processes_average_their_gradients(tmp_path):
     # the same steps by hand: the gradient of the mean of both processes' losses
     one = recipe(steps=3, mixed_precision=False)
     optimizers = Optimizers(one.objective, one.training)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizers.main, one.training.learning_rate, total_steps=3, pct_start=one.training.warm_up)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizers.main, one.training.learning_rate, total_steps=3, pct_start=one.training.warm_up
+    )
     source = PairSource(subjects(4), one.batch, 1)
     for step in range(3):
         optimizers.main.zero_grad()
@@ -299,21 +338,43 @@ def task04(tmp_path):
             labels[((grid - centre[:, None, None, None]) ** 2).sum(0) < 36] = value
         image = gaussian_filter((labels > 0) * 100.0, 1) + random.normal(0, 3, labels.shape)
         for kind, array in (("images", image.astype(np.float32)), ("labels", labels)):
-            write_volume(folder / kind / f"hippocampus_{number:03d}.nii.gz", Volume(array, (1, 1, 1), (0, 0, 0), np.diag([-1.0, -1.0, 1.0])))
+            write_volume(
+                folder / kind / f"hippocampus_{number:03d}.nii.gz",
+                Volume(array, (1, 1, 1), (0, 0, 0), np.diag([-1.0, -1.0, 1.0])),
+            )
     return folder
 
 
 def test_the_command_leaves_weights_with_a_card_and_resumes(task04, tmp_path, capsys):
     out = tmp_path / "out"
-    command = ["train", "voxelmorph", "--dataset", "hippocampus", "--variant", "labels", "--data", str(task04), "--out", str(out), "--device", "cpu"]
+    command = [
+        "train",
+        "voxelmorph",
+        "--dataset",
+        "hippocampus",
+        "--variant",
+        "labels",
+        "--data",
+        str(task04),
+        "--out",
+        str(out),
+        "--device",
+        "cpu",
+    ]
     command += ["--steps", "2", "--threads", "1", "--quiet"]
     assert main(command) == 0
-    assert "wrote" in capsys.readouterr().out and {"log.csv", "log.png", "state.pt"} <= {file.name for file in out.iterdir()}
+    assert "wrote" in capsys.readouterr().out and {"log.csv", "log.png", "state.pt"} <= {
+        file.name for file in out.iterdir()
+    }
     weights = load_weights(out / "voxelmorph-labels-hippocampus.json")
     card = weights.card
     assert card.licence == "CC-BY-SA-4.0" and card.seed == 1 and "6 subjects" in card.trained_on[0]
     assert 0 < card.measured["validation_dice"] < 1 and "2 subjects" in card.measured_with
-    assert json.loads((out / "voxelmorph-labels-hippocampus.json").read_text())["configuration"]["domain"]["shape"] == [48, 64, 48]
+    assert json.loads((out / "voxelmorph-labels-hippocampus.json").read_text())["configuration"]["domain"]["shape"] == [
+        48,
+        64,
+        48,
+    ]
     assert main([*command, "--resume"]) == 0  # nothing left to do
     again = load_weights(out / "voxelmorph-labels-hippocampus.json")
     assert all(torch.equal(value, again.tensors[name]) for name, value in weights.tensors.items())
@@ -321,7 +382,19 @@ def test_the_command_leaves_weights_with_a_card_and_resumes(task04, tmp_path, ca
 
 def test_bad_data_is_refused_by_name(task04, tmp_path, capsys):
     def error_of(*changes, data=task04):
-        command = ["train", "voxelmorph", "--dataset", "hippocampus", "--data", str(data), "--out", str(tmp_path / "o"), "--steps", "1", "--quiet"]
+        command = [
+            "train",
+            "voxelmorph",
+            "--dataset",
+            "hippocampus",
+            "--data",
+            str(data),
+            "--out",
+            str(tmp_path / "o"),
+            "--steps",
+            "1",
+            "--quiet",
+        ]
         assert main([*command, *changes]) == 2
         return capsys.readouterr().err
 
@@ -366,5 +439,9 @@ def test_every_recipe_is_drawn_from_the_seed(name):
 def test_the_public_hippocampi_are_read(shared_data):
     found = read_subjects("hippocampus", shared_data("hippocampus"), "validation", HIPPOCAMPUS, most=1)
     arrays = found[0].phases[0]
-    assert arrays.image.shape == (48, 64, 48) and arrays.image.dtype == np.float16 and set(np.unique(arrays.labels)) == {0, 1, 2}
+    assert (
+        arrays.image.shape == (48, 64, 48)
+        and arrays.image.dtype == np.float16
+        and set(np.unique(arrays.labels)) == {0, 1, 2}
+    )
     assert arrays.image.min() == 0 and arrays.image.max() == 1

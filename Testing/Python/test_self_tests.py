@@ -1,4 +1,6 @@
-"""The scenarios that the application runs, run here on the stand-ins: a self test that cannot pass here would not pass there."""
+"""The scenarios that the application runs, run here on the stand-ins: a self test that cannot pass here would not pass
+there.
+"""
 
 import importlib.util
 import unittest
@@ -15,7 +17,9 @@ from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
 
 SELF_TEST = Path(__file__).resolve().parents[1] / "Slicer" / "PanelSelfTest.py"
 
-pytestmark = pytest.mark.skipif(slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'")
+pytestmark = pytest.mark.skipif(
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+)
 
 
 def test_every_panel_runs_and_cancels_on_its_sample(monkeypatch):
@@ -24,7 +28,12 @@ def test_every_panel_runs_and_cancels_on_its_sample(monkeypatch):
     spec.loader.exec_module(module)
     with HeadlessScene() as scene, slicer_application(scene) as application:
         opened = {}
-        monkeypatch.setattr(slicer.util, "selectModule", lambda name: opened.setdefault(name, application.open_module(name)), raising=False)
+        monkeypatch.setattr(
+            slicer.util,
+            "selectModule",
+            lambda name: opened.setdefault(name, application.open_module(name)),
+            raising=False,
+        )
         monkeypatch.setattr(slicer.util, "getModuleWidget", opened.__getitem__, raising=False)
         result = unittest.TestResult()
         unittest.TestLoader().loadTestsFromModule(module).run(result)

@@ -17,18 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.semantic_ablation import run_semantic_ablation
 from UltrasoundMotionLib.fields import jacobian_measures, warp
-from UltrasoundMotionLib.registration.learned.correlation_flow import correlation
-from UltrasoundMotionLib.registration.learned.feature_unet import OFFICIAL_2D, FeatureUNet, FeatureUNetConfig, paper_unet
-from UltrasoundMotionLib.registration.learned.official_weights import load_official_unet
-from UltrasoundMotionLib.registration.learned.poly_affine import poly_affine
-from UltrasoundMotionLib.registration.learned.registration_network import RegistrationNetwork
-from UltrasoundMotionLib.registration.learned.two_step import TwoStepNetwork, load_two_step, predict_two_step, two_step_network
-from UltrasoundMotionLib.registration.learned.two_step_config import VARIANTS, TwoStepConfig, find_variant, published
-from UltrasoundMotionLib.training.registration import training_data
-from UltrasoundMotionLib.training.registration.batches import LabelledArrays, RegistrationBatch, TrainingSubject
-from UltrasoundMotionLib.training.registration.semantic_objective import (
+from UltrasoundMotionLib.lab.benchmarks.semantic_ablation import run_semantic_ablation
+from UltrasoundMotionLib.lab.training.registration import training_data
+from UltrasoundMotionLib.lab.training.registration.batches import LabelledArrays, RegistrationBatch, TrainingSubject
+from UltrasoundMotionLib.lab.training.registration.semantic_objective import (
     SemanticLoss,
     SemanticObjective,
     deformation_loss,
@@ -36,6 +29,28 @@ from UltrasoundMotionLib.training.registration.semantic_objective import (
     regular_loss,
     semantic_loss,
     windowed,
+)
+from UltrasoundMotionLib.registration.methods.semantic.correlation_flow import correlation
+from UltrasoundMotionLib.registration.methods.semantic.feature_unet import (
+    OFFICIAL_2D,
+    FeatureUNet,
+    FeatureUNetConfig,
+    paper_unet,
+)
+from UltrasoundMotionLib.registration.methods.semantic.official_weights import load_official_unet
+from UltrasoundMotionLib.registration.methods.semantic.poly_affine import poly_affine
+from UltrasoundMotionLib.registration.methods.semantic.registration_network import RegistrationNetwork
+from UltrasoundMotionLib.registration.methods.semantic.two_step import (
+    TwoStepNetwork,
+    load_two_step,
+    predict_two_step,
+    two_step_network,
+)
+from UltrasoundMotionLib.registration.methods.semantic.two_step_config import (
+    VARIANTS,
+    TwoStepConfig,
+    find_variant,
+    published,
 )
 from UltrasoundMotionLib.weights import ModelCard, save_weights
 
@@ -52,7 +67,9 @@ def small(name: str = "published", dimension: int = 3) -> TwoStepConfig:
     config = find_variant(name).network(dimension, 3)
     furthest = None if config.correlation is None else 3
     unet = FeatureUNetConfig(dimension, 3, channels=(4, 6, 8, 10), deepest=2, up=(8, 8))
-    return replace(config, unet=unet, channels=(4, 6, 8), hidden=6, scales=tuple(5 for _ in config.scales), correlation=furthest)
+    return replace(
+        config, unet=unet, channels=(4, 6, 8), hidden=6, scales=tuple(5 for _ in config.scales), correlation=furthest
+    )
 
 
 def disc_batch(shift: int = 3, size: int = 32) -> RegistrationBatch:
@@ -126,7 +143,9 @@ def test_a_predicted_field_is_in_voxels_of_the_images_and_blind_to_units():
     assert torch.allclose(field[0, :, 4, 4, 4], torch.tensor([6.0, 0.0, -2.0 * 17 / 18]), atol=1e-4)
     trained = TwoStepNetwork(small(dimension=3)).eval()
     fixed, moving = torch.rand(2, 1, 1, 16, 24, 16)
-    assert torch.allclose(predict_two_step(trained, fixed, moving), predict_two_step(trained, 40 * fixed - 3, 40 * moving - 3), atol=1e-4)
+    assert torch.allclose(
+        predict_two_step(trained, fixed, moving), predict_two_step(trained, 40 * fixed - 3, 40 * moving - 3), atol=1e-4
+    )
 
 
 def test_the_correlation_of_a_shifted_map_is_highest_at_the_shift():
@@ -148,7 +167,9 @@ def test_the_losses_are_equations_1_to_3():
     assert torch.allclose(weights, torch.tensor([0.5, 1.5]))  # square roots 1/30 and 1/10, mean 1
     scores, labels = torch.randn(2, 2, 6, 5), torch.randint(0, 2, (2, 6, 5))
     shares = functional.one_hot(labels, 2).movedim(-1, 1).float()
-    assert torch.isclose(semantic_loss(scores, shares, weights), functional.cross_entropy(scores, labels, weight=weights), atol=1e-6)
+    assert torch.isclose(
+        semantic_loss(scores, shares, weights), functional.cross_entropy(scores, labels, weight=weights), atol=1e-6
+    )
     warped = torch.zeros_like(shares)
     warped[:, 0] = 1.0
     wrong = labels.float().mean()
@@ -281,7 +302,9 @@ def reference(tensors: dict[str, Tensor], image: Tensor) -> Tensor:
     quarter = layer(layer(half, "2", 2), "22")
     x = layer(layer(quarter, "3", 2), "33")
     for skip, name in ((quarter, "6bU"), (half, "6U")):
-        x = layer(torch.cat([functional.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False), skip], 1), name)
+        x = layer(
+            torch.cat([functional.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False), skip], 1), name
+        )
     return functional.conv2d(x, values["conv7U.weight"], values["conv7U.bias"], padding=1)
 
 
@@ -335,16 +358,27 @@ def test_official_weights_give_the_official_output(tmp_path, monkeypatch, whole)
 def test_the_authors_own_file(shared_data):
     network = load_official_unet(os.environ.get(OFFICIAL_FILE) or shared_data("semantically-guided/unet.pth"))
     tensors = {}
-    back = {"at_full": "0", "at_half.0": "1", "at_half.1": "11", "at_quarter.0": "2", "at_quarter.1": "22", "at_eighth.0": "3"}
+    back = {
+        "at_full": "0",
+        "at_half.0": "1",
+        "at_half.1": "11",
+        "at_quarter.0": "2",
+        "at_quarter.1": "22",
+        "at_eighth.0": "3",
+    }
     back |= {"at_eighth.1": "33", "up_quarter": "6bU", "up_half": "6U"}
     for name, value in network.state_dict().items():
         layer, _, entry = name.rpartition(".")
         layer, _, kind = layer.rpartition(".")
-        tensors[f"conv7U.{entry}" if not layer else f"{'conv' if kind == 'convolution' else 'batch'}{back[layer]}.{entry}"] = value
+        tensors[
+            f"conv7U.{entry}" if not layer else f"{'conv' if kind == 'convolution' else 'batch'}{back[layer]}.{entry}"
+        ] = value
     image = torch.rand(1, 1, 320, 260)
     wanted = reference(tensors, image)
     with torch.no_grad():
-        assert (network(image).softmax(1) - wanted.softmax(1)).abs().max() < 1e-5  # scores reach 50, so float32 has them to 1e-4
+        assert (
+            network(image).softmax(1) - wanted.softmax(1)
+        ).abs().max() < 1e-5  # scores reach 50, so float32 has them to 1e-4
         assert (network.double()(image.double()) - wanted).abs().max() < 1e-5
 
 
@@ -363,7 +397,9 @@ def test_a_file_that_names_anything_else_is_refused(tmp_path):
 
 
 def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypatch):
-    labels = np.zeros((24, 32, 24), np.uint8)  # smaller, oneDNN's bfloat16 gradients of maps two voxels wide read memory that nobody wrote
+    labels = np.zeros(
+        (24, 32, 24), np.uint8
+    )  # smaller, oneDNN's bfloat16 gradients of maps two voxels wide read memory that nobody wrote
     labels[9:15, 12:20, 9:13], labels[9:15, 12:20, 13:16] = 1, 2
     random = np.random.default_rng(8)
     subjects = []
@@ -383,7 +419,9 @@ def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypa
     assert [row.variant for row in first.rows] == ["no registration", "shared-weights", "poly-affine"]
     still = first.rows[0]
     head = labels == 1
-    overlaps = [2 * (head & other).sum() / (2 * head.sum()) for other in (np.roll(head, shift, axis=1) for shift in (1, 2))]
+    overlaps = [
+        2 * (head & other).sum() / (2 * head.sum()) for other in (np.roll(head, shift, axis=1) for shift in (1, 2))
+    ]
     assert still.dice["head"] == pytest.approx(np.mean(overlaps), abs=1e-6)
     assert still.jacobian_std == 0 and first.rows[1].jacobian_std > 0
     assert read == ["held-out", "train"]

@@ -1,4 +1,6 @@
-"""The Siamese landmark trackers: their algebra against brute force, and what they do with untrained networks, in which like answers to like."""
+"""The Siamese landmark trackers: their algebra against brute force, and what they do with untrained networks, in which
+like answers to like.
+"""
 
 from dataclasses import asdict
 
@@ -8,14 +10,20 @@ import torch
 from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.landmarks.learned import create_siamfc
-from UltrasoundMotionLib.landmarks.siamese_crops import standardised
-from UltrasoundMotionLib.landmarks.siamese_network import EmbeddingConfig, correlate
-from UltrasoundMotionLib.landmarks.siamese_peak import map_peaks, upsampled
-from UltrasoundMotionLib.landmarks.siamfc import PUBLISHED, SiamFcConfig, SiamFcTracker
-from UltrasoundMotionLib.landmarks.siamfc_network import SiamFcNetwork, SiamFcNetworkConfig
-from UltrasoundMotionLib.landmarks.siamrpn import SiamRpnConfig, SiamRpnTracker
-from UltrasoundMotionLib.landmarks.siamrpn_network import SiamRpnNetwork, SiamRpnNetworkConfig, corrected, corrections, overlap
+from UltrasoundMotionLib.tracking.trackers.siamese import create_siamfc
+from UltrasoundMotionLib.tracking.trackers.siamese.crops import standardised
+from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfig, correlate
+from UltrasoundMotionLib.tracking.trackers.siamese.peak import map_peaks, upsampled
+from UltrasoundMotionLib.tracking.trackers.siamese.siamfc import PUBLISHED, SiamFcConfig, SiamFcTracker
+from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetwork, SiamFcNetworkConfig
+from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn import SiamRpnConfig, SiamRpnTracker
+from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import (
+    SiamRpnNetwork,
+    SiamRpnNetworkConfig,
+    corrected,
+    corrections,
+    overlap,
+)
 from UltrasoundMotionLib.weights import ModelCard, save_weights
 
 CPU = torch.device("cpu")
@@ -70,7 +78,9 @@ def test_correlation_is_that_of_each_sample_with_its_own_kernels():
     answer = correlate(kernels, features)
     assert answer.shape == (2, 3, 4, 3)
     for sample, kernel, row, column in np.ndindex(2, 3, 4, 3):
-        product = (kernels[sample, kernel] * features[sample, :, row : row + 2, column : column + 2]).sum() / 4  # sqrt(4 * 2 * 2)
+        product = (
+            kernels[sample, kernel] * features[sample, :, row : row + 2, column : column + 2]
+        ).sum() / 4  # sqrt(4 * 2 * 2)
         torch.testing.assert_close(answer[sample, kernel, row, column], product)
 
 
@@ -145,12 +155,16 @@ class Template:
 
     def scores(self, kernels, windows):
         pairs = zip(standardised(windows), kernels, strict=True)
-        return torch.cat([torch.nn.functional.conv2d(window[None], kernel, stride=8)[:, 0] / 127**2 for window, kernel in pairs])
+        return torch.cat(
+            [torch.nn.functional.conv2d(window[None], kernel, stride=8)[:, 0] / 127**2 for window, kernel in pairs]
+        )
 
 
 def test_the_size_follows_a_larger_image_and_stays():
     texture, points = speckle(256, grain=4.0), np.array([[128.0, 128.0]])
-    tracker = SiamFcTracker(Template(), SiamFcConfig(sizes=(1 / 1.4, 1.0, 1.4), size_damping=1.0, size_penalty=0.99), CPU)
+    tracker = SiamFcTracker(
+        Template(), SiamFcConfig(sizes=(1 / 1.4, 1.0, 1.4), size_damping=1.0, size_penalty=0.99), CPU
+    )
     tracker.start(texture, points)
     grown = ndimage.affine_transform(texture, np.eye(2) / 1.4, offset=128 - 128 / 1.4, order=1, mode="nearest")
     for shift in (0.0, 1.0):
@@ -198,7 +212,9 @@ def test_landmarks_at_the_border_and_frames_of_another_size(create):
     tracker = create()
     tracker.start(texture, points)
     found = tracker.update(np.roll(texture, -4, axis=1))
-    assert np.isfinite(found.positions_px).all() and (found.positions_px >= 0).all() and (found.positions_px <= 199).all()
+    assert (
+        np.isfinite(found.positions_px).all() and (found.positions_px >= 0).all() and (found.positions_px <= 199).all()
+    )
     with pytest.raises(InputError, match="the frame is 190 x 200 pixels, the first one was 200 x 200"):
         tracker.update(texture[:, :190])
 
@@ -207,7 +223,9 @@ def test_weights_come_back_by_their_card(tmp_path):
     torch.manual_seed(3)
     network = SiamFcNetwork(SiamFcNetworkConfig(SMALL)).eval()
     words = {"task": "t", "command": "c", "commit": "", "measured_with": "m", "limits": "l"}
-    card = ModelCard("siamfc", "SiamFcNetwork", {"network": asdict(network.config)}, trained_on=(), seed=1, measured={}, **words)
+    card = ModelCard(
+        "siamfc", "SiamFcNetwork", {"network": asdict(network.config)}, trained_on=(), seed=1, measured={}, **words
+    )
     save_weights(tmp_path, network.state_dict(), card)
     loaded, direct = create_siamfc("cpu", tmp_path / "siamfc.json", PUBLISHED), SiamFcTracker(network, PUBLISHED, CPU)
     texture, points = speckle(256), np.array([[120.0, 130.0]])
@@ -215,7 +233,9 @@ def test_weights_come_back_by_their_card(tmp_path):
         tracker.start(texture, points)
     shifted = moved(texture, np.array([2.0, 1.0]))
     np.testing.assert_array_equal(loaded.update(shifted).positions_px, direct.update(shifted).positions_px)
-    save_weights(tmp_path, network.state_dict(), ModelCard("other", "SpeckNet", {}, trained_on=(), seed=1, measured={}, **words))
+    save_weights(
+        tmp_path, network.state_dict(), ModelCard("other", "SpeckNet", {}, trained_on=(), seed=1, measured={}, **words)
+    )
     with pytest.raises(InputError, match="are of SpeckNet, not SiamFcNetwork"):
         create_siamfc("cpu", tmp_path / "other.json")
 

@@ -28,7 +28,9 @@ def some_mask(spatial, seed=1, share=0.7):
 
 
 def direct_lncc(fixed, moving, window, form, mask):
-    """The definition, voxel by voxel, in float64, with the sums of the papers (Eq. 2 of SSMSR) and 1e-5 a voxel for windows without contrast."""
+    """The definition, voxel by voxel, in float64, with the sums of the papers (Eq. 2 of SSMSR) and 1e-5 a voxel for
+    windows without contrast.
+    """
     epsilon = 1e-5
     before, after = window // 2, window - window // 2
     values = np.zeros(fixed.shape)
@@ -58,7 +60,9 @@ def test_lncc_is_the_direct_computation(spatial, window, form, masked):
     single = 5e-3 if window == 2 or masked else 1e-4
     for dtype, at_worst, on_average in ((torch.float64, 1e-9, 1e-10), (torch.float32, single, 1e-5)):
         pair = fixed.to(dtype), moving.to(dtype)
-        assert np.abs(similarity.lncc_map(*pair, window, form=form, mask=mask)[0, 0].numpy() - expected).max() < at_worst
+        assert (
+            np.abs(similarity.lncc_map(*pair, window, form=form, mask=mask)[0, 0].numpy() - expected).max() < at_worst
+        )
         assert similarity.lncc(*pair, window, form=form, mask=mask).item() == pytest.approx(mean, abs=on_average)
 
 
@@ -107,7 +111,9 @@ def test_derivatives_are_right(spatial):
     fixed, moving = (one.requires_grad_() for one in images(spatial, batch=2))
     mask = some_mask(spatial)
     for window, form, region in itertools.product((3, 4), ("squared", "signed"), (None, mask)):
-        assert check_gradient(lambda f, m, w=window, k=form, r=region: similarity.lncc(f, m, w, form=k, mask=r), (fixed, moving))
+        assert check_gradient(
+            lambda f, m, w=window, k=form, r=region: similarity.lncc(f, m, w, form=k, mask=r), (fixed, moving)
+        )
     reuse = similarity.LocalCrossCorrelation(fixed.detach(), 3, mask=mask)
     assert check_gradient(reuse, (moving,))
     assert check_gradient(lambda f, m: similarity.mse(f, m, mask=mask), (fixed, moving))
@@ -128,7 +134,9 @@ def test_mutual_information_has_the_right_derivative_while_the_range_stays(spati
     inner = moving.clone().view(-1)[2:].requires_grad_()
 
     def of_inner(values):
-        return similarity.mutual_information(fixed, torch.cat([moving.view(-1)[:2], values]).view_as(moving), bins=12, form=form)
+        return similarity.mutual_information(
+            fixed, torch.cat([moving.view(-1)[:2], values]).view_as(moving), bins=12, form=form
+        )
 
     assert check_gradient(of_inner, (inner,))
 
@@ -169,7 +177,9 @@ def test_box_sums_across_blocks(window, adjoint):
     # the other axis has 3 voxels, so sum it by hand as well
     wide = np.stack([expected[..., max(0, at - before) : at + after + 1].sum(-1) for at in range(3)], axis=-1)
     assert np.allclose(ours.numpy(), wide, atol=1e-10)
-    assert np.allclose(box_sum(tensor.transpose(1, 2), window, adjoint=adjoint).transpose(1, 2).numpy(), wide, atol=1e-10)
+    assert np.allclose(
+        box_sum(tensor.transpose(1, 2), window, adjoint=adjoint).transpose(1, 2).numpy(), wide, atol=1e-10
+    )
 
 
 def test_lncc_is_at_least_five_times_faster_than_five_convolutions():
@@ -205,8 +215,13 @@ def test_mutual_information_against_its_histogram():
     product = joint.sum(1, keepdims=True) * joint.sum(0, keepdims=True)
     expected = np.sum(joint[joint > 0] * np.log(joint[joint > 0] / product[joint > 0]))
     assert similarity.mutual_information(fixed, moving, bins=bins).item() == pytest.approx(expected, abs=1e-10)
-    assert similarity.mutual_information(fixed, moving).item() == pytest.approx(similarity.mutual_information(moving, fixed).item())
-    inverted, unrelated = (similarity.mutual_information(fixed, other, form="normalised").item() for other in (1 - fixed, images((40, 45), 9)[0]))
+    assert similarity.mutual_information(fixed, moving).item() == pytest.approx(
+        similarity.mutual_information(moving, fixed).item()
+    )
+    inverted, unrelated = (
+        similarity.mutual_information(fixed, other, form="normalised").item()
+        for other in (1 - fixed, images((40, 45), 9)[0])
+    )
     assert inverted > similarity.mutual_information(fixed, moving, form="normalised").item() > unrelated >= 1
 
 
@@ -281,7 +296,9 @@ def test_penalties_on_known_fields(spatial):
     curved = torch.zeros_like(ramp)
     curved[:, 1] = axes[-1] ** 2 + axes[-1] * axes[-2]
     width, height = spatial[-1], spatial[-2]
-    expected = 4 * (width - 2) / width + 2 * (width - 1) * (height - 1) / (width * height)  # second derivatives 2, and 1 twice
+    expected = 4 * (width - 2) / width + 2 * (width - 1) * (height - 1) / (
+        width * height
+    )  # second derivatives 2, and 1 twice
     assert similarity.bending(curved).item() == pytest.approx(expected)
 
 
@@ -291,7 +308,9 @@ def test_surface_distance_is_the_direct_computation(spatial):
     spacing = (0.7, 1.5, 2.2)[: len(spatial)]
     grids = np.stack(np.meshgrid(*[np.arange(size) for size in spatial], indexing="ij"), axis=-1)
     centres = np.array(spatial) / 2 + generator.normal(0, 0.7, (2, len(spatial)))
-    first, second = (np.linalg.norm(grids - centre, axis=-1) < radius for centre, radius in zip(centres, (3.2, 2.6), strict=True))
+    first, second = (
+        np.linalg.norm(grids - centre, axis=-1) < radius for centre, radius in zip(centres, (3.2, 2.6), strict=True)
+    )
 
     def surface(mask):  # voxels with a face neighbour outside
         inside = np.pad(mask, 1)
@@ -311,7 +330,9 @@ def test_surface_distance_is_the_direct_computation(spatial):
         image.SetSpacing(spacing)
     hausdorff.Execute(*pair)
     assert result.hausdorff_mm == pytest.approx(max(there.max(), back.max()))
-    assert hausdorff.GetHausdorffDistance() <= result.hausdorff_mm + 1e-6  # ITK measures from all voxels, not only the surface's
+    assert (
+        hausdorff.GetHausdorffDistance() <= result.hausdorff_mm + 1e-6
+    )  # ITK measures from all voxels, not only the surface's
     alone = similarity.surface_distance(first, np.zeros_like(first), spacing, labels=[1, 2])
     assert np.isinf(alone[1].hd95_mm) and np.isnan(alone[2].hd95_mm)
 

@@ -54,7 +54,9 @@ def contour_lengths(tracks):
 @pytest.mark.parametrize("scales", [(1.0,) * 6, INFARCT])
 @pytest.mark.parametrize("strain", [-5.0, -18.0, -24.0])
 def test_the_contours_length_has_the_configured_strain(strain, scales):
-    phantom = HeartPhantom(global_longitudinal_strain_percent=max(strain, -20.0) if scales is INFARCT else strain, segment_scales=scales)
+    phantom = HeartPhantom(
+        global_longitudinal_strain_percent=max(strain, -20.0) if scales is INFARCT else strain, segment_scales=scales
+    )
     motion = heart_motion(phantom)
     diastole, systole = 0.0, phantom.course.systole * phantom.course.period_s
     tracks = trajectories(motion, wall_contour(motion, "mid", 1201), np.array([diastole, systole]))
@@ -83,12 +85,15 @@ def test_the_wall_keeps_its_volume_and_thickens():
     systole = phantom.course.systole * phantom.course.period_s
     volumes, thicknesses = [], []
     for time in (0.0, systole):
-        # The right half of the wall as a polygon: out along the endocardium, back along the epicardium; turned about the axis (Pappus by shells).
+        # The right half of the wall as a polygon: out along the endocardium, back along the epicardium; turned about
+        # the axis (Pappus by shells).
         ventricle, state = motion.ventricle, motion.state(time)
         angles = np.linspace(0, ventricle.base, 3000)
         inner, outer = ventricle.endo + 1e-9, ventricle.epi - 1e-9
         halves = [ventricle.carry(ventricle.ellipse(np.full(3000, radius), angles))(state) for radius in (inner, outer)]
-        base = ventricle.carry(ventricle.ellipse(np.linspace(ventricle.endo, ventricle.epi, 200), np.full(200, ventricle.base)))(state)
+        base = ventricle.carry(
+            ventricle.ellipse(np.linspace(ventricle.endo, ventricle.epi, 200), np.full(200, ventricle.base))
+        )(state)
         outline = np.concatenate([halves[0], base, halves[1][::-1]])
         following = np.roll(outline, -1, axis=0)
         cross = outline[:, 0] * following[:, 1] - following[:, 0] * outline[:, 1]
@@ -104,7 +109,9 @@ def test_motion_is_periodic_up_to_the_configured_drift():
     contour = wall_contour(motion, "endo", 31)
     period = phantom.course.period_s
     tracks = trajectories(motion, contour, np.array([0.13, 0.13 + 3 * period]))
-    np.testing.assert_allclose(tracks[1] - tracks[0], np.tile([1.5 * 3 * period, -0.5 * 3 * period], (31, 1)), atol=1e-9)
+    np.testing.assert_allclose(
+        tracks[1] - tracks[0], np.tile([1.5 * 3 * period, -0.5 * 3 * period], (31, 1)), atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("kind", ["heart", "liver"])
@@ -116,7 +123,9 @@ def test_the_inverse_map_finds_the_material_everywhere(kind):
     if kind == "heart":
         motion = heart_motion(case.phantom)
     else:
-        motion = BreathingMotion(case.phantom.breathing, imaging, 3.0, np.random.default_rng(0), wall_mm=15, elevation=(1, 1))
+        motion = BreathingMotion(
+            case.phantom.breathing, imaging, 3.0, np.random.default_rng(0), wall_mm=15, elevation=(1, 1)
+        )
     material = material_points(motion, points, 0.31)
     np.testing.assert_allclose(motion.carry(material)(0.31), points, atol=1e-6)
 
@@ -137,13 +146,17 @@ def test_displacement_of_any_points_agrees_with_the_tracks():
 
 
 def test_breaths_have_the_configured_size_and_direction():
-    breathing = Breathing(amplitude_mm=10, period_s=4, direction_deg=0, irregularity=0, hysteresis=0.2, deformation=0, heartbeat_mm=0)
+    breathing = Breathing(
+        amplitude_mm=10, period_s=4, direction_deg=0, irregularity=0, hysteresis=0.2, deformation=0, heartbeat_mm=0
+    )
     imaging = LiverPhantom().imaging
     motion = BreathingMotion(breathing, imaging, 8.0, np.random.default_rng(0), wall_mm=15, elevation=(0, 0))
     places = np.array([[0.0, 5.0], [10.0, 80.0]])  # in the body wall, in the liver
     exhaled, half_in, inhaled, half_out = trajectories(motion, places, np.array([4.0, 5.0, 6.0, 7.0]))
     np.testing.assert_allclose(inhaled - exhaled, [[0, 0], [10, 0]], atol=1e-9)
-    np.testing.assert_allclose(half_in[1] - half_out[1], [0, 2 * half_in[1, 1] - 160], atol=1e-9)  # the way out lies beside the way in
+    np.testing.assert_allclose(
+        half_in[1] - half_out[1], [0, 2 * half_in[1, 1] - 160], atol=1e-9
+    )  # the way out lies beside the way in
     assert abs(half_in[1, 1] - half_out[1, 1]) > 1.0
 
 
@@ -165,7 +178,9 @@ def speckle(imaging, shift_mm=(0.0, 0.0), seed=0):
 def test_speckle_is_fully_developed_and_of_unit_power():
     echo, scanner = speckle(Imaging(looks=1, side_lobe_db=-120))
     sector = np.abs(echo[(scanner.depths_mm > 35) & (scanner.depths_mm < 145)][:, np.abs(scanner.angles) < 0.55])
-    assert np.mean(sector) / np.std(sector) == pytest.approx(1.913, abs=0.09)  # Rayleigh; 1600 cells leave 0.05 of chance
+    assert np.mean(sector) / np.std(sector) == pytest.approx(
+        1.913, abs=0.09
+    )  # Rayleigh; 1600 cells leave 0.05 of chance
     assert np.mean(sector**4) / np.mean(sector**2) ** 2 == pytest.approx(2.0, abs=0.2)
     assert np.mean(sector**2) == pytest.approx(1.0, abs=0.12)
 
@@ -182,14 +197,18 @@ def test_lateral_correlation_follows_the_beam_width():
         correlation /= correlation[0] * (rows.shape[1] - lags) / rows.shape[1]
         full_width = 2 * np.interp(-0.5, -correlation, lags) * scanner.angle_step * (depth + imaging.probe_radius_mm)
         widths.append(full_width)
-        assert full_width == pytest.approx(np.sqrt(2) * imaging.beam_width_mm(np.array(depth)), rel=0.2)  # a Gaussian's correlation is sqrt(2) wider
+        assert full_width == pytest.approx(
+            np.sqrt(2) * imaging.beam_width_mm(np.array(depth)), rel=0.2
+        )  # a Gaussian's correlation is sqrt(2) wider
     in_beams = np.array(widths) / (np.array([30.0, 75.0, 140.0]) + imaging.probe_radius_mm)
     assert in_beams[0] > 1.2 * in_beams[1]
     assert in_beams[2] > 1.2 * in_beams[1]
 
 
 def sub_pixel_shift(fixed, moving, centre, radius=10, search=6):
-    """(x, y) by normalised cross-correlation of a block and a parabola through its peak: a tracker written for this test alone."""
+    """(x, y) by normalised cross-correlation of a block and a parabola through its peak: a tracker written for this
+    test alone.
+    """
     x, y = centre
     block = fixed[y - radius : y + radius + 1, x - radius : x + radius + 1].astype(float)
     block = block - block.mean()
@@ -225,7 +244,8 @@ def test_the_beating_wall_is_where_the_truth_says():
     frames, positions = simulated.sequence.frames, simulated.truth.positions_px
     middle = [simulated.truth.labels.index(label) for label in simulated.groups["mid"]][4:-4:4]
     errors = [
-        sub_pixel_shift(frames[4], frames[6], np.rint(positions[4, index]).astype(int), radius=8) - (positions[6, index] - positions[4, index])
+        sub_pixel_shift(frames[4], frames[6], np.rint(positions[4, index]).astype(int), radius=8)
+        - (positions[6, index] - positions[4, index])
         for index in middle
     ]
     assert np.median(np.abs(errors)) < 0.2
@@ -251,7 +271,10 @@ def test_difficulties_are_graded_in_measured_correlation():
     for degradation in DIFFICULTIES.values():
         # Two frames, end-diastole and end-systole.
         phantom = HeartPhantom(
-            frame_count=2, degradation=replace(degradation, shadow_count=0), contact=Contact(0, 0.9, 0), imaging=Imaging(frame_rate_hz=1 / 0.324)
+            frame_count=2,
+            degradation=replace(degradation, shadow_count=0),
+            contact=Contact(0, 0.9, 0),
+            imaging=Imaging(frame_rate_hz=1 / 0.324),
         )
         simulated = simulate_heart(phantom, seed=5)
         frames, positions = simulated.sequence.frames.astype(float), simulated.truth.positions_px
@@ -275,10 +298,14 @@ def test_a_shadow_darkens_and_hides():
     shadow = Shadow(angle=0.2, half_width=0.1, edge=0.01, start_mm=10, attenuation_db=20)
     loss = BeamLoss(scanner, Contact(unevenness_db=0, edge_db=0), [shadow], rng)
     clutter = Clutter(scanner, CLEAN, rng)
-    frame = render(scanner, [lambda time: (places, strength)], loss, clutter, times_s=np.zeros(1), progress=lambda *_: None)[0]
+    frame = render(
+        scanner, [lambda time: (places, strength)], loss, clutter, times_s=np.zeros(1), progress=lambda *_: None
+    )[0]
     points = imaging.mm_from_polar(np.array([80.0, 80.0, 5.0, 170.0]), np.array([0.2, -0.2, 0.2, 0.0]))
     assert visible_points(imaging, loss, points[None], np.zeros(1))[0].tolist() == [False, True, True, False]
-    grey = [frame[y - 4 : y + 5, x - 4 : x + 5].mean() for x, y in np.rint(imaging.pixels_from_mm(points[:2])).astype(int)]
+    grey = [
+        frame[y - 4 : y + 5, x - 4 : x + 5].mean() for x, y in np.rint(imaging.pixels_from_mm(points[:2])).astype(int)
+    ]
     assert grey[1] - grey[0] > 50
 
 

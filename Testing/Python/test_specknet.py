@@ -8,17 +8,16 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.memories.absolute_search import Finding
-from UltrasoundMotionLib.memories.long_short_tracker import LongShortConfig, LongShortTracker
-from UltrasoundMotionLib.memories.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
-from UltrasoundMotionLib.points import track_points
-from UltrasoundMotionLib.points.specknet_cost_volume import log_cost_volume, query_features, soft_argmax
-from UltrasoundMotionLib.points.specknet_input import GreyScale, NetworkGrid
-from UltrasoundMotionLib.points.specknet_network import STRIDES, SpeckNet, SpeckNetConfig
-from UltrasoundMotionLib.points.specknet_published import SpeckNetPublished
-from UltrasoundMotionLib.points.specknet_search import SpeckNetSearch
 from UltrasoundMotionLib.simulation.phantom_set import phantom_set
-from UltrasoundMotionLib.tracks import run_tracker
+from UltrasoundMotionLib.tracking import run_tracker, track_points
+from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
+from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig, LongShortTracker
+from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import log_cost_volume, query_features, soft_argmax
+from UltrasoundMotionLib.tracking.trackers.specknet.network import STRIDES, SpeckNet, SpeckNetConfig
+from UltrasoundMotionLib.tracking.trackers.specknet.network_input import GreyScale, NetworkGrid
+from UltrasoundMotionLib.tracking.trackers.specknet.published import SpeckNetPublished
+from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
 from UltrasoundMotionLib.weights import shipped_cards
 
 CPU = torch.device("cpu")
@@ -56,7 +55,12 @@ def test_cost_volume_is_the_papers_product():
     expected = torch.ones(2, 2, 8, 12, dtype=torch.float64)
     for values, stride in zip(maps, STRIDES, strict=True):
         for n, (x, y) in enumerate((points[0].numpy() + 0.5) / stride - 0.5):
-            feature = np.array([ndimage.map_coordinates(channel, [[y], [x]], order=1, mode="nearest")[0] for channel in values[0].detach().numpy()])
+            feature = np.array(
+                [
+                    ndimage.map_coordinates(channel, [[y], [x]], order=1, mode="nearest")[0]
+                    for channel in values[0].detach().numpy()
+                ]
+            )
             cosine = np.einsum("c,bchw->bhw", feature / np.linalg.norm(feature), values.detach().numpy())
             volume = torch.tensor(((1 + cosine) / 2) ** 3)[:, None]
             expected[:, n] *= F.interpolate(volume, (8, 12), mode="bilinear", align_corners=False)[:, 0]
@@ -79,7 +83,9 @@ def test_soft_argmax_gives_mean_and_covariance_of_a_gaussian_and_ignores_what_is
 
 def test_gradients_are_finite_where_the_product_underflows():
     torch.manual_seed(0)
-    maps = tuple(F.normalize(torch.randn(1, 16, 64 // stride, 64 // stride), dim=1).requires_grad_() for stride in STRIDES)
+    maps = tuple(
+        F.normalize(torch.randn(1, 16, 64 // stride, 64 // stride), dim=1).requires_grad_() for stride in STRIDES
+    )
     opposite = tuple(-values.detach()[:, :, 3, 3][:, None] for values in maps)
     volume = log_cost_volume(opposite, maps, SpeckNetConfig())
     assert volume.min() < -104  # exp of which is 0 in float32
@@ -124,7 +130,9 @@ def test_published_tracker_streams_what_it_gives_in_batches_and_knows_the_query_
 
     def track(at_once, query_frame):
         search = SpeckNetSearch(_random_network(), CPU)
-        return run_tracker(ImageSequence(frames), lambda: SpeckNetPublished(search, at_once), points, query_frame=query_frame)
+        return run_tracker(
+            ImageSequence(frames), lambda: SpeckNetPublished(search, at_once), points, query_frame=query_frame
+        )
 
     one, many = track(1, 3), track(4, 3)
     np.testing.assert_allclose(one.positions_px, many.positions_px, atol=1e-3)
@@ -155,19 +163,25 @@ class _Oracle:
         points = self.truth[frame] + torch.randn(count, 2, generator=self.noise)
         seen = 0.02 if frame in self.blind else 0.98
         likelihood = -(expected - points).norm(dim=1)
-        return Finding(points, torch.eye(2).expand(count, 2, 2), torch.zeros(count), likelihood, torch.full((count,), seen))
+        return Finding(
+            points, torch.eye(2).expand(count, 2, 2), torch.zeros(count), likelihood, torch.full((count,), seen)
+        )
 
 
 def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
     texture = _textures(1, 200, 300)[0]
-    corners = [(40 + t, 60) if t < 6 else (70 + t, 40) for t in range(16)]  # (column, row): 1 px a frame, and once 36 px
+    corners = [
+        (40 + t, 60) if t < 6 else (70 + t, 40) for t in range(16)
+    ]  # (column, row): 1 px a frame, and once 36 px
     frames = np.stack([texture[y : y + 128, x : x + 160] for x, y in corners])
     points = np.array([[80.0, 60.0], [100.0, 70.0], [70.0, 75.0]])
     truth = np.stack([points + np.array(corners[0]) - np.array(corner) for corner in corners])
 
     def error(absolute):
         matcher = LucasKanadeMatcher(LucasKanadeConfig(), CPU)
-        tracks = run_tracker(ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortConfig(), CPU, absolute), points)
+        tracks = run_tracker(
+            ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortConfig(), CPU, absolute), points
+        )
         return np.linalg.norm(tracks.positions_px - truth, axis=-1), tracks
 
     assert error(None)[0][8:].max() > 20
@@ -178,7 +192,10 @@ def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
 
 
 def test_the_shipped_weights_follow_a_phantom_that_they_have_not_seen():
-    """Strong decorrelation and shadows, 16 frames, seed 8999, which neither training nor tuning has drawn. Measured: 0.2 and 0.4 px."""
+    """Strong decorrelation and shadows, 16 frames, seed 8999, which neither training nor tuning has drawn.
+
+    Measured: 0.2 and 0.4 px.
+    """
     if not any(path.stem == "specknet" for path in shipped_cards()):
         pytest.skip("the weights specknet are not installed")
     sample = phantom_set("liver", "extreme", 1, 8999, frame_count=16, image_size=(192, 192))[0].simulate()
@@ -198,5 +215,8 @@ def test_the_shipped_weights_follow_a_phantom_that_they_have_not_seen():
 def test_gpu_gives_what_the_cpu_gives(model):
     frames = _textures(height=256, width=320)
     points = np.stack(np.meshgrid([70.3, 120.0, 164.0], [60.0, 122.5, 180.0]), axis=-1).reshape(-1, 2)
-    on = {device: track_points(ImageSequence(frames), points, model=model, device=device).positions_px for device in ("cpu", "cuda")}
+    on = {
+        device: track_points(ImageSequence(frames), points, model=model, device=device).positions_px
+        for device in ("cpu", "cuda")
+    }
     np.testing.assert_allclose(on["cuda"], on["cpu"], atol=0.05)

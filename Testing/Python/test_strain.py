@@ -38,14 +38,21 @@ def test_uniform_shortening():
     np.testing.assert_allclose(strain.natural_global_percent, 100 * np.log(1 - 0.18 * activation), atol=1e-9)
     assert (strain.cycle.reference_frame, strain.cycle.end_systole_frame, strain.cycle.last_frame) == (0, 16, 40)
     measures = strain.measures
-    values = (measures.gls_percent, measures.gls_segment_mean_percent, measures.peak_systolic_percent, measures.peak_percent)
+    values = (
+        measures.gls_percent,
+        measures.gls_segment_mean_percent,
+        measures.peak_systolic_percent,
+        measures.peak_percent,
+    )
     np.testing.assert_allclose(values, -18, atol=1e-9)
     assert measures.positive_peak_percent == pytest.approx(0, abs=1e-9)
     assert measures.post_systolic_index_percent == 0
     assert measures.time_to_peak_s == pytest.approx(16 / 50)
     assert measures.drift_percent == pytest.approx(0, abs=1e-9)
     assert strain.events.heart_rate_bpm == pytest.approx(60 / 0.8)
-    assert strain.uncertainty.standard_deviation_percent == pytest.approx(np.hypot(1.0, 1.8), abs=0.05)  # nothing but what all points may do alike
+    assert strain.uncertainty.standard_deviation_percent == pytest.approx(
+        np.hypot(1.0, 1.8), abs=0.05
+    )  # nothing but what all points may do alike
     assert strain.uncertainty.low_percent < -18 < strain.uncertainty.high_percent
     lengths = np.hypot(*np.diff(half_ellipse() * 0.5, axis=0).T).sum()
     np.testing.assert_allclose(strain.length_mm, lengths * (1 - 0.18 * activation))
@@ -70,7 +77,9 @@ def test_segment_borders_between_points_divide_a_piece():
     points = half_ellipse(32)
     strain = longitudinal_strain(tracks_of(stretched(points, 1 - 0.2 * activation[:, None] * np.linspace(0, 1, 31))))
     pieces, stretch = np.full(31, 1.0), 1 - 0.2 * np.linspace(0, 1, 31)
-    fine = np.repeat(np.stack([pieces, stretch], axis=1), 600, axis=0).reshape(6, -1, 2)  # equal pieces, so fine parts are equal too
+    fine = np.repeat(np.stack([pieces, stretch], axis=1), 600, axis=0).reshape(
+        6, -1, 2
+    )  # equal pieces, so fine parts are equal too
     expected = 100 * (fine[..., 1].mean(axis=1) - 1)
     np.testing.assert_allclose(strain.segmental_percent[16], expected, atol=0.02)
 
@@ -82,7 +91,11 @@ def test_rigid_motion_adds_nothing(scale):
     shortened = stretched(half_ellipse(), regional(scale * activation))
     angle = np.deg2rad(12) * np.sin(2 * np.pi * np.arange(41) / 40)
     turn = np.stack([np.stack([np.cos(angle), np.sin(angle)], -1), np.stack([-np.sin(angle), np.cos(angle)], -1)], -2)
-    moved = np.einsum("tnc,tcd->tnd", shortened - 128, turn) + 128 + np.stack([8 * activation, np.linspace(0, 15, 41)], axis=1)[:, None]
+    moved = (
+        np.einsum("tnc,tcd->tnd", shortened - 128, turn)
+        + 128
+        + np.stack([8 * activation, np.linspace(0, 15, 41)], axis=1)[:, None]
+    )
     events = CardiacEvents((0, 40), (16,))
     strain = longitudinal_strain(tracks_of(moved), events=events)
     still = longitudinal_strain(tracks_of(shortened), events=events)
@@ -117,7 +130,9 @@ def test_strain_rate_uses_true_uneven_times():
     phase = np.pi * times / times[-1]
     stretch = np.tile(1 - 0.2 * np.sin(phase)[:, None] ** 2, POINT_COUNT - 1)
     end_systole = int(np.argmax(np.sin(phase)))
-    strain = longitudinal_strain(tracks_of(stretched(half_ellipse(), stretch), times), events=CardiacEvents((0, 80), (end_systole,)))
+    strain = longitudinal_strain(
+        tracks_of(stretched(half_ellipse(), stretch), times), events=CardiacEvents((0, 80), (end_systole,))
+    )
     expected = -0.2 * np.sin(2 * phase) * np.pi / times[-1]
     np.testing.assert_allclose(strain.strain_rate_per_s[1:-1], expected[1:-1], atol=0.003)
     np.testing.assert_allclose(strain.natural_strain_rate_per_s[1:-1], (expected / stretch[:, 0])[1:-1], atol=0.003)
@@ -157,7 +172,9 @@ def test_pixels_that_are_not_square_are_lengths_in_mm():
     scale = np.array([0.25, 1.0])
     moved = stretched(half_ellipse(), regional(beat()))
     strain = longitudinal_strain(tracks_of(moved / scale, spacing_mm=tuple(scale)))
-    np.testing.assert_allclose(strain.segmental_percent, longitudinal_strain(tracks_of(moved, spacing_mm=(1, 1))).segmental_percent, atol=1e-9)
+    np.testing.assert_allclose(
+        strain.segmental_percent, longitudinal_strain(tracks_of(moved, spacing_mm=(1, 1))).segmental_percent, atol=1e-9
+    )
 
 
 def test_several_cycles_are_measured_each_from_its_own_end_diastole():
@@ -208,7 +225,9 @@ def test_short_axis_ring():
 
     def moved(radius):
         unit = (ring(48, 1.0) - 128)[None]
-        turn = np.stack([np.stack([np.cos(twist), np.sin(twist)], -1), np.stack([-np.sin(twist), np.cos(twist)], -1)], -2)
+        turn = np.stack(
+            [np.stack([np.cos(twist), np.sin(twist)], -1), np.stack([-np.sin(twist), np.cos(twist)], -1)], -2
+        )
         return 128 + radius[:, None, None] * np.einsum("tnc,tcd->tnd", np.broadcast_to(unit, (41, 48, 2)), turn)
 
     tracks = tracks_of(np.concatenate([moved(inner), moved(outer)], axis=1))
@@ -284,12 +303,16 @@ def test_smoothing_is_beside_the_raw_curves_and_keeps_true_strain():
     events = CardiacEvents((0, 40), (16,))
     strain = longitudinal_strain(tracks_of(noisy), events=events)
     truth = -18 * activation[:, None]
-    raw, smooth = (np.abs(part - truth).mean() for part in (strain.segmental_percent, strain.smoothed.segmental_percent))
+    raw, smooth = (
+        np.abs(part - truth).mean() for part in (strain.segmental_percent, strain.smoothed.segmental_percent)
+    )
     assert smooth < 0.6 * raw
     exact = longitudinal_strain(tracks_of(clean), events=events)
     np.testing.assert_allclose(exact.smoothed.global_percent, exact.global_percent, atol=0.15)
     np.testing.assert_allclose(exact.smoothed.segmental_percent, exact.segmental_percent, atol=0.4)
-    none = longitudinal_strain(tracks_of(noisy), events=events, config=StrainConfig(smoothing_wall_share=0, smoothing_time_s=0))
+    none = longitudinal_strain(
+        tracks_of(noisy), events=events, config=StrainConfig(smoothing_wall_share=0, smoothing_time_s=0)
+    )
     assert none.smoothed is None
     np.testing.assert_array_equal(none.global_percent, strain.global_percent)
 

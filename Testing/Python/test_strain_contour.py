@@ -6,7 +6,13 @@ from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.simulation.heart import FOUR_CHAMBER_SEGMENTS, TWO_CHAMBER_SEGMENTS
-from UltrasoundMotionLib.strain import WallContour, contour_from_clicks, contour_from_curve, longitudinal_strain, segment_model
+from UltrasoundMotionLib.strain import (
+    WallContour,
+    contour_from_clicks,
+    contour_from_curve,
+    longitudinal_strain,
+    segment_model,
+)
 
 CLICKS = np.array([[75.0, 195.0], [118.0, 50.0], [166.0, 198.0]])
 
@@ -45,7 +51,9 @@ def test_a_ventricle_on_its_side_starts_left_of_the_way_to_the_apex():
 def test_drawn_curve():
     drawn = half_ellipse(9)
     contour = contour_from_curve(drawn[::-1], 49)
-    np.testing.assert_allclose(contour.points_px, half_ellipse(49), atol=1.2)  # a spline through nine points of an ellipse
+    np.testing.assert_allclose(
+        contour.points_px, half_ellipse(49), atol=1.2
+    )  # a spline through nine points of an ellipse
     assert "turned around" in contour.notes[0]
     assert contour.apex_index == 24
     assert np.ptp(spacings(contour.points_px)) < 0.02 * spacings(contour.points_px).mean()
@@ -128,6 +136,8 @@ def test_strain_of_a_clicked_wall():
     """Clicks, points and strain fit each other: scaling the clicked wall by 0.85 is a strain of -15 percent."""
     contour = contour_from_clicks(CLICKS, spacing_mm=(0.4, 0.4))
     moved = stretched(contour.points_px, np.tile(1 - 0.15 * beat()[:, None], 48))
-    strain = longitudinal_strain(tracks_of(moved, spacing_mm=contour.spacing_mm), view=contour.view, apex_index=contour.apex_index)
+    strain = longitudinal_strain(
+        tracks_of(moved, spacing_mm=contour.spacing_mm), view=contour.view, apex_index=contour.apex_index
+    )
     assert strain.measures.gls_percent == pytest.approx(-15)
     np.testing.assert_allclose(strain.segmental_percent[16], -15)

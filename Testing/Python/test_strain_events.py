@@ -42,9 +42,14 @@ def test_a_clip_that_starts_and_ends_in_mid_cycle():
     assert (strain.cycle.reference_frame, strain.cycle.last_frame, strain.cycle.complete) == (15, 55, True)
 
 
-@pytest.mark.parametrize(("first", "last", "whole_systole", "note"), [(0, 24, True, "before the next end-diastole"), (8, 41, False, "that follows")])
+@pytest.mark.parametrize(
+    ("first", "last", "whole_systole", "note"),
+    [(0, 24, True, "before the next end-diastole"), (8, 41, False, "that follows")],
+)
 def test_part_of_a_cycle(first, last, whole_systole, note):
-    """From end-diastole to after end-systole, or from mid-systole to end-diastole: strain is known, what was not recorded is not."""
+    """From end-diastole to after end-systole, or from mid-systole to end-diastole: strain is known, what was not
+    recorded is not.
+    """
     strain = longitudinal_strain(tracks_with(beat()[first:last]))
     measures = strain.measures
     assert measures.gls_percent == pytest.approx(-18, abs=1e-6)
@@ -119,7 +124,9 @@ def test_events_are_checked():
 
 
 def test_simulated_hearts():
-    """Exact tracks of varied hearts: end-systole within one frame, strain of the whole and of each segment within 0.1 points of the truth."""
+    """Exact tracks of varied hearts: end-systole within one frame, strain of the whole and of each segment within 0.1
+    points of the truth.
+    """
     checked = 0
     for case in phantom_set("heart", "hard", 5, 77, frame_count=90):
         phantom = case.phantom
@@ -131,7 +138,10 @@ def test_simulated_hearts():
         for frame in strain.events.end_systole_frames:
             assert np.abs(systoles - times[frame]).min() < 1.01 * (times[1] - times[0])
         reference = strain.cycle.reference_frame
-        for curve, exact in ((strain.global_percent, truth), (strain.segmental_percent, motion.ventricle.segment_strain(truth))):
+        for curve, exact in (
+            (strain.global_percent, truth),
+            (strain.segmental_percent, motion.ventricle.segment_strain(truth)),
+        ):
             np.testing.assert_allclose(curve, 100 * ((1 + exact) / (1 + exact[reference]) - 1), atol=0.1)
         assert strain.measures.gls_percent == pytest.approx(100 * motion.ventricle.peak_strain, abs=0.1)
         checked += 1

@@ -11,7 +11,13 @@ from strain_motions import beat, half_ellipse, stretched, tracks_of
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.strain import StrainConfig, longitudinal_strain
 from UltrasoundMotionLib.strain.strain_definitions import DEFINITIONS
-from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json, strain_report, write_strain_csv, write_strain_json
+from UltrasoundMotionLib.strain.strain_files import (
+    read_strain_csv,
+    read_strain_json,
+    strain_report,
+    write_strain_csv,
+    write_strain_json,
+)
 from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality
 
@@ -34,8 +40,12 @@ def test_a_table_holds_the_curves_by_their_definition(tmp_path):
     assert all(name.endswith(("(%)", "(1/s)")) for name in header[3:])
     assert len(lines) == 41
     numbers = np.array([[float(cell) for cell in line[3:10]] for line in lines])
-    np.testing.assert_allclose(numbers[END_SYSTOLE, 1:], 100 * SEGMENTS, atol=0.03)  # chords of the curved wall differ by a thousandth
-    np.testing.assert_allclose(numbers[:, 0], 100 * beat(41, END_SYSTOLE) * SEGMENTS.mean(), atol=0.03)  # segments of equal length
+    np.testing.assert_allclose(
+        numbers[END_SYSTOLE, 1:], 100 * SEGMENTS, atol=0.03
+    )  # chords of the curved wall differ by a thousandth
+    np.testing.assert_allclose(
+        numbers[:, 0], 100 * beat(41, END_SYSTOLE) * SEGMENTS.mean(), atol=0.03
+    )  # segments of equal length
     assert lines[END_SYSTOLE][:3] == ["16", "0.32", "ES"]
     assert [line[2] for line in lines].count("ED") == 2
 
@@ -54,12 +64,16 @@ def test_a_table_holds_the_curves_by_their_definition(tmp_path):
 
 
 def test_what_is_not_known_is_empty(tmp_path):
-    result = longitudinal_strain(wall(times_s=np.empty(0), spacing_mm=None), config=StrainConfig(reject_segments=("apical septal",)))
+    result = longitudinal_strain(
+        wall(times_s=np.empty(0), spacing_mm=None), config=StrainConfig(reject_segments=("apical septal",))
+    )
     write_strain_csv(tmp_path / "s.csv", result)
     table = read_strain_csv(tmp_path / "s.csv")
     assert table.times_s is None
     assert table.strain_rate_per_s is None
-    np.testing.assert_array_equal(np.isnan(table.segmental_percent).all(axis=0), [False, False, True, False, False, False])
+    np.testing.assert_array_equal(
+        np.isnan(table.segmental_percent).all(axis=0), [False, False, True, False, False, False]
+    )
     write_strain_json(tmp_path / "s.json", result)
     report = read_strain_json(tmp_path / "s.json")
     assert report["segments"][2]["measures"]["end_systolic_percent"] is None
@@ -78,7 +92,9 @@ def test_a_report_says_what_its_numbers_mean(tmp_path):
     assert report["tracks"] == "t.csv"
     assert report["not_for_clinical_use"] is True
     assert report["measures"]["gls_percent"] == pytest.approx(100 * SEGMENTS.mean(), abs=0.03)
-    assert report["uncertainty"]["low_percent"] < report["measures"]["gls_percent"] < report["uncertainty"]["high_percent"]
+    assert (
+        report["uncertainty"]["low_percent"] < report["measures"]["gls_percent"] < report["uncertainty"]["high_percent"]
+    )
     assert report["events"]["end_systole_frames"] == [16]
     assert report["smoothed_measures"]["gls_percent"] == result.smoothed.measures.gls_percent
     np.testing.assert_allclose(report["curves"]["segmental_percent"]["apical lateral"], result.segmental_percent[:, 3])
@@ -112,7 +128,10 @@ def test_numbers_that_json_lacks_become_null():
         ("frame,time (s),event,global (%)\n0,,ED,0\n", "is not a strain table"),
         ("frame,time (s),event,global (%),a (%)\n0,,ED,0,0\n2,,,0,0\n", "line 3: frame must be 1, got '2'"),
         ("frame,time (s),event,global (%),a (%)\n0,,XX,0,0\n", "line 2: event must be ED, ES or nothing, got 'XX'"),
-        ("frame,time (s),event,global (%),a (%)\n0,,ED,zero,0\n", "line 2: global (%) must be a number, or nothing, got 'zero'"),
+        (
+            "frame,time (s),event,global (%),a (%)\n0,,ED,zero,0\n",
+            "line 2: global (%) must be a number, or nothing, got 'zero'",
+        ),
         ("frame,time (s),event,global (%),a (%)\n0,,ED,0\n", "line 2: expected 5 values, found 4"),
     ],
 )
@@ -126,7 +145,10 @@ def test_a_wrong_table_is_refused_by_line_and_value(tmp_path, text, words):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "is not JSON"), ("[]", "is not a strain report"), ('{"format": "other"}', "format is 'other'")])
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "is not JSON"), ("[]", "is not a strain report"), ('{"format": "other"}', "format is 'other'")],
+)
 def test_a_wrong_report_is_refused(tmp_path, text, words):
     path = tmp_path / "s.json"
     path.write_text(text)

@@ -52,7 +52,11 @@ def test_a_segment_lost_for_long_is_rejected_and_the_limit_is_a_choice():
     assert longer.quality[2].accepted
     unknown_times = with_missing(missing, times_s=np.array([]))
     assert not longitudinal_strain(unknown_times, events=EVENTS).quality[2].accepted
-    assert longitudinal_strain(unknown_times, events=EVENTS, config=StrainConfig(maximum_gap_frames=10)).quality[2].accepted
+    assert (
+        longitudinal_strain(unknown_times, events=EVENTS, config=StrainConfig(maximum_gap_frames=10))
+        .quality[2]
+        .accepted
+    )
 
 
 def test_a_gap_without_an_end_is_no_gap_to_bridge():
@@ -65,7 +69,9 @@ def test_a_gap_around_the_ring_is_bridged_from_both_sides():
     positions = 128 + (ring() - 128) * (1 - 0.2 * beat())[:, None, None]
     missing = np.zeros((41, 48), dtype=bool)
     missing[14:18, [0, 47]] = True
-    strain = circumferential_strain(tracks_of(np.where(missing[..., None], 0, positions), visible=~missing), events=EVENTS)
+    strain = circumferential_strain(
+        tracks_of(np.where(missing[..., None], 0, positions), visible=~missing), events=EVENTS
+    )
     np.testing.assert_allclose(strain.global_percent, -20 * beat(), atol=0.05)
 
 
@@ -85,14 +91,18 @@ def test_a_wall_that_was_not_tracked_gives_no_number():
     lost = longitudinal_strain(tracks_of(half_ellipse() + wander), events=EVENTS)
     assert lost.measures.gls_percent is None
     assert not any(segment.accepted for segment in lost.quality)
-    unknown = longitudinal_strain(tracks_of(np.where(np.arange(41)[:, None, None] // 10 == 1, np.nan, wall())), events=EVENTS)
+    unknown = longitudinal_strain(
+        tracks_of(np.where(np.arange(41)[:, None, None] // 10 == 1, np.nan, wall())), events=EVENTS
+    )
     assert unknown.measures.gls_percent is None
     with pytest.raises(InputError, match="frame 30 was not tracked"):
         longitudinal_strain(tracks_of(np.where(np.arange(41)[:, None, None] >= 30, np.nan, wall())), events=EVENTS)
 
 
 def test_a_frame_without_any_point_is_bridged_in_time():
-    strain = longitudinal_strain(with_missing(np.tile(np.arange(41)[:, None] == 10, POINT_COUNT), as_nan=True), events=EVENTS)
+    strain = longitudinal_strain(
+        with_missing(np.tile(np.arange(41)[:, None] == 10, POINT_COUNT), as_nan=True), events=EVENTS
+    )
     exact = longitudinal_strain(tracks_of(wall()), events=EVENTS)
     np.testing.assert_allclose(strain.global_percent, exact.global_percent, atol=0.2)
     assert all(segment.accepted for segment in strain.quality)
@@ -126,8 +136,16 @@ def test_reasons_for_rejection():
         (0, "two of its points collapse", longitudinal_strain(tracks_of(collapsing), events=EVENTS)),
         (1, "unlike their neighbours", longitudinal_strain(tracks_of(rough), events=EVENTS)),
         (4, "below 0.5", longitudinal_strain(tracks_of(wall(), confidence=confidence), events=EVENTS)),
-        (5, "25.0 percent at the next end-diastole", longitudinal_strain(tracks_of(stretched(half_ellipse(), 1 + drifting)), events=EVENTS)),
-        (0, "forward-backward error is 9.0 px", longitudinal_strain(tracks_of(wall()), events=EVENTS, forward_backward_px=back)),
+        (
+            5,
+            "25.0 percent at the next end-diastole",
+            longitudinal_strain(tracks_of(stretched(half_ellipse(), 1 + drifting)), events=EVENTS),
+        ),
+        (
+            0,
+            "forward-backward error is 9.0 px",
+            longitudinal_strain(tracks_of(wall()), events=EVENTS, forward_backward_px=back),
+        ),
     )
     for index, reason, strain in results:
         assert [segment.accepted for segment in strain.quality] == [number != index for number in range(6)]
@@ -138,7 +156,10 @@ def test_reasons_for_rejection():
 
 
 def test_times_and_spacing_that_cannot_be():
-    for changes, message in (({"times_s": np.zeros(41)}, "strictly increasing"), ({"spacing_mm": (0.5, 0.0)}, "spacing must be two positive")):
+    for changes, message in (
+        ({"times_s": np.zeros(41)}, "strictly increasing"),
+        ({"spacing_mm": (0.5, 0.0)}, "spacing must be two positive"),
+    ):
         with pytest.raises(InputError, match=message):
             longitudinal_strain(tracks_of(wall(), **changes))
     for order, message in ((["P1", "P99"], "there is no point P99"), ([0, 1, 2, 2, 3, 4], "named twice")):
@@ -176,7 +197,9 @@ def test_roughness_is_the_strain_error_that_independent_errors_make():
 
 
 def test_the_bootstrap_knows_independent_errors():
-    """Roughness alone (no drift, nothing common): the spread it states is that of repeated tracking, within a factor of 1.5."""
+    """Roughness alone (no drift, nothing common): the spread it states is that of repeated tracking, within a factor of
+    1.5.
+    """
     rng = np.random.default_rng(5)
     config = StrainConfig(common_error_percent=0, common_error_share=0, maximum_roughness_percent=100)
     clean, found, stated = wall(), [], []
@@ -203,7 +226,9 @@ def test_uncertainty_holds_the_agreement_of_trackers_and_half_the_drift():
     assert drifted.standard_deviation_percent > 3
 
 
-@pytest.mark.parametrize("name", ["maximum_lost_share", "smoothing_wall_share", "bootstrap_replicates", "maximum_gap_s"])
+@pytest.mark.parametrize(
+    "name", ["maximum_lost_share", "smoothing_wall_share", "bootstrap_replicates", "maximum_gap_s"]
+)
 def test_configuration_is_checked(name):
     with pytest.raises(InputError, match=f"{name} must lie between"):
         StrainConfig(**{name: -1})

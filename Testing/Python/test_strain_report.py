@@ -89,7 +89,10 @@ def test_bulls_eye_paints_each_segment_in_its_strain():
     draw_bulls_eye(axes, percent, segment_count=18)
     picture = pixels(figure)
     for field in bulls_eye_fields(18):
-        radius, angle = field.inner + 0.2 * (field.outer - field.inner), np.deg2rad(field.from_deg + 6)  # beside the number
+        radius, angle = (
+            field.inner + 0.2 * (field.outer - field.inner),
+            np.deg2rad(field.from_deg + 6),
+        )  # beside the number
         shown = shown_at(picture, axes, (radius * np.cos(angle), radius * np.sin(angle)))
         if field.number in percent and np.isfinite(percent[field.number]):
             np.testing.assert_allclose(shown, strain_colors(np.array(percent[field.number])), atol=0.01)
@@ -139,7 +142,9 @@ def test_the_page_shows_the_wall_red_where_it_shortens_and_grey_where_it_was_rej
         shown = shown_at(picture, systole, contour[point])
         backdrop = shown - 0.68 * color  # the band lets a third of the frame through
         assert np.ptp(backdrop) < 0.03, (point, shown)
-    words = " ".join(text.get_text() for axes in figure.axes for text in axes.texts) + " ".join(text.get_text() for text in figure.texts)
+    words = " ".join(text.get_text() for axes in figure.axes for text in axes.texts) + " ".join(
+        text.get_text() for text in figure.texts
+    )
     assert "GLS \u221220.0" in words
     assert "rejected" in words
     assert "not for clinical use" in words
@@ -160,4 +165,9 @@ def test_another_clip_is_refused():
 
 
 def test_signs_are_printed_as_signs():
-    assert [signed(-3.14159), signed(2.0, 0), signed(None), signed(float("nan"))] == ["\u22123.1", "2", "\u2013", "\u2013"]
+    assert [signed(-3.14159), signed(2.0, 0), signed(None), signed(float("nan"))] == [
+        "\u22123.1",
+        "2",
+        "\u2013",
+        "\u2013",
+    ]

@@ -7,7 +7,7 @@ import pytest
 
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.tracks import PointTracks, read_query_points, read_tracks_csv, write_tracks_csv
+from UltrasoundMotionLib.tracking import PointTracks, read_query_points, read_tracks_csv, write_tracks_csv
 
 TRACKS_HEADER = "frame,time_s,label,x,y,confidence,visible\n"
 
@@ -20,7 +20,9 @@ def make_tracks(times_s=None, unreached=(), seed=3):
     confidence[0, 0], confidence[2], visible[2] = 0.99999999, 1.0, True
     for frame in unreached:
         positions[frame], confidence[frame], visible[frame] = np.nan, 0.0, False
-    return PointTracks(positions, confidence, visible, ("septum", "apex, outer", "Wand \u00e4"), query_frame=2, times_s=times_s)
+    return PointTracks(
+        positions, confidence, visible, ("septum", "apex, outer", "Wand \u00e4"), query_frame=2, times_s=times_s
+    )
 
 
 def test_tracks_come_back_with_their_query_frame_and_enough_digits(tmp_path):
@@ -93,18 +95,25 @@ def assert_one_line(caught, words):
 def sequence():
     """40 x 30 pixels of 0.5 x 0.25 mm, in a plane turned about z and away from the origin."""
     direction = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
-    return ImageSequence(np.zeros((3, 30, 40), np.uint8), spacing_mm=(0.5, 0.25), origin_mm=(10.0, 20.0, 30.0), direction=direction)
+    return ImageSequence(
+        np.zeros((3, 30, 40), np.uint8), spacing_mm=(0.5, 0.25), origin_mm=(10.0, 20.0, 30.0), direction=direction
+    )
 
 
 def write_markups(path, positions, system="LPS", labels=None, **changes):
-    points = [{"label": (labels or "ABCDEF")[index], "position": position, "positionStatus": "defined"} for index, position in enumerate(positions)]
-    path.write_text(json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": points, **changes}]}))
+    points = [
+        {"label": (labels or "ABCDEF")[index], "position": position, "positionStatus": "defined"}
+        for index, position in enumerate(positions)
+    ]
+    path.write_text(
+        json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": points, **changes}]})
+    )
     return path
 
 
 def test_points_in_pixels_come_from_a_table(tmp_path, sequence):
     path = tmp_path / "p.csv"
-    path.write_text("\ufefflabel,x,y\nbase, 3.25,4\n\n\"apex, outer\",39.5,-0.5\n", encoding="utf-8")
+    path.write_text('\ufefflabel,x,y\nbase, 3.25,4\n\n"apex, outer",39.5,-0.5\n', encoding="utf-8")
     points = read_query_points(path, sequence)
     assert points.labels == ("base", "apex, outer")
     np.testing.assert_array_equal(points.points_px, [[3.25, 4], [39.5, -0.5]])
@@ -112,7 +121,8 @@ def test_points_in_pixels_come_from_a_table(tmp_path, sequence):
 
 @pytest.mark.parametrize("system", ["LPS", "RAS"])
 def test_markups_go_through_the_geometry_of_the_image(tmp_path, sequence, system):
-    # by hand: x of the image runs along L-P-S's second axis, y against the first; pixel (8, 12) is 4 mm and 3 mm from the origin
+    # by hand: x of the image runs along L-P-S's second axis, y against the first; pixel (8, 12) is 4 mm and 3 mm from
+    # the origin
     position = [10.0 - 3.0, 20.0 + 4.0, 30.0]
     if system == "RAS":
         position = [-position[0], -position[1], position[2]]
@@ -143,7 +153,9 @@ def test_markups_saved_by_slicer_are_read(tmp_path, sequence):
 
 
 def test_without_spacing_a_millimetre_is_a_pixel_and_a_note_says_so(tmp_path):
-    points = read_query_points(write_markups(tmp_path / "p.mrk.json", [[5, 6, 0]]), ImageSequence(np.zeros((3, 30, 40), np.uint8)))
+    points = read_query_points(
+        write_markups(tmp_path / "p.mrk.json", [[5, 6, 0]]), ImageSequence(np.zeros((3, 30, 40), np.uint8))
+    )
     np.testing.assert_array_equal(points.points_px, [[5, 6]])
     assert len(points.notes) == 1
     assert "pixel size is unknown" in points.notes[0]
@@ -182,8 +194,14 @@ def test_wrong_point_tables_are_refused_by_line_and_value(tmp_path, sequence, te
         ('{"markups": [{"coordinateSystem": "IJK", "controlPoints": []}]}', ["'IJK'"]),
         ('{"markups": [{"coordinateUnits": "um", "controlPoints": []}]}', ["'um'"]),
         ('{"markups": [{"controlPoints": [{"label": "A", "position": [1, 2]}]}]}', ["control point 1", "[1, 2]"]),
-        ('{"markups": [{"controlPoints": [{"label": "A", "position": [10, 20, 36]}]}]}', ["point A", "6.0 mm from the image plane"]),
-        ('{"markups": [{"controlPoints": [{"label": "A", "position": [10, 19, 30]}]}]}', ["point A", "(-2, 0)", "outside"]),
+        (
+            '{"markups": [{"controlPoints": [{"label": "A", "position": [10, 20, 36]}]}]}',
+            ["point A", "6.0 mm from the image plane"],
+        ),
+        (
+            '{"markups": [{"controlPoints": [{"label": "A", "position": [10, 19, 30]}]}]}',
+            ["point A", "(-2, 0)", "outside"],
+        ),
     ],
 )
 def test_wrong_markups_are_refused_by_point_and_value(tmp_path, sequence, text, words):

@@ -1,4 +1,6 @@
-"""Training of SpeckNet: what the clips say is true, the augmentations move frames and points alike, and a run is its seed."""
+"""Training of SpeckNet: what the clips say is true, the augmentations move frames and points alike, and a run is its
+seed.
+"""
 
 import threading
 from dataclasses import replace
@@ -10,18 +12,37 @@ import torch.nn.functional as F
 from scipy import fft
 
 from UltrasoundMotionLib.errors import InputError, OutputError
-from UltrasoundMotionLib.points.specknet_network import SpeckNetConfig
+from UltrasoundMotionLib.lab.training import phantom_clips
+from UltrasoundMotionLib.lab.training.image_augmentation import (
+    _JPEG,
+    HIDDEN_FACTOR,
+    ImageProbabilities,
+    change_frames,
+    compress,
+    shadow,
+)
+from UltrasoundMotionLib.lab.training.motion_augmentation import (
+    NO_MOTION,
+    MotionRanges,
+    draw_affine,
+    move_frames,
+    move_points,
+)
+from UltrasoundMotionLib.lab.training.one_cycle import one_cycle
+from UltrasoundMotionLib.lab.training.phantom_clips import (
+    ClipFolder,
+    check_training_seed,
+    clips_in_background,
+    phantom_clip,
+    spread_in_time,
+)
+from UltrasoundMotionLib.lab.training.specknet_loss import PUBLISHED_LOSS, SpeckNetLoss, clip_loss, log_likelihood
+from UltrasoundMotionLib.lab.training.specknet_training import STATE_NAME, TrainingConfig, train_specknet
+from UltrasoundMotionLib.lab.training.training_batch import BatchConfig, ClipSource, segment_frames
+from UltrasoundMotionLib.lab.training.training_clip import TrainingClip, read_clip, write_clip
+from UltrasoundMotionLib.lab.training.warped_clips import RealFrame, warped_clip
 from UltrasoundMotionLib.simulation import phantom_set
-from UltrasoundMotionLib.training import phantom_clips
-from UltrasoundMotionLib.training.image_augmentation import _JPEG, HIDDEN_FACTOR, ImageProbabilities, change_frames, compress, shadow
-from UltrasoundMotionLib.training.motion_augmentation import NO_MOTION, MotionRanges, draw_affine, move_frames, move_points
-from UltrasoundMotionLib.training.one_cycle import one_cycle
-from UltrasoundMotionLib.training.phantom_clips import ClipFolder, check_training_seed, clips_in_background, phantom_clip, spread_in_time
-from UltrasoundMotionLib.training.specknet_loss import PUBLISHED_LOSS, SpeckNetLoss, clip_loss, log_likelihood
-from UltrasoundMotionLib.training.specknet_training import STATE_NAME, TrainingConfig, train_specknet
-from UltrasoundMotionLib.training.training_batch import BatchConfig, ClipSource, segment_frames
-from UltrasoundMotionLib.training.training_clip import TrainingClip, read_clip, write_clip
-from UltrasoundMotionLib.training.warped_clips import RealFrame, warped_clip
+from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNetConfig
 
 CPU = torch.device("cpu")
 
@@ -36,7 +57,9 @@ def smooth_frame(seed: int = 0, size: int = 200) -> RealFrame:
 def blob(points: torch.Tensor, size: int) -> torch.Tensor:
     """(N, 1, size, size): a Gaussian at each of (N, 2) points."""
     y, x = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    return torch.exp(-((x - points[:, 0, None, None]) ** 2 + (y - points[:, 1, None, None]) ** 2) / (2 * 3.0**2))[:, None]
+    return torch.exp(-((x - points[:, 0, None, None]) ** 2 + (y - points[:, 1, None, None]) ** 2) / (2 * 3.0**2))[
+        :, None
+    ]
 
 
 def centroid(frames: torch.Tensor) -> torch.Tensor:
@@ -65,7 +88,9 @@ def test_impartial_motion_is_as_the_paper_says() -> None:
     assert np.all(draw_affine(NO_MOTION, 512, rng) == [[1, 0, 0], [0, 1, 0]])
     flipped = np.linalg.det(maps[:, :, :2]) < 0
     assert abs(flipped.mean() - 0.5) < 0.03  # exactly one of two flips, each with p = 0.5
-    rotations = np.stack([draw_affine(MotionRanges(scale=(1, 1), translation=0, shear=0), 512, rng) for _ in range(2000)])
+    rotations = np.stack(
+        [draw_affine(MotionRanges(scale=(1, 1), translation=0, shear=0), 512, rng) for _ in range(2000)]
+    )
     rotations = rotations[np.linalg.det(rotations[:, :, :2]) > 0]
     angles = np.rad2deg(np.arctan2(rotations[:, 1, 0], rotations[:, 0, 0]))
     # Rotated by up to 120 degrees in half of them; both flips together are half a turn more.
@@ -103,7 +128,9 @@ def test_images_change_with_probability_zero_and_one() -> None:
     same, hidden = change_frames(frames, points, never, np.random.default_rng(0), torch.Generator().manual_seed(0))
     assert torch.equal(same, frames)
     assert not hidden.any()
-    changed, _ = change_frames(frames, points, ImageProbabilities(*[1.0] * 9), np.random.default_rng(0), torch.Generator().manual_seed(0))
+    changed, _ = change_frames(
+        frames, points, ImageProbabilities(*[1.0] * 9), np.random.default_rng(0), torch.Generator().manual_seed(0)
+    )
     assert changed.shape == frames.shape
     assert torch.isfinite(changed).all()
     assert (changed - frames).abs().mean() > 0.02
@@ -162,13 +189,20 @@ def test_cross_entropy_is_lowest_at_the_truth_between_cells() -> None:
 
 
 def test_only_cross_entropy_pulls_a_peak_over() -> None:
-    """With the best cell far from the truth, the paper's loss has next to no gradient at the truth's cell; the cross-entropy has."""
-    maps = tuple(F.normalize(torch.randn(2, 6, size, size, generator=torch.Generator().manual_seed(1)), dim=1) for size in (16, 16, 8))
+    """With the best cell far from the truth, the paper's loss has next to no gradient at the truth's cell; the
+    cross-entropy has.
+    """
+    maps = tuple(
+        F.normalize(torch.randn(2, 6, size, size, generator=torch.Generator().manual_seed(1)), dim=1)
+        for size in (16, 16, 8)
+    )
     points = torch.tensor([[[20.0, 20.0]], [[100.0, 100.0]]])
     gradients = {}
     for name, loss in (("published", PUBLISHED_LOSS), ("ours", SpeckNetLoss(l1_per_px=0.0))):
         own = tuple(values.clone().requires_grad_() for values in maps)
-        clip_loss(own, points, torch.ones(2, 1, dtype=torch.bool), [0], config=SpeckNetConfig(), loss=loss).total.backward()
+        clip_loss(
+            own, points, torch.ones(2, 1, dtype=torch.bool), [0], config=SpeckNetConfig(), loss=loss
+        ).total.backward()
         gradients[name] = float(own[0].grad[1, :, 12, 12].norm())
     assert gradients["published"] == 0
     assert gradients["ours"] > 1e-3
@@ -207,7 +241,10 @@ def test_same_seed_same_weights_and_resuming_changes_nothing(tmp_path) -> None:
 def test_clip_files_and_sources(tmp_path) -> None:
     rng = np.random.default_rng(0)
     clip = TrainingClip(
-        rng.integers(0, 255, (6, 64, 64)).astype(np.uint8), rng.uniform(5, 58, (6, 40, 2)).astype(np.float32), rng.random((6, 40)) < 0.8, "one"
+        rng.integers(0, 255, (6, 64, 64)).astype(np.uint8),
+        rng.uniform(5, 58, (6, 40, 2)).astype(np.float32),
+        rng.random((6, 40)) < 0.8,
+        "one",
     )
     write_clip(tmp_path / "one.npz", clip)
     back = read_clip(tmp_path / "one.npz")
@@ -218,7 +255,9 @@ def test_clip_files_and_sources(tmp_path) -> None:
         read_clip(tmp_path / "two.npz")
     source = ClipSource([clip], [], replace(SMALL.batch, input_size=128), 1, CPU)
     first, second = source.step(7, 64), source.step(7, 64)
-    assert all(torch.equal(a.frames, b.frames) and torch.equal(a.points, b.points) for a, b in zip(first, second, strict=True))
+    assert all(
+        torch.equal(a.frames, b.frames) and torch.equal(a.points, b.points) for a, b in zip(first, second, strict=True)
+    )
     assert first[0].frames.shape == (3, 1, 64, 64)
 
 
@@ -241,7 +280,13 @@ def test_clips_are_waited_for(tmp_path, monkeypatch) -> None:
 @pytest.mark.training
 def test_a_short_run_learns(tmp_path) -> None:
     """On one warped texture: within 150 steps the cross-entropy falls by a third."""
-    config = replace(SMALL, steps=150, network=SpeckNetConfig(input_size=128, channels=(8, 16, 16, 16)), crops=((1.0, 128),), log_every=15)
+    config = replace(
+        SMALL,
+        steps=150,
+        network=SpeckNetConfig(input_size=128, channels=(8, 16, 16, 16)),
+        crops=((1.0, 128),),
+        log_every=15,
+    )
     config = replace(config, batch=replace(config.batch, input_size=128), learning_rate=3e-3)
     train_specknet(tmp_path, [], [smooth_frame()], config=config)
     rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
@@ -261,10 +306,14 @@ def test_the_rate_rises_and_falls_also_where_the_rise_is_one_step():
 
 
 def test_bfloat16_is_not_imitated(monkeypatch):
-    from UltrasoundMotionLib.training import mixed_precision as module
+    from UltrasoundMotionLib.lab.training import mixed_precision as module
 
     left, right = torch.rand(2, 8, 8)
-    for there, wanted, kind in ((False, True, torch.float32), (True, True, torch.bfloat16), (True, False, torch.float32)):
+    for there, wanted, kind in (
+        (False, True, torch.float32),
+        (True, True, torch.bfloat16),
+        (True, False, torch.float32),
+    ):
         monkeypatch.setattr(module, "has_bfloat16", lambda _, there=there: there)
         with module.mixed_precision("cpu", wanted):
             assert (left @ right).dtype == kind

@@ -8,9 +8,9 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.points.specknet_network import SpeckNet
-from UltrasoundMotionLib.training.motion_bias import polar_motion
-from UltrasoundMotionLib.training.training_plot import read_log
+from UltrasoundMotionLib.lab.training.motion_bias import polar_motion
+from UltrasoundMotionLib.lab.training.training_plot import read_log
+from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet
 
 
 @pytest.fixture
@@ -26,7 +26,20 @@ def real_frames(tmp_path):
 
 def test_two_steps_leave_weights_and_a_log(real_frames, tmp_path, capsys) -> None:
     out = tmp_path / "run"
-    line = ["train", "specknet", "--out", str(out), "--steps", "2", "--phantoms", "0", "--data", str(real_frames), "--full-part", "0"]
+    line = [
+        "train",
+        "specknet",
+        "--out",
+        str(out),
+        "--steps",
+        "2",
+        "--phantoms",
+        "0",
+        "--data",
+        str(real_frames),
+        "--full-part",
+        "0",
+    ]
     line += ["--validate-every", "0", "--device", "cpu", "--quiet"]
     assert main(line) == 0
     SpeckNet().load_state_dict(load_file(out / "specknet.safetensors"))
@@ -41,10 +54,27 @@ def test_two_steps_leave_weights_and_a_log(real_frames, tmp_path, capsys) -> Non
 
 @pytest.mark.parametrize(
     ("more", "said"),
-    [(["--seed", "9000"], "9000"), (["--full-part", "2"], "--full-part"), (["--steps", "0"], "steps"), ([], "nothing to learn from")],
+    [
+        (["--seed", "9000"], "9000"),
+        (["--full-part", "2"], "--full-part"),
+        (["--steps", "0"], "steps"),
+        ([], "nothing to learn from"),
+    ],
 )
 def test_what_cannot_be_trained_is_said_in_one_line(more, said, tmp_path, capsys) -> None:
-    line = ["train", "specknet", "--out", str(tmp_path / "run"), "--phantoms", "0", "--validate-every", "0", "--device", "cpu", *more]
+    line = [
+        "train",
+        "specknet",
+        "--out",
+        str(tmp_path / "run"),
+        "--phantoms",
+        "0",
+        "--validate-every",
+        "0",
+        "--device",
+        "cpu",
+        *more,
+    ]
     assert main(line) == 2
     assert said in capsys.readouterr().err.strip().splitlines()[-1]
 
@@ -58,7 +88,21 @@ def test_polar_motion_is_as_the_paper_writes_it() -> None:
 
 
 def test_augmentation_takes_the_bias_away(tmp_path, capsys) -> None:
-    assert main(["benchmark", "motion-bias", "--count", "16", "--out", str(tmp_path / "bias.png"), "--json", str(tmp_path / "bias.json")]) == 0
+    assert (
+        main(
+            [
+                "benchmark",
+                "motion-bias",
+                "--count",
+                "16",
+                "--out",
+                str(tmp_path / "bias.png"),
+                "--json",
+                str(tmp_path / "bias.json"),
+            ]
+        )
+        == 0
+    )
     assert "72 %" in capsys.readouterr().out
     measured = json.loads((tmp_path / "bias.json").read_text())
     assert measured["before"][0]["one_way"] > 0.6

@@ -1,4 +1,6 @@
-"""Training of landmark networks: windows against where things are, losses against their formulas, runs that go on as if they had never stopped."""
+"""Training of landmark networks: windows against where things are, losses against their formulas, runs that go on as if
+they had never stopped.
+"""
 
 import csv
 from dataclasses import replace
@@ -9,16 +11,27 @@ import torch
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.landmarks.learned import create_siamrpn
-from UltrasoundMotionLib.landmarks.siamese_network import EmbeddingConfig
-from UltrasoundMotionLib.landmarks.siamfc_network import SiamFcNetworkConfig
-from UltrasoundMotionLib.landmarks.siamrpn_network import SiamRpnNetworkConfig
-from UltrasoundMotionLib.training.landmarks.landmark_batches import FIELD_SIZE, LandmarkBatchConfig, LandmarkBatches
-from UltrasoundMotionLib.training.landmarks.landmark_sources import ClustSource, FrameTriple, LandmarkSource, clust_sources, leave_out
-from UltrasoundMotionLib.training.landmarks.landmark_training import LandmarkTrainingConfig, train_landmarks
-from UltrasoundMotionLib.training.landmarks.landmark_validation import leave_out_table, validate
-from UltrasoundMotionLib.training.landmarks.siamfc_objective import SiamFcLossConfig, SiamFcObjective, balanced_logistic, score_labels
-from UltrasoundMotionLib.training.landmarks.siamrpn_objective import SiamRpnObjective, landmark_boxes
+from UltrasoundMotionLib.lab.training.landmarks.landmark_batches import FIELD_SIZE, LandmarkBatchConfig, LandmarkBatches
+from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import (
+    ClustSource,
+    FrameTriple,
+    LandmarkSource,
+    clust_sources,
+    leave_out,
+)
+from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig, train_landmarks
+from UltrasoundMotionLib.lab.training.landmarks.landmark_validation import leave_out_table, validate
+from UltrasoundMotionLib.lab.training.landmarks.siamfc_objective import (
+    SiamFcLossConfig,
+    SiamFcObjective,
+    balanced_logistic,
+    score_labels,
+)
+from UltrasoundMotionLib.lab.training.landmarks.siamrpn_objective import SiamRpnObjective, landmark_boxes
+from UltrasoundMotionLib.tracking.trackers.siamese import create_siamrpn
+from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfig
+from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetworkConfig
+from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import SiamRpnNetworkConfig
 from UltrasoundMotionLib.weights import ModelCard
 
 CPU = torch.device("cpu")
@@ -101,13 +114,19 @@ def test_clust_folders_teach_from_their_annotated_frames_alone(tmp_path):
     source = ClustSource(clust_folder(tmp_path / "ETH-01-1"))
     for seed in range(12):
         drawn = source.draw(np.random.default_rng(seed))
-        assert drawn.visible[[0, 2], 0].all() and {float(x) for x in drawn.points_px[[0, 2], 0, 0]} <= {30.0, 33.5, 36.0}
+        assert drawn.visible[[0, 2], 0].all() and {float(x) for x in drawn.points_px[[0, 2], 0, 0]} <= {
+            30.0,
+            33.5,
+            36.0,
+        }
         assert np.isnan(drawn.points_px[1, 0]).all() == (not drawn.visible[1, 0])
     clust_folder(tmp_path / "CIL-01")
     sources = clust_sources(tmp_path)
     kept, held = leave_out(sources, "ETH")
     assert ([one.name for one in kept], [one.name for one in held]) == (["CIL-01"], ["ETH-01-1"])
-    with pytest.raises(InputError, match="leaving out MED1 leaves 2 of 2 sequences to learn from; their groups are CIL, ETH-01"):
+    with pytest.raises(
+        InputError, match="leaving out MED1 leaves 2 of 2 sequences to learn from; their groups are CIL, ETH-01"
+    ):
         leave_out(sources, "MED1")
 
 
@@ -121,7 +140,10 @@ def test_clust_folders_teach_from_their_annotated_frames_alone(tmp_path):
 )
 def test_bad_annotations_are_named(tmp_path, capsys, lines, message):
     folder = clust_folder(tmp_path / "ETH-02", lines)
-    assert main(["train", "siamfc", "--clust", str(folder), "--phantoms", "0", "--out", str(tmp_path / "out"), "--quiet"]) == 2
+    assert (
+        main(["train", "siamfc", "--clust", str(folder), "--phantoms", "0", "--out", str(tmp_path / "out"), "--quiet"])
+        == 2
+    )
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists() or not any((tmp_path / "out").glob("*.safetensors"))
 
@@ -129,7 +151,9 @@ def test_bad_annotations_are_named(tmp_path, capsys, lines, message):
 def test_the_losses_are_their_formulas():
     target, visible = torch.tensor([[127.0, 135.0], [127.0, 127.0]]), torch.tensor([True, False])
     disc = score_labels(target, visible, SiamFcLossConfig(radius=16.0))
-    assert int(disc[0].sum()) == 13 and disc[0, 9, 8] == 1 and not disc[1].any()  # cells 8 apart within 16 of one of them
+    assert (
+        int(disc[0].sum()) == 13 and disc[0, 9, 8] == 1 and not disc[1].any()
+    )  # cells 8 apart within 16 of one of them
     soft = score_labels(target, visible, SiamFcLossConfig())
     assert soft[0].argmax() == 9 * 17 + 8 and soft[0, 9, 9] == pytest.approx(np.exp(-0.5))
     scores = torch.randn(2, 17, 17, generator=torch.Generator().manual_seed(1))
@@ -150,10 +174,16 @@ def test_a_landmark_is_a_box_of_nominal_side():
 
 def objective(kind):
     torch.manual_seed(2)
-    return SiamFcObjective(network=SiamFcNetworkConfig(TINY)) if kind == "siamfc" else SiamRpnObjective(network=SiamRpnNetworkConfig(TINY, 8))
+    return (
+        SiamFcObjective(network=SiamFcNetworkConfig(TINY))
+        if kind == "siamfc"
+        else SiamRpnObjective(network=SiamRpnNetworkConfig(TINY, 8))
+    )
 
 
-RUN = LandmarkTrainingConfig(steps=12, learning_rate=3e-3, log_every=3, save_every=4, validate_every=6, batch=LandmarkBatchConfig(triples=2))
+RUN = LandmarkTrainingConfig(
+    steps=12, learning_rate=3e-3, log_every=3, save_every=4, validate_every=6, batch=LandmarkBatchConfig(triples=2)
+)
 
 
 @pytest.mark.parametrize("kind", ["siamfc", "siamrpn"])
@@ -173,7 +203,9 @@ def test_a_run_learns_and_goes_on_as_if_it_had_never_stopped(kind, tmp_path):
     assert float(rows[-1]["total"]) < float(rows[0]["total"])
     assert rows[-1]["validation"].startswith("blobs ")
     assert found.errors[0].group == "blobs" and len(found.errors[0].distances_px) == 96
-    assert (tmp_path / "whole" / f"{kind}.safetensors").is_file() and '"blobs_mean_px"' in (tmp_path / "whole" / f"{kind}.json").read_text()
+    assert (tmp_path / "whole" / f"{kind}.safetensors").is_file() and '"blobs_mean_px"' in (
+        tmp_path / "whole" / f"{kind}.json"
+    ).read_text()
     with pytest.raises(InputError, match="belongs to a run with other settings"):
         train_landmarks(tmp_path / "parts", objective(kind), sources, config=replace(RUN, steps=13), resume=True)
     if kind == "siamrpn":

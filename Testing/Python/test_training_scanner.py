@@ -5,12 +5,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from UltrasoundMotionLib.lab.training import speckle_clips
 from UltrasoundMotionLib.simulation import Degradation, Imaging
 from UltrasoundMotionLib.simulation.liver import CURVED_PROBE
 from UltrasoundMotionLib.simulation.scanner import Scanner
 from UltrasoundMotionLib.simulation.scatterers import scatter_positions
 from UltrasoundMotionLib.simulation.torch_scanner import TorchScanner
-from UltrasoundMotionLib.training import speckle_clips
 
 
 def test_tensors_give_the_same_frame() -> None:
@@ -18,7 +18,9 @@ def test_tensors_give_the_same_frame() -> None:
         scanner, rng = Scanner(imaging), np.random.default_rng(0)
         places, amplitudes = scatter_positions(imaging, scanner, 8.0, rng)
         amplitudes = amplitudes * np.exp(2j * np.pi * rng.random(len(amplitudes))) * rng.random(len(amplitudes)) ** 2
-        expected = scanner.display(scanner.decibels([scanner.receive(look) for look in scanner.focus(scanner.place(places, amplitudes))]))
+        expected = scanner.display(
+            scanner.decibels([scanner.receive(look) for look in scanner.focus(scanner.place(places, amplitudes))])
+        )
         tensors = TorchScanner(scanner)
         field = tensors.place(torch.as_tensor(places), torch.as_tensor(amplitudes))
         frame = tensors.display(tensors.decibels([tensors.receive(look) for look in tensors.focus(field)])).numpy()
@@ -30,7 +32,9 @@ def test_tensors_give_the_same_frame() -> None:
 
 @pytest.mark.parametrize("seed", [1, 5])
 def test_speckle_made_on_the_device_goes_where_its_truth_says(seed: int) -> None:
-    """Without decorrelation and noise, the patch around a point looks much more like that around its truth than like that around its old place."""
+    """Without decorrelation and noise, the patch around a point looks much more like that around its truth than like
+    that around its old place.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speckle_clips, "draw_degradation", lambda rng: Degradation(0.0, 0.5, 0.0, 0.0, noise_db=-60))
         frames, points, visible = speckle_clips.speckle_clip(
@@ -39,7 +43,9 @@ def test_speckle_made_on_the_device_goes_where_its_truth_says(seed: int) -> None
     moved = (points[2] - points[0]).norm(dim=1)
     chosen = visible.all(0) & (moved > 4) & (moved < 40) & ((points > 16) & (points < 240)).all(-1).all(0)
     assert chosen.sum() >= 20
-    start, at_truth, where_it_was = (_patches(frames[frame], place[chosen]) for frame, place in ((0, points[0]), (2, points[2]), (2, points[0])))
+    start, at_truth, where_it_was = (
+        _patches(frames[frame], place[chosen]) for frame, place in ((0, points[0]), (2, points[2]), (2, points[0]))
+    )
     assert _correlation(start, at_truth).median() > 0.6
     assert _correlation(start, where_it_was).median() < 0.3
 

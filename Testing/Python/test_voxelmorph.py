@@ -1,4 +1,6 @@
-"""VoxelMorph: its network's fields, what it is trained by, that it learns, and the method and SSMSR's ablation that use its weights."""
+"""VoxelMorph: its network's fields, what it is trained by, that it learns, and the method and SSMSR's ablation that use
+its weights.
+"""
 
 from dataclasses import replace
 
@@ -10,17 +12,22 @@ from scipy.ndimage import gaussian_filter
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, jacobian_measures
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.lab.training.registration.batches import (
+    BatchConfig,
+    LabelledArrays,
+    RegistrationBatch,
+    TrainingSubject,
+)
+from UltrasoundMotionLib.lab.training.registration.recipe import Recipe, RegistrationTraining
+from UltrasoundMotionLib.lab.training.registration.trained_weights import save_trained
+from UltrasoundMotionLib.lab.training.registration.trainer import train_registration
+from UltrasoundMotionLib.lab.training.registration.voxelmorph_objective import VoxelMorphLoss, VoxelMorphObjective
 from UltrasoundMotionLib.registration import register
-from UltrasoundMotionLib.registration.instance import InstanceConfig
 from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
-from UltrasoundMotionLib.registration.learned.voxelmorph import VoxelmorphConfig, load_voxelmorph
-from UltrasoundMotionLib.registration.learned.voxelmorph_network import VoxelMorph, VoxelMorphNetworkConfig
-from UltrasoundMotionLib.registration.multiscale_config import SsrConfig, published_ablation
-from UltrasoundMotionLib.training.registration.batches import BatchConfig, LabelledArrays, RegistrationBatch, TrainingSubject
-from UltrasoundMotionLib.training.registration.recipe import Recipe, RegistrationTraining
-from UltrasoundMotionLib.training.registration.trained_weights import save_trained
-from UltrasoundMotionLib.training.registration.trainer import train_registration
-from UltrasoundMotionLib.training.registration.voxelmorph_objective import VoxelMorphLoss, VoxelMorphObjective
+from UltrasoundMotionLib.registration.methods.instance import InstanceConfig
+from UltrasoundMotionLib.registration.methods.multiscale.config import SsrConfig, published_ablation
+from UltrasoundMotionLib.registration.methods.voxelmorph.method import VoxelmorphConfig, load_voxelmorph
+from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph, VoxelMorphNetworkConfig
 
 SMALL = {"encoder": (8, 8), "decoder": (8, 8, 8, 8)}
 FLAT = VoxelMorphNetworkConfig(dimension=2, output="velocity", full_size=False, encoder=(8, 8), decoder=(8, 8, 8))
@@ -53,7 +60,9 @@ def test_a_velocity_gives_both_directions_and_they_undo_each_other():
     assert inside.abs().max() < 0.25 and there.abs().max() > 2  # voxels
     assert jacobian_measures(there).share_nonpositive == 0
     image = torch.rand(1, 1, 32, 32)
-    assert network(image, image).shape == (1, 2, 32, 32) and network(image, image).abs().max() < 0.05  # untrained: nearly at rest
+    assert (
+        network(image, image).shape == (1, 2, 32, 32) and network(image, image).abs().max() < 0.05
+    )  # untrained: nearly at rest
     with pytest.raises(InputError, match="both directions need output 'velocity'"):
         VoxelMorphObjective(VoxelMorphNetworkConfig(dimension=2), VoxelMorphLoss(symmetric=True), "x", TINY)
 
@@ -64,7 +73,9 @@ def test_the_loss_is_its_parts():
     loss = VoxelMorphLoss(lncc=1.0, mse=3.0, smoothness=0.7, labels=2.0, window=5, symmetric=True)
     objective = VoxelMorphObjective(FLAT, loss, "x", TINY)
     found = {name: float(value.detach()) for name, value in objective.losses(batch, 0).items()}
-    assert found["total"] == pytest.approx(found["lncc"] + 3 * found["mse"] + 0.7 * found["smoothness"] + 2 * found["labels"], abs=1e-6)
+    assert found["total"] == pytest.approx(
+        found["lncc"] + 3 * found["mse"] + 0.7 * found["smoothness"] + 2 * found["labels"], abs=1e-6
+    )
     # at rest: plain differences of both images and the plain overlap
     assert found["mse"] == pytest.approx(float((batch.fixed - batch.moving).square().mean()), abs=1e-5)
     overlaps = []
@@ -87,9 +98,13 @@ def test_the_loss_is_its_parts():
 
 def test_training_without_labels_raises_their_overlap(tmp_path):
     torch.manual_seed(0)
-    objective = VoxelMorphObjective(FLAT, VoxelMorphLoss(lncc=0.0, mse=10.0, smoothness=0.02, symmetric=True), "x", TINY)
+    objective = VoxelMorphObjective(
+        FLAT, VoxelMorphLoss(lncc=0.0, mse=10.0, smoothness=0.02, symmetric=True), "x", TINY
+    )
     people = [TrainingSubject(f"s{seed}", (blobs(seed),)) for seed in range(24)]
-    recipe = Recipe(objective, TINY, BatchConfig(size=4), RegistrationTraining(steps=120, learning_rate=1e-2, mixed_precision=False))
+    recipe = Recipe(
+        objective, TINY, BatchConfig(size=4), RegistrationTraining(steps=120, learning_rate=1e-2, mixed_precision=False)
+    )
     found = train_registration(tmp_path, recipe, people[:18], people[18:])
     assert found["dice_before"] < 0.7 and found["dice"] > found["dice_before"] + 0.12 and found["folding_percent"] < 0.5
 
@@ -105,7 +120,9 @@ def saved(tmp_path):
             objective.network.unet.field.weight.zero_()
             objective.network.unet.field.bias.copy_(torch.tensor(bias))
         recipe = Recipe(objective, HIPPOCAMPUS, BatchConfig(), RegistrationTraining(steps=1))
-        save_trained(tmp_path, recipe, "hippocampus", subjects=2, command="none", validation={"dice": 0.5}, validation_subjects=1)
+        save_trained(
+            tmp_path, recipe, "hippocampus", subjects=2, command="none", validation={"dice": 0.5}, validation_subjects=1
+        )
         return tmp_path / f"{name}.json"
 
     return save
@@ -114,7 +131,9 @@ def saved(tmp_path):
 def hippocampus_like(seed, direction=None):
     random = np.random.default_rng(seed)
     array = gaussian_filter(random.random((36, 50, 34)), 2).astype(np.float32)
-    return Volume(array, (1.0, 1.0, 1.0), (5.0, -3.0, 2.0), np.diag([-1.0, -1.0, 1.0]) if direction is None else direction)
+    return Volume(
+        array, (1.0, 1.0, 1.0), (5.0, -3.0, 2.0), np.diag([-1.0, -1.0, 1.0]) if direction is None else direction
+    )
 
 
 def test_the_method_brings_the_field_to_the_image(saved):
@@ -129,7 +148,9 @@ def test_the_method_brings_the_field_to_the_image(saved):
 
 
 def test_refinement_starts_where_the_network_ends(saved):
-    """Of images that are the same but for a shift, which the network knows: nearly nothing is left to be done in a few iterations."""
+    """Of images that are the same but for a shift, which the network knows: nearly nothing is left to be done in a few
+    iterations.
+    """
     card = saved(bias=(2.0, 0.0, 0.0), **SMALL)
     array = gaussian_filter(np.random.default_rng(1).random((36, 50, 44)), 1.5).astype(np.float32)
     fixed = Volume(array[:, :, 5:39].copy(), (1.0, 1.0, 1.0), (5.0, -3.0, 2.0), np.diag([-1.0, -1.0, 1.0]))
@@ -138,20 +159,37 @@ def test_refinement_starts_where_the_network_ends(saved):
     errors = {}
     for name, settings in {"network": {}, "refined": {"refine": True}}.items():
         config = VoxelmorphConfig(model=str(card), refinement=short, **settings)
-        found = register(fixed, moving, method="voxelmorph", config=config, initial_transform=None).displacement.displacement_mm
+        found = register(
+            fixed, moving, method="voxelmorph", config=config, initial_transform=None
+        ).displacement.displacement_mm
         errors[name] = np.abs(found[10:-10, 10:-10, 10:-10] - [-3.0, 0, 0]).mean()
     assert errors["network"] == pytest.approx(1 / 3, abs=0.01) and errors["refined"] < 0.7 * errors["network"]
 
 
 def test_images_no_model_is_for_are_refused(saved, tmp_path):
     card = saved(**SMALL)
-    large = Volume(gaussian_filter(np.random.default_rng(1).random((40, 64, 64)), 2).astype(np.float32), (3.0, 3.0, 3.0), (0, 0, 0), np.eye(3))
+    large = Volume(
+        gaussian_filter(np.random.default_rng(1).random((40, 64, 64)), 2).astype(np.float32),
+        (3.0, 3.0, 3.0),
+        (0, 0, 0),
+        np.eye(3),
+    )
     with pytest.raises(InputError, match=r"too coarse for models of T1 MRI.*use method='instance'"):
-        register(large, replace(large, array=large.array[::-1].copy()), method="voxelmorph", config=VoxelmorphConfig(model=str(card)))
+        register(
+            large,
+            replace(large, array=large.array[::-1].copy()),
+            method="voxelmorph",
+            config=VoxelmorphConfig(model=str(card)),
+        )
     with pytest.raises(InputError, match=r"use method='instance'"):
         register(large, replace(large, array=large.array[::-1].copy()), method="voxelmorph")
     with pytest.raises(InputError, match="no such model card"):
-        register(hippocampus_like(1), hippocampus_like(2), method="voxelmorph", config=VoxelmorphConfig(model="voxelmorph-nothing"))
+        register(
+            hippocampus_like(1),
+            hippocampus_like(2),
+            method="voxelmorph",
+            config=VoxelmorphConfig(model="voxelmorph-nothing"),
+        )
     changed = card.read_text().replace('"VoxelMorph"', '"LtNet"')
     card.write_text(changed)
     with pytest.raises(InputError, match="are of LtNet, not VoxelMorph"):
@@ -159,7 +197,9 @@ def test_images_no_model_is_for_are_refused(saved, tmp_path):
 
 
 def test_the_papers_row_takes_the_same_weights(saved):
-    """`ssr` without test-time training and `voxelmorph` are one network; on the domain's own grid their fields are the same."""
+    """`ssr` without test-time training and `voxelmorph` are one network; on the domain's own grid their fields are the
+    same.
+    """
     card = saved()
     objective = VoxelMorphObjective(VoxelMorphNetworkConfig(), VoxelMorphLoss(), "trained", HIPPOCAMPUS)
     torch.nn.init.normal_(objective.network.unet.field.weight, std=0.5)
@@ -168,7 +208,10 @@ def test_the_papers_row_takes_the_same_weights(saved):
     card = card.with_name("trained.json")
     fixed, moving = (
         Volume(
-            gaussian_filter(np.random.default_rng(seed).random((48, 64, 48)), 2).astype(np.float32), (1, 1, 1), (0, 0, 0), np.diag([-1.0, -1.0, 1.0])
+            gaussian_filter(np.random.default_rng(seed).random((48, 64, 48)), 2).astype(np.float32),
+            (1, 1, 1),
+            (0, 0, 0),
+            np.diag([-1.0, -1.0, 1.0]),
         )
         for seed in (1, 2)
     )

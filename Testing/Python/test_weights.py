@@ -58,7 +58,9 @@ def test_one_changed_bit_is_found(saved):
 
 def test_missing_weights_and_weights_of_another_network_are_named(saved):
     _, path, _ = saved
-    with pytest.raises(InputError, match=r"weights tiny: weight is \(2, 3\), the network Linear of its card needs \(2, 4\)"):
+    with pytest.raises(
+        InputError, match=r"weights tiny: weight is \(2, 3\), the network Linear of its card needs \(2, 4\)"
+    ):
         load_weights(path).put_into(torch.nn.Linear(4, 2))
     path.with_suffix(".safetensors").unlink()
     with pytest.raises(InputError, match=r"tiny\.safetensors: the weights of tiny are missing"):
@@ -118,9 +120,13 @@ def test_the_models_are_found_however_the_library_is_installed(tmp_path, layout)
         information.mkdir()
         (information / "METADATA").write_text("Metadata-Version: 2.1\nName: ultrasound-motion\nVersion: 0.1.0\n")
         (information / "RECORD").write_text("../../share/ultrasound-motion/models/tiny.json,,\n")
-    code = "from UltrasoundMotionLib.weights import find_card, check_weights; print(check_weights(find_card('tiny')).name)"
+    code = (
+        "from UltrasoundMotionLib.weights import find_card, check_weights; print(check_weights(find_card('tiny')).name)"
+    )
     environment = {**os.environ, "PYTHONPATH": str(packages)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
     assert done.stdout.strip() == "tiny", done.stderr
 
 

@@ -1,7 +1,7 @@
 """What the real widget classes offer to Python.
 
-`widget_api.json` holds the properties, signals, slots and invokable methods of Slicer's and CTK's widgets, read in their headers at the commits
-that it names; Qt's own classes are asked themselves (Qt 6's, from Qt for Python).
+`widget_api.json` holds the properties, signals, slots and invokable methods of Slicer's and CTK's widgets, read in
+their headers at the commits that it names; Qt's own classes are asked themselves (Qt 6's, from Qt for Python).
 """
 
 import json
@@ -27,7 +27,9 @@ def knows(class_name: str, kind: str, wanted: str) -> bool:
         if any(wanted in (one, one.partition("(")[0]) for one in entry[kind]):
             return True
         class_name = entry["extends"]
-    real = next((getattr(module, class_name) for module in (QtWidgets, QtCore, QtGui) if hasattr(module, class_name)), None)
+    real = next(
+        (getattr(module, class_name) for module in (QtWidgets, QtCore, QtGui) if hasattr(module, class_name)), None
+    )
     assert real is not None, f"{class_name} is neither in widget_api.json nor a class of Qt"
     meta, name = real.staticMetaObject, wanted.partition("(")[0]
     properties = {meta.property(number).name() for number in range(meta.propertyCount())}
@@ -45,6 +47,8 @@ def check_recorded(used: set[tuple[str, str, str]]) -> None:
     """Fails on what `qt_stand_ins.recorded` saw and the real class does not have."""
     for class_name, kind, wanted in sorted(used):
         if class_name in API:
-            assert knows(class_name, kind, wanted) or knows(class_name, "slots", wanted), f"{class_name} has no {wanted} ({kind})"
+            assert knows(class_name, kind, wanted) or knows(class_name, "slots", wanted), (
+                f"{class_name} has no {wanted} ({kind})"
+            )
         elif kind == "signals":
             assert knows(class_name, kind, wanted), f"{class_name} has no signal {wanted}"

@@ -1,4 +1,6 @@
-"""The way a user goes, inside the application: each panel is opened, its sample loaded, Apply pressed, and a second run cancelled."""
+"""The way a user goes, inside the application: each panel is opened, its sample loaded, Apply pressed, and a second run
+cancelled.
+"""
 
 import time
 import unittest

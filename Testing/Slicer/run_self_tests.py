@@ -1,6 +1,6 @@
 """Runs every self test inside the application and ends it with 0 or 1:
 
-    Slicer --testing --additional-module-paths UltrasoundMotion --python-script Testing/Slicer/run_self_tests.py
+Slicer --testing --additional-module-paths UltrasoundMotion --python-script Testing/Slicer/run_self_tests.py
 """
 
 import sys

@@ -1,4 +1,6 @@
-"""The Apply button that says why it cannot, becomes Cancel while something runs, and the progress bar and status line that go with it."""
+"""The Apply button that says why it cannot, becomes Cancel while something runs, and the progress bar and status line
+that go with it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Long work beside the application: a job of the child process that all modules share, asked by a timer on the main thread how far it is."""
+"""Long work beside the application: a job of the child process that all modules share, asked by a timer on the main
+thread how far it is.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class BackgroundJob:
             self._end(lambda listener: listener.onCancelled(JobCancelled(None, None)))
 
     def forget(self) -> None:
-        """Cancels it without another word to the listener: its nodes are gone (the scene was closed, the module reloaded)."""
+        """Cancels it without another word to the listener: its nodes are gone (the scene was closed, the module
+        reloaded).
+        """
         self._listener = None
         self.cancel()
 
@@ -89,13 +93,18 @@ class BackgroundJob:
         return None
 
     def hear(self, event: Any) -> None:
-        """Passes on what the child process said. Where the listener cannot take a part of it (its nodes were deleted), the run fails."""
+        """Passes on what the child process said.
+
+        Where the listener cannot take a part of it (its nodes were deleted), the run fails.
+        """
         try:
             self._pass(event)
         except Exception as error:
             logging.exception("a result in progress could not be shown")
             sharedProcess().cancel(self)
-            failed = JobFailed(self.job, _("what was found so far could not be shown: {error}").format(error=error), "unexpected")
+            failed = JobFailed(
+                self.job, _("what was found so far could not be shown: {error}").format(error=error), "unexpected"
+            )
             self._end(lambda listener: listener.onFailed(failed))
 
     def _pass(self, event: Any) -> None:

@@ -43,13 +43,13 @@ class Direction(enum.Enum):
 
 def trackerNames() -> list[str]:
     """The trackers there are, as the library names them."""
-    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
+    from UltrasoundMotionLib.tracking.registry import available_trackers
 
     return [entry.name for entry in available_trackers()]
 
 
 def trackerSummaries() -> dict[str, str]:
     """One line on each tracker."""
-    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
+    from UltrasoundMotionLib.tracking.registry import available_trackers
 
     return {entry.name: entry.summary for entry in available_trackers()}

@@ -56,8 +56,15 @@ def whyNotClip(node: slicer.vtkMRMLNode) -> str:
         return str(error)
     if nodes.sequence.GetNumberOfDataNodes() < 2:
         return _("{clip} has one frame; there is nothing to follow points through").format(clip=node.GetName())
-    if first is None or not first.IsA("vtkMRMLVolumeNode") or first.GetImageData() is None or first.GetImageData().GetDimensions()[2] != 1:
-        return _("{clip} is not a sequence of single-slice images; select an ultrasound clip").format(clip=node.GetName())
+    if (
+        first is None
+        or not first.IsA("vtkMRMLVolumeNode")
+        or first.GetImageData() is None
+        or first.GetImageData().GetDimensions()[2] != 1
+    ):
+        return _("{clip} is not a sequence of single-slice images; select an ultrasound clip").format(
+            clip=node.GetName()
+        )
     return ""
 
 
@@ -72,7 +79,8 @@ def shownFrame(nodes: SequenceNodes) -> int:
 
 
 def loadInSteps(sequence: ImageSequence) -> Loading:
-    """Copies the frames out of the scene, one at a step: nodes are read on the main thread only, which goes on in between.
+    """Copies the frames out of the scene, one at a step: nodes are read on the main thread only, which goes on in
+    between.
 
     Yields (done, total, message); returns the clip with its frames in memory.
     """

@@ -1,4 +1,6 @@
-"""The part of a panel that chooses, plays and describes a clip: `inputSelector`, `playWidget`, `seekWidget`, `showClipButton`, `clipLabel`."""
+"""The part of a panel that chooses, plays and describes a clip: `inputSelector`, `playWidget`, `seekWidget`,
+`showClipButton`, `clipLabel`.
+"""
 
 from __future__ import annotations
 

@@ -11,7 +11,9 @@ def showCommand(title: str, command: str, notes: str = "") -> None:
     """Shows a command line with a button that copies it, and what has to be done first."""
     box = qt.QMessageBox(slicer.util.mainWindow())
     box.setWindowTitle(_("{module}: the command").format(module=title))
-    box.setText(_("This repeats the run in a terminal where ultrasound-motion is installed (pip install ultrasound-motion):"))
+    box.setText(
+        _("This repeats the run in a terminal where ultrasound-motion is installed (pip install ultrasound-motion):")
+    )
     box.setInformativeText("\n\n".join([command, notes]) if notes else command)
     box.setTextInteractionFlags(qt.Qt.TextSelectableByMouse | qt.Qt.TextSelectableByKeyboard)
     copy = box.addButton(_("&Copy"), qt.QMessageBox.AcceptRole)

@@ -42,10 +42,9 @@ class DeformableRegistrationParameterNode:
     preset - what is registered; of a sequence, `sequenceVolume` and `referenceFrame` are used, else the volumes.
     fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.
     method, refinement, start, workingSpacing, device - how; a spacing of 0 is that of the volumes.
-    outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result of a pair; made where none is chosen.
-    motionTransform, stillVolume, motionTable - the result of a sequence; made where none is chosen.
-    makeJacobian - whether to make the map.
-    applyTransform - whether to put the moving volume under the transform.
+    outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result of a pair; made where
+    none is chosen. motionTransform, stillVolume, motionTable - the result of a sequence; made where none is chosen.
+    makeJacobian - whether to make the map. applyTransform - whether to put the moving volume under the transform.
     """
 
     preset: Preset = Preset.GENERAL
@@ -75,7 +74,9 @@ class DeformableRegistrationParameterNode:
 
 
 class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
-    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be used, and return nodes."""
+    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be
+    used, and return nodes.
+    """
 
     def getParameterNode(self) -> DeformableRegistrationParameterNode:
         return DeformableRegistrationParameterNode(super().getParameterNode())
@@ -99,7 +100,8 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
         applyTransform: bool = False,
         progress: Progress | None = None,
     ) -> RegistrationOutputs:
-        """Finds where every point of the fixed volume lies in the moving one, and puts the result beside the fixed volume.
+        """Finds where every point of the fixed volume lies in the moving one, and puts the result beside the fixed
+        volume.
 
         Both may stand under linear transforms; what counts is where they are seen.
 
@@ -114,22 +116,26 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
 
         Args:
             fixedNode, movingNode: volumes of several slices, or two single slices in one plane; grey or RGB.
-            method: "instance", "semantic", "ltnet", "voxelmorph", "demons", "multiscale", "ssmsr" or "ssr"; see Docs/Registration.md.
+            method: "instance", "semantic", "ltnet", "voxelmorph", "demons", "multiscale", "ssmsr" or "ssr"; see
+                Docs/Registration.md.
             start: "auto" (aligned rigidly first where they overlap poorly), "none" (as they lie), "rigid" or "affine".
             device: "auto", "cpu", "cuda" or "mps".
             refine: of a trained method, whether its answer is refined on this pair; None as the method says.
             workingSpacing: mm; axes that are finer are searched at it.
-            fixedSegmentation, movingSegmentation: segmentation or label map. The moving one is carried along; with both, Dice and HD95 are measured.
+            fixedSegmentation, movingSegmentation: segmentation or label map. The moving one is carried along; with
+                both, Dice and HD95 are measured.
             fixedMask, movingMask: segmentation or label map of where the volumes count.
             outputs: nodes to fill instead of new ones.
             withJacobian: also make the Jacobian map.
             applyTransform: put the moving volume under the transform.
-            progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the scene.
+            progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the
+                scene.
 
         Raises:
-            InputError: the same volume twice, a volume and a slice, slices in different planes, no overlap, a constant volume, bent transforms,
-                segmentations that do not lie on their volume, outputs that are inputs, an unknown method, start or device, `refine` of a method
-                that has nothing to refine, volumes that a trained method was not made for.
+            InputError: the same volume twice, a volume and a slice, slices in different planes, no overlap, a constant
+                volume, bent transforms, segmentations that do not lie on their volume, outputs that are inputs, an
+                unknown method, start or device, `refine` of a method that has nothing to refine, volumes that a trained
+                method was not made for.
         """
         task = pairTask(
             fixedNode,
@@ -163,21 +169,24 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
 
         >>> from DeformableRegistration import DeformableRegistrationLogic
         >>> result = DeformableRegistrationLogic().registerSequence(sequenceNode, referenceFrame=0)
-        >>> pointsNode.SetAndObserveTransformNodeID(result.transform.proxy.GetID())   # points on frame 0 now follow the motion
-        True
+        >>> pointsNode.SetAndObserveTransformNodeID(result.transform.proxy.GetID())   # points on frame 0 now follow the
+        motion True
         >>> result.still.sequence.GetNumberOfDataNodes() == sequenceNode.GetNumberOfDataNodes()
         True
 
         Args:
-            sequenceNode: the sequence, its browser, or the volume that shows it; slices (grey or RGB) or volumes, all on one grid.
+            sequenceNode: the sequence, its browser, or the volume that shows it; slices (grey or RGB) or volumes, all
+                on one grid.
             referenceFrame: the frame that stays, from 0; the one shown when None.
             mask: segmentation or label map of where the reference frame counts.
             device: "auto", "cpu" or "cuda".
             outputs: nodes of an earlier result whose place this one takes.
-            progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the scene.
+            progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the
+                scene.
 
         Raises:
-            InputError: no sequence, one frame, a frame that does not exist, frames that differ in size, unfit mask, outputs or device.
+            InputError: no sequence, one frame, a frame that does not exist, frames that differ in size, unfit mask,
+                outputs or device.
         """
         image = find_sequence_nodes(sequenceNode)
         frame = shownFrame(image) if referenceFrame is None else referenceFrame
@@ -209,7 +218,9 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
     def sequenceTask(self, parameters: DeformableRegistrationParameterNode) -> SequenceTask:
         """The run of a sequence as the panel has it; raises InputError as `registerSequence`."""
         image, chosen = find_sequence_nodes(parameters.sequenceVolume), self.chosenSequenceOutputs(parameters)
-        return sequenceTask(image, parameters.referenceFrame, device=parameters.device.value, mask=parameters.fixedMask, chosen=chosen)
+        return sequenceTask(
+            image, parameters.referenceFrame, device=parameters.device.value, mask=parameters.fixedMask, chosen=chosen
+        )
 
     def chosenOutputs(self, parameters: DeformableRegistrationParameterNode) -> RegistrationOutputs:
         """The output nodes that are chosen for a pair."""

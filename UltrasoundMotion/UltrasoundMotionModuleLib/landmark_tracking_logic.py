@@ -14,14 +14,19 @@ from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
-from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, place_lost_points, placed_labels, points_on_frame
+from UltrasoundMotionLib.mrml.track_corrections import (
+    corrected_labels,
+    place_lost_points,
+    placed_labels,
+    points_on_frame,
+)
 from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints, query_points_from_markups, tracks_from_markups
 from UltrasoundMotionLib.progress import Progress
-from UltrasoundMotionLib.tracks import PointTracks, write_clust_tracks, write_tracks_csv
-from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
+from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
+from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 from UltrasoundMotionModuleLib.choices import Device, Direction, trackerNames
 from UltrasoundMotionModuleLib.clip import Clip, clipOf
 from UltrasoundMotionModuleLib.tracking import trackAndWait
@@ -75,7 +80,9 @@ class Corrections:
 
 
 class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
-    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be used, and return nodes."""
+    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be
+    used, and return nodes.
+    """
 
     def getParameterNode(self) -> LandmarkTrackingParameterNode:
         return LandmarkTrackingParameterNode(super().getParameterNode())
@@ -114,23 +121,34 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
             device: "auto", "cpu", "cuda" or "mps".
             progress: called as progress(done, total, message); raising from it cancels.
             drawPaths: add the path of each point as a curve.
-            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
+            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place
+                of tissue.
             tracking: watch for shadows, look ahead, as `TrackingOptions(watch_shadows=True)`; none of it when None.
 
         Returns:
-            The landmarks that play with the clip, their paths, a table of all positions, and a plot of the displacement.
+            The landmarks that play with the clip, their paths, a table of all positions, and a plot of the
+            displacement.
 
         Raises:
             InputError: no clip, no points, points outside the image, an unknown model, frame, direction or device.
         """
         clip, points = self.input(sequenceNode, markupsNode)
         frame = clip.shownFrame if queryFrame is None else queryFrame
-        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "tracking": tracking, "progress": progress}
+        options = {
+            "model": model,
+            "direction": direction,
+            "device": device,
+            "hideGraphics": hideGraphics,
+            "tracking": tracking,
+            "progress": progress,
+        }
         tracks = trackAndWait(clip, points.points_px, points.labels, queryFrame=frame, **options)
         return add_tracks(clip.nodes, clip.sequence, tracks, trajectories=drawPaths)
 
     def corrections(self, trackedNode: slicer.vtkMRMLMarkupsNode, frame: int | None = None) -> Corrections:
-        """The points of a result that were moved on a frame (the one shown when None), or all that are placed there if none was."""
+        """The points of a result that were moved on a frame (the one shown when None), or all that are placed there if
+        none was.
+        """
         landmarks = find_sequence_nodes(trackedNode)
         clip = clipOf(image_of(landmarks).sequence)
         frame = clip.shownFrame if frame is None else frame
@@ -138,7 +156,9 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         return Corrections(clip, landmarks, frame, labels, points_on_frame(landmarks, clip.sequence, frame, labels))
 
     def placeLostPoints(self, trackedNode: slicer.vtkMRMLMarkupsNode, frame: int | None = None) -> tuple[str, ...]:
-        """Puts the points that were lost on a frame (the one shown when None) where the tracker guesses they are, to be dragged; their labels."""
+        """Puts the points that were lost on a frame (the one shown when None) where the tracker guesses they are, to be
+        dragged; their labels.
+        """
         landmarks = find_sequence_nodes(trackedNode)
         clip = clipOf(image_of(landmarks).sequence)
         return place_lost_points(landmarks, clip.sequence, clip.shownFrame if frame is None else frame)
@@ -160,14 +180,22 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
 
         Args:
             trackedNode: `landmarks.proxy` of a result.
-            frame: on which points were moved; the one shown when None. Where none was moved, all its points are followed.
+            frame: on which points were moved; the one shown when None. Where none was moved, all its points are
+                followed.
             direction: "forward", or "backward" to keep what comes after.
 
         Returns:
             The same landmarks; paths, table and plot are new. Raises as `track`.
         """
         found = self.corrections(trackedNode, frame)
-        options = {"model": model, "direction": direction, "device": device, "hideGraphics": hideGraphics, "tracking": tracking, "progress": progress}
+        options = {
+            "model": model,
+            "direction": direction,
+            "device": device,
+            "hideGraphics": hideGraphics,
+            "tracking": tracking,
+            "progress": progress,
+        }
         tracks = trackAndWait(found.clip, found.points_px, found.labels, queryFrame=found.frame, **options)
         LiveTracks(found.clip.sequence, nodes=found.landmarks).show(tracks)
         return renew_derived(found.clip.nodes, found.clip.sequence, found.landmarks, trajectories=drawPaths)

@@ -1,4 +1,6 @@
-"""What the panels of all three modules do alike: load the panel, remember everything in the scene, run, cancel, and leave nothing behind."""
+"""What the panels of all three modules do alike: load the panel, remember everything in the scene, run, cancel, and
+leave nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ from UltrasoundMotionModuleLib.sample_data import Sample
 
 
 class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC):
-    """A module's widget gives `title`, `makeLogic`, `whyNotApply`, `makeJob`, `showResult` and `commandArguments`, and overrides what else it needs.
+    """A module's widget gives `title`, `makeLogic`, `whyNotApply`, `makeJob`, `showResult` and `commandArguments`, and
+    overrides what else it needs.
 
     Its panel `UI/<module>.ui` has at least `applyButton`, `progressBar`, `statusLabel` and `commandButton`.
     """
@@ -66,11 +69,15 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
 
     @abstractmethod
     def makeJob(self) -> BackgroundJob:
-        """The run for the parameters as they are, with `self` as its listener; raises InputError where something is wrong with them."""
+        """The run for the parameters as they are, with `self` as its listener; raises InputError where something is
+        wrong with them.
+        """
 
     @abstractmethod
     def showResult(self, result: object, *, complete: bool) -> str:
-        """Puts a result into the scene and returns what to say of it; `complete` is False for what a cancelled run had finished."""
+        """Puts a result into the scene and returns what to say of it; `complete` is False for what a cancelled run had
+        finished.
+        """
 
     def commandArguments(self) -> tuple[str, ...]:
         """The command line that repeats the run for the parameters as they are; raises InputError as `makeJob`.
@@ -161,11 +168,15 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         if self._guiTag is not None:
             self._parameterNode.disconnectGui(self._guiTag)
             self._guiTag = None
-            self.removeObserver(self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified)
+            self.removeObserver(
+                self._parameterNode.parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersModified
+            )
         self._watch([])
 
     def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
-        """Watches the nodes that are chosen now, and looks at the panel again; not while a scene is half loaded, after which it is called again."""
+        """Watches the nodes that are chosen now, and looks at the panel again; not while a scene is half loaded, after
+        which it is called again.
+        """
         if slicer.mrmlScene.IsImporting():
             return
         self._watch([(node, event) for node, event in self.watchedNodes() if node is not None])
@@ -205,7 +216,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             self.onWatchedModified()
 
     def loadSample(self, sample: Sample, select: Callable[[], None]) -> None:
-        """Calls `select`, which adds the sample to the scene and chooses it, as soon as the sample is kept: it is simulated where it never was."""
+        """Calls `select`, which adds the sample to the scene and chooses it, as soon as the sample is kept: it is
+        simulated where it never was.
+        """
 
         def keep(simulated: SimulatedClip, *, complete: bool) -> str:
             sample.keep(simulated)

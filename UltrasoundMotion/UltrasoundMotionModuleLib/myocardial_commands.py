@@ -18,7 +18,8 @@ from UltrasoundMotionModuleLib.tracking import fileOf
 def commandText(marked: MarkedWall, parameters: object, wall: TrackedWall | None) -> str:
     """`ultrasound-motion track ... && ultrasound-motion strain ...`.
 
-    The points of the wall, which no file holds yet, are written into the application's temporary folder; the clip is named by its file.
+    The points of the wall, which no file holds yet, are written into the application's temporary folder; the clip is
+    named by its file.
 
     Args:
         parameters: the panel's choices.
@@ -44,7 +45,17 @@ def commandText(marked: MarkedWall, parameters: object, wall: TrackedWall | None
         out_path="wall-tracks.csv",
     ).command
     settings = StrainSettings.of_wall(wall) if wall is not None else StrainSettings()
-    strain = ["ultrasound-motion", "strain", "wall-tracks.csv", "--out", "strain.csv", "--plot", "strain.png", "--report", "strain.json"]
+    strain = [
+        "ultrasound-motion",
+        "strain",
+        "wall-tracks.csv",
+        "--out",
+        "strain.csv",
+        "--plot",
+        "strain.png",
+        "--report",
+        "strain.json",
+    ]
     strain += ["--clip", track[2], "--view", parameters.view.value, "--layers", str(parameters.layers.value)]
     strain += ["--compensate-drift"] if parameters.compensateDrift else []
     for option, values in (

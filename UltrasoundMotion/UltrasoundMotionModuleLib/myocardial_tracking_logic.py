@@ -20,11 +20,18 @@ from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, point_l
 from UltrasoundMotionLib.mrml.wall_contour_nodes import contour_from_node
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain, show_strain, strain_of_wall
 from UltrasoundMotionLib.progress import Progress
-from UltrasoundMotionLib.strain import CardiacEvents, LayeredStrain, LeftVentricleStrain, StrainResult, WallContour, ventricle_strain
+from UltrasoundMotionLib.strain import (
+    CardiacEvents,
+    LayeredStrain,
+    LeftVentricleStrain,
+    StrainResult,
+    WallContour,
+    ventricle_strain,
+)
 from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_strain_json
 from UltrasoundMotionLib.strain.ventricle_segments import APICAL_VIEWS
 from UltrasoundMotionLib.strain.wall_layers import wall_layers
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionModuleLib.choices import Device, trackerNames
 from UltrasoundMotionModuleLib.clip import Clip, clipOf
 from UltrasoundMotionModuleLib.myocardial_choices import Layers, SegmentCount, View
@@ -43,14 +50,12 @@ class MyocardialTrackingParameterNode:
 
     inputClip - the volume that shows the clip's current frame.
     contour - how the user marked the wall: a point list with hinge, apex and hinge, or a drawn curve.
-    markedFrame - the frame on which it was marked, which is the one shown when a point was last placed or moved; -1 while nothing was.
-    view, layers, wallThickness - what was marked, and how much of it to follow (mm).
-    tracker, device - how to follow it.
-    hideGraphics - whether what the scanner drew on the clip is kept from the tracker.
-    addLandmarks - whether to show the wall's points as landmarks too.
-    trackedWall - the curve that plays with the clip: made by the last run, replaced by the next.
-    compensateDrift - whether drift is taken out of the curves.
-    segmentCount - of the bull's-eye.
+    markedFrame - the frame on which it was marked, which is the one shown when a point was last placed or moved; -1
+    while nothing was. view, layers, wallThickness - what was marked, and how much of it to follow (mm). tracker, device
+    - how to follow it. hideGraphics - whether what the scanner drew on the clip is kept from the tracker. addLandmarks
+    - whether to show the wall's points as landmarks too. trackedWall - the curve that plays with the clip: made by the
+    last run, replaced by the next. compensateDrift - whether drift is taken out of the curves. segmentCount - of the
+    bull's-eye.
     """
 
     inputClip: vtkMRMLScalarVolumeNode
@@ -113,7 +118,9 @@ class StrainAndNodes:
 
 
 class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
-    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be used, and return nodes."""
+    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be
+    used, and return nodes.
+    """
 
     def getParameterNode(self) -> MyocardialTrackingParameterNode:
         return MyocardialTrackingParameterNode(super().getParameterNode())
@@ -156,7 +163,8 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
 
         Args:
             sequenceNode: the clip's sequence, its browser, or the volume that shows it; grey or RGB.
-            contourNode: a point list with hinge, apex and hinge (or at least 6 points along the wall), or a curve drawn along it.
+            contourNode: a point list with hinge, apex and hinge (or at least 6 points along the wall), or a curve drawn
+                along it.
             view: A4C, A2C, APLAX, SAX-base, SAX-mid or SAX-apex.
             layers: 1 follows the line that was marked, 3 one at half the wall's thickness to either side of it too.
             wallThickness: in mm, or in pixels where the clip's pixel size is unknown; for three layers.
@@ -164,7 +172,8 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
             queryFrame: the frame on which the wall was marked; the one shown when None.
             device: "auto", "cpu", "cuda" or "mps".
             progress: called as progress(done, total, message); raising from it cancels.
-            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
+            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place
+                of tissue.
 
         Returns:
             The wall; `strain` takes it.
@@ -172,7 +181,9 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: no clip, no wall (see `contour_from_node`), an unknown model, frame, view or device.
         """
-        marked = self.mark(sequenceNode, contourNode, view=view, layers=layers, wallThickness=wallThickness, queryFrame=queryFrame)
+        marked = self.mark(
+            sequenceNode, contourNode, view=view, layers=layers, wallThickness=wallThickness, queryFrame=queryFrame
+        )
         options = {"model": model, "device": device, "hideGraphics": hideGraphics, "progress": progress}
         tracks = trackAndWait(marked.clip, marked.points_px, marked.labels, queryFrame=marked.contour.frame, **options)
         live = marked.live()
@@ -189,12 +200,20 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         progress: Progress | None = None,
         hideGraphics: bool = True,
     ) -> TrackedWall:
-        """Follows the points that were moved on a frame (the one shown when None) anew from there on; earlier frames stay as they were."""
+        """Follows the points that were moved on a frame (the one shown when None) anew from there on; earlier frames
+        stay as they were.
+        """
         wall = wallOf(wall)
         clip = clipOf(wall.image.sequence)
         frame = clip.shownFrame if frame is None else frame
         labels, points = wall.to_follow(clip.sequence, frame)
-        options = {"model": model, "direction": "forward", "device": device, "hideGraphics": hideGraphics, "progress": progress}
+        options = {
+            "model": model,
+            "direction": "forward",
+            "device": device,
+            "hideGraphics": hideGraphics,
+            "progress": progress,
+        }
         LiveWall.of_wall(wall, clip.sequence).show(trackAndWait(clip, points, labels, queryFrame=frame, **options))
         return wall
 
@@ -209,7 +228,8 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         landmarks: bool | None = None,
         tracks: PointTracks | None = None,
     ) -> StrainAndNodes:
-        """Computes strain from a tracked wall, corrections included, and shows it: the wall in colours, tables, chart. Tracks nothing.
+        """Computes strain from a tracked wall, corrections included, and shows it: the wall in colours, tables, chart.
+        Tracks nothing.
 
         What is given is kept with the wall and holds for the next call too; None leaves it as it was.
 
@@ -231,12 +251,16 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
             "reject_segments": rejectSegments,
             "landmarks": landmarks,
         }
-        settings = replace(StrainSettings.of_wall(wall), **{name: value for name, value in given.items() if value is not None})
+        settings = replace(
+            StrainSettings.of_wall(wall), **{name: value for name, value in given.items() if value is not None}
+        )
         if events is not None:
             settings = settings.with_events(events)
         return self.strainBy(wall, settings, tracks)
 
-    def strainBy(self, wall: TrackedWall, settings: StrainSettings, tracks: PointTracks | None = None) -> StrainAndNodes:
+    def strainBy(
+        self, wall: TrackedWall, settings: StrainSettings, tracks: PointTracks | None = None
+    ) -> StrainAndNodes:
         """`strain` with all choices at once."""
         clip = clipOf(wall.image.sequence)
         computed = strain_of_wall(wall, clip.sequence, settings, tracks)
@@ -266,14 +290,23 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         return ventricle_strain(results, segmentCount)
 
     def bullsEye(self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None) -> BullsEyeNodes:
-        """Draws `ventricle` as an image with numbers, in place of the scene's last one; segments that no view shows stay empty."""
+        """Draws `ventricle` as an image with numbers, in place of the scene's last one; segments that no view shows
+        stay empty.
+        """
         ventricle = self.ventricle(segmentCount, known)
         looked_at = segments_of(ventricle.views, segmentCount)
-        values = {number: value for number, value in zip(ventricle.numbers, ventricle.percent, strict=True) if number in looked_at}
+        values = {
+            number: value
+            for number, value in zip(ventricle.numbers, ventricle.percent, strict=True)
+            if number in looked_at
+        }
         return put_bulls_eye(slicer.mrmlScene, values, segmentCount)
 
-    def exportReport(self, wall: TrackedWall | slicer.vtkMRMLNode, path: str | Path, *, title: str = "", segmentCount: int = 18) -> tuple[Path, ...]:
-        """Writes the page with wall, curves, bull's-eye and table (PNG), the curves (CSV) and everything with definitions (JSON), of one name.
+    def exportReport(
+        self, wall: TrackedWall | slicer.vtkMRMLNode, path: str | Path, *, title: str = "", segmentCount: int = 18
+    ) -> tuple[Path, ...]:
+        """Writes the page with wall, curves, bull's-eye and table (PNG), the curves (CSV) and everything with
+        definitions (JSON), of one name.
 
         Raises:
             MissingPackageError: matplotlib is not installed.
@@ -284,8 +317,14 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         wall = wallOf(wall)
         result, sequence = self.computed(wall).result, clipOf(wall.image.sequence).sequence
         picture, table, report = (Path(path).with_suffix(ending) for ending in (".png", ".csv", ".json"))
-        others = [other for other in walls_in(slicer.mrmlScene) if other.view in APICAL_VIEWS and other.view != wall.view]
-        ventricle = self.ventricle(segmentCount, {wall.main.sequence.GetID(): result}) if others and wall.view in APICAL_VIEWS else None
+        others = [
+            other for other in walls_in(slicer.mrmlScene) if other.view in APICAL_VIEWS and other.view != wall.view
+        ]
+        ventricle = (
+            self.ventricle(segmentCount, {wall.main.sequence.GetID(): result})
+            if others and wall.view in APICAL_VIEWS
+            else None
+        )
         write_strain_csv(table, result)
         write_strain_json(report, result, {"clip": wall.image.proxy.GetName()})
         write_strain_report(picture, result, sequence, ventricle=ventricle, title=title)

@@ -56,7 +56,12 @@ class PairTask:
     def show(self, found: Registration) -> RegistrationOutputs:
         """Puts the result into the scene and into the slice views."""
         nodes = show_registration(
-            self.pair, found, self.outputs, labels=self.labels, with_jacobian=self.withJacobian, apply=self.applyTransform
+            self.pair,
+            found,
+            self.outputs,
+            labels=self.labels,
+            with_jacobian=self.withJacobian,
+            apply=self.applyTransform,
         )
         show_over(self.pair.fixed_node, nodes.warped)
         return nodes
@@ -84,9 +89,16 @@ def pairTask(
     Raises:
         InputError: see `RegistrationPair.of_nodes`, `labels_on_grid` and `RegistrationOutputs.check`.
     """
-    given = {"fixed_labels": fixedSegmentation, "moving_labels": movingSegmentation, "fixed_mask": fixedMask, "moving_mask": movingMask}
+    given = {
+        "fixed_labels": fixedSegmentation,
+        "moving_labels": movingSegmentation,
+        "fixed_mask": fixedMask,
+        "moving_mask": movingMask,
+    }
     if fixedSegmentation is not None and movingSegmentation is None:
-        raise InputError(_("the fixed segmentation is for comparing with the moving one: choose the moving segmentation too"))
+        raise InputError(
+            _("the fixed segmentation is for comparing with the moving one: choose the moving segmentation too")
+        )
     outputs = outputs or RegistrationOutputs()
     pair = RegistrationPair.of_nodes(fixedNode, movingNode)
     outputs.check(pair, tuple(node for node in given.values() if node is not None))
@@ -96,7 +108,9 @@ def pairTask(
         moving = labels_on_grid(movingSegmentation, movingNode)
         labels, images["moving_labels"] = moving.labels, pair.moving_labels(moving.array)
         if fixedSegmentation is not None:
-            images["fixed_labels"] = pair.fixed_labels(numbered_alike(moving, labels_on_grid(fixedSegmentation, fixedNode)).array)
+            images["fixed_labels"] = pair.fixed_labels(
+                numbered_alike(moving, labels_on_grid(fixedSegmentation, fixedNode)).array
+            )
     if fixedMask is not None:
         images["fixed_mask"] = pair.fixed_labels(_mask(fixedMask, fixedNode))
     if movingMask is not None:
@@ -147,14 +161,17 @@ class SequenceTask:
         """Why an interrupted run gives no nodes; empty for a whole one."""
         if found.frames is not None and found.registration.reached.all():
             return ""
-        text = _("stopped after {done} of {count} frames; nothing was kept, since frames without motion would look like rest")
+        text = _(
+            "stopped after {done} of {count} frames; nothing was kept, since frames without motion would look like rest"
+        )
         return text.format(done=int(found.registration.reached.sum()), count=len(found.registration))
 
     def show(self, found: StillSequence) -> SequenceRegistrationOutputs:
         """Puts the result into the browser of the sequence, and the still sequence in front in the slice views.
 
         Raises:
-            InputError: it was interrupted before every frame was reached: a transform that stands still there would look like rest.
+            InputError: it was interrupted before every frame was reached: a transform that stands still there would
+                look like rest.
         """
         if self.whyNotShown(found):
             raise InputError(self.whyNotShown(found))
@@ -176,7 +193,8 @@ def sequenceTask(
     """Reads what the nodes are; the frames are read by `SequenceTask.inSteps`.
 
     Raises:
-        InputError: no volumes, one frame, a reference frame that does not exist, a mask that does not lie on the sequence, unfit outputs.
+        InputError: no volumes, one frame, a reference frame that does not exist, a mask that does not lie on the
+            sequence, unfit outputs.
     """
     chosen = chosen or ChosenSequenceOutputs()
     chosen.check(image)
@@ -187,7 +205,11 @@ def sequenceTask(
         text = _("{name}: has no frame {frame}; there are {count}, counted from 0")
         raise InputError(text.format(name=image.proxy.GetName(), frame=referenceFrame, count=count))
     first = image.sequence.GetNthDataNode(0)
-    flat = not first.IsA("vtkMRMLVolumeNode") or first.GetImageData() is None or first.GetImageData().GetDimensions()[2] == 1
+    flat = (
+        not first.IsA("vtkMRMLVolumeNode")
+        or first.GetImageData() is None
+        or first.GetImageData().GetDimensions()[2] == 1
+    )
     sequence = image_sequence_from_node(image.sequence) if flat else volumes_of_sequence(image)
     values = None
     if mask is not None:

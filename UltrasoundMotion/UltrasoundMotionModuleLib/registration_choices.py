@@ -47,7 +47,9 @@ class PresetSettings:
             return self.summary
         licence = self.licence()
         if not licence:
-            text = _("{summary} The trained weights {name} are not installed: the method {method} is used, which needs none.")
+            text = _(
+                "{summary} The trained weights {name} are not installed: the method {method} is used, which needs none."
+            )
             return text.format(summary=self.summary, name=self.weights[-1], method=WITHOUT_WEIGHTS)
         text = _("{summary} Trained method {method}; licence of its weights: {licence}.")
         return text.format(summary=self.summary, method=self.method, licence=licence)
@@ -69,14 +71,18 @@ class Preset(enum.Enum):
     )
     HIPPOCAMPUS_MRI = PresetSettings(
         _("Hippocampus MRI, atlas to subject"),
-        _("Two people: choose the subject as fixed and the atlas, with its segmentation, as moving. They are aligned rigidly first."),
+        _(
+            "Two people: choose the subject as fixed and the atlas, with its segmentation, as moving. They are aligned rigidly first."
+        ),
         method="semantic",
         weights=("anatomy-hippocampus",),
         start="rigid",
     )
     ULTRASOUND_SEQUENCE = PresetSettings(
         _("Ultrasound sequence to a frame"),
-        _("Every frame of a sequence to one of them: what is placed on that frame follows the motion, and the sequence stands still."),
+        _(
+            "Every frame of a sequence to one of them: what is placed on that frame follows the motion, and the sequence stands still."
+        ),
         method="sequence",
         ofSequence=True,
     )

@@ -33,14 +33,18 @@ class SamplePair:
 
 
 def addSamplePair() -> SamplePair:
-    """Adds the pair from the heart sample that is kept; end-systole is where its points are farthest from where they began."""
+    """Adds the pair from the heart sample that is kept; end-systole is where its points are farthest from where they
+    began.
+    """
     simulated = HEART.read()
     sequence, truth = simulated.sequence, simulated.truth
     systole = int(np.argmax(np.linalg.norm(truth.positions_px - truth.positions_px[0], axis=2).mean(axis=1)))
     nodes = []
     for frame, name in ((0, _("Simulated end-diastole")), (systole, _("Simulated end-systole"))):
         pixels = np.asarray(sequence.frame(frame))[None]
-        volume = Volume(pixels, (*sequence.spacing_mm, SLICE_THICKNESS_MM), sequence.origin_mm, sequence.direction, name)
+        volume = Volume(
+            pixels, (*sequence.spacing_mm, SLICE_THICKNESS_MM), sequence.origin_mm, sequence.direction, name
+        )
         nodes.append(add_volume(slicer.mrmlScene, volume, name))
     show_over(*nodes)
     fixed, moving = (sequence.pixels_to_lps_mm(truth.positions_px[frame]) for frame in (0, systole))

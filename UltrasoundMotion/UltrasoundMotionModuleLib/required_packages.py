@@ -18,7 +18,8 @@ def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
     """Installs what is missing, after asking; quick when nothing is.
 
     Args:
-        requirementsPath: a requirements file for everything but torch, which the PyTorch extension chooses to fit the graphics card.
+        requirementsPath: a requirements file for everything but torch, which the PyTorch extension chooses to fit the
+            graphics card.
         requester: the module's title, for the question.
 
     Raises:
@@ -37,7 +38,8 @@ def _requirements(path: str | Path) -> list[str]:
 
 
 def _installed(requirement: str) -> bool:
-    """Looks at the installed version only: importing torch to see whether it is there would load it into the application.
+    """Looks at the installed version only: importing torch to see whether it is there would load it into the
+    application.
 
     Args:
         requirement: `name>=version`, the only kind there is in the modules' file.
@@ -58,8 +60,13 @@ def _installTorch() -> None:
     try:
         import PyTorchUtils
     except ModuleNotFoundError:
-        raise MissingPackageError(_("PyTorch is needed: install the PyTorch extension in the Extensions Manager, restart, and try again")) from None
-    if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT) is None:
+        raise MissingPackageError(
+            _("PyTorch is needed: install the PyTorch extension in the Extensions Manager, restart, and try again")
+        ) from None
+    if (
+        PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT)
+        is None
+    ):
         raise MissingPackageError(_("PyTorch was not installed; press the button again to install it"))
 
 
@@ -69,10 +76,14 @@ def _install(missing: list[str], requester: str) -> None:
     except ModuleNotFoundError:  # Slicer 5.10
         question = _("{module} needs Python packages that are not installed: {packages}. Install them now?")
         if not slicer.util.confirmOkCancelDisplay(question.format(module=requester, packages=", ".join(missing))):
-            raise MissingPackageError(_("the packages were not installed; press the button again to install them")) from None
+            raise MissingPackageError(
+                _("the packages were not installed; press the button again to install them")
+            ) from None
         slicer.util.pip_install(" ".join(missing))
         return
     try:
         pip_ensure(missing, requester=requester)
     except RuntimeError as error:
-        raise MissingPackageError(_("the packages were not installed; press the button again to install them")) from error
+        raise MissingPackageError(
+            _("the packages were not installed; press the button again to install them")
+        ) from error

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
-from UltrasoundMotionLib.tracks import read_tracks_csv, write_tracks_csv
+from UltrasoundMotionLib.tracking import read_tracks_csv, write_tracks_csv
 from UltrasoundMotionModuleLib.background_job import sharedProcess
 
 VERSION = 1
@@ -102,13 +102,19 @@ def loadSample(sample: Sample) -> SampleNodes:
 
 
 def addSample(sample: Sample) -> SampleNodes:
-    """Adds a sample that is kept to the scene: the clip upright in the red view on its first frame, and landmarks on it."""
+    """Adds a sample that is kept to the scene: the clip upright in the red view on its first frame, and landmarks on
+    it.
+    """
     scene, simulated = slicer.mrmlScene, sample.read()
     clip = add_image_sequence(scene, simulated.sequence)
-    points = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(_("{clip} points").format(clip=sample.title)))
+    points = scene.AddNewNodeByClass(
+        "vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(_("{clip} points").format(clip=sample.title))
+    )
     points.CreateDefaultDisplayNodes()
     truth = simulated.truth
-    for label, position, visible in zip(truth.labels, pixels_to_ras_mm(simulated.sequence, truth.positions_px[0]), truth.visible[0], strict=True):
+    for label, position, visible in zip(
+        truth.labels, pixels_to_ras_mm(simulated.sequence, truth.positions_px[0]), truth.visible[0], strict=True
+    ):
         if visible and label.startswith(sample.points):
             points.AddControlPoint(*position, label)
     clip.browser.SetSelectedItemNumber(0)

@@ -88,12 +88,21 @@ class StrainSection:
                 self._showBullsEye()
         for button in (self._ui.reportButton, self._ui.chartsButton):
             button.enabled = self.strain is not None
-        for widget in (self._ui.endDiastoleSpinBox, self._ui.endSystoleSpinBox, self._ui.diastoleHereButton, self._ui.systoleHereButton):
+        for widget in (
+            self._ui.endDiastoleSpinBox,
+            self._ui.endSystoleSpinBox,
+            self._ui.diastoleHereButton,
+            self._ui.systoleHereButton,
+        ):
             widget.enabled = self.wall is not None
-        self._ui.findEventsButton.enabled = self.wall is not None and bool(StrainSettings.of_wall(self.wall).end_diastole_frames)
+        self._ui.findEventsButton.enabled = self.wall is not None and bool(
+            StrainSettings.of_wall(self.wall).end_diastole_frames
+        )
 
     def showWall(self, wall: TrackedWall, settings: StrainSettings) -> str:
-        """Computes and shows the strain of a wall that was just tracked, or of which points were tracked anew; returns what to say of it."""
+        """Computes and shows the strain of a wall that was just tracked, or of which points were tracked anew; returns
+        what to say of it.
+        """
         self.wall, self.strain = wall, None
         self._compute(settings)
         return self._ui.strainLabel.text.partition("\n")[0]
@@ -149,7 +158,10 @@ class StrainSection:
         for row, (measures, quality) in enumerate(zip(result.segment_measures, result.quality, strict=True)):
             verdict = quality.reason or _("confidence {confidence}").format(confidence=f"{quality.confidence:.2f}")
             tip = _("{segment}: {verdict}; roughness {roughness} percent points, lost {lost}").format(
-                segment=quality.name, verdict=verdict, roughness=f"{quality.roughness_percent:.1f}", lost=f"{quality.lost_share:.0%}"
+                segment=quality.name,
+                verdict=verdict,
+                roughness=f"{quality.roughness_percent:.1f}",
+                lost=f"{quality.lost_share:.0%}",
             )
             for column, text in enumerate((quality.name, numberText(measures.end_systolic_percent), verdict)):
                 item = qt.QTableWidgetItem(text)
@@ -168,7 +180,9 @@ class StrainSection:
         settings = StrainSettings.of_wall(self.wall)
         accepted, rejected = (set(names) - {name} for names in (settings.accept_segments, settings.reject_segments))
         (accepted if use else rejected).add(name)
-        self._compute(replace(settings, accept_segments=tuple(sorted(accepted)), reject_segments=tuple(sorted(rejected))))
+        self._compute(
+            replace(settings, accept_segments=tuple(sorted(accepted)), reject_segments=tuple(sorted(rejected)))
+        )
 
     # Events
 
@@ -249,9 +263,13 @@ class StrainSection:
     def onExportReport(self) -> None:
         """Asks for a file and writes the report: a picture, a table and everything with definitions."""
         name = f"{Path(self.wall.image.proxy.GetName()).stem} strain.png"
-        path = qt.QFileDialog.getSaveFileName(self._ui.reportButton.window(), _("Export report"), name, _("Reports (*.png)"))
+        path = qt.QFileDialog.getSaveFileName(
+            self._ui.reportButton.window(), _("Export report"), name, _("Reports (*.png)")
+        )
         if path:
             with slicer.util.tryWithErrorDisplay(_("The report could not be exported."), waitCursor=True):
                 ensurePackages(self._reportRequirements, _("Myocardial Tracking"))
-                written = self._logic.exportReport(self.wall, path, title=self.wall.image.proxy.GetName(), segmentCount=self._segmentCount)
+                written = self._logic.exportReport(
+                    self.wall, path, title=self.wall.image.proxy.GetName(), segmentCount=self._segmentCount
+                )
                 self._say(_("Wrote {files}").format(files=", ".join(str(one) for one in written)))

@@ -41,7 +41,11 @@ def _eventsText(result: StrainResult) -> str:
         parts.append(_("{rate} beats/min").format(rate=f"{result.events.heart_rate_bpm:.0f}"))
     drift = result.drift.global_percent
     if np.isfinite(drift):
-        text = _("drift {drift} %, taken out") if result.drift.compensated else _("drift {drift} % at the end of the cycle")
+        text = (
+            _("drift {drift} %, taken out")
+            if result.drift.compensated
+            else _("drift {drift} % at the end of the cycle")
+        )
         parts.append(text.format(drift=numberText(drift)))
     return "; ".join(parts)
 
@@ -50,6 +54,8 @@ def layersText(strain: WallStrain | None) -> str:
     """`endo -20.1, mid -18.0, epi -16.2 %; transverse 35.0 %`; empty for one layer."""
     if strain is None or strain.layered is None:
         return ""
-    layers = ", ".join(f"{name} {numberText(one.measures.end_systolic_percent)}" for name, one in strain.layered.layers.items())
+    layers = ", ".join(
+        f"{name} {numberText(one.measures.end_systolic_percent)}" for name, one in strain.layered.layers.items()
+    )
     thickness = strain.layered.thickness
     return f"{layers} %; {thickness.kind} {numberText(thickness.measures.end_systolic_percent)} %"

@@ -9,8 +9,8 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.jobs import run_job, track_request
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracks import PointTracks
-from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
+from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 from UltrasoundMotionModuleLib.background_job import Preparation, sharedProcess
 from UltrasoundMotionModuleLib.choices import Device, Direction
 from UltrasoundMotionModuleLib.clip import Clip, loaded, loadInSteps
@@ -36,11 +36,18 @@ def trackInSteps(
     Args:
         points_px: (N, 2), (x, y) in pixels of the clip.
         queryFrame: the frame they are placed on.
-        hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of tissue.
+        hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of
+            tissue.
         tracking: watch for shadows, look ahead; none of it when None.
     """
     sequence = yield from loadInSteps(clip.sequence)
-    options = {"model": model, "direction": direction.value, "device": device.value, "hide_graphics": hideGraphics, "tracking": tracking}
+    options = {
+        "model": model,
+        "direction": direction.value,
+        "device": device.value,
+        "hide_graphics": hideGraphics,
+        "tracking": tracking,
+    }
     return track_request(sequence, points_px, labels=labels, query_frame=queryFrame, **options)
 
 
@@ -62,14 +69,24 @@ def trackAndWait(
     Raises:
         InputError: points outside the image, an unknown tracker, direction or device, a clip of one frame.
     """
-    options = {"model": model, "direction": direction, "device": device, "hide_graphics": hideGraphics, "tracking": tracking}
+    options = {
+        "model": model,
+        "direction": direction,
+        "device": device,
+        "hide_graphics": hideGraphics,
+        "tracking": tracking,
+    }
     request = track_request(loaded(clip.sequence), points_px, labels=labels, query_frame=queryFrame, **options)
     return run_job(request, sharedProcess().process, progress=progress or no_progress)
 
 
 def offPlaneNotes(points: QueryPoints) -> list[str]:
     """What to say of points that do not lie on the clip's plane."""
-    far = [(label, distance) for label, distance in zip(points.labels, points.distance_mm, strict=True) if abs(distance) > FAR_MM]
+    far = [
+        (label, distance)
+        for label, distance in zip(points.labels, points.distance_mm, strict=True)
+        if abs(distance) > FAR_MM
+    ]
     text = _("{label} lies {distance} mm off the image plane and was followed from the point nearest to it there")
     return [text.format(label=label, distance=f"{abs(distance):.1f}") for label, distance in far]
 
@@ -79,7 +96,9 @@ def summary(tracks: PointTracks, seconds: float) -> str:
     reached = tracks.reached
     spacing, unit = (tracks.spacing_mm, "mm") if tracks.spacing_mm else ((1.0, 1.0), "px")
     moved = np.linalg.norm(tracks.displacement_px[reached] * spacing, axis=2)
-    text = _("{points} points through {frames} frames in {seconds} s; visible in {visible} of all positions; largest displacement {distance}")
+    text = _(
+        "{points} points through {frames} frames in {seconds} s; visible in {visible} of all positions; largest displacement {distance}"
+    )
     return text.format(
         points=len(tracks.labels),
         frames=int(reached.sum()),
@@ -101,7 +120,9 @@ def trackCommand(
     hideGraphics: bool,
     tracking: TrackingOptions | None = None,
 ) -> tuple[str, ...]:
-    """The command line that repeats the run; it names the files that clip and points were loaded from or saved to, where there are any."""
+    """The command line that repeats the run; it names the files that clip and points were loaded from or saved to,
+    where there are any.
+    """
     return track_request(
         clip.sequence,
         points_px,
@@ -118,8 +139,12 @@ def trackCommand(
 
 
 def unsavedFiles(clip: slicer.vtkMRMLSequenceNode, points: slicer.vtkMRMLMarkupsNode | None = None) -> str:
-    """Which files the command of `trackCommand` needs that are not there yet, as what to do first; empty where none is missing."""
-    names = {clip: f"{clip.GetName().removesuffix(' sequence')}.seq.nrrd"} | ({} if points is None else {points: _pointsFile(points)})
+    """Which files the command of `trackCommand` needs that are not there yet, as what to do first; empty where none is
+    missing.
+    """
+    names = {clip: f"{clip.GetName().removesuffix(' sequence')}.seq.nrrd"} | (
+        {} if points is None else {points: _pointsFile(points)}
+    )
     missing = [(node.GetName(), name) for node, name in names.items() if fileOf(node) is None]
     parts = [_("\u201c{node}\u201d as {file}").format(node=node, file=name) for node, name in missing]
     return _("First save (File, Save) {files}.").format(files=", ".join(parts)) if parts else ""

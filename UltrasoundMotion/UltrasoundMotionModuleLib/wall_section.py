@@ -1,4 +1,6 @@
-"""The part of Myocardial Tracking's panel where the user marks the wall: clicks or a curve, the line that follows from them, and on which frame."""
+"""The part of Myocardial Tracking's panel where the user marks the wall: clicks or a curve, the line that follows from
+them, and on which frame.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,15 @@ from UltrasoundMotionModuleLib.clip_section import imageOrNone
 from UltrasoundMotionModuleLib.myocardial_tracking_logic import MarkedWall, MyocardialTrackingLogic
 
 POINT_EVENTS = tuple(
-    getattr(vtkMRMLMarkupsNode, f"{name}Event") for name in ("PointPositionDefined", "PointPositionUndefined", "PointRemoved", "PointModified")
+    getattr(vtkMRMLMarkupsNode, f"{name}Event")
+    for name in ("PointPositionDefined", "PointPositionUndefined", "PointRemoved", "PointModified")
 )
 
 
 class WallSection:
-    """Makes the wall from what the user marked whenever that has changed, and draws it until it is in its place as the result of a run."""
+    """Makes the wall from what the user marked whenever that has changed, and draws it until it is in its place as the
+    result of a run.
+    """
 
     def __init__(self, ui: object, logic: MyocardialTrackingLogic, parameters: Callable[[], object]) -> None:
         """`parameters` gives the panel's parameter node wrapper, or None."""
@@ -62,7 +67,11 @@ class WallSection:
     def make(self) -> MarkedWall:
         """The wall as it would be followed; raises as `follow`."""
         parameters = self._parameters
-        options = {"view": parameters.view.value, "layers": parameters.layers.value, "wallThickness": parameters.wallThickness}
+        options = {
+            "view": parameters.view.value,
+            "layers": parameters.layers.value,
+            "wallThickness": parameters.wallThickness,
+        }
         frame = parameters.markedFrame if parameters.markedFrame >= 0 else None
         return self._logic.mark(parameters.inputClip, parameters.contour, queryFrame=frame, **options)
 
@@ -116,13 +125,17 @@ class WallSection:
         elif isinstance(marked, MarkedWall):
             ui.wallLabel.text = "; ".join([wallText(marked), *marked.contour.notes])
         else:
-            text = _("Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; it is followed from there.")
+            text = _(
+                "Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; it is followed from there."
+            )
             ui.wallLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
 
     def _showPreview(self, marked: MarkedWall | str) -> None:
         covered = self._parameters.trackedWall is not None and contourKey(self._parameters) == self._followed
         if isinstance(marked, MarkedWall) and not covered and shownFrame(marked.clip.nodes) == marked.contour.frame:
-            self._preview.show(marked.clip.nodes, marked.clip.sequence, marked.layers, closed=self._parameters.view.isShortAxis)
+            self._preview.show(
+                marked.clip.nodes, marked.clip.sequence, marked.layers, closed=self._parameters.view.isShortAxis
+            )
         else:
             self._preview.clear()
 
@@ -150,7 +163,10 @@ def contourKey(parameters: object) -> object:
     if contour is None:
         return None
     controls = range(contour.GetNumberOfControlPoints())
-    points = tuple((contour.GetNthControlPointPositionStatus(control), *contour.GetNthControlPointPosition(control)) for control in controls)
+    points = tuple(
+        (contour.GetNthControlPointPositionStatus(control), *contour.GetNthControlPointPosition(control))
+        for control in controls
+    )
     return contour.GetID(), points, parameters.view, parameters.layers, parameters.wallThickness
 
 

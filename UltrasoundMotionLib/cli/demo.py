@@ -17,8 +17,9 @@ DEFAULT_FOLDER = Path("ultrasound-motion-demo")
 
 TRACKER = "lucas-kanade-wall"
 QUERY_FRAME = 16
-# Placed by hand on frame 16 (the heart is at rest there, the mitral valve half open), looking at the frame enlarged eight times with a grid of
-# 5 pixels: the middle of the left-ventricular wall from the septal side of the mitral ring (W01) over the apex (W11) to the lateral side (W21).
+# Placed by hand on frame 16 (the heart is at rest there, the mitral valve half open), looking at the frame enlarged
+# eight times with a grid of 5 pixels: the middle of the left-ventricular wall from the septal side of the mitral ring
+# (W01) over the apex (W11) to the lateral side (W21).
 WALL_POINTS_PX = (
     *((153, 128), (152, 118), (152, 108), (151, 98), (149, 88), (149, 79), (151, 70)),
     *((155, 62), (161, 56), (169, 53), (178, 53), (187, 56), (195, 62), (202, 70)),
@@ -39,7 +40,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         action="store_true",
         help="instead: put the end-systole of a simulated heart in MRI onto its end-diastole with a trained network; writes scene, picture, report",
     )
-    parser.add_argument("--out", metavar="DIR", type=Path, default=DEFAULT_FOLDER, help=f"folder for the results (default {DEFAULT_FOLDER})")
+    parser.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        default=DEFAULT_FOLDER,
+        help=f"folder for the results (default {DEFAULT_FOLDER})",
+    )
     parser.set_defaults(run=run)
 
 
@@ -57,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from UltrasoundMotionLib.images import read_sequence
     from UltrasoundMotionLib.strain import longitudinal_strain
-    from UltrasoundMotionLib.tracks import read_query_points
+    from UltrasoundMotionLib.tracking import read_query_points
 
     clip = Path(get_path("ybr_color"))
     print("Reading an apical four-chamber echocardiogram that comes with pydicom ...", flush=True)
@@ -87,7 +94,9 @@ def run(arguments: argparse.Namespace) -> int:
     if outputs.animation:
         print(f"  look at {outputs.animation}, which plays in any browser;")
     print("  run the same on your own clip:")
-    print(f"    ultrasound-motion track CLIP.dcm --points POINTS.csv --query-frame K --model {TRACKER} --out tracks.csv --animation tracks.gif")
+    print(
+        f"    ultrasound-motion track CLIP.dcm --points POINTS.csv --query-frame K --model {TRACKER} --out tracks.csv --animation tracks.gif"
+    )
     print("    ultrasound-motion strain tracks.csv --clip CLIP.dcm --out strain.csv --plot strain.png")
     return 0
 
@@ -110,7 +119,11 @@ def choose_outputs(folder: Path) -> tuple[TrackingOutputs, StrainOutputs, list[s
     table.check()
     chosen = {"tracks": table.tracks}
     left_out = []
-    pictures = {"overlay": folder / "wall-overlay.png", "animation": folder / "wall-animation.gif", "plot": folder / "wall-displacement.png"}
+    pictures = {
+        "overlay": folder / "wall-overlay.png",
+        "animation": folder / "wall-animation.gif",
+        "plot": folder / "wall-displacement.png",
+    }
     for group in ({"scene": folder / "wall.mrb"}, pictures):
         try:
             TrackingOutputs(**group).check()

@@ -1,4 +1,6 @@
-"""`demo --registration`: put the end-systole of a simulated heart in MRI onto its end-diastole, with the trained method."""
+"""`demo --registration`: put the end-systole of a simulated heart in MRI onto its end-diastole, with the trained
+method.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ SEED = 0
 
 
 def run_registration_demo(folder: Path) -> int:
-    """Simulates the pair, registers it, writes what the installed extras allow, and says where it is and what to do next.
+    """Simulates the pair, registers it, writes what the installed extras allow, and says where it is and what to do
+    next.
 
     Raises:
         OutputError: the folder cannot be written to.
@@ -39,10 +42,17 @@ def run_registration_demo(folder: Path) -> int:
     method = TRAINED
     if not {path.stem for path in shipped_cards()} & set(WEIGHTS):
         method = WITHOUT_WEIGHTS
-        left_out.append(f"the trained method {TRAINED}: its weights {WEIGHTS[-1]} are not installed, so {WITHOUT_WEIGHTS} was used, which needs none")
+        left_out.append(
+            f"the trained method {TRAINED}: its weights {WEIGHTS[-1]} are not installed, so {WITHOUT_WEIGHTS} was used, which needs none"
+        )
     with TerminalProgress("registering", "steps") as progress:
         found = register(
-            pair.fixed, pair.moving, method=method, fixed_labels=pair.fixed_labels, moving_labels=pair.moving_labels, progress=progress
+            pair.fixed,
+            pair.moving,
+            method=method,
+            fixed_labels=pair.fixed_labels,
+            moving_labels=pair.moving_labels,
+            progress=progress,
         )
     say_notes(found.notes)
     outputs.write(pair.fixed, pair.moving, found, pair.fixed_labels)
@@ -53,11 +63,15 @@ def run_registration_demo(folder: Path) -> int:
         print(f"Left out: {reason}")
     print("Next:")
     if outputs.scene:
-        print(f"  open {outputs.scene} in 3D Slicer (drag it onto the window) and fade between the two with the foreground slider;")
+        print(
+            f"  open {outputs.scene} in 3D Slicer (drag it onto the window) and fade between the two with the foreground slider;"
+        )
     if outputs.picture:
         print(f"  look at {outputs.picture};")
     print("  run the same on a patient's end-diastole and end-systole:")
-    print(f"    ultrasound-motion register ED.nii.gz ES.nii.gz --method {method} --out-displacement u.nrrd --picture picture.png")
+    print(
+        f"    ultrasound-motion register ED.nii.gz ES.nii.gz --method {method} --out-displacement u.nrrd --picture picture.png"
+    )
     return 0
 
 

@@ -6,7 +6,9 @@ import argparse
 import importlib
 
 EVALUATIONS = ("evaluate_tracks", "evaluate_clust", "evaluate_registration")
-"""Modules of this folder, one for each kind of result that can be evaluated, each with `add_parser` and `run` as a verb has."""
+"""Modules of this folder, one for each kind of result that can be evaluated, each with `add_parser` and `run` as a verb
+has.
+"""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -11,7 +11,7 @@ from UltrasoundMotionLib.cli.track import positive_number
 from UltrasoundMotionLib.errors import InputError, OutputError
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.tracks import PointTracks
+    from UltrasoundMotionLib.tracking import PointTracks
 
 DESCRIPTION = """Compares results in CLUST's format (RESULTS/<landmark>.txt, lines of `frame x y`) with the annotations of sequence folders
 (FOLDER/Annotation/<landmark>.txt, FOLDER/Data/*.png), and prints mean, standard deviation, 95th percentile, min and max of the tracking error
@@ -23,13 +23,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the kind of result."""
     parser = subparsers.add_parser("clust", help="CLUST's tables and submission files", description=DESCRIPTION)
     parser.add_argument("folders", metavar="FOLDER", type=Path, nargs="+", help="folder of one sequence")
-    parser.add_argument("--results", metavar="RESULTS", type=Path, required=True, help="folder of result files; written with --model")
+    parser.add_argument(
+        "--results", metavar="RESULTS", type=Path, required=True, help="folder of result files; written with --model"
+    )
     parser.add_argument("--model", metavar="M", help="track with this model first; see `ultrasound-motion models list`")
     parser.add_argument("--watch-shadows", action="store_true", help="as in `track`")
     parser.add_argument("--offline", action="store_true", help="as in `track`")
     parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda or mps")
-    parser.add_argument("--spacing-mm", metavar=("SX", "SY"), nargs=2, type=positive_number, help="pixel size of all sequences")
-    parser.add_argument("--spacings", metavar="S.csv", type=Path, help="pixel sizes: sequence,sx,sy (folder's name, mm); else errors are in px")
+    parser.add_argument(
+        "--spacing-mm", metavar=("SX", "SY"), nargs=2, type=positive_number, help="pixel size of all sequences"
+    )
+    parser.add_argument(
+        "--spacings",
+        metavar="S.csv",
+        type=Path,
+        help="pixel sizes: sequence,sx,sy (folder's name, mm); else errors are in px",
+    )
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write everything as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.add_argument("--quiet", action="store_true", help="no progress")
@@ -40,11 +49,11 @@ def run(arguments: argparse.Namespace) -> int:
     """Tracks if asked to, compares, prints, and writes the JSON file if asked to."""
     from UltrasoundMotionLib.evaluation.clust_evaluation import evaluate_clust
     from UltrasoundMotionLib.json_output import write_json
-    from UltrasoundMotionLib.tracks import read_clust_tracks, write_clust_tracks
+    from UltrasoundMotionLib.tracking import read_clust_tracks, write_clust_tracks
 
     spacings = read_spacings(arguments)
     if arguments.model:
-        from UltrasoundMotionLib.tracks.tracker_registry import find_tracker
+        from UltrasoundMotionLib.tracking.registry import find_tracker
 
         find_tracker(arguments.model)
         for folder in arguments.folders:
@@ -52,7 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
             make_folder(arguments.results)
             for path in write_clust_tracks(arguments.results, tracks):
                 print(f"wrote {path}")
-    if arguments.model and all((read_clust_tracks(folder).visible.sum(axis=0) < 2).all() for folder in arguments.folders):
+    if arguments.model and all(
+        (read_clust_tracks(folder).visible.sum(axis=0) < 2).all() for folder in arguments.folders
+    ):
         print("No table: no landmark has more than its first annotation, as in the challenge's test sequences.")
         return 0
     table = evaluate_clust(arguments.folders, arguments.results, spacing_mm=spacings)
@@ -70,15 +81,16 @@ def track_sequence(folder: Path, arguments: argparse.Namespace) -> PointTracks:
     """
     from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
     from UltrasoundMotionLib.images import read_sequence
-    from UltrasoundMotionLib.points import track_points
-    from UltrasoundMotionLib.tracks import read_clust_tracks
-    from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
+    from UltrasoundMotionLib.tracking import read_clust_tracks, track_points
+    from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 
     sequence = read_sequence(folder)
     truth = read_clust_tracks(folder, frame_count=len(sequence))
     late = [label for label, there in zip(truth.labels, truth.visible[truth.query_frame], strict=True) if not there]
     if late:
-        raise InputError(f"{folder}: landmark {late[0]} is not annotated on frame {truth.query_frame + 1}, where others begin; track it by itself")
+        raise InputError(
+            f"{folder}: landmark {late[0]} is not annotated on frame {truth.query_frame + 1}, where others begin; track it by itself"
+        )
     with TerminalProgress(folder.name, quiet=arguments.quiet) as progress:
         return track_points(
             sequence,
@@ -112,7 +124,9 @@ def read_spacings(arguments: argparse.Namespace) -> dict[str, tuple[float, float
         InputError: the file cannot be read, or a line is not `sequence,sx,sy` with positive numbers.
     """
     if arguments.spacings is None:
-        return {folder.name: tuple(arguments.spacing_mm) for folder in arguments.folders} if arguments.spacing_mm else None
+        return (
+            {folder.name: tuple(arguments.spacing_mm) for folder in arguments.folders} if arguments.spacing_mm else None
+        )
     try:
         lines = list(csv.reader(arguments.spacings.read_text(encoding="utf-8").splitlines()))
     except (OSError, UnicodeDecodeError) as error:
@@ -125,5 +139,7 @@ def read_spacings(arguments: argparse.Namespace) -> dict[str, tuple[float, float
             name, x, y = line
             spacings[name.strip()] = (positive_number(x), positive_number(y))
         except (ValueError, argparse.ArgumentTypeError) as error:
-            raise InputError(f"{arguments.spacings}: line {number}: expected `sequence,sx,sy` in mm, got {','.join(line)[:60]!r}") from error
+            raise InputError(
+                f"{arguments.spacings}: line {number}: expected `sequence,sx,sy` in mm, got {','.join(line)[:60]!r}"
+            ) from error
     return spacings

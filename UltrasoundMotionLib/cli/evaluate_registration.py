@@ -16,10 +16,20 @@ and of the displacements the share of folded voxels and the standard deviation o
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the kind of result."""
-    parser = subparsers.add_parser("registration", help="carried labels against the fixed image's", description=DESCRIPTION)
-    parser.add_argument("labels", metavar="LABELS", type=Path, nargs="+", help="what `register --out-labels` wrote, one file per pair")
+    parser = subparsers.add_parser(
+        "registration", help="carried labels against the fixed image's", description=DESCRIPTION
+    )
+    parser.add_argument(
+        "labels", metavar="LABELS", type=Path, nargs="+", help="what `register --out-labels` wrote, one file per pair"
+    )
     parser.add_argument("--fixed-labels", metavar="F", type=Path, nargs="+", required=True, help="in the same order")
-    parser.add_argument("--displacement", metavar="U", type=Path, nargs="+", help="what `register --out-displacement` wrote, in the same order")
+    parser.add_argument(
+        "--displacement",
+        metavar="U",
+        type=Path,
+        nargs="+",
+        help="what `register --out-displacement` wrote, in the same order",
+    )
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write everything as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.set_defaults(run=run)
@@ -54,6 +64,10 @@ def run(arguments: argparse.Namespace) -> int:
 def check_counts(labels: Sequence[Path], fixed: Sequence[Path], displacement: Sequence[Path] | None) -> None:
     """Raises InputError where the numbers of files do not fit."""
     if len(labels) != len(fixed):
-        raise InputError(f"{len(labels)} files of labels but {len(fixed)} of fixed labels; give one each, in the same order")
+        raise InputError(
+            f"{len(labels)} files of labels but {len(fixed)} of fixed labels; give one each, in the same order"
+        )
     if displacement and len(displacement) != len(labels):
-        raise InputError(f"{len(labels)} files of labels but {len(displacement)} displacements; give one each, in the same order")
+        raise InputError(
+            f"{len(labels)} files of labels but {len(displacement)} displacements; give one each, in the same order"
+        )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from UltrasoundMotionLib.cli.track import positive_number
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 DESCRIPTION = """Compares tracks with truth by label and frame and prints position accuracy (TAP-Vid), median trajectory error (PIPs++),
 tracking error and no-tracking error (CLUST), and points lost for good, for each sequence and pooled over all positions.
@@ -20,12 +20,34 @@ Only points that the truth has and shows count; the query frame never does."""
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the kind of result."""
     parser = subparsers.add_parser("tracks", help="tracks against truth", description=DESCRIPTION)
-    parser.add_argument("tracks", metavar="TRACKS", type=Path, nargs="+", help="one .csv of `track` per sequence (or a folder in CLUST's format)")
     parser.add_argument(
-        "--truth", metavar="TRUTH", type=Path, nargs="+", required=True, help="in the same order: a .csv, a CLUST .txt, or a folder of them"
+        "tracks",
+        metavar="TRACKS",
+        type=Path,
+        nargs="+",
+        help="one .csv of `track` per sequence (or a folder in CLUST's format)",
     )
-    parser.add_argument("--spacing-mm", metavar=("SX", "SY"), nargs=2, type=positive_number, help="pixel size in mm; without it errors are in px")
-    parser.add_argument("--query-frame", metavar="K", type=int, help="frame on which the points were given, from 0 (default: what the tracks say)")
+    parser.add_argument(
+        "--truth",
+        metavar="TRUTH",
+        type=Path,
+        nargs="+",
+        required=True,
+        help="in the same order: a .csv, a CLUST .txt, or a folder of them",
+    )
+    parser.add_argument(
+        "--spacing-mm",
+        metavar=("SX", "SY"),
+        nargs=2,
+        type=positive_number,
+        help="pixel size in mm; without it errors are in px",
+    )
+    parser.add_argument(
+        "--query-frame",
+        metavar="K",
+        type=int,
+        help="frame on which the points were given, from 0 (default: what the tracks say)",
+    )
     parser.add_argument(
         "--image-size",
         metavar=("W", "H"),
@@ -33,7 +55,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         type=positive_number,
         help="size of the images; pixel errors are then those of images resized to 256 x 256, for which TAP-Vid's thresholds are meant",
     )
-    parser.add_argument("--lost-px", metavar="PX", type=positive_number, help="a point is lost for good above this in the last tenth (default 8)")
+    parser.add_argument(
+        "--lost-px",
+        metavar="PX",
+        type=positive_number,
+        help="a point is lost for good above this in the last tenth (default 8)",
+    )
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write everything as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.set_defaults(run=run)
@@ -55,7 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
             compare_tracks(
                 tracks,
                 read_positions(truths),
-                name=str(path) if len({other.stem for other in arguments.tracks}) < len(arguments.tracks) else path.stem,
+                name=str(path)
+                if len({other.stem for other in arguments.tracks}) < len(arguments.tracks)
+                else path.stem,
                 spacing_mm=tuple(arguments.spacing_mm) if arguments.spacing_mm else None,
                 rescale_from=tuple(arguments.image_size) if arguments.image_size else None,
             )
@@ -68,7 +97,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def pair_files(tracks: Sequence[Path], truths: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
-    """Each file of tracks with its truth: one each, in order; or, for a single file of tracks, several CLUST files, one for each landmark.
+    """Each file of tracks with its truth: one each, in order; or, for a single file of tracks, several CLUST files, one
+    for each landmark.
 
     Raises:
         InputError: the numbers do not fit.
@@ -76,7 +106,9 @@ def pair_files(tracks: Sequence[Path], truths: Sequence[Path]) -> list[tuple[Pat
     if len(tracks) == 1 and all(path.suffix.lower() == ".txt" for path in truths):
         return [(tracks[0], list(truths))]
     if len(tracks) != len(truths):
-        raise InputError(f"{len(tracks)} files of tracks but {len(truths)} of truth; give one truth for each, in the same order")
+        raise InputError(
+            f"{len(tracks)} files of tracks but {len(truths)} of truth; give one truth for each, in the same order"
+        )
     return [(path, [truth]) for path, truth in zip(tracks, truths, strict=True)]
 
 
@@ -86,8 +118,8 @@ def read_positions(paths: Sequence[Path]) -> PointTracks:
     Raises:
         InputError: see the readers; or the ending is neither .csv nor .txt.
     """
-    from UltrasoundMotionLib.tracks.clust_annotation import read_clust_tracks
-    from UltrasoundMotionLib.tracks.tracks_csv import read_tracks_csv
+    from UltrasoundMotionLib.tracking.files.clust_annotation import read_clust_tracks
+    from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv
 
     first = paths[0]
     if first.is_dir():

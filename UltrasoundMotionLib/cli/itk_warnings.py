@@ -1,4 +1,6 @@
-"""Keeps ITK's warnings (a NIfTI header that contradicts itself, for one) off the terminal: they come from C++, past Python's own filters."""
+"""Keeps ITK's warnings (a NIfTI header that contradicts itself, for one) off the terminal: they come from C++, past
+Python's own filters.
+"""
 
 from __future__ import annotations
 

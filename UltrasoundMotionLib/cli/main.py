@@ -20,7 +20,10 @@ from UltrasoundMotionLib.errors import Cancelled, UltrasoundMotionError
 
 PROGRAM = "ultrasound-motion"
 VERBS = ("demo", "track", "strain", "register", "evaluate", "models", "train", "benchmark")
-"""Modules of this folder, in the order of the help. Each has `add_parser(subparsers)` and `run(arguments) -> int`; torch waits for `run`."""
+"""Modules of this folder, in the order of the help.
+
+Each has `add_parser(subparsers)` and `run(arguments) -> int`; torch waits for `run`.
+"""
 
 DONE, UNEXPECTED, BAD_INPUT, CANCELLED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
@@ -41,10 +44,16 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 done, 2 bad arguments or input, 130 cancelled, 1 anything else.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show warnings, and the traceback of an error; may stand anywhere on the line")
+    parser.add_argument(
+        "--debug",
+        action="store_true",
+        help="show warnings, and the traceback of an error; may stand anywhere on the line",
+    )
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        importlib.import_module(f"UltrasoundMotionLib.cli.{verb}").add_parser(subparsers)
+        importlib.import_module(
+            f"UltrasoundMotionLib.{'lab.' if verb in ('train', 'benchmark') else ''}cli.{verb}"
+        ).add_parser(subparsers)
     return parser
 
 
@@ -52,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name; that of the process when None).
 
     Returns:
-        0 done; 2 bad arguments or input, with one line on stderr; 130 interrupted (SIGINT, SIGTERM) or cancelled; 141 the reader of
-        stdout went away; 1 an unexpected error, with one line, and its traceback under `--debug`.
+        0 done; 2 bad arguments or input, with one line on stderr; 130 interrupted (SIGINT, SIGTERM) or cancelled; 141
+        the reader of stdout went away; 1 an unexpected error, with one line, and its traceback under `--debug`.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in argv
@@ -77,7 +86,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         _say(f"error: {error}")
         return BAD_INPUT
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter complains when it flushes at exit
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # or the interpreter complains when it flushes at exit
         return BROKEN_PIPE
     except Exception as error:
         _say(f"error: unexpected {type(error).__name__}: {error} (run again with --debug for the details)")
@@ -109,7 +120,9 @@ def _terminated_like_interrupted() -> Iterator[None]:
 
 @contextmanager
 def _quiet_libraries(debug: bool) -> Iterator[None]:
-    """Keeps other libraries' warnings off the terminal unless `debug`; what a user must know stands in a sequence's notes."""
+    """Keeps other libraries' warnings off the terminal unless `debug`; what a user must know stands in a sequence's
+    notes.
+    """
     if debug:
         yield
         return

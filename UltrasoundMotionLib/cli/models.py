@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from UltrasoundMotionLib.errors import InputError
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.tracks.tracker_registry import TrackerEntry
+    from UltrasoundMotionLib.tracking.registry import TrackerEntry
     from UltrasoundMotionLib.weights import ModelCard
 
 
@@ -22,9 +22,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="What `track --model` and `register --method` take, and the trained weights that come with them.",
     )
     actions = parser.add_subparsers(dest="action", metavar="list|show|verify|clear", required=True)
-    listing = actions.add_parser("list", help="one line for each", description="One line for each, with the licence of what was trained.")
+    listing = actions.add_parser(
+        "list", help="one line for each", description="One line for each, with the licence of what was trained."
+    )
     listing.set_defaults(run=run_list)
-    showing = actions.add_parser("show", help="everything about one", description="Everything about one of them, the weights' card included.")
+    showing = actions.add_parser(
+        "show", help="everything about one", description="Everything about one of them, the weights' card included."
+    )
     showing.add_argument("name", metavar="NAME", help="of a tracker, a registration method or weights")
     showing.set_defaults(run=run_show)
     verifying = actions.add_parser(
@@ -44,10 +48,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run_list(arguments: argparse.Namespace) -> int:
     """Prints one line for each tracker, registration method and file of weights."""
     from UltrasoundMotionLib.registration import available_methods
-    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
+    from UltrasoundMotionLib.tracking.registry import available_trackers
 
     trackers = [("name", "kind", "weights", "licence", "summary")]
-    trackers += [(entry.name, entry.kind, entry.weights or "none", _licence(entry), entry.summary) for entry in available_trackers()]
+    trackers += [
+        (entry.name, entry.kind, entry.weights or "none", _licence(entry), entry.summary)
+        for entry in available_trackers()
+    ]
     methods = [("registration", "summary"), *((method.name, method.summary) for method in available_methods())]
     weights = [("weights", "licence", "what they do"), *((card.name, card.licence, card.task) for card in _cards())]
     print("\n\n".join(_table(rows) for rows in (trackers, methods, weights) if len(rows) > 1))
@@ -61,7 +68,7 @@ def run_show(arguments: argparse.Namespace) -> int:
         InputError: there is nothing of that name.
     """
     from UltrasoundMotionLib.registration import available_methods
-    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
+    from UltrasoundMotionLib.tracking.registry import available_trackers
 
     name = arguments.name
     trackers = {entry.name: entry for entry in available_trackers()}
@@ -86,13 +93,15 @@ def run_show(arguments: argparse.Namespace) -> int:
         _print_card(cards[name])
     else:
         known = dict.fromkeys([*trackers, *methods, *cards])
-        raise InputError(f"there is no tracker, registration method or file of weights named {name}; choose one of {', '.join(known)}")
+        raise InputError(
+            f"there is no tracker, registration method or file of weights named {name}; choose one of {', '.join(known)}"
+        )
     return 0
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
     """Checks every card's weights; raises InputError at the first that is not as it should be."""
-    from UltrasoundMotionLib.tracks.tracker_registry import available_trackers
+    from UltrasoundMotionLib.tracking.registry import available_trackers
     from UltrasoundMotionLib.weights import check_weights, shipped_cards
 
     cards = shipped_cards()
@@ -119,11 +128,13 @@ def run_clear(arguments: argparse.Namespace) -> int:
 
 
 def _registration_network(card_path: Path) -> str:
-    """Builds the registration network that a card describes, puts its weights into it, and names it; empty where the card is a tracker's."""
-    from UltrasoundMotionLib.registration.learned.anatomy_maps import load_anatomy
-    from UltrasoundMotionLib.registration.learned.ltnet import load_ltnet
-    from UltrasoundMotionLib.registration.learned.two_step import load_two_step
-    from UltrasoundMotionLib.registration.learned.voxelmorph import load_voxelmorph
+    """Builds the registration network that a card describes, puts its weights into it, and names it; empty where the
+    card is a tracker's.
+    """
+    from UltrasoundMotionLib.registration.methods.ltnet.method import load_ltnet
+    from UltrasoundMotionLib.registration.methods.semantic.anatomy_maps import load_anatomy
+    from UltrasoundMotionLib.registration.methods.semantic.two_step import load_two_step
+    from UltrasoundMotionLib.registration.methods.voxelmorph.method import load_voxelmorph
     from UltrasoundMotionLib.weights import read_card
 
     architecture = read_card(card_path).architecture
@@ -140,7 +151,9 @@ def _registration_network(card_path: Path) -> str:
 def _table(rows: Sequence[Sequence[str]]) -> str:
     """Columns to the left, each as wide as its widest entry."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
-    return "\n".join("  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows)
+    return "\n".join(
+        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    )
 
 
 def _cards() -> list[ModelCard]:

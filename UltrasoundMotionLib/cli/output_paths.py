@@ -9,7 +9,9 @@ from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.errors import OutputError
 
 
-def check_outputs(named: Iterable[tuple[str, Path]], endings: Mapping[str, tuple[str, ...]], inputs: Iterable[Path] = ()) -> None:
+def check_outputs(
+    named: Iterable[tuple[str, Path]], endings: Mapping[str, tuple[str, ...]], inputs: Iterable[Path] = ()
+) -> None:
     """Checks (name, path) of every file to write.
 
     Args:
@@ -17,7 +19,8 @@ def check_outputs(named: Iterable[tuple[str, Path]], endings: Mapping[str, tuple
         inputs: files that must not be overwritten.
 
     Raises:
-        OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an input.
+        OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an
+            input.
     """
     taken = {path.resolve(): "an input" for path in inputs}
     for name, path in named:

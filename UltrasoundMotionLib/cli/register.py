@@ -16,7 +16,7 @@ from UltrasoundMotionLib.cli.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration
 from UltrasoundMotionLib.cli.track import positive_number, say_notes
 from UltrasoundMotionLib.errors import Cancelled, InputError
-from UltrasoundMotionLib.evaluation.text_table import format_number, text_table
+from UltrasoundMotionLib.text_table import format_number, text_table
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images.volume import Volume
@@ -32,20 +32,44 @@ CANCELLED = 130
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the verb."""
     parser = subparsers.add_parser("register", help="put one image or volume onto another", description=DESCRIPTION)
-    parser.add_argument("fixed", metavar="FIXED", type=Path, help="the image that stays: .nii(.gz), .nrrd, .mha, a DICOM folder ...")
+    parser.add_argument(
+        "fixed", metavar="FIXED", type=Path, help="the image that stays: .nii(.gz), .nrrd, .mha, a DICOM folder ..."
+    )
     parser.add_argument("moving", metavar="MOVING", type=Path, help="the image that is put onto it")
-    parser.add_argument("--out-displacement", metavar="U.nrrd", type=Path, required=True, help="vector image on the grid of FIXED, LPS mm")
-    parser.add_argument("--method", metavar="M", help="instance (default), semantic, ltnet, voxelmorph, demons ...; a wrong name lists all")
+    parser.add_argument(
+        "--out-displacement",
+        metavar="U.nrrd",
+        type=Path,
+        required=True,
+        help="vector image on the grid of FIXED, LPS mm",
+    )
+    parser.add_argument(
+        "--method",
+        metavar="M",
+        help="instance (default), semantic, ltnet, voxelmorph, demons ...; a wrong name lists all",
+    )
     parser.add_argument(
         "--refine",
         action=argparse.BooleanOptionalAction,
         help="of a trained method: whether its answer is refined on this pair, which takes seconds more (default: as the method says)",
     )
     parser.add_argument("--out-warped", metavar="W", type=Path, help="also write MOVING on the grid of FIXED")
-    parser.add_argument("--moving-labels", metavar="L", type=Path, help="label map of MOVING, to be carried along (it never influences the result)")
+    parser.add_argument(
+        "--moving-labels",
+        metavar="L",
+        type=Path,
+        help="label map of MOVING, to be carried along (it never influences the result)",
+    )
     parser.add_argument("--out-labels", metavar="L2", type=Path, help="where to write the carried labels")
-    parser.add_argument("--out-confidence", metavar="C", type=Path, help="with --method ltnet: how far each label can be trusted, 0 to 1")
-    parser.add_argument("--fixed-labels", metavar="F", type=Path, help="label map of FIXED: Dice and HD95 are then measured")
+    parser.add_argument(
+        "--out-confidence",
+        metavar="C",
+        type=Path,
+        help="with --method ltnet: how far each label can be trusted, 0 to 1",
+    )
+    parser.add_argument(
+        "--fixed-labels", metavar="F", type=Path, help="label map of FIXED: Dice and HD95 are then measured"
+    )
     parser.add_argument("--fixed-mask", metavar="M", type=Path, help="where FIXED counts")
     parser.add_argument("--moving-mask", metavar="M", type=Path, help="where MOVING counts")
     parser.add_argument(
@@ -54,19 +78,36 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default="auto",
         help="where to begin (default auto: rigid where the overlap is poor)",
     )
-    parser.add_argument("--working-spacing-mm", metavar="S", type=positive_number, help="search on a coarser grid; the result is on that of FIXED")
+    parser.add_argument(
+        "--working-spacing-mm",
+        metavar="S",
+        type=positive_number,
+        help="search on a coarser grid; the result is on that of FIXED",
+    )
     parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu or cuda")
     parser.add_argument("--report", metavar="R.json", type=Path, help="also write all measures")
-    parser.add_argument("--picture", metavar="P.png", type=Path, help="also draw both images, their difference and the warped grid (extra plot)")
+    parser.add_argument(
+        "--picture",
+        metavar="P.png",
+        type=Path,
+        help="also draw both images, their difference and the warped grid (extra plot)",
+    )
     parser.add_argument("--scene", metavar="S.mrb", type=Path, help="also write a 3D Slicer scene (extra slicer)")
-    parser.add_argument("--keep-partial", action="store_true", help="when interrupted, write the best result so far (exit code 130 all the same)")
+    parser.add_argument(
+        "--keep-partial",
+        action="store_true",
+        help="when interrupted, write the best result so far (exit code 130 all the same)",
+    )
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Checks everything, registers, writes the files and says what came out."""
-    inputs = {name: getattr(arguments, name) for name in ("fixed", "moving", "fixed_labels", "moving_labels", "fixed_mask", "moving_mask")}
+    inputs = {
+        name: getattr(arguments, name)
+        for name in ("fixed", "moving", "fixed_labels", "moving_labels", "fixed_mask", "moving_mask")
+    }
     outputs = RegistrationOutputs(
         displacement=arguments.out_displacement,
         warped=arguments.out_warped,
@@ -86,7 +127,7 @@ def run(arguments: argparse.Namespace) -> int:
     fixed, moving = volumes.pop("fixed"), volumes.pop("moving")
     outputs.check_grid(fixed)
     if arguments.method == "ltnet" and volumes["moving_labels"] is not None:
-        from UltrasoundMotionLib.registration.learned.label_transfer import check_label_values
+        from UltrasoundMotionLib.registration.methods.ltnet.label_transfer import check_label_values
 
         check_label_values(volumes["moving_labels"], str(arguments.moving_labels))
 
@@ -94,7 +135,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     options = {name: value for name in ("method", "refine") if (value := getattr(arguments, name)) is not None}
     initial = None if arguments.initial == "none" else arguments.initial
-    with TerminalProgress("registering", "steps", quiet=arguments.quiet) as progress, interruptible(progress, arguments.keep_partial) as report:
+    with (
+        TerminalProgress("registering", "steps", quiet=arguments.quiet) as progress,
+        interruptible(progress, arguments.keep_partial) as report,
+    ):
         registration = register(
             fixed,
             moving,
@@ -109,9 +153,11 @@ def run(arguments: argparse.Namespace) -> int:
     say_notes(registration.notes, quiet=arguments.quiet)
     confidence = None
     if outputs.confidence:
-        from UltrasoundMotionLib.registration.learned.label_transfer import label_confidence
+        from UltrasoundMotionLib.registration.methods.ltnet.label_transfer import label_confidence
 
-        confidence = label_confidence(fixed, moving, volumes["moving_labels"], registration, initial_transform=initial, device=arguments.device)
+        confidence = label_confidence(
+            fixed, moving, volumes["moving_labels"], registration, initial_transform=initial, device=arguments.device
+        )
     outputs.write(fixed, moving, registration, volumes["fixed_labels"], confidence=confidence, quiet=arguments.quiet)
     if not arguments.quiet:
         print(summarise(fixed, moving, registration))
@@ -138,7 +184,9 @@ def check_labels(arguments: argparse.Namespace) -> None:
 
 @contextmanager
 def interruptible(progress: TerminalProgress, keep_partial: bool) -> Iterator[object]:
-    """The same progress; with `keep_partial`, Ctrl-C waits for the next step and cancels there, so that the field so far is whole."""
+    """The same progress; with `keep_partial`, Ctrl-C waits for the next step and cancels there, so that the field so
+    far is whole.
+    """
     if not keep_partial:
         yield progress
         return
@@ -171,7 +219,13 @@ def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
     ]
     if measures.labels:
         rows = [
-            [str(label), *(format_number(None if np.isnan(value) else value) for value in (one.dice_before, one.dice, one.hd95_mm))]
+            [
+                str(label),
+                *(
+                    format_number(None if np.isnan(value) else value)
+                    for value in (one.dice_before, one.dice, one.hd95_mm)
+                ),
+            ]
             for label, one in measures.labels.items()
         ]
         lines.append(text_table(["label", "Dice before", "Dice after", "HD95 mm"], rows))

@@ -61,7 +61,8 @@ class RegistrationOutputs:
         """Finds out before the long work whether everything can be written.
 
         Raises:
-            OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an input.
+            OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for
+                an input.
             MissingPackageError: a package that an output needs is not installed.
         """
         check_outputs(self.named(), ENDINGS, inputs)
@@ -109,11 +110,21 @@ class RegistrationOutputs:
             from UltrasoundMotionLib.mrml.registration_scene import write_registration_scene
 
             with TerminalProgress("scene", quiet=quiet) as progress:
-                write_registration_scene(self.scene, fixed, moving, registration, fixed_labels=fixed_labels, confidence=confidence, progress=progress)
+                write_registration_scene(
+                    self.scene,
+                    fixed,
+                    moving,
+                    registration,
+                    fixed_labels=fixed_labels,
+                    confidence=confidence,
+                    progress=progress,
+                )
 
 
 def report_of(fixed: Volume, moving: Volume, registration: Registration) -> dict:
-    """For JSON: similarity before and after, labels, Jacobian, seconds, device; null where a number is not defined (a label that is missing)."""
+    """For JSON: similarity before and after, labels, Jacobian, seconds, device; null where a number is not defined (a
+    label that is missing).
+    """
     measures = registration.measures
     content = {
         "fixed": fixed.name,

@@ -15,8 +15,8 @@ from UltrasoundMotionLib.cli.strain_outputs import StrainOutputs
 from UltrasoundMotionLib.cli.track import positive_number, say_notes
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
-from UltrasoundMotionLib.tracks.tracks_csv import read_tracks_csv
+from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images import ImageSequence
@@ -31,14 +31,43 @@ end-diastole; definitions as in Voigt et al. 2015 (EACVI/ASE/Industry). Not for 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the verb."""
-    parser = subparsers.add_parser("strain", help="strain curves, segments and GLS from tracks along the wall", description=DESCRIPTION)
-    parser.add_argument("tracks", metavar="TRACKS.csv", type=Path, help="what `track` wrote for points along the wall, in order")
-    parser.add_argument("--out", metavar="STRAIN.csv", type=Path, required=True, help="a line for each frame: time, whole wall, segments (%%)")
-    parser.add_argument("--plot", metavar="S.png", type=Path, help="also write the page with wall, curves, bull's-eye and table (extra plot)")
-    parser.add_argument("--report", metavar="R.json", type=Path, help="also write measures with units and definitions, quality and all curves")
-    parser.add_argument("--scene", metavar="S.mrb", type=Path, help="also write a 3D Slicer scene; needs --clip (extra slicer)")
-    parser.add_argument("--clip", metavar="CLIP", type=Path, help="the clip that was tracked, for picture and scene, and for its pixel size")
-    parser.add_argument("--view", metavar="V", default="A4C", help="A4C (default), A2C, APLAX, SAX-base, SAX-mid, SAX-apex")
+    parser = subparsers.add_parser(
+        "strain", help="strain curves, segments and GLS from tracks along the wall", description=DESCRIPTION
+    )
+    parser.add_argument(
+        "tracks", metavar="TRACKS.csv", type=Path, help="what `track` wrote for points along the wall, in order"
+    )
+    parser.add_argument(
+        "--out",
+        metavar="STRAIN.csv",
+        type=Path,
+        required=True,
+        help="a line for each frame: time, whole wall, segments (%%)",
+    )
+    parser.add_argument(
+        "--plot",
+        metavar="S.png",
+        type=Path,
+        help="also write the page with wall, curves, bull's-eye and table (extra plot)",
+    )
+    parser.add_argument(
+        "--report",
+        metavar="R.json",
+        type=Path,
+        help="also write measures with units and definitions, quality and all curves",
+    )
+    parser.add_argument(
+        "--scene", metavar="S.mrb", type=Path, help="also write a 3D Slicer scene; needs --clip (extra slicer)"
+    )
+    parser.add_argument(
+        "--clip",
+        metavar="CLIP",
+        type=Path,
+        help="the clip that was tracked, for picture and scene, and for its pixel size",
+    )
+    parser.add_argument(
+        "--view", metavar="V", default="A4C", help="A4C (default), A2C, APLAX, SAX-base, SAX-mid, SAX-apex"
+    )
     parser.add_argument("--layers", type=int, choices=(1, 3), default=1, help="contours in the CSV (default 1)")
     parser.add_argument(
         "--also",
@@ -56,14 +85,47 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default=[],
         help="tracks of another apical view, for the bull's-eye and the strain of the whole ventricle; may be given again",
     )
-    parser.add_argument("--segments", type=int, choices=(16, 17, 18), default=18, help="of the ventricle with --other-view (default 18)")
-    parser.add_argument("--end-diastole", metavar="K", nargs="+", type=frame_number, help="frames of end-diastole, from 0 (default: found)")
-    parser.add_argument("--end-systole", metavar="K", nargs="+", type=frame_number, help="frames of end-systole, from 0 (default: found)")
-    parser.add_argument("--cycle", metavar="N", type=frame_number, help="which cycle to measure, from 0 (default: the first complete one)")
-    parser.add_argument("--compensate-drift", action="store_true", help="take drift out of the curves, linearly over the cycle (default: only shown)")
-    parser.add_argument("--reject", metavar="SEGMENT", nargs="+", default=(), help="segments to leave out, as 'apical lateral'")
-    parser.add_argument("--accept", metavar="SEGMENT", nargs="+", default=(), help="segments to keep whatever their quality")
-    parser.add_argument("--spacing-mm", metavar=("SX", "SY"), nargs=2, type=positive_number, help="pixel size in mm (default: the clip's, if any)")
+    parser.add_argument(
+        "--segments", type=int, choices=(16, 17, 18), default=18, help="of the ventricle with --other-view (default 18)"
+    )
+    parser.add_argument(
+        "--end-diastole",
+        metavar="K",
+        nargs="+",
+        type=frame_number,
+        help="frames of end-diastole, from 0 (default: found)",
+    )
+    parser.add_argument(
+        "--end-systole",
+        metavar="K",
+        nargs="+",
+        type=frame_number,
+        help="frames of end-systole, from 0 (default: found)",
+    )
+    parser.add_argument(
+        "--cycle",
+        metavar="N",
+        type=frame_number,
+        help="which cycle to measure, from 0 (default: the first complete one)",
+    )
+    parser.add_argument(
+        "--compensate-drift",
+        action="store_true",
+        help="take drift out of the curves, linearly over the cycle (default: only shown)",
+    )
+    parser.add_argument(
+        "--reject", metavar="SEGMENT", nargs="+", default=(), help="segments to leave out, as 'apical lateral'"
+    )
+    parser.add_argument(
+        "--accept", metavar="SEGMENT", nargs="+", default=(), help="segments to keep whatever their quality"
+    )
+    parser.add_argument(
+        "--spacing-mm",
+        metavar=("SX", "SY"),
+        nargs=2,
+        type=positive_number,
+        help="pixel size in mm (default: the clip's, if any)",
+    )
     parser.add_argument("--title", metavar="T", default="", help="of the page (default: the clip's name)")
     parser.add_argument("--quiet", action="store_true", help="say nothing but errors")
     parser.set_defaults(run=run)
@@ -72,7 +134,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reads, computes, writes, and says what came out."""
     outputs = StrainOutputs(strain=arguments.out, report=arguments.report, plot=arguments.plot, scene=arguments.scene)
-    inputs = (arguments.tracks, *arguments.also, *([arguments.clip] if arguments.clip else []), *(Path(path) for _, path in arguments.other_view))
+    inputs = (
+        arguments.tracks,
+        *arguments.also,
+        *([arguments.clip] if arguments.clip else []),
+        *(Path(path) for _, path in arguments.other_view),
+    )
     outputs.check(inputs)
     if arguments.scene and not arguments.clip:
         raise InputError(f"--scene {arguments.scene} needs the clip: add --clip CLIP")
@@ -89,7 +156,9 @@ def run(arguments: argparse.Namespace) -> int:
         provenance["layers"] = layer_measures(layered)
     if ventricle is not None:
         provenance["ventricle"] = asdict(replace(ventricle, percent=ventricle.percent.tolist()))
-    outputs.write(result, sequence, ventricle=ventricle, title=arguments.title, provenance=provenance, quiet=arguments.quiet)
+    outputs.write(
+        result, sequence, ventricle=ventricle, title=arguments.title, provenance=provenance, quiet=arguments.quiet
+    )
     if not arguments.quiet:
         print(summarise_strain(result))
         if ventricle is not None and ventricle.gls_percent is not None:
@@ -108,13 +177,21 @@ def read_clip(path: Path, tracks: PointTracks, spacing_mm: Sequence[float] | Non
 
     sequence = read_sequence(path, spacing_mm=spacing_mm)
     if len(sequence) != len(tracks.positions_px):
-        raise InputError(f"{path}: {len(sequence)} frames, but the tracks have {len(tracks.positions_px)}; give the clip that was tracked")
+        raise InputError(
+            f"{path}: {len(sequence)} frames, but the tracks have {len(tracks.positions_px)}; give the clip that was tracked"
+        )
     return sequence
 
 
 def compute(arguments: argparse.Namespace, tracks: PointTracks) -> tuple[StrainResult, LayeredStrain | None]:
     """The (middle) layer's strain, and that of all layers where there are three."""
-    from UltrasoundMotionLib.strain import StrainConfig, circumferential_strain, layered_strain, longitudinal_strain, segment_model
+    from UltrasoundMotionLib.strain import (
+        StrainConfig,
+        circumferential_strain,
+        layered_strain,
+        longitudinal_strain,
+        segment_model,
+    )
 
     model = segment_model(arguments.view)
     unknown = [name for name in (*arguments.reject, *arguments.accept) if name not in model.names]
@@ -142,7 +219,9 @@ def compute(arguments: argparse.Namespace, tracks: PointTracks) -> tuple[StrainR
     for path in arguments.also:
         other = replace(read_tracks_csv(path), spacing_mm=tracks.spacing_mm)
         try:
-            trackers[str(path)] = compute_one(other, view=model.view, events=result.events, config=config).measures.end_systolic_percent
+            trackers[str(path)] = compute_one(
+                other, view=model.view, events=result.events, config=config
+            ).measures.end_systolic_percent
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
     agreed = {name: value for name, value in trackers.items() if value is not None}
@@ -209,7 +288,11 @@ def layer_measures(layered: LayeredStrain) -> dict[str, Any]:
     """The measures of every layer and of the thickness, for the report."""
     results = {**layered.layers, "thickness": layered.thickness}
     return {
-        name: {"kind": result.kind, "measures": asdict(result.measures), "segments": {one.name: asdict(one) for one in result.segment_measures}}
+        name: {
+            "kind": result.kind,
+            "measures": asdict(result.measures),
+            "segments": {one.name: asdict(one) for one in result.segment_measures},
+        }
         for name, result in results.items()
     }
 
@@ -221,8 +304,14 @@ def summarise_strain(result: StrainResult) -> str:
     if value is None:
         lines = [f"{name}: not given, too few segments were tracked."]
     else:
-        interval = "" if sure is None else f" +- {sure.standard_deviation_percent:.1f} (95 %: {sure.low_percent:.1f} to {sure.high_percent:.1f})"
-        events = f"end-diastole frame {result.cycle.reference_frame}, end-systole frame {result.cycle.end_systole_frame}"
+        interval = (
+            ""
+            if sure is None
+            else f" +- {sure.standard_deviation_percent:.1f} (95 %: {sure.low_percent:.1f} to {sure.high_percent:.1f})"
+        )
+        events = (
+            f"end-diastole frame {result.cycle.reference_frame}, end-systole frame {result.cycle.end_systole_frame}"
+        )
         lines = [f"{name} {value:.1f}{interval} %, {result.view}, {events}."]
     for measures, quality in zip(result.segment_measures, result.quality, strict=True):
         strain = "    -" if measures.end_systolic_percent is None else f"{measures.end_systolic_percent:5.1f}"

@@ -65,7 +65,10 @@ class StrainOutputs:
         provenance: Mapping[str, Any] | None = None,
         quiet: bool = False,
     ) -> None:
-        """Writes every file, the tables first; a scene needs the clip. The page's bull's-eye shows the `ventricle` where several views are given."""
+        """Writes every file, the tables first; a scene needs the clip.
+
+        The page's bull's-eye shows the `ventricle` where several views are given.
+        """
         from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_strain_json
 
         if self.strain:

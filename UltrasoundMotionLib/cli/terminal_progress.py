@@ -14,7 +14,8 @@ BAR_WIDTH = 28
 class TerminalProgress:
     """A `Progress` for a `with` block; silent during the first two seconds, and after them when `quiet`.
 
-    On a terminal one line is redrawn ten times a second at most and wiped at the end; in a log file there is a line every 15 seconds.
+    On a terminal one line is redrawn ten times a second at most and wiped at the end; in a log file there is a line
+    every 15 seconds.
 
     Args:
         title: what is being done, as "tracking".
@@ -37,7 +38,9 @@ class TerminalProgress:
         self._first: tuple[int, float] | None = None
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._drawn_width:
             self.stream.write("\r" + " " * self._drawn_width + "\r")
             self.stream.flush()
@@ -58,7 +61,9 @@ class TerminalProgress:
         self.stream.flush()
 
     def describe(self, done: int, total: int, now: float) -> str:
-        """Bar (on a terminal), count, and from the second report on the rate and the time left: what comes before the first is preparation."""
+        """Bar (on a terminal), count, and from the second report on the rate and the time left: what comes before the
+        first is preparation.
+        """
         share = done / total
         filled = round(BAR_WIDTH * share)
         bar = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] " if self.is_terminal else ""

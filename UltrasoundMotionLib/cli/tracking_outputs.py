@@ -10,10 +10,16 @@ from UltrasoundMotionLib.cli.output_paths import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
-from UltrasoundMotionLib.tracks.tracks_csv import write_tracks_csv
+from UltrasoundMotionLib.tracking.files.tracks_csv import write_tracks_csv
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
-ENDINGS = {"tracks": (".csv",), "scene": (".mrb",), "overlay": (".png",), "animation": (".gif", ".mp4"), "plot": (".png",)}
+ENDINGS = {
+    "tracks": (".csv",),
+    "scene": (".mrb",),
+    "overlay": (".png",),
+    "animation": (".gif", ".mp4"),
+    "plot": (".png",),
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,8 @@ class TrackingOutputs:
         """Finds out before the long work whether everything can be written.
 
         Raises:
-            OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an input.
+            OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for
+                an input.
             MissingPackageError: a package that an output needs is not installed.
         """
         check_outputs(self.named(), ENDINGS, inputs)
@@ -62,7 +69,9 @@ class TrackingOutputs:
         if self.scene:
             import UltrasoundMotionLib.mrml  # noqa: F401  says what is missing
 
-    def write(self, sequence: ImageSequence, tracks: PointTracks, *, strain: StrainResult | None = None, quiet: bool = False) -> None:
+    def write(
+        self, sequence: ImageSequence, tracks: PointTracks, *, strain: StrainResult | None = None, quiet: bool = False
+    ) -> None:
         """Writes every file, the table first: it is the result, and the others can be made from it again.
 
         Args:
@@ -88,4 +97,6 @@ class TrackingOutputs:
 
             with TerminalProgress("scene", quiet=quiet) as progress:
                 curve_labels = tracks.labels if self.connect else None
-                write_tracking_scene(self.scene, sequence, tracks, curve_labels=curve_labels, strain=strain, progress=progress)
+                write_tracking_scene(
+                    self.scene, sequence, tracks, curve_labels=curve_labels, strain=strain, progress=progress
+                )

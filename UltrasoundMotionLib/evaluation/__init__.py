@@ -1,7 +1,9 @@
-"""The papers' measures and tables, and the benchmarks beside other libraries. Nothing here imports torch or OpenCV before it runs."""
+"""The papers' measures and tables, and the benchmarks beside other libraries.
+
+Nothing here imports torch or OpenCV before it runs.
+"""
 
 from UltrasoundMotionLib.evaluation.forward_backward import ForwardBackward, forward_backward_error
-from UltrasoundMotionLib.evaluation.target import Target, targets_table
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import Distances, TrackMeasures, measure_tracks, points_lost
 from UltrasoundMotionLib.evaluation.track_report import TrackReport, report_tracks
@@ -10,7 +12,6 @@ from UltrasoundMotionLib.json_output import write_json
 __all__ = [
     "Distances",
     "ForwardBackward",
-    "Target",
     "TrackErrors",
     "TrackMeasures",
     "TrackReport",
@@ -19,6 +20,5 @@ __all__ = [
     "measure_tracks",
     "points_lost",
     "report_tracks",
-    "targets_table",
     "write_json",
 ]

@@ -1,4 +1,6 @@
-"""CLUST's tables: tracks in the challenge's format against its annotations, landmark by landmark, for each group and pooled."""
+"""CLUST's tables: tracks in the challenge's format against its annotations, landmark by landmark, for each group and
+pooled.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import TrackMeasures, flat_measures, measure_tracks
-from UltrasoundMotionLib.tracks.clust_annotation import clust_files, read_clust_tracks
+from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
+from UltrasoundMotionLib.tracking.files.clust_annotation import clust_files, read_clust_tracks
 
 GROUP = re.compile(r"^[A-Za-z]+\d?(?=[-_])")
 """CLUST names its sequences by the group that gave them: CIL-01, ETH-01-1, ICR-01, MED1-01, MED2-01 ..."""
@@ -26,7 +28,9 @@ class ClustTable:
     pooled: TrackMeasures
 
     def table(self, markdown: bool = False) -> str:
-        """Mean, standard deviation, 95th percentile, least and greatest tracking error, and the same without tracking (NoTE)."""
+        """Mean, standard deviation, 95th percentile, least and greatest tracking error, and the same without tracking
+        (NoTE).
+        """
         unit = self.pooled.tracking_error.unit
         header = [
             "landmarks",
@@ -57,26 +61,34 @@ def clust_group(label: str) -> str:
 
 
 def evaluate_clust(
-    folders: Sequence[Path], results: Path, *, spacing_mm: Mapping[str, tuple[float, float]] | None = None, only_annotated: bool = True
+    folders: Sequence[Path],
+    results: Path,
+    *,
+    spacing_mm: Mapping[str, tuple[float, float]] | None = None,
+    only_annotated: bool = True,
 ) -> ClustTable:
-    """Compares `results/<landmark>.txt` with the annotations of sequence folders, each landmark from its own first annotated frame.
+    """Compares `results/<landmark>.txt` with the annotations of sequence folders, each landmark from its own first
+    annotated frame.
 
     Args:
         folders: one for each sequence, with `Annotation/*.txt` and, where the images are at hand, `Data/*.png`.
         results: folder of result files, as `write_clust_tracks` writes them.
-        spacing_mm: (x, y) pixel size of each sequence by its folder's name; all of them or none, in which case errors are in pixels.
+        spacing_mm: (x, y) pixel size of each sequence by its folder's name; all of them or none, in which case errors
+            are in pixels.
         only_annotated: leave landmarks out that have a single annotation, as those of the challenge's test sequences.
 
     Raises:
-        InputError: annotations out of order or beyond the last image; a landmark without result; a sequence without spacing while others have one;
-            no landmark to compare.
+        InputError: annotations out of order or beyond the last image; a landmark without result; a sequence without
+            spacing while others have one; no landmark to compare.
     """
     errors: dict[str, TrackErrors] = {}
     for folder in folders:
         if spacing_mm and folder.name not in spacing_mm:
             raise InputError(f"{folder}: there is no spacing for sequence {folder.name}; state all of them or none")
         for path in clust_files(folder):
-            truth = read_clust_tracks(path, frame_count=_image_count(folder), spacing_mm=(spacing_mm or {}).get(folder.name))
+            truth = read_clust_tracks(
+                path, frame_count=_image_count(folder), spacing_mm=(spacing_mm or {}).get(folder.name)
+            )
             if only_annotated and truth.visible.sum() < 2:
                 continue
             result = results / path.name
@@ -87,7 +99,9 @@ def evaluate_clust(
             tracks = replace(read_clust_tracks(result), query_frame=truth.query_frame)
             errors[path.stem] = compare_tracks(tracks, truth, name=path.stem)
     if not errors:
-        raise InputError(f"{', '.join(map(str, folders))}: no landmark has more than one annotation, so there is nothing to compare with")
+        raise InputError(
+            f"{', '.join(map(str, folders))}: no landmark has more than one annotation, so there is nothing to compare with"
+        )
     groups: dict[str, list[TrackErrors]] = {}
     for label, one in errors.items():
         groups.setdefault(clust_group(label), []).append(one)
@@ -101,4 +115,8 @@ def evaluate_clust(
 def _image_count(folder: Path) -> int | None:
     """Images beside the annotations; None when there are none."""
     pictures = folder / "Data"
-    return sum(1 for path in pictures.iterdir() if path.suffix.lower() in {".png", ".jpg", ".bmp"}) or None if pictures.is_dir() else None
+    return (
+        sum(1 for path in pictures.iterdir() if path.suffix.lower() in {".png", ".jpg", ".bmp"}) or None
+        if pictures.is_dir()
+        else None
+    )

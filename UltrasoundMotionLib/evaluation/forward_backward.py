@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.tracks.online_tracker import check_query_points
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.online_tracker import check_query_points
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
 class ForwardBackward:
-    """Distances (N,) between where the points were given and where the way back ends, in px and, where the spacing is known, in mm.
+    """Distances (N,) between where the points were given and where the way back ends, in px and, where the spacing is
+    known, in mm.
 
     NaN: the point had left the image on the last frame, so that there is no way back.
     """
@@ -40,10 +41,12 @@ def forward_backward_error(
     *,
     query_frame: int = 0,
 ) -> ForwardBackward:
-    """Tracks points (N, 2) from the query frame to the last frame, and from where they are there back to the query frame.
+    """Tracks points (N, 2) from the query frame to the last frame, and from where they are there back to the query
+    frame.
 
     Args:
-        track: called as `track(sequence, points, query_frame)`; the way back starts on the last frame and knows nothing of the way there.
+        track: called as `track(sequence, points, query_frame)`; the way back starts on the last frame and knows nothing
+            of the way there.
 
     Raises:
         InputError: see `check_query_points`; whatever `track` raises.

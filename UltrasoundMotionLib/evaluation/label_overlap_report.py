@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.json_output import finite
+from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures
@@ -83,19 +83,29 @@ class OverlapReport:
         dice = [pair.dice.get(label, np.nan) for label in self.labels]
         numbers = [_mean(dice), *dice, *(pair.hd95_mm.get(label, np.nan) for label in self.labels)]
         if with_field:
-            numbers += [np.nan, np.nan] if pair.jacobian is None else [100 * pair.jacobian.share_nonpositive, pair.jacobian.std_log]
+            numbers += (
+                [np.nan, np.nan]
+                if pair.jacobian is None
+                else [100 * pair.jacobian.share_nonpositive, pair.jacobian.std_log]
+            )
         return numbers
 
     @staticmethod
     def _row(numbers: Sequence[float]) -> list[str]:
-        return ["inf" if np.isinf(number) else format_number(None if np.isnan(number) else float(number)) for number in numbers]
+        return [
+            "inf" if np.isinf(number) else format_number(None if np.isnan(number) else float(number))
+            for number in numbers
+        ]
 
 
-def measure_overlap(name: str, fixed: Volume, warped: Volume, displacement: DisplacementField | None = None) -> PairOverlap:
+def measure_overlap(
+    name: str, fixed: Volume, warped: Volume, displacement: DisplacementField | None = None
+) -> PairOverlap:
     """Compares the labels of the fixed image with labels carried onto its grid.
 
     Raises:
-        InputError: maps on different grids, without a label above 0, without one in common; a displacement on another grid.
+        InputError: maps on different grids, without a label above 0, without one in common; a displacement on another
+            grid.
     """
     import torch
 
@@ -105,12 +115,18 @@ def measure_overlap(name: str, fixed: Volume, warped: Volume, displacement: Disp
     grid = ImageGrid.of(fixed)
     others = {"labels": ImageGrid.of(warped)} | ({} if displacement is None else {"displacement": displacement.grid})
     for what, other in others.items():
-        if other.dimension != grid.dimension or not grid.matches(other, tolerance_mm=1e-3 * min(grid.spacing_mm) * max(grid.shape)):
-            raise InputError(f"{name}: the {what} lie on another grid ({other.shape[::-1]} voxels) than the fixed labels ({grid.shape[::-1]})")
+        if other.dimension != grid.dimension or not grid.matches(
+            other, tolerance_mm=1e-3 * min(grid.spacing_mm) * max(grid.shape)
+        ):
+            raise InputError(
+                f"{name}: the {what} lie on another grid ({other.shape[::-1]} voxels) than the fixed labels ({grid.shape[::-1]})"
+            )
     maps = [one.array.astype(np.int64) for one in (fixed, warped)]
     present = [{int(value) for value in np.unique(one) if value > 0} for one in maps]
     if not present[0] & present[1]:
-        raise InputError(f"{name}: the fixed map holds {sorted(present[0])} and the other {sorted(present[1])}: no label in common")
+        raise InputError(
+            f"{name}: the fixed map holds {sorted(present[0])} and the other {sorted(present[1])}: no label in common"
+        )
     overlap = dice(*(torch.from_numpy(one) for one in maps))
     distances = surface_distance(*maps, fixed.spacing_mm, list(overlap))
     jacobian = None if displacement is None else jacobian_measures(displacement.to_voxels())

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 TAPVID_SIZE = 256
 """TAP-Vid (Doersch et al., 2022, Sec. 4.1) states its thresholds for frames resized to 256 x 256."""
@@ -62,16 +62,18 @@ def compare_tracks(
 ) -> TrackErrors:
     """Matches tracks with truth by label and frame, and takes their distances.
 
-    The truth may be sparse: NaN positions are frames without annotation. It may have fewer frames than the tracks, and fewer points.
+    The truth may be sparse: NaN positions are frames without annotation. It may have fewer frames than the tracks, and
+    fewer points.
 
     Args:
         spacing_mm: (x, y) pixel size; default the truth's, else the tracks'. Unknown in all three: no error in mm.
-        rescale_from: (W, H) of the images. With it, pixel errors are those of images resized to 256 x 256, x and y each by its own factor,
-            as TAP-Vid takes them. Without it, pixels are the image's own. Errors in mm are not touched.
+        rescale_from: (W, H) of the images. With it, pixel errors are those of images resized to 256 x 256, x and y each
+            by its own factor, as TAP-Vid takes them. Without it, pixels are the image's own. Errors in mm are not
+            touched.
 
     Raises:
-        InputError: a label of the truth that was not tracked, a frame of the truth that the tracks do not have or did not reach,
-            spacings that contradict each other, a truth without a single annotation besides the query frame.
+        InputError: a label of the truth that was not tracked, a frame of the truth that the tracks do not have or did
+            not reach, spacings that contradict each other, a truth without a single annotation besides the query frame.
     """
     columns = _match_labels(tracks, truth, name)
     frame_count = len(tracks.positions_px)
@@ -84,7 +86,9 @@ def compare_tracks(
     missing = np.argwhere(annotated & ~np.all(np.isfinite(predicted), axis=2))
     if len(missing):
         frame, point = missing[0]
-        raise InputError(f"{name}: frame {frame} of point {truth.labels[point]} has a truth but was not tracked ({len(missing)} such)")
+        raise InputError(
+            f"{name}: frame {frame} of point {truth.labels[point]} has a truth but was not tracked ({len(missing)} such)"
+        )
     start = predicted[tracks.query_frame]
     if not np.all(np.isfinite(start)):
         label = truth.labels[int(np.argmin(np.all(np.isfinite(start), axis=1)))]
@@ -112,7 +116,9 @@ def _match_labels(tracks: PointTracks, truth: PointTracks, name: str) -> list[in
     place = {label: index for index, label in enumerate(tracks.labels)}
     absent = [label for label in truth.labels if label not in place]
     if absent:
-        raise InputError(f"{name}: the tracks have no point named {', '.join(absent)}; they have {', '.join(tracks.labels)}")
+        raise InputError(
+            f"{name}: the tracks have no point named {', '.join(absent)}; they have {', '.join(tracks.labels)}"
+        )
     return [place[label] for label in truth.labels]
 
 
@@ -122,7 +128,9 @@ def _fit_frames(truth: PointTracks, frame_count: int, name: str) -> tuple[np.nda
     if len(beyond):
         frame, point = beyond[0]
         label = truth.labels[point]
-        raise InputError(f"{name}: the truth of point {label} has frame {frame_count + frame}, the tracks end at frame {frame_count - 1}")
+        raise InputError(
+            f"{name}: the truth of point {label} has frame {frame_count + frame}, the tracks end at frame {frame_count - 1}"
+        )
     kept = truth.positions_px[:frame_count]
     positions = np.full((frame_count, *kept.shape[1:]), np.nan)
     positions[: len(kept)] = kept
@@ -131,10 +139,18 @@ def _fit_frames(truth: PointTracks, frame_count: int, name: str) -> tuple[np.nda
     return positions, visible
 
 
-def _known_spacing(tracks: PointTracks, truth: PointTracks, spacing_mm: tuple[float, float] | None, name: str) -> np.ndarray | None:
+def _known_spacing(
+    tracks: PointTracks, truth: PointTracks, spacing_mm: tuple[float, float] | None, name: str
+) -> np.ndarray | None:
     if spacing_mm is not None:
         return np.asarray(spacing_mm, dtype=np.float64)
-    if truth.spacing_mm is not None and tracks.spacing_mm is not None and not np.allclose(truth.spacing_mm, tracks.spacing_mm, rtol=1e-4):
-        raise InputError(f"{name}: the truth's spacing {truth.spacing_mm} mm is not the tracks' {tracks.spacing_mm} mm; state the right one")
+    if (
+        truth.spacing_mm is not None
+        and tracks.spacing_mm is not None
+        and not np.allclose(truth.spacing_mm, tracks.spacing_mm, rtol=1e-4)
+    ):
+        raise InputError(
+            f"{name}: the truth's spacing {truth.spacing_mm} mm is not the tracks' {tracks.spacing_mm} mm; state the right one"
+        )
     spacing = truth.spacing_mm if truth.spacing_mm is not None else tracks.spacing_mm
     return None if spacing is None else np.asarray(spacing, dtype=np.float64)

@@ -15,12 +15,17 @@ THRESHOLDS_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Of the position accuracy (TAP-Vid; the impartial-motion paper, Sec. 4.2)."""
 
 LOST_PX = 8.0
-"""A point whose every error in the last tenth of the sequence is above this is lost for good. Our choice: half of TAP-Vid's largest threshold."""
+"""A point whose every error in the last tenth of the sequence is above this is lost for good.
+
+Our choice: half of TAP-Vid's largest threshold.
+"""
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Mean, standard deviation (over the population), 95th percentile (linear), least and greatest of a set of distances, as CLUST reports them."""
+    """Mean, standard deviation (over the population), 95th percentile (linear), least and greatest of a set of
+    distances, as CLUST reports them.
+    """
 
     mean: float
     std: float
@@ -31,27 +36,37 @@ class Distances:
 
     @classmethod
     def of(cls, values: np.ndarray, unit: str) -> Distances:
-        return cls(float(values.mean()), float(values.std()), float(np.percentile(values, 95)), float(values.min()), float(values.max()), unit)
+        return cls(
+            float(values.mean()),
+            float(values.std()),
+            float(np.percentile(values, 95)),
+            float(values.min()),
+            float(values.max()),
+            unit,
+        )
 
 
 @dataclass(frozen=True)
 class TrackMeasures:
-    """Measures of one sequence, or of several together. Only annotated, visible points count, and never the query frame.
+    """Measures of one sequence, or of several together. Only annotated, visible points count, and never the query
+    frame.
 
     Attributes:
         name: the sequence's, or what was pooled.
         point_count: points with at least one annotation that counts.
         annotation_count: positions compared.
-        position_accuracy: fraction of positions whose error is less than 1, 2, 4, 8, 16 px (TAP-Vid's delta^x; strictly less).
+        position_accuracy: fraction of positions whose error is less than 1, 2, 4, 8, 16 px (TAP-Vid's delta^x; strictly
+            less).
         delta_avg: their mean.
-        median_trajectory_error_px: each point's median error over its frames, averaged over points (MTE of PIPs++, Zheng et al. 2023, which
-            the impartial-motion paper uses). PIPs++' own script also counts the query frame, as an error of zero; we do not.
+        median_trajectory_error_px: each point's median error over its frames, averaged over points (MTE of PIPs++,
+            Zheng et al. 2023, which the impartial-motion paper uses). PIPs++' own script also counts the query frame,
+            as an error of zero; we do not.
         tracking_error: over all positions, in mm, or in px when the spacing is unknown (TE of the LSDM paper, Eq. 18).
         no_tracking_error: the same if every point had stayed where it was on the query frame (NoTE, Eq. 19).
         median_error_px: over all positions.
         lost_count: points lost for good (`points_lost`).
-        occlusion_accuracy: fraction of annotations on which tracker and truth agree whether the point is visible. None when the truth has
-            no annotated point that is out of sight. TAP-Vid's rule.
+        occlusion_accuracy: fraction of annotations on which tracker and truth agree whether the point is visible. None
+            when the truth has no annotated point that is out of sight. TAP-Vid's rule.
         average_jaccard: mean over the thresholds of TP / (truth visible + FP), TAP-Vid's Eq. for AJ; None as above.
         frames_per_second: frames over seconds of all sequences together; None when it was not measured.
     """
@@ -93,16 +108,20 @@ def measure_tracks(
     name: str | None = None,
     lost_px: float = LOST_PX,
 ) -> TrackMeasures:
-    """Measures over all positions of one sequence, or of several pooled as if they were one (each annotation weighs the same, as CLUST does).
+    """Measures over all positions of one sequence, or of several pooled as if they were one (each annotation weighs the
+    same, as CLUST does).
 
     Raises:
-        InputError: no sequence, none of them has a visible annotated position, or some have a spacing and some have none.
+        InputError: no sequence, none of them has a visible annotated position, or some have a spacing and some have
+            none.
     """
     several = [sequences] if isinstance(sequences, TrackErrors) else list(sequences)
     if not several or not any(errors.counted.any() for errors in several):
         raise InputError(f"{name or 'tracks'}: no visible annotated position to compare with")
     if len({errors.error_mm is None for errors in several}) > 1:
-        raise InputError(f"{name or 'tracks'}: some sequences have a spacing in mm and some have none; state --spacing-mm or compare them apart")
+        raise InputError(
+            f"{name or 'tracks'}: some sequences have a spacing in mm and some have none; state --spacing-mm or compare them apart"
+        )
 
     error_px = np.concatenate([errors.error_px[errors.counted] for errors in several])
     if several[0].error_mm is None:
@@ -142,7 +161,9 @@ def _visibility_measures(several: Sequence[TrackErrors]) -> tuple[float | None, 
         return None, None
     annotated = [errors.annotated for errors in several]
     truth = np.concatenate([errors.visible[where] for errors, where in zip(several, annotated, strict=True)])
-    predicted = np.concatenate([errors.predicted_visible[where] for errors, where in zip(several, annotated, strict=True)])
+    predicted = np.concatenate(
+        [errors.predicted_visible[where] for errors, where in zip(several, annotated, strict=True)]
+    )
     error = np.concatenate([errors.error_px[where] for errors, where in zip(several, annotated, strict=True)])
     jaccard = []
     for threshold in THRESHOLDS_PX:
@@ -161,14 +182,18 @@ def _pooled_rate(several: Sequence[TrackErrors]) -> float | None:
 
 
 def flat_measures(measures: TrackMeasures) -> dict[str, float | int | None]:
-    """Every number under a plain name (`accuracy_1px`, `tracking_error_mean` ...), for tables and for the spread over sequences."""
+    """Every number under a plain name (`accuracy_1px`, `tracking_error_mean` ...), for tables and for the spread over
+    sequences.
+    """
     flat: dict[str, float | int | None] = {}
     for item in fields(measures):
         value = getattr(measures, item.name)
         if item.name == "position_accuracy":
             flat |= {f"accuracy_{threshold:g}px": one for threshold, one in zip(THRESHOLDS_PX, value, strict=True)}
         elif isinstance(value, Distances):
-            flat |= {f"{item.name}_{part.name}": getattr(value, part.name) for part in fields(value) if part.name != "unit"}
+            flat |= {
+                f"{item.name}_{part.name}": getattr(value, part.name) for part in fields(value) if part.name != "unit"
+            }
         elif item.name != "name":
             flat[item.name] = value
     return flat

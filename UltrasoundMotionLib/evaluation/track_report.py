@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from UltrasoundMotionLib.evaluation.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors
 from UltrasoundMotionLib.evaluation.track_measures import LOST_PX, TrackMeasures, flat_measures, measure_tracks
+from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 
 COLUMNS = (
     ("points", "point_count", 0),
@@ -38,7 +38,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Spread:
-    """How one measure differs between sequences: their unweighted mean, standard deviation (n - 1; None of one sequence), least and greatest."""
+    """How one measure differs between sequences: their unweighted mean, standard deviation (n - 1; None of one
+    sequence), least and greatest.
+    """
 
     mean: float
     std: float | None
@@ -76,12 +78,18 @@ class TrackReport:
         }
 
     def table(self, markdown: bool = False) -> str:
-        """One row per sequence, then the pool, and with several sequences their mean, standard deviation, least and greatest."""
+        """One row per sequence, then the pool, and with several sequences their mean, standard deviation, least and
+        greatest.
+        """
         rows = [self._row(one.name, flat_measures(one)) for one in self.sequences]
         if len(self.sequences) > 1:
             rows.append(self._row("pooled", flat_measures(self.pooled)))
             for part in ("mean", "std", "min", "max"):
-                rows.append(self._row(f"{part} of sequences", {name: getattr(spread, part) for name, spread in self.spread.items()}))
+                rows.append(
+                    self._row(
+                        f"{part} of sequences", {name: getattr(spread, part) for name, spread in self.spread.items()}
+                    )
+                )
         used = [0] + [column for column in range(1, len(COLUMNS) + 1) if any(row[column] != "-" for row in rows)]
         header = ["sequence", *(heading.replace("TE ", f"TE ({self.unit}) ") for heading, _, _ in COLUMNS)]
         kept_rows = [[row[column] for column in used] for row in rows]

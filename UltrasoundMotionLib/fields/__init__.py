@@ -1,8 +1,8 @@
 """Displacement and velocity fields: the algebra everything that moves stands on.
 
 Two forms, one meaning (ITK's): fixed(x) = moving(x + u(x)).
-Tensors: (B, n, *spatial) in VOXELS of the fixed grid, channels in the order (x, y[, z]), spatial axes (H, W) or (D, H, W), the reverse order.
-`DisplacementField`: numpy, LPS mm, with its grid.
+Tensors: (B, n, *spatial) in VOXELS of the fixed grid, channels in the order (x, y[, z]), spatial axes (H, W) or (D, H,
+W), the reverse order. `DisplacementField`: numpy, LPS mm, with its grid.
 """
 
 from UltrasoundMotionLib.names_on_demand import names_on_demand

@@ -1,7 +1,7 @@
 """Sums over windows of voxels, at a cost that does not depend on the window's size.
 
-Along each axis the sum is a product with a banded matrix of ones, block by block: additions only, so that nothing cancels as it would in
-differences of running sums, and matrix products are what CPUs and GPUs do fastest.
+Along each axis the sum is a product with a banded matrix of ones, block by block: additions only, so that nothing
+cancels as it would in differences of running sums, and matrix products are what CPUs and GPUs do fastest.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def box_sum(images: Tensor, window: int | tuple[int, ...], *, adjoint: bool = Fa
 
     Args:
         images: (N, H, W) or (N, D, H, W), float32 or float64. Every leading image is summed on its own.
-        window: edge length in voxels, one number or one per axis in the order of the spatial axes. Odd windows are centred; an even window of
-            2 k covers the offsets -k .. k - 1.
+        window: edge length in voxels, one number or one per axis in the order of the spatial axes. Odd windows are
+            centred; an even window of 2 k covers the offsets -k .. k - 1.
         adjoint: the transposed operation (offsets negated), which derivatives need; the same for odd windows.
 
     Returns:
@@ -66,7 +66,9 @@ def box_sum(images: Tensor, window: int | tuple[int, ...], *, adjoint: bool = Fa
 
 
 @lru_cache(maxsize=16)
-def window_counts(spatial: tuple[int, ...], window: int | tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+def window_counts(
+    spatial: tuple[int, ...], window: int | tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Tensor:
     """(1, *spatial): how many voxels of the image each window holds."""
     with torch.inference_mode(False):
         return box_sum(torch.ones(1, *spatial, dtype=dtype, device=device), window)

@@ -1,7 +1,8 @@
 """Cubic B-spline free-form deformation: from a coarse grid of control points to a displacement at every voxel.
 
-Control point k of an axis sits at voxel (k - 1) * stride: one point lies before voxel 0, and two after the last interval, so that every voxel
-has its four neighbours (the layout of Rueckert et al. 1999, NiftyReg and ITK's BSplineTransform with stride * mesh + 1 voxels).
+Control point k of an axis sits at voxel (k - 1) * stride: one point lies before voxel 0, and two after the last
+interval, so that every voxel has its four neighbours (the layout of Rueckert et al. 1999, NiftyReg and ITK's
+BSplineTransform with stride * mesh + 1 voxels).
 """
 
 from __future__ import annotations
@@ -53,11 +54,13 @@ def bspline_exact(control: Tensor, spatial: tuple[int, ...], stride: Stride) -> 
 
 
 def bspline_by_pooling(control: Tensor, spatial: tuple[int, ...], stride: Stride) -> Tensor:
-    """Nearly the same spline, by repeated average pooling, as in "Semantically Guided Large Deformation Estimation" (recursive cardinal splines).
+    """Nearly the same spline, by repeated average pooling, as in "Semantically Guided Large Deformation Estimation"
+    (recursive cardinal splines).
 
-    Every control value is held for `stride` voxels (a box) and averaged three times over `stride` voxels: a box convolved three times with itself
-    is the cubic B-spline. The sum of the weights is 1, as in `bspline_exact`; their shape differs by O(1 / stride^2), since boxes of
-    whole voxels stand for boxes of the line. Arguments, result and errors as `bspline_exact`.
+    Every control value is held for `stride` voxels (a box) and averaged three times over `stride` voxels: a box
+    convolved three times with itself is the cubic B-spline. The sum of the weights is 1, as in `bspline_exact`; their
+    shape differs by O(1 / stride^2), since boxes of whole voxels stand for boxes of the line. Arguments, result and
+    errors as `bspline_exact`.
     """
     strides = _check_control(control, spatial, stride)
     dense = control.to(torch.promote_types(control.dtype, torch.float32))
@@ -66,14 +69,16 @@ def bspline_by_pooling(control: Tensor, spatial: tuple[int, ...], stride: Stride
     flat = dense.flatten(0, 1)
     for _ in range(3):
         flat = box_sum(flat, strides) / math.prod(strides)
-    # each pass moves an even window's centre by half a voxel, and what is held for `stride` voxels starts two points and half a box too early
+    # each pass moves an even window's centre by half a voxel, and what is held for `stride` voxels starts two points
+    # and half a box too early
     for axis, (size, step) in enumerate(zip(spatial, strides, strict=True), start=1):
         flat = flat.narrow(axis, 3 * (step // 2) + 1, size)
     return flat.reshape(*control.shape[:2], *spatial).to(control.dtype)
 
 
 def smooth_by_pooling(displacement: Tensor, kernel: Stride, passes: int = 3) -> Tensor:
-    """A dense field averaged `passes` times over windows of `kernel` voxels: the same paper's upsampled field, and V_smooth of its regulariser.
+    """A dense field averaged `passes` times over windows of `kernel` voxels: the same paper's upsampled field, and
+    V_smooth of its regulariser.
 
     Windows at the border average what is inside, so a constant field stays as it is.
 
@@ -116,7 +121,9 @@ def _spline_matrix(size: int, stride: int, dtype: torch.dtype, device: torch.dev
 def _strides(spatial: tuple[int, ...], stride: Stride) -> tuple[int, ...]:
     strides = (stride,) * len(spatial) if isinstance(stride, int) else tuple(stride)
     if len(strides) != len(spatial) or any(not isinstance(step, int) or step < 1 for step in strides):
-        raise InputError(f"stride: expected a whole number of voxels, or one for each of {len(spatial)} axes, got {stride}")
+        raise InputError(
+            f"stride: expected a whole number of voxels, or one for each of {len(spatial)} axes, got {stride}"
+        )
     return strides
 
 
@@ -126,5 +133,7 @@ def _check_control(control: Tensor, spatial: tuple[int, ...], stride: Stride) ->
         raise InputError(f"control {tuple(control.shape)} and spatial {tuple(spatial)} must agree in dimension")
     wanted = control_shape(spatial, stride)
     if tuple(control.shape[2:]) != wanted:
-        raise InputError(f"control: expected {wanted} points for a grid of {tuple(spatial)} at stride {stride}, got {tuple(control.shape[2:])}")
+        raise InputError(
+            f"control: expected {wanted} points for a grid of {tuple(spatial)} at stride {stride}, got {tuple(control.shape[2:])}"
+        )
     return _strides(spatial, stride)

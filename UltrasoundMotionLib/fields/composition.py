@@ -1,6 +1,7 @@
 """The algebra of displacements: composition, the exponential of a velocity, the inverse.
 
-A displacement u stands for the mapping p -> p + u(p) from fixed to moving voxels, and warps by pulling back: warped(p) = image(p + u(p)).
+A displacement u stands for the mapping p -> p + u(p) from fixed to moving voxels, and warps by pulling back: warped(p)
+= image(p + u(p)).
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from UltrasoundMotionLib.fields.warping import warp
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
     """The displacement of the mapping (id + outer) after (id + inner): p -> inner(p) + outer(p + inner(p)).
 
-    It is made so that warping twice is warping once: `warp(warp(image, outer), inner)` is `warp(image, compose(outer, inner))` up to interpolation.
+    It is made so that warping twice is warping once: `warp(warp(image, outer), inner)` is `warp(image, compose(outer,
+    inner))` up to interpolation.
 
-    Eq. 5 of SSMSR ("Test-Time Training for Deformable Multi-Scale Image Registration") writes phi_s = phi_(s/2) o residual. Its first line is
-    `compose(outer=phi_(s/2), inner=residual)`: the residual was found between the fixed image and the image already warped by phi_(s/2), so
-    this order carries the moving image onto the fixed one. Its last line, phi_(s/2)(p) + residual(p + phi_(s/2)(p)), is the other
-    order, `compose(outer=residual, inner=phi_(s/2))`; the two agree to first order only.
+    Eq. 5 of SSMSR ("Test-Time Training for Deformable Multi-Scale Image Registration") writes phi_s = phi_(s/2) o
+    residual. Its first line is `compose(outer=phi_(s/2), inner=residual)`: the residual was found between the fixed
+    image and the image already warped by phi_(s/2), so this order carries the moving image onto the fixed one. Its last
+    line, phi_(s/2)(p) + residual(p + phi_(s/2)(p)), is the other order, `compose(outer=residual, inner=phi_(s/2))`; the
+    two agree to first order only.
 
     Args:
-        outer, inner: (B, n, *spatial) in voxels of one grid, channels (x, y[, z]). `outer` is interpolated linearly; outside the grid
-            its border value continues.
+        outer, inner: (B, n, *spatial) in voxels of one grid, channels (x, y[, z]). `outer` is interpolated linearly;
+            outside the grid its border value continues.
 
     Returns:
         (B, n, *spatial). Differentiable for both.
@@ -45,8 +48,8 @@ def compose(outer: Tensor, inner: Tensor) -> Tensor:
 def integrate_velocity(velocity: Tensor, steps: int = 7) -> Tensor:
     """The displacement of exp(v), the flow of a stationary velocity for unit time, by scaling and squaring.
 
-    The displacement v / 2^steps is composed with itself `steps` times (Arsigny et al., A log-Euclidean framework for statistics on
-    diffeomorphisms, 2006). exp(-v) is its inverse.
+    The displacement v / 2^steps is composed with itself `steps` times (Arsigny et al., A log-Euclidean framework for
+    statistics on diffeomorphisms, 2006). exp(-v) is its inverse.
 
     Args:
         velocity: (B, n, *spatial) in voxels per unit time, channels (x, y[, z]).
@@ -90,8 +93,9 @@ def invert(displacement: Tensor, iterations: int = 50, tolerance: float = 1e-3) 
 
     Chen et al., A simple fixed-point approach to invert a deformation field, Medical Physics 2008.
 
-    The iteration converges where u changes by less than one voxel a voxel; where the error grows, steps are damped. Look at `maximum_error`. Of a
-    field that folds, several points go to one place: what is found there is one of them, and need not be continuous.
+    The iteration converges where u changes by less than one voxel a voxel; where the error grows, steps are damped.
+    Look at `maximum_error`. Of a field that folds, several points go to one place: what is found there is one of them,
+    and need not be continuous.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).

@@ -1,4 +1,7 @@
-"""Interpolating cubic B-splines: the prefilter (M. Unser, Splines: a perfect fit, 1999) and the sampling, mirrored at the borders as in ITK."""
+"""Interpolating cubic B-splines: the prefilter (M.
+
+Unser, Splines: a perfect fit, 1999) and the sampling, mirrored at the borders as in ITK.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,9 @@ from torch import Tensor
 
 
 def cubic_weights(fraction: Tensor) -> list[Tensor]:
-    """The four cubic B-spline weights of the control points at -1, 0, 1, 2 for a position at `fraction` in [0, 1] after point 0."""
+    """The four cubic B-spline weights of the control points at -1, 0, 1, 2 for a position at `fraction` in [0, 1] after
+    point 0.
+    """
     opposite = 1 - fraction
     return [
         opposite**3 / 6,
@@ -21,7 +26,9 @@ def cubic_weights(fraction: Tensor) -> list[Tensor]:
 
 @lru_cache(maxsize=32)
 def _inverse_of_sampling(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(size, size): from values at the voxels to spline coefficients along one axis, coefficients mirrored about the first and last voxel."""
+    """(size, size): from values at the voxels to spline coefficients along one axis, coefficients mirrored about the
+    first and last voxel.
+    """
     with torch.inference_mode(False):  # what is cached must serve a derivative later
         if size == 1:
             return torch.ones(1, 1, dtype=dtype, device=device)
@@ -41,7 +48,10 @@ def cubic_coefficients(image: Tensor) -> Tensor:
 
 
 def sample_cubic(image: Tensor, coordinates: Tensor) -> Tensor:
-    """An image (B, C, *spatial) at voxel coordinates (B, n, *output), order (x, y[, z]), clamped to the image. Returns (B, C, *output)."""
+    """An image (B, C, *spatial) at voxel coordinates (B, n, *output), order (x, y[, z]), clamped to the image.
+
+    Returns (B, C, *output).
+    """
     flat = cubic_coefficients(image).flatten(2)
     tables = []
     stride = 1

@@ -20,11 +20,12 @@ OUTSIDE = ("border", "zero")
 
 @dataclass(frozen=True, eq=False)
 class DisplacementField:
-    """Where every point of the fixed image lies in the moving one: x -> x + u(x), so that fixed(x) = moving(x + u(x)), as in ITK.
+    """Where every point of the fixed image lies in the moving one: x -> x + u(x), so that fixed(x) = moving(x + u(x)),
+    as in ITK.
 
     Attributes:
-        displacement_mm: (H, W, 2) or (D, H, W, 3), float32 or float64: u in LPS mm, components (x, y[, z]), spatial axes slowest first, as
-            SimpleITK's `GetArrayFromImage` gives a vector image.
+        displacement_mm: (H, W, 2) or (D, H, W, 3), float32 or float64: u in LPS mm, components (x, y[, z]), spatial
+            axes slowest first, as SimpleITK's `GetArrayFromImage` gives a vector image.
         grid: of the fixed image.
 
     Raises:
@@ -38,11 +39,15 @@ class DisplacementField:
         array = np.asarray(self.displacement_mm)
         wanted = (*self.grid.shape, self.grid.dimension)
         if array.shape != wanted:
-            raise InputError(f"displacement_mm: expected shape {wanted} for a grid of {self.grid.shape}, got {array.shape}")
+            raise InputError(
+                f"displacement_mm: expected shape {wanted} for a grid of {self.grid.shape}, got {array.shape}"
+            )
         if array.dtype not in (np.float32, np.float64):
             array = array.astype(np.float64 if array.dtype.kind in "iu" else np.float32)
         if not np.isfinite(array).all():
-            raise InputError(f"displacement_mm: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite")
+            raise InputError(
+                f"displacement_mm: {int((~np.isfinite(array)).sum())} of {array.size} values are NaN or infinite"
+            )
         object.__setattr__(self, "displacement_mm", array)
 
     @classmethod
@@ -52,7 +57,8 @@ class DisplacementField:
 
     @classmethod
     def from_voxels(cls, displacement: torch.Tensor, grid: ImageGrid) -> DisplacementField:
-        """From a tensor (n, *spatial) or (1, n, *spatial) in voxels of the grid, channels (x, y[, z]): scaled by spacing, rotated by direction.
+        """From a tensor (n, *spatial) or (1, n, *spatial) in voxels of the grid, channels (x, y[, z]): scaled by
+        spacing, rotated by direction.
 
         Raises:
             InputError: a shape that does not fit the grid, or a batch of more than one.
@@ -61,7 +67,9 @@ class DisplacementField:
         if values.ndim == grid.dimension + 2 and values.shape[0] == 1:
             values = values[0]
         if values.shape != (grid.dimension, *grid.shape):
-            raise InputError(f"displacement: expected shape {(1, grid.dimension, *grid.shape)} for the grid, got {tuple(displacement.shape)}")
+            raise InputError(
+                f"displacement: expected shape {(1, grid.dimension, *grid.shape)} for the grid, got {tuple(displacement.shape)}"
+            )
         millimetres = np.moveaxis(values, 0, -1) @ grid.index_to_lps_mm[:-1, :-1].T
         return cls(millimetres.astype(np.float64 if str(displacement.dtype) == "torch.float64" else np.float32), grid)
 
@@ -105,7 +113,12 @@ class DisplacementField:
         if transform.GetDimension() != grid.dimension:
             raise InputError(f"transform is {transform.GetDimension()}D and the grid {grid.dimension}D")
         image = sitk.TransformToDisplacementField(
-            transform, sitk.sitkVectorFloat64, grid.shape[::-1], grid.origin_mm, grid.spacing_mm, grid.direction.ravel().tolist()
+            transform,
+            sitk.sitkVectorFloat64,
+            grid.shape[::-1],
+            grid.origin_mm,
+            grid.spacing_mm,
+            grid.direction.ravel().tolist(),
         )
         return cls(sitk.GetArrayFromImage(image), grid)
 
@@ -121,8 +134,8 @@ class DisplacementField:
 
         Args:
             points_lps_mm: (..., n).
-            outside: more than half a voxel outside the grid, "border" continues the border's displacement (as Slicer shows it) and
-                "zero" is the identity (as ITK has it).
+            outside: more than half a voxel outside the grid, "border" continues the border's displacement (as Slicer
+                shows it) and "zero" is the identity (as ITK has it).
 
         Raises:
             InputError: points of another dimension, an unknown `outside`.
@@ -146,7 +159,10 @@ class DisplacementField:
         return values.reshape(points.shape)
 
     def apply_to_points(self, points_lps_mm: np.ndarray, outside: str = "border") -> np.ndarray:
-        """x + u(x): where LPS points of the fixed image lie in the moving one. Arguments and errors as `displacement_at`."""
+        """x + u(x): where LPS points of the fixed image lie in the moving one.
+
+        Arguments and errors as `displacement_at`.
+        """
         return np.asarray(points_lps_mm, dtype=np.float64) + self.displacement_at(points_lps_mm, outside)
 
     def resample(self, grid: ImageGrid, outside: str = "border") -> DisplacementField:
@@ -157,10 +173,13 @@ class DisplacementField:
         """
         if grid.dimension != self.grid.dimension:
             raise InputError(f"grid is {grid.dimension}D and the field {self.grid.dimension}D")
-        return DisplacementField(self.displacement_at(grid.points_lps_mm(), outside).astype(self.displacement_mm.dtype), grid)
+        return DisplacementField(
+            self.displacement_at(grid.points_lps_mm(), outside).astype(self.displacement_mm.dtype), grid
+        )
 
     def after(self, inner: DisplacementField) -> DisplacementField:
-        """The mapping `inner` first and this one then, x -> inner(x) + u(x + inner(x)), on the grid of `inner`; the grids may differ.
+        """The mapping `inner` first and this one then, x -> inner(x) + u(x + inner(x)), on the grid of `inner`; the
+        grids may differ.
 
         Raises:
             InputError: fields of different dimension.
@@ -168,7 +187,9 @@ class DisplacementField:
         if inner.grid.dimension != self.grid.dimension:
             raise InputError(f"fields of {self.grid.dimension}D and {inner.grid.dimension}D cannot be composed")
         moved = inner.apply_to_points(inner.grid.points_lps_mm())
-        return DisplacementField((inner.displacement_mm + self.displacement_at(moved)).astype(inner.displacement_mm.dtype), inner.grid)
+        return DisplacementField(
+            (inner.displacement_mm + self.displacement_at(moved)).astype(inner.displacement_mm.dtype), inner.grid
+        )
 
     def warp(self, moving: Volume, mode: str = "linear", outside_value: float = 0.0) -> Volume:
         """The moving volume on the fixed grid: moving(x + u(x)) at every voxel.
@@ -195,7 +216,14 @@ class DisplacementField:
         image = Volume(array, moving.spacing_mm, moving.origin_mm, moving.direction, moving.name).to_sitk()
         size, direction = self.grid.shape[::-1], self.grid.direction.ravel().tolist()
         warped = sitk.Resample(
-            image, size, self.to_sitk_transform(), interpolators[mode], self.grid.origin_mm, self.grid.spacing_mm, direction, outside_value
+            image,
+            size,
+            self.to_sitk_transform(),
+            interpolators[mode],
+            self.grid.origin_mm,
+            self.grid.spacing_mm,
+            direction,
+            outside_value,
         )
         values = sitk.GetArrayFromImage(warped).astype(moving.array.dtype, copy=False)
         return Volume(values, self.grid.spacing_mm, self.grid.origin_mm, self.grid.direction, moving.name)
@@ -206,5 +234,7 @@ class DisplacementField:
             return self
         direction = np.eye(3)
         direction[:2, :2] = self.grid.direction
-        grid = ImageGrid((1, *self.grid.shape), (*self.grid.spacing_mm, spacing_mm), (*self.grid.origin_mm, 0.0), direction)
+        grid = ImageGrid(
+            (1, *self.grid.shape), (*self.grid.spacing_mm, spacing_mm), (*self.grid.origin_mm, 0.0), direction
+        )
         return DisplacementField(np.pad(self.displacement_mm[None], [(0, 0)] * 3 + [(0, 1)]), grid)

@@ -19,7 +19,8 @@ def write_displacement(path: str | Path, field: DisplacementField) -> None:
     """Writes .nrrd, .mha, .nii.gz or .nii, compressed.
 
     Raises:
-        InputError: another file ending; NIfTI for a 2D field or one of a single slice, which ITK does not read back as it was.
+        InputError: another file ending; NIfTI for a 2D field or one of a single slice, which ITK does not read back as
+            it was.
         OutputError: the file cannot be written.
     """
     import SimpleITK as sitk
@@ -29,7 +30,9 @@ def write_displacement(path: str | Path, field: DisplacementField) -> None:
     if suffix is None:
         raise InputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
     if suffix.startswith(".nii") and (field.grid.dimension == 2 or field.grid.shape[0] == 1):
-        raise InputError(f"{path}: NIfTI drops the third axis of a displacement field of one slice, so it could not be read back; use .nrrd")
+        raise InputError(
+            f"{path}: NIfTI drops the third axis of a displacement field of one slice, so it could not be read back; use .nrrd"
+        )
     with atomic_output(path) as temporary:
         try:
             sitk.WriteImage(field.to_sitk(), str(temporary), useCompression=suffix != ".nii")
@@ -54,7 +57,9 @@ def read_displacement(path: str | Path) -> DisplacementField:
         raise InputError(f"{path}: cannot be read as a displacement field: {_last_line(error)}") from error
     components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
     if components != dimension or dimension not in (2, 3):
-        raise InputError(f"{path}: expected {dimension} components a voxel in {dimension}D, got {components}; this is not a displacement field")
+        raise InputError(
+            f"{path}: expected {dimension} components a voxel in {dimension}D, got {components}; this is not a displacement field"
+        )
     return DisplacementField.from_sitk(image)
 
 

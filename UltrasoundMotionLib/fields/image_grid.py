@@ -54,7 +54,9 @@ class ImageGrid:
 
     def points_lps_mm(self) -> np.ndarray:
         """(*shape, n) LPS mm of every voxel's centre."""
-        index = np.stack(np.meshgrid(*[np.arange(size, dtype=np.float64) for size in self.shape], indexing="ij")[::-1], axis=-1)
+        index = np.stack(
+            np.meshgrid(*[np.arange(size, dtype=np.float64) for size in self.shape], indexing="ij")[::-1], axis=-1
+        )
         matrix = self.index_to_lps_mm
         return index @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
@@ -67,7 +69,9 @@ class ImageGrid:
         """True where both grids have the same shape and their corner voxels lie within the tolerance of each other."""
         if self.shape != other.shape:
             return False
-        corners = np.stack(np.meshgrid(*[(0, size - 1) for size in self.shape[::-1]], indexing="ij"), axis=-1).reshape(-1, self.dimension)
+        corners = np.stack(np.meshgrid(*[(0, size - 1) for size in self.shape[::-1]], indexing="ij"), axis=-1).reshape(
+            -1, self.dimension
+        )
         homogeneous = np.concatenate([corners, np.ones((len(corners), 1))], axis=1)
         return bool(np.abs(homogeneous @ (self.index_to_lps_mm - other.index_to_lps_mm).T).max() <= tolerance_mm)
 
@@ -77,7 +81,12 @@ class ImageGrid:
         if isinstance(image, Volume):
             return cls(image.array.shape, image.spacing_mm, image.origin_mm, image.direction)
         dimension = image.GetDimension()
-        return cls(image.GetSize()[::-1], image.GetSpacing(), image.GetOrigin(), np.reshape(image.GetDirection(), (dimension, dimension)))
+        return cls(
+            image.GetSize()[::-1],
+            image.GetSpacing(),
+            image.GetOrigin(),
+            np.reshape(image.GetDirection(), (dimension, dimension)),
+        )
 
     def give_to(self, image: sitk.Image) -> sitk.Image:
         """Sets this geometry on a SimpleITK image of the same size, and returns it."""

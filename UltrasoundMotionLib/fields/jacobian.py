@@ -13,7 +13,8 @@ from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
 
 def spatial_gradient(values: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """(n, B, C, *spatial): derivatives of (B, C, *spatial) along x, y[, z]; central differences, one-sided at the border.
+    """(n, B, C, *spatial): derivatives of (B, C, *spatial) along x, y[, z]; central differences, one-sided at the
+    border.
 
     Per mm where a spacing (x, y[, z]) is given, else per voxel; 0 along an axis of one voxel.
     """
@@ -21,7 +22,9 @@ def spatial_gradient(values: Tensor, spacing: Sequence[float] | None = None) -> 
     for axis in range(values.ndim - 2):
         along = values.ndim - 1 - axis
         step = 1.0 if spacing is None else float(spacing[axis])
-        columns.append(torch.gradient(values, spacing=step, dim=along)[0] if values.shape[along] > 1 else torch.zeros_like(values))
+        columns.append(
+            torch.gradient(values, spacing=step, dim=along)[0] if values.shape[along] > 1 else torch.zeros_like(values)
+        )
     return torch.stack(columns)
 
 
@@ -38,8 +41,8 @@ def displacement_gradient(displacement: Tensor) -> Tensor:
 def jacobian_determinant(displacement: Tensor) -> Tensor:
     """det(I + grad u) at every voxel: 1 keeps volume, below 1 shrinks, 0 or below folds.
 
-    Eq. 7 of "Semantically Guided Large Deformation Estimation with Deep Networks" (and VoxelMorph). Being a ratio of volumes it has the same
-    value in voxels and in mm, on any spacing and direction.
+    Eq. 7 of "Semantically Guided Large Deformation Estimation with Deep Networks" (and VoxelMorph). Being a ratio of
+    volumes it has the same value in voxels and in mm, on any spacing and direction.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).

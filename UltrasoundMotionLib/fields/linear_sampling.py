@@ -1,8 +1,9 @@
-"""Linear interpolation of an image at displaced voxels or at free points, with derivatives for the image and for the positions.
+"""Linear interpolation of an image at displaced voxels or at free points, with derivatives for the image and for the
+positions.
 
-On a GPU this is `torch.nn.functional.grid_sample`. On a CPU that function is scalar code; here the 2^n corners are gathered with `index_select`
-and blended with vectorised operations, a few thousand voxels at a time: temporary arrays then stay in the cache, and no fresh memory
-is asked of the operating system, which costs more than the arithmetic.
+On a GPU this is `torch.nn.functional.grid_sample`. On a CPU that function is scalar code; here the 2^n corners are
+gathered with `index_select` and blended with vectorised operations, a few thousand voxels at a time: temporary arrays
+then stay in the cache, and no fresh memory is asked of the operating system, which costs more than the arithmetic.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ CHUNK_VOXELS = 32768
 
 
 def sample_displaced(image: Tensor, displacement: Tensor) -> Tensor:
-    """The image at p + u(p) for every voxel p; outside the image the border value continues (its derivative for the position is 0).
+    """The image at p + u(p) for every voxel p; outside the image the border value continues (its derivative for the
+    position is 0).
 
     Args:
         image: (B, C, *spatial) floating point, spatial = (H, W) or (D, H, W).
@@ -41,7 +43,9 @@ def sample_displaced(image: Tensor, displacement: Tensor) -> Tensor:
 
 
 def sample_points(image: Tensor, points: Tensor) -> Tensor:
-    """The image (B, C, *spatial) at points (B, n, N) given as voxel coordinates (x, y[, z]); borders as in `sample_displaced`. Returns (B, C, N)."""
+    """The image (B, C, *spatial) at points (B, n, N) given as voxel coordinates (x, y[, z]); borders as in
+    `sample_displaced`. Returns (B, C, N).
+    """
     if _prefers_torch(image):
         spread = points[(..., *[None] * (image.ndim - 3))]
         return _sample_with_torch(image, list(spread.unbind(1))).reshape(*image.shape[:2], -1)
@@ -62,12 +66,19 @@ def _prefers_torch(image: Tensor) -> bool:
 
 def _sample_with_torch(image: Tensor, coordinates: list[Tensor]) -> Tensor:
     sizes = image.shape[:1:-1]
-    scaled = [2 * one / (size - 1) - 1 if size > 1 else torch.zeros_like(one) for one, size in zip(coordinates, sizes, strict=True)]
-    return functional.grid_sample(image, torch.stack(scaled, dim=-1), mode="bilinear", padding_mode="border", align_corners=True)
+    scaled = [
+        2 * one / (size - 1) - 1 if size > 1 else torch.zeros_like(one)
+        for one, size in zip(coordinates, sizes, strict=True)
+    ]
+    return functional.grid_sample(
+        image, torch.stack(scaled, dim=-1), mode="bilinear", padding_mode="border", align_corners=True
+    )
 
 
 def _chunks(positions: Tensor, dense: bool) -> Iterator[tuple[slice, list[Tensor]]]:
-    """Pieces of a (n, *output) tensor of displacements (dense) or points: where each lies in the flat output, and its coordinates (x, y[, z])."""
+    """Pieces of a (n, *output) tensor of displacements (dense) or points: where each lies in the flat output, and its
+    coordinates (x, y[, z]).
+    """
     rows_of = positions.reshape(positions.shape[0], -1, positions.shape[-1] if dense else 1)
     _, rows, width = rows_of.shape
     step = max(1, CHUNK_VOXELS // width)
@@ -75,7 +86,9 @@ def _chunks(positions: Tensor, dense: bool) -> Iterator[tuple[slice, list[Tensor
         line = torch.arange(width, dtype=positions.dtype)
         row = torch.arange(rows)
         height = positions.shape[-2]
-        row_coordinates = [(row % height).to(positions.dtype), (row // height).to(positions.dtype)][: positions.shape[0] - 1]
+        row_coordinates = [(row % height).to(positions.dtype), (row // height).to(positions.dtype)][
+            : positions.shape[0] - 1
+        ]
     for start in range(0, rows, step):
         piece = rows_of[:, start : start + step]
         if dense:
@@ -122,7 +135,10 @@ def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[T
     derivatives: list[list[Tensor]] = []
     for fraction in fractions:
         pairs = list(zip(corners[::2], corners[1::2], strict=True))
-        derivatives = [[torch.lerp(low, high, fraction) for low, high in zip(one[::2], one[1::2], strict=True)] for one in derivatives]
+        derivatives = [
+            [torch.lerp(low, high, fraction) for low, high in zip(one[::2], one[1::2], strict=True)]
+            for one in derivatives
+        ]
         derivatives.append([high - low for low, high in pairs])
         corners = [torch.lerp(low, high, fraction) for low, high in pairs] if len(pairs) > 1 else []
     return [one[0] for one in derivatives]
@@ -131,8 +147,9 @@ def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[T
 class _LinearSampling(torch.autograd.Function):
     """The CPU path of `sample_displaced` and `sample_points`.
 
-    For one channel that needs no derivative itself (the moving image of a registration) the derivatives for the positions are found with the values.
-    Otherwise the backward pass finds indices and corners again: cheaper than fresh memory to keep them in.
+    For one channel that needs no derivative itself (the moving image of a registration) the derivatives for the
+    positions are found with the values. Otherwise the backward pass finds indices and corners again: cheaper than fresh
+    memory to keep them in.
     """
 
     @staticmethod
@@ -182,13 +199,21 @@ class _LinearSampling(torch.autograd.Function):
                     for channel in range(1, channels):
                         for corner, offset in zip(corners, offsets, strict=True):
                             corner.addcmul_(source[channel, offset:].index_select(0, lower), upstream[channel, where])
-                    _write_derivatives(for_positions[batch].view(len(spatial), -1)[:, where], corners, fractions, inside)
+                    _write_derivatives(
+                        for_positions[batch].view(len(spatial), -1)[:, where], corners, fractions, inside
+                    )
         return for_image, for_positions, None
 
 
 def _inside(coordinates: list[Tensor], spatial: torch.Size) -> list[Tensor]:
-    """1 where a coordinate lies between the first and last voxel, 0 beyond, where the image continues unchanged. To call before `_locate`."""
-    return [torch.eq(one, one.clamp(0, size - 1)).to(one.dtype) for one, size in zip(coordinates, reversed(spatial), strict=True)]
+    """1 where a coordinate lies between the first and last voxel, 0 beyond, where the image continues unchanged.
+
+    To call before `_locate`.
+    """
+    return [
+        torch.eq(one, one.clamp(0, size - 1)).to(one.dtype)
+        for one, size in zip(coordinates, reversed(spatial), strict=True)
+    ]
 
 
 def _write_derivatives(target: Tensor, corners: list[Tensor], fractions: list[Tensor], inside: list[Tensor]) -> None:

@@ -18,8 +18,9 @@ def resample_displacement(displacement: Tensor, spatial: tuple[int, ...], *, ali
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
         spatial: the new size, (H, W) or (D, H, W).
-        align_corners: False: both grids cover the same region, borders of voxels included; one voxel is old size / new size old voxels, which is
-            how `torch.nn.functional.interpolate` and pooling make pyramids by default. True: the centres of the first and last voxels coincide.
+        align_corners: False: both grids cover the same region, borders of voxels included; one voxel is old size / new
+            size old voxels, which is how `torch.nn.functional.interpolate` and pooling make pyramids by default. True:
+            the centres of the first and last voxels coincide.
 
     Returns:
         (B, n, *new spatial) in voxels of the new grid. Differentiable.
@@ -43,4 +44,6 @@ def resample_displacement(displacement: Tensor, spatial: tuple[int, ...], *, ali
         else:
             factors.append(after / before)
     scale = field.new_tensor(factors).view(1, -1, *[1] * len(spatial))
-    return (functional.interpolate(field, size=spatial, mode=mode, align_corners=align_corners) * scale).to(displacement.dtype)
+    return (functional.interpolate(field, size=spatial, mode=mode, align_corners=align_corners) * scale).to(
+        displacement.dtype
+    )

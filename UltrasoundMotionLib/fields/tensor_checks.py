@@ -1,4 +1,6 @@
-"""The one set of checks for images and displacement tensors, so that bad input is one clear line and never an exception of torch."""
+"""The one set of checks for images and displacement tensors, so that bad input is one clear line and never an exception
+of torch.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,12 @@ def check_image(image: Tensor, name: str = "image") -> None:
         raise InputError(f"{name}: expected shape (B, C, H, W) or (B, C, D, H, W), got {tuple(image.shape)}")
 
 
-def check_pair(image: Tensor, displacement: Tensor, image_name: str = "image", displacement_name: str = "displacement") -> None:
-    """Raises InputError unless both are well formed, of one dimension, one batch size and on one device; their grids may differ."""
+def check_pair(
+    image: Tensor, displacement: Tensor, image_name: str = "image", displacement_name: str = "displacement"
+) -> None:
+    """Raises InputError unless both are well formed, of one dimension, one batch size and on one device; their grids
+    may differ.
+    """
     check_image(image, image_name)
     check_displacement(displacement, displacement_name)
     if image.ndim != displacement.ndim or image.shape[0] != displacement.shape[0]:
@@ -33,19 +39,26 @@ def check_pair(image: Tensor, displacement: Tensor, image_name: str = "image", d
             f"{image_name} {tuple(image.shape)} and {displacement_name} {tuple(displacement.shape)} must agree in dimension and batch size"
         )
     if image.device != displacement.device:
-        raise InputError(f"{image_name} is on {image.device} and {displacement_name} on {displacement.device}; move one of them")
+        raise InputError(
+            f"{image_name} is on {image.device} and {displacement_name} on {displacement.device}; move one of them"
+        )
 
 
 def check_same_shape(first: Tensor, second: Tensor, first_name: str, second_name: str) -> None:
     """Raises InputError unless both tensors have the same shape and device."""
     if first.shape != second.shape:
-        raise InputError(f"{first_name} {tuple(first.shape)} and {second_name} {tuple(second.shape)} must have the same shape")
+        raise InputError(
+            f"{first_name} {tuple(first.shape)} and {second_name} {tuple(second.shape)} must have the same shape"
+        )
     if first.device != second.device:
         raise InputError(f"{first_name} is on {first.device} and {second_name} on {second.device}; move one of them")
 
 
 def check_finite(tensor: Tensor, name: str) -> None:
-    """Raises InputError where a value is NaN or infinite. It costs a pass over the data: for the start of a call, not for every iteration."""
+    """Raises InputError where a value is NaN or infinite.
+
+    It costs a pass over the data: for the start of a call, not for every iteration.
+    """
     if not bool(torch.isfinite(tensor).all()):
         count = int((~torch.isfinite(tensor)).sum())
         raise InputError(f"{name}: {count} of {tensor.numel()} values are NaN or infinite")

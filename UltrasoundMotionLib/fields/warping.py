@@ -16,23 +16,25 @@ PADDINGS = ("border", "zeros")
 
 
 def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str = "border") -> Tensor:
-    """The image at p + u(p) for every voxel p of the displacement's grid: what the moving image looks like on the fixed grid.
+    """The image at p + u(p) for every voxel p of the displacement's grid: what the moving image looks like on the fixed
+    grid.
 
     Args:
-        image: (B, C, *spatial), spatial = (H, W) or (D, H, W). Voxel 0 of the image lies on voxel 0 of the displacement's grid; sizes may differ.
-            Integer images (labels) are for mode "nearest" only.
+        image: (B, C, *spatial), spatial = (H, W) or (D, H, W). Voxel 0 of the image lies on voxel 0 of the
+            displacement's grid; sizes may differ. Integer images (labels) are for mode "nearest" only.
         displacement: (B, n, *output), in voxels, channels in the order (x, y[, z]), the reverse of the spatial axes.
-        mode: "linear", "nearest" (ties go to the even voxel; no derivative), or "cubic" (interpolating cubic B-spline, its coefficients
-            mirrored at the borders, as ITK's BSplineInterpolateImageFunction).
-        padding: "border" continues the nearest border value; "zeros" is 0 outside (linear: fading within one voxel, so that it stays
-            differentiable; nearest and cubic: from half a voxel outside).
+        mode: "linear", "nearest" (ties go to the even voxel; no derivative), or "cubic" (interpolating cubic B-spline,
+            its coefficients mirrored at the borders, as ITK's BSplineInterpolateImageFunction).
+        padding: "border" continues the nearest border value; "zeros" is 0 outside (linear: fading within one voxel, so
+            that it stays differentiable; nearest and cubic: from half a voxel outside).
 
     Returns:
-        (B, C, *output) in the image's dtype. Half precision is computed in float32, since half cannot hold a position in an image.
-        Differentiable for image and displacement ("nearest": not at all).
+        (B, C, *output) in the image's dtype. Half precision is computed in float32, since half cannot hold a position
+        in an image. Differentiable for image and displacement ("nearest": not at all).
 
     Raises:
-        InputError: shapes, devices or dtypes that do not fit each other; an unknown mode or padding; NaN in the displacement.
+        InputError: shapes, devices or dtypes that do not fit each other; an unknown mode or padding; NaN in the
+            displacement.
     """
     check_pair(image, displacement)
     if mode not in MODES:
@@ -44,7 +46,9 @@ def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str
     if mode == "nearest":
         return _warp_nearest(image, displacement, padding)
     if not image.is_floating_point():
-        raise InputError(f"image: mode {mode!r} needs floating point values, got {image.dtype}; use mode 'nearest' for labels")
+        raise InputError(
+            f"image: mode {mode!r} needs floating point values, got {image.dtype}; use mode 'nearest' for labels"
+        )
     dtype = torch.promote_types(torch.promote_types(image.dtype, displacement.dtype), torch.float32)
     source, offsets = image.to(dtype), displacement.to(dtype)
     if mode == "linear":
@@ -67,7 +71,9 @@ def voxel_coordinates(displacement: Tensor) -> Tensor:
 
 
 def inside_image(displacement: Tensor, spatial: torch.Size | tuple[int, ...]) -> Tensor:
-    """(B, 1, *output), true where p + u(p) is inside an image of the given size, borders of voxels included: in [-0.5, size - 0.5] on every axis."""
+    """(B, 1, *output), true where p + u(p) is inside an image of the given size, borders of voxels included: in [-0.5,
+    size - 0.5] on every axis.
+    """
     coordinates = voxel_coordinates(displacement)
     limits = coordinates.new_tensor(list(reversed(spatial))).view(1, -1, *[1] * (displacement.ndim - 2)) - 0.5
     return ((coordinates >= -0.5) & (coordinates <= limits)).all(dim=1, keepdim=True)
@@ -91,7 +97,8 @@ def points_through(displacement: Tensor, points: Tensor) -> Tensor:
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
-        points: (B, N, n) voxel coordinates (x, y[, z]) on the displacement's grid. Outside, the displacement of the border continues.
+        points: (B, N, n) voxel coordinates (x, y[, z]) on the displacement's grid. Outside, the displacement of the
+            border continues.
 
     Returns:
         (B, N, n). Differentiable for both.

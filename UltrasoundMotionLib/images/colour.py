@@ -13,7 +13,9 @@ LUMINANCE_NOTE = "colour pixels became luminance (Rec. 601: 0.299 R + 0.587 G + 
 
 @runtime_checkable
 class ColourFrameSource(Protocol):
-    """A frame source that still has the colour of its file; all readers of this folder give one when the file is in colour."""
+    """A frame source that still has the colour of its file; all readers of this folder give one when the file is in
+    colour.
+    """
 
     def colour_frame(self, index: int) -> np.ndarray | None:
         """Frame `index` as RGB (H, W, 3) uint8, or None when the file is grey."""
@@ -23,8 +25,8 @@ class ColourFrameSource(Protocol):
 def luminance(pixels: np.ndarray) -> np.ndarray:
     """Grey levels of pixels (..., C): uint8 for uint8, float32 otherwise.
 
-    One component is itself, two are grey and opacity, three are RGB and become 0.299 R + 0.587 G + 0.114 B (Rec. 601, rounded for uint8,
-    so that equal components come out unchanged), four are RGB and opacity. Opacity is ignored.
+    One component is itself, two are grey and opacity, three are RGB and become 0.299 R + 0.587 G + 0.114 B (Rec. 601,
+    rounded for uint8, so that equal components come out unchanged), four are RGB and opacity. Opacity is ignored.
     """
     components = pixels.shape[-1]
     if components < 3:
@@ -39,7 +41,9 @@ def luminance(pixels: np.ndarray) -> np.ndarray:
 
 
 def grey_dtype(stored: np.dtype) -> np.dtype:
-    """What frames of a stored type are given as: uint8 stays, every other type (16-bit, signed, floating point) becomes float32, values unchanged."""
+    """What frames of a stored type are given as: uint8 stays, every other type (16-bit, signed, floating point) becomes
+    float32, values unchanged.
+    """
     return np.dtype(np.uint8) if np.dtype(stored) == np.uint8 else np.dtype(np.float32)
 
 

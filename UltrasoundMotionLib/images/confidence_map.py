@@ -1,7 +1,9 @@
-"""How well sound reaches each pixel of a frame: confidence maps by random walks (Karamalis, Wein, Klein and Navab, Med Image Anal 2012).
+"""How well sound reaches each pixel of a frame: confidence maps by random walks (Karamalis, Wein, Klein and Navab, Med
+Image Anal 2012).
 
-A walker that starts on a pixel steps to its eight neighbours with weights that follow how sound travels: with ease along a beam where the
-image changes little, hardly across. The confidence is the probability that it reaches the probe before it reaches the far end of its beam.
+A walker that starts on a pixel steps to its eight neighbours with weights that follow how sound travels: with ease
+along a beam where the image changes little, hardly across. The confidence is the probability that it reaches the probe
+before it reaches the far end of its beam.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ LEAST_WEIGHT = 1e-5
 """Added to every edge, so that the system stays solvable across the sharpest border (as in the authors' code)."""
 
 STEEPEST_PROBE = 1.0
-"""Rows a column by which the upper border of a sector may fall and still count as the probe's face; its sides fall more steeply."""
+"""Rows a column by which the upper border of a sector may fall and still count as the probe's face; its sides fall more
+steeply.
+"""
 
 NEIGHBOURS = (((1, 0), 0.0), ((0, 1), 1.0), ((1, 1), np.sqrt(2)), ((1, -1), np.sqrt(2)))
 """Half of the eight (row, column) steps, and the factor of gamma of each."""
@@ -39,11 +43,13 @@ class ConfidenceMapConfig:
     gamma: float = 0.05
 
 
-def confidence_map(image: np.ndarray, mask: np.ndarray | None = None, config: ConfidenceMapConfig | None = None) -> np.ndarray:
+def confidence_map(
+    image: np.ndarray, mask: np.ndarray | None = None, config: ConfidenceMapConfig | None = None
+) -> np.ndarray:
     """The confidence (H, W) in [0, 1] of a frame (H, W) whose beams run down the image; 0 outside of `mask`.
 
-    The probe's face is the upper border of the mask as far as it is not steep, the far end the last pixel of each column. Beams of a sector
-    are taken as columns, which holds in its middle and errs towards its sides.
+    The probe's face is the upper border of the mask as far as it is not steep, the far end the last pixel of each
+    column. Beams of a sector are taken as columns, which holds in its middle and errs towards its sides.
 
     Args:
         mask: (H, W) bool, the pixels that show an image; all when None.
@@ -55,7 +61,9 @@ def confidence_map(image: np.ndarray, mask: np.ndarray | None = None, config: Co
     image = np.asarray(image, dtype=np.float64)
     inside = np.ones(image.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if image.ndim != 2 or inside.shape != image.shape or np.count_nonzero(inside.any(axis=1)) < 3:
-        raise InputError(f"a confidence map needs an image (H, W) and a mask of its shape with at least 3 rows, got {image.shape} and {inside.shape}")
+        raise InputError(
+            f"a confidence map needs an image (H, W) and a mask of its shape with at least 3 rows, got {image.shape} and {inside.shape}"
+        )
     system, right, free = random_walk_system(image, inside, config)
     confidence = np.zeros(image.shape)
     confidence[_seeds(inside) == 1] = 1.0
@@ -64,7 +72,9 @@ def confidence_map(image: np.ndarray, mask: np.ndarray | None = None, config: Co
 
 
 def _solve_banded(system: sparse.csc_matrix, right: np.ndarray) -> np.ndarray:
-    """Cholesky within the band, which is one row of the image wide: for so small a grid twice as quick as a sparse factorisation."""
+    """Cholesky within the band, which is one row of the image wide: for so small a grid twice as quick as a sparse
+    factorisation.
+    """
     entries = system.tocoo()
     below = entries.row - entries.col
     band = np.zeros((below.max(initial=0) + 1, len(right)))
@@ -73,8 +83,12 @@ def _solve_banded(system: sparse.csc_matrix, right: np.ndarray) -> np.ndarray:
     return solveh_banded(band, right, lower=True, overwrite_ab=True, check_finite=False)
 
 
-def random_walk_system(image: np.ndarray, inside: np.ndarray, config: ConfidenceMapConfig) -> tuple[sparse.csc_matrix, np.ndarray, np.ndarray]:
-    """The reduced Laplacian (U, U), the right side (U,), and the (H, W) bool pixels that are its unknowns in order of rows (their Eq. 2)."""
+def random_walk_system(
+    image: np.ndarray, inside: np.ndarray, config: ConfidenceMapConfig
+) -> tuple[sparse.csc_matrix, np.ndarray, np.ndarray]:
+    """The reduced Laplacian (U, U), the right side (U,), and the (H, W) bool pixels that are its unknowns in order of
+    rows (their Eq. 2).
+    """
     top = np.argmax(inside, axis=0)
     depth = np.clip((np.arange(image.shape[0])[:, None] - top) / max(np.count_nonzero(inside.any(axis=1)) - 1, 1), 0, 1)
     low, high = image[inside].min(), image[inside].max()
@@ -94,7 +108,9 @@ def random_walk_system(image: np.ndarray, inside: np.ndarray, config: Confidence
     difference = difference / max(difference.max(initial=0.0), 1e-12)
     weight = np.exp(-config.beta * (difference + np.concatenate(across))) + LEAST_WEIGHT
     count = np.count_nonzero(inside)
-    walks = sparse.coo_matrix((np.tile(weight, 2), (np.concatenate((first, second)), np.concatenate((second, first)))), shape=(count, count)).tocsc()
+    walks = sparse.coo_matrix(
+        (np.tile(weight, 2), (np.concatenate((first, second)), np.concatenate((second, first)))), shape=(count, count)
+    ).tocsc()
     laplacian = sparse.diags(np.asarray(walks.sum(axis=0))[0]) - walks
     state = seeds[inside]
     unknown, probe = np.flatnonzero(state < 0), np.flatnonzero(state == 1)
@@ -124,7 +140,9 @@ def _seeds(inside: np.ndarray) -> np.ndarray:
 
 
 def reduce_frame(frame: np.ndarray, longest: int) -> tuple[np.ndarray, int]:
-    """The frame (H, W) averaged over blocks so that its longer side has at most `longest` pixels, and the block's side; odd rests are repeated."""
+    """The frame (H, W) averaged over blocks so that its longer side has at most `longest` pixels, and the block's side;
+    odd rests are repeated.
+    """
     factor = int(np.ceil(max(frame.shape) / longest))
     height, width = (-(-side // factor) for side in frame.shape)
     padded = np.pad(frame, ((0, height * factor - frame.shape[0]), (0, width * factor - frame.shape[1])), mode="edge")

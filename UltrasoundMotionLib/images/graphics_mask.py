@@ -1,6 +1,7 @@
 """Finds what the scanner drew on the picture (text, rulers, ECG traces, coloured overlays), and takes it away.
 
-A tracker that is given a ruler or a trace follows that instead of tissue: it is sharp, and it does not move with the body.
+A tracker that is given a ruler or a trace follows that instead of tissue: it is sharp, and it does not move with the
+body.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ _NEIGHBOURS = 24
 def sector_mask(sequence: ImageSequence) -> np.ndarray:
     """The insonified area (H, W) bool: the convex hull of the pixels that ever change, thin traces cut off.
 
-    A side of the sector that stays black in every frame looked at is left out. All True for a single frame, or where nothing changes.
+    A side of the sector that stays black in every frame looked at is left out. All True for a single frame, or where
+    nothing changes.
     """
     return _sector(_sampled(sequence))
 
@@ -30,9 +32,10 @@ def sector_mask(sequence: ImageSequence) -> np.ndarray:
 def find_graphics(sequence: ImageSequence) -> np.ndarray:
     """Pixels (H, W) bool that the scanner drew: True is graphics.
 
-    Three kinds, from up to 32 frames spread over the clip: colour, where a pixel's hue leaves that of the picture's own grey or tinted scale;
-    thin bright marks inside the sector that do not change while their surroundings do; anything outside the sector that stands out from the
-    background, still (text, rulers, icons) or moving (ECG and other traces).
+    Three kinds, from up to 32 frames spread over the clip: colour, where a pixel's hue leaves that of the picture's own
+    grey or tinted scale; thin bright marks inside the sector that do not change while their surroundings do; anything
+    outside the sector that stands out from the background, still (text, rulers, icons) or moving (ECG and other
+    traces).
     """
     grey = _sampled(sequence)
     sector = _sector(grey)
@@ -42,7 +45,8 @@ def find_graphics(sequence: ImageSequence) -> np.ndarray:
 
 
 def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) -> ImageSequence:
-    """The same sequence with masked pixels filled smoothly from the pixels around them, frame by frame as frames are read.
+    """The same sequence with masked pixels filled smoothly from the pixels around them, frame by frame as frames are
+    read.
 
     Args:
         mask: (H, W) bool, True is to be filled; None finds it (`find_graphics`).
@@ -64,7 +68,9 @@ def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) ->
 
 
 class FilledFrames:
-    """A frame source over another, with masked pixels replaced by a mean of the nearest others, weighted by the inverse distance."""
+    """A frame source over another, with masked pixels replaced by a mean of the nearest others, weighted by the inverse
+    distance.
+    """
 
     def __init__(self, frames: FrameSource, mask: np.ndarray) -> None:
         self._frames, self._mask = frames, mask
@@ -105,7 +111,9 @@ def _sector(grey: np.ndarray) -> np.ndarray:
     span = np.ptp(grey, axis=0)
     # an opening wider than a trace is thick leaves the picture alone
     width = max(2, round(0.008 * min(span.shape)))
-    labels, count = ndimage.label(ndimage.binary_opening(ndimage.binary_closing(span > 8, iterations=2), iterations=width))
+    labels, count = ndimage.label(
+        ndimage.binary_opening(ndimage.binary_closing(span > 8, iterations=2), iterations=width)
+    )
     if count == 0:
         return np.ones(span.shape, dtype=bool)
     sizes = np.bincount(labels.ravel())[1:]
@@ -113,7 +121,9 @@ def _sector(grey: np.ndarray) -> np.ndarray:
 
 
 def _convex_hull(mask: np.ndarray) -> np.ndarray:
-    """The convex hull of a mask whose regions are at least two pixels across: sectors and rectangles are convex but for the probe's face."""
+    """The convex hull of a mask whose regions are at least two pixels across: sectors and rectangles are convex but for
+    the probe's face.
+    """
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
     inside = np.ones(mask.shape, dtype=bool)
     for row, column, offset in ConvexHull(np.argwhere(mask & ~ndimage.binary_erosion(mask))).equations:
@@ -122,7 +132,9 @@ def _convex_hull(mask: np.ndarray) -> np.ndarray:
 
 
 def _coloured(sequence: ImageSequence, sector: np.ndarray) -> np.ndarray:
-    """Pixels whose colour differences leave the picture's own scale (grey, or a tint that depends on brightness) in some frame."""
+    """Pixels whose colour differences leave the picture's own scale (grey, or a tint that depends on brightness) in
+    some frame.
+    """
     coloured = np.zeros(sector.shape, dtype=bool)
     for index in _sample_indices(sequence):
         colour = colour_frame(sequence, index)
@@ -144,7 +156,9 @@ def _coloured(sequence: ImageSequence, sector: np.ndarray) -> np.ndarray:
 
 
 def _still_marks(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
-    """Thin marks, brighter than what is beside them in every frame, that are still: within the sector, while their surroundings change."""
+    """Thin marks, brighter than what is beside them in every frame, that are still: within the sector, while their
+    surroundings change.
+    """
     if len(grey) < 4:
         return np.zeros(sector.shape, dtype=bool)
     darkest, span = grey.min(axis=0), np.ptp(grey, axis=0)

@@ -41,7 +41,8 @@ class ImageSequence:
         name: what to call it in a scene or a table.
         path: the file or folder it came from, if any (used in error messages).
         frame_fields: per-frame metadata by name, each (T,) strings (PLUS transforms and their status, for example).
-        notes: what a user should know of how it was read (rescaled spacing, coloured pixels made grey ...), one line each.
+        notes: what a user should know of how it was read (rescaled spacing, coloured pixels made grey ...), one line
+            each.
 
     Raises:
         InputError: on any shape, size or value that breaks the above, naming it.
@@ -61,7 +62,9 @@ class ImageSequence:
         where = f"{self.path}: " if self.path else ""
         shape = tuple(self.frames.shape)
         if len(shape) != 3 or min(shape) < 1:
-            raise InputError(f"{where}frames must be (T, H, W) with at least one frame and one pixel, got shape {shape}")
+            raise InputError(
+                f"{where}frames must be (T, H, W) with at least one frame and one pixel, got shape {shape}"
+            )
         if np.dtype(self.frames.dtype) not in (np.dtype(np.uint8), np.dtype(np.float32)):
             raise InputError(f"{where}frames must be uint8 or float32, got {self.frames.dtype}")
         if self.spacing_mm is not None:
@@ -83,13 +86,17 @@ class ImageSequence:
         object.__setattr__(self, "origin_mm", origin)
         direction = np.array(self.direction, dtype=np.float64)
         if direction.shape != (3, 3) or not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
-            raise InputError(f"{where}direction must be a 3x3 matrix with orthonormal columns, got {direction.tolist()}")
+            raise InputError(
+                f"{where}direction must be a 3x3 matrix with orthonormal columns, got {direction.tolist()}"
+            )
         direction.setflags(write=False)
         object.__setattr__(self, "direction", direction)
         for key, values in self.frame_fields.items():
             if len(values) != shape[0]:
                 raise InputError(f"{where}{shape[0]} frames but {len(values)} values of the frame field {key}")
-        object.__setattr__(self, "frame_fields", MappingProxyType({key: tuple(values) for key, values in self.frame_fields.items()}))
+        object.__setattr__(
+            self, "frame_fields", MappingProxyType({key: tuple(values) for key, values in self.frame_fields.items()})
+        )
         object.__setattr__(self, "notes", tuple(self.notes))
 
     def __len__(self) -> int:
@@ -114,7 +121,9 @@ class ImageSequence:
             InputError: index out of range, or the frame holds values that are not finite.
         """
         if not 0 <= index < len(self):
-            raise InputError(f"{self.path or self.name}: frame {index} does not exist; there are {len(self)} (0 to {len(self) - 1})")
+            raise InputError(
+                f"{self.path or self.name}: frame {index} does not exist; there are {len(self)} (0 to {len(self) - 1})"
+            )
         frame = np.asarray(self.frames[index])
         if frame.dtype != np.float32:
             return frame.astype(np.float32)
@@ -123,7 +132,9 @@ class ImageSequence:
         return frame
 
     def iterate(self, start: int = 0, step: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields (index, frame) from `start` to the end (step 1) or to the first frame (step -1), reading one at a time."""
+        """Yields (index, frame) from `start` to the end (step 1) or to the first frame (step -1), reading one at a
+        time.
+        """
         stop = len(self) if step > 0 else -1
         for index in range(start, stop, step):
             yield index, self.frame(index)

@@ -37,13 +37,17 @@ _WRITERS: dict[tuple[str, ...], Callable] = {
 }
 
 
-def read_sequence(path: str | Path, *, spacing_mm: Sequence[float] | None = None, frame_rate_hz: float | None = None) -> ImageSequence:
-    """Reads a sequence of 2D frames, lazily: frames are decoded when asked for, and memory does not grow with their number.
+def read_sequence(
+    path: str | Path, *, spacing_mm: Sequence[float] | None = None, frame_rate_hz: float | None = None
+) -> ImageSequence:
+    """Reads a sequence of 2D frames, lazily: frames are decoded when asked for, and memory does not grow with their
+    number.
 
-    DICOM (by content, whatever the name), video (extra `video`), a folder of pictures, NRRD (.nrrd, .seq.nrrd), MetaImage (.mha, .mhd, PLUS'
-    .igs.mha) and NIfTI (.nii, .nii.gz). In the last three the time axis is the one marked as a list, otherwise the last: a volume is read as
-    a stack of frames. Colour becomes luminance (see `luminance`). 8-bit frames stay uint8; other types become float32, values unchanged.
-    What was guessed or is unknown is in the sequence's `notes`.
+    DICOM (by content, whatever the name), video (extra `video`), a folder of pictures, NRRD (.nrrd, .seq.nrrd),
+    MetaImage (.mha, .mhd, PLUS' .igs.mha) and NIfTI (.nii, .nii.gz). In the last three the time axis is the one marked
+    as a list, otherwise the last: a volume is read as a stack of frames. Colour becomes luminance (see `luminance`).
+    8-bit frames stay uint8; other types become float32, values unchanged. What was guessed or is unknown is in the
+    sequence's `notes`.
 
     Args:
         path: a file or a folder.
@@ -91,22 +95,27 @@ def _reader_of(path: Path) -> Callable[[Path], ImageSequence]:
     reader = _by_ending(path, _READERS)
     if reader is None:
         ending = path.suffix or "a file without an ending"
-        raise InputError(f"{path}: {ending} is not a format that can be read; known are {_endings(_READERS)}, and DICOM whatever its name")
+        raise InputError(
+            f"{path}: {ending} is not a format that can be read; known are {_endings(_READERS)}, and DICOM whatever its name"
+        )
     return reader
 
 
-def write_sequence(path: str | Path, sequence: ImageSequence, *, compress: bool = True, progress: Progress = no_progress) -> None:
-    """Writes a sequence, one frame at a time, as .nrrd (best as .seq.nrrd, which 3D Slicer opens as a sequence), .mha, .nii or .nii.gz, or,
-    for a name without an ending, a new folder of PNG files 00000.png, 00001.png ...
+def write_sequence(
+    path: str | Path, sequence: ImageSequence, *, compress: bool = True, progress: Progress = no_progress
+) -> None:
+    """Writes a sequence, one frame at a time, as .nrrd (best as .seq.nrrd, which 3D Slicer opens as a sequence), .mha,
+    .nii or .nii.gz, or, for a name without an ending, a new folder of PNG files 00000.png, 00001.png ...
 
-    NRRD keeps everything. MetaImage keeps everything, with times counted from the first frame. NIfTI keeps geometry and evenly spaced times.
-    PNG keeps 8-bit pixels only: spacing and times are lost.
+    NRRD keeps everything. MetaImage keeps everything, with times counted from the first frame. NIfTI keeps geometry and
+    evenly spaced times. PNG keeps 8-bit pixels only: spacing and times are lost.
 
     Args:
         compress: for .nrrd and .mha; NIfTI goes by its name. Uncompressed files are larger, and read without unpacking.
 
     Raises:
-        OutputError: cannot be written, the ending is not known, or the format cannot hold the sequence (uneven times, pixels).
+        OutputError: cannot be written, the ending is not known, or the format cannot hold the sequence (uneven times,
+            pixels).
     """
     path = Path(path)
     writer = _by_ending(path, _WRITERS)
@@ -115,7 +124,9 @@ def write_sequence(path: str | Path, sequence: ImageSequence, *, compress: bool 
     elif path.suffix == "":
         write_image_folder(path, sequence, progress=progress)
     else:
-        raise OutputError(f"{path}: {path.suffix} is not a format that can be written; known are {_endings(_WRITERS)}, and a folder for PNG files")
+        raise OutputError(
+            f"{path}: {path.suffix} is not a format that can be written; known are {_endings(_WRITERS)}, and a folder for PNG files"
+        )
 
 
 def _by_ending(path: Path, table: dict[tuple[str, ...], Callable]) -> Callable | None:

@@ -45,8 +45,14 @@ class Volume:
             raise InputError(f"{self.name}: spacing must be {array.ndim} positive numbers in mm, got {self.spacing_mm}")
         if len(origin) != array.ndim or not np.all(np.isfinite(origin)):
             raise InputError(f"{self.name}: origin must be {array.ndim} finite numbers in mm, got {self.origin_mm}")
-        if direction.shape != (array.ndim, array.ndim) or not np.all(np.isfinite(direction)) or abs(np.linalg.det(direction)) < 1e-6:
-            raise InputError(f"{self.name}: direction must be an invertible {array.ndim}x{array.ndim} matrix, got {direction.tolist()}")
+        if (
+            direction.shape != (array.ndim, array.ndim)
+            or not np.all(np.isfinite(direction))
+            or abs(np.linalg.det(direction)) < 1e-6
+        ):
+            raise InputError(
+                f"{self.name}: direction must be an invertible {array.ndim}x{array.ndim} matrix, got {direction.tolist()}"
+            )
         direction.setflags(write=False)
         for name, value in (("array", array), ("spacing_mm", spacing), ("origin_mm", origin), ("direction", direction)):
             object.__setattr__(self, name, value)

@@ -12,12 +12,14 @@ from UltrasoundMotionLib.images.volume import Volume
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Reads a 2D or 3D image with one component a voxel: NIfTI, NRRD, MetaImage, anything else SimpleITK knows, or a folder with one DICOM series.
+    """Reads a 2D or 3D image with one component a voxel: NIfTI, NRRD, MetaImage, anything else SimpleITK knows, or a
+    folder with one DICOM series.
 
     Geometry is LPS. The pixel type is the file's.
 
     Raises:
-        InputError: missing, empty, damaged, several series, several components, more than three dimensions, or values that are not finite.
+        InputError: missing, empty, damaged, several series, several components, more than three dimensions, or values
+            that are not finite.
     """
     import SimpleITK as sitk
 
@@ -37,7 +39,9 @@ def read_volume(path: str | Path) -> Volume:
     volume = Volume.from_sitk(image, name=str(path))
     if volume.array.dtype.kind == "f" and not np.all(np.isfinite(volume.array)):
         raise InputError(f"{path}: holds {int((~np.isfinite(volume.array)).sum())} values that are not finite")
-    return Volume(volume.array, volume.spacing_mm, volume.origin_mm, volume.direction, path.name.split(".")[0] or path.name)
+    return Volume(
+        volume.array, volume.spacing_mm, volume.origin_mm, volume.direction, path.name.split(".")[0] or path.name
+    )
 
 
 def _series_files(folder: Path) -> tuple[str, ...]:
@@ -60,7 +64,9 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     path = Path(path)
     endings = (".nii", ".nii.gz", ".nrrd", ".mha")
     if not path.name.lower().endswith(endings):
-        raise OutputError(f"{path}: {path.suffix or 'no ending'} is not a format for volumes; known are {', '.join(endings)}")
+        raise OutputError(
+            f"{path}: {path.suffix or 'no ending'} is not a format for volumes; known are {', '.join(endings)}"
+        )
     with atomic_output(path) as temporary:
         try:
             sitk.WriteImage(volume.to_sitk(), str(temporary), useCompression=True)

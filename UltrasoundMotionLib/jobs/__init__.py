@@ -1,4 +1,5 @@
-"""Long work in a child process that is kept warm: the application stays alive, and neither a crash nor a full memory takes it down.
+"""Long work in a child process that is kept warm: the application stays alive, and neither a crash nor a full memory
+takes it down.
 
     from UltrasoundMotionLib.jobs import JobProcess, run_job, track_request
 

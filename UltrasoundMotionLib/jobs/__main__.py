@@ -1,4 +1,7 @@
-"""`python -m UltrasoundMotionLib.jobs`: the child process of `JobProcess`. Jobs come in, a line of JSON each; see `child` for what goes out."""
+"""`python -m UltrasoundMotionLib.jobs`: the child process of `JobProcess`.
+
+Jobs come in, a line of JSON each; see `child` for what goes out.
+"""
 
 import argparse
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""What a module must offer so that the child process can run it. Nothing lists the capabilities: another one is another file."""
+"""What a module must offer so that the child process can run it.
+
+Nothing lists the capabilities: another one is another file.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ if TYPE_CHECKING:
 class Capability(Protocol):
     """Functions of a module, beside the one that makes its request.
 
-    `choose_device` and `run` are called in the child and may import torch; the others are called in the application and must not.
+    `choose_device` and `run` are called in the child and may import torch; the others are called in the application and
+    must not.
     """
 
     def choose_device(self, options: Mapping[str, Any]) -> str:

@@ -28,7 +28,9 @@ LOOK_FOR_PARENT_EVERY_S = 0.5
 class Child:
     """Serves one application until its end of the pipe closes."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO, *, parent: int | None = None, root: Path | None = None) -> None:
+    def __init__(
+        self, source: BinaryIO, sink: BinaryIO, *, parent: int | None = None, root: Path | None = None
+    ) -> None:
         """Reads from `source`, writes to `sink`; ends with the process `parent`, and then removes the folder `root`."""
         self._source, self._sink, self._parent, self._root = source, sink, parent, root
         self._jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
@@ -96,11 +98,15 @@ class Child:
             traceback.print_exc()  # the first job that needs it will say what is wrong
         self.say(event="warm")
         with suppress(Exception):  # said above
-            import UltrasoundMotionLib.registration.all_methods
-            import UltrasoundMotionLib.registration.sequence  # noqa: F401
+            from UltrasoundMotionLib.registration import available_methods
+
+            available_methods()
+            import UltrasoundMotionLib.registration.sequences.register_sequence  # noqa: F401
 
     def _watch_parent(self) -> None:
-        """The pipe closes when the application dies, unless something else inherited its end: so it is looked for as well."""
+        """The pipe closes when the application dies, unless something else inherited its end: so it is looked for as
+        well.
+        """
         launcher = os.getppid()
         while is_alive(self._parent) and os.getppid() == launcher:
             time.sleep(LOOK_FOR_PARENT_EVERY_S)
@@ -137,7 +143,12 @@ def _answer(job: RunningJob, name: str) -> dict[str, Any]:
         details = traceback.format_exc()
         text = " ".join(str(error).split())
         if is_out_of_memory(error):
-            return {"event": "error", "kind": "memory", "message": f"the memory ran out: {text or type(error).__name__}", "details": details}
+            return {
+                "event": "error",
+                "kind": "memory",
+                "message": f"the memory ran out: {text or type(error).__name__}",
+                "details": details,
+            }
         broken = "CUDA error" in text  # every later call in this process would fail: the application starts another
         text = f"unexpected {type(error).__name__}: {text}"
         return {"event": "error", "kind": "unexpected", "message": text, "details": details, "broken_gpu": broken}

@@ -19,7 +19,11 @@ class JobStarted:
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far it is. The rate is that since the first report, None before there is one; what comes before the first report is preparation."""
+    """How far it is.
+
+    The rate is that since the first report, None before there is one; what comes before the first report is
+    preparation.
+    """
 
     job: Job
     done: int

@@ -1,4 +1,6 @@
-"""Frames that only their owner's thread may read (Slicer's nodes), a few at a time, so that an application stays alive meanwhile."""
+"""Frames that only their owner's thread may read (Slicer's nodes), a few at a time, so that an application stays alive
+meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ from UltrasoundMotionLib.jobs.job import Job
 
 
 class FrameReading:
-    """The jobs whose frames are not in memory, and those that came after them. Everything is called on the thread that polls."""
+    """The jobs whose frames are not in memory, and those that came after them.
+
+    Everything is called on the thread that polls.
+    """
 
     def __init__(self, hand_over: Callable[[Job], None]) -> None:
         """`hand_over` takes a job whose arrays are all in memory."""
@@ -39,7 +44,11 @@ class FrameReading:
                 done = job.cancel_asked.is_set() or self._advance(job, until)
             except Exception as error:
                 own = isinstance(error, UltrasoundMotionError)
-                kind, text = (kind_of(error), str(error)) if own else ("unexpected", f"unexpected {type(error).__name__}: {error}")
+                kind, text = (
+                    (kind_of(error), str(error))
+                    if own
+                    else ("unexpected", f"unexpected {type(error).__name__}: {error}")
+                )
                 self._drop_first()
                 job.end(None, JobFailed(job, " ".join(text.split()), kind))
                 continue

@@ -43,7 +43,9 @@ class Job:
         cancel_asked: set by `JobProcess.cancel`.
     """
 
-    def __init__(self, number: int, request: JobRequest, events: queue.Queue[JobEvent], timeout_s: float | None = None) -> None:
+    def __init__(
+        self, number: int, request: JobRequest, events: queue.Queue[JobEvent], timeout_s: float | None = None
+    ) -> None:
         self.number = number
         self.request = request
         self.timeout_s = timeout_s

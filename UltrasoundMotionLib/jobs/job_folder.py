@@ -22,7 +22,10 @@ CHUNK_BYTES = 1 << 22
 
 
 class JobFolder:
-    """Arrays by name. Each file appears whole, under its final name, when its header and all its bytes have been written."""
+    """Arrays by name.
+
+    Each file appears whole, under its final name, when its header and all its bytes have been written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -52,7 +55,8 @@ class JobFolder:
         self._write(name, tuple(values.shape), np.dtype(values.dtype), _chunks(name, values), stopped)
 
     def create(self, name: str, shape: tuple[int, ...], dtype: Any, fill: Any) -> np.memmap:
-        """An array that is written to from now on and that the other process sees filling; its disk space is taken at once.
+        """An array that is written to from now on and that the other process sees filling; its disk space is taken at
+        once.
 
         Raises:
             OutputError: see `write`.
@@ -83,7 +87,12 @@ class JobFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(
-        self, name: str, shape: tuple[int, ...], dtype: np.dtype, chunks: Iterator[np.ndarray], stopped: Callable[[], bool] = lambda: False
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        dtype: np.dtype,
+        chunks: Iterator[np.ndarray],
+        stopped: Callable[[], bool] = lambda: False,
     ) -> None:
         path = self._file(name)
         unfinished = path.with_suffix(".unfinished")
@@ -137,7 +146,8 @@ def said_where(folder: Path) -> Iterator[None]:
 
 
 def make_root(parent: Path | None = None) -> Path:
-    """A new folder for the jobs of this process, in `parent` or the system's temporary folder; those of processes that are gone are removed.
+    """A new folder for the jobs of this process, in `parent` or the system's temporary folder; those of processes that
+    are gone are removed.
 
     Raises:
         OutputError: it cannot be made.

@@ -22,11 +22,13 @@ READ_S = 0.02
 
 
 class JobProcess:
-    """A child process, started with the first job and kept for the next ones; jobs run one after another in the order of `submit`.
+    """A child process, started with the first job and kept for the next ones; jobs run one after another in the order
+    of `submit`.
 
-    All calls but `close` return at once; `poll` gives what happened, for a timer of the application. Frames that are no numpy array (Slicer's
-    nodes, lazy readers) are read during `submit` and `poll`, 20 ms at a time, on the thread that calls them: call both from one thread.
-    Use it in a `with` block or call `close`; at the end of the program that is done for it.
+    All calls but `close` return at once; `poll` gives what happened, for a timer of the application. Frames that are no
+    numpy array (Slicer's nodes, lazy readers) are read during `submit` and `poll`, 20 ms at a time, on the thread that
+    calls them: call both from one thread. Use it in a `with` block or call `close`; at the end of the program that is
+    done for it.
 
         with JobProcess() as process:
             job = process.submit(track_request(sequence, points))
@@ -58,7 +60,9 @@ class JobProcess:
         """
         self._open_supervisor().start_child()
 
-    def submit(self, request: JobRequest, *, timeout_s: float | None = None, events: queue.Queue[JobEvent] | None = None) -> Job:
+    def submit(
+        self, request: JobRequest, *, timeout_s: float | None = None, events: queue.Queue[JobEvent] | None = None
+    ) -> Job:
         """Hands a job over.
 
         Args:
@@ -98,7 +102,10 @@ class JobProcess:
                 self._supervisor.cancel(job, grace_s)
 
     def close(self) -> None:
-        """Ends the child and every job, and removes all temporary folders; takes half a second as a rule. May be called again."""
+        """Ends the child and every job, and removes all temporary folders; takes half a second as a rule.
+
+        May be called again.
+        """
         with self._lock:
             self._closed = True
             supervisor, self._supervisor, reading, self._reading = self._supervisor, None, self._reading, None

@@ -36,7 +36,9 @@ def decode(line: bytes) -> dict[str, Any]:
 
 
 def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines that are not empty, until the other side closes the pipe; one that is too long is cut, so that garbage cannot fill the memory."""
+    """Lines that are not empty, until the other side closes the pipe; one that is too long is cut, so that garbage
+    cannot fill the memory.
+    """
     while line := stream.readline(LONGEST_LINE):
         rest = line
         while not rest.endswith(b"\n") and len(rest) == LONGEST_LINE:

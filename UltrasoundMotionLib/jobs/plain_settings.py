@@ -1,4 +1,7 @@
-"""Settings (frozen dataclasses) as what fits in JSON, and back. The application may give the plain form, since the classes may need torch."""
+"""Settings (frozen dataclasses) as what fits in JSON, and back.
+
+The application may give the plain form, since the classes may need torch.
+"""
 
 from __future__ import annotations
 

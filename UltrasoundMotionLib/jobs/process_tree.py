@@ -1,4 +1,6 @@
-"""Starts a process so that it can be ended with everything it started, on every system, with the standard library alone."""
+"""Starts a process so that it can be ended with everything it started, on every system, with the standard library
+alone.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,14 @@ WINDOWS = os.name == "nt"
 
 
 def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Starts a process with pipes in a process group of its own: Slicer's Python is a launcher, and its child must end with it."""
-    options = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW} if WINDOWS else {"start_new_session": True}
+    """Starts a process with pipes in a process group of its own: Slicer's Python is a launcher, and its child must end
+    with it.
+    """
+    options = (
+        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
+        if WINDOWS
+        else {"start_new_session": True}
+    )
     pipe = subprocess.PIPE
     return subprocess.Popen(list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment), **options)
 
@@ -34,7 +42,9 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 def wait(process: subprocess.Popen[bytes]) -> int:
     """Waits for the end, and ends what the process left running; the exit status, negative for a signal."""
-    if hasattr(os, "waitid"):  # while the process is not yet collected its number, which is also its group's, belongs to nobody else
+    if hasattr(
+        os, "waitid"
+    ):  # while the process is not yet collected its number, which is also its group's, belongs to nobody else
         with suppress(ChildProcessError):
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             _kill_group(process.pid)

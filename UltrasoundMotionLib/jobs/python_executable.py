@@ -12,7 +12,8 @@ from UltrasoundMotionLib.errors import InputError
 
 
 def find_python() -> str:
-    """This Python; where the application itself is `sys.executable`, as it may be in 3D Slicer, the PythonSlicer beside it.
+    """This Python; where the application itself is `sys.executable`, as it may be in 3D Slicer, the PythonSlicer beside
+    it.
 
     Raises:
         InputError: there is none; say which with `python=`.

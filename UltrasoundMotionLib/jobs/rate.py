@@ -4,7 +4,9 @@ from __future__ import annotations
 
 
 class Rate:
-    """Rate and time left from reports of how far a job is; begins anew where the count or the total changes its meaning (another stage)."""
+    """Rate and time left from reports of how far a job is; begins anew where the count or the total changes its meaning
+    (another stage).
+    """
 
     def __init__(self) -> None:
         self._first: tuple[int, float] | None = None

@@ -31,7 +31,8 @@ def run_job(
         process: a warm one; one for this job alone when None.
         progress: called as the job advances; raising from it, or Ctrl-C, cancels the job.
         timeout_s: after which the job is ended.
-        keep_partial: when cancelled, return what was finished, where there is something, rather than pass the exception on.
+        keep_partial: when cancelled, return what was finished, where there is something, rather than pass the exception
+            on.
 
     Returns:
         What the library's own call returns: `PointTracks`, `Registration`, `SequenceRegistration`.
@@ -68,7 +69,9 @@ def run_job(
 def _follow(process: JobProcess, events: queue.Queue[JobEvent], progress: Progress) -> JobEvent:
     while True:
         try:
-            event = events.get(timeout=0.0 if process.read_frames(LOOK_EVERY_S) else LOOK_EVERY_S)  # a limit, or Ctrl-C would have to wait on Windows
+            event = events.get(
+                timeout=0.0 if process.read_frames(LOOK_EVERY_S) else LOOK_EVERY_S
+            )  # a limit, or Ctrl-C would have to wait on Windows
         except queue.Empty:
             continue
         if isinstance(event, ENDS):

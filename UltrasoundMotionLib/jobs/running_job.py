@@ -49,7 +49,9 @@ class RunningJob:
         now = time.monotonic()
         if now >= self._next_report or done == total:
             self._next_report = now + REPORT_EVERY_S
-            self._say(event="progress", job=self.number, done=done, total=total, message=message, seconds=now - self._began)
+            self._say(
+                event="progress", job=self.number, done=done, total=total, message=message, seconds=now - self._began
+            )
         if self.cancel_asked.is_set():
             raise Cancelled(f"cancelled after {done} of {total}")
 
@@ -74,7 +76,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     text = str(error).lower()
-    return isinstance(error, RuntimeError) and any(words in text for words in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, RuntimeError) and any(
+        words in text for words in ("out of memory", "can't allocate memory", "not enough memory")
+    )
 
 
 def empty_gpu_cache() -> None:

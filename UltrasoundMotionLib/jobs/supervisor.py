@@ -1,4 +1,6 @@
-"""The thread that looks after the child process: begins jobs, passes on what the child says, and ends what takes too long."""
+"""The thread that looks after the child process: begins jobs, passes on what the child says, and ends what takes too
+long.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,10 @@ from UltrasoundMotionLib.jobs.rate import Rate
 
 
 class Supervisor:
-    """Owns the child process and the jobs. Its methods only leave word; all the work is done on its thread, one thing after another."""
+    """Owns the child process and the jobs.
+
+    Its methods only leave word; all the work is done on its thread, one thing after another.
+    """
 
     def __init__(self, python: str | None, folder: Path | None) -> None:
         """Arguments as `JobProcess`; the thread starts, the child does not yet."""
@@ -69,7 +74,9 @@ class Supervisor:
     def _work(self) -> None:
         while not self._over:
             try:
-                action = self._inbox.get(timeout=None if self._deadline is None else max(0.0, self._deadline - time.monotonic()))
+                action = self._inbox.get(
+                    timeout=None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+                )
             except queue.Empty:
                 action = self._time_is_up
             try:
@@ -118,7 +125,9 @@ class Supervisor:
         else:
             if job.timeout_s is not None:
                 self._deadline, self._stopped_for = time.monotonic() + job.timeout_s, "timeout"
-            child.send(do="run", job=job.number, capability=request.capability, folder=folder.path, options=request.options)
+            child.send(
+                do="run", job=job.number, capability=request.capability, folder=folder.path, options=request.options
+            )
 
     def _cancel(self, job: Job, deadline: float) -> None:
         if job is self._current:
@@ -152,7 +161,9 @@ class Supervisor:
             job.tell(JobStarted(job, message["device"]))
         elif event == "progress":
             done, total = message["done"], message["total"]
-            job.tell(JobProgress(job, done, total, message["message"], *self._rate.report(done, total, message["seconds"])))
+            job.tell(
+                JobProgress(job, done, total, message["message"], *self._rate.report(done, total, message["seconds"]))
+            )
         elif event == "result":
             result = self._result(job, message["found"])
             self._end(result, JobFinished(job, result, tuple(message["notes"])))

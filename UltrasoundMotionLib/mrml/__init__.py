@@ -1,4 +1,5 @@
-"""Results as 3D Slicer's nodes and back: sequences, markups, transforms, tables, plots, scenes. The only place that imports slicer.
+"""Results as 3D Slicer's nodes and back: sequences, markups, transforms, tables, plots, scenes. The only place that
+imports slicer.
 
 Everything takes the scene explicitly: the application's own inside 3D Slicer, a `HeadlessScene` elsewhere.
 """
@@ -11,4 +12,6 @@ try:
     if not hasattr(_slicer, "vtkMRMLScene"):  # PyPI also holds an unrelated package of that name
         raise ImportError("the installed package slicer is not 3D Slicer's")
 except ImportError as error:
-    raise MissingPackageError(f'scenes need 3D Slicer\'s libraries ({error}); install them with: pip install "ultrasound-motion[slicer]"') from error
+    raise MissingPackageError(
+        f'scenes need 3D Slicer\'s libraries ({error}); install them with: pip install "ultrasound-motion[slicer]"'
+    ) from error

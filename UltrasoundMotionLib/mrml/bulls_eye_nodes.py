@@ -1,7 +1,8 @@
-"""The bull's-eye as Slicer shows it natively: an image whose pixels are strain, in the colours of strain, with the numbers as point labels.
+"""The bull's-eye as Slicer shows it natively: an image whose pixels are strain, in the colours of strain, with the
+numbers as point labels.
 
-An image (and no model or picture) because a slice view shows it flat, Slicer tells the strain under the mouse, its colour legend fits, it is saved
-with the scene, and nothing but numpy is needed to draw it.
+An image (and no model or picture) because a slice view shows it flat, Slicer tells the strain under the mouse, its
+colour legend fits, it is saved with the scene, and nothing but numpy is needed to draw it.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ GAP = 0.012
 """Width of the lines between fields, in the same unit."""
 
 HEIGHT_MM = 1000.0
-"""Where it lies, so far off that no slice through a clip meets its numbers, and no slice through it a clip's landmarks."""
+"""Where it lies, so far off that no slice through a clip meets its numbers, and no slice through it a clip's landmarks.
+"""
 
 OUTSIDE = 1000.0
 """The value of pixels that belong to no measured segment; they are not shown."""
@@ -72,7 +74,8 @@ def put_bulls_eye(scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segm
     """Draws strain in the scene's bull's-eye, added if it has none.
 
     Args:
-        percent: strain of the segments that were looked at, by number; NaN is a rejected one (grey). A missing one was in no view and stays empty.
+        percent: strain of the segments that were looked at, by number; NaN is a rejected one (grey). A missing one was
+            in no view and stays empty.
         segment_count: 16, 17 or 18.
 
     Raises:
@@ -103,10 +106,17 @@ def put_bulls_eye(scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segm
 
 
 def show_bulls_eye(nodes: BullsEyeNodes, view_name: str = "Yellow") -> None:
-    """Shows it in a slice view, from which the coloured walls go: they are painted in every slice view, wherever its slice lies."""
+    """Shows it in a slice view, from which the coloured walls go: they are painted in every slice view, wherever its
+    slice lies.
+    """
     scene = nodes.image.GetScene()
     view = show_as_acquired(scene, nodes.image, view_name)
-    others = [node.GetID() for name in ("vtkMRMLSliceNode", "vtkMRMLViewNode") for node in _nodes(scene, name) if node is not view]
+    others = [
+        node.GetID()
+        for name in ("vtkMRMLSliceNode", "vtkMRMLViewNode")
+        for node in _nodes(scene, name)
+        if node is not view
+    ]
     for display in _wall_displays(scene):
         display.RemoveAllViewNodeIDs()
         for other in others:
@@ -133,7 +143,9 @@ def _nodes(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNo
 
 
 def bulls_eye_image(percent: Mapping[int, float], segment_count: int) -> np.ndarray:
-    """(SIZE, SIZE) float32: the strain of the segment at each pixel, anterior at the top; grey's value in a rejected one, OUTSIDE elsewhere."""
+    """(SIZE, SIZE) float32: the strain of the segment at each pixel, anterior at the top; grey's value in a rejected
+    one, OUTSIDE elsewhere.
+    """
     places = ((np.arange(SIZE) + 0.5) / SIZE * 2 - 1) * REACH
     x, y = places[None, :], -places[:, None]
     radius, angle = np.hypot(x, y), np.rad2deg(np.arctan2(y, x))
@@ -147,7 +159,9 @@ def bulls_eye_image(percent: Mapping[int, float], segment_count: int) -> np.ndar
             off = np.abs((angle - field.from_deg - half + 180) % 360 - 180)
             inside &= radius * np.deg2rad(half - off) > GAP
         value = percent[field.number]
-        image[inside] = np.clip(value, -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT) if np.isfinite(value) else NOT_TRUSTED_PERCENT
+        image[inside] = (
+            np.clip(value, -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT) if np.isfinite(value) else NOT_TRUSTED_PERCENT
+        )
     return image
 
 

@@ -8,7 +8,9 @@ import slicer
 def add_color_legend(node: slicer.vtkMRMLDisplayableNode, title: str) -> slicer.vtkMRMLColorLegendDisplayNode:
     """Adds the legend of a node's colours, as the Colors module does; it goes with the node's other display nodes."""
     scene, display = node.GetScene(), node.GetDisplayNode()
-    legend = scene.AddNewNodeByClass("vtkMRMLColorLegendDisplayNode", scene.GenerateUniqueName(f"{node.GetName()} legend"))
+    legend = scene.AddNewNodeByClass(
+        "vtkMRMLColorLegendDisplayNode", scene.GenerateUniqueName(f"{node.GetName()} legend")
+    )
     node.AddAndObserveDisplayNodeID(legend.GetID())
     legend.SetAndObserveColorNodeID(display.GetColorNodeID())
     legend.SetAndObservePrimaryDisplayNode(display)

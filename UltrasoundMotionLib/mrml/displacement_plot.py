@@ -12,7 +12,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.markups_display import point_color
 from UltrasoundMotionLib.mrml.plot_nodes import add_chart, add_series
 from UltrasoundMotionLib.mrml.table_columns import add_table
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 MOST_SERIES = 12
 MEAN_COLOR = (0.15, 0.15, 0.15)  # the plot view is white
@@ -34,18 +34,27 @@ class DisplacementPlot:
 
 
 def displacement_from_query(tracks: PointTracks) -> np.ndarray:
-    """(T, N) distance of each point from where it was in the query frame, in mm (pixels where the spacing is unknown); NaN where it was lost."""
+    """(T, N) distance of each point from where it was in the query frame, in mm (pixels where the spacing is unknown);
+    NaN where it was lost.
+    """
     scaled = tracks.displacement_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
     return np.where(tracks.visible, np.linalg.norm(scaled, axis=2), np.nan)
 
 
 def add_displacement_plot(
-    scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str, *, labels: Sequence[str] | None = None, most_series: int = MOST_SERIES
+    scene: slicer.vtkMRMLScene,
+    tracks: PointTracks,
+    name: str,
+    *,
+    labels: Sequence[str] | None = None,
+    most_series: int = MOST_SERIES,
 ) -> DisplacementPlot:
-    """Adds the table `name` of how far each point moved, and a chart of it over time: a line for each point and one for their mean.
+    """Adds the table `name` of how far each point moved, and a chart of it over time: a line for each point and one for
+    their mean.
 
     Args:
-        labels: the points to draw; by default all of them, or `most_series` spread over the list. The table and the mean hold them all.
+        labels: the points to draw; by default all of them, or `most_series` spread over the list. The table and the
+            mean hold them all.
 
     Raises:
         InputError: a label that the tracks do not have.
@@ -61,9 +70,14 @@ def add_displacement_plot(
     columns = {time_column: tracks.times_s if tracks.times_s is not None else np.arange(len(distance))}
     title_of = {label: _free_title(label, (time_column, "mean")) for label in tracks.labels}
     columns |= {title_of[label]: distance[:, number] for number, label in enumerate(tracks.labels)} | {"mean": mean}
-    table = add_table(scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit))
+    table = add_table(
+        scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit)
+    )
     drawn = list(labels) if labels is not None else _spread(tracks.labels, most_series)
-    series = [add_series(table, (time_column, title_of[label]), label, color=point_color(tracks.labels.index(label))) for label in drawn]
+    series = [
+        add_series(table, (time_column, title_of[label]), label, color=point_color(tracks.labels.index(label)))
+        for label in drawn
+    ]
     series.append(add_series(table, (time_column, "mean"), "mean", color=MEAN_COLOR, width=4.0))
     return DisplacementPlot(table, add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
 

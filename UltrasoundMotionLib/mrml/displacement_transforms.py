@@ -19,7 +19,10 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequen
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 INVERSE_TOLERANCE_MM = 1e-4
-"""For the direction in which Slicer has to invert the grid. Its own is 0.01 mm, to which a transform returns when read from a file."""
+"""For the direction in which Slicer has to invert the grid.
+
+Its own is 0.01 mm, to which a transform returns when read from a file.
+"""
 
 
 class Carries(Enum):
@@ -54,17 +57,24 @@ class DisplacementGrid:
             raise InputError(f"a displacement grid is (K, J, I, 3), got {field.shape}")
         if not np.all(np.isfinite(field)):
             raise InputError("the displacement field holds values that are not finite")
-        spacing, origin, direction = (np.asarray(value, dtype=np.float64) for value in (self.spacing_mm, self.origin_mm, self.direction))
+        spacing, origin, direction = (
+            np.asarray(value, dtype=np.float64) for value in (self.spacing_mm, self.origin_mm, self.direction)
+        )
         if spacing.shape != (3,) or not np.all(np.isfinite(spacing) & (spacing > 0)):
-            raise InputError(f"the spacing of a displacement grid is three positive numbers in mm, got {self.spacing_mm}")
+            raise InputError(
+                f"the spacing of a displacement grid is three positive numbers in mm, got {self.spacing_mm}"
+            )
         if origin.shape != (3,) or not np.all(np.isfinite(origin)):
             raise InputError(f"the origin of a displacement grid is three finite numbers in mm, got {self.origin_mm}")
         if direction.shape != (3, 3) or not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
-            raise InputError(f"the direction of a displacement grid is a 3x3 matrix with orthonormal columns, got {direction.tolist()}")
+            raise InputError(
+                f"the direction of a displacement grid is a 3x3 matrix with orthonormal columns, got {direction.tolist()}"
+            )
 
     @classmethod
     def of_slice(cls, sequence: ImageSequence, displacement_px: np.ndarray, step_px: float = 1.0) -> DisplacementGrid:
-        """A field (J, I, 2) of (x, y) pixel displacements in the plane of a clip, sampled every `step_px` pixels from the first pixel on.
+        """A field (J, I, 2) of (x, y) pixel displacements in the plane of a clip, sampled every `step_px` pixels from
+        the first pixel on.
 
         A clip's fields are best stored coarser than its pixels: a 512 x 512 grid costs 3 MB for every frame.
         """
@@ -98,8 +108,8 @@ def add_displacement_sequence(
     """Adds a transform that changes with the frame, in the browser of the image and under its transform.
 
     Args:
-        field_of: gives the field of frame t, or None where nothing moves (the reference frame). Called once for each frame, in order.
-            Every field must have the same grid size, or Slicer cannot save the sequence as one.
+        field_of: gives the field of frame t, or None where nothing moves (the reference frame). Called once for each
+            frame, in order. Every field must have the same grid size, or Slicer cannot save the sequence as one.
 
     Raises:
         InputError: every frame is None, or the grids differ in size.
@@ -114,7 +124,9 @@ def add_displacement_sequence(
 
 
 def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
-    """The field as Slicer keeps it: RAS vectors on a RAS grid (of the plain vtkGridTransform Slicer cannot save the orientation)."""
+    """The field as Slicer keeps it: RAS vectors on a RAS grid (of the plain vtkGridTransform Slicer cannot save the
+    orientation).
+    """
     depth, height, width = grid.displacement_mm.shape[:3]
     vectors = np.ascontiguousarray(np.asarray(grid.displacement_mm, dtype=np.float64) * LPS_TO_RAS)
     image = vtk.vtkImageData()
@@ -167,7 +179,9 @@ def _fill(
             continue
         first = first or grid
         if grid is not None and grid.displacement_mm.shape != first.displacement_mm.shape:
-            raise InputError(f"{name}: the field of frame {frame} is {grid.displacement_mm.shape}, the first is {first.displacement_mm.shape}")
+            raise InputError(
+                f"{name}: the field of frame {frame} is {grid.displacement_mm.shape}, the first is {first.displacement_mm.shape}"
+            )
         for pending in waiting:
             _set_item(node, _still(first), pending, name, carries)
         waiting.clear()
@@ -178,11 +192,16 @@ def _fill(
 
 
 def _still(like: DisplacementGrid) -> DisplacementGrid:
-    """A field that moves nothing. Rest is a grid too: a file of a transform sequence holds grids of one size, and Slicer may refuse any other."""
+    """A field that moves nothing.
+
+    Rest is a grid too: a file of a transform sequence holds grids of one size, and Slicer may refuse any other.
+    """
     return DisplacementGrid(np.zeros_like(like.displacement_mm), like.spacing_mm, like.origin_mm, like.direction)
 
 
-def _set_item(node: slicer.vtkMRMLSequenceNode, grid: DisplacementGrid, value: str, name: str, carries: Carries) -> None:
+def _set_item(
+    node: slicer.vtkMRMLSequenceNode, grid: DisplacementGrid, value: str, name: str, carries: Carries
+) -> None:
     loose = slicer.vtkMRMLTransformNode()
     loose.SetName(name)
     _observe(loose, oriented_grid_transform(grid), carries)

@@ -27,9 +27,11 @@ _open_scenes: list[HeadlessScene] = []
 
 
 class HeadlessScene:
-    """A scene with the module logics that the application would give it; a context manager that yields the `vtkMRMLScene`.
+    """A scene with the module logics that the application would give it; a context manager that yields the
+    `vtkMRMLScene`.
 
-    While open it is also `slicer.mrmlScene`, which `slicer.util` reads. In the application itself use `slicer.mrmlScene`, never this.
+    While open it is also `slicer.mrmlScene`, which `slicer.util` reads. In the application itself use
+    `slicer.mrmlScene`, never this.
 
     Attributes:
         scene: the vtkMRMLScene.
@@ -41,7 +43,9 @@ class HeadlessScene:
 
     def __init__(self) -> None:
         if hasattr(slicer, "app"):
-            raise InputError("a headless scene cannot be made inside the 3D Slicer application; pass slicer.mrmlScene instead")
+            raise InputError(
+                "a headless scene cannot be made inside the 3D Slicer application; pass slicer.mrmlScene instead"
+            )
         self._cache_directory = tempfile.TemporaryDirectory(prefix="ultrasound-motion-scene-")
         self.scene = slicer.vtkMRMLScene()
         self.application_logic = slicer.vtkSlicerApplicationLogic()
@@ -52,7 +56,9 @@ class HeadlessScene:
         self.application_logic.SetSliceLogics(vtkCollection())
         self.application_logic.SetViewLogics(vtkCollection())
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
-        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # the application's Colors module does that
+        self.scene.RegisterNodeClass(
+            slicer.vtkMRMLColorLegendDisplayNode()
+        )  # the application's Colors module does that
         self._logics = [self._add_module_logic(name, class_name) for name, class_name in MODULE_LOGICS.items()]
         # ReadFromMRB unpacks in the cache directory of the data manager, and returns False without one.
         self._remote_io = slicer.vtkMRMLRemoteIOLogic()

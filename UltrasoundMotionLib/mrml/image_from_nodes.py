@@ -35,10 +35,12 @@ class SequenceNodeFrames:
 
 
 def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
-    """The clip that a sequence node of one-slice volumes holds, grey or RGB, with its geometry, times and frame attributes.
+    """The clip that a sequence node of one-slice volumes holds, grey or RGB, with its geometry, times and frame
+    attributes.
 
-    The spacing is unknown where `add_image_sequence` marked it so, and where it is exactly 1 x 1 mm without a mark (Slicer's reader gives
-    that to a clip that is not calibrated); a note says it. Times are known where the index is in seconds or milliseconds.
+    The spacing is unknown where `add_image_sequence` marked it so, and where it is exactly 1 x 1 mm without a mark
+    (Slicer's reader gives that to a clip that is not calibrated); a note says it. Times are known where the index is in
+    seconds or milliseconds.
 
     Raises:
         InputError: the sequence is empty, holds something else than volumes, or volumes of several slices.
@@ -71,13 +73,17 @@ def _pixels(node: slicer.vtkMRMLSequenceNode, index: int) -> np.ndarray:
     """Frame `index` as stored: (H, W, components), shared with the node."""
     volume = node.GetNthDataNode(index)
     if volume is None or not volume.IsA("vtkMRMLVolumeNode"):
-        raise InputError(f"{node.GetName()}: item {index} is {volume.GetClassName() if volume else 'missing'}, expected an image volume")
+        raise InputError(
+            f"{node.GetName()}: item {index} is {volume.GetClassName() if volume else 'missing'}, expected an image volume"
+        )
     image = volume.GetImageData()
     if image is None:
         raise InputError(f"{node.GetName()}: item {index} holds no image")
     width, height, depth = image.GetDimensions()
     if depth != 1:
-        raise InputError(f"{node.GetName()}: item {index} has {depth} slices; expected a sequence of single-slice images")
+        raise InputError(
+            f"{node.GetName()}: item {index} has {depth} slices; expected a sequence of single-slice images"
+        )
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, image.GetNumberOfScalarComponents())
 
 

@@ -29,9 +29,13 @@ def from_vtk_matrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
 
 
 def ijk_to_ras(spacing_mm: np.ndarray, origin_mm: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """(4, 4) matrix from a voxel index (i, j, k) to RAS mm, of a grid given in LPS: spacing (3,), origin (3,), direction (3, 3) columns."""
+    """(4, 4) matrix from a voxel index (i, j, k) to RAS mm, of a grid given in LPS: spacing (3,), origin (3,),
+    direction (3, 3) columns.
+    """
     matrix = np.eye(4)
-    matrix[:3, :3] = LPS_TO_RAS[:, None] * (np.asarray(direction, dtype=np.float64) * np.asarray(spacing_mm, dtype=np.float64))
+    matrix[:3, :3] = LPS_TO_RAS[:, None] * (
+        np.asarray(direction, dtype=np.float64) * np.asarray(spacing_mm, dtype=np.float64)
+    )
     matrix[:3, 3] = LPS_TO_RAS * np.asarray(origin_mm, dtype=np.float64)
     return matrix
 
@@ -66,5 +70,7 @@ def pixels_to_ras_mm(sequence: ImageSequence, points_px: np.ndarray) -> np.ndarr
 
 
 def ras_mm_to_pixels(sequence: ImageSequence, points_ras: np.ndarray) -> np.ndarray:
-    """Points (..., 3) in RAS mm of the image node's own coordinates to pixels (..., 2), projected along the image's normal."""
+    """Points (..., 3) in RAS mm of the image node's own coordinates to pixels (..., 2), projected along the image's
+    normal.
+    """
     return sequence.lps_mm_to_pixels(np.asarray(points_ras) * LPS_TO_RAS)

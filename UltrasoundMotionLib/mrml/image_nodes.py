@@ -15,17 +15,22 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_browse
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 SPACING_KNOWN_ATTRIBUTE = "UltrasoundMotion.SpacingKnown"
-"""Attribute of the sequence node, its items and so its proxy: "true", or "false" where a pixel counts as 1 mm because nobody knows its size."""
+"""Attribute of the sequence node, its items and so its proxy: "true", or "false" where a pixel counts as 1 mm because
+nobody knows its size.
+"""
 
 FRAMES_FOR_GREY_RANGE = 8
 
 
-def add_image_sequence(scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, progress: Progress = no_progress) -> SequenceNodes:
-    """Adds the clip to the scene: a sequence of vtkMRMLScalarVolumeNode (W x H x 1), its proxy named as the clip, and a browser.
+def add_image_sequence(
+    scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, progress: Progress = no_progress
+) -> SequenceNodes:
+    """Adds the clip to the scene: a sequence of vtkMRMLScalarVolumeNode (W x H x 1), its proxy named as the clip, and a
+    browser.
 
-    The volumes' IJKToRAS comes from the clip's origin, direction and spacing (LPS). The index is the time in seconds, or the frame number.
-    Frame fields become attributes of the items, the clip's notes the description of the sequence node.
-    On an error or a cancel nothing is left in the scene.
+    The volumes' IJKToRAS comes from the clip's origin, direction and spacing (LPS). The index is the time in seconds,
+    or the frame number. Frame fields become attributes of the items, the clip's notes the description of the sequence
+    node. On an error or a cancel nothing is left in the scene.
 
     Raises:
         InputError: a frame cannot be read, or holds values that are not finite.
@@ -40,7 +45,8 @@ def add_image_sequence(scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, p
 
 
 def grey_range(sequence: ImageSequence) -> tuple[float, float]:
-    """The grey levels to show as black and white, from those pixels of a few frames that change: bright text would darken the tissue.
+    """The grey levels to show as black and white, from those pixels of a few frames that change: bright text would
+    darken the tissue.
 
     Black is 0 for uint8 and the 0.5th percentile otherwise; white is the 99.7th percentile, and at least 64 for uint8.
     A still uint8 clip is shown from 0 to 255.
@@ -65,7 +71,9 @@ def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, progress: P
     volume = slicer.vtkMRMLScalarVolumeNode()
     volume.SetName(sequence.name)
     volume.SetIJKToRASMatrix(matrix)
-    volume.SetAttribute(SPACING_KNOWN_ATTRIBUTE, known)  # on every item: a proxy has no attributes but its current item's
+    volume.SetAttribute(
+        SPACING_KNOWN_ATTRIBUTE, known
+    )  # on every item: a proxy has no attributes but its current item's
     values = SequenceIndex.of_image(sequence).values
     for frame, value in enumerate(values):
         progress(frame, len(values), "putting the frames into the scene")

@@ -28,7 +28,9 @@ def jacobian_map(displacement_mm: np.ndarray, image: Volume) -> Volume:
     """
     dimension = image.array.ndim
     if displacement_mm.shape != (*image.array.shape, dimension):
-        raise InputError(f"{image.name}: a displacement on this grid is {(*image.array.shape, dimension)}, got {displacement_mm.shape}")
+        raise InputError(
+            f"{image.name}: a displacement on this grid is {(*image.array.shape, dimension)}, got {displacement_mm.shape}"
+        )
     voxels = (displacement_mm @ np.linalg.inv(image.index_to_lps_mm[:-1, :-1]).T).astype(np.float32)
     unit = np.eye(dimension, dtype=np.float32)
     g = [[unit[i, j] + _slope(voxels[..., i], dimension - 1 - j) for j in range(dimension)] for i in range(dimension)]
@@ -45,7 +47,9 @@ def _slope(values: np.ndarray, axis: int) -> np.ndarray | float:
 
 
 def show_jacobian(node: slicer.vtkMRMLScalarVolumeNode, jacobian: Volume, *, legend: bool = False) -> None:
-    """Fills a volume node with a 3D Jacobian map and gives it the colours; the legend appears beside it in views that show the map."""
+    """Fills a volume node with a 3D Jacobian map and gives it the colours; the legend appears beside it in views that
+    show the map.
+    """
     fill_volume(node, jacobian, levels=JACOBIAN_RANGE)
     node.GetDisplayNode().SetAndObserveColorNodeID(_jacobian_colors(node.GetScene()).GetID())
     if legend:
@@ -57,7 +61,9 @@ def show_jacobian(node: slicer.vtkMRMLScalarVolumeNode, jacobian: Volume, *, leg
 
 
 def _jacobian_colors(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLColorTableNode:
-    """Blue over white to red, one for all maps of a scene; Slicer's own such table comes from a file that only the application has."""
+    """Blue over white to red, one for all maps of a scene; Slicer's own such table comes from a file that only the
+    application has.
+    """
     node = scene.GetFirstNodeByName(JACOBIAN_COLORS)
     if node is None:
         node = scene.AddNewNodeByClass("vtkMRMLColorTableNode", JACOBIAN_COLORS)

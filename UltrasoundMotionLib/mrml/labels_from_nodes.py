@@ -50,18 +50,22 @@ class LabelledGrid:
         array = self.array.copy()
         for old, new in number_of.items():
             array[self.array == old] = new
-        labels = sorted((replace(label, number=number_of.get(label.number, label.number)) for label in self.labels), key=lambda label: label.number)
+        labels = sorted(
+            (replace(label, number=number_of.get(label.number, label.number)) for label in self.labels),
+            key=lambda label: label.number,
+        )
         return LabelledGrid(array, tuple(labels))
 
 
 def labels_on_grid(node: slicer.vtkMRMLNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
     """What a segmentation, a label map or a volume of whole numbers holds, on the grid of an image, nearest neighbour.
 
-    Both may stand under transforms; what counts is where they are seen, and of an image that an earlier registration moved where it was
-    before, unless its labels were moved with it. Where segments overlap the later one wins.
+    Both may stand under transforms; what counts is where they are seen, and of an image that an earlier registration
+    moved where it was before, unless its labels were moved with it. Where segments overlap the later one wins.
 
     Raises:
-        InputError: another kind of node, no label at all on the image, values that are no whole numbers, a transform that bends.
+        InputError: another kind of node, no label at all on the image, values that are no whole numbers, a transform
+            that bends.
     """
     if node.IsA("vtkMRMLSegmentationNode") or node.IsA("vtkMRMLScalarVolumeNode"):
         with _as_before(image, node) as placed:
@@ -74,9 +78,11 @@ def labels_on_grid(node: slicer.vtkMRMLNode, image: slicer.vtkMRMLVolumeNode) ->
 
 
 def numbered_alike(moving: LabelledGrid, fixed: LabelledGrid) -> LabelledGrid:
-    """The fixed labels with the numbers of the moving ones of the same name; where no name is in common, numbers are taken as they are.
+    """The fixed labels with the numbers of the moving ones of the same name; where no name is in common, numbers are
+    taken as they are.
 
-    Names that differ in upper and lower case only count as the same. A fixed label without a partner gets a number that the moving ones do not have.
+    Names that differ in upper and lower case only count as the same. A fixed label without a partner gets a number that
+    the moving ones do not have.
     """
     by_name = {label.name.casefold(): label.number for label in moving.labels}
     if not any(label.name.casefold() in by_name for label in fixed.labels):
@@ -91,7 +97,9 @@ def numbered_alike(moving: LabelledGrid, fixed: LabelledGrid) -> LabelledGrid:
 
 @contextmanager
 def _as_before(image: slicer.vtkMRMLVolumeNode, labels: slicer.vtkMRMLNode) -> Iterator[slicer.vtkMRMLVolumeNode]:
-    """The image where its labels belong: itself, or a copy without pixels of its own that stands where the image was before a registration."""
+    """The image where its labels belong: itself, or a copy without pixels of its own that stands where the image was
+    before a registration.
+    """
     before = parent_before_registration(image)
     if before is image.GetParentTransformNode() or labels.GetParentTransformNode() is image.GetParentTransformNode():
         yield image
@@ -109,7 +117,10 @@ def _as_before(image: slicer.vtkMRMLVolumeNode, labels: slicer.vtkMRMLNode) -> I
 
 def _of_segmentation(node: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
     segmentation = node.GetSegmentation()
-    segments = {segmentation.GetNthSegmentID(number): segmentation.GetNthSegment(number) for number in range(segmentation.GetNumberOfSegments())}
+    segments = {
+        segmentation.GetNthSegmentID(number): segmentation.GetNthSegment(number)
+        for number in range(segmentation.GetNumberOfSegments())
+    }
     if not segments:
         raise InputError(f"{node.GetName()}: the segmentation is empty")
     numbers = [segment.GetLabelValue() for segment in segments.values()]
@@ -142,10 +153,14 @@ def _of_volume(node: slicer.vtkMRMLScalarVolumeNode, image: slicer.vtkMRMLVolume
     to_labels = linear_between(image.GetParentTransformNode(), node.GetParentTransformNode(), node.GetName())
     array = _at_nearest(labels, target, to_labels)
     if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
-        raise InputError(f"{node.GetName()}: labels must be whole numbers, got values such as {array[array != np.round(array)].flat[0]:g}")
+        raise InputError(
+            f"{node.GetName()}: labels must be whole numbers, got values such as {array[array != np.round(array)].flat[0]:g}"
+        )
     limits = np.iinfo(np.int16)
     if array.min() < 0 or array.max() > limits.max:
-        raise InputError(f"{node.GetName()}: labels must lie between 0 and {limits.max}, got {array.min():g} to {array.max():g}")
+        raise InputError(
+            f"{node.GetName()}: labels must lie between 0 and {limits.max}, got {array.min():g} to {array.max():g}"
+        )
     array = array.astype(np.int16)
     display = node.GetDisplayNode()
     colors = display.GetColorNode() if display is not None and node.IsA("vtkMRMLLabelMapVolumeNode") else None
@@ -170,4 +185,3 @@ def _at_nearest(labels: Volume, target: Volume, to_labels: np.ndarray) -> np.nda
     reverse = [2, 1, 0]  # scipy counts in the array's order
     matrix, offset = target_to_index[:3, :3][np.ix_(reverse, reverse)], target_to_index[reverse, 3]
     return affine_transform(labels.array, matrix, offset, target.array.shape, order=0, mode="grid-constant")
-

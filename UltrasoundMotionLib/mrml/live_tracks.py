@@ -13,38 +13,47 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.markups_items import write_track_frames
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 
 class LiveTracks:
-    """Gives each frame of a growing result to the scene once, and again where it has changed: offline tracking corrects what it found at first.
+    """Gives each frame of a growing result to the scene once, and again where it has changed: offline tracking corrects
+    what it found at first.
 
     Attributes:
         nodes: the markups that play with the clip; None until the first frame is there.
     """
 
     def __init__(
-        self, sequence: ImageSequence, add: Callable[[PointTracks], SequenceNodes] | None = None, *, nodes: SequenceNodes | None = None
+        self,
+        sequence: ImageSequence,
+        add: Callable[[PointTracks], SequenceNodes] | None = None,
+        *,
+        nodes: SequenceNodes | None = None,
     ) -> None:
         """Needs one of the two.
 
         Args:
             sequence: the clip, for its geometry.
             add: makes the markups from the first part of the result.
-            nodes: markups that are in the scene already, whose points of the same labels are to be replaced frame by frame.
+            nodes: markups that are in the scene already, whose points of the same labels are to be replaced frame by
+                frame.
         """
         self._sequence, self._add = sequence, add
         self._written: PointTracks | None = None
         self.nodes = nodes
 
     def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
-        """Puts the frames that are new or other than at the last call into the scene; when the time is over the others wait for the next call.
+        """Puts the frames that are new or other than at the last call into the scene; when the time is over the others
+        wait for the next call.
 
         Raises:
             InputError: the markups were removed from the scene in the meantime.
         """
         if self.nodes is not None and None in (self.nodes.sequence.GetScene(), self.nodes.proxy.GetScene()):
-            raise InputError(f"{self.nodes.proxy.GetName()}: was removed from the scene while its points were being followed")
+            raise InputError(
+                f"{self.nodes.proxy.GetName()}: was removed from the scene while its points were being followed"
+            )
         end = time.perf_counter() + budget_s
         if self.nodes is None and tracks.reached.any():
             self.nodes, self._written = self._add(tracks), tracks
@@ -55,13 +64,19 @@ class LiveTracks:
             if time.perf_counter() > end:
                 break
             write_track_frames(self.nodes, self._sequence, tracks, [int(frame)])
-            positions[frame], visible[frame], confidence[frame] = tracks.positions_px[frame], tracks.visible[frame], tracks.confidence[frame]
+            positions[frame], visible[frame], confidence[frame] = (
+                tracks.positions_px[frame],
+                tracks.visible[frame],
+                tracks.confidence[frame],
+            )
         self._written = replace(tracks, positions_px=positions, visible=visible, confidence=confidence)
 
 
 def _nothing_of(tracks: PointTracks) -> PointTracks:
     """The same tracks with no frame reached."""
-    return replace(tracks, positions_px=np.full_like(tracks.positions_px, np.nan), visible=np.zeros_like(tracks.visible))
+    return replace(
+        tracks, positions_px=np.full_like(tracks.positions_px, np.nan), visible=np.zeros_like(tracks.visible)
+    )
 
 
 def _same_frames(tracks: PointTracks, others: PointTracks) -> np.ndarray:

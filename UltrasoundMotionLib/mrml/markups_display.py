@@ -15,13 +15,17 @@ MOST_LABELS_SHOWN = 24
 
 
 def point_color(number: int) -> tuple[float, float, float]:
-    """Red, green and blue (0 to 1) of point `number`: neighbours differ clearly, and all are legible on black and on white."""
+    """Red, green and blue (0 to 1) of point `number`: neighbours differ clearly, and all are legible on black and on
+    white.
+    """
     return colorsys.hsv_to_rgb((0.13 + number * 0.381966) % 1.0, 0.8, 0.92)
 
 
 def image_size_mm(sequence: ImageSequence) -> float:
     """The longer side of the image in mm (in pixels where the spacing is unknown, as in the scene)."""
-    return max(size * spacing for size, spacing in zip(sequence.frame_size, sequence.spacing_mm or (1.0, 1.0), strict=True))
+    return max(
+        size * spacing for size, spacing in zip(sequence.frame_size, sequence.spacing_mm or (1.0, 1.0), strict=True)
+    )
 
 
 def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) -> None:
@@ -35,7 +39,10 @@ def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) 
 
 
 def show_curve(
-    markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, color: tuple[float, float, float] = CURVE_COLOR, width: float = 0.004
+    markups: slicer.vtkMRMLMarkupsNode,
+    sequence: ImageSequence,
+    color: tuple[float, float, float] = CURVE_COLOR,
+    width: float = 0.004,
 ) -> None:
     """A line without points and labels, `width` of the image's longer side wide."""
     display = markups.GetDisplayNode()

@@ -12,19 +12,28 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.point_state import describe_point
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 MODEL_ATTRIBUTE = "UltrasoundMotion.Model"
 QUERY_FRAME_ATTRIBUTE = "UltrasoundMotion.QueryFrame"
 
 
 def add_markups_sequence(
-    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, points: Sequence[int], *, class_name: str, name: str, show_points: bool
+    image: SequenceNodes,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    points: Sequence[int],
+    *,
+    class_name: str,
+    name: str,
+    show_points: bool,
 ) -> SequenceNodes:
-    """Adds the chosen points of the tracks as a markups node that changes with the frame, in the browser and under the transform of the image.
+    """Adds the chosen points of the tracks as a markups node that changes with the frame, in the browser and under the
+    transform of the image.
 
-    The index is the image's, value for value. A point that is not visible, or was never reached, is marked as missing in that frame.
-    The list is locked (playback is several times faster so, and nothing moves by accident) and keeps its number of points.
+    The index is the image's, value for value. A point that is not visible, or was never reached, is marked as missing
+    in that frame. The list is locked (playback is several times faster so, and nothing moves by accident) and keeps its
+    number of points.
 
     Args:
         image: the nodes of the clip.
@@ -53,8 +62,11 @@ def add_markups_sequence(
     return join_browser(image.browser, node, proxy, editable=True)
 
 
-def write_track_frames(markups: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, frames: Iterable[int]) -> None:
-    """Replaces the markups of these frames by the tracks', keeping the others: a run that was continued, or corrected from a frame on.
+def write_track_frames(
+    markups: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, frames: Iterable[int]
+) -> None:
+    """Replaces the markups of these frames by the tracks', keeping the others: a run that was continued, or corrected
+    from a frame on.
 
     The control points are matched by label; points that the tracks lack stay as they are.
 
@@ -63,19 +75,27 @@ def write_track_frames(markups: SequenceNodes, sequence: ImageSequence, tracks: 
     """
     node = markups.sequence
     if node.GetNumberOfDataNodes() != tracks.positions_px.shape[0]:
-        raise InputError(f"{node.GetName()}: tracks of {tracks.positions_px.shape[0]} frames for markups of {node.GetNumberOfDataNodes()}")
+        raise InputError(
+            f"{node.GetName()}: tracks of {tracks.positions_px.shape[0]} frames for markups of {node.GetNumberOfDataNodes()}"
+        )
     number_of = {label: number for number, label in enumerate(tracks.labels)}
     was_modifying = node.StartModify()
     for frame in frames:
         loose = _loose_copy(node.GetNthDataNode(frame))
-        points = [number_of.get(loose.GetNthControlPointLabel(control), -1) for control in range(loose.GetNumberOfControlPoints())]
+        points = [
+            number_of.get(loose.GetNthControlPointLabel(control), -1)
+            for control in range(loose.GetNumberOfControlPoints())
+        ]
         _set_frame(loose, sequence, tracks, frame, points)
         node.UpdateDataNodeAtValue(loose, node.GetNthIndexValue(frame))
     node.EndModify(was_modifying)
 
 
 def set_locked(markups: SequenceNodes, locked: bool) -> None:
-    """Locks or unlocks the points in every frame. Unlock to correct a point by dragging it; lock again for quick playback."""
+    """Locks or unlocks the points in every frame.
+
+    Unlock to correct a point by dragging it; lock again for quick playback.
+    """
     was_modifying = markups.sequence.StartModify()
     for value in markups.index.values:
         loose = _loose_copy(markups.sequence.GetDataNodeAtValue(value))
@@ -102,7 +122,9 @@ def _loose_copy(item: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
     return copy
 
 
-def _set_frame(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, tracks: PointTracks, frame: int, points: Sequence[int]) -> None:
+def _set_frame(
+    markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, tracks: PointTracks, frame: int, points: Sequence[int]
+) -> None:
     positions = pixels_to_ras_mm(sequence, tracks.positions_px[frame])
     was_modifying = markups.StartModify()
     for control, point in enumerate(points):

@@ -12,7 +12,8 @@ from UltrasoundMotionLib.mrml.subject_hierarchy import forget_item
 
 
 def remove_node(node: slicer.vtkMRMLNode) -> None:
-    """Removes a node with what the scene would keep of it: display and storage nodes, its place in the Data module and in browsers.
+    """Removes a node with what the scene would keep of it: display and storage nodes, its place in the Data module and
+    in browsers.
 
     Does nothing to a node that is not in a scene (any more).
     """
@@ -25,7 +26,9 @@ def remove_node(node: slicer.vtkMRMLNode) -> None:
             browser.RemoveSynchronizedSequenceNode(node.GetID())
     if node.IsA("vtkMRMLDisplayableNode"):
         displays = [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]
-        for display in reversed(displays):  # the last first: a colour legend complains when it loses the display node whose colours it shows
+        for display in reversed(
+            displays
+        ):  # the last first: a colour legend complains when it loses the display node whose colours it shows
             if display is not None:
                 scene.RemoveNode(display)
     if node.IsA("vtkMRMLStorableNode") and node.GetStorageNode() is not None:

@@ -8,7 +8,12 @@ import slicer
 
 
 def add_series(
-    table: slicer.vtkMRMLTableNode, columns: tuple[str, str], name: str, *, color: tuple[float, float, float], width: float = 2.0
+    table: slicer.vtkMRMLTableNode,
+    columns: tuple[str, str],
+    name: str,
+    *,
+    color: tuple[float, float, float],
+    width: float = 2.0,
 ) -> slicer.vtkMRMLPlotSeriesNode:
     """Adds the line of two of a table's columns, (x, y)."""
     x_column, y_column = columns

@@ -1,4 +1,6 @@
-"""How sure a tracker was of a point, as the control point's description: people read it in Slicer, and it reads back without loss."""
+"""How sure a tracker was of a point, as the control point's description: people read it in Slicer, and it reads back
+without loss.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,7 @@ import re
 
 import numpy as np
 
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 NOT_REACHED = "not reached"
 CONFIDENCE = re.compile(r"confidence (\d(?:\.\d+)?)")
@@ -15,7 +17,8 @@ TRACKED = re.compile(r"tracked to x (\S+) y (\S+) px")
 
 
 def describe_point(tracks: PointTracks, frame: int, point: int) -> str:
-    """`confidence 0.87, tracked to x 12.3 y 45.6 px`; of a lost point the tracker's best guess, which the markups node itself cannot keep.
+    """`confidence 0.87, tracked to x 12.3 y 45.6 px`; of a lost point the tracker's best guess, which the markups node
+    itself cannot keep.
 
     Where a point is elsewhere than its description says, a user has put it there.
     """
@@ -40,7 +43,9 @@ def best_guess_in(description: str) -> tuple[float, float] | None:
 
 
 def tracked_position_in(description: str) -> tuple[float, float] | None:
-    """The (x, y) in pixels to which the tracker followed a visible point, or None where the description does not state it."""
+    """The (x, y) in pixels to which the tracker followed a visible point, or None where the description does not state
+    it.
+    """
     return _position(TRACKED.search(description))
 
 

@@ -11,9 +11,11 @@ import vtk
 
 @contextmanager
 def quiet_vtk() -> Iterator[vtk.vtkStringOutputWindow | None]:
-    """Collects what VTK would print while the block runs; in the application, whose error log does that, it changes nothing and yields None.
+    """Collects what VTK would print while the block runs; in the application, whose error log does that, it changes
+    nothing and yields None.
 
-    Outside the application a scene of markups makes Slicer's libraries warn of units once for every item that they save.
+    Outside the application a scene of markups makes Slicer's libraries warn of units once for every item that they
+    save.
     """
     if hasattr(slicer, "app"):
         yield None

@@ -1,4 +1,6 @@
-"""A registered pair of images as Slicer's nodes: the transform that carries the moving image onto the fixed one, and what it gives."""
+"""A registered pair of images as Slicer's nodes: the transform that carries the moving image onto the fixed one, and
+what it gives.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class RegistrationNodes:
 
     Attributes:
         transform: the displacement as a grid transform; a parent of the moving volume, it shows that on the fixed one.
-        warped: the moving image resampled onto the fixed grid, for flicker: fixed and warped share grid and grey levels.
+        warped: the moving image resampled onto the fixed grid, for flicker: fixed and warped share grid and grey
+            levels.
         jacobian: determinant of the displacement at every voxel: 1 keeps volume, 0 and below folds.
         checkerboard: fixed and warped image in turns.
         segmentation: the moving labels on the fixed image, or None.
@@ -53,7 +56,11 @@ class RegistrationNodes:
 
 
 def add_registration(
-    fixed_node: slicer.vtkMRMLVolumeNode, fixed: Volume, registration: Registration, *, moving_node: slicer.vtkMRMLVolumeNode | None = None
+    fixed_node: slicer.vtkMRMLVolumeNode,
+    fixed: Volume,
+    registration: Registration,
+    *,
+    moving_node: slicer.vtkMRMLVolumeNode | None = None,
 ) -> RegistrationNodes:
     """Adds a result beside the fixed image that is in the scene, in a folder of the Data module.
 
@@ -67,13 +74,17 @@ def add_registration(
     """
     grid = registration.displacement.grid
     if not ImageGrid.of(fixed).matches(grid, tolerance_mm=1e-3):
-        raise InputError(f"{fixed.name}: the displacement lies on another grid ({grid.shape[::-1]} voxels against {fixed.array.shape[::-1]})")
+        raise InputError(
+            f"{fixed.name}: the displacement lies on another grid ({grid.shape[::-1]} voxels against {fixed.array.shape[::-1]})"
+        )
     scene, name = fixed_node.GetScene(), fixed_node.GetName()
     levels = grey_levels(fixed)
     with undone_on_error(scene):
         shown = registration.warped
         nodes = RegistrationNodes(
-            transform=add_displacement_transform(scene, displacement_grid(registration.displacement), f"moving to {name}"),
+            transform=add_displacement_transform(
+                scene, displacement_grid(registration.displacement), f"moving to {name}"
+            ),
             warped=add_volume(scene, shown, f"moving on {name}", levels=comparable_levels(levels, shown)),
             jacobian=_add_jacobian(scene, fixed, registration.displacement, f"{name} Jacobian"),
             checkerboard=add_volume(scene, checkerboard(fixed, shown), f"{name} checkerboard", levels=(0.0, 1.0)),
@@ -105,10 +116,18 @@ def checkerboard(fixed: Volume, warped: Volume) -> Volume:
     edge_mm = (np.array(fixed.array.shape) * spacing).max() / CHECKERS
     lines = [np.arange(size) * step // edge_mm for size, step in zip(fixed.array.shape, spacing, strict=True)]
     odd = sum(np.meshgrid(*lines, indexing="ij")) % 2 == 1
-    return Volume(np.where(odd, pictures[1], pictures[0]).astype(np.float32), fixed.spacing_mm, fixed.origin_mm, fixed.direction, "checkerboard")
+    return Volume(
+        np.where(odd, pictures[1], pictures[0]).astype(np.float32),
+        fixed.spacing_mm,
+        fixed.origin_mm,
+        fixed.direction,
+        "checkerboard",
+    )
 
 
-def _add_jacobian(scene: slicer.vtkMRMLScene, fixed: Volume, field: DisplacementField, name: str) -> slicer.vtkMRMLScalarVolumeNode:
+def _add_jacobian(
+    scene: slicer.vtkMRMLScene, fixed: Volume, field: DisplacementField, name: str
+) -> slicer.vtkMRMLScalarVolumeNode:
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
     show_jacobian(node, jacobian_map(field.displacement_mm, fixed))
     return node

@@ -29,7 +29,8 @@ class RegistrationOutputs:
     Attributes:
         transform: grid transform for the moving volume, in the place of the transform that it stands under (if any).
         warped: the moving volume on the fixed grid.
-        jacobian: how much each point grows (above 1) or shrinks (below 1) from the fixed to the moving image; at 0 and below the field folds.
+        jacobian: how much each point grows (above 1) or shrinks (below 1) from the fixed to the moving image; at 0 and
+            below the field folds.
         segmentation: the moving labels on the fixed volume; None where there were none.
         table: measures.
     """
@@ -56,21 +57,29 @@ class RegistrationOutputs:
             remove_node(node)
 
     def check(self, pair: RegistrationPair, inputs: tuple[slicer.vtkMRMLNode, ...] = ()) -> None:
-        """Raises InputError where an output is an input, is used twice, or is a transform that cannot hold a displacement or moves an input."""
+        """Raises InputError where an output is an input, is used twice, or is a transform that cannot hold a
+        displacement or moves an input.
+        """
         chosen = list(self.nodes())
         for node in chosen:
             if node in (pair.fixed_node, pair.moving_node, *inputs):
-                raise InputError(f"{node.GetName()}: is an input; choose another node for the output, or none to make a new one")
+                raise InputError(
+                    f"{node.GetName()}: is an input; choose another node for the output, or none to make a new one"
+                )
             if sum(node is other for other in chosen) > 1:
                 raise InputError(f"{node.GetName()}: is chosen for two outputs")
         if self.transform is None:
             return
         if self.transform.GetClassName() not in GRID_CLASSES:
             kind = self.transform.GetNodeTagName()
-            raise InputError(f"{self.transform.GetName()}: is a {kind}, which holds no displacements; choose none to make a new transform")
+            raise InputError(
+                f"{self.transform.GetName()}: is a {kind}, which holds no displacements; choose none to make a new transform"
+            )
         for parent in (pair.fixed_node.GetParentTransformNode(), parent_before_registration(pair.moving_node)):
             if parent is not None and (parent is self.transform or parent.IsTransformNodeMyParent(self.transform)):
-                raise InputError(f"{self.transform.GetName()}: moves an input; choose another node for the output, or none to make a new one")
+                raise InputError(
+                    f"{self.transform.GetName()}: moves an input; choose another node for the output, or none to make a new one"
+                )
 
 
 def show_registration(
@@ -102,7 +111,9 @@ def show_registration(
     grid = pair.displacement_grid(displacement_mm)
     warped = pair.on_fixed_node(found.warped.array, "warped")
     levels = grey_levels(pair.on_fixed_node(pair.fixed.array, fixed))
-    jacobian = pair.on_fixed_node(jacobian_map(displacement_mm, pair.fixed).array, "Jacobian") if with_jacobian else None
+    jacobian = (
+        pair.on_fixed_node(jacobian_map(displacement_mm, pair.fixed).array, "Jacobian") if with_jacobian else None
+    )
 
     names = {label.number: label.name for label in labels}
 
@@ -115,7 +126,9 @@ def show_registration(
         nodes = RegistrationOutputs(
             transform=chosen(outputs.transform, "vtkMRMLTransformNode", f"{moving} to {fixed}"),
             warped=chosen(outputs.warped, "vtkMRMLScalarVolumeNode", f"{moving} on {fixed}"),
-            jacobian=None if jacobian is None else chosen(outputs.jacobian, "vtkMRMLScalarVolumeNode", f"{moving} to {fixed} Jacobian"),
+            jacobian=None
+            if jacobian is None
+            else chosen(outputs.jacobian, "vtkMRMLScalarVolumeNode", f"{moving} to {fixed} Jacobian"),
             segmentation=None
             if found.warped_labels is None
             else chosen(outputs.segmentation, "vtkMRMLSegmentationNode", f"{moving} segmentation on {fixed}"),

@@ -15,7 +15,9 @@ from UltrasoundMotionLib.mrml.volume_from_nodes import linear_between, volume_fr
 MOST_TILT_DEGREES = 5.0
 NO_OFFSET_MM = 1e-6
 REPLACED_PARENT_ROLE = "UltrasoundMotion.replacedParent"
-"""Node reference of a transform that registration made: what the moving volume stood under before it was put under this one."""
+"""Node reference of a transform that registration made: what the moving volume stood under before it was put under this
+one.
+"""
 MOVING_ROLE = "UltrasoundMotion.movingVolume"
 """Node reference of a transform that registration made: the volume it is for."""
 
@@ -24,11 +26,13 @@ MOVING_ROLE = "UltrasoundMotion.movingVolume"
 class RegistrationPair:
     """Two volume nodes as the images to register.
 
-    The space of the pair is that of the fixed node under its own parent transform; for two slices it is the plane of the fixed one.
+    The space of the pair is that of the fixed node under its own parent transform; for two slices it is the plane of
+    the fixed one.
 
     Attributes:
         fixed_node, moving_node: as given.
-        fixed, moving: 3D volumes, or 2D ones where both nodes are a single slice. The moving one lies where it is seen beside the fixed one.
+        fixed, moving: 3D volumes, or 2D ones where both nodes are a single slice. The moving one lies where it is seen
+            beside the fixed one.
         fixed_grid: the fixed image in the fixed node's own coordinates, 3D.
         fixed_space: (4, n+1) from the pair's space (x, y[, z], 1) to LPS mm of the fixed node's own coordinates.
         moving_space: the same for points of the moving image: to LPS mm of the moving node's own coordinates.
@@ -49,7 +53,8 @@ class RegistrationPair:
         A transform that an earlier registration put over the moving volume is looked past.
 
         Raises:
-            InputError: a node without an image, axes that are not orthogonal, transforms that bend, a slice and a volume, slices in different planes.
+            InputError: a node without an image, axes that are not orthogonal, transforms that bend, a slice and a
+                volume, slices in different planes.
         """
         if fixed_node is moving_node:
             raise InputError(f"{fixed_node.GetName()}: fixed and moving are the same volume")
@@ -57,8 +62,12 @@ class RegistrationPair:
         flat = [volume.array.shape[0] == 1 for volume in (fixed, moving)]
         if flat[0] != flat[1]:
             sizes = [f"{volume.name} {volume.array.shape[0]}" for volume in (fixed, moving)]
-            raise InputError(f"{sizes[0]} and {sizes[1]} slices: both must be volumes of several slices, or both one slice")
-        to_fixed = linear_between(parent_before_registration(moving_node), fixed_node.GetParentTransformNode(), moving.name)
+            raise InputError(
+                f"{sizes[0]} and {sizes[1]} slices: both must be volumes of several slices, or both one slice"
+            )
+        to_fixed = linear_between(
+            parent_before_registration(moving_node), fixed_node.GetParentTransformNode(), moving.name
+        )
         placed = _placed(moving, to_fixed)
         if flat[0]:
             return cls._in_plane(fixed_node, moving_node, fixed, moving, placed)
@@ -66,17 +75,28 @@ class RegistrationPair:
 
     @classmethod
     def _in_plane(
-        cls, fixed_node: slicer.vtkMRMLVolumeNode, moving_node: slicer.vtkMRMLVolumeNode, fixed: Volume, moving: Volume, placed: Volume
+        cls,
+        fixed_node: slicer.vtkMRMLVolumeNode,
+        moving_node: slicer.vtkMRMLVolumeNode,
+        fixed: Volume,
+        moving: Volume,
+        placed: Volume,
     ) -> RegistrationPair:
         tilt = np.degrees(np.arccos(min(1.0, abs(float(fixed.direction[:, 2] @ placed.direction[:, 2])))))
         if tilt > MOST_TILT_DEGREES:
-            raise InputError(f"{fixed.name} and {moving.name} lie in planes that are {tilt:.0f} degrees apart; slices must lie in one plane")
+            raise InputError(
+                f"{fixed.name} and {moving.name} lie in planes that are {tilt:.0f} degrees apart; slices must lie in one plane"
+            )
         plane = np.eye(4)
         plane[:3, :3], plane[:3, 3] = fixed.direction, fixed.origin_mm
-        columns = (np.linalg.inv(plane) @ placed.index_to_lps_mm)[:2][:, [0, 1, 3]]  # voxel (i, j, 1) to the plane (x, y), along its normal
+        columns = (np.linalg.inv(plane) @ placed.index_to_lps_mm)[:2][
+            :, [0, 1, 3]
+        ]  # voxel (i, j, 1) to the plane (x, y), along its normal
         spacing = np.linalg.norm(columns[:, :2], axis=0)
         flat_fixed = Volume(fixed.array[0], fixed.spacing_mm[:2], (0.0, 0.0), np.eye(2), fixed.name)
-        flat_moving = Volume(placed.array[0], tuple(spacing), tuple(columns[:, 2]), columns[:, :2] / spacing, moving.name)
+        flat_moving = Volume(
+            placed.array[0], tuple(spacing), tuple(columns[:, 2]), columns[:, :2] / spacing, moving.name
+        )
         in_plane = np.eye(4)[:, [0, 1, 3]]
         moving_space = moving.index_to_lps_mm @ in_plane @ np.linalg.inv(flat_moving.index_to_lps_mm)
         return cls(fixed_node, moving_node, flat_fixed, flat_moving, fixed, plane @ in_plane, moving_space)
@@ -88,11 +108,19 @@ class RegistrationPair:
         return bool(np.allclose(linear_between(*parents, self.moving.name), np.eye(4), atol=1e-9))
 
     def may_overlap(self) -> bool:
-        """False where the images are apart as they lie: the box of the moving one, in voxels of the fixed one, does not reach it."""
+        """False where the images are apart as they lie: the box of the moving one, in voxels of the fixed one, does not
+        reach it.
+        """
         to_fixed = np.linalg.inv(self.fixed.index_to_lps_mm) @ self.moving.index_to_lps_mm
         ends = [(-0.5, size - 0.5) for size in self.moving.array.shape[::-1]]
-        corners = np.stack([*np.meshgrid(*ends, indexing="ij")], axis=-1).reshape(-1, len(ends)) @ to_fixed[:-1, :-1].T + to_fixed[:-1, -1]
-        return bool(np.all(corners.max(axis=0) > -0.5) and np.all(corners.min(axis=0) < np.array(self.fixed.array.shape[::-1]) - 0.5))
+        corners = (
+            np.stack([*np.meshgrid(*ends, indexing="ij")], axis=-1).reshape(-1, len(ends)) @ to_fixed[:-1, :-1].T
+            + to_fixed[:-1, -1]
+        )
+        return bool(
+            np.all(corners.max(axis=0) > -0.5)
+            and np.all(corners.min(axis=0) < np.array(self.fixed.array.shape[::-1]) - 0.5)
+        )
 
     def fixed_labels(self, array: np.ndarray) -> Volume:
         """An array (K, J, I) on the fixed node's grid as a label map or mask of `fixed`."""
@@ -119,12 +147,14 @@ class RegistrationPair:
             raise InputError(f"{then.name}: its grid was changed while it was registered; register again")
 
     def displacement_grid(self, displacement_mm: np.ndarray) -> DisplacementGrid:
-        """A displacement on the grid of `fixed` as a transform from the fixed node's own coordinates to the moving node's own.
+        """A displacement on the grid of `fixed` as a transform from the fixed node's own coordinates to the moving
+        node's own.
 
         Args:
             displacement_mm: (H, W, 2) or (D, H, W, 3) in the space of the pair: fixed(x) = moving(x + u(x)).
         """
-        # moving_space (x + u) - fixed_space x is u turned, and a part that is linear in the voxel's index: 0 where both nodes share one space.
+        # moving_space (x + u) - fixed_space x is u turned, and a part that is linear in the voxel's index: 0 where both
+        # nodes share one space.
         dimension = self.fixed.array.ndim
         vectors = displacement_mm @ self.moving_space[:3, :dimension].T.astype(displacement_mm.dtype)
         by_index = (self.moving_space - self.fixed_space)[:3] @ self.fixed.index_to_lps_mm
@@ -145,7 +175,9 @@ def parent_before_registration(moving_node: slicer.vtkMRMLVolumeNode) -> slicer.
 
 
 def put_under(moving_node: slicer.vtkMRMLVolumeNode, transform: slicer.vtkMRMLTransformNode) -> None:
-    """Puts the moving volume under the transform that registration made for it, and remembers in the transform what it stood under."""
+    """Puts the moving volume under the transform that registration made for it, and remembers in the transform what it
+    stood under.
+    """
     before = parent_before_registration(moving_node)
     transform.SetNodeReferenceID(MOVING_ROLE, moving_node.GetID())
     transform.SetNodeReferenceID(REPLACED_PARENT_ROLE, before.GetID() if before is not None else None)

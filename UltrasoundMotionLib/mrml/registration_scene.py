@@ -24,7 +24,7 @@ from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, view_no
 from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration import Registration
-from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration
+from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 SLICE_VIEWS = (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal"))
 FOREGROUND_OPACITY = 0.5
@@ -39,15 +39,19 @@ def build_registration_scene(
     fixed_labels: Volume | None = None,
     confidence: Volume | None = None,
 ) -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScalarVolumeNode, RegistrationNodes]:
-    """Fills an empty scene: fixed, moving under the transform, and the result; slice views show moving over fixed, half transparent.
+    """Fills an empty scene: fixed, moving under the transform, and the result; slice views show moving over fixed, half
+    transparent.
 
-    Taking the transform off the moving volume in the Transforms module shows what it did. A confidence of the moving labels, 0 to 1, lies beside the
-    result, black to white.
+    Taking the transform off the moving volume in the Transforms module shows what it did. A confidence of the moving
+    labels, 0 to 1, lies beside the result, black to white.
 
     Raises:
         InputError: as `add_registration`.
     """
-    fixed_node, moving_node = add_volume(scene, fixed, f"fixed {fixed.name}"), add_volume(scene, moving, f"moving {moving.name}")
+    fixed_node, moving_node = (
+        add_volume(scene, fixed, f"fixed {fixed.name}"),
+        add_volume(scene, moving, f"moving {moving.name}"),
+    )
     nodes = add_registration(fixed_node, fixed, registration, moving_node=moving_node)
     if fixed_labels is not None:
         labels = add_segmentation(scene, fixed_labels, "fixed labels", fixed_node, filled=False)
@@ -66,7 +70,12 @@ def build_registration_scene(
             _show_slices(node, fixed_node, orientation)
         composite.SetForegroundVolumeID(moving_node.GetID())
         composite.SetForegroundOpacity(FOREGROUND_OPACITY)
-    set_layout(scene, slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView if flat else slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
+    set_layout(
+        scene,
+        slicer.vtkMRMLLayoutNode.SlicerLayoutOneUpRedSliceView
+        if flat
+        else slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView,
+    )
     return fixed_node, moving_node, nodes
 
 
@@ -99,16 +108,21 @@ def add_sequence_registration(
 ) -> SequenceNodes:
     """Adds the fields of a sequence as a transform sequence in the browser of the clip.
 
-    Landmarks, a contour or a mask placed on the reference frame and put under the transform move with the tissue. The fields are stored on their
-    control grids, a few kilobytes a frame.
+    Landmarks, a contour or a mask placed on the reference frame and put under the transform move with the tissue. The
+    fields are stored on their control grids, a few kilobytes a frame.
 
     Raises:
-        InputError: fields from frame to frame (they cannot carry one frame's landmarks), frames that were not reached, another frame count.
+        InputError: fields from frame to frame (they cannot carry one frame's landmarks), frames that were not reached,
+            another frame count.
     """
     if registration.mode != "to-reference":
-        raise InputError(f"{name}: a transform sequence needs fields to a reference frame, these are {registration.mode}")
+        raise InputError(
+            f"{name}: a transform sequence needs fields to a reference frame, these are {registration.mode}"
+        )
     if len(registration) != len(image.index.values):
-        raise InputError(f"{name}: {len(registration)} fields but the clip in the scene has {len(image.index.values)} frames")
+        raise InputError(
+            f"{name}: {len(registration)} fields but the clip in the scene has {len(image.index.values)} frames"
+        )
     if not registration.reached.all():
         missing = int(np.flatnonzero(~registration.reached)[0])
         raise InputError(f"{name}: frame {missing} has no field; the registration was interrupted")
@@ -127,7 +141,8 @@ def write_sequence_registration_scene(
     landmarks_px: Sequence[Sequence[float]] | np.ndarray = (),
     progress: Progress = no_progress,
 ) -> Path:
-    """Writes a clip with its fields, and landmarks of the reference frame that they move, as a scene (`.mrb`) that plays.
+    """Writes a clip with its fields, and landmarks of the reference frame that they move, as a scene (`.mrb`) that
+    plays.
 
     Args:
         landmarks_px: (N, 2) on the reference frame.

@@ -18,7 +18,7 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequen
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
 from UltrasoundMotionLib.mrml.volume_nodes import GREY_PERCENTILES
-from UltrasoundMotionLib.registration.sequence_registration import SequenceRegistration
+from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,20 @@ class ChosenSequenceOutputs:
     def check(self, image: SequenceNodes) -> None:
         """Raises InputError where an output is the input, moves it, or belongs to another browser."""
         if image.proxy in (self.transform, self.still):
-            raise InputError(f"{image.proxy.GetName()}: is the input; choose another node for the output, or none to make a new one")
+            raise InputError(
+                f"{image.proxy.GetName()}: is the input; choose another node for the output, or none to make a new one"
+            )
         for node in (self.transform, self.still):
             if node is not None and image.browser.GetSequenceNode(node) is None:
-                raise InputError(f"{node.GetName()}: is not played by {image.browser.GetName()}; choose none to make a new output")
+                raise InputError(
+                    f"{node.GetName()}: is not played by {image.browser.GetName()}; choose none to make a new output"
+                )
         parent = image.proxy.GetParentTransformNode()
-        if self.transform is not None and parent is not None and (parent is self.transform or parent.IsTransformNodeMyParent(self.transform)):
+        if (
+            self.transform is not None
+            and parent is not None
+            and (parent is self.transform or parent.IsTransformNodeMyParent(self.transform))
+        ):
             raise InputError(f"{self.transform.GetName()}: moves the input; choose none to make a new output")
 
 
@@ -71,12 +79,20 @@ def volumes_of_sequence(image: SequenceNodes) -> list[Volume]:
     items = [image.sequence.GetNthDataNode(number) for number in range(image.sequence.GetNumberOfDataNodes())]
     for number, item in enumerate(items):
         if item is None or not item.IsA("vtkMRMLVolumeNode"):
-            raise InputError(f"{image.sequence.GetName()}: item {number} is {item.GetClassName() if item else 'missing'}, expected an image volume")
-    return [replace(volume_from_node(item), name=f"{image.sequence.GetName()} frame {number}") for number, item in enumerate(items)]
+            raise InputError(
+                f"{image.sequence.GetName()}: item {number} is {item.GetClassName() if item else 'missing'}, expected an image volume"
+            )
+    return [
+        replace(volume_from_node(item), name=f"{image.sequence.GetName()} frame {number}")
+        for number, item in enumerate(items)
+    ]
 
 
 def show_sequence_registration(
-    image: SequenceNodes, registration: SequenceRegistration, still: np.ndarray, chosen: ChosenSequenceOutputs | None = None
+    image: SequenceNodes,
+    registration: SequenceRegistration,
+    still: np.ndarray,
+    chosen: ChosenSequenceOutputs | None = None,
 ) -> SequenceRegistrationOutputs:
     """Puts the fields and the warped frames into the browser of the image, and a table beside it.
 
@@ -94,12 +110,19 @@ def show_sequence_registration(
     with undone_on_error(scene):
         transform = add_sequence_registration(image, registration, f"{name} motion")
         volumes = _add_still(image, still, f"{name} without motion")
-        table = chosen.table or scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(f"{name} motion measures"))
+        table = chosen.table or scene.AddNewNodeByClass(
+            "vtkMRMLTableNode", scene.GenerateUniqueName(f"{name} motion measures")
+        )
         times = image.index.times_s()
         title, index = ("frame", range(len(registration))) if times is None else ("time (s)", times)
-        notes = (*registration.notes, f"{registration.seconds:.3g} s on {registration.device}, reference frame {registration.reference_frame}")
+        notes = (
+            *registration.notes,
+            f"{registration.seconds:.3g} s on {registration.device}, reference frame {registration.reference_frame}",
+        )
         fill_frames_table(table, [one.measures for one in registration.frames], title, index, notes=notes)
-    outputs = SequenceRegistrationOutputs(_in_place_of(chosen.transform, transform), _in_place_of(chosen.still, volumes), table)
+    outputs = SequenceRegistrationOutputs(
+        _in_place_of(chosen.transform, transform), _in_place_of(chosen.still, volumes), table
+    )
     shown = [getattr(outputs, one.name) for one in fields(outputs)]
     put_in_folder(scene, image.proxy, [getattr(one, "proxy", one) for one in shown], f"{name} motion")
     return outputs

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.mrml.table_columns import fill_table
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.registration import RegistrationMeasures
-    from UltrasoundMotionLib.registration.sequence_registration import FrameMeasures
+    from UltrasoundMotionLib.registration.sequences.sequence_registration import FrameMeasures
 
 COLUMNS = ("measure", "before", "after", "unit")
 
@@ -26,7 +26,8 @@ def fill_measures_table(
     notes: Iterable[str] = (),
     interrupted: bool = False,
 ) -> slicer.vtkMRMLTableNode:
-    """Fills a table with one row a measure: columns `measure`, `before`, `after` and `unit`, all text; what was not measured is empty.
+    """Fills a table with one row a measure: columns `measure`, `before`, `after` and `unit`, all text; what was not
+    measured is empty.
 
     Args:
         label_names: of the labels that were compared.
@@ -58,9 +59,16 @@ def fill_measures_table(
 
 
 def fill_frames_table(
-    table: slicer.vtkMRMLTableNode, frames: Iterable[FrameMeasures], index_title: str, index: Iterable[float], *, notes: Iterable[str] = ()
+    table: slicer.vtkMRMLTableNode,
+    frames: Iterable[FrameMeasures],
+    index_title: str,
+    index: Iterable[float],
+    *,
+    notes: Iterable[str] = (),
 ) -> slicer.vtkMRMLTableNode:
-    """Fills a table with one row a frame: its number, its time (or whatever the sequence is indexed by) and how alike it is to the reference."""
+    """Fills a table with one row a frame: its number, its time (or whatever the sequence is indexed by) and how alike
+    it is to the reference.
+    """
     rows = list(frames)
     columns = {"frame": np.arange(len(rows)), index_title: np.fromiter(index, dtype=np.float64)}
     if index_title == "frame":

@@ -1,4 +1,7 @@
-"""A registered pair in the slice views that there are: fixed behind, warped in front, ready to fade and flicker. The layout stays as it is."""
+"""A registered pair in the slice views that there are: fixed behind, warped in front, ready to fade and flicker.
+
+The layout stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,13 @@ from UltrasoundMotionLib.mrml.views import show_as_acquired
 FOREGROUND_OPACITY = 0.5
 
 
-def show_over(background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode, opacity: float = FOREGROUND_OPACITY) -> None:
+def show_over(
+    background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode, opacity: float = FOREGROUND_OPACITY
+) -> None:
     """Shows one volume over another in every slice view of the scene.
 
-    Views keep their place where they showed the background already. Else they go to it: a single slice upright in the red view as it was
-    acquired, a volume fitted into each view.
+    Views keep their place where they showed the background already. Else they go to it: a single slice upright in the
+    red view as it was acquired, a volume fitted into each view.
     """
     scene = background.GetScene()
     composites = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")

@@ -19,13 +19,18 @@ def write_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:
     """Writes the scene with all its data as one `.mrb` file and returns its path.
 
     Raises:
-        OutputError: the name does not end in .mrb, the folder cannot be written to, or a node could not be saved (named where VTK says which).
+        OutputError: the name does not end in .mrb, the folder cannot be written to, or a node could not be saved (named
+            where VTK says which).
     """
     path = Path(path)
     if path.suffix.lower() != ".mrb":
         raise OutputError(f"{path}: a scene is written as .mrb, not {path.suffix or 'without an ending'}")
-    # A bundle carries its file's name inside, and one that starts with a dot cannot be saved: it gets its own name in a temporary folder.
-    with atomic_output(path) as temporary, tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-", ignore_cleanup_errors=True) as folder:
+    # A bundle carries its file's name inside, and one that starts with a dot cannot be saved: it gets its own name in a
+    # temporary folder.
+    with (
+        atomic_output(path) as temporary,
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-", ignore_cleanup_errors=True) as folder,
+    ):
         bundle = Path(folder).resolve() / (path.name.lstrip(".") or path.name)
         messages = slicer.vtkMRMLMessageCollection()
         with quiet_vtk() as window:
@@ -40,7 +45,8 @@ def read_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
     """Replaces the content of `scene` by that of a `.mrb` file.
 
     Raises:
-        InputError: the file is missing, not a complete bundle, damaged, without a scene in it, or parts of it could not be read.
+        InputError: the file is missing, not a complete bundle, damaged, without a scene in it, or parts of it could not
+            be read.
     """
     path = Path(path)
     _check_bundle(path)

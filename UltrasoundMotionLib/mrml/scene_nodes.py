@@ -6,5 +6,7 @@ import slicer
 
 
 def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
-    """Those of that class, or of one that extends it, in the scene's order (`slicer.util.getNodesByClass` looks in the application's scene only)."""
+    """Those of that class, or of one that extends it, in the scene's order (`slicer.util.getNodesByClass` looks in the
+    application's scene only).
+    """
     return [scene.GetNthNodeByClass(number, class_name) for number in range(scene.GetNumberOfNodesByClass(class_name))]

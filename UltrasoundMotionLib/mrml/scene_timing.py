@@ -15,7 +15,7 @@ from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.tracking_scene import build_tracking_scene
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,15 @@ class SceneTiming:
 
 
 def measure_scene(
-    frame_count: int = 300, frame_size: tuple[int, int] = (512, 512), landmark_count: int = 20, *, seed: int = 0, progress: Progress = no_progress
+    frame_count: int = 300,
+    frame_size: tuple[int, int] = (512, 512),
+    landmark_count: int = 20,
+    *,
+    seed: int = 0,
+    progress: Progress = no_progress,
 ) -> SceneTiming:
-    """Builds, saves, reads and plays a scene of noise (which compresses worse than any clip), half of its landmarks joined by a curve.
+    """Builds, saves, reads and plays a scene of noise (which compresses worse than any clip), half of its landmarks
+    joined by a curve.
 
     Args:
         frame_size: (W, H).
@@ -70,10 +76,14 @@ def measure_scene(
             read_scene(scene, path)
             read = time.perf_counter()
         size = path.stat().st_size
-    return SceneTiming(built - start, saved - before_save, read - before_read, (played - before_play) / frame_count * 1e3, size / 1e6)
+    return SceneTiming(
+        built - start, saved - before_save, read - before_read, (played - before_play) / frame_count * 1e3, size / 1e6
+    )
 
 
-def _noise_clip(frame_count: int, frame_size: tuple[int, int], landmark_count: int, seed: int) -> tuple[ImageSequence, PointTracks]:
+def _noise_clip(
+    frame_count: int, frame_size: tuple[int, int], landmark_count: int, seed: int
+) -> tuple[ImageSequence, PointTracks]:
     random = np.random.default_rng(seed)
     width, height = frame_size
     frames = random.integers(0, 256, (frame_count, height, width), dtype=np.uint8)

@@ -38,13 +38,25 @@ class SequenceIndex:
         if sequence.times_s is None:
             return cls("frame", "", numeric, tuple(str(frame) for frame in range(len(sequence))))
         shortest = float(np.min(np.diff(sequence.times_s), initial=1.0))
-        return cls("time", "s", numeric, tuple(repr(round(float(time), 9)) for time in sequence.times_s), min(TOLERANCE, shortest / 4))
+        return cls(
+            "time",
+            "s",
+            numeric,
+            tuple(repr(round(float(time), 9)) for time in sequence.times_s),
+            min(TOLERANCE, shortest / 4),
+        )
 
     @classmethod
     def of_node(cls, node: slicer.vtkMRMLSequenceNode) -> SequenceIndex:
         """The index of an existing sequence node, text for text."""
         values = tuple(node.GetNthIndexValue(item) for item in range(node.GetNumberOfDataNodes()))
-        return cls(node.GetIndexName(), node.GetIndexUnit(), node.GetIndexType(), values, min(TOLERANCE, node.GetNumericIndexValueTolerance()))
+        return cls(
+            node.GetIndexName(),
+            node.GetIndexUnit(),
+            node.GetIndexType(),
+            values,
+            min(TOLERANCE, node.GetNumericIndexValueTolerance()),
+        )
 
     def apply(self, node: slicer.vtkMRMLSequenceNode) -> None:
         """Gives an empty sequence node this name, unit, type and tolerance; its items are added with `values`."""

@@ -37,7 +37,8 @@ class SequenceNodes:
 
 
 def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
-    """The sequence, proxy and browser that `node` belongs to; it may be any of the three (of a browser the master sequence is meant).
+    """The sequence, proxy and browser that `node` belongs to; it may be any of the three (of a browser the master
+    sequence is meant).
 
     Raises:
         InputError: no browser plays it.
@@ -47,23 +48,34 @@ def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
     elif node.IsA("vtkMRMLSequenceNode"):
         browser, sequence = next(iter(browsers_of(node)), None), node
     else:
-        browser = next((candidate for candidate in _browsers(node.GetScene()) if candidate.IsProxyNodeID(node.GetID())), None)
+        browser = next(
+            (candidate for candidate in _browsers(node.GetScene()) if candidate.IsProxyNodeID(node.GetID())), None
+        )
         sequence = browser.GetSequenceNode(node) if browser is not None else None
     proxy = browser.GetProxyNode(sequence) if browser is not None and sequence is not None else None
     if proxy is None:
-        raise InputError(f"{node.GetName()}: no sequence browser plays this node; load the clip as a sequence and select that")
+        raise InputError(
+            f"{node.GetName()}: no sequence browser plays this node; load the clip as a sequence and select that"
+        )
     return SequenceNodes(sequence, proxy, browser)
 
 
 def create_sequence(scene: slicer.vtkMRMLScene, name: str, index: SequenceIndex) -> slicer.vtkMRMLSequenceNode:
-    """An empty sequence node with that index. Fill it before a browser plays it: each later change updates every proxy."""
+    """An empty sequence node with that index.
+
+    Fill it before a browser plays it: each later change updates every proxy.
+    """
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", scene.GenerateUniqueName(name))
     index.apply(sequence)
     return sequence
 
 
 def create_browser(
-    scene: slicer.vtkMRMLScene, name: str, sequence: slicer.vtkMRMLSequenceNode, proxy: slicer.vtkMRMLNode, frame_rate_hz: float | None
+    scene: slicer.vtkMRMLScene,
+    name: str,
+    sequence: slicer.vtkMRMLSequenceNode,
+    proxy: slicer.vtkMRMLNode,
+    frame_rate_hz: float | None,
 ) -> SequenceNodes:
     """A browser whose master is `sequence`, which plays at the frame rate (10 frames a second where it is unknown)."""
     browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", scene.GenerateUniqueName(name))
@@ -79,12 +91,17 @@ def create_browser(
 
 
 def join_browser(
-    browser: slicer.vtkMRMLSequenceBrowserNode, sequence: slicer.vtkMRMLSequenceNode, proxy: slicer.vtkMRMLNode, *, editable: bool
+    browser: slicer.vtkMRMLSequenceBrowserNode,
+    sequence: slicer.vtkMRMLSequenceNode,
+    proxy: slicer.vtkMRMLNode,
+    *,
+    editable: bool,
 ) -> SequenceNodes:
     """Lets `browser` play `sequence` through `proxy` too; the proxy shows the current item at once.
 
     Args:
-        editable: what a user changes on the proxy is kept in the sequence (Slicer's "save changes"); else it is lost on the next step.
+        editable: what a user changes on the proxy is kept in the sequence (Slicer's "save changes"); else it is lost on
+            the next step.
     """
     was_modifying = browser.StartModify()
     browser.AddProxyNode(proxy, sequence, False)
@@ -96,7 +113,11 @@ def join_browser(
 
 def browsers_of(sequence: slicer.vtkMRMLSequenceNode) -> list[slicer.vtkMRMLSequenceBrowserNode]:
     """The browsers that play a sequence node."""
-    return [browser for browser in _browsers(sequence.GetScene()) if browser.IsSynchronizedSequenceNodeID(sequence.GetID(), True)]
+    return [
+        browser
+        for browser in _browsers(sequence.GetScene())
+        if browser.IsSynchronizedSequenceNodeID(sequence.GetID(), True)
+    ]
 
 
 def _browsers(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLSequenceBrowserNode]:

@@ -25,17 +25,22 @@ DISPLAYABLE_MANAGERS = (
 
 
 class SliceView:
-    """A slice view of a scene in memory, with the image, markups, segmentations and transforms that the application would draw in it.
+    """A slice view of a scene in memory, with the image, markups, segmentations and transforms that the application
+    would draw in it.
 
-    Colour legends are drawn of nodes that are added while the view is there (Slicer's own manager of legends listens for them only).
+    Colour legends are drawn of nodes that are added while the view is there (Slicer's own manager of legends listens
+    for them only).
 
     Close it (or use it in a `with` block) before the scene goes.
 
     Raises:
-        OutputError: there is no OpenGL on this machine, not even in software (Mesa's libegl1 and libgl1-mesa-dri are enough).
+        OutputError: there is no OpenGL on this machine, not even in software (Mesa's libegl1 and libgl1-mesa-dri are
+            enough).
     """
 
-    def __init__(self, scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, size: tuple[int, int] = (800, 600)) -> None:
+    def __init__(
+        self, scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, size: tuple[int, int] = (800, 600)
+    ) -> None:
         if sys.platform == "linux" and not os.environ.get("DISPLAY"):
             os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
         self._renderer = vtk.vtkRenderer()
@@ -45,7 +50,9 @@ class SliceView:
         self._window.SetSize(*size)
         self._window.AddRenderer(self._renderer)
         if not self._window.SupportsOpenGL():
-            raise OutputError(f"no OpenGL to draw with: {' '.join((self._window.GetOpenGLSupportMessage() or 'no message').split())}")
+            raise OutputError(
+                f"no OpenGL to draw with: {' '.join((self._window.GetOpenGLSupportMessage() or 'no message').split())}"
+            )
         self._interactor = vtk.vtkRenderWindowInteractor()
         self._interactor.SetRenderWindow(self._window)
         self._renderer.GetActiveCamera().ParallelProjectionOn()
@@ -63,7 +70,9 @@ class SliceView:
         self._image = self._image_actor()
         self._renderer.AddViewProp(self._image)
 
-    def _start_managers(self, logic: slicer.vtkMRMLApplicationLogic, node: slicer.vtkMRMLSliceNode) -> slicer.vtkMRMLDisplayableManagerGroup:
+    def _start_managers(
+        self, logic: slicer.vtkMRMLApplicationLogic, node: slicer.vtkMRMLSliceNode
+    ) -> slicer.vtkMRMLDisplayableManagerGroup:
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(logic)
         for manager in DISPLAYABLE_MANAGERS:
@@ -116,7 +125,9 @@ class SliceView:
         self.close()
 
 
-def render_slice_view(scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, path: str | Path, size: tuple[int, int] = (800, 600)) -> Path:
+def render_slice_view(
+    scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, path: str | Path, size: tuple[int, int] = (800, 600)
+) -> Path:
     """Writes a PNG of the volume upright in a slice view, with what the scene shows on it; see `SliceView`."""
     with SliceView(scene, volume, size) as view:
         return view.write_png(path)

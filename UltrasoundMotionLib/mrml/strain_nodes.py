@@ -65,13 +65,16 @@ class StrainNodes:
             remove_node(node)
 
 
-def add_strain(image: SequenceNodes, sequence: ImageSequence, result: StrainResult, *, curve: SequenceNodes | None = None) -> StrainNodes:
+def add_strain(
+    image: SequenceNodes, sequence: ImageSequence, result: StrainResult, *, curve: SequenceNodes | None = None
+) -> StrainNodes:
     """Adds a strain result beside a clip that is in the scene, in a folder of the Data module.
 
     Args:
         image: the nodes of the clip, from `add_image_sequence` or `find_sequence_nodes`.
         sequence: the clip, for its name and geometry.
-        curve: the wall's curve if the scene has it already, whose control points are called as the result's points; None adds one.
+        curve: the wall's curve if the scene has it already, whose control points are called as the result's points;
+            None adds one.
 
     Raises:
         InputError: the result does not fit the clip or the curve; the scene is then as it was.
@@ -79,12 +82,16 @@ def add_strain(image: SequenceNodes, sequence: ImageSequence, result: StrainResu
     scene, name = image.scene, f"{sequence.name} {result.kind} strain"
     with undone_on_error(scene):
         if curve is None:
-            curve = add_curve(image, sequence, wall_as_tracks(result), result.point_labels, name=f"{sequence.name} strain wall")
+            curve = add_curve(
+                image, sequence, wall_as_tracks(result), result.point_labels, name=f"{sequence.name} strain wall"
+            )
         accepted = np.array([quality.accepted for quality in result.quality])
         color_curve_by_strain(curve, result.point_percent[:, _points_of_curve(curve, result)])
         curve.proxy.GetDisplayNode().SetVisibility2D(False)  # the band shows it there, in colours
         trusted = accepted[result.segment_of_point]
-        shown = result.point_percent if result.smoothed is None else result.smoothed.point_percent  # raw from point to point is mostly noise
+        shown = (
+            result.point_percent if result.smoothed is None else result.smoothed.point_percent
+        )  # raw from point to point is mostly noise
         band = add_strain_band(image, sequence, result.positions_px, shown, trusted, name=f"{name} band")
         curves_table = _add_curves_table(scene, result, name)
         series = _add_lines(curves_table, result)
@@ -100,8 +107,11 @@ def add_strain(image: SequenceNodes, sequence: ImageSequence, result: StrainResu
     return nodes
 
 
-def write_strain_scene(path: str | Path, sequence: ImageSequence, result: StrainResult, *, progress: Progress = no_progress) -> Path:
-    """Writes a clip and its strain as a scene (`.mrb`) that opens in 3D Slicer at end-systole, with the chart beside the clip.
+def write_strain_scene(
+    path: str | Path, sequence: ImageSequence, result: StrainResult, *, progress: Progress = no_progress
+) -> Path:
+    """Writes a clip and its strain as a scene (`.mrb`) that opens in 3D Slicer at end-systole, with the chart beside
+    the clip.
 
     Raises:
         InputError: as `add_strain`.
@@ -137,7 +147,10 @@ def _axis_titles(result: StrainResult) -> tuple[str, str]:
 
 def _add_curves_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: str) -> slicer.vtkMRMLTableNode:
     axis, _ = _axis_titles(result)
-    columns = {axis: np.arange(len(result.global_percent), dtype=np.float64) if result.times_s is None else result.times_s, **strain_columns(result)}
+    columns = {
+        axis: np.arange(len(result.global_percent), dtype=np.float64) if result.times_s is None else result.times_s,
+        **strain_columns(result),
+    }
     units = {title: "%" for title in columns if title.endswith("(%)")} | ({} if result.times_s is None else {axis: "s"})
     return add_table(scene, name, columns, units)
 
@@ -160,7 +173,9 @@ def _add_measures_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: 
     sure = result.uncertainty.standard_deviation_percent if result.uncertainty is not None else np.nan
 
     def column(attribute: str) -> np.ndarray:
-        return np.array([np.nan if getattr(one, attribute) is None else float(getattr(one, attribute)) for one in measures])
+        return np.array(
+            [np.nan if getattr(one, attribute) is None else float(getattr(one, attribute)) for one in measures]
+        )
 
     columns = {
         "segment": [GLOBAL_NAME, *result.segment_names],
@@ -174,8 +189,18 @@ def _add_measures_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: 
         "standard deviation": np.array([sure, *[np.nan] * len(quality)]),
         "confidence": np.array([np.nan, *(one.confidence for one in quality)]),
         "roughness": np.array([np.nan, *(one.roughness_percent for one in quality)]),
-        "accepted": np.array([result.measures.end_systolic_percent is not None, *(one.accepted for one in quality)], dtype=np.int32),
+        "accepted": np.array(
+            [result.measures.end_systolic_percent is not None, *(one.accepted for one in quality)], dtype=np.int32
+        ),
         "reason": ["", *(one.reason for one in quality)],
     }
-    percent = ("end-systolic", "peak systolic", "peak", "post-systolic index", "drift", "standard deviation", "roughness")
+    percent = (
+        "end-systolic",
+        "peak systolic",
+        "peak",
+        "post-systolic index",
+        "drift",
+        "standard deviation",
+        "roughness",
+    )
     return add_table(scene, name, columns, dict.fromkeys(percent, "%") | {"time to peak": "s"})

@@ -1,7 +1,9 @@
-"""The wall coloured by strain as the clip plays: values on the curve's control points, and a band that slice views paint.
+"""The wall coloured by strain as the clip plays: values on the curve's control points, and a band that slice views
+paint.
 
-Slicer keeps values of control points with a curve ("measurements") and can colour the curve by them in 3D views, but its slice views paint curves in
-one colour. So the wall is there twice: as the curve that carries the numbers, and as a band (a model) that slice views show in colours.
+Slicer keeps values of control points with a curve ("measurements") and can colour the curve by them in 3D views, but
+its slice views paint curves in one colour. So the wall is there twice: as the curve that carries the numbers, and as a
+band (a model) that slice views show in colours.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ SHOWN_NAME = "strain shown"
 SCALE_NAME = "Longitudinal strain (%)"
 OPACITY = 0.8
 NOT_TRUSTED_PERCENT = -1.1 * STRAIN_LIMIT_PERCENT
-"""What the band shows where strain is not to be trusted: below the lowest colour of strain, where the colour node has grey."""
+"""What the band shows where strain is not to be trusted: below the lowest colour of strain, where the colour node has
+grey.
+"""
 
 
 def strain_color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLProceduralColorNode:
@@ -42,7 +46,8 @@ def strain_color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLProceduralCol
 
 
 def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
-    """Gives every control point of every item its strain as the measurement "strain" (%), and lets 3D views colour the curve by it.
+    """Gives every control point of every item its strain as the measurement "strain" (%), and lets 3D views colour the
+    curve by it.
 
     Args:
         curve: a markups curve sequence, as `add_curve` makes it.
@@ -67,9 +72,16 @@ def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
 
 
 def add_strain_band(
-    image: SequenceNodes, sequence: ImageSequence, positions_px: np.ndarray, percent: np.ndarray, trusted: np.ndarray, *, name: str
+    image: SequenceNodes,
+    sequence: ImageSequence,
+    positions_px: np.ndarray,
+    percent: np.ndarray,
+    trusted: np.ndarray,
+    *,
+    name: str,
 ) -> SequenceNodes:
-    """Adds the wall as a band that plays with the image, coloured by strain: red where it shortens, grey where it is not to be trusted.
+    """Adds the wall as a band that plays with the image, coloured by strain: red where it shortens, grey where it is
+    not to be trusted.
 
     Args:
         positions_px: (T, N, 2) the contour in every frame.
@@ -91,7 +103,9 @@ def add_strain_band(
         edges = wall_band(positions_px[frame], half_width, spacing)
         loose = slicer.vtkMRMLModelNode()
         loose.SetName(name)
-        loose.SetAndObservePolyData(_band(sequence, edges, np.asarray(percent[frame], dtype=np.float64), np.asarray(trusted, dtype=bool)))
+        loose.SetAndObservePolyData(
+            _band(sequence, edges, np.asarray(percent[frame], dtype=np.float64), np.asarray(trusted, dtype=bool))
+        )
         node.SetDataNodeAtValue(loose, value)
     proxy = scene.AddNewNodeByClass("vtkMRMLModelNode", scene.GenerateUniqueName(name))
     proxy.CreateDefaultDisplayNodes()
@@ -139,15 +153,22 @@ def _paint_in_slices(display: slicer.vtkMRMLModelDisplayNode) -> None:
     display.SetLighting(False)
 
 
-def _band(sequence: ImageSequence, edges: tuple[np.ndarray, np.ndarray], percent: np.ndarray, trusted: np.ndarray) -> vtk.vtkPolyData:
-    """Quadrilaterals between neighbouring points; none where a point is not known. Each has corners of its own, so that grey ends where it should."""
+def _band(
+    sequence: ImageSequence, edges: tuple[np.ndarray, np.ndarray], percent: np.ndarray, trusted: np.ndarray
+) -> vtk.vtkPolyData:
+    """Quadrilaterals between neighbouring points; none where a point is not known.
+
+    Each has corners of its own, so that grey ends where it should.
+    """
     corners = [pixels_to_ras_mm(sequence, np.nan_to_num(edge)) for edge in edges]
     known = np.isfinite(edges[0]).all(axis=1) & np.isfinite(edges[1]).all(axis=1)
     first = np.flatnonzero(known[:-1] & known[1:])
     places = np.stack([corners[0][first], corners[0][first + 1], corners[1][first + 1], corners[1][first]], axis=1)
     strain = np.asarray(percent, dtype=np.float64)[np.stack([first, first + 1, first + 1, first], axis=1)]
     sure = (trusted[first] & trusted[first + 1])[:, None] & np.isfinite(strain).all(axis=1, keepdims=True)
-    shown = np.where(sure, np.clip(np.nan_to_num(strain), -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT), NOT_TRUSTED_PERCENT)
+    shown = np.where(
+        sure, np.clip(np.nan_to_num(strain), -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT), NOT_TRUSTED_PERCENT
+    )
     points, cells = vtk.vtkPoints(), vtk.vtkCellArray()
     points.SetData(numpy_to_vtk(places.reshape(-1, 3), deep=True))
     for quadrilateral in range(len(first)):

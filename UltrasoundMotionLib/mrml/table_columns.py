@@ -13,7 +13,8 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 def add_table(
     scene: slicer.vtkMRMLScene, name: str, columns: Mapping[str, np.ndarray | Sequence[str]], units: Mapping[str, str]
 ) -> slicer.vtkMRMLTableNode:
-    """Adds a locked table node; numbers keep full precision in the scene, and six significant digits in a saved file (Slicer's own limit).
+    """Adds a locked table node; numbers keep full precision in the scene, and six significant digits in a saved file
+    (Slicer's own limit).
 
     Args:
         columns: each (rows,) numbers or texts, by column name.
@@ -31,7 +32,11 @@ def fill_table(
     table.RemoveAllColumns()
     table.SetUseColumnTitleAsColumnHeader(True)
     for title, values in columns.items():
-        column = _text_column(values) if len(values) and isinstance(values[0], str) else numpy_to_vtk(np.asarray(values), deep=True)
+        column = (
+            _text_column(values)
+            if len(values) and isinstance(values[0], str)
+            else numpy_to_vtk(np.asarray(values), deep=True)
+        )
         column.SetName(title)
         table.AddColumn(column)
         if title in units:

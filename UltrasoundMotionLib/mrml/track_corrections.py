@@ -36,7 +36,8 @@ def corrected_labels(landmarks: SequenceNodes, sequence: ImageSequence, frame: i
 
 
 def place_lost_points(landmarks: SequenceNodes, sequence: ImageSequence, frame: int) -> tuple[str, ...]:
-    """Puts the points that are missing on a frame where the tracker guesses they are, so that a user can see and drag them; returns their labels.
+    """Puts the points that are missing on a frame where the tracker guesses they are, so that a user can see and drag
+    them; returns their labels.
 
     A point that was never reached on that frame has no guess and stays missing.
     """
@@ -60,7 +61,9 @@ def placed_labels(landmarks: SequenceNodes, frame: int) -> tuple[str, ...]:
     return tuple(item.GetNthControlPointLabel(control) for control in placed)
 
 
-def points_on_frame(landmarks: SequenceNodes, sequence: ImageSequence, frame: int, labels: tuple[str, ...]) -> np.ndarray:
+def points_on_frame(
+    landmarks: SequenceNodes, sequence: ImageSequence, frame: int, labels: tuple[str, ...]
+) -> np.ndarray:
     """(N, 2) where the points of these labels are on a frame, in pixels.
 
     Raises:
@@ -71,7 +74,9 @@ def points_on_frame(landmarks: SequenceNodes, sequence: ImageSequence, frame: in
     for label in labels:
         control = item.GetControlPointIndexByLabel(label)
         if control < 0 or not _is_placed(item, control):
-            raise InputError(f"{landmarks.proxy.GetName()}: {label} is not placed on frame {frame}; drag it to where it is, or choose another frame")
+            raise InputError(
+                f"{landmarks.proxy.GetName()}: {label} is not placed on frame {frame}; drag it to where it is, or choose another frame"
+            )
         positions.append(item.GetNthControlPointPosition(control))
     return ras_mm_to_pixels(sequence, np.array(positions))
 

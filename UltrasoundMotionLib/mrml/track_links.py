@@ -1,4 +1,6 @@
-"""What belongs together of one tracking result, kept as node references: it is found again in a saved scene, and replaced as a whole."""
+"""What belongs together of one tracking result, kept as node references: it is found again in a saved scene, and
+replaced as a whole.
+"""
 
 from __future__ import annotations
 

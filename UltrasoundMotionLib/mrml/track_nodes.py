@@ -1,4 +1,6 @@
-"""Point tracks in the scene: landmarks that move with the image, a curve through some of them, and the paths that they took."""
+"""Point tracks in the scene: landmarks that move with the image, a curve through some of them, and the paths that they
+took.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +16,36 @@ from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.markups_display import point_color, show_curve, show_landmarks
 from UltrasoundMotionLib.mrml.markups_items import add_markups_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 MOST_PATH_POINTS = 300
 """A path of a long clip is drawn through this many of its frames: each control point costs memory and drawing time."""
 
 
-def add_landmarks(image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, *, name: str | None = None) -> SequenceNodes:
+def add_landmarks(
+    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, *, name: str | None = None
+) -> SequenceNodes:
     """Adds the tracks as a point list `<clip> landmarks` that plays with the image; see `add_markups_sequence`."""
     points = range(len(tracks.labels))
     name = name or f"{sequence.name} landmarks"
-    nodes = add_markups_sequence(image, sequence, tracks, points, class_name="vtkMRMLMarkupsFiducialNode", name=name, show_points=True)
+    nodes = add_markups_sequence(
+        image, sequence, tracks, points, class_name="vtkMRMLMarkupsFiducialNode", name=name, show_points=True
+    )
     show_landmarks(nodes.proxy, sequence)
     return nodes
 
 
 def add_curve(
-    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, labels: Sequence[str], *, closed: bool = False, name: str | None = None
+    image: SequenceNodes,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    labels: Sequence[str],
+    *,
+    closed: bool = False,
+    name: str | None = None,
 ) -> SequenceNodes:
-    """Adds a curve `<clip> wall` through the points of these labels, in this order, that plays with the image; it skips lost points.
+    """Adds a curve `<clip> wall` through the points of these labels, in this order, that plays with the image; it skips
+    lost points.
 
     Raises:
         InputError: fewer than two labels, or one that the tracks do not have.
@@ -50,7 +63,9 @@ def add_curve(
     return nodes
 
 
-def add_trajectories(image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks) -> tuple[slicer.vtkMRMLMarkupsCurveNode, ...]:
+def add_trajectories(
+    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks
+) -> tuple[slicer.vtkMRMLMarkupsCurveNode, ...]:
     """Adds the path of each point as a thin curve `<clip> path of <label>` that stays the same while the image plays.
 
     Frames where the point was lost are left out; a point that was seen in fewer than two frames gets no path.
@@ -64,7 +79,9 @@ def add_trajectories(image: SequenceNodes, sequence: ImageSequence, tracks: Poin
         if len(path) < 2:
             continue
         path = path[np.unique(np.linspace(0, len(path) - 1, MOST_PATH_POINTS).astype(int))]
-        curve = scene.AddNewNodeByClass("vtkMRMLMarkupsCurveNode", scene.GenerateUniqueName(f"{sequence.name} path of {label}"))
+        curve = scene.AddNewNodeByClass(
+            "vtkMRMLMarkupsCurveNode", scene.GenerateUniqueName(f"{sequence.name} path of {label}")
+        )
         _draw_path(curve, path)
         curve.CreateDefaultDisplayNodes()
         show_curve(curve, sequence, point_color(number), width=0.002)

@@ -6,13 +6,15 @@ import numpy as np
 import slicer
 
 from UltrasoundMotionLib.mrml.table_columns import add_table
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 
 def add_track_table(scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str) -> slicer.vtkMRMLTableNode:
-    """Adds a table with one row for each point of each frame reached: frame, time_s (where known), label, x, y (pixels), confidence, visible.
+    """Adds a table with one row for each point of each frame reached: frame, time_s (where known), label, x, y
+    (pixels), confidence, visible.
 
-    A saved scene rounds its numbers to six digits, a thousandth of a pixel; the landmarks in the same scene keep all of them.
+    A saved scene rounds its numbers to six digits, a thousandth of a pixel; the landmarks in the same scene keep all of
+    them.
     """
     frames, points = np.nonzero(np.isfinite(tracks.positions_px).all(axis=2))
     x, y = tracks.positions_px[frames, points].T

@@ -1,4 +1,6 @@
-"""A tracked wall in the scene: one moving curve for each layer, which belong together and to their clip, in a saved scene too."""
+"""A tracked wall in the scene: one moving curve for each layer, which belong together and to their clip, in a saved
+scene too.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 LAYER_ROLE = "ultrasoundMotionLayer"
 MAIN_ROLE = "ultrasoundMotionMainLayer"
@@ -93,14 +95,18 @@ class TrackedWall:
                 nodes.proxy.GetDisplayNode().SetVisibility2D(on)  # otherwise the coloured band is in its place
 
     def to_follow(self, sequence: ImageSequence, frame: int) -> tuple[tuple[str, ...], np.ndarray]:
-        """Labels and places (N, 2) in pixels of the points that a user moved on a frame, or of all that are placed there if none was moved."""
+        """Labels and places (N, 2) in pixels of the points that a user moved on a frame, or of all that are placed
+        there if none was moved.
+        """
         for chosen in (corrected_labels, lambda nodes, _, frame: placed_labels(nodes, frame)):
             labels = {layer: chosen(nodes, sequence, frame) for layer, nodes in self.layers.items()}
             if any(labels.values()):
                 break
         points = [points_on_frame(self.layers[layer], sequence, frame, some) for layer, some in labels.items() if some]
         if not points:
-            raise InputError(f"{self.curve.GetName()}: no point of the wall is placed on frame {frame}; go to a frame that was tracked")
+            raise InputError(
+                f"{self.curve.GetName()}: no point of the wall is placed on frame {frame}; go to a frame that was tracked"
+            )
         return tuple(label for some in labels.values() for label in some), np.concatenate(points)
 
     def remove(self) -> None:
@@ -112,7 +118,9 @@ class TrackedWall:
 
 def point_labels(layers: Mapping[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
     """A name for each point of each layer: `mid 07`."""
-    return {layer: tuple(f"{layer} {number + 1:02d}" for number in range(len(points))) for layer, points in layers.items()}
+    return {
+        layer: tuple(f"{layer} {number + 1:02d}" for number in range(len(points))) for layer, points in layers.items()
+    }
 
 
 def tracked_wall(node: slicer.vtkMRMLNode | None) -> TrackedWall:
@@ -127,7 +135,10 @@ def tracked_wall(node: slicer.vtkMRMLNode | None) -> TrackedWall:
     main = main.GetNodeReference(MAIN_ROLE) or main
     if main.GetAttribute(VIEW_ATTRIBUTE) is None:
         raise InputError(f"{node.GetName()}: is no tracked wall; choose a curve that Myocardial Tracking made")
-    sequences = [main, *(main.GetNthNodeReference(LAYER_ROLE, number) for number in range(main.GetNumberOfNodeReferences(LAYER_ROLE)))]
+    sequences = [
+        main,
+        *(main.GetNthNodeReference(LAYER_ROLE, number) for number in range(main.GetNumberOfNodeReferences(LAYER_ROLE))),
+    ]
     found = {one.GetAttribute(LAYER_ATTRIBUTE): find_sequence_nodes(one) for one in sequences if one is not None}
     return TrackedWall(image_of(found[MAIN_LAYER]), {name: found[name] for name in LAYER_NAMES if name in found})
 
@@ -157,7 +168,13 @@ class LiveWall:
     """
 
     def __init__(
-        self, image: SequenceNodes, sequence: ImageSequence, layers: Mapping[str, Sequence[str]], view: str, *, name: str | None = None
+        self,
+        image: SequenceNodes,
+        sequence: ImageSequence,
+        layers: Mapping[str, Sequence[str]],
+        view: str,
+        *,
+        name: str | None = None,
     ) -> None:
         """For a new wall.
 
@@ -180,7 +197,10 @@ class LiveWall:
     def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
         """Puts the frames that are new since the last call into the scene; see `LiveTracks.show`."""
         if self.wall is None and tracks.reached.any():
-            made = {layer: LiveTracks(self._sequence, lambda found, layer=layer: self._add(found, layer)) for layer in self._layers}
+            made = {
+                layer: LiveTracks(self._sequence, lambda found, layer=layer: self._add(found, layer))
+                for layer in self._layers
+            }
             for live in made.values():
                 live.show(tracks)
             self._live = list(made.values())

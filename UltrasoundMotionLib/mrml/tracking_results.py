@@ -17,8 +17,11 @@ from UltrasoundMotionLib.mrml.views import show_chart, show_table
 CHART, TABLE = "vtkMRMLPlotChartNode", "vtkMRMLTableNode"
 
 
-def renew_derived(image: SequenceNodes, sequence: ImageSequence, landmarks: SequenceNodes, *, trajectories: bool) -> TrackNodes:
-    """Makes paths, tables and plot anew from what the landmarks hold now; a plot or table view that showed the old ones shows the new.
+def renew_derived(
+    image: SequenceNodes, sequence: ImageSequence, landmarks: SequenceNodes, *, trajectories: bool
+) -> TrackNodes:
+    """Makes paths, tables and plot anew from what the landmarks hold now; a plot or table view that showed the old ones
+    shows the new.
 
     Args:
         landmarks: a point list that `add_landmarks` made.
@@ -37,7 +40,11 @@ def kept_in_views(markups: SequenceNodes) -> Iterator[None]:
     A chart is replaced by the new chart, the first, second ... table by the new one in the same place.
     """
     made = {name: derived_nodes(markups, name) for name in (CHART, TABLE)}
-    before = [(view, name, made[name].index(_shown(view))) for view, name in _views(markups.scene) if _shown(view) in made[name]]
+    before = [
+        (view, name, made[name].index(_shown(view)))
+        for view, name in _views(markups.scene)
+        if _shown(view) in made[name]
+    ]
     yield
     for view, name, place in before:
         made = derived_nodes(markups, name)
@@ -48,7 +55,9 @@ def kept_in_views(markups: SequenceNodes) -> Iterator[None]:
 
 
 def show_results(landmarks: SequenceNodes) -> None:
-    """Lets the first plot view show the displacement and the first table view every position, where they are still there."""
+    """Lets the first plot view show the displacement and the first table view every position, where they are still
+    there.
+    """
     for chart in derived_nodes(landmarks, "vtkMRMLPlotChartNode"):
         show_chart(landmarks.scene, chart)
     for table in derived_nodes(landmarks, "vtkMRMLTableNode")[:1]:
@@ -58,7 +67,11 @@ def show_results(landmarks: SequenceNodes) -> None:
 def _views(scene: slicer.vtkMRMLScene) -> list[tuple[slicer.vtkMRMLNode, str]]:
     """Every plot and table view, with the class of what it shows."""
     classes = (("vtkMRMLPlotViewNode", CHART), ("vtkMRMLTableViewNode", TABLE))
-    return [(scene.GetNthNodeByClass(number, name), shown) for name, shown in classes for number in range(scene.GetNumberOfNodesByClass(name))]
+    return [
+        (scene.GetNthNodeByClass(number, name), shown)
+        for name, shown in classes
+        for number in range(scene.GetNumberOfNodesByClass(name))
+    ]
 
 
 def _shown(view: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:

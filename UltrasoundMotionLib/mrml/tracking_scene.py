@@ -25,7 +25,7 @@ from UltrasoundMotionLib.mrml.track_table import add_track_table
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,11 @@ def build_tracking_scene(
     strain: StrainResult | None = None,
     progress: Progress = no_progress,
 ) -> tuple[SequenceNodes, TrackNodes]:
-    """Fills an empty scene with a clip and its tracks, showing the query frame upright with the plot beside it; see `add_tracks`.
+    """Fills an empty scene with a clip and its tracks, showing the query frame upright with the plot beside it; see
+    `add_tracks`.
 
-    With the strain of the wall that was tracked it is shown at end-systole, the wall coloured, with the strain's chart; paths are there, but hidden.
+    With the strain of the wall that was tracked it is shown at end-systole, the wall coloured, with the strain's chart;
+    paths are there, but hidden.
     """
     image = add_image_sequence(scene, sequence, progress=progress)
     nodes = add_tracks(image, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories)
@@ -146,14 +148,23 @@ def write_tracking_scene(
     strain: StrainResult | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """Writes a clip and its tracks (and their strain) as a scene (`.mrb`) that opens in 3D Slicer with the markups playing in step with the image.
+    """Writes a clip and its tracks (and their strain) as a scene (`.mrb`) that opens in 3D Slicer with the markups
+    playing in step with the image.
 
     Raises:
         InputError: as `add_tracks`.
         OutputError: as `write_scene`.
     """
     with quiet_vtk(), HeadlessScene() as scene:
-        build_tracking_scene(scene, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories, strain=strain, progress=progress)
+        build_tracking_scene(
+            scene,
+            sequence,
+            tracks,
+            curve_labels=curve_labels,
+            trajectories=trajectories,
+            strain=strain,
+            progress=progress,
+        )
         progress(0, 1, "writing the scene")
         written = write_scene(scene, path)
         progress(1, 1, "writing the scene")

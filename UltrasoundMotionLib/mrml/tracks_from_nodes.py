@@ -1,4 +1,6 @@
-"""The inverse of `track_nodes`: points that a user placed, and tracks that a user corrected, back in the image's pixels."""
+"""The inverse of `track_nodes`: points that a user placed, and tracks that a user corrected, back in the image's
+pixels.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, ras_mm_to_pixels
 from UltrasoundMotionLib.mrml.markups_items import MODEL_ATTRIBUTE, QUERY_FRAME_ATTRIBUTE
 from UltrasoundMotionLib.mrml.point_state import NOT_REACHED, best_guess_in, confidence_in
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,11 @@ class QueryPoints:
     distance_mm: np.ndarray
 
 
-def query_points_from_markups(markups: slicer.vtkMRMLMarkupsNode, image: SequenceNodes, sequence: ImageSequence) -> QueryPoints:
-    """The defined control points of a markups node in the pixels of the clip, each node under whatever transforms it has.
+def query_points_from_markups(
+    markups: slicer.vtkMRMLMarkupsNode, image: SequenceNodes, sequence: ImageSequence
+) -> QueryPoints:
+    """The defined control points of a markups node in the pixels of the clip, each node under whatever transforms it
+    has.
 
     Raises:
         InputError: no point is placed, or two have the same label.
@@ -46,7 +51,9 @@ def query_points_from_markups(markups: slicer.vtkMRMLMarkupsNode, image: Sequenc
     labels = tuple(markups.GetNthControlPointLabel(control) or f"{control + 1}" for control in defined)
     repeated = [label for label, count in Counter(labels).items() if count > 1]
     if repeated:
-        raise InputError(f"{markups.GetName()}: {Counter(labels)[repeated[0]]} points are called {repeated[0]!r}; give each its own label")
+        raise InputError(
+            f"{markups.GetName()}: {Counter(labels)[repeated[0]]} points are called {repeated[0]!r}; give each its own label"
+        )
     ras = np.array([_position(markups, control, to_image) for control in defined])
     offsets = ras * LPS_TO_RAS - np.asarray(sequence.origin_mm)
     return QueryPoints(labels, ras_mm_to_pixels(sequence, ras), offsets @ sequence.direction[:, 2])
@@ -55,9 +62,10 @@ def query_points_from_markups(markups: slicer.vtkMRMLMarkupsNode, image: Sequenc
 def tracks_from_markups(markups: SequenceNodes, image: SequenceNodes, sequence: ImageSequence) -> PointTracks:
     """What a markups sequence holds, corrections included, as tracks on the clip.
 
-    A missing point is not visible. It keeps the tracker's best guess where its description states one, else it is interpolated in time
-    between the frames where the point is placed. A frame whose points were never reached holds NaN. A placed point has the confidence
-    that its description states; one that a user put where the tracker had lost it has 1.
+    A missing point is not visible. It keeps the tracker's best guess where its description states one, else it is
+    interpolated in time between the frames where the point is placed. A frame whose points were never reached holds
+    NaN. A placed point has the confidence that its description states; one that a user put where the tracker had lost
+    it has 1.
 
     Raises:
         InputError: other numbers of items than frames, or of points from one item to the next.
@@ -73,7 +81,9 @@ def tracks_from_markups(markups: SequenceNodes, image: SequenceNodes, sequence: 
     reached = np.ones(len(items), dtype=bool)
     for frame, item in enumerate(items):
         if item.GetNumberOfControlPoints() != len(labels):
-            raise InputError(f"{name}: item {frame} has {item.GetNumberOfControlPoints()} points, the first has {len(labels)}")
+            raise InputError(
+                f"{name}: item {frame} has {item.GetNumberOfControlPoints()} points, the first has {len(labels)}"
+            )
         states = [item.GetNthControlPointDescription(control) for control in range(len(labels))]
         visible[frame] = [_is_defined(item, control) for control in range(len(labels))]
         reached[frame] = bool(visible[frame].any()) or not all(state == NOT_REACHED for state in states)
@@ -112,12 +122,16 @@ def _is_defined(markups: slicer.vtkMRMLMarkupsNode, control: int) -> bool:
     return markups.GetNthControlPointPositionStatus(control) == slicer.vtkMRMLMarkupsNode.PositionDefined
 
 
-def _transform_between(source: slicer.vtkMRMLTransformableNode, target: slicer.vtkMRMLTransformableNode) -> vtk.vtkGeneralTransform | None:
+def _transform_between(
+    source: slicer.vtkMRMLTransformableNode, target: slicer.vtkMRMLTransformableNode
+) -> vtk.vtkGeneralTransform | None:
     """From the own coordinates of one node to those of another; None where they are the same."""
     if source.GetTransformNodeID() == target.GetTransformNodeID():
         return None
     transform = vtk.vtkGeneralTransform()
-    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source.GetParentTransformNode(), target.GetParentTransformNode(), transform)
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(
+        source.GetParentTransformNode(), target.GetParentTransformNode(), transform
+    )
     return transform
 
 

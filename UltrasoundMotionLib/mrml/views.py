@@ -9,10 +9,14 @@ import vtk
 from UltrasoundMotionLib.mrml.image_geometry import from_vtk_matrix, to_vtk_matrix
 
 
-def show_as_acquired(scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, view_name: str = "Red") -> slicer.vtkMRMLSliceNode:
-    """Shows a one-slice volume in a slice view as it was acquired: columns to the right, rows downwards, filling the view.
+def show_as_acquired(
+    scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, view_name: str = "Red"
+) -> slicer.vtkMRMLSliceNode:
+    """Shows a one-slice volume in a slice view as it was acquired: columns to the right, rows downwards, filling the
+    view.
 
-    Works wherever the image lies in space and under a linear parent transform. The view is made if the scene does not have it.
+    Works wherever the image lies in space and under a linear parent transform. The view is made if the scene does not
+    have it.
     """
     node = view_node(scene, "vtkMRMLSliceNode", view_name)
     view_node(scene, "vtkMRMLSliceCompositeNode", view_name).SetBackgroundVolumeID(volume.GetID())
@@ -33,29 +37,40 @@ def show_as_acquired(scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNod
     return node
 
 
-def show_chart(scene: slicer.vtkMRMLScene, chart: slicer.vtkMRMLPlotChartNode, view_name: str = "PlotView1") -> slicer.vtkMRMLPlotViewNode:
+def show_chart(
+    scene: slicer.vtkMRMLScene, chart: slicer.vtkMRMLPlotChartNode, view_name: str = "PlotView1"
+) -> slicer.vtkMRMLPlotViewNode:
     """Lets the plot view of that name (made if the scene does not have it) show the chart."""
     node = view_node(scene, "vtkMRMLPlotViewNode", view_name)
     node.SetPlotChartNodeID(chart.GetID())
     return node
 
 
-def show_table(scene: slicer.vtkMRMLScene, table: slicer.vtkMRMLTableNode, view_name: str = "TableView1") -> slicer.vtkMRMLTableViewNode:
+def show_table(
+    scene: slicer.vtkMRMLScene, table: slicer.vtkMRMLTableNode, view_name: str = "TableView1"
+) -> slicer.vtkMRMLTableViewNode:
     """Lets the table view of that name (made if the scene does not have it) show the table."""
     node = view_node(scene, "vtkMRMLTableViewNode", view_name)
     node.SetTableNodeID(table.GetID())
     return node
 
 
-def set_layout(scene: slicer.vtkMRMLScene, arrangement: int = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView) -> slicer.vtkMRMLLayoutNode:
-    """The layout in which a saved scene opens; by default slice views and a plot. A module leaves the user's layout alone."""
+def set_layout(
+    scene: slicer.vtkMRMLScene, arrangement: int = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
+) -> slicer.vtkMRMLLayoutNode:
+    """The layout in which a saved scene opens; by default slice views and a plot.
+
+    A module leaves the user's layout alone.
+    """
     node = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
     if node is None:
         node = slicer.vtkMRMLLayoutNode()
         node.SetSingletonTag("vtkMRMLLayoutNode")  # the application's own, which the loaded one then updates
         node = scene.AddNode(node)
     if not node.IsLayoutDescription(arrangement):
-        node.AddLayoutDescription(arrangement, "")  # outside the application no layout is described; the number alone is saved
+        node.AddLayoutDescription(
+            arrangement, ""
+        )  # outside the application no layout is described; the number alone is saved
     node.SetViewArrangement(arrangement)
     return node
 

@@ -14,7 +14,14 @@ from UltrasoundMotionLib.mrml.image_geometry import SLICE_THICKNESS_MM, ijk_to_r
 
 GREY_PERCENTILES = (0.5, 99.5)
 LABEL_COLORS = "vtkMRMLColorTableNodeLabels"
-SEGMENT_COLORS = ((0.20, 0.75, 0.95), (0.98, 0.72, 0.20), (0.45, 0.85, 0.35), (0.95, 0.40, 0.60), (0.65, 0.50, 0.95), (0.95, 0.90, 0.35))
+SEGMENT_COLORS = (
+    (0.20, 0.75, 0.95),
+    (0.98, 0.72, 0.20),
+    (0.45, 0.85, 0.35),
+    (0.95, 0.40, 0.60),
+    (0.65, 0.50, 0.95),
+    (0.95, 0.90, 0.35),
+)
 """Of labels 1, 2 ..., then again from the first: the same label looks the same in every segmentation."""
 
 
@@ -24,16 +31,22 @@ def in_space(volume: Volume) -> Volume:
         return volume
     direction = np.eye(3)
     direction[:2, :2] = volume.direction
-    return Volume(volume.array[None], (*volume.spacing_mm, SLICE_THICKNESS_MM), (*volume.origin_mm, 0.0), direction, volume.name)
+    return Volume(
+        volume.array[None], (*volume.spacing_mm, SLICE_THICKNESS_MM), (*volume.origin_mm, 0.0), direction, volume.name
+    )
 
 
-def add_volume(scene: slicer.vtkMRMLScene, volume: Volume, name: str, *, levels: tuple[float, float] | None = None) -> slicer.vtkMRMLScalarVolumeNode:
+def add_volume(
+    scene: slicer.vtkMRMLScene, volume: Volume, name: str, *, levels: tuple[float, float] | None = None
+) -> slicer.vtkMRMLScalarVolumeNode:
     """Adds an image in grey.
 
     Args:
         levels: shown as black and white; percentiles of the image when None.
     """
-    return fill_volume(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name)), volume, levels=levels)
+    return fill_volume(
+        scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name)), volume, levels=levels
+    )
 
 
 def fill_volume(
@@ -57,7 +70,9 @@ def grey_levels(volume: Volume) -> tuple[float, float]:
 
 
 def comparable_levels(levels: tuple[float, float], volume: Volume) -> tuple[float, float]:
-    """The grey levels of another image where both have much the same range, so that flicker shows motion alone; else the volume's own."""
+    """The grey levels of another image where both have much the same range, so that flicker shows motion alone; else
+    the volume's own.
+    """
     own = grey_levels(volume)
     middle, width = sum(levels) / 2, levels[1] - levels[0]
     alike = abs(sum(own) / 2 - middle) < width / 2 and 0.5 < (own[1] - own[0]) / width < 2
@@ -66,7 +81,9 @@ def comparable_levels(levels: tuple[float, float], volume: Volume) -> tuple[floa
 
 def add_label_map(scene: slicer.vtkMRMLScene, labels: Volume, name: str) -> slicer.vtkMRMLLabelMapVolumeNode:
     """Adds a label map (whole numbers) in Slicer's colours for labels."""
-    node = _filled(scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name)), labels, dtype=np.int16)
+    node = _filled(
+        scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name)), labels, dtype=np.int16
+    )
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetAndObserveColorNodeID(LABEL_COLORS)
     return node
@@ -128,6 +145,8 @@ def _filled(node: slicer.vtkMRMLVolumeNode, volume: Volume, dtype: type | None =
     image = vtk.vtkImageData()
     image.SetDimensions(*array.shape[::-1])
     image.GetPointData().SetScalars(numpy_to_vtk(array.ravel(), deep=True))
-    node.SetIJKToRASMatrix(to_vtk_matrix(ijk_to_ras(np.asarray(placed.spacing_mm), np.asarray(placed.origin_mm), placed.direction)))
+    node.SetIJKToRASMatrix(
+        to_vtk_matrix(ijk_to_ras(np.asarray(placed.spacing_mm), np.asarray(placed.origin_mm), placed.direction))
+    )
     node.SetAndObserveImageData(image)
     return node

@@ -33,26 +33,36 @@ def add_clicks(scene: slicer.vtkMRMLScene, name: str) -> slicer.vtkMRMLMarkupsFi
 
 
 def contour_from_node(
-    markups: slicer.vtkMRMLMarkupsNode, image: SequenceNodes, sequence: ImageSequence, *, view: str, frame: int = 0, count: int = 49
+    markups: slicer.vtkMRMLMarkupsNode,
+    image: SequenceNodes,
+    sequence: ImageSequence,
+    *,
+    view: str,
+    frame: int = 0,
+    count: int = 49,
 ) -> WallContour:
     """The wall that was marked on a frame, each node under whatever transforms it has.
 
     Args:
-        markups: a point list with hinge, apex and hinge, or with at least 6 points in order along the wall; or a curve, of which the line is taken
-            as Slicer shows it (a closed curve, or the control points of an open one, for a short-axis view).
+        markups: a point list with hinge, apex and hinge, or with at least 6 points in order along the wall; or a curve,
+            of which the line is taken as Slicer shows it (a closed curve, or the control points of an open one, for a
+            short-axis view).
         image, sequence: the clip.
         view: a name of `segment_model`.
         frame: on which the wall was marked.
         count: points to make.
 
     Raises:
-        InputError: fewer points than that; an apical view drawn as a closed curve; see `contour_from_clicks` and `contour_from_curve`.
+        InputError: fewer points than that; an apical view drawn as a closed curve; see `contour_from_clicks` and
+            `contour_from_curve`.
     """
     closed, options = segment_model(view).closed, {"view": view, "frame": frame, "spacing_mm": sequence.spacing_mm}
     placed = markups.GetNumberOfDefinedControlPoints()
     if markups.IsA("vtkMRMLMarkupsCurveNode"):
         if markups.IsA("vtkMRMLMarkupsClosedCurveNode") and not closed:
-            raise InputError(f"{markups.GetName()}: is a closed curve, but the wall of {view} is open at the base; draw it as an open curve")
+            raise InputError(
+                f"{markups.GetName()}: is a closed curve, but the wall of {view} is open at the base; draw it as an open curve"
+            )
         if placed < 3:
             raise InputError(f"{markups.GetName()}: {placed} points are placed; draw the wall with at least 3")
         if markups.IsA("vtkMRMLMarkupsClosedCurveNode") or not closed:

@@ -1,4 +1,6 @@
-"""The wall that would be tracked, drawn over the clip while the user still moves its points; never saved with the scene."""
+"""The wall that would be tracked, drawn over the clip while the user still moves its points; never saved with the
+scene.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +25,16 @@ class WallPreview:
     def __init__(self) -> None:
         self.curves: dict[str, slicer.vtkMRMLMarkupsCurveNode] = {}
 
-    def show(self, image: SequenceNodes, sequence: ImageSequence, layers: Mapping[str, np.ndarray], *, closed: bool) -> None:
+    def show(
+        self, image: SequenceNodes, sequence: ImageSequence, layers: Mapping[str, np.ndarray], *, closed: bool
+    ) -> None:
         """Draws these layers, (N, 2) pixels each, in place of what was drawn before."""
         class_name = "vtkMRMLMarkupsClosedCurveNode" if closed else "vtkMRMLMarkupsCurveNode"
-        usable = {name: curve for name, curve in self.curves.items() if curve.GetScene() is image.scene and curve.GetClassName() == class_name}
+        usable = {
+            name: curve
+            for name, curve in self.curves.items()
+            if curve.GetScene() is image.scene and curve.GetClassName() == class_name
+        }
         for name in [name for name in self.curves if name not in usable or name not in layers]:
             remove_node(self.curves.pop(name))
         for name, points_px in layers.items():
@@ -50,7 +58,9 @@ class WallPreview:
         self.curves = {}
 
     @staticmethod
-    def _add(scene: slicer.vtkMRMLScene, class_name: str, sequence: ImageSequence, layer: str) -> slicer.vtkMRMLMarkupsCurveNode:
+    def _add(
+        scene: slicer.vtkMRMLScene, class_name: str, sequence: ImageSequence, layer: str
+    ) -> slicer.vtkMRMLMarkupsCurveNode:
         curve = getattr(slicer, class_name)()
         curve.SetName(scene.GenerateUniqueName(f"{sequence.name} wall preview {layer}"))
         curve.SetSaveWithScene(False)

@@ -26,7 +26,7 @@ from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 SETTINGS_ATTRIBUTE = "UltrasoundMotion.StrainSettings"
 EVENT_COLORS = {"end-diastole": (0.25, 0.45, 0.85), "end-systole": (0.85, 0.35, 0.25)}
@@ -54,7 +54,13 @@ class StrainSettings:
         """Those kept with the wall."""
         kept = json.loads(wall.main.sequence.GetAttribute(SETTINGS_ATTRIBUTE) or "{}")
         known = {field.name for field in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in kept.items() if name in known})
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in kept.items()
+                if name in known
+            }
+        )
 
     def keep(self, wall: TrackedWall) -> None:
         """Keeps them with the wall, in a saved scene too."""
@@ -72,7 +78,9 @@ class StrainSettings:
         """The same with other events; None finds them."""
         if events is None:
             return replace(self, end_diastole_frames=(), end_systole_frames=())
-        return replace(self, end_diastole_frames=events.end_diastole_frames, end_systole_frames=events.end_systole_frames)
+        return replace(
+            self, end_diastole_frames=events.end_diastole_frames, end_systole_frames=events.end_systole_frames
+        )
 
 
 @dataclass(frozen=True)
@@ -91,9 +99,13 @@ class WallStrain:
 
 
 def strain_of_wall(
-    wall: TrackedWall, sequence: ImageSequence, settings: StrainSettings | None = None, tracks: PointTracks | None = None
+    wall: TrackedWall,
+    sequence: ImageSequence,
+    settings: StrainSettings | None = None,
+    tracks: PointTracks | None = None,
 ) -> WallStrain:
-    """Computes what the wall's curves hold now: longitudinal strain of an apical view, circumferential strain of a short-axis one.
+    """Computes what the wall's curves hold now: longitudinal strain of an apical view, circumferential strain of a
+    short-axis one.
 
     Args:
         sequence: the wall's clip.
@@ -106,7 +118,9 @@ def strain_of_wall(
     settings = settings or StrainSettings.of_wall(wall)
     tracks = tracks or wall.tracks(sequence)
     config = StrainConfig(
-        compensate_drift=settings.compensate_drift, accept_segments=settings.accept_segments, reject_segments=settings.reject_segments
+        compensate_drift=settings.compensate_drift,
+        accept_segments=settings.accept_segments,
+        reject_segments=settings.reject_segments,
     )
     options = {"view": wall.view, "events": settings.events(tracks.times_s), "config": config}
     if len(wall.layers) > 1:
@@ -116,8 +130,11 @@ def strain_of_wall(
     return WallStrain(compute(tracks, **options), None, tracks)
 
 
-def show_strain(wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, *, landmarks: bool = False) -> StrainNodes:
-    """Puts strain beside its wall in place of what was there: coloured band with legend, tables, and a chart with the events marked.
+def show_strain(
+    wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, *, landmarks: bool = False
+) -> StrainNodes:
+    """Puts strain beside its wall in place of what was there: coloured band with legend, tables, and a chart with the
+    events marked.
 
     A plot or table view that showed the old chart or table shows the new one.
 
@@ -129,9 +146,19 @@ def show_strain(wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, 
         nodes = add_strain(wall.image, sequence, strain.result, curve=wall.main)
         add_color_legend(nodes.band.proxy, "strain (%)")
         lines = _mark_events(nodes, strain.result)
-        derived = [nodes.band.sequence, nodes.band.proxy, nodes.curves_table, nodes.measures_table, nodes.chart, *nodes.series, *lines]
+        derived = [
+            nodes.band.sequence,
+            nodes.band.proxy,
+            nodes.curves_table,
+            nodes.measures_table,
+            nodes.chart,
+            *nodes.series,
+            *lines,
+        ]
         if landmarks:
-            points = add_landmarks(wall.image, sequence, wall_as_tracks(strain.result), name=f"{sequence.name} wall points")
+            points = add_landmarks(
+                wall.image, sequence, wall_as_tracks(strain.result), name=f"{sequence.name} wall points"
+            )
             derived += [points.sequence, points.proxy]
         shown = [node for node in derived if not node.IsA("vtkMRMLSequenceNode")]
         folder = f"{sequence.name} {strain.result.kind} strain"

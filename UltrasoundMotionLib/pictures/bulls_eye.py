@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WALLS = (("anterior", 90), ("anteroseptal", 150), ("inferoseptal", 210), ("inferior", 270), ("inferolateral", 330), ("anterolateral", 30))
+WALLS = (
+    ("anterior", 90),
+    ("anteroseptal", 150),
+    ("inferoseptal", 210),
+    ("inferior", 270),
+    ("inferolateral", 330),
+    ("anterolateral", 30),
+)
 """Name and direction (degrees counter-clockwise from the right) of the walls around the bull's-eye."""
 
 NOT_MEASURED_COLOR = "#efefef"
@@ -29,7 +36,9 @@ NOT_MEASURED_COLOR = "#efefef"
 
 @dataclass(frozen=True)
 class BullsEyeField:
-    """One field: its segment's number, its ring (radii from 0 to 1) and its sector (degrees counter-clockwise from the right)."""
+    """One field: its segment's number, its ring (radii from 0 to 1) and its sector (degrees counter-clockwise from the
+    right).
+    """
 
     number: int
     inner: float
@@ -48,9 +57,10 @@ class BullsEyeField:
 def bulls_eye_fields(segment_count: int) -> tuple[BullsEyeField, ...]:
     """The fields of the 16-, 17- or 18-segment left ventricle in the order of their numbers.
 
-    Basal segments outside, apical inside; anterior at the top, the septum on the left, numbers counter-clockwise from anterior (Cerqueira et al.,
-    Circulation 105:539, 2002, for 17; Lang et al., J Am Soc Echocardiogr 28:1, 2015, section 3.6, for 16 and 18). 16 and 17 have four apical
-    segments; 17 has the apical cap in the middle besides; 18 has six apical segments.
+    Basal segments outside, apical inside; anterior at the top, the septum on the left, numbers counter-clockwise from
+    anterior (Cerqueira et al., Circulation 105:539, 2002, for 17; Lang et al., J Am Soc Echocardiogr 28:1, 2015,
+    section 3.6, for 16 and 18). 16 and 17 have four apical segments; 17 has the apical cap in the middle besides; 18
+    has six apical segments.
 
     Raises:
         InputError: another number of segments.
@@ -82,8 +92,8 @@ def draw_bulls_eye(
     """Draws it on empty axes.
 
     Args:
-        percent: strain of the segments that were looked at, by number; NaN is a rejected segment (grey, hatched). A segment that is missing
-            was not in the views given and stays pale and empty.
+        percent: strain of the segments that were looked at, by number; NaN is a rejected segment (grey, hatched). A
+            segment that is missing was not in the views given and stays pale and empty.
 
     Raises:
         InputError: see `bulls_eye_fields`; or a number that the model does not have.
@@ -97,9 +107,21 @@ def draw_bulls_eye(
     for field in fields:
         value = percent.get(field.number)
         measured = value is not None and np.isfinite(value)
-        color = strain_colors(np.array(value), limit_percent) if measured else (NOT_MEASURED_COLOR if value is None else REJECTED_COLOR)
+        color = (
+            strain_colors(np.array(value), limit_percent)
+            if measured
+            else (NOT_MEASURED_COLOR if value is None else REJECTED_COLOR)
+        )
         hatch = "////" if value is not None and not measured else None
-        wedge = Wedge((0, 0), field.outer, field.from_deg, field.to_deg, width=field.outer - field.inner, facecolor=color, linewidth=1.0)
+        wedge = Wedge(
+            (0, 0),
+            field.outer,
+            field.from_deg,
+            field.to_deg,
+            width=field.outer - field.inner,
+            facecolor=color,
+            linewidth=1.0,
+        )
         wedge.set(edgecolor="white" if value is None else "#404040", hatch=hatch, zorder=1 if value is None else 2)
         axes.add_patch(wedge)
         if value is not None:
@@ -112,7 +134,16 @@ def draw_bulls_eye(
         turn = {90: 0, 270: 0}.get(direction, direction - 90 if direction < 180 else direction + 90)
         turn = (turn + 90) % 180 - 90
         place = (1.11 * np.cos(angle), 1.11 * np.sin(angle))
-        axes.text(*place, wall, ha="center", va="center", fontsize=0.85 * font_size, rotation=turn, rotation_mode="anchor", color="0.25")
+        axes.text(
+            *place,
+            wall,
+            ha="center",
+            va="center",
+            fontsize=0.85 * font_size,
+            rotation=turn,
+            rotation_mode="anchor",
+            color="0.25",
+        )
     axes.set_xlim(-1.22, 1.22)
     axes.set_ylim(-1.22, 1.22)
     axes.set_aspect("equal")
@@ -121,7 +152,9 @@ def draw_bulls_eye(
         axes.set_title(title, fontsize=1.15 * font_size, pad=3)
 
 
-def draw_strain_scale(figure: Figure, axes: Axes, *, limit_percent: float = STRAIN_LIMIT_PERCENT, label: str = "strain (%)") -> None:
+def draw_strain_scale(
+    figure: Figure, axes: Axes, *, limit_percent: float = STRAIN_LIMIT_PERCENT, label: str = "strain (%)"
+) -> None:
     """Fills empty axes with the vertical colour bar of strain: shortening (red) at the top, as vendors draw it."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -133,4 +166,13 @@ def draw_strain_scale(figure: Figure, axes: Axes, *, limit_percent: float = STRA
     bar.set_label(label, fontsize=7.5)
     bar.outline.set_linewidth(0.5)
     for place, word in ((1.01, "shortens"), (-0.01, "lengthens")):
-        bar.ax.text(0.5, place, word, transform=bar.ax.transAxes, ha="center", va="bottom" if place > 1 else "top", fontsize=7, color="0.3")
+        bar.ax.text(
+            0.5,
+            place,
+            word,
+            transform=bar.ax.transAxes,
+            ha="center",
+            va="bottom" if place > 1 else "top",
+            fontsize=7,
+            color="0.3",
+        )

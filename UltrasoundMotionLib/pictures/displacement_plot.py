@@ -10,7 +10,7 @@ import numpy as np
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.pictures.label_colors import MOST_IN_LEGEND, label_colormap, label_colors
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,10 +30,11 @@ def write_displacement_plot(path: str | Path, tracks: PointTracks, *, title: str
 
 
 def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
-    """A figure with the displacement of every point in x (to the right, upper panel) and in y (downwards, lower panel) over time.
+    """A figure with the displacement of every point in x (to the right, upper panel) and in y (downwards, lower panel)
+    over time.
 
-    In mm where the spacing is known, in pixels otherwise; in seconds from the first frame where the times are known, by frame otherwise. Where
-    a point is lost its best guess is drawn thin and dotted.
+    In mm where the spacing is known, in pixels otherwise; in seconds from the first frame where the times are known, by
+    frame otherwise. Where a point is lost its best guess is drawn thin and dotted.
 
     Raises:
         MissingPackageError: the extra `plot` is not installed.
@@ -47,8 +48,12 @@ def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
     unit = "px" if tracks.spacing_mm is None else "mm"
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
-    figure.suptitle(title or f"{len(tracks.labels)} points" + (f" followed by {tracks.model}" if tracks.model else ""), fontsize=13)
-    for component, (panel, name) in enumerate(zip(panels, (f"x, to the right ({unit})", f"y, downwards ({unit})"), strict=True)):
+    figure.suptitle(
+        title or f"{len(tracks.labels)} points" + (f" followed by {tracks.model}" if tracks.model else ""), fontsize=13
+    )
+    for component, (panel, name) in enumerate(
+        zip(panels, (f"x, to the right ({unit})", f"y, downwards ({unit})"), strict=True)
+    ):
         _draw_curves(panel, axis, displacement[..., component], tracks)
         panel.axvline(axis[tracks.query_frame], color="0.3", linewidth=1, linestyle="--")
         panel.axhline(0, color="0.3", linewidth=0.6)
@@ -56,7 +61,12 @@ def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
         panel.grid(alpha=0.25)
         panel.spines[["top", "right"]].set_visible(False)
         panel.margins(x=0.01)
-    above_query = {"xy": (axis[tracks.query_frame], 1), "xycoords": ("data", "axes fraction"), "xytext": (4, -2), "textcoords": "offset points"}
+    above_query = {
+        "xy": (axis[tracks.query_frame], 1),
+        "xycoords": ("data", "axes fraction"),
+        "xytext": (4, -2),
+        "textcoords": "offset points",
+    }
     panels[0].annotate("query frame", **above_query, fontsize=8, va="top")
     panels[1].set_xlabel("frame" if times is None else "time (s)")
     figure.supylabel("displacement from the query frame", fontsize=10)
@@ -78,7 +88,9 @@ def _draw_key(figure: Figure, panels: np.ndarray, labels: tuple[str, ...]) -> No
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    bar = figure.colorbar(ScalarMappable(Normalize(0, len(labels) - 1), label_colormap()), ax=list(panels), aspect=40, pad=0.01)
+    bar = figure.colorbar(
+        ScalarMappable(Normalize(0, len(labels) - 1), label_colormap()), ax=list(panels), aspect=40, pad=0.01
+    )
     ticks = np.unique(np.linspace(0, len(labels) - 1, 5).round().astype(int))
     bar.set_ticks(ticks.tolist(), labels=[labels[tick] for tick in ticks])
     bar.outline.set_visible(False)

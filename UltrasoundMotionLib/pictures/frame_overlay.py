@@ -8,7 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.label_colors import label_colors
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,15 +21,17 @@ GAMMA = 0.7  # ultrasound prints too dark: mid greys are lifted for the eye; the
 class FrameOverlay:
     """Draws any frame of a sequence with its points on matplotlib axes.
 
-    A point is a disc in the colour of its label; a lost one is a ring; a fading tail shows where it has just been seen. All frames share one crop
-    around the points and one grey window, taken from the query frame.
+    A point is a disc in the colour of its label; a lost one is a ring; a fading tail shows where it has just been seen.
+    All frames share one crop around the points and one grey window, taken from the query frame.
 
     Args:
         connect: a thin line through the points in the order of their labels (a wall, a contour).
         tail_frames: length of the tail.
     """
 
-    def __init__(self, sequence: ImageSequence, tracks: PointTracks, *, connect: bool = False, tail_frames: int = 8) -> None:
+    def __init__(
+        self, sequence: ImageSequence, tracks: PointTracks, *, connect: bool = False, tail_frames: int = 8
+    ) -> None:
         self.sequence = sequence
         self.tracks = tracks
         self.connect = connect
@@ -66,7 +68,9 @@ class FrameOverlay:
         shown = np.clip((self.crop(frame) - self.black) / (self.white - self.black), 0, 1) ** GAMMA
         extent = (self.left - 0.5, self.right - 0.5, self.bottom - 0.5, self.top - 0.5)
         axes.set_axis_off()
-        axes.imshow(shown, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bicubic", aspect=self.pixel_aspect)
+        axes.imshow(
+            shown, cmap="gray", vmin=0, vmax=1, extent=extent, interpolation="bicubic", aspect=self.pixel_aspect
+        )
         axes.set_xlim(extent[:2])
         axes.set_ylim(extent[2:])
 
@@ -79,8 +83,22 @@ class FrameOverlay:
             axes.plot(*positions.T, color="white", linewidth=marker_size / 7, alpha=0.45, zorder=2)
         self._draw_tails(axes, frame, marker_size / 4)
         line = marker_size / 6
-        axes.scatter(*positions[visible].T, s=marker_size**2, c=self.colors[visible], edgecolors="black", linewidths=line / 2, zorder=4)
-        axes.scatter(*positions[~visible].T, s=marker_size**2, facecolors="none", edgecolors=self.colors[~visible], linewidths=line, zorder=4)
+        axes.scatter(
+            *positions[visible].T,
+            s=marker_size**2,
+            c=self.colors[visible],
+            edgecolors="black",
+            linewidths=line / 2,
+            zorder=4,
+        )
+        axes.scatter(
+            *positions[~visible].T,
+            s=marker_size**2,
+            facecolors="none",
+            edgecolors=self.colors[~visible],
+            linewidths=line,
+            zorder=4,
+        )
 
     def _draw_tails(self, axes: Axes, frame: int, line_width: float) -> None:
         from matplotlib.collections import LineCollection
@@ -94,13 +112,17 @@ class FrameOverlay:
         colors = np.repeat(self.colors[None], len(fade), axis=0)
         colors[..., 3] = fade[:, None]
         seen = self.tracks.visible[steps[:-1]] & self.tracks.visible[steps[1:]]  # a guess leaves no trail
-        axes.add_collection(LineCollection(list(segments[seen]), colors=colors[seen], linewidths=line_width, zorder=3), autolim=False)
+        axes.add_collection(
+            LineCollection(list(segments[seen]), colors=colors[seen], linewidths=line_width, zorder=3), autolim=False
+        )
 
 
 def crop_box(positions_px: np.ndarray, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (the last two exclusive) of the part of the image to show: all positions with a margin of a quarter.
+    """Left, top, right, bottom (the last two exclusive) of the part of the image to show: all positions with a margin
+    of a quarter.
 
-    Positions outside the image do not widen it. It is at least a quarter of the image in either direction, and not much longer than wide.
+    Positions outside the image do not widen it. It is at least a quarter of the image in either direction, and not much
+    longer than wide.
     """
     bounds = []
     for axis, size in enumerate(frame_size):

@@ -15,7 +15,7 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,13 +40,21 @@ def check_animation_format(path: str | Path) -> None:
         raise OutputError(f"{path}: an animation ends in .gif or .mp4")
     require_plot_packages("the animation")
     if suffix == ".mp4" and find_spec("av") is None:
-        raise MissingPackageError(f'{path}: writing .mp4 needs av: pip install "ultrasound-motion[video]"; or choose a name that ends in .gif')
+        raise MissingPackageError(
+            f'{path}: writing .mp4 needs av: pip install "ultrasound-motion[video]"; or choose a name that ends in .gif'
+        )
 
 
 def write_overlay_animation(
-    path: str | Path, sequence: ImageSequence, tracks: PointTracks, *, connect: bool = False, progress: Progress = no_progress
+    path: str | Path,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    *,
+    connect: bool = False,
+    progress: Progress = no_progress,
 ) -> None:
-    """Writes the reached frames with their points as .gif or .mp4, at true speed where the frame times are known and 20 a second otherwise.
+    """Writes the reached frames with their points as .gif or .mp4, at true speed where the frame times are known and 20
+    a second otherwise.
 
     A sequence of more than 200 frames, or more than 50 a second, is thinned; the speed stays true.
 
@@ -102,7 +110,9 @@ def _write_gif(path: Path, pictures: Iterator[np.ndarray], duration_s: np.ndarra
     from PIL import Image
 
     palette = _shared_palette(colors)
-    ends = np.round(np.cumsum(duration_s) * 100).astype(int)  # a GIF counts hundredths; rounding the ends keeps the speed true
+    ends = np.round(np.cumsum(duration_s) * 100).astype(
+        int
+    )  # a GIF counts hundredths; rounding the ends keeps the speed true
     durations_ms = (np.maximum(np.diff(ends, prepend=0), 2) * 10).tolist()
     images = (Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
     first = next(images)
@@ -110,7 +120,8 @@ def _write_gif(path: Path, pictures: Iterator[np.ndarray], duration_s: np.ndarra
 
 
 def _shared_palette(colors: np.ndarray) -> Image:
-    """Greys for the tissue; the rest of the 256 for the labels' colours, full and blended with darker and lighter ground.
+    """Greys for the tissue; the rest of the 256 for the labels' colours, full and blended with darker and lighter
+    ground.
 
     One palette for all frames: with one for each, still tissue would flicker.
     """
@@ -133,7 +144,9 @@ def _write_mp4(path: Path, pictures: Iterator[np.ndarray], duration_s: np.ndarra
 
     starts = np.round(np.concatenate([[0.0], np.cumsum(duration_s)[:-1]]) * 1000).astype(int)
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=max(1, round(1 / float(np.mean(duration_s)))), options={"crf": "18"})
+        stream = container.add_stream(
+            "libx264", rate=max(1, round(1 / float(np.mean(duration_s)))), options={"crf": "18"}
+        )
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)

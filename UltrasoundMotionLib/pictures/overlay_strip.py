@@ -10,7 +10,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 PANEL_HEIGHT_INCH, CAPTION_INCH, TITLE_INCH, GAP_INCH = 3.6, 0.3, 0.4, 0.06
 
@@ -27,9 +27,15 @@ def strip_frames(tracks: PointTracks, count: int = 6) -> list[int]:
 
 
 def write_overlay_strip(
-    path: str | Path, sequence: ImageSequence, tracks: PointTracks, *, frames: list[int] | None = None, connect: bool = False
+    path: str | Path,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    *,
+    frames: list[int] | None = None,
+    connect: bool = False,
 ) -> None:
-    """Writes a PNG: the query frame first, then frames through the sequence, each with its points (colour by label, lost ones hollow).
+    """Writes a PNG: the query frame first, then frames through the sequence, each with its points (colour by label,
+    lost ones hollow).
 
     Args:
         frames: which ones to show; `strip_frames(tracks)` when None.
@@ -53,7 +59,12 @@ def write_overlay_strip(
     lost = sum(int(np.sum(~tracks.visible[frame])) for frame in frames)
     title = f"{sequence.name}: {len(tracks.labels)} points" + (f" followed by {tracks.model}" if tracks.model else "")
     title_style = {"color": "white", "fontsize": 13, "ha": "left", "va": "center"}
-    figure.text(2 * GAP_INCH / width, 1 - TITLE_INCH / 2 / height, title + (" (rings: lost there)" if lost else ""), **title_style)
+    figure.text(
+        2 * GAP_INCH / width,
+        1 - TITLE_INCH / 2 / height,
+        title + (" (rings: lost there)" if lost else ""),
+        **title_style,
+    )
     for number, frame in enumerate(frames):
         row, column = divmod(number, columns)
         left, bottom = GAP_INCH + column * (panel_width + GAP_INCH), height - TITLE_INCH - (row + 1) * cell_height

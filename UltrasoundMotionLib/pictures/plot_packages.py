@@ -13,4 +13,6 @@ def require_plot_packages(what: str = "pictures") -> None:
     """
     for module, name in (("matplotlib", "matplotlib"), ("PIL", "Pillow")):
         if find_spec(module) is None:
-            raise MissingPackageError(f'{what} need{"" if what.endswith("s") else "s"} {name}: pip install "ultrasound-motion[plot]"')
+            raise MissingPackageError(
+                f'{what} need{"" if what.endswith("s") else "s"} {name}: pip install "ultrasound-motion[plot]"'
+            )

@@ -1,4 +1,6 @@
-"""A registered pair at one glance: both images, the moving one warped, what differs before and after, and the warped grid."""
+"""A registered pair at one glance: both images, the moving one warped, what differs before and after, and the warped
+grid.
+"""
 
 from __future__ import annotations
 
@@ -52,10 +54,12 @@ class _Plane:
 def write_registration_picture(
     path: str | Path, fixed: Volume, moving: Volume, registration: Registration, *, fixed_labels: Volume | None = None
 ) -> None:
-    """Writes a PNG: one slice of a 2D pair; of a volume an axial, a coronal and a sagittal one through its middle, the patient's left on the right.
+    """Writes a PNG: one slice of a 2D pair; of a volume an axial, a coronal and a sagittal one through its middle, the
+    patient's left on the right.
 
-    The grid is the moving image's own, drawn where the displacement carries it, on the warped image. Differences are of intensities, each image
-    scaled to [0, 1]. Outlines are the fixed labels (solid) and the carried moving labels (dashed).
+    The grid is the moving image's own, drawn where the displacement carries it, on the warped image. Differences are of
+    intensities, each image scaled to [0, 1]. Outlines are the fixed labels (solid) and the carried moving labels
+    (dashed).
 
     Raises:
         MissingPackageError: the extra `plot` is not installed.
@@ -65,7 +69,11 @@ def write_registration_picture(
     from matplotlib.figure import Figure
 
     planes = _planes(fixed, moving, registration, fixed_labels)
-    rows = [(planes[0], COLUMNS[:3]), (planes[0], COLUMNS[3:])] if len(planes) == 1 else [(plane, COLUMNS) for plane in planes]
+    rows = (
+        [(planes[0], COLUMNS[:3]), (planes[0], COLUMNS[3:])]
+        if len(planes) == 1
+        else [(plane, COLUMNS) for plane in planes]
+    )
     panel_width = WIDTH_INCH / len(rows[0][1])
     inch = panel_width / max(plane.size_mm[0] for plane in planes)
     heights = [max(plane.size_mm[1] * inch, panel_width / MOST_ELONGATED) for plane, _ in rows]
@@ -74,7 +82,14 @@ def write_registration_picture(
     height = CAPTION_INCH + sum(heights) + sum(captions) + len(rows) * GAP_INCH
     figure = Figure(figsize=(width, height), facecolor=BACKGROUND)
     style = {"color": "white", "va": "center"}
-    figure.text(2 * GAP_INCH / width, 1 - CAPTION_INCH / 2 / height, _title(fixed, moving, registration), fontsize=11, ha="left", **style)
+    figure.text(
+        2 * GAP_INCH / width,
+        1 - CAPTION_INCH / 2 / height,
+        _title(fixed, moving, registration),
+        fontsize=11,
+        ha="left",
+        **style,
+    )
     top = height - CAPTION_INCH
     for (plane, names), panel_height, caption in zip(rows, heights, captions, strict=True):
         top -= caption + panel_height
@@ -94,7 +109,11 @@ def write_registration_picture(
 def _title(fixed: Volume, moving: Volume, registration: Registration) -> str:
     measures = registration.measures
     text = f"{moving.name} onto {fixed.name}, {registration.method}: local correlation {measures.lncc_before:.2f} to {measures.lncc:.2f}"
-    scores = [(one.dice_before, one.dice) for one in measures.labels.values() if np.isfinite(one.dice_before) and np.isfinite(one.dice)]
+    scores = [
+        (one.dice_before, one.dice)
+        for one in measures.labels.values()
+        if np.isfinite(one.dice_before) and np.isfinite(one.dice)
+    ]
     return text + ("" if not scores else ", Dice {:.3f} to {:.3f}".format(*np.mean(scores, axis=0)))
 
 
@@ -108,7 +127,11 @@ def _draw(axes: Axes, plane: _Plane, column: int) -> None:
     axes.imshow(image, cmap="gray", vmin=0, vmax=1, aspect=aspect, interpolation="nearest")
     if column == 5:
         for coordinate, pixel in zip(plane.coordinates, plane.pixel_mm, strict=True):
-            step = max(size * mm for size, mm in zip(plane.fixed.shape[::-1], plane.pixel_mm, strict=True)) / GRID_LINES / pixel
+            step = (
+                max(size * mm for size, mm in zip(plane.fixed.shape[::-1], plane.pixel_mm, strict=True))
+                / GRID_LINES
+                / pixel
+            )
             levels = np.arange(np.floor(coordinate.min() / step), np.ceil(coordinate.max() / step) + 1) * step
             if min(coordinate.shape) > 1:
                 axes.contour(coordinate, levels=levels, colors=GRID_COLOR, linewidths=0.6)
@@ -134,7 +157,9 @@ def _planes(fixed: Volume, moving: Volume, registration: Registration, fixed_lab
     coordinates = _moving_coordinates(upright)
     maps = None
     if fixed_labels is not None and registration.warped_labels is not None:
-        maps = tuple(_array(_upright(_whole(volume).to_sitk())) for volume in (fixed_labels, registration.warped_labels))
+        maps = tuple(
+            _array(_upright(_whole(volume).to_sitk())) for volume in (fixed_labels, registration.warped_labels)
+        )
     values = [] if maps is None else [int(value) for value in np.unique(maps) if value > 0]
     # the two ends of the scale are too dark to see
     colors = dict(zip(values, label_colors(len(values) + 2)[1:-1], strict=True))
@@ -153,7 +178,9 @@ def _planes(fixed: Volume, moving: Volume, registration: Registration, fixed_lab
         both = np.stack([cut(coordinates[across]), cut(coordinates[down])])
         label_planes = None if maps is None else tuple(cut(one) for one in maps)
         pixel = (spacing[across], spacing[down])
-        planes.append(_Plane(name, cut(fixed_image), cut(unmoved_image), cut(warped_image), both, label_planes, colors, pixel))
+        planes.append(
+            _Plane(name, cut(fixed_image), cut(unmoved_image), cut(warped_image), both, label_planes, colors, pixel)
+        )
     return planes
 
 
@@ -172,7 +199,9 @@ def _middle(image: np.ndarray, maps: tuple[np.ndarray, np.ndarray] | None, axis:
 
 
 def _upright(image: sitk.Image) -> sitk.Image:
-    """A volume's axes along the patient's (x to the left, y to the back, z to the head) as nearly as voxels allow; a 2D image as it is."""
+    """A volume's axes along the patient's (x to the left, y to the back, z to the head) as nearly as voxels allow; a 2D
+    image as it is.
+    """
     import SimpleITK as sitk
 
     return sitk.DICOMOrient(image, "LPS") if image.GetDimension() == 3 else image

@@ -22,9 +22,13 @@ def band_half_width(contour_px: np.ndarray, pixel_mm: tuple[float, float] = (1.0
     return float(BAND_SHARE * np.linalg.norm(places - base, axis=1).max())
 
 
-def wall_band(contour_px: np.ndarray, half_width: float, pixel_mm: tuple[float, float] = (1.0, 1.0)) -> tuple[np.ndarray, np.ndarray]:
-    """The two edges (N, 2) of the band, in pixels, `half_width` (in the unit of `pixel_mm`) to either side of a contour (N, 2) in pixels.
+def wall_band(
+    contour_px: np.ndarray, half_width: float, pixel_mm: tuple[float, float] = (1.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two edges (N, 2) of the band, in pixels, `half_width` (in the unit of `pixel_mm`) to either side of a contour
+    (N, 2) in pixels.
 
-    Every point has an edge on the normal of the line through its neighbours; NaN where a point or one of its neighbours is NaN.
+    Every point has an edge on the normal of the line through its neighbours; NaN where a point or one of its neighbours
+    is NaN.
     """
     return offset_contour(contour_px, -half_width, pixel_mm), offset_contour(contour_px, half_width, pixel_mm)

@@ -1,4 +1,6 @@
-"""The colours of strain, the same in every picture and in a scene: red where the wall shortens, blue where it lengthens, and one colour a segment."""
+"""The colours of strain, the same in every picture and in a scene: red where the wall shortens, blue where it
+lengthens, and one colour a segment.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ SEGMENT_COLORS = (
     (0.20, 0.34, 0.88),
     (0.86, 0.18, 0.12),
 )
-"""Of a view's segments from the base on the image's left over the apex to the base on the right; clear of each other on white and on grey."""
+"""Of a view's segments from the base on the image's left over the apex to the base on the right; clear of each other on
+white and on grey.
+"""
 
 
 def segment_color(number: int) -> tuple[float, float, float]:
@@ -61,5 +65,7 @@ def strain_colormap() -> Colormap:
 
 def text_color_on(color: np.ndarray) -> str:
     """Black or white, whichever is read more easily on a colour (red, green, blue from 0 to 1)."""
-    linear = np.where(np.asarray(color) <= 0.04045, np.asarray(color) / 12.92, ((np.asarray(color) + 0.055) / 1.055) ** 2.4)
+    linear = np.where(
+        np.asarray(color) <= 0.04045, np.asarray(color) / 12.92, ((np.asarray(color) + 0.055) / 1.055) ** 2.4
+    )
     return "black" if float(linear @ (0.2126, 0.7152, 0.0722)) > 0.179 else "white"  # equal contrast to both (WCAG 2)

@@ -16,7 +16,8 @@ DIASTOLE_COLOR, SYSTOLE_COLOR = "#4d4d4d", "#0b7a3b"
 
 
 def draw_strain_curves(axes: Axes, result: StrainResult) -> None:
-    """Draws on empty axes: segments in their colours (dots at each one's peak), the whole wall bold and, thin and dashed, smoothed; ED and ES marked.
+    """Draws on empty axes: segments in their colours (dots at each one's peak), the whole wall bold and, thin and
+    dashed, smoothed; ED and ES marked.
 
     Outside of the measured cycle the curves are pale.
     """
@@ -38,17 +39,54 @@ def draw_strain_curves(axes: Axes, result: StrainResult) -> None:
         draw(result.segmental_percent[:, number], color=color, linewidth=1.5, label=name, zorder=3)
         if measures.frames_to_peak is not None:
             peak = cycle.reference_frame + measures.frames_to_peak
-            axes.plot(axis[peak], result.segmental_percent[peak, number], "o", color=color, markersize=4, markeredgecolor="white", zorder=5)
+            axes.plot(
+                axis[peak],
+                result.segmental_percent[peak, number],
+                "o",
+                color=color,
+                markersize=4,
+                markeredgecolor="white",
+                zorder=5,
+            )
     if result.smoothed is not None:
-        draw(result.smoothed.global_percent, color=MEAN_COLOR, linewidth=1.0, linestyle=(0, (4, 2)), zorder=4, label="whole wall, smoothed")
+        draw(
+            result.smoothed.global_percent,
+            color=MEAN_COLOR,
+            linewidth=1.0,
+            linestyle=(0, (4, 2)),
+            zorder=4,
+            label="whole wall, smoothed",
+        )
     draw(result.global_percent, color=MEAN_COLOR, linewidth=3.0, zorder=4, label="whole wall")
-    marked = ((result.events.end_diastole_frames, "ED", DIASTOLE_COLOR), (result.events.end_systole_frames, "ES", SYSTOLE_COLOR))
+    marked = (
+        (result.events.end_diastole_frames, "ED", DIASTOLE_COLOR),
+        (result.events.end_systole_frames, "ES", SYSTOLE_COLOR),
+    )
     for frames, name, color in marked:
         for frame in frames:
             measured = frame in (cycle.reference_frame, cycle.end_systole_frame)
-            axes.axvline(axis[frame], color=color, linewidth=1.2 if measured else 0.7, linestyle="-" if measured else (0, (3, 3)), zorder=2)
-            place = {"xy": (axis[frame], 1), "xycoords": ("data", "axes fraction"), "xytext": (0, 2), "textcoords": "offset points"}
-            axes.annotate(name, **place, ha="center", va="bottom", fontsize=8, color=color, fontweight="bold" if measured else None)
+            axes.axvline(
+                axis[frame],
+                color=color,
+                linewidth=1.2 if measured else 0.7,
+                linestyle="-" if measured else (0, (3, 3)),
+                zorder=2,
+            )
+            place = {
+                "xy": (axis[frame], 1),
+                "xycoords": ("data", "axes fraction"),
+                "xytext": (0, 2),
+                "textcoords": "offset points",
+            }
+            axes.annotate(
+                name,
+                **place,
+                ha="center",
+                va="bottom",
+                fontsize=8,
+                color=color,
+                fontweight="bold" if measured else None,
+            )
     curves = np.concatenate([result.segmental_percent[inside].ravel(), result.global_percent[inside]])
     curves = curves[np.isfinite(curves)]
     low, high = (float(curves.min()), float(curves.max())) if curves.size else (-20.0, 5.0)

@@ -1,4 +1,6 @@
-"""Strain on one page, laid out as vendors do: the wall at end-diastole and end-systole, curves, bull's-eye, and the numbers with their quality."""
+"""Strain on one page, laid out as vendors do: the wall at end-diastole and end-systole, curves, bull's-eye, and the
+numbers with their quality.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,17 @@ if TYPE_CHECKING:
 WIDTH_INCH, HEIGHT_INCH = 14.0, 9.0
 MINUS = "\u2212"
 MOST_NOTES = 5
-COLUMNS = (("", 0.0), ("ES", 0.365), ("peak\nsystolic", 0.455), ("time to\npeak", 0.545), ("PSI", 0.615), ("quality", 0.65))
-"""Heading and place (0 to 1) of the table's columns; numbers are set to the right of it, the first and the last column to the left."""
+COLUMNS = (
+    ("", 0.0),
+    ("ES", 0.365),
+    ("peak\nsystolic", 0.455),
+    ("time to\npeak", 0.545),
+    ("PSI", 0.615),
+    ("quality", 0.65),
+)
+"""Heading and place (0 to 1) of the table's columns; numbers are set to the right of it, the first and the last column
+to the left.
+"""
 
 
 def write_strain_report(
@@ -53,7 +64,11 @@ def write_strain_report(
 
 
 def draw_strain_report(
-    result: StrainResult, sequence: ImageSequence | None = None, *, ventricle: LeftVentricleStrain | None = None, title: str = ""
+    result: StrainResult,
+    sequence: ImageSequence | None = None,
+    *,
+    ventricle: LeftVentricleStrain | None = None,
+    title: str = "",
 ) -> Figure:
     """One page with everything of one view, and the bull's-eye of all views that were given.
 
@@ -71,7 +86,9 @@ def draw_strain_report(
 
     frame_count = len(result.global_percent)
     if sequence is not None and len(sequence) != frame_count:
-        raise InputError(f"{sequence.name}: {len(sequence)} frames, but the tracks have {frame_count}; give the clip that was tracked")
+        raise InputError(
+            f"{sequence.name}: {len(sequence)} frames, but the tracks have {frame_count}; give the clip that was tracked"
+        )
     figure = Figure(figsize=(WIDTH_INCH, HEIGHT_INCH), facecolor="white")
     _draw_header(figure, result, title or (sequence.name if sequence is not None else ""))
     overlay = FrameOverlay(_clip(result) if sequence is None else sequence, wall_as_tracks(result))
@@ -95,13 +112,21 @@ def _draw_ventricle(axes: Axes, result: StrainResult, ventricle: LeftVentricleSt
         model = segment_model(result.view)
         numbers = model.numbers_18 or model.numbers
         values = (measures.end_systolic_percent for measures in result.segment_measures)
-        percent = {number: float("nan") if value is None else value for number, value in zip(numbers, values, strict=True)}
+        percent = {
+            number: float("nan") if value is None else value for number, value in zip(numbers, values, strict=True)
+        }
         draw_bulls_eye(axes, percent, segment_count=18 if model.numbers_18 else 17)
         return
     models = [segment_model(view) for view in ventricle.views]
-    shown = {number for model in models for number in (model.numbers_18 if ventricle.segment_count == 18 else model.numbers)}
+    shown = {
+        number for model in models for number in (model.numbers_18 if ventricle.segment_count == 18 else model.numbers)
+    }
     shown |= {17} if ventricle.segment_count == 17 else set()
-    percent = {number: float(value) for number, value in zip(ventricle.numbers, ventricle.percent, strict=True) if number in shown}
+    percent = {
+        number: float(value)
+        for number, value in zip(ventricle.numbers, ventricle.percent, strict=True)
+        if number in shown
+    }
     draw_bulls_eye(axes, percent, segment_count=ventricle.segment_count)
     words = f"{' + '.join(ventricle.views)}: GLS {signed(ventricle.gls_percent)} %, mean of segments {signed(ventricle.gls_segment_mean_percent)} %"
     axes.text(0.5, 0.0, words, transform=axes.transAxes, fontsize=9, fontweight="bold", ha="center", va="center")
@@ -139,10 +164,14 @@ def _draw_header(figure: Figure, result: StrainResult, title: str) -> None:
     name = "GLS" if result.kind == "longitudinal" else "Global"
     uncertainty = result.uncertainty
     if gls is None:
-        figure.text(0.985, 0.95, f"{name}: not given", fontsize=20, fontweight="bold", ha="right", va="center", color="#a02020")
+        figure.text(
+            0.985, 0.95, f"{name}: not given", fontsize=20, fontweight="bold", ha="right", va="center", color="#a02020"
+        )
         return
     spread = "" if uncertainty is None else f" \u00b1 {uncertainty.standard_deviation_percent:.1f}"
-    figure.text(0.985, 0.955, f"{name} {signed(gls)}{spread} %", fontsize=22, fontweight="bold", ha="right", va="center")
+    figure.text(
+        0.985, 0.955, f"{name} {signed(gls)}{spread} %", fontsize=22, fontweight="bold", ha="right", va="center"
+    )
     if uncertainty is not None:
         interval = f"95 % interval {signed(uncertainty.low_percent)} to {signed(uncertainty.high_percent)} %"
         figure.text(0.985, 0.918, interval, fontsize=8, color="0.3", ha="right", va="center")
@@ -189,9 +218,32 @@ def _draw_table(axes: Axes, result: StrainResult) -> None:
     for number, (measures, quality) in enumerate(zip(result.segment_measures, result.quality, strict=True)):
         row -= 0.86 * step
         color = segment_color(number) if quality.accepted else REJECTED_COLOR
-        axes.plot([0.012], [row], "s", color=segment_color(number), markersize=9, fillstyle="full" if quality.accepted else "none")
-        _draw_row(axes, row, measures, result, name=f"  {quality.name}", weight="normal", ink="black" if quality.accepted else color)
-        axes.text(COLUMNS[5][1], row, _verdict(quality), fontsize=6.8, color="0.3" if quality.accepted else "#a02020", va="center", linespacing=0.95)
+        axes.plot(
+            [0.012],
+            [row],
+            "s",
+            color=segment_color(number),
+            markersize=9,
+            fillstyle="full" if quality.accepted else "none",
+        )
+        _draw_row(
+            axes,
+            row,
+            measures,
+            result,
+            name=f"  {quality.name}",
+            weight="normal",
+            ink="black" if quality.accepted else color,
+        )
+        axes.text(
+            COLUMNS[5][1],
+            row,
+            _verdict(quality),
+            fontsize=6.8,
+            color="0.3" if quality.accepted else "#a02020",
+            va="center",
+            linespacing=0.95,
+        )
     axes.axhline(row - 0.55 * step, color="0.85", linewidth=0.8)
     _draw_notes(axes, row - 0.75 * step, result)
 
@@ -205,8 +257,16 @@ def _verdict(quality: SegmentQuality) -> str:
     return "\n".join(textwrap.wrap(words, 46)[:2])
 
 
-def _draw_row(axes: Axes, row: float, measures: object, result: StrainResult, *, name: str, weight: str, ink: str = "black") -> None:
-    peak = measures.frames_to_peak if result.times_s is None else None if measures.time_to_peak_s is None else 1000 * measures.time_to_peak_s
+def _draw_row(
+    axes: Axes, row: float, measures: object, result: StrainResult, *, name: str, weight: str, ink: str = "black"
+) -> None:
+    peak = (
+        measures.frames_to_peak
+        if result.times_s is None
+        else None
+        if measures.time_to_peak_s is None
+        else 1000 * measures.time_to_peak_s
+    )
     cells = (
         signed(measures.end_systolic_percent),
         signed(measures.peak_systolic_percent),
@@ -220,8 +280,14 @@ def _draw_row(axes: Axes, row: float, measures: object, result: StrainResult, *,
 
 
 def _draw_notes(axes: Axes, top: float, result: StrainResult) -> None:
-    words = "ES: strain at end-systole. PSI: post-systolic index. Lagrangian strain from end-diastole (Voigt et al. 2015)."
-    words += " Curves and numbers are raw; the dashed curve and the wall's colours are smoothed." if result.smoothed is not None else ""
+    words = (
+        "ES: strain at end-systole. PSI: post-systolic index. Lagrangian strain from end-diastole (Voigt et al. 2015)."
+    )
+    words += (
+        " Curves and numbers are raw; the dashed curve and the wall's colours are smoothed."
+        if result.smoothed is not None
+        else ""
+    )
     lines = [*textwrap.wrap(words, 105)]
     if result.uncertainty is not None:
         lines += textwrap.wrap(f"Uncertainty of global strain: {result.uncertainty.method}.", 105)

@@ -18,10 +18,11 @@ BAND_OPACITY = 0.68
 
 
 def draw_strain_wall(axes: Axes, overlay: FrameOverlay, result: StrainResult, frame: int, *, caption: str) -> None:
-    """Draws a frame on empty axes: the wall as a band in the colours of strain, along its outside a line in the colours of the segments.
+    """Draws a frame on empty axes: the wall as a band in the colours of strain, along its outside a line in the colours
+    of the segments.
 
-    Rejected segments are grey. The colours are of smoothed strain where there is any: raw strain from one point to the next is mostly noise.
-    What the clip shows stays visible through the band.
+    Rejected segments are grey. The colours are of smoothed strain where there is any: raw strain from one point to the
+    next is mostly noise. What the clip shows stays visible through the band.
     """
     from matplotlib.collections import LineCollection, PolyCollection
 
@@ -46,7 +47,9 @@ def draw_strain_wall(axes: Axes, overlay: FrameOverlay, result: StrainResult, fr
     axes.add_collection(band, autolim=False)
     lines = np.stack([outer[pieces], outer[pieces + 1]], axis=1)
     line_colors = [segment_color(number) for number in segment[pieces]]
-    axes.add_collection(LineCollection(list(lines), colors=line_colors, linewidths=2.0, capstyle="butt", zorder=4), autolim=False)
+    axes.add_collection(
+        LineCollection(list(lines), colors=line_colors, linewidths=2.0, capstyle="butt", zorder=4), autolim=False
+    )
     axes.text(0.02, 0.98, caption, transform=axes.transAxes, color="white", fontsize=9, va="top", ha="left", zorder=5)
 
 

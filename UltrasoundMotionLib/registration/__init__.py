@@ -3,22 +3,22 @@
 from UltrasoundMotionLib.names_on_demand import names_on_demand
 
 _PUBLIC = {
-    "DemonsConfig": "demons",
-    "InstanceConfig": "instance",
-    "LabelTransfer": "learned.label_transfer",
-    "transfer_labels": "learned.label_transfer",
+    "DemonsConfig": "methods.demons",
+    "InstanceConfig": "methods.instance",
+    "LabelTransfer": "methods.ltnet.label_transfer",
+    "transfer_labels": "methods.ltnet.label_transfer",
     "LikenessWeights": "likeness",
-    "RegistrationMethod": "method_registry",
-    "available_methods": "method_registry",
-    "find_method": "method_registry",
+    "RegistrationMethod": "registry",
+    "available_methods": "registry",
+    "find_method": "registry",
     "register": "register_images",
     "LabelMeasures": "registration",
     "Registration": "registration",
     "RegistrationMeasures": "registration",
-    "SequenceConfig": "sequence",
-    "register_sequence": "sequence",
-    "stream_sequence_registration": "sequence",
-    "SequenceRegistration": "sequence_registration",
+    "SequenceConfig": "sequences.register_sequence",
+    "register_sequence": "sequences.register_sequence",
+    "stream_sequence_registration": "sequences.register_sequence",
+    "SequenceRegistration": "sequences.sequence_registration",
 }
 
 __all__ = [

@@ -11,8 +11,8 @@ from UltrasoundMotionLib.registration.working_grid import varying_box
 from UltrasoundMotionLib.registration.working_pair import scale_intensities
 
 LEAST_CORRELATION = 0.75
-"""Below it, the images are not taken for the same subject in the same pose. Of the pairs tuned on, two moments of one heart have 0.82 or more, the
-hippocampi of two subjects 0.67 or less."""
+"""Below it, the images are not taken for the same subject in the same pose. Of the pairs tuned on, two moments of one
+heart have 0.82 or more, the hippocampi of two subjects 0.67 or less."""
 
 SMOOTHING_MM = 4.0
 THRESHOLD = 0.1
@@ -35,17 +35,21 @@ def same_scan(fixed: Volume, moving: Volume) -> bool:
 
 
 def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
-    """The box, in array order, in which two images of one scan (`same_scan`) differ; None where cutting is not worthwhile.
+    """The box, in array order, in which two images of one scan (`same_scan`) differ; None where cutting is not
+    worthwhile.
 
-    The absolute difference, averaged along the slices' axis and smoothed by 4 mm, counts above a tenth of its range; the box holds 98 % of it along
-    each axis, and a margin of 15 % of the image. Only in-plane axes (the two finest) are cut.
+    The absolute difference, averaged along the slices' axis and smoothed by 4 mm, counts above a tenth of its range;
+    the box holds 98 % of it along each axis, and a margin of 15 % of the image. Only in-plane axes (the two finest) are
+    cut.
     """
     first, second = scale_intensities(fixed.array), scale_intensities(moving.array)
     spacing = np.array(fixed.spacing_mm[::-1])
     slices = int(np.argmax(spacing)) if fixed.array.ndim == 3 else None
     plane = [axis for axis in range(fixed.array.ndim) if axis != slices]
     difference = np.abs(first - second)
-    difference = gaussian_filter(difference if slices is None else difference.mean(axis=slices), SMOOTHING_MM / spacing[plane])
+    difference = gaussian_filter(
+        difference if slices is None else difference.mean(axis=slices), SMOOTHING_MM / spacing[plane]
+    )
     low = float(np.median(difference))
     difference = np.clip(difference - low - THRESHOLD * (float(difference.max()) - low), 0, None)
     if not difference.any():
@@ -63,7 +67,9 @@ def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
 
 
 def faded(displacement: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """A displacement (*box, n) on the whole grid (*shape, n), brought to 0 across 4 % of the image where the box is cut inside it."""
+    """A displacement (*box, n) on the whole grid (*shape, n), brought to 0 across 4 % of the image where the box is cut
+    inside it.
+    """
     result = np.zeros((*shape, displacement.shape[-1]), dtype=displacement.dtype)
     faded_out = displacement.copy()
     for axis, (one, size) in enumerate(zip(box, shape, strict=True)):

@@ -49,7 +49,9 @@ def checked_labels(labels: Volume | sitk.Image | None, image: Volume, name: str)
     _check_same_grid(volume, image, name)
     array = volume.array
     if array.dtype.kind not in "biu" and not np.array_equal(array, np.round(array)):
-        raise InputError(f"{name}: labels must be whole numbers, got {array.dtype} values such as {array[array != np.round(array)].flat[0]}")
+        raise InputError(
+            f"{name}: labels must be whole numbers, got {array.dtype} values such as {array[array != np.round(array)].flat[0]}"
+        )
     return volume
 
 
@@ -72,7 +74,9 @@ def check_labels_match(fixed_labels: Volume | None, moving_labels: Volume | None
     """Raises InputError where both maps are given and share no label above 0."""
     if fixed_labels is None or moving_labels is None:
         return
-    fixed, moving = ({int(value) for value in np.unique(labels.array) if value > 0} for labels in (fixed_labels, moving_labels))
+    fixed, moving = (
+        {int(value) for value in np.unique(labels.array) if value > 0} for labels in (fixed_labels, moving_labels)
+    )
     if not fixed & moving:
         raise InputError(f"fixed_labels hold {sorted(fixed)} and moving_labels {sorted(moving)}: no label in common")
 
@@ -92,7 +96,9 @@ def as_volume(image: Volume | sitk.Image, name: str) -> Volume:
 
 def _check_same_grid(volume: Volume, image: Volume, name: str) -> None:
     mine, wanted = ImageGrid.of(volume), ImageGrid.of(image)
-    if mine.dimension != wanted.dimension or not mine.matches(wanted, tolerance_mm=1e-3 * min(wanted.spacing_mm) * max(wanted.shape)):
+    if mine.dimension != wanted.dimension or not mine.matches(
+        wanted, tolerance_mm=1e-3 * min(wanted.spacing_mm) * max(wanted.shape)
+    ):
         raise InputError(
             f"{name}: must lie on the grid of {image.name}: {mine.shape[::-1]} voxels of {_short(mine.spacing_mm)} mm from {_short(mine.origin_mm)}"
             f" against {wanted.shape[::-1]} of {_short(wanted.spacing_mm)} from {_short(wanted.origin_mm)}"

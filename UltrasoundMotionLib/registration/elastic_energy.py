@@ -11,8 +11,8 @@ from torch import Tensor
 def elastic_gradient(velocity: Tensor, spacing: Sequence[float], smoothness: float, volume: float) -> Tensor:
     """The derivative of smoothness * mean(sum_ij (dv_i/dx_j)^2) + volume * mean((div v)^2).
 
-    The first term is SSMSR's L_S. The second penalises change of volume alone: the logarithm of the Jacobian determinant of exp(v) is
-    the divergence of v, integrated along the flow.
+    The first term is SSMSR's L_S. The second penalises change of volume alone: the logarithm of the Jacobian
+    determinant of exp(v) is the divergence of v, integrated along the flow.
 
     Args:
         velocity: (1, n, *spatial) in units of length, channels (x, y[, z]).
@@ -20,7 +20,8 @@ def elastic_gradient(velocity: Tensor, spacing: Sequence[float], smoothness: flo
         smoothness, volume: weights, 0 or more.
 
     Returns:
-        The shape of velocity. The energy itself is half the inner product of velocity and result, since it is quadratic.
+        The shape of velocity. The energy itself is half the inner product of velocity and result, since it is
+        quadratic.
     """
     gradient = torch.zeros_like(velocity)
     voxels = velocity[0, 0].numel()
@@ -34,7 +35,11 @@ def elastic_gradient(velocity: Tensor, spacing: Sequence[float], smoothness: flo
                 gradient.narrow(along, 0, size - 1).sub_(difference)
     if volume:
         divergence = torch.zeros_like(velocity[:, 0])
-        axes = [(axis, velocity.ndim - 2 - axis, step) for axis, step in enumerate(spacing) if velocity.shape[velocity.ndim - 1 - axis] > 2]
+        axes = [
+            (axis, velocity.ndim - 2 - axis, step)
+            for axis, step in enumerate(spacing)
+            if velocity.shape[velocity.ndim - 1 - axis] > 2
+        ]
         for axis, along, step in axes:
             size = divergence.shape[along]
             high, low = (velocity[:, axis].narrow(along, start, size - 2) for start in (2, 0))

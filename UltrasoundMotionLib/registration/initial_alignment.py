@@ -40,7 +40,8 @@ def _share_inside(fixed: ImageGrid, moving: ImageGrid, start: sitk.Transform | N
 
 
 def align(fixed: Volume, moving: Volume, kind: str) -> sitk.Transform:
-    """A transform from fixed to moving points: centres of mass brought together, then mutual information at three scales.
+    """A transform from fixed to moving points: centres of mass brought together, then mutual information at three
+    scales.
 
     Args:
         kind: "rigid" or "affine" (rigid first).
@@ -67,7 +68,9 @@ def align(fixed: Volume, moving: Volume, kind: str) -> sitk.Transform:
             _optimise(*images, transform)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise InputError(f"{moving.name} and {fixed.name}: no {kind} start could be found ({reason}); give an initial_transform") from error
+        raise InputError(
+            f"{moving.name} and {fixed.name}: no {kind} start could be found ({reason}); give an initial_transform"
+        ) from error
     return transform
 
 
@@ -85,7 +88,9 @@ def _optimise(fixed: sitk.Image, moving: sitk.Image, transform: sitk.Transform) 
     share = min(1.0, max(SAMPLED_SHARE, LEAST_SAMPLES / fixed.GetNumberOfPixels()))
     method.SetMetricSamplingPercentage(share, SEED)
     method.SetInterpolator(sitk.sitkLinear)
-    method.SetOptimizerAsRegularStepGradientDescent(learningRate=1.0, minStep=1e-3, numberOfIterations=100, relaxationFactor=0.6)
+    method.SetOptimizerAsRegularStepGradientDescent(
+        learningRate=1.0, minStep=1e-3, numberOfIterations=100, relaxationFactor=0.6
+    )
     method.SetOptimizerScalesFromPhysicalShift()
     method.SetShrinkFactorsPerLevel([4, 2, 1] if min(fixed.GetSize()) >= 32 else [2, 1])
     method.SetSmoothingSigmasPerLevel([2, 1, 0] if min(fixed.GetSize()) >= 32 else [1, 0])

@@ -28,7 +28,8 @@ class LikenessWeights:
         plane_windows: the same in 2D, and within thick slices; wider, since a square holds fewer voxels than a cube.
         mse: of the mean squared difference of intensities, each image in [0, 1].
         mind: of the mean squared difference of MIND-SSC features, for other modalities.
-        maps: of the difference of class maps, where the pair has them: 1 - Dice of hard maps, averaged over the classes.
+        maps: of the difference of class maps, where the pair has them: 1 - Dice of hard maps, averaged over the
+            classes.
     """
 
     lncc: float = 1.0
@@ -41,7 +42,9 @@ class LikenessWeights:
     def __post_init__(self) -> None:
         terms = {name: getattr(self, name) for name in ("lncc", "mse", "mind", "maps")}
         if min(terms.values()) < 0 or max(terms.values()) == 0:
-            raise InputError(f"likeness: weights must be 0 or more and one above 0, got {', '.join(f'{k} {v}' for k, v in terms.items())}")
+            raise InputError(
+                f"likeness: weights must be 0 or more and one above 0, got {', '.join(f'{k} {v}' for k, v in terms.items())}"
+            )
         for windows in (self.windows, self.plane_windows):
             if self.lncc and (not windows or min(windows) < 2):
                 raise InputError(f"likeness: windows must be 2 voxels or more, got {windows}")
@@ -76,7 +79,9 @@ class Likeness:
         if weights.lncc:
             in_plane = self._slice_axis is not None or fixed.ndim == 4
             windows = weights.plane_windows if in_plane else weights.windows
-            self._correlations = [LocalCrossCorrelation(self._by_slice(fixed), window, mask=by_slice) for window in windows]
+            self._correlations = [
+                LocalCrossCorrelation(self._by_slice(fixed), window, mask=by_slice) for window in windows
+            ]
         if weights.mind:
             self._features = [self._whole(mind(self._by_slice(image))) for image in (fixed, moving)]
         self._maps = maps if weights.maps else None
@@ -110,9 +115,13 @@ class Likeness:
 
 
 def map_difference(fixed: Tensor, moving: Tensor) -> Tensor:
-    """Squared difference of class maps (B, C, *spatial) over the sum of their squares, averaged over the classes: 1 - Dice of hard maps."""
+    """Squared difference of class maps (B, C, *spatial) over the sum of their squares, averaged over the classes: 1 -
+    Dice of hard maps.
+    """
     axes = tuple(range(2, fixed.ndim))
-    return ((fixed - moving).square().sum(axes) / (fixed.square() + moving.square()).sum(axes).clamp(min=LEAST_ENERGY)).mean()
+    return (
+        (fixed - moving).square().sum(axes) / (fixed.square() + moving.square()).sum(axes).clamp(min=LEAST_ENERGY)
+    ).mean()
 
 
 def _slice_axis(spacing: tuple[float, ...]) -> int | None:

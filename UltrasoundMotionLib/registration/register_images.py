@@ -15,11 +15,16 @@ from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.changing_region import changing_region, faded, same_scan
-from UltrasoundMotionLib.registration.checked_input import check_labels_match, checked_image, checked_labels, checked_mask
+from UltrasoundMotionLib.registration.checked_input import (
+    check_labels_match,
+    checked_image,
+    checked_labels,
+    checked_mask,
+)
 from UltrasoundMotionLib.registration.initial_alignment import KINDS, POOR_OVERLAP, align, overlap
 from UltrasoundMotionLib.registration.measuring import measure
-from UltrasoundMotionLib.registration.method_registry import RegistrationMethod, find_method
 from UltrasoundMotionLib.registration.registration import Registration
+from UltrasoundMotionLib.registration.registry import RegistrationMethod, find_method
 from UltrasoundMotionLib.registration.working_grid import choose_working_grid, content_box, cut_grid, most_voxels
 from UltrasoundMotionLib.registration.working_pair import WorkingPair, make_working_pair
 
@@ -53,19 +58,25 @@ def register(
         method: a name of `available_methods()`.
         device: "auto" (CUDA, then the CPU), "cpu", "cuda", "cuda:1", "mps".
         fixed_mask, moving_mask: on the grid of their image; voxels above 0 count in the likeness.
-        initial_transform: from fixed to moving points, LPS mm. "auto" finds a rigid one where the images cover less than half of each other by
-            their headers, "rigid" and "affine" always find one, None starts from the headers.
-        fixed_labels, moving_labels: label maps on the grid of their image. Moving labels are carried along (nearest neighbour);
-            with both, Dice and distances are measured. They never influence the field.
-        config: settings of the method; when None its defaults, which may depend on the pair (`InstanceConfig.for_pair`).
-        refine: of methods that learn: whether a network's answer is refined on this pair; None: as the configuration says.
-        working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid all the same.
+        initial_transform: from fixed to moving points, LPS mm. "auto" finds a rigid one where the images cover less
+            than half of each other by their headers, "rigid" and "affine" always find one, None starts from the
+            headers.
+        fixed_labels, moving_labels: label maps on the grid of their image. Moving labels are carried along (nearest
+            neighbour); with both, Dice and distances are measured. They never influence the field.
+        config: settings of the method; when None its defaults, which may depend on the pair
+            (`InstanceConfig.for_pair`).
+        refine: of methods that learn: whether a network's answer is refined on this pair; None: as the configuration
+            says.
+        working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid
+            all the same.
         progress: called as the method advances; raising from it stops the call.
-        keep_partial: when `progress` raises, return the best field so far (`interrupted` says so) rather than pass the exception on.
+        keep_partial: when `progress` raises, return the best field so far (`interrupted` says so) rather than pass the
+            exception on.
 
     Raises:
-        InputError: images that cannot be registered (different dimensions, constant, NaN, no overlap), labels or masks that do not fit
-            them, an unknown method or device, a configuration of another method, `refine` for a method that has nothing to refine.
+        InputError: images that cannot be registered (different dimensions, constant, NaN, no overlap), labels or masks
+            that do not fit them, an unknown method or device, a configuration of another method, `refine` for a method
+            that has nothing to refine.
     """
     began = time.perf_counter()
     chosen = find_method(method)
@@ -73,9 +84,17 @@ def register(
     device = choose_registration_device(device, chosen)
     fixed, moving = checked_image(fixed, "fixed"), checked_image(moving, "moving")
     if fixed.array.ndim != moving.array.ndim:
-        raise InputError(f"fixed is {fixed.array.ndim}D and moving {moving.array.ndim}D; both must have the same dimension")
-    fixed_mask, moving_mask = checked_mask(fixed_mask, fixed, "fixed_mask"), checked_mask(moving_mask, moving, "moving_mask")
-    fixed_labels, moving_labels = checked_labels(fixed_labels, fixed, "fixed_labels"), checked_labels(moving_labels, moving, "moving_labels")
+        raise InputError(
+            f"fixed is {fixed.array.ndim}D and moving {moving.array.ndim}D; both must have the same dimension"
+        )
+    fixed_mask, moving_mask = (
+        checked_mask(fixed_mask, fixed, "fixed_mask"),
+        checked_mask(moving_mask, moving, "moving_mask"),
+    )
+    fixed_labels, moving_labels = (
+        checked_labels(fixed_labels, fixed, "fixed_labels"),
+        checked_labels(moving_labels, moving, "moving_labels"),
+    )
     check_labels_match(fixed_labels, moving_labels)
     if working_spacing_mm is not None and not working_spacing_mm > 0:
         raise InputError(f"working_spacing_mm: expected a positive number of mm, got {working_spacing_mm}")
@@ -92,7 +111,9 @@ def register(
         working = choose_working_grid(ImageGrid.of(fixed), content, working_spacing_mm, limit, chosen.finest_mm)
         if working.note:
             notes.append(working.note)
-        return make_working_pair(fixed, moving, working.grid, start, fixed_mask=fixed_mask, moving_mask=moving_mask, same_scan=alike)
+        return make_working_pair(
+            fixed, moving, working.grid, start, fixed_mask=fixed_mask, moving_mask=moving_mask, same_scan=alike
+        )
 
     watch = _Watch(progress, keep_partial)
     pair, voxels, device = _run_within_memory(chosen, config, device, pair_of=pair_of, watch=watch, notes=notes)
@@ -101,7 +122,9 @@ def register(
     if region is not None:
         inside = found.resample(cut_grid(ImageGrid.of(fixed), region)).displacement_mm
         found = DisplacementField(faded(inside, region, fixed.array.shape), ImageGrid.of(fixed))
-        notes.append(f"the images differ in {_size_of(region)} of {_size_of(whole)} voxels only; the field fades to 0 around them")
+        notes.append(
+            f"the images differ in {_size_of(region)} of {_size_of(whole)} voxels only; the field fades to 0 around them"
+        )
     displacement = _onto_fixed_grid(found, ImageGrid.of(fixed), start)
     warped = displacement.warp(moving, outside_value=float(moving.array.min()))
     warped_labels = None if moving_labels is None else displacement.warp(moving_labels, mode="nearest")
@@ -129,7 +152,9 @@ def choose_registration_device(device: str, method: RegistrationMethod) -> str:
     kind = device.split(":", maxsplit=1)[0]
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not present.get(kind, False):
-        raise InputError(f"device {device} is not available on this machine; choose auto or one of {', '.join(k for k, v in present.items() if v)}")
+        raise InputError(
+            f"device {device} is not available on this machine; choose auto or one of {', '.join(k for k, v in present.items() if v)}"
+        )
     if kind not in method.devices:
         raise InputError(f"device {device}: {method.name} runs on {', '.join(method.devices)} only")
     return device
@@ -156,7 +181,13 @@ class _Stopped(Exception):
 
 
 def _run_within_memory(
-    method: RegistrationMethod, config: Any, device: str, *, pair_of: Callable[[int], WorkingPair], watch: _Watch, notes: list[str]
+    method: RegistrationMethod,
+    config: Any,
+    device: str,
+    *,
+    pair_of: Callable[[int], WorkingPair],
+    watch: _Watch,
+    notes: list[str],
 ) -> tuple[WorkingPair, Tensor, str]:
     """Runs the method; where a GPU's memory runs out, again on a coarser grid, and at last on the CPU."""
     limit = most_voxels(device, method.bytes_per_voxel)
@@ -189,25 +220,35 @@ def _checked_config(config: Any, method: RegistrationMethod, refine: bool | None
     return replace(method.configuration() if config is None else config, refine=refine)
 
 
-def _start(fixed: Volume, moving: Volume, initial: str | sitk.Transform | None, notes: list[str]) -> sitk.Transform | None:
+def _start(
+    fixed: Volume, moving: Volume, initial: str | sitk.Transform | None, notes: list[str]
+) -> sitk.Transform | None:
     """The transform to begin with, None for the identity."""
     grids = ImageGrid.of(fixed), ImageGrid.of(moving)
     if isinstance(initial, str) and initial not in ("auto", *KINDS):
-        raise InputError(f"initial_transform: expected auto, rigid, affine, a SimpleITK transform or None, got {initial!r}")
+        raise InputError(
+            f"initial_transform: expected auto, rigid, affine, a SimpleITK transform or None, got {initial!r}"
+        )
     if initial in KINDS:
         start = align(fixed, moving, initial)
     elif initial == "auto":
         by_header = overlap(*grids)
         if by_header >= POOR_OVERLAP:
             return None
-        notes.append(f"the images cover {by_header:.0%} of each other by their headers; a rigid start was found by mutual information")
+        notes.append(
+            f"the images cover {by_header:.0%} of each other by their headers; a rigid start was found by mutual information"
+        )
         start = align(fixed, moving, "rigid")
     else:
         start = initial
         if start is not None and start.GetDimension() != fixed.array.ndim:
             raise InputError(f"initial_transform is {start.GetDimension()}D and the images {fixed.array.ndim}D")
     if overlap(*grids, start) == 0:
-        hint = "give initial_transform='auto'" if initial is None else "check the headers or give another initial_transform"
+        hint = (
+            "give initial_transform='auto'"
+            if initial is None
+            else "check the headers or give another initial_transform"
+        )
         raise InputError(f"fixed and moving do not overlap; {hint}")
     return start
 

@@ -14,7 +14,8 @@ class LabelMeasures:
 
     Attributes:
         dice_before, dice: 0 to 1, by position alone and with the displacement; NaN where neither map has the label.
-        hd95_mm: 95th percentile of the distance between the surfaces, with the displacement; infinite where one map lacks the label.
+        hd95_mm: 95th percentile of the distance between the surfaces, with the displacement; infinite where one map
+            lacks the label.
     """
 
     dice_before: float
@@ -27,7 +28,8 @@ class RegistrationMeasures:
     """How good and how smooth a registration is, and what it cost.
 
     Attributes:
-        lncc_before, lncc: mean squared local cross-correlation (window 5 voxels) of fixed and moving on the working grid, 0 to 1.
+        lncc_before, lncc: mean squared local cross-correlation (window 5 voxels) of fixed and moving on the working
+            grid, 0 to 1.
         mse_before, mse: mean squared difference of the intensities, each image scaled to [0, 1].
         jacobian: of the displacement on the fixed grid.
         labels: per label; empty unless both label maps were given.
@@ -55,7 +57,8 @@ class Registration:
         warped_labels: the moving labels on the fixed grid (nearest neighbour), or None.
         measures: similarity, labels, Jacobian, time.
         method: the name of the method.
-        notes: what the call did beyond what was asked, a line each: an initial transform it found, a coarser grid, another device.
+        notes: what the call did beyond what was asked, a line each: an initial transform it found, a coarser grid,
+            another device.
         interrupted: `progress` raised and the best field so far was kept.
     """
 

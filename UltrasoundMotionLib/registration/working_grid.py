@@ -30,14 +30,19 @@ class WorkingGrid:
 
 
 def choose_working_grid(
-    grid: ImageGrid, content: tuple[slice, ...], spacing_mm: float | None, most_voxels: int, finest_mm: float | None = None
+    grid: ImageGrid,
+    content: tuple[slice, ...],
+    spacing_mm: float | None,
+    most_voxels: int,
+    finest_mm: float | None = None,
 ) -> WorkingGrid:
     """The part of the fixed grid given, no finer than a spacing, with no more than a number of voxels.
 
     Args:
         grid: of the fixed image.
         content: slices of it, in array order.
-        spacing_mm: axes that are finer than this are resampled to it; None keeps the voxels, but none finer than a quarter of a thick slice.
+        spacing_mm: axes that are finer than this are resampled to it; None keeps the voxels, but none finer than a
+            quarter of a thick slice.
         most_voxels: beyond it, all axes that are no slices become coarser together.
         finest_mm: where no spacing is given, voxels down to this size are kept although slices are thick.
     """
@@ -63,13 +68,18 @@ def cut_grid(grid: ImageGrid, box: tuple[slice, ...]) -> ImageGrid:
 
 
 def content_box(fixed: Volume, moving: Volume) -> tuple[slice, ...]:
-    """The part of the fixed image outside which both images are flat padding, with a margin of two voxels; all of it if their grids differ."""
+    """The part of the fixed image outside which both images are flat padding, with a margin of two voxels; all of it if
+    their grids differ.
+    """
     whole = tuple(slice(0, size) for size in fixed.array.shape)
     if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
         return whole
     boxes = [varying_box(volume.array) for volume in (fixed, moving)]
     return tuple(
-        slice(max(0, min(box[axis].start for box in boxes) - CONTENT_MARGIN), min(size, max(box[axis].stop for box in boxes) + CONTENT_MARGIN))
+        slice(
+            max(0, min(box[axis].start for box in boxes) - CONTENT_MARGIN),
+            min(size, max(box[axis].stop for box in boxes) + CONTENT_MARGIN),
+        )
         for axis, size in enumerate(fixed.array.shape)
     )
 

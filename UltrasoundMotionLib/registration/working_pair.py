@@ -23,11 +23,14 @@ class WorkingPair:
     """Fixed and moving image on the working grid.
 
     Attributes:
-        fixed, moving: (1, 1, *spatial) float32, clipped at six standard deviations and scaled to [0, 1] (SSMSR, III-A), each for itself.
+        fixed, moving: (1, 1, *spatial) float32, clipped at six standard deviations and scaled to [0, 1] (SSMSR, III-A),
+            each for itself.
         fixed_mask, moving_mask: (1, 1, *spatial) float32 of 0 and 1, or None: where the image counts.
         grid: the working grid.
-        same_scan: the images are of one subject in one pose with comparable intensities, so that their difference says something.
-        fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes but the background, or None: what anatomy networks say.
+        same_scan: the images are of one subject in one pose with comparable intensities, so that their difference says
+            something.
+        fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes but the background, or None:
+            what anatomy networks say.
         notes: what the method has to say about the pair; `Registration.notes` passes it on.
     """
 
@@ -64,7 +67,9 @@ def make_working_pair(
     moving_mask: Volume | None = None,
     same_scan: bool = False,
 ) -> WorkingPair:
-    """Resamples both images onto the grid, the moving one through the initial transform; beyond its border the border value continues."""
+    """Resamples both images onto the grid, the moving one through the initial transform; beyond its border the border
+    value continues.
+    """
     return WorkingPair(
         fixed=_tensor(scale_intensities(_on_grid(fixed, grid, None))),
         moving=_tensor(scale_intensities(_on_grid(moving, grid, start))),
@@ -90,7 +95,12 @@ def coarser_grid(grid: ImageGrid, spacing_mm: tuple[float, ...]) -> ImageGrid:
     size = np.maximum(np.round(extent / spacing_mm), 1)
     spacing = extent / size
     corner = np.array(grid.origin_mm) - grid.direction @ (np.array(grid.spacing_mm) / 2)
-    return ImageGrid(tuple(int(one) for one in size[::-1]), tuple(spacing), tuple(corner + grid.direction @ (spacing / 2)), grid.direction)
+    return ImageGrid(
+        tuple(int(one) for one in size[::-1]),
+        tuple(spacing),
+        tuple(corner + grid.direction @ (spacing / 2)),
+        grid.direction,
+    )
 
 
 def _binary(mask: Volume) -> Volume:
@@ -123,7 +133,9 @@ def _on_grid(volume: Volume, grid: ImageGrid, start: sitk.Transform | None, near
 
 
 def _smoothed_for(image: sitk.Image, grid: ImageGrid) -> sitk.Image:
-    """Against aliasing: the axes that are finer than the finest of the grid by half or more are smoothed by half its spacing."""
+    """Against aliasing: the axes that are finer than the finest of the grid by half or more are smoothed by half its
+    spacing.
+    """
     import SimpleITK as sitk
 
     finest = min(grid.spacing_mm)

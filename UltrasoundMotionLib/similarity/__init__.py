@@ -1,4 +1,5 @@
-"""How alike two images are, and how smooth a displacement is: the losses and the reported measures are the same functions.
+"""How alike two images are, and how smooth a displacement is: the losses and the reported measures are the same
+functions.
 
 Images are tensors (B, C, *spatial); a mask is (B or 1, 1, *spatial), and voxels not above 0 do not count anywhere.
 """

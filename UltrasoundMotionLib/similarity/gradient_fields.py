@@ -13,18 +13,27 @@ from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mas
 
 
 def ngf(
-    fixed: Tensor, moving: Tensor, *, spacing_mm: Sequence[float] | None = None, edge: float | None = None, mask: Tensor | None = None
+    fixed: Tensor,
+    moving: Tensor,
+    *,
+    spacing_mm: Sequence[float] | None = None,
+    edge: float | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared cosine between the image gradients (Haber and Modersitzki, MICCAI 2006; the form of Ruehaak et al., 2013).
+    """Mean squared cosine between the image gradients (Haber and Modersitzki, MICCAI 2006; the form of Ruehaak et al.,
+    2013).
 
-    (grad F . grad M + e_F e_M)^2 / ((|grad F|^2 + e_F^2) (|grad M|^2 + e_M^2)), in [0, 1]; places where both images are flat count 1, as both agree.
+    (grad F . grad M + e_F e_M)^2 / ((|grad F|^2 + e_F^2) (|grad M|^2 + e_M^2)), in [0, 1]; places where both images are
+    flat count 1, as both agree.
 
     Args:
         fixed, moving: (B, C, *spatial).
         spacing_mm: in the order (x, y[, z]); without it gradients are taken per voxel.
-        edge: gradients well below this are noise, in intensity per mm (or voxel), the same for both images. By default each image's mean
-            gradient length inside the mask, a constant for the derivative (Haber and Modersitzki's choice, Eq. 3).
-        mask: (B or 1, 1, *spatial); voxels above 0 count where the neighbours that their gradient reads are above 0 as well.
+        edge: gradients well below this are noise, in intensity per mm (or voxel), the same for both images. By default
+            each image's mean gradient length inside the mask, a constant for the derivative (Haber and Modersitzki's
+            choice, Eq. 3).
+        mask: (B or 1, 1, *spatial); voxels above 0 count where the neighbours that their gradient reads are above 0 as
+            well.
 
     Returns:
         A scalar tensor, differentiable for both; the loss is 1 minus it.

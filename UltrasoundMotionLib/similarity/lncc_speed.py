@@ -35,7 +35,8 @@ class LnccSpeed:
 
 
 def five_convolution_lncc(fixed: Tensor, moving: Tensor, window: int, epsilon: float = 1e-5) -> Tensor:
-    """The correlation map as VoxelMorph and most code computes it: five convolutions with a kernel of ones, zeros beyond the border, autograd.
+    """The correlation map as VoxelMorph and most code computes it: five convolutions with a kernel of ones, zeros
+    beyond the border, autograd.
 
     Variances and epsilon are per voxel of the window, as in `lncc`, so that away from the border both compute the same.
     """
@@ -47,7 +48,9 @@ def five_convolution_lncc(fixed: Tensor, moving: Tensor, window: int, epsilon: f
     return (fm - f * m) ** 2 / ((ff - f * f + epsilon) * (mm - m * m + epsilon))
 
 
-def measure_lncc_speed(shape: tuple[int, ...] = (48, 64, 48), window: int = 9, repeats: int = 7, device: str = "cpu", threads: int = 1) -> LnccSpeed:
+def measure_lncc_speed(
+    shape: tuple[int, ...] = (48, 64, 48), window: int = 9, repeats: int = 7, device: str = "cpu", threads: int = 1
+) -> LnccSpeed:
     """Times both on the same random images, in turn, so that other load meets both alike.
 
     Args:
@@ -63,7 +66,9 @@ def measure_lncc_speed(shape: tuple[int, ...] = (48, 64, 48), window: int = 9, r
         generator = torch.Generator().manual_seed(0)
         fixed, moving = (torch.rand(1, 1, *shape, generator=generator).to(device) for _ in range(2))
         inner = tuple(slice(window // 2, size - window // 2) for size in shape)
-        difference = (lncc_map(fixed, moving, window) - five_convolution_lncc(fixed, moving, window))[(..., *inner)].abs().max()
+        difference = (
+            (lncc_map(fixed, moving, window) - five_convolution_lncc(fixed, moving, window))[(..., *inner)].abs().max()
+        )
         candidates: tuple[Callable[[Tensor], Tensor], ...] = (
             lambda image: lncc(fixed, image, window),
             lambda image: five_convolution_lncc(fixed, image, window).mean(),

@@ -1,4 +1,6 @@
-"""Local normalised cross-correlation, with its derivative written out: the similarity of SSMSR (Eq. 2), LT-Net (Eq. 1) and VoxelMorph."""
+"""Local normalised cross-correlation, with its derivative written out: the similarity of SSMSR (Eq. 2), LT-Net (Eq. 1)
+and VoxelMorph.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ class LocalCrossCorrelation:
 
     In the window around p, of n voxels, with means taken over the window:
         covariance c = mean(I J) - mean(I) mean(J), variances v_I, v_J, and
-        squared form: c^2 / ((v_I + epsilon) (v_J + epsilon)), in [0, 1], the papers' form (Eq. 2 of SSMSR, Eq. 1 of LT-Net);
-        signed form: c / sqrt((v_I + epsilon) (v_J + epsilon)), in [-1, 1].
-    The result is the mean over voxels (SSMSR; LT-Net prints the sum, which is this times the number of voxels). epsilon only decides what
-    windows without contrast count: nothing. Windows at the border hold the voxels that are inside. With a mask, voxels outside it do
-    not exist: they are in no window and not in the mean.
+        squared form: c^2 / ((v_I + epsilon) (v_J + epsilon)), in [0, 1], the papers' form (Eq. 2 of SSMSR, Eq. 1 of
+        LT-Net); signed form: c / sqrt((v_I + epsilon) (v_J + epsilon)), in [-1, 1].
+    The result is the mean over voxels (SSMSR; LT-Net prints the sum, which is this times the number of voxels). epsilon
+    only decides what windows without contrast count: nothing. Windows at the border hold the voxels that are inside.
+    With a mask, voxels outside it do not exist: they are in no window and not in the mean.
 
     Args:
         fixed: (B, C, *spatial), any floating dtype; computed in float32, or float64 if given.
@@ -35,7 +37,15 @@ class LocalCrossCorrelation:
         InputError: shapes that do not fit, an empty mask, an unknown form, a window below 2.
     """
 
-    def __init__(self, fixed: Tensor, window: int = 9, *, form: str = "squared", mask: Tensor | None = None, epsilon: float = 1e-5) -> None:
+    def __init__(
+        self,
+        fixed: Tensor,
+        window: int = 9,
+        *,
+        form: str = "squared",
+        mask: Tensor | None = None,
+        epsilon: float = 1e-5,
+    ) -> None:
         check_images(fixed, fixed, "fixed", "fixed")
         if form not in FORMS:
             raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}")
@@ -48,28 +58,42 @@ class LocalCrossCorrelation:
     def map(self, moving: Tensor) -> Tensor:
         """The correlation at every voxel, (B, C, *spatial); 0 outside the mask. Not differentiable."""
         with torch.no_grad():
-            return _values(self._windowed_fixed(), _WindowedImage(self._checked(moving), self), self)[0].reshape(self.shape)
+            return _values(self._windowed_fixed(), _WindowedImage(self._checked(moving), self), self)[0].reshape(
+                self.shape
+            )
 
     def __call__(self, moving: Tensor) -> Tensor:
-        """The mean correlation as a scalar tensor, differentiable for the moving image (and for the fixed one if it requires a gradient)."""
+        """The mean correlation as a scalar tensor, differentiable for the moving image (and for the fixed one if it
+        requires a gradient).
+        """
         flat = self._checked(moving)
         fixed = self._fixed if isinstance(self._fixed, Tensor) else None
         return _MeanCorrelation.apply(flat, None if fixed is None else self._flatten(fixed), self)
 
     def _checked(self, moving: Tensor) -> Tensor:
         if not isinstance(moving, Tensor) or moving.shape != self.shape:
-            raise InputError(f"moving {tuple(getattr(moving, 'shape', ()))} and fixed {tuple(self.shape)} must have the same shape")
+            raise InputError(
+                f"moving {tuple(getattr(moving, 'shape', ()))} and fixed {tuple(self.shape)} must have the same shape"
+            )
         return self._flatten(moving)
 
     def _flatten(self, image: Tensor) -> Tensor:
         return image.to(_working_dtype(image)).reshape(-1, *image.shape[2:])
 
     def _windowed_fixed(self) -> _WindowedImage:
-        return self._fixed if isinstance(self._fixed, _WindowedImage) else _WindowedImage(self._flatten(self._fixed.detach()), self)
+        return (
+            self._fixed
+            if isinstance(self._fixed, _WindowedImage)
+            else _WindowedImage(self._flatten(self._fixed.detach()), self)
+        )
 
     def flat_mask(self) -> Tensor | None:
         """(B * C, *spatial) or None."""
-        return None if self.mask is None else self.mask.expand(self.shape[0], self.shape[1], *self.shape[2:]).reshape(-1, *self.shape[2:])
+        return (
+            None
+            if self.mask is None
+            else self.mask.expand(self.shape[0], self.shape[1], *self.shape[2:]).reshape(-1, *self.shape[2:])
+        )
 
 
 def _working_dtype(image: Tensor) -> torch.dtype:
@@ -87,21 +111,34 @@ class _WindowedImage:
         mask = settings.flat_mask()
         if mask is None:
             self.values = image - image.mean(dim=axes, keepdim=True)
-            self.inverse_counts = window_counts(tuple(image.shape[1:]), settings.window, image.dtype, image.device).reciprocal()
+            self.inverse_counts = window_counts(
+                tuple(image.shape[1:]), settings.window, image.dtype, image.device
+            ).reciprocal()
         else:
             total = mask.sum(dim=axes, keepdim=True)
             inside = torch.where(mask > 0, image, torch.zeros_like(image))
-            self.values = torch.where(mask > 0, image - inside.sum(dim=axes, keepdim=True) / total, torch.zeros_like(image))
+            self.values = torch.where(
+                mask > 0, image - inside.sum(dim=axes, keepdim=True) / total, torch.zeros_like(image)
+            )
             self.inverse_counts = box_sum(mask, settings.window).clamp_(min=1).reciprocal_()
         sums = box_sum(torch.cat([self.values, self.values.square()]), settings.window)
         self.mean, square = sums.chunk(2)
         self.mean = self.mean.mul_(self.inverse_counts)
-        self.variance = square.mul_(self.inverse_counts).addcmul_(self.mean, self.mean, value=-1).clamp_(min=0).add_(settings.epsilon)
+        self.variance = (
+            square.mul_(self.inverse_counts)
+            .addcmul_(self.mean, self.mean, value=-1)
+            .clamp_(min=0)
+            .add_(settings.epsilon)
+        )
 
 
 def _values(fixed: _WindowedImage, moving: _WindowedImage, settings: LocalCrossCorrelation) -> tuple[Tensor, Tensor]:
     """The correlation (N, *spatial), 0 outside the mask, and the covariance."""
-    covariance = box_sum(fixed.values * moving.values, settings.window).mul_(fixed.inverse_counts).addcmul_(fixed.mean, moving.mean, value=-1)
+    covariance = (
+        box_sum(fixed.values * moving.values, settings.window)
+        .mul_(fixed.inverse_counts)
+        .addcmul_(fixed.mean, moving.mean, value=-1)
+    )
     if settings.form == "squared":
         values = covariance.square().div_(fixed.variance).div_(moving.variance)
     else:
@@ -155,9 +192,16 @@ class _MeanCorrelation(torch.autograd.Function):
 
 
 def lncc(
-    fixed: Tensor, moving: Tensor, window: int = 9, *, form: str = "squared", mask: Tensor | None = None, epsilon: float = 1e-5
+    fixed: Tensor,
+    moving: Tensor,
+    window: int = 9,
+    *,
+    form: str = "squared",
+    mask: Tensor | None = None,
+    epsilon: float = 1e-5,
 ) -> Tensor:
-    """Mean local normalised cross-correlation of two images; the loss is its negative. See `LocalCrossCorrelation` for the definition.
+    """Mean local normalised cross-correlation of two images; the loss is its negative. See `LocalCrossCorrelation` for
+    the definition.
 
     Args:
         fixed, moving: (B, C, *spatial).
@@ -173,7 +217,15 @@ def lncc(
     return LocalCrossCorrelation(fixed, window, form=form, mask=mask, epsilon=epsilon)(moving)
 
 
-def lncc_map(fixed: Tensor, moving: Tensor, window: int = 9, *, form: str = "squared", mask: Tensor | None = None, epsilon: float = 1e-5) -> Tensor:
+def lncc_map(
+    fixed: Tensor,
+    moving: Tensor,
+    window: int = 9,
+    *,
+    form: str = "squared",
+    mask: Tensor | None = None,
+    epsilon: float = 1e-5,
+) -> Tensor:
     """The same correlation at every voxel, (B, C, *spatial), 0 outside the mask; not differentiable."""
     check_images(fixed, moving)
     return LocalCrossCorrelation(fixed.detach(), window, form=form, mask=mask, epsilon=epsilon).map(moving)

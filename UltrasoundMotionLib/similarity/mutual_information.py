@@ -12,16 +12,21 @@ from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mas
 FORMS = ("mutual", "normalised")
 
 
-def mutual_information(fixed: Tensor, moving: Tensor, *, bins: int = 32, form: str = "mutual", mask: Tensor | None = None) -> Tensor:
-    """Mutual information of two images, from a joint histogram smoothed by cubic B-spline Parzen windows (Mattes et al., IEEE TMI 2003).
+def mutual_information(
+    fixed: Tensor, moving: Tensor, *, bins: int = 32, form: str = "mutual", mask: Tensor | None = None
+) -> Tensor:
+    """Mutual information of two images, from a joint histogram smoothed by cubic B-spline Parzen windows (Mattes et
+    al., IEEE TMI 2003).
 
-    Each image's own range inside the mask fills the bins but for two at either end, so that every window is whole; the range is a
-    constant for the derivative. Unlike Mattes, both images have cubic windows, which makes the value symmetric.
+    Each image's own range inside the mask fills the bins but for two at either end, so that every window is whole; the
+    range is a constant for the derivative. Unlike Mattes, both images have cubic windows, which makes the value
+    symmetric.
 
     Args:
         fixed, moving: (B, C, *spatial); all batch entries and channels share one histogram.
         bins: of each image, 6 or more.
-        form: "mutual": H(F) + H(M) - H(F, M) in nats, 0 or more; "normalised": (H(F) + H(M)) / H(F, M), 1 to 2 (Studholme et al., 1999).
+        form: "mutual": H(F) + H(M) - H(F, M) in nats, 0 or more; "normalised": (H(F) + H(M)) / H(F, M), 1 to 2
+            (Studholme et al., 1999).
         mask: (B or 1, 1, *spatial); voxels above 0 count.
 
     Returns:

@@ -11,7 +11,9 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mask
 
 
-def dice(fixed: Tensor, moving: Tensor, labels: Sequence[int] | None = None, *, mask: Tensor | None = None) -> dict[int, float]:
+def dice(
+    fixed: Tensor, moving: Tensor, labels: Sequence[int] | None = None, *, mask: Tensor | None = None
+) -> dict[int, float]:
     """2 |A and B| / (|A| + |B|) of every label.
 
     Args:
@@ -26,7 +28,9 @@ def dice(fixed: Tensor, moving: Tensor, labels: Sequence[int] | None = None, *, 
         InputError: shapes that differ.
     """
     if fixed.shape != moving.shape or (mask is not None and mask.shape != fixed.shape):
-        shapes = f"fixed {tuple(fixed.shape)}, moving {tuple(moving.shape)}" + ("" if mask is None else f", mask {tuple(mask.shape)}")
+        shapes = f"fixed {tuple(fixed.shape)}, moving {tuple(moving.shape)}" + (
+            "" if mask is None else f", mask {tuple(mask.shape)}"
+        )
         raise InputError(f"labels: {shapes} must have the same shape")
     first, second = fixed.flatten().long(), moving.flatten().long()
     if mask is not None:
@@ -44,7 +48,8 @@ def dice(fixed: Tensor, moving: Tensor, labels: Sequence[int] | None = None, *, 
 
 
 def soft_dice(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None, epsilon: float = 1e-6) -> Tensor:
-    """2 sum(a b) / (sum(a) + sum(b)) of every channel, averaged over batch and channels; equal to `dice` on one-hot maps.
+    """2 sum(a b) / (sum(a) + sum(b)) of every channel, averaged over batch and channels; equal to `dice` on one-hot
+    maps.
 
     Args:
         fixed, moving: (B, C, *spatial) shares in [0, 1], one channel a label, the background left out.
@@ -68,7 +73,9 @@ def soft_dice(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None, epsi
 
 
 def one_hot(labels: Tensor, values: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-    """(B, 1, *spatial) labels -> (B, len(values), *spatial), one channel a value: what `soft_dice` and a linear warp of labels take."""
+    """(B, 1, *spatial) labels -> (B, len(values), *spatial), one channel a value: what `soft_dice` and a linear warp of
+    labels take.
+    """
     if labels.ndim not in (4, 5) or labels.shape[1] != 1:
         raise InputError(f"labels: expected shape (B, 1, *spatial), got {tuple(labels.shape)}")
     return torch.cat([labels == value for value in values], dim=1).to(dtype)

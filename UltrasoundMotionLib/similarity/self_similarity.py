@@ -19,8 +19,9 @@ def mind_channels(dimension: int) -> int:
 def mind(image: Tensor, *, radius: int = 1, dilation: int = 2) -> Tensor:
     """MIND-SSC: how alike pairs of neighbouring patches around each voxel are, exp(-(D - min D) / V).
 
-    The pairs are the neighbours along two different axes (12 edges of the octahedron in 3D, 4 in 2D), D their mean squared difference over a patch,
-    V the mean of D over the pairs, held between 0.001 and 1000 times its mean over the image.
+    The pairs are the neighbours along two different axes (12 edges of the octahedron in 3D, 4 in 2D), D their mean
+    squared difference over a patch, V the mean of D over the pairs, held between 0.001 and 1000 times its mean over the
+    image.
 
     Args:
         image: (B, 1, *spatial), floating point.
@@ -33,14 +34,23 @@ def mind(image: Tensor, *, radius: int = 1, dilation: int = 2) -> Tensor:
     Raises:
         InputError: another shape; radius or dilation below 1.
     """
-    if not isinstance(image, Tensor) or image.ndim not in (4, 5) or image.shape[1] != 1 or not image.is_floating_point():
-        raise InputError(f"image: expected a floating point (B, 1, *spatial) tensor, got {tuple(getattr(image, 'shape', ()))}")
+    if (
+        not isinstance(image, Tensor)
+        or image.ndim not in (4, 5)
+        or image.shape[1] != 1
+        or not image.is_floating_point()
+    ):
+        raise InputError(
+            f"image: expected a floating point (B, 1, *spatial) tensor, got {tuple(getattr(image, 'shape', ()))}"
+        )
     if radius < 1 or dilation < 1:
         raise InputError(f"radius and dilation: expected 1 voxel or more, got {radius} and {dilation}")
     values = image.to(torch.promote_types(image.dtype, torch.float32))[:, 0]
     window = 2 * radius + 1
     counts = window_counts(tuple(values.shape[1:]), window, values.dtype, values.device)
-    neighbours = {(axis, sign): _shift(values, axis, sign * dilation) for axis in range(1, values.ndim) for sign in (-1, 1)}
+    neighbours = {
+        (axis, sign): _shift(values, axis, sign * dilation) for axis in range(1, values.ndim) for sign in (-1, 1)
+    }
     pairs = [
         (neighbours[first, one], neighbours[second, other])
         for first, second in itertools.combinations(range(1, values.ndim), 2)

@@ -13,7 +13,9 @@ REDUCTIONS = ("mean", "sum", "voxelmorph")
 
 
 class _SquaredDifferences(torch.autograd.Function):
-    """The weighted sum over spatial axes of squared differences between neighbours; its derivative is found in the same pass."""
+    """The weighted sum over spatial axes of squared differences between neighbours; its derivative is found in the same
+    pass.
+    """
 
     @staticmethod
     def forward(ctx, field: Tensor, weights: tuple[float, ...]) -> Tensor:
@@ -44,7 +46,9 @@ class _SquaredDifferences(torch.autograd.Function):
 
 def _check_field(displacement: Tensor, reduction: str) -> None:
     if not isinstance(displacement, Tensor) or displacement.ndim not in (4, 5) or not displacement.is_floating_point():
-        raise InputError(f"displacement: expected a floating point (B, n, *spatial) tensor, got {tuple(getattr(displacement, 'shape', ()))}")
+        raise InputError(
+            f"displacement: expected a floating point (B, n, *spatial) tensor, got {tuple(getattr(displacement, 'shape', ()))}"
+        )
     if reduction not in REDUCTIONS:
         raise InputError(f"reduction: expected one of {', '.join(REDUCTIONS)}, got {reduction!r}")
 
@@ -56,15 +60,17 @@ def _scale(displacement: Tensor, reduction: str) -> float:
 
 
 def diffusion(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
-    """Squared gradient of a displacement, sum over components i of |grad u_i|^2, with differences between neighbouring voxels.
+    """Squared gradient of a displacement, sum over components i of |grad u_i|^2, with differences between neighbouring
+    voxels.
 
     SSMSR's L_S. LT-Net (Eq. 2 and 3) and VoxelMorph average over components and axes as well.
 
     Args:
         displacement: (B, n, *spatial) in voxels.
-        reduction: "mean" over voxels (the companion of LNCC's 1/|Omega|), "sum" as SSMSR prints it, "voxelmorph" the mean over voxels, components
-            and axes (mean / n^2).
-        mask: (B or 1, 1, *spatial); a difference counts where both voxels are inside, the mean stays over all voxels inside.
+        reduction: "mean" over voxels (the companion of LNCC's 1/|Omega|), "sum" as SSMSR prints it, "voxelmorph" the
+            mean over voxels, components and axes (mean / n^2).
+        mask: (B or 1, 1, *spatial); a difference counts where both voxels are inside, the mean stays over all voxels
+            inside.
 
     Returns:
         A scalar tensor, differentiable.
@@ -80,9 +86,11 @@ def diffusion(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | N
 
 
 def bending(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
-    """Bending energy: the sum over components of all squared second derivatives, mixed ones counted twice (Rueckert et al., 1999).
+    """Bending energy: the sum over components of all squared second derivatives, mixed ones counted twice (Rueckert et
+    al., 1999).
 
-    An affine displacement costs nothing. Differences of differences between neighbouring voxels; arguments and result as `diffusion`.
+    An affine displacement costs nothing. Differences of differences between neighbouring voxels; arguments and result
+    as `diffusion`.
     """
     _check_field(displacement, reduction)
     field = displacement.to(torch.promote_types(displacement.dtype, torch.float32))
@@ -105,7 +113,10 @@ def _masked_sum(field: Tensor, derivatives: list[tuple[int, ...]], reduction: st
         for axis in axes:
             values = values.diff(dim=axis)
             both = both.narrow(axis, 1, both.shape[axis] - 1) & both.narrow(axis, 0, both.shape[axis] - 1)
-        total = total + (2 if len(set(axes)) > 1 else 1) * torch.where(both, values, torch.zeros_like(values)).square().sum()
+        total = (
+            total
+            + (2 if len(set(axes)) > 1 else 1) * torch.where(both, values, torch.zeros_like(values)).square().sum()
+        )
     whole = _scale(field, reduction)
     if reduction == "sum":
         return total

@@ -30,7 +30,8 @@ class SurfaceDistance:
 def surface_distance(
     fixed: np.ndarray, moving: np.ndarray, spacing_mm: Sequence[float], labels: Sequence[int] | None = None
 ) -> dict[int, SurfaceDistance]:
-    """Distances between surface voxels (those with a face neighbour outside the label; the image's border is outside), centre to centre.
+    """Distances between surface voxels (those with a face neighbour outside the label; the image's border is outside),
+    centre to centre.
 
     Args:
         fixed, moving: (H, W) or (D, H, W) label maps on one grid.
@@ -42,7 +43,9 @@ def surface_distance(
     """
     fixed, moving = np.asarray(fixed), np.asarray(moving)
     if fixed.shape != moving.shape or fixed.ndim not in (2, 3):
-        raise InputError(f"labels: fixed {fixed.shape} and moving {moving.shape} must be 2D or 3D and of the same shape")
+        raise InputError(
+            f"labels: fixed {fixed.shape} and moving {moving.shape} must be 2D or 3D and of the same shape"
+        )
     sampling = tuple(float(value) for value in spacing_mm)[::-1]
     if len(sampling) != fixed.ndim or min(sampling) <= 0:
         raise InputError(f"spacing_mm: expected {fixed.ndim} positive numbers, got {tuple(spacing_mm)}")

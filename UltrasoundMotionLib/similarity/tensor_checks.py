@@ -9,20 +9,28 @@ from UltrasoundMotionLib.fields.tensor_checks import check_image, check_same_sha
 
 
 def check_images(fixed: Tensor, moving: Tensor, fixed_name: str = "fixed", moving_name: str = "moving") -> None:
-    """Raises InputError unless both are (B, C, H, W) or (B, C, D, H, W) in floating point, of one shape and on one device."""
+    """Raises InputError unless both are (B, C, H, W) or (B, C, D, H, W) in floating point, of one shape and on one
+    device.
+    """
     for image, name in ((fixed, fixed_name), (moving, moving_name)):
         if not isinstance(image, Tensor) or not image.is_floating_point():
-            raise InputError(f"{name}: expected a floating point tensor, got {image.dtype if isinstance(image, Tensor) else type(image).__name__}")
+            raise InputError(
+                f"{name}: expected a floating point tensor, got {image.dtype if isinstance(image, Tensor) else type(image).__name__}"
+            )
         check_image(image, name)
     check_same_shape(fixed, moving, fixed_name, moving_name)
 
 
 def check_mask(mask: Tensor, image: Tensor) -> Tensor:
-    """The mask as booleans (B or 1, 1, *spatial), or InputError where it does not fit the image (B, C, *spatial) or is empty."""
+    """The mask as booleans (B or 1, 1, *spatial), or InputError where it does not fit the image (B, C, *spatial) or is
+    empty.
+    """
     wanted = (1, *image.shape[2:])
     if not isinstance(mask, Tensor) or tuple(mask.shape[1:]) != wanted or mask.shape[0] not in (1, image.shape[0]):
         shape = tuple(mask.shape) if isinstance(mask, Tensor) else type(mask).__name__
-        raise InputError(f"mask: expected shape ({image.shape[0]}, 1, {', '.join(map(str, image.shape[2:]))}), got {shape}")
+        raise InputError(
+            f"mask: expected shape ({image.shape[0]}, 1, {', '.join(map(str, image.shape[2:]))}), got {shape}"
+        )
     inside = mask > 0
     if not bool(inside.any()):
         raise InputError("mask: no voxel is above 0")

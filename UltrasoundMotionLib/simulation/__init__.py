@@ -9,11 +9,13 @@
     simulated.displacement_px(18, points)  # exact motion of any points of frame 0 to frame 18
     simulated.strain.global_longitudinal   # (T,) exact strain of the mid-wall (heart only)
 
-`simulate_liver(LiverPhantom(...), seed=1)` gives the same for a breathing liver; its landmarks are `simulated.groups["vessel"]`.
-`phantom_set("heart", "hard", count=8, seed=3)` gives varied cases: `for case in cases: simulated = case.simulate()`.
+`simulate_liver(LiverPhantom(...), seed=1)` gives the same for a breathing liver; its landmarks are
+`simulated.groups["vessel"]`. `phantom_set("heart", "hard", count=8, seed=3)` gives varied cases: `for case in cases:
+simulated = case.simulate()`.
 
-Scatterers are carried by an analytic motion, imaged with a point-spread function that varies with depth, and scan converted.
-Everything random comes from `seed`. `DIFFICULTIES["easy" | "moderate" | "hard" | "extreme"]` are graded presets of `Degradation`.
+Scatterers are carried by an analytic motion, imaged with a point-spread function that varies with depth, and scan
+converted. Everything random comes from `seed`. `DIFFICULTIES["easy" | "moderate" | "hard" | "extreme"]` are graded
+presets of `Degradation`.
 """
 
 from UltrasoundMotionLib.simulation.breathing_motion import Breathing

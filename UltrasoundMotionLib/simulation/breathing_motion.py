@@ -1,4 +1,6 @@
-"""A liver that breathes: closed-form motion along the body, with hysteresis, irregular breaths, drift and smooth deformation."""
+"""A liver that breathes: closed-form motion along the body, with hysteresis, irregular breaths, drift and smooth
+deformation.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,13 @@ class Breathing:
     start: float = 0.0
 
     def __post_init__(self) -> None:
-        limits = {"amplitude_mm": (0, 40), "period_s": (0.5, 60), "irregularity": (0, 0.4), "hysteresis": (0, 0.5), "deformation": (0, 0.5)}
+        limits = {
+            "amplitude_mm": (0, 40),
+            "period_s": (0.5, 60),
+            "irregularity": (0, 0.4),
+            "hysteresis": (0, 0.5),
+            "deformation": (0, 0.5),
+        }
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
                 raise InputError(f"{name} must lie between {low} and {high}, got {getattr(self, name)}")
@@ -48,12 +56,20 @@ class Breathing:
 class BreathingMotion:
     """The map from material (the liver at the end of breathing out) to the probe frame; a `Motion`.
 
-    A breath of amplitude a and period p moves the liver by a sin^4(pi t / p) (Lujan et al. 1999), so that it rests when breathed out, and by
-    a h sin(2 pi t / p) sin^2(pi t / p) across that. Skin and muscles above `wall_mm` of depth stay, and the liver slides beneath them.
+    A breath of amplitude a and period p moves the liver by a sin^4(pi t / p) (Lujan et al. 1999), so that it rests when
+    breathed out, and by a h sin(2 pi t / p) sin^2(pi t / p) across that. Skin and muscles above `wall_mm` of depth
+    stay, and the liver slides beneath them.
     """
 
     def __init__(
-        self, breathing: Breathing, imaging: Imaging, duration_s: float, rng: np.random.Generator, *, wall_mm: float, elevation: tuple[float, float]
+        self,
+        breathing: Breathing,
+        imaging: Imaging,
+        duration_s: float,
+        rng: np.random.Generator,
+        *,
+        wall_mm: float,
+        elevation: tuple[float, float],
     ) -> None:
         """`elevation` has the cyclic and the wandering motion out of the plane, in mm."""
         self.breathing, self.wall_mm = breathing, wall_mm
@@ -76,7 +92,9 @@ class BreathingMotion:
         index = int(np.clip(np.searchsorted(self._starts, time, side="right") - 1, 0, len(self._starts) - 1))
         part = np.pi * (time - self._starts[index]) / self._periods[index]
         amplitude = self._amplitudes[index]
-        return float(amplitude * np.sin(part) ** 4), float(amplitude * self.breathing.hysteresis * np.sin(2 * part) * np.sin(part) ** 2)
+        return float(amplitude * np.sin(part) ** 4), float(
+            amplitude * self.breathing.hysteresis * np.sin(2 * part) * np.sin(part) ** 2
+        )
 
     def moves(self, places_mm: np.ndarray) -> np.ndarray:
         """(N,) 0 where the body wall stays, 1 where the liver slides, for (N, 2) material places."""
@@ -89,7 +107,11 @@ class BreathingMotion:
         x, y = places.T
         slides = self.moves(places)
         waves, deformation = self._waves, self.breathing.deformation
-        along = slides * (1 - deformation * (0.5 + 0.35 * np.sin(2 * np.pi * x / 130 + waves[0]) + 0.4 * np.sin(2 * np.pi * y / 150 + waves[1])))
+        along = slides * (
+            1
+            - deformation
+            * (0.5 + 0.35 * np.sin(2 * np.pi * x / 130 + waves[0]) + 0.4 * np.sin(2 * np.pi * y / 150 + waves[1]))
+        )
         bend = slides * deformation * 0.5 * np.sin(2 * np.pi * x / 150 + waves[2])
         across = slides * (1 + 0.4 * np.sin(2 * np.pi * y / 140 + waves[3]))
         beat = slides * np.clip(y / self._imaging.depth_mm, 0, 1.2) ** 2

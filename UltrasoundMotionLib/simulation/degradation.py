@@ -145,7 +145,9 @@ class Shadow:
         return self.attenuation_db * across * along
 
 
-def draw_shadows(degradation: Degradation, half_angle: float, period_s: float, rng: np.random.Generator) -> tuple[Shadow, ...]:
+def draw_shadows(
+    degradation: Degradation, half_angle: float, period_s: float, rng: np.random.Generator
+) -> tuple[Shadow, ...]:
     """Shadows of a preset, at random places; each sways once in about `period_s`."""
     shadows = []
     for _ in range(degradation.shadow_count):
@@ -174,13 +176,17 @@ class Clutter:
         self._noise = (0.5 * 10 ** (noise_db / 20)).astype(np.float32)
         profile = np.exp(-np.maximum(depth, 0) / 22.0)
         for echo_mm in rng.uniform(4, 30, size=3):  # reverberation between the probe and layers near it
-            profile = profile + rng.uniform(0.3, 1.0) * np.exp(-echo_mm / 15) * np.exp(-0.5 * ((depth - echo_mm) / 0.8) ** 2)
+            profile = profile + rng.uniform(0.3, 1.0) * np.exp(-echo_mm / 15) * np.exp(
+                -0.5 * ((depth - echo_mm) / 0.8) ** 2
+            )
         haze = (10 ** (degradation.haze_db / 20) * profile).astype(np.float32)
         self._haze = [haze * look for look in scanner.focus(complex_normal(scanner.shape, rng))]
         self._rng = rng
 
     def next(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each look of the next frame, (R, B) complex64: haze, still to be received (convolved along the beam), and noise, to be added after."""
+        """For each look of the next frame, (R, B) complex64: haze, still to be received (convolved along the beam), and
+        noise, to be added after.
+        """
         rows, beams = self._haze[0].shape
         looks = []
         for haze in self._haze:

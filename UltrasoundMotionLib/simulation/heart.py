@@ -19,8 +19,22 @@ from UltrasoundMotionLib.simulation.simulated_sequence import SimulatedSequence,
 from UltrasoundMotionLib.simulation.texture import Canvas
 from UltrasoundMotionLib.simulation.ventricle_motion import TimeCourse, Ventricle, VentricleShape
 
-FOUR_CHAMBER_SEGMENTS = ("basal inferoseptal", "mid inferoseptal", "apical septal", "apical lateral", "mid anterolateral", "basal anterolateral")
-TWO_CHAMBER_SEGMENTS = ("basal inferior", "mid inferior", "apical inferior", "apical anterior", "mid anterior", "basal anterior")
+FOUR_CHAMBER_SEGMENTS = (
+    "basal inferoseptal",
+    "mid inferoseptal",
+    "apical septal",
+    "apical lateral",
+    "mid anterolateral",
+    "basal anterolateral",
+)
+TWO_CHAMBER_SEGMENTS = (
+    "basal inferior",
+    "mid inferior",
+    "apical inferior",
+    "apical anterior",
+    "mid anterior",
+    "basal anterior",
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,8 @@ class HeartPhantom:
     Attributes:
         frame_count: frames to make.
         global_longitudinal_strain_percent: peak (end-systolic) strain of the mid-wall contour, -30 to 0.
-        segment_scales: relative strain of the six segments, base left to base right; scaled so that the global strain stays as stated. 0 is akinetic.
+        segment_scales: relative strain of the six segments, base left to base right; scaled so that the global strain
+            stays as stated. 0 is akinetic.
         course: time course of a beat.
         shape: of the wall.
         sway: rigid motion.
@@ -78,26 +93,42 @@ class HeartPhantom:
 
 def heart_motion(phantom: HeartPhantom, wander_phase: float = 0.0) -> HeartMotion:
     """The analytic motion of a phantom, without making images of it."""
-    ventricle = Ventricle(phantom.shape, phantom.global_longitudinal_strain_percent / 100, tuple(phantom.segment_scales))
+    ventricle = Ventricle(
+        phantom.shape, phantom.global_longitudinal_strain_percent / 100, tuple(phantom.segment_scales)
+    )
     apex_to_base = ventricle.focus * np.cosh(ventricle.epi)
     tilt = np.deg2rad(phantom.tilt_deg)
     base = (phantom.apex_x_mm - apex_to_base * np.sin(tilt), phantom.apex_depth_mm + apex_to_base * np.cos(tilt))
     degradation = phantom.degradation
     elevation = (degradation.elevation_cyclic_mm, degradation.elevation_wander_mm)
-    return HeartMotion(ventricle, phantom.course, phantom.sway, base, tilt_deg=phantom.tilt_deg, elevation=elevation, wander_phase=wander_phase)
+    return HeartMotion(
+        ventricle,
+        phantom.course,
+        phantom.sway,
+        base,
+        tilt_deg=phantom.tilt_deg,
+        elevation=elevation,
+        wander_phase=wander_phase,
+    )
 
 
 def wall_contour(motion: HeartMotion, layer: str, count: int) -> np.ndarray:
-    """(count, 2) material places along a contour of the wall, evenly spaced on the mid-wall, base left to base right; layer is endo, mid or epi."""
+    """(count, 2) material places along a contour of the wall, evenly spaced on the mid-wall, base left to base right;
+    layer is endo, mid or epi.
+    """
     ventricle = motion.ventricle
     radius = {"endo": ventricle.endo, "mid": ventricle.mid, "epi": ventricle.epi}[layer]
-    angles = ventricle.mid_wall_angles(np.linspace(ventricle.segment_edges_mm[0], ventricle.segment_edges_mm[-1], count))
+    angles = ventricle.mid_wall_angles(
+        np.linspace(ventricle.segment_edges_mm[0], ventricle.segment_edges_mm[-1], count)
+    )
     # A hair's breadth inside of the wall, where the motion is smooth on both sides of the point.
     radius = radius + {"endo": 1e-6, "mid": 0.0, "epi": -1e-6}[layer]
     return motion.placed(ventricle.ellipse(np.full(count, radius), angles))
 
 
-def simulate_heart(phantom: HeartPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress) -> SimulatedSequence:
+def simulate_heart(
+    phantom: HeartPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress
+) -> SimulatedSequence:
     """Makes a clip of a beating left ventricle with its exact truth.
 
     Args:
@@ -115,12 +146,26 @@ def simulate_heart(phantom: HeartPhantom | None = None, *, seed: int = 0, progre
     scanner = Scanner(imaging)
 
     def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
-        return heart_echogenicity(motion.local(places), elevation_phase, motion.ventricle, right_heart=phantom.right_heart, rng=rng)
+        return heart_echogenicity(
+            motion.local(places), elevation_phase, motion.ventricle, right_heart=phantom.right_heart, rng=rng
+        )
 
     tissue = Tissue(motion, paint, scanner, degradation, times_s=times, margin_mm=12.0, rng=streams[1])
     leaflets = Leaflets(motion, tissue.reference_amplitude, streams[2])
-    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[3]), streams[3])
-    frames = render(scanner, [tissue.next, leaflets.next], loss, Clutter(scanner, degradation, streams[4]), times_s=times, progress=progress)
+    loss = BeamLoss(
+        scanner,
+        phantom.contact,
+        draw_shadows(degradation, imaging.half_angle, phantom.course.period_s, streams[3]),
+        streams[3],
+    )
+    frames = render(
+        scanner,
+        [tissue.next, leaflets.next],
+        loss,
+        Clutter(scanner, degradation, streams[4]),
+        times_s=times,
+        progress=progress,
+    )
     ventricle = motion.ventricle
     strain = ventricle.peak_strain * phantom.course.activation(times)
     return with_truth(

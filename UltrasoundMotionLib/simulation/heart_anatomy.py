@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from UltrasoundMotionLib.simulation.texture import Canvas, ellipse_distance, random_field, random_line, random_slice, ridge, soft_step
+from UltrasoundMotionLib.simulation.texture import (
+    Canvas,
+    ellipse_distance,
+    random_field,
+    random_line,
+    random_slice,
+    ridge,
+    soft_step,
+)
 from UltrasoundMotionLib.simulation.ventricle_motion import Ventricle
 
 BLOOD_DB = -34.0
@@ -13,11 +21,18 @@ USUAL_LENGTH_MM = 82.0  # of the left ventricle, to which the sizes below belong
 
 
 def heart_echogenicity(
-    places: np.ndarray, elevation_phase: np.ndarray, ventricle: Ventricle, *, right_heart: bool, rng: np.random.Generator
+    places: np.ndarray,
+    elevation_phase: np.ndarray,
+    ventricle: Ventricle,
+    *,
+    right_heart: bool,
+    rng: np.random.Generator,
 ) -> Canvas:
-    """Echogenicity at (N, 2) material places in the ventricle's own frame (x to the side, y to the apex, mm), with (N,) phases in elevation.
+    """Echogenicity at (N, 2) material places in the ventricle's own frame (x to the side, y to the apex, mm), with (N,)
+    phases in elevation.
 
-    With `right_heart` (a four-chamber view) a right ventricle and atrium lie on the left of the image; without it there is only the left heart.
+    With `right_heart` (a four-chamber view) a right ventricle and atrium lie on the left of the image; without it there
+    is only the left heart.
     """
     size = ventricle.shape.length_mm / USUAL_LENGTH_MM
     radius, angle = ventricle.coordinates(places)
@@ -29,7 +44,11 @@ def heart_echogenicity(
     _chambers(canvas, places, chambers, rng)
     _left_ventricle(canvas, places, elevation_phase, ventricle, rng)
     patches = random_field(places, 12.0, rng)
-    pericardium = ridge(outside_mm - 1.2, 0.9) * (np.abs(angle) < np.deg2rad(100)) * np.where(angle > 0, 1.0, 0.0 if right_heart else 0.8)
+    pericardium = (
+        ridge(outside_mm - 1.2, 0.9)
+        * (np.abs(angle) < np.deg2rad(100))
+        * np.where(angle > 0, 1.0, 0.0 if right_heart else 0.8)
+    )
     canvas.brighten(pericardium > 0.2, -4 + (6 + 6 * patches) * pericardium)
     for side in (-1, 1):  # the fibrous ring at both ends of the wall
         hinge = ventricle.ellipse(np.array([ventricle.mid]), np.array([side * ventricle.base]))[0]
@@ -48,12 +67,18 @@ def _surroundings(places: np.ndarray, outside_mm: np.ndarray, size: float, rng: 
     return decibels + behind * (20 + 6 * random_field(places, (26.0, 9.0), rng))
 
 
-def _right_heart(canvas: Canvas, places: np.ndarray, outside_mm: np.ndarray, ventricle: Ventricle, rng: np.random.Generator) -> list[np.ndarray]:
-    """Paints the right ventricle's free wall and what is beyond; gives the distances to the right atrium and ventricle, negative inside."""
+def _right_heart(
+    canvas: Canvas, places: np.ndarray, outside_mm: np.ndarray, ventricle: Ventricle, rng: np.random.Generator
+) -> list[np.ndarray]:
+    """Paints the right ventricle's free wall and what is beyond; gives the distances to the right atrium and ventricle,
+    negative inside.
+    """
     x, y = places.T
     size = ventricle.shape.length_mm / USUAL_LENGTH_MM
     septum_x = -ventricle.focus * np.sinh(ventricle.epi)
-    right_ventricle = ellipse_distance(places, (septum_x + 5 * size, 15 * size), (31 * size, 50 * size)) + 1.2 * random_field(places, 14.0, rng)
+    right_ventricle = ellipse_distance(
+        places, (septum_x + 5 * size, 15 * size), (31 * size, 50 * size)
+    ) + 1.2 * random_field(places, 14.0, rng)
     free_wall = (np.abs(right_ventricle - 2.2) < 2.4) & (y > -3) & (x < 0)
     canvas.cover(free_wall, -5 + 4 * random_field(places, (6.0, 14.0), rng))
     beyond_mm = np.maximum(right_ventricle - 5, 0)
@@ -77,8 +102,12 @@ def _chambers(canvas: Canvas, places: np.ndarray, chambers: list[np.ndarray], rn
         canvas.brighten(inside & (cords > 1.9) & (places[:, 1] > 6), -14 + 3 * cords)
 
 
-def _left_ventricle(canvas: Canvas, places: np.ndarray, elevation_phase: np.ndarray, ventricle: Ventricle, rng: np.random.Generator) -> None:
-    """Paints the wall: streaks along its fibres, bright beads and specks, a ragged inner border with trabeculae and papillary muscles."""
+def _left_ventricle(
+    canvas: Canvas, places: np.ndarray, elevation_phase: np.ndarray, ventricle: Ventricle, rng: np.random.Generator
+) -> None:
+    """Paints the wall: streaks along its fibres, bright beads and specks, a ragged inner border with trabeculae and
+    papillary muscles.
+    """
     radius, angle = ventricle.coordinates(places)
     mm_per_radius = ventricle.shape.length_mm
     thickness = ventricle.shape.thickness_mm
@@ -93,7 +122,9 @@ def _left_ventricle(canvas: Canvas, places: np.ndarray, elevation_phase: np.ndar
     decibels = 2 * np.abs(np.cos(angle)) - 5 + 4 * fibres + 4 * patches + beads + 3 * random_line(along, 60.0, rng)
     # The side wall's inner half is dark with trabeculae; the septum is bright all through.
     decibels += np.where(angle < 0, 0.0, 5 * np.clip(depth, 0, 1) - 4.5)
-    decibels += np.clip(3 + 4 * patches, 0, 9) * ridge(depth - 0.1, 0.1) + np.where(rng.random(len(angle)) < 0.012, 11, 0)
+    decibels += np.clip(3 + 4 * patches, 0, 9) * ridge(depth - 0.1, 0.1) + np.where(
+        rng.random(len(angle)) < 0.012, 11, 0
+    )
     cavity = ~wall & (radius < ventricle.endo + 0.03) & (np.abs(angle) <= ventricle.base)
     canvas.cover(wall, decibels)
     canvas.cover(cavity, CAVITY_DB + 2 * random_field(places, 25.0, rng), blood=True)

@@ -47,12 +47,14 @@ class HeartMotion:
         elevation: tuple[float, float],
         wander_phase: float,
     ) -> None:
-        """`base_mm` is where the middle of the base lies; `tilt_deg` turns the apex to the right; `elevation` has the cyclic and the wandering motion
-        out of the plane, in mm."""
+        """`base_mm` is where the middle of the base lies; `tilt_deg` turns the apex to the right; `elevation` has the
+        cyclic and the wandering motion out of the plane, in mm."""
         self.ventricle, self.course, self.sway = ventricle, course, sway
         self._base = np.asarray(base_mm, dtype=np.float64)
         tilt = np.deg2rad(tilt_deg)
-        self._axes = np.array([[np.cos(tilt), np.sin(tilt)], [np.sin(tilt), -np.cos(tilt)]])  # rows: the ventricle's x and y in the probe frame
+        self._axes = np.array(
+            [[np.cos(tilt), np.sin(tilt)], [np.sin(tilt), -np.cos(tilt)]]
+        )  # rows: the ventricle's x and y in the probe frame
         self._elevation_cyclic, self._elevation_wander = elevation
         self._wander_phase = wander_phase
         self._states: dict[float, WallState] = {}
@@ -78,7 +80,11 @@ class HeartMotion:
         swing = np.sin(2 * np.pi * float(self.course.phase(time_s)))
         turn = np.deg2rad(sway.beat_deg) * (0.7 * activation + 0.3 * swing)
         breath = np.sin(2 * np.pi * (time_s / sway.breath_period_s + sway.breath_phase))
-        shift = activation * np.asarray(sway.beat_mm) + breath * np.asarray(sway.breath_mm) + time_s * np.asarray(sway.drift_mm_per_s)
+        shift = (
+            activation * np.asarray(sway.beat_mm)
+            + breath * np.asarray(sway.breath_mm)
+            + time_s * np.asarray(sway.drift_mm_per_s)
+        )
         rotation = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]])
         return (places_mm - self._base) @ rotation + self._base + shift
 
@@ -112,7 +118,9 @@ class Leaflets:
         self._along = rng.random(self.COUNT)
         self._across = 0.45 * rng.standard_normal(self.COUNT)
         # Hinges lie on the inner side of the wall's ends.
-        self._hinges = motion.placed(ventricle.ellipse(np.full(2, ventricle.endo), np.array([-1.0, 1.0]) * ventricle.base))
+        self._hinges = motion.placed(
+            ventricle.ellipse(np.full(2, ventricle.endo), np.array([-1.0, 1.0]) * ventricle.base)
+        )
         self._reach = np.where(self._side < 0, 0.62, 0.46)  # the anterior leaflet is the longer one
         uneven = 1 + 0.5 * random_line(self._along + 3 * self._side, 0.2, rng)
         self._strength = complex_normal(self.COUNT, rng) * np.float32(amplitude) * uneven.astype(np.float32)

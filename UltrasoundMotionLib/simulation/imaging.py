@@ -16,7 +16,8 @@ SPEED_OF_SOUND_MM_PER_US = 1.54
 class Imaging:
     """Probe, beam profile and display.
 
-    The probe frame is in mm: x to the right, y downwards (depth), origin at the middle of the probe's face, in the image plane.
+    The probe frame is in mm: x to the right, y downwards (depth), origin at the middle of the probe's face, in the
+    image plane.
 
     Attributes:
         image_size: (W, H) of a frame in pixels. The whole sector fits in it, pixels are square.
@@ -28,11 +29,13 @@ class Imaging:
         axial_resolution_mm: full width at half maximum of the pulse-echo envelope.
         lateral_resolution_deg: full width at half maximum of the two-way beam at the focus, seen from the probe's face.
         focus_mm: depth of the transmit focus.
-        defocus: how fast the beam widens away from the focus: its width grows by sqrt(1 + (defocus (z / f - f / z) / 2)^2).
+        defocus: how fast the beam widens away from the focus: its width grows by sqrt(1 + (defocus (z / f - f / z) /
+            2)^2).
         slice_thickness_mm: full width at half maximum of the beam in elevation.
         side_lobe_db: level of a pedestal eight beams wide under the main lobe.
         dynamic_range_db: from black to white.
-        gain_db: added to the echo before the grey map; 0 puts fully developed speckle of the brightest wall at about the middle grey.
+        gain_db: added to the echo before the grey map; 0 puts fully developed speckle of the brightest wall at about
+            the middle grey.
         grey_exponent: of the grey map; above 1 darkens and flattens what is dark.
         looks: number of compounded looks through parts of the aperture; 1 gives pure Rayleigh speckle.
         scatterers_per_cell: effective number of scatterers in a resolution cell (>= 8 is fully developed speckle).
@@ -111,7 +114,9 @@ class Imaging:
         return np.asarray(points_px) * self.spacing_mm + self.origin_mm
 
     def polar_from_mm(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(..., 2) mm to depth along the beam (mm from the face) and beam angle (radians, 0 straight down, positive to the right)."""
+        """(..., 2) mm to depth along the beam (mm from the face) and beam angle (radians, 0 straight down, positive to
+        the right).
+        """
         x, y = points_mm[..., 0], points_mm[..., 1] + self.probe_radius_mm
         return np.hypot(x, y) - self.probe_radius_mm, np.arctan2(x, y)
 

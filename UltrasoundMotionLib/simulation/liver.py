@@ -70,10 +70,13 @@ class LiverPhantom:
         return np.arange(self.frame_count) / self.imaging.frame_rate_hz
 
 
-def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress) -> SimulatedSequence:
+def simulate_liver(
+    phantom: LiverPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress
+) -> SimulatedSequence:
     """Makes a clip of a breathing liver with its exact truth.
 
-    Truth points: "vessel-NN" are centres of vessels that cross the plane, "fork-NN" where vessels in the plane fork, "parenchyma-NN" lie between.
+    Truth points: "vessel-NN" are centres of vessels that cross the plane, "fork-NN" where vessels in the plane fork,
+    "parenchyma-NN" lie between.
 
     Args:
         phantom: what to simulate; None is the default liver.
@@ -88,7 +91,9 @@ def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progre
     streams = [np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(5)]
     anatomy = draw_anatomy(imaging, phantom.vessel_count, phantom.tree_count, streams[0])
     if not anatomy.crossing:
-        raise InputError(f"no vessel fits into a sector of {imaging.depth_mm:g} mm and {imaging.opening_angle_deg:g} degrees")
+        raise InputError(
+            f"no vessel fits into a sector of {imaging.depth_mm:g} mm and {imaging.opening_angle_deg:g} degrees"
+        )
     motion = BreathingMotion(
         phantom.breathing,
         imaging,
@@ -102,9 +107,24 @@ def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progre
     def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
         return liver_echogenicity(places, elevation_phase, anatomy, imaging, rng)
 
-    tissue = Tissue(motion, paint, scanner, degradation, times_s=times, margin_mm=8.0 + 1.5 * phantom.breathing.amplitude_mm, rng=streams[2])
-    loss = BeamLoss(scanner, phantom.contact, draw_shadows(degradation, imaging.half_angle, 1.7 * phantom.breathing.period_s, streams[3]), streams[3])
-    frames = render(scanner, [tissue.next], loss, Clutter(scanner, degradation, streams[4]), times_s=times, progress=progress)
+    tissue = Tissue(
+        motion,
+        paint,
+        scanner,
+        degradation,
+        times_s=times,
+        margin_mm=8.0 + 1.5 * phantom.breathing.amplitude_mm,
+        rng=streams[2],
+    )
+    loss = BeamLoss(
+        scanner,
+        phantom.contact,
+        draw_shadows(degradation, imaging.half_angle, 1.7 * phantom.breathing.period_s, streams[3]),
+        streams[3],
+    )
+    frames = render(
+        scanner, [tissue.next], loss, Clutter(scanner, degradation, streams[4]), times_s=times, progress=progress
+    )
     return with_truth(
         frames,
         times,
@@ -117,12 +137,17 @@ def simulate_liver(phantom: LiverPhantom | None = None, *, seed: int = 0, progre
     )
 
 
-def _landmarks(anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator, parenchyma_count: int = 16) -> dict[str, np.ndarray]:
+def _landmarks(
+    anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator, parenchyma_count: int = 16
+) -> dict[str, np.ndarray]:
     """Material places (N, 2) by group."""
     places = imaging.mm_from_polar(
-        rng.uniform(anatomy.wall_mm + 10, 0.92 * imaging.depth_mm, 4000), rng.uniform(-0.55, 0.55, 4000) * imaging.half_angle
+        rng.uniform(anatomy.wall_mm + 10, 0.92 * imaging.depth_mm, 4000),
+        rng.uniform(-0.55, 0.55, 4000) * imaging.half_angle,
     )
-    free = (anatomy.under_diaphragm(places) < -6) & (np.min([vessel.distance(places) for vessel in anatomy.vessels], axis=0) > 3)
+    free = (anatomy.under_diaphragm(places) < -6) & (
+        np.min([vessel.distance(places) for vessel in anatomy.vessels], axis=0) > 3
+    )
     chosen: list[np.ndarray] = []
     for place in places[free]:
         if all(np.hypot(*(place - other)) > 0.08 * imaging.depth_mm for other in chosen):

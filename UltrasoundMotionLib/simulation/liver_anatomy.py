@@ -1,4 +1,6 @@
-"""A liver with vessels, under the layers of the body wall and over the diaphragm: where everything is, and how strongly it scatters."""
+"""A liver with vessels, under the layers of the body wall and over the diaphragm: where everything is, and how strongly
+it scatters.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,9 @@ class Vessel:
         if length == 0:
             return np.hypot(offset[:, 0], offset[:, 1] / self.flattening) - self.start_radius_mm
         part = np.clip(offset @ axis / length, 0, 1)
-        return np.hypot(*(offset - part[:, None] * axis).T) - (self.start_radius_mm + part * (self.end_radius_mm - self.start_radius_mm))
+        return np.hypot(*(offset - part[:, None] * axis).T) - (
+            self.start_radius_mm + part * (self.end_radius_mm - self.start_radius_mm)
+        )
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ class LiverAnatomy:
         wall_mm: thickness of the body wall.
         diaphragm_centre_mm, diaphragm_radius_mm: the liver's dome is a circle; its lower arc is the diaphragm.
         crossing: vessels that cross the plane, the landmarks "vessel".
-        trees: vessels in the plane; the first of each triple is the trunk, it forks where the others start, the landmarks "fork".
+        trees: vessels in the plane; the first of each triple is the trunk, it forks where the others start, the
+            landmarks "fork".
     """
 
     wall_mm: float
@@ -87,7 +92,11 @@ def draw_anatomy(imaging: Imaging, vessel_count: int, tree_count: int, rng: np.r
             places = np.asarray(vessel.start_mm) * (1 - along) + np.asarray(vessel.end_mm) * along
             room = max(vessel.start_radius_mm, vessel.end_radius_mm) + 6
             depth, angle = imaging.polar_from_mm(places)
-            if np.any(depth < wall + 8 + room) or np.any(np.abs(angle) > 0.62 * imaging.half_angle) or np.any(bare.under_diaphragm(places) > -room):
+            if (
+                np.any(depth < wall + 8 + room)
+                or np.any(np.abs(angle) > 0.62 * imaging.half_angle)
+                or np.any(bare.under_diaphragm(places) > -room)
+            ):
                 return False
             if any(np.any(other.distance(places) < room) for other in taken):
                 return False
@@ -106,7 +115,9 @@ def draw_anatomy(imaging: Imaging, vessel_count: int, tree_count: int, rng: np.r
         if len(crossing) == vessel_count:
             break
         size = rng.uniform(2.2, 7.0) * (1 - attempt / 800) * imaging.depth_mm / 150
-        place = imaging.mm_from_polar(np.array(rng.uniform(0.2, 0.9) * imaging.depth_mm), np.array(rng.uniform(-0.6, 0.6) * imaging.half_angle))
+        place = imaging.mm_from_polar(
+            np.array(rng.uniform(0.2, 0.9) * imaging.depth_mm), np.array(rng.uniform(-0.6, 0.6) * imaging.half_angle)
+        )
         at = (float(place[0]), float(place[1]))
         vessel = Vessel(at, at, size, size, wall_db=rng.choice([2.0, 9.0]), flattening=rng.uniform(0.7, 1.1))
         if fits([vessel]):
@@ -117,7 +128,9 @@ def draw_anatomy(imaging: Imaging, vessel_count: int, tree_count: int, rng: np.r
 
 def _draw_tree(imaging: Imaging, rng: np.random.Generator) -> tuple[Vessel, ...]:
     scale = imaging.depth_mm / 150
-    fork = imaging.mm_from_polar(np.array(rng.uniform(0.35, 0.75) * imaging.depth_mm), np.array(rng.uniform(-0.45, 0.45) * imaging.half_angle))
+    fork = imaging.mm_from_polar(
+        np.array(rng.uniform(0.35, 0.75) * imaging.depth_mm), np.array(rng.uniform(-0.45, 0.45) * imaging.half_angle)
+    )
     heading = rng.uniform(0, 2 * np.pi)
     radius, wall_db = rng.uniform(3.0, 5.0) * scale, rng.choice([0.0, 8.0])
 
@@ -133,12 +146,20 @@ def _draw_tree(imaging: Imaging, rng: np.random.Generator) -> tuple[Vessel, ...]
 
 
 def liver_echogenicity(
-    places_mm: np.ndarray, elevation_phase: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator
+    places_mm: np.ndarray,
+    elevation_phase: np.ndarray,
+    anatomy: LiverAnatomy,
+    imaging: Imaging,
+    rng: np.random.Generator,
 ) -> Canvas:
     """Echogenicity at (N, 2) material places in the probe frame, with (N,) phases in elevation."""
     depth, angle = imaging.polar_from_mm(places_mm)
-    parenchyma = -3 + 1.3 * random_field(places_mm, 50.0, rng) + 1.8 * random_slice(places_mm, (9.0, 5.0), elevation_phase, rng)
-    parenchyma += np.where(rng.random(len(depth)) < 0.006, 12, 0) + 6 * np.clip(random_field(places_mm, (16.0, 4.0), rng) - 1.3, 0, None)
+    parenchyma = (
+        -3 + 1.3 * random_field(places_mm, 50.0, rng) + 1.8 * random_slice(places_mm, (9.0, 5.0), elevation_phase, rng)
+    )
+    parenchyma += np.where(rng.random(len(depth)) < 0.006, 12, 0) + 6 * np.clip(
+        random_field(places_mm, (16.0, 4.0), rng) - 1.3, 0, None
+    )
     canvas = Canvas(parenchyma)
     rough = 0.4 * random_field(places_mm, 6.0, rng)
     for vessel in anatomy.vessels:
@@ -149,12 +170,17 @@ def liver_echogenicity(
     _diaphragm(canvas, places_mm, anatomy, imaging, rng)
     # The body wall: layers along the face, streaky; and under it the liver's capsule, which slides.
     layers = random_field(np.stack([depth, angle * 60], axis=1), (4.0, 90.0), rng)
-    canvas.cover(depth < anatomy.wall_mm, -6 + 5 * layers + 6 * ridge(depth - anatomy.wall_mm * 0.45, 0.7) + 4 * np.exp(-np.maximum(depth, 0) / 3))
+    canvas.cover(
+        depth < anatomy.wall_mm,
+        -6 + 5 * layers + 6 * ridge(depth - anatomy.wall_mm * 0.45, 0.7) + 4 * np.exp(-np.maximum(depth, 0) / 3),
+    )
     canvas.brighten(np.abs(depth - anatomy.wall_mm - 4.2) < 1.5, 5 * ridge(depth - anatomy.wall_mm - 4.2, 0.7) - 1.5)
     return canvas
 
 
-def _diaphragm(canvas: Canvas, places_mm: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator) -> None:
+def _diaphragm(
+    canvas: Canvas, places_mm: np.ndarray, anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator
+) -> None:
     """Paints the bright arc under the liver, and beyond it what the arc mirrors and the lung scatters, fading away."""
     depth, angle = imaging.polar_from_mm(places_mm)
     beyond = anatomy.under_diaphragm(places_mm)

@@ -29,7 +29,9 @@ def trajectories(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) -
 
 
 def extreme_times(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """The few of (T,) times at which (N, 2) material points have on average gone farthest in each of eight directions; long clips are sampled."""
+    """The few of (T,) times at which (N, 2) material points have on average gone farthest in each of eight directions;
+    long clips are sampled.
+    """
     sampled = times_s[:: max(1, len(times_s) // 48)]
     mean = trajectories(motion, material_mm, sampled).mean(axis=1)
     angles = np.arange(8) * np.pi / 4
@@ -37,10 +39,13 @@ def extreme_times(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) 
     return sampled[np.unique(farthest)]
 
 
-def material_points(motion: Motion, positions_mm: np.ndarray, time_s: float, tolerance_mm: float = 1e-9, iterations: int = 60) -> np.ndarray:
+def material_points(
+    motion: Motion, positions_mm: np.ndarray, time_s: float, tolerance_mm: float = 1e-9, iterations: int = 60
+) -> np.ndarray:
     """The inverse map by damped Newton steps: which material (N, 2) lies at (N, 2) positions at a time.
 
-    Points that do not converge (they can only lie where the map is not smooth, outside of tissue) keep their best estimate.
+    Points that do not converge (they can only lie where the map is not smooth, outside of tissue) keep their best
+    estimate.
 
     Raises:
         InputError: the positions are not finite.
@@ -63,10 +68,19 @@ def material_points(motion: Motion, positions_mm: np.ndarray, time_s: float, tol
             break
         active, here, residual = active[unfinished], here[unfinished], residual[unfinished]
         shifts = np.array([[step, 0.0], [0.0, step]])
-        (a, c), (b, d) = (((motion.carry(here + shift)(time_s) - motion.carry(here - shift)(time_s)) / (2 * step)).T for shift in shifts)
+        (a, c), (b, d) = (
+            ((motion.carry(here + shift)(time_s) - motion.carry(here - shift)(time_s)) / (2 * step)).T
+            for shift in shifts
+        )
         determinant = a * d - b * c
         determinant = np.where(np.abs(determinant) < 0.05, 0.05, determinant)
-        update = np.stack([(d * residual[:, 0] - b * residual[:, 1]) / determinant, (a * residual[:, 1] - c * residual[:, 0]) / determinant], axis=1)
+        update = np.stack(
+            [
+                (d * residual[:, 0] - b * residual[:, 1]) / determinant,
+                (a * residual[:, 1] - c * residual[:, 0]) / determinant,
+            ],
+            axis=1,
+        )
         length = np.hypot(*update.T)[:, None]
         # Long steps can leap over a kink and swing; after a while every step is halved.
         update *= np.minimum(1.0, 5.0 / np.maximum(length, 1e-12)) * (1.0 if iteration < iterations // 2 else 0.5)

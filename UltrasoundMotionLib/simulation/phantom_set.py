@@ -37,11 +37,18 @@ class PhantomCase:
 
 
 def phantom_set(
-    kind: str, difficulty: str, count: int, seed: int, *, frame_count: int = 64, image_size: tuple[int, int] = (256, 256)
+    kind: str,
+    difficulty: str,
+    count: int,
+    seed: int,
+    *,
+    frame_count: int = 64,
+    image_size: tuple[int, int] = (256, 256),
 ) -> tuple[PhantomCase, ...]:
     """`count` phantoms that differ in view, gain, depth, frame rate, size, strain or breath, anatomy and speckle.
 
-    A set is reproducible by its arguments, and a larger set starts with the smaller one. Sets of two seeds have nothing in common.
+    A set is reproducible by its arguments, and a larger set starts with the smaller one. Sets of two seeds have nothing
+    in common.
 
     Args:
         kind: "heart" or "liver".
@@ -61,17 +68,29 @@ def phantom_set(
         rng = np.random.default_rng(child)
         name = f"{kind}-{difficulty}-{index + 1:02d}"
         phantom = replace(draw(degradation, rng), frame_count=frame_count, name=name)
-        cases.append(PhantomCase(name, replace(phantom, imaging=replace(phantom.imaging, image_size=image_size)), int(rng.integers(2**31))))
+        cases.append(
+            PhantomCase(
+                name,
+                replace(phantom, imaging=replace(phantom.imaging, image_size=image_size)),
+                int(rng.integers(2**31)),
+            )
+        )
     return tuple(cases)
 
 
 def _display(rng: np.random.Generator) -> dict[str, float]:
-    return {"gain_db": rng.uniform(-7, 3), "dynamic_range_db": rng.uniform(54, 70), "grey_exponent": rng.uniform(1.0, 1.5)}
+    return {
+        "gain_db": rng.uniform(-7, 3),
+        "dynamic_range_db": rng.uniform(54, 70),
+        "grey_exponent": rng.uniform(1.0, 1.5),
+    }
 
 
 def _heart(degradation: Degradation, rng: np.random.Generator) -> HeartPhantom:
     size = rng.uniform(0.85, 1.15)
-    shape = VentricleShape(25 * size * rng.uniform(0.9, 1.15), 78 * size, rng.uniform(7.5, 10.5) * size, rng.uniform(92, 99))
+    shape = VentricleShape(
+        25 * size * rng.uniform(0.9, 1.15), 78 * size, rng.uniform(7.5, 10.5) * size, rng.uniform(92, 99)
+    )
     scales = np.clip(1 + 0.08 * rng.standard_normal(SEGMENT_COUNT), 0.7, 1.3)
     strain = rng.uniform(-25, -5)
     if rng.random() < 0.35:  # an infarct: two neighbouring segments hardly move

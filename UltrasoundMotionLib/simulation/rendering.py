@@ -41,7 +41,9 @@ class BeamLoss:
         depth, angle = (part.ravel() for part in np.meshgrid(scanner.depths_mm, scanner.angles, indexing="ij"))
         patches = random_field(np.stack([depth, angle], axis=1), (120.0, 0.5), rng)
         streaks = random_line(angle, 0.14, rng)
-        self._fixed = (contact.unevenness_db * np.sqrt(0.5) * (patches + streaks)).reshape(scanner.shape) + self._edge_db(scanner.angles)
+        self._fixed = (contact.unevenness_db * np.sqrt(0.5) * (patches + streaks)).reshape(
+            scanner.shape
+        ) + self._edge_db(scanner.angles)
         self._depth, self._angle = scanner.depths_mm[:, None], scanner.angles[None, :]
 
     def _edge_db(self, angle: np.ndarray) -> np.ndarray:
@@ -64,14 +66,25 @@ class BeamLoss:
         return self._shadow_db(depth, angle, time_s) + self._edge_db(angle) >= HIDDEN_DB
 
 
-def render(scanner: Scanner, sources: Sequence[Source], loss: BeamLoss, clutter: Clutter, *, times_s: np.ndarray, progress: Progress) -> np.ndarray:
+def render(
+    scanner: Scanner,
+    sources: Sequence[Source],
+    loss: BeamLoss,
+    clutter: Clutter,
+    *,
+    times_s: np.ndarray,
+    progress: Progress,
+) -> np.ndarray:
     """(T, H, W) uint8 frames. Each source is called once per frame, in order."""
     frames = np.empty((len(times_s), *scanner.sector_mask.shape), dtype=np.uint8)
     for index, time in enumerate(times_s):
         places, amplitudes = zip(*(source(float(time)) for source in sources), strict=True)
         looks = scanner.focus(scanner.place(np.concatenate(places), np.concatenate(amplitudes)))
         factor = loss.factor(float(time))
-        received = [scanner.receive(factor * look + haze) + noise for look, (haze, noise) in zip(looks, clutter.next(), strict=True)]
+        received = [
+            scanner.receive(factor * look + haze) + noise
+            for look, (haze, noise) in zip(looks, clutter.next(), strict=True)
+        ]
         frames[index] = scanner.display(scanner.decibels(received))
         progress(index + 1, len(times_s), "simulating frames")
     return frames

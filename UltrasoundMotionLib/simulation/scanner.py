@@ -1,8 +1,9 @@
 """From scatterers to a frame: beam-domain interference, envelope, log compression, scan conversion.
 
-The linear model of pulse-echo imaging (Meunier and Bertrand 1995; fast variants: Gao et al., COLE, 2009): each scatterer adds a complex
-echo a exp(i 2 k r) at its place in the beam (polar) domain, and the sum is convolved with a point-spread function that is separable at each depth:
-a pulse envelope along the beam, and across it a Gaussian whose width varies with depth. Working at baseband, sub-sample motion lives in the phase.
+The linear model of pulse-echo imaging (Meunier and Bertrand 1995; fast variants: Gao et al., COLE, 2009): each
+scatterer adds a complex echo a exp(i 2 k r) at its place in the beam (polar) domain, and the sum is convolved with a
+point-spread function that is separable at each depth: a pulse envelope along the beam, and across it a Gaussian whose
+width varies with depth. Working at baseband, sub-sample motion lives in the phase.
 """
 
 from __future__ import annotations
@@ -44,14 +45,18 @@ class Scanner:
         margin_beams = int(np.ceil(4 * np.median(sigma_angle) / self.angle_step))
         beams = fft.next_fast_len(int(np.ceil(2 * imaging.half_angle / self.angle_step)) + 1 + 2 * margin_beams)
         self.angles = self.angle_step * (np.arange(beams) - (beams - 1) / 2)
-        self.lateral_responses = [self._lateral_response(sigma_angle[:, None], shift) for shift in _look_shifts(imaging.looks)]
+        self.lateral_responses = [
+            self._lateral_response(sigma_angle[:, None], shift) for shift in _look_shifts(imaging.looks)
+        ]
         axial_frequency = 2 * np.pi * fft.fftfreq(rows) / self.depth_step
         axial = np.exp(-0.5 * (axial_frequency * SIGMA_PER_WIDTH * imaging.axial_resolution_mm) ** 2)
         self.axial_response = (axial / np.sqrt(np.mean(axial**2)))[:, None].astype(np.float32)
         self._prepare_scan_conversion()
 
     def _lateral_response(self, sigma: np.ndarray, shift: float) -> np.ndarray:
-        """(R, B) transfer function across the beams of one look: the part of the aperture it uses is `shift` standard deviations off its middle."""
+        """(R, B) transfer function across the beams of one look: the part of the aperture it uses is `shift` standard
+        deviations off its middle.
+        """
         frequency = 2 * np.pi * fft.fftfreq(len(self.angles)) / self.angle_step
         main = np.exp(-0.5 * (frequency * sigma - shift) ** 2)
         pedestal = np.exp(-0.5 * (frequency * 8 * sigma) ** 2)
@@ -63,7 +68,9 @@ class Scanner:
         pixels = self.imaging.pixel_grid_mm()
         self.sector_mask = self.imaging.in_sector(pixels)
         depth, angle = self.imaging.polar_from_mm(pixels[self.sector_mask])
-        self.polar_index = np.stack([(depth - self.depths_mm[0]) / self.depth_step, (angle - self.angles[0]) / self.angle_step])
+        self.polar_index = np.stack(
+            [(depth - self.depths_mm[0]) / self.depth_step, (angle - self.angles[0]) / self.angle_step]
+        )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -78,7 +85,8 @@ class Scanner:
             amplitudes: (N,) complex.
 
         Returns:
-            (R, B) complex64; the phase of each echo is that of its exact depth, its place is split between four samples.
+            (R, B) complex64; the phase of each echo is that of its exact depth, its place is split between four
+            samples.
         """
         rows, beams = self.shape
         depth, angle = self.imaging.polar_from_mm(positions_mm)
@@ -89,7 +97,10 @@ class Scanner:
         phase = np.remainder(2 * self.imaging.wave_number * depth, 2 * np.pi).astype(np.float32)
         amplitude = amplitudes[inside]
         cosine, sine = np.cos(phase), np.sin(phase)
-        real, imaginary = amplitude.real * cosine - amplitude.imag * sine, amplitude.real * sine + amplitude.imag * cosine
+        real, imaginary = (
+            amplitude.real * cosine - amplitude.imag * sine,
+            amplitude.real * sine + amplitude.imag * cosine,
+        )
         first_row, first_beam = row.astype(np.int64), beam.astype(np.int64)
         index = first_row * beams + first_beam
         row_part, beam_part = row - first_row, beam - first_beam
@@ -129,10 +140,14 @@ class Scanner:
         level = ndimage.gaussian_filter1d(level, 0.4 * imaging.spacing_mm[1] / self.depth_step, axis=0, truncate=3)
         level **= np.float32(imaging.grey_exponent)
         frame = np.zeros(self.sector_mask.shape, dtype=np.uint8)
-        frame[self.sector_mask] = np.rint(255 * ndimage.map_coordinates(level, self.polar_index, order=1, mode="nearest"))
+        frame[self.sector_mask] = np.rint(
+            255 * ndimage.map_coordinates(level, self.polar_index, order=1, mode="nearest")
+        )
         return frame
 
 
 def _look_shifts(looks: int) -> np.ndarray:
-    """Where in the aperture each look lies; neighbours 1.6 standard deviations apart have nearly independent speckle (correlation 0.28)."""
+    """Where in the aperture each look lies; neighbours 1.6 standard deviations apart have nearly independent speckle
+    (correlation 0.28).
+    """
     return 1.6 * (np.arange(looks) - (looks - 1) / 2)

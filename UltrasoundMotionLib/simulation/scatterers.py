@@ -20,18 +20,25 @@ SEEN_MARGIN_MM = 6.0
 Paint = Callable[[np.ndarray, np.ndarray, np.random.Generator], Canvas]
 
 
-def scatter_positions(imaging: Imaging, scanner: Scanner, margin_mm: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def scatter_positions(
+    imaging: Imaging, scanner: Scanner, margin_mm: float, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Scatterers over the sector and a margin around it that motion may bring into it.
 
     Returns:
         positions_mm: (N, 2) float64 in the probe frame, a jittered grid in the beam domain.
-        amplitudes: (N,) float32, such that after the scanner uniform tissue has a mean power of 1 (0 dB) at every depth.
+        amplitudes: (N,) float32, such that after the scanner uniform tissue has a mean power of 1 (0 dB) at every
+            depth.
     """
     depth = np.arange(-margin_mm, imaging.depth_mm + margin_mm, scanner.depth_step)
     radius = np.maximum(depth + imaging.probe_radius_mm, 1.0)
     effective = (np.sqrt(2) / 2.5) * 0.9  # part of the scatterers that the slice's Gaussian weight leaves (see Slice)
     depth_at_focus = min(imaging.focus_mm, imaging.depth_mm)
-    cell_samples = 3 * float(imaging.beam_width_mm(np.array(depth_at_focus)) / (depth_at_focus + imaging.probe_radius_mm)) / scanner.angle_step
+    cell_samples = (
+        3
+        * float(imaging.beam_width_mm(np.array(depth_at_focus)) / (depth_at_focus + imaging.probe_radius_mm))
+        / scanner.angle_step
+    )
     per_sample = imaging.scatterers_per_cell / cell_samples / effective
     half_width = radius * imaging.half_angle + margin_mm
     half_angle = np.minimum(half_width / radius, np.pi)
@@ -47,7 +54,9 @@ def scatter_positions(imaging: Imaging, scanner: Scanner, margin_mm: float, rng:
 
 
 class Slice:
-    """The slice that a frame sees: a Gaussian in elevation, over scatterers that fill a periodic range (`range_mm`) of it."""
+    """The slice that a frame sees: a Gaussian in elevation, over scatterers that fill a periodic range (`range_mm`) of
+    it.
+    """
 
     RANGE_WIDTHS = 2.2  # the periodic range, in slice thicknesses; the weight at its ends is 0.035
 
@@ -70,7 +79,8 @@ class Slice:
 
 
 class Speckle:
-    """Complex strengths of scatterers over time: a part that stays and a part that follows a first-order random walk to new values.
+    """Complex strengths of scatterers over time: a part that stays and a part that follows a first-order random walk to
+    new values.
 
     The autocorrelation of a scatterer after t seconds is (1 - f) + f exp(-t / tau).
     """
@@ -80,7 +90,8 @@ class Speckle:
         self._rng = rng
         self._changing = np.flatnonzero(fraction > 0)
         fraction = fraction[self._changing].astype(np.float32)
-        # Random phases come from random depths; equal strengths make full speckle of fewer scatterers than Gaussian ones would.
+        # Random phases come from random depths; equal strengths make full speckle of fewer scatterers than Gaussian
+        # ones would.
         self._constant = np.exp(2j * np.pi * rng.random(len(time_s))).astype(np.complex64)
         self._kept = np.sqrt(1 - fraction) * self._constant[self._changing]
         self._scale = np.sqrt(fraction)
@@ -114,9 +125,11 @@ class Tissue:
         margin_mm: float,
         rng: np.random.Generator,
     ) -> None:
-        """Fills the sector with scatterers, and `margin_mm` around it where motion brings them into it at any of `times_s`.
+        """Fills the sector with scatterers, and `margin_mm` around it where motion brings them into it at any of
+        `times_s`.
 
-        They are as strong as `paint` says: (N, 2) material places in mm, (N,) phases in elevation and a random generator give a `Canvas`.
+        They are as strong as `paint` says: (N, 2) material places in mm, (N,) phases in elevation and a random
+        generator give a `Canvas`.
         """
         imaging = scanner.imaging
         material, amplitude = scatter_positions(imaging, scanner, margin_mm, rng)
@@ -133,17 +146,25 @@ class Tissue:
         # Blood is renewed within a few frames.
         blood = canvas.blood[kept]
         fraction = np.where(blood, 1.0, degradation.decorrelated_fraction)
-        self._speckle = Speckle(fraction, np.where(blood, 0.02, degradation.decorrelation_time_s), 1 / imaging.frame_rate_hz, rng)
+        self._speckle = Speckle(
+            fraction, np.where(blood, 0.02, degradation.decorrelation_time_s), 1 / imaging.frame_rate_hz, rng
+        )
 
     def next(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
         """(N, 2) positions in mm and (N,) complex amplitudes of the next frame, taken at `time_s`."""
-        strength = self._amplitude * self._slice.weight(self._elevation_mm + self._elevation(time_s)).astype(np.float32) * self._speckle.next()
+        strength = (
+            self._amplitude
+            * self._slice.weight(self._elevation_mm + self._elevation(time_s)).astype(np.float32)
+            * self._speckle.next()
+        )
         return self._carry(time_s), strength
 
 
 def _seen(motion: Motion, material_mm: np.ndarray, imaging: Imaging, times_s: np.ndarray) -> np.ndarray:
     """(N,) bool: the scatterers that come into the sector or within a few mm of it."""
-    depth, angle = np.meshgrid(np.array([0.3, 0.6, 0.9]) * imaging.depth_mm, np.array([-0.6, 0.0, 0.6]) * imaging.half_angle)
+    depth, angle = np.meshgrid(
+        np.array([0.3, 0.6, 0.9]) * imaging.depth_mm, np.array([-0.6, 0.0, 0.6]) * imaging.half_angle
+    )
     times = extreme_times(motion, imaging.mm_from_polar(depth.ravel(), angle.ravel()), times_s)
     carried = motion.carry(material_mm)
     seen = np.zeros(len(material_mm), dtype=bool)

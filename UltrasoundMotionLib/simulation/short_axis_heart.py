@@ -1,7 +1,9 @@
-"""A heart in short-axis cine MRI at end-diastole and end-systole, drawn from simple shapes: two volumes to register, with their labels.
+"""A heart in short-axis cine MRI at end-diastole and end-systole, drawn from simple shapes: two volumes to register,
+with their labels.
 
-It is for demonstrations: no patient's image is needed, and the labels tell how well the two were put together. Blood is bright, the wall dark;
-the wall thickens at the volume it has, the base comes down by a slice, the papillary muscles move inwards, and what lies around hardly moves.
+It is for demonstrations: no patient's image is needed, and the labels tell how well the two were put together. Blood is
+bright, the wall dark; the wall thickens at the volume it has, the base comes down by a slice, the papillary muscles
+move inwards, and what lies around hardly moves.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ class ShortAxisHeart:
 
 @dataclass(frozen=True, eq=False)
 class ShortAxisPair:
-    """End-diastole (fixed) and end-systole (moving) on one grid, and their labels: 1 right ventricle, 2 myocardium, 3 left ventricle."""
+    """End-diastole (fixed) and end-systole (moving) on one grid, and their labels: 1 right ventricle, 2 myocardium, 3
+    left ventricle.
+    """
 
     fixed: Volume
     moving: Volume
@@ -67,30 +71,45 @@ def simulate_short_axis(heart: ShortAxisHeart | None = None, *, seed: int = 0) -
     found = []
     for name, phase in (("end-diastole", 0.0), ("end-systole", 1.0)):
         image, labels = scan.draw(phase)
-        noisy = np.hypot(image + heart.noise * rng.standard_normal(image.shape), heart.noise * rng.standard_normal(image.shape))
+        noisy = np.hypot(
+            image + heart.noise * rng.standard_normal(image.shape), heart.noise * rng.standard_normal(image.shape)
+        )
         values = (np.round(1000 * noisy).astype(np.int16), labels.astype(np.uint8))
         names = (f"Simulated {name}", f"Simulated {name}, labels")
-        found += [Volume(array, heart.spacing_mm, (0.0, 0.0, 0.0), np.eye(3), one) for array, one in zip(values, names, strict=True)]
+        found += [
+            Volume(array, heart.spacing_mm, (0.0, 0.0, 0.0), np.eye(3), one)
+            for array, one in zip(values, names, strict=True)
+        ]
     fixed, fixed_labels, moving, moving_labels = found
     return ShortAxisPair(fixed, moving, fixed_labels, moving_labels)
 
 
 class _Scan:
-    """What the two moments share: the grid, the body around the heart, its irregularities, and where each slice's breath-hold has put it."""
+    """What the two moments share: the grid, the body around the heart, its irregularities, and where each slice's
+    breath-hold has put it.
+    """
 
     def __init__(self, heart: ShortAxisHeart, rng: np.random.Generator) -> None:
         self.heart = heart
         count, rows, columns = heart.size
-        lines = [(np.arange(size) - size / 2) * step for size, step in zip((rows, columns), heart.spacing_mm[1::-1], strict=True)]
+        lines = [
+            (np.arange(size) - size / 2) * step
+            for size, step in zip((rows, columns), heart.spacing_mm[1::-1], strict=True)
+        ]
         self.y, self.x = np.meshgrid(*lines, indexing="ij")
         self.torso = _Torso(self.x, self.y, rng)
         self.axis = rng.uniform(-0.09, 0.09, 2)
         self.shifts = heart.breath_hold_mm * rng.standard_normal((count, 2))
         self.waves = [(order, rng.uniform(0, 2 * np.pi), rng.uniform(0.01, 0.035)) for order in (2, 3, 4)]
-        self.trabeculae = [(rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.8), rng.uniform(1.5, 3.0)) for _ in range(heart.trabecula_count)]
+        self.trabeculae = [
+            (rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.8), rng.uniform(1.5, 3.0))
+            for _ in range(heart.trabecula_count)
+        ]
 
     def draw(self, phase: float) -> tuple[np.ndarray, np.ndarray]:
-        """Image, relative to the left ventricle's blood, and labels; a slice is the mean over its thickness, its labels are those of its middle."""
+        """Image, relative to the left ventricle's blood, and labels; a slice is the mean over its thickness, its labels
+        are those of its middle.
+        """
         heart, thickness = self.heart, self.heart.spacing_mm[2]
         image, labels = np.zeros(heart.size), np.zeros(heart.size, dtype=np.int64)
         for index in range(heart.size[0]):
@@ -112,7 +131,9 @@ class _Plane:
         material = heart.length_mm - (heart.length_mm - z_mm) / shorter
         self.beyond_base = material < 0
         self.level = np.clip(material / heart.length_mm, 0, 1.2)
-        self.x, self.y = (line - offset for line, offset in zip((scan.x, scan.y), scan.axis * z_mm + shift_mm, strict=True))
+        self.x, self.y = (
+            line - offset for line, offset in zip((scan.x, scan.y), scan.axis * z_mm + shift_mm, strict=True)
+        )
         self.radius, angle = np.hypot(self.x, self.y), np.arctan2(self.y, self.x)
         around = 1 + np.sum([size * np.cos(order * angle + turn) for order, turn, size in scan.waves], axis=0)
         taper = np.sqrt(max(0.0, 1 - self.level**2.4))
@@ -125,7 +146,9 @@ class _Plane:
         self.papillary = self._papillary(scan, phase)
 
     def _right_ventricle(self, heart: ShortAxisHeart, phase: float) -> np.ndarray:
-        """Distance to its border, positive inside: a crescent on the left of the image, whose free wall comes to the septum."""
+        """Distance to its border, positive inside: a crescent on the left of the image, whose free wall comes to the
+        septum.
+        """
         reach = np.sqrt(max(0.0, 1 - (self.level / 0.9) ** 2.2))
         wide, high = (30 - 8.5 * phase) * reach, (40 - 8.0 * phase) * reach
         if min(wide, high) < 3:
@@ -134,12 +157,19 @@ class _Plane:
         return (1 - np.hypot((self.x - middle) / wide, (self.y - 4) / high)) * min(wide, high)
 
     def _papillary(self, scan: _Scan, phase: float) -> np.ndarray:
-        """Distance to the border of the papillary muscles and trabeculae, positive inside; they do not thin as the cavity narrows."""
+        """Distance to the border of the papillary muscles and trabeculae, positive inside; they do not thin as the
+        cavity narrows.
+        """
         present = np.clip((self.level - 0.25) / 0.15, 0, 1) * np.clip((0.85 - self.level) / 0.15, 0, 1)
         muscles = [(turn, 0.62, 4.2 * present * (1 + 0.25 * phase)) for turn in (0.3 * np.pi, -0.3 * np.pi)]
-        muscles += [(turn, 0.96, size * np.clip(1 - 4 * abs(self.level - at), 0, 1)) for turn, at, size in scan.trabeculae]
+        muscles += [
+            (turn, 0.96, size * np.clip(1 - 4 * abs(self.level - at), 0, 1)) for turn, at, size in scan.trabeculae
+        ]
         mean = float(self.cavity.mean())
-        distances = [size - np.hypot(self.x - share * mean * np.cos(turn), self.y - share * mean * np.sin(turn)) for turn, share, size in muscles]
+        distances = [
+            size - np.hypot(self.x - share * mean * np.cos(turn), self.y - share * mean * np.sin(turn))
+            for turn, share, size in muscles
+        ]
         return np.max(distances, axis=0)
 
     def labels(self) -> np.ndarray:
@@ -172,7 +202,10 @@ class _Torso:
     def __init__(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
         self._x, self._y = x, y
         self._vessels = [(*rng.uniform(-130, 130, 2), rng.uniform(1.5, 4.0), rng.uniform(0.2, 0.7)) for _ in range(60)]
-        self._grain = [ndimage.gaussian_filter(rng.standard_normal(x.shape), scale) * 2 * np.sqrt(np.pi) * scale for scale in (1.5, 4.0)]
+        self._grain = [
+            ndimage.gaussian_filter(rng.standard_normal(x.shape), scale) * 2 * np.sqrt(np.pi) * scale
+            for scale in (1.5, 4.0)
+        ]
         shading = ndimage.gaussian_filter(rng.standard_normal(x.shape), 50)
         self.shading = np.exp(0.12 * shading / np.abs(shading).max()) * np.exp(-0.0016 * y)  # the coil lies in front
 

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.motion import Motion, material_points, trajectories
 from UltrasoundMotionLib.simulation.rendering import BeamLoss, visible_points
-from UltrasoundMotionLib.tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class VentricleStrain:
 
     Attributes:
         global_longitudinal: (T,) change of the mid-wall contour's length, a fraction (-0.18 is -18 %).
-        segmental: (T, 6) the same for each sixth of the contour, from the base on the image's left over the apex to the right.
+        segmental: (T, 6) the same for each sixth of the contour, from the base on the image's left over the apex to the
+            right.
         segment_names: six names.
         end_diastole_frames: frames nearest to the end of each diastole.
         end_systole_frames: frames nearest to the end of each systole.
@@ -40,12 +41,15 @@ class SimulatedSequence:
 
     Attributes:
         sequence: uint8 frames (T, H, W) with spacing, times and name.
-        truth: the default points; positions exact in every frame, visible False where a shadow or the sector's border hides them. Query frame 0.
-        tissue_mask: (H, W) bool, pixels of frame 0 whose motion is tissue's (heart: the wall; liver: parenchyma and vessels).
+        truth: the default points; positions exact in every frame, visible False where a shadow or the sector's border
+            hides them. Query frame 0.
+        tissue_mask: (H, W) bool, pixels of frame 0 whose motion is tissue's (heart: the wall; liver: parenchyma and
+            vessels).
         imaging: the geometry the frames were made with.
         motion: the analytic motion.
         strain: the left ventricle's exact strain; None for the liver.
-        groups: point labels by group ("endo", "mid", "epi"; "vessel", "parenchyma"); contours run from the base on the left to the base on the right.
+        groups: point labels by group ("endo", "mid", "epi"; "vessel", "parenchyma"); contours run from the base on the
+            left to the base on the right.
     """
 
     sequence: ImageSequence
@@ -58,13 +62,16 @@ class SimulatedSequence:
     loss: BeamLoss | None = field(default=None, repr=False)
 
     def sees(self, positions_px: np.ndarray) -> np.ndarray:
-        """(T, N) bool for places (T, N, 2) in every frame: inside of the sector and not hidden by a shadow or missing contact."""
+        """(T, N) bool for places (T, N, 2) in every frame: inside of the sector and not hidden by a shadow or missing
+        contact.
+        """
         if self.loss is None:
             raise InputError("this sequence was made without its losses, so what they hide cannot be told")
         return visible_points(self.imaging, self.loss, self.imaging.mm_from_pixels(positions_px), self.sequence.times_s)
 
     def displacement_px(self, frame: int, points_px: np.ndarray, reference_frame: int = 0) -> np.ndarray:
-        """Exact displacement (N, 2) in pixels, from `reference_frame` to `frame`, of the material at (N, 2) points given on the reference frame.
+        """Exact displacement (N, 2) in pixels, from `reference_frame` to `frame`, of the material at (N, 2) points
+        given on the reference frame.
 
         Raises:
             InputError: a frame that does not exist, or points that are not (N, 2) finite numbers.
@@ -72,14 +79,18 @@ class SimulatedSequence:
         times = self.sequence.times_s
         for index in (frame, reference_frame):
             if not 0 <= index < len(self.sequence):
-                raise InputError(f"frame {index} does not exist; there are {len(self.sequence)} (0 to {len(self.sequence) - 1})")
+                raise InputError(
+                    f"frame {index} does not exist; there are {len(self.sequence)} (0 to {len(self.sequence) - 1})"
+                )
         points_mm = self.imaging.mm_from_pixels(points_px)
         material = material_points(self.motion, points_mm, float(times[reference_frame]))
         return (self.motion.carry(material)(float(times[frame])) - points_mm) / self.imaging.spacing_mm
 
     def trajectories_px(self, points_px: np.ndarray, reference_frame: int = 0) -> np.ndarray:
         """(T, N, 2) exact places in every frame of the material at (N, 2) points given on the reference frame."""
-        material = material_points(self.motion, self.imaging.mm_from_pixels(points_px), float(self.sequence.times_s[reference_frame]))
+        material = material_points(
+            self.motion, self.imaging.mm_from_pixels(points_px), float(self.sequence.times_s[reference_frame])
+        )
         return self.imaging.pixels_from_mm(trajectories(self.motion, material, self.sequence.times_s))
 
     def truth_from(self, query_frame: int, only_visible: bool = True) -> PointTracks:
@@ -114,7 +125,9 @@ def with_truth(
         points_mm: material places (N, 2) by group; labels are the group's name and a number.
         is_tissue: tells of (N, 2) material places whether they are tissue.
     """
-    groups = {group: tuple(f"{group}-{index + 1:02d}" for index in range(len(points))) for group, points in points_mm.items()}
+    groups = {
+        group: tuple(f"{group}-{index + 1:02d}" for index in range(len(points))) for group, points in points_mm.items()
+    }
     positions_mm = trajectories(motion, np.concatenate(list(points_mm.values())), times_s)
     truth = PointTracks(
         positions_px=imaging.pixels_from_mm(positions_mm),

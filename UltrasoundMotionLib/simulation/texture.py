@@ -21,12 +21,17 @@ def random_field(places: np.ndarray, scale: tuple[float, float] | float, rng: np
     return ndimage.map_coordinates(field, (steps - low).T, order=1, mode="nearest")
 
 
-def random_slice(places: np.ndarray, scale: tuple[float, float] | float, elevation_phase: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The same for structure that also changes with elevation, so that motion out of the plane brings other structure, without any shift of it.
+def random_slice(
+    places: np.ndarray, scale: tuple[float, float] | float, elevation_phase: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The same for structure that also changes with elevation, so that motion out of the plane brings other structure,
+    without any shift of it.
 
     Its autocorrelation in elevation is the cosine of the difference of `elevation_phase` (N,).
     """
-    return np.cos(elevation_phase) * random_field(places, scale, rng) + np.sin(elevation_phase) * random_field(places, scale, rng)
+    return np.cos(elevation_phase) * random_field(places, scale, rng) + np.sin(elevation_phase) * random_field(
+        places, scale, rng
+    )
 
 
 def random_line(places: np.ndarray, scale: float, rng: np.random.Generator) -> np.ndarray:

@@ -15,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class TorchScanner:
-    """Scatterers to B-mode frames as `Scanner` does it (there is the physics), on a device. Places are float64, fields complex64.
+    """Scatterers to B-mode frames as `Scanner` does it (there is the physics), on a device. Places are float64, fields
+    complex64.
 
-    Agrees with `Scanner` within one grey level, and to the same grey level on 99.9 % of pixels (float32 sums are in another order).
+    Agrees with `Scanner` within one grey level, and to the same grey level on 99.9 % of pixels (float32 sums are in
+    another order).
     """
 
     def __init__(self, scanner: Scanner, device: torch.device | str = "cpu") -> None:
@@ -40,7 +42,10 @@ class TorchScanner:
         rows, beams = scanner.shape
         x, y = positions_mm[:, 0].double(), positions_mm[:, 1].double() + imaging.probe_radius_mm
         depth, angle = torch.hypot(x, y) - imaging.probe_radius_mm, torch.atan2(x, y)
-        row, beam = (depth - scanner.depths_mm[0]) / scanner.depth_step, (angle - scanner.angles[0]) / scanner.angle_step
+        row, beam = (
+            (depth - scanner.depths_mm[0]) / scanner.depth_step,
+            (angle - scanner.angles[0]) / scanner.angle_step,
+        )
         inside = (row >= 0) & (row < rows - 1) & (beam >= 0) & (beam < beams - 1)
         row, beam = row[inside], beam[inside]
         echo = amplitudes[inside].to(torch.complex64) * torch.polar(*_phase(2 * imaging.wave_number * depth[inside]))
@@ -88,7 +93,12 @@ class TorchScanner:
         level = ((decibels + (imaging.gain_db - black)) / imaging.dynamic_range_db).clamp(0, 1)
         level = _smooth_rows(level, 0.4 * imaging.spacing_mm[1] / self.scanner.depth_step) ** imaging.grey_exponent
         frame = torch.zeros(self._mask.shape, device=self.device)
-        frame[self._mask] = 255 * F.grid_sample(level[None, None], self._grid, mode="bilinear", padding_mode="border", align_corners=True)[0, 0, 0]
+        frame[self._mask] = (
+            255
+            * F.grid_sample(level[None, None], self._grid, mode="bilinear", padding_mode="border", align_corners=True)[
+                0, 0, 0
+            ]
+        )
         return frame
 
 

@@ -1,15 +1,17 @@
 """A left ventricle that beats with a strain known in closed form, in prolate spheroidal coordinates.
 
-The wall lies between two confocal ellipses (the classical model of the left ventricle, e.g. Guccione and McCulloch 1991). With x to the side and
-y from the middle of the base to the apex, a material point is x = f sinh(m) sin(n), y = f cosh(m) cos(n). At time t the mid-wall ellipse has new
-semi-axes, and
+The wall lies between two confocal ellipses (the classical model of the left ventricle, e.g. Guccione and McCulloch
+1991). With x to the side and y from the middle of the base to the apex, a material point is x = f sinh(m) sin(n), y = f
+cosh(m) cos(n). At time t the mid-wall ellipse has new semi-axes, and
 
-1. a point of the mid-wall moves along it so that its distance from the apex along the wall is the integral of 1 + e(t) w(s) over the distance s
-   it had at end-diastole: e(t) is the global longitudinal strain, w the relative strain of its segment (of mean 1 over the wall). So strain is
-   exact, everywhere.
-2. a point off the mid-wall moves so that the volume element f^3 (sinh^2 m + sin^2 n) sinh(m) sin(n) dm dn is conserved. With C = cosh m this is
-   T = C^3 / 3 - cos^2(n) C, a cubic with a closed-form root: the wall is exactly incompressible as a body of revolution, and thickens as it
-   shortens.
+1. a point of the mid-wall moves along it so that its distance from the apex along the wall is the integral of 1 + e(t)
+w(s) over the distance s
+   it had at end-diastole: e(t) is the global longitudinal strain, w the relative strain of its segment (of mean 1 over
+   the wall). So strain is exact, everywhere.
+2. a point off the mid-wall moves so that the volume element f^3 (sinh^2 m + sin^2 n) sinh(m) sin(n) dm dn is conserved.
+With C = cosh m this is
+   T = C^3 / 3 - cos^2(n) C, a cubic with a closed-form root: the wall is exactly incompressible as a body of
+   revolution, and thickens as it shortens.
 
 Blood follows the endocardium, and the surroundings follow the epicardium with a displacement that fades away from it.
 """
@@ -60,8 +62,32 @@ class TimeCourse:
         """0 to 1; smooth and exactly periodic."""
         es = self.systole
         rest = 1 - es
-        knots = [0.0, 0.04, 0.5 * es, 0.85 * es, es, es + 0.08 * rest, es + 0.3 * rest, es + 0.45 * rest, es + 0.66 * rest, es + 0.86 * rest, 1.0]
-        values = [0.0, 0.01, 0.58, 0.97, 1.0, 0.94, self.diastasis + 0.12, self.diastasis, 0.95 * self.diastasis, 0.04, 0.0]
+        knots = [
+            0.0,
+            0.04,
+            0.5 * es,
+            0.85 * es,
+            es,
+            es + 0.08 * rest,
+            es + 0.3 * rest,
+            es + 0.45 * rest,
+            es + 0.66 * rest,
+            es + 0.86 * rest,
+            1.0,
+        ]
+        values = [
+            0.0,
+            0.01,
+            0.58,
+            0.97,
+            1.0,
+            0.94,
+            self.diastasis + 0.12,
+            self.diastasis,
+            0.95 * self.diastasis,
+            0.04,
+            0.0,
+        ]
         return PchipInterpolator(knots, values)(self.phase(time_s))
 
 
@@ -100,19 +126,27 @@ class WallState:
 
 
 class Ventricle:
-    """Motion of the heart in its own frame: (x to the side, y from base to apex) in mm, material places as at end-diastole."""
+    """Motion of the heart in its own frame: (x to the side, y from base to apex) in mm, material places as at
+    end-diastole.
+    """
 
     def __init__(self, shape: VentricleShape, peak_strain: float, segment_scales: tuple[float, ...]) -> None:
-        """`peak_strain` is a fraction (-0.18); `segment_scales` has six relative strains, from the left base over the apex to the right base.
+        """`peak_strain` is a fraction (-0.18); `segment_scales` has six relative strains, from the left base over the
+        apex to the right base.
 
         Raises:
             InputError: values that no wall can have, or that would close the cavity.
         """
         if len(segment_scales) != SEGMENT_COUNT or not np.all(np.isfinite(segment_scales)) or sum(segment_scales) <= 0:
-            raise InputError(f"segment_scales must be {SEGMENT_COUNT} numbers with a positive mean, got {segment_scales}")
+            raise InputError(
+                f"segment_scales must be {SEGMENT_COUNT} numbers with a positive mean, got {segment_scales}"
+            )
         if not -0.3 <= peak_strain <= 0:
             raise InputError(f"the strain must lie between -30 and 0 percent, got {100 * peak_strain:g}")
-        if not 0 < shape.thickness_mm < shape.half_width_mm < 0.8 * shape.length_mm or not 80 <= shape.base_angle_deg <= 110:
+        if (
+            not 0 < shape.thickness_mm < shape.half_width_mm < 0.8 * shape.length_mm
+            or not 80 <= shape.base_angle_deg <= 110
+        ):
             raise InputError(f"no such ventricle: {shape}")
         self.shape, self.peak_strain = shape, peak_strain
         self.focus = float(np.sqrt(shape.length_mm**2 - shape.half_width_mm**2))
@@ -130,10 +164,14 @@ class Ventricle:
         inner = self._volume_of(np.cosh(self.endo), self._angles) - self._volume_of(np.cosh(self.mid), self._angles)
         at_one = 1 / 3 - np.cos(state.angle) ** 2
         if np.any(self._volume_of(state.cosh_mid, state.angle) + state.volume * inner <= at_one + 1e-6):
-            raise InputError(f"a wall of {shape.thickness_mm:g} mm closes the cavity at {100 * peak_strain:g} percent strain: make it thinner")
+            raise InputError(
+                f"a wall of {shape.thickness_mm:g} mm closes the cavity at {100 * peak_strain:g} percent strain: make it thinner"
+            )
 
     def _segment_weights(self, scales: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Relative strain over the wall, smooth from segment to segment, and its integral from the apex; both on the table's angles."""
+        """Relative strain over the wall, smooth from segment to segment, and its integral from the apex; both on the
+        table's angles.
+        """
         edges = self.segment_edges_mm
         fine = np.linspace(edges[0], edges[-1], 20001)
         soft = 0.15 * (edges[1] - edges[0])
@@ -151,7 +189,9 @@ class Ventricle:
         """Material angles n at signed distances (mm) from the apex along the mid-wall at end-diastole."""
         angle = np.interp(arc_mm, self._arc, self._angles)
         for _ in range(4):
-            angle -= (half_ellipse_arc(self.shape.half_width_mm, self.shape.length_mm, angle) - arc_mm) / self._speed(angle)
+            angle -= (half_ellipse_arc(self.shape.half_width_mm, self.shape.length_mm, angle) - arc_mm) / self._speed(
+                angle
+            )
         return angle
 
     def _speed(self, angle: np.ndarray) -> np.ndarray:
@@ -202,13 +242,23 @@ class Ventricle:
         cosine = np.cos(new_angle)
         c = np.maximum(np.abs(cosine), 1e-6)
         root = 1.5 * target / c**3
-        cosh = 2 * c * np.where(root >= 1, np.cosh(np.arccosh(np.maximum(root, 1)) / 3), np.cos(np.arccos(np.clip(root, -1, 1)) / 3))
+        cosh = (
+            2
+            * c
+            * np.where(
+                root >= 1, np.cosh(np.arccosh(np.maximum(root, 1)) / 3), np.cos(np.arccos(np.clip(root, -1, 1)) / 3)
+            )
+        )
         sinh = np.sqrt(np.maximum(cosh**2 - 1, 0))
-        return np.stack([state.focus_mm * sinh * np.sin(new_angle), state.focus_mm * cosh * cosine + state.shift_mm], axis=-1)
+        return np.stack(
+            [state.focus_mm * sinh * np.sin(new_angle), state.focus_mm * cosh * cosine + state.shift_mm], axis=-1
+        )
 
     def ellipse(self, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
         """(N, 2) material places of coordinates (m, n)."""
-        return np.stack([self.focus * np.sinh(radius) * np.sin(angle), self.focus * np.cosh(radius) * np.cos(angle)], axis=-1)
+        return np.stack(
+            [self.focus * np.sinh(radius) * np.sin(angle), self.focus * np.cosh(radius) * np.cos(angle)], axis=-1
+        )
 
     def coordinates(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """m (>= 0) and n (-pi to pi, negative on the left) of (N, 2) material places."""
@@ -248,7 +298,10 @@ class Ventricle:
                 moved[outside_index] += outside_fade * self._from_table(epi, on_wall[outside_index])
             if len(blood_index):
                 endo = self._wall(state, np.full(TABLE_SIZE, self.endo), self._angles) - table_endo
-                here, mirrored = self._from_table(endo, on_wall[blood_index]), self._from_table(endo, -on_wall[blood_index])
+                here, mirrored = (
+                    self._from_table(endo, on_wall[blood_index]),
+                    self._from_table(endo, -on_wall[blood_index]),
+                )
                 moved[blood_index] += fade[blood_index, None] * (inside * here + (1 - inside) * (here + mirrored) / 2)
             return moved
 

@@ -37,10 +37,10 @@ class CardiacEvents:
     """When the ventricle was largest and smallest; edit it with `dataclasses.replace`.
 
     Attributes:
-        end_diastole_frames: strictly increasing frames; end-diastole is mitral valve closure (Voigt et al. 2015), here the peak of the R wave
-            or, without an ECG, the frame on which the contour is largest.
-        end_systole_frames: strictly increasing frames; end-systole is aortic valve closure (Voigt et al. 2015), here the frame on which the contour
-            is smallest, unless it was given.
+        end_diastole_frames: strictly increasing frames; end-diastole is mitral valve closure (Voigt et al. 2015), here
+            the peak of the R wave or, without an ECG, the frame on which the contour is largest.
+        end_systole_frames: strictly increasing frames; end-systole is aortic valve closure (Voigt et al. 2015), here
+            the frame on which the contour is smallest, unless it was given.
         source: where they come from: "ecg", "contour" or "given".
         heart_rate_bpm: beats per minute, or None when the times or two end-diastoles are unknown.
 
@@ -67,15 +67,18 @@ class CardiacEvents:
 
         Args:
             frame_count: of the clip.
-            tracked: first and last frame that is known, where tracking was cut short; cycles that are cut off end there.
+            tracked: first and last frame that is known, where tracking was cut short; cycles that are cut off end
+                there.
 
         Raises:
-            InputError: an event that is no frame of the clip; no pair of end-diastole and end-systole; two end-systoles without an end-diastole
-                between them.
+            InputError: an event that is no frame of the clip; no pair of end-diastole and end-systole; two end-systoles
+                without an end-diastole between them.
         """
         for frame in (*self.end_diastole_frames, *self.end_systole_frames):
             if frame >= frame_count:
-                raise InputError(f"events: frame {frame} does not exist; there are {frame_count} (0 to {frame_count - 1})")
+                raise InputError(
+                    f"events: frame {frame} does not exist; there are {frame_count} (0 to {frame_count - 1})"
+                )
         first_frame, last_frame = tracked or (0, frame_count - 1)
         diastoles = np.asarray(self.end_diastole_frames, dtype=int)
         cycles = []
@@ -84,13 +87,23 @@ class CardiacEvents:
             if len(before):
                 last = int(after[0]) if len(after) else last_frame
                 if cycles and cycles[-1].whole_systole and cycles[-1].reference_frame == before[-1]:
-                    raise InputError(f"events: end-systoles {cycles[-1].end_systole_frame} and {end_systole} have no end-diastole between them")
-                cycles.append(CardiacCycle(int(before[-1]), end_systole, int(before[-1]), last, complete=len(after) > 0))
+                    raise InputError(
+                        f"events: end-systoles {cycles[-1].end_systole_frame} and {end_systole} have no end-diastole between them"
+                    )
+                cycles.append(
+                    CardiacCycle(int(before[-1]), end_systole, int(before[-1]), last, complete=len(after) > 0)
+                )
             elif len(after):
-                cycles.append(CardiacCycle(int(after[0]), end_systole, first_frame, int(after[0]), whole_systole=False, complete=False))
+                cycles.append(
+                    CardiacCycle(
+                        int(after[0]), end_systole, first_frame, int(after[0]), whole_systole=False, complete=False
+                    )
+                )
         if not cycles:
             found = f"end-diastole {list(self.end_diastole_frames)}, end-systole {list(self.end_systole_frames)}"
-            raise InputError(f"events: less than a systole was recorded ({found}); strain needs one of each: give them as events")
+            raise InputError(
+                f"events: less than a systole was recorded ({found}); strain needs one of each: give them as events"
+            )
         return tuple(cycles)
 
 

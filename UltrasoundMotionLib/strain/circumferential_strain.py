@@ -14,7 +14,7 @@ from UltrasoundMotionLib.strain.measured_wall import measured_wall
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 def circumferential_strain(
@@ -30,13 +30,15 @@ def circumferential_strain(
     forward_backward_px: np.ndarray | None = None,
     trackers: Mapping[str, float] | None = None,
 ) -> StrainResult:
-    """Change of the ring's circumference relative to end-diastole, of the whole ring and of its segments (Voigt et al. 2015).
+    """Change of the ring's circumference relative to end-diastole, of the whole ring and of its segments (Voigt et al.
+    2015).
 
     `measures.gls_percent` holds global circumferential strain at end-systole.
 
     Args:
-        tracks: points (x, y) in pixels around one layer of the wall; the first lies at the anterior insertion of the right ventricle, the last beside
-            it. Rings that run clockwise are turned around unless the configuration's orientation is "as given".
+        tracks: points (x, y) in pixels around one layer of the wall; the first lies at the anterior insertion of the
+            right ventricle, the last beside it. Rings that run clockwise are turned around unless the configuration's
+            orientation is "as given".
         view: SAX-base, SAX-mid (or SAX), SAX-apex.
         events, config, order, layer, r_peaks_s, ecg, forward_backward_px, trackers: as `longitudinal_strain`.
 
@@ -45,7 +47,9 @@ def circumferential_strain(
     """
     model = segment_model(view)
     if not model.closed:
-        raise InputError(f"{model.view} is an apical view: use longitudinal_strain; circumferential strain needs SAX-base, SAX-mid or SAX-apex")
+        raise InputError(
+            f"{model.view} is an apical view: use longitudinal_strain; circumferential strain needs SAX-base, SAX-mid or SAX-apex"
+        )
     wall = measured_wall(
         tracks,
         model,

@@ -8,12 +8,14 @@ from UltrasoundMotionLib.strain.curve_geometry import chord_lengths
 
 
 def local_quadratic(places: np.ndarray, width: float, period: float | None = None) -> np.ndarray:
-    """(N, N) matrix that smooths values at (N,) increasing places by weighted local parabolas (Cleveland and Devlin 1988, with a Gaussian weight).
+    """(N, N) matrix that smooths values at (N,) increasing places by weighted local parabolas (Cleveland and Devlin
+    1988, with a Gaussian weight).
 
     Constants, lines and parabolas pass unchanged, also at the ends, so that uniform strain is not reduced.
 
     Args:
-        width: standard deviation of the weight, in the units of the places; neighbours nearer than about a third of a step give the identity.
+        width: standard deviation of the weight, in the units of the places; neighbours nearer than about a third of a
+            step give the identity.
         period: length of a ring, or None.
     """
     difference = places[None, :] - places[:, None]
@@ -31,9 +33,16 @@ def local_quadratic(places: np.ndarray, width: float, period: float | None = Non
 
 
 def smooth_positions(
-    positions: np.ndarray, reference_frame: int, *, wall_share: float, places: np.ndarray, time_width: float, closed: bool = False
+    positions: np.ndarray,
+    reference_frame: int,
+    *,
+    wall_share: float,
+    places: np.ndarray,
+    time_width: float,
+    closed: bool = False,
 ) -> np.ndarray:
-    """(T, N, 2) positions whose displacements from the reference frame are smoothed along the wall and in time; that frame stays as it is.
+    """(T, N, 2) positions whose displacements from the reference frame are smoothed along the wall and in time; that
+    frame stays as it is.
 
     Args:
         wall_share: width of the smoothing along the wall, as a part of the contour's length; 0 leaves it out.

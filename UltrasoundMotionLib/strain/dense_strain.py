@@ -1,4 +1,7 @@
-"""Strain of a dense motion field: the Green-Lagrange tensor and its principal values. The only file of strain that needs torch."""
+"""Strain of a dense motion field: the Green-Lagrange tensor and its principal values.
+
+The only file of strain that needs torch.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ class DenseStrain:
         return 100.0 * (np.sqrt(np.maximum(1.0 + 2.0 * self.principal, 0.0)) - 1.0)
 
     def along_percent(self, directions_lps: np.ndarray) -> np.ndarray:
-        """(*spatial) Lagrangian strain in percent along LPS vectors d (*spatial, n) or (n,): 100 (sqrt(1 + 2 d'E d) - 1), d made of unit length."""
+        """(*spatial) Lagrangian strain in percent along LPS vectors d (*spatial, n) or (n,): 100 (sqrt(1 + 2 d'E d) -
+        1), d made of unit length.
+        """
         directions = np.asarray(directions_lps, dtype=np.float64)
         directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
         value = np.einsum("...i,...ij,...j->...", directions, self.tensor, directions)
@@ -42,10 +47,12 @@ class DenseStrain:
 
 
 def green_lagrange_strain(field: DisplacementField) -> DenseStrain:
-    """E = (F'F - I) / 2 with F = I + grad u, of the deformation x -> x + u(x) (Malvern 1969, "Introduction to the Mechanics of a Continuous Medium").
+    """E = (F'F - I) / 2 with F = I + grad u, of the deformation x -> x + u(x) (Malvern 1969, "Introduction to the
+    Mechanics of a Continuous Medium").
 
-    Rigid motion gives zero, however large. With the frame of end-diastole as the fixed image and a later frame as the moving one, u carries tissue
-    from end-diastole to that frame, and E is its strain. Derivatives are central differences, one-sided at the border; they are computed in float64.
+    Rigid motion gives zero, however large. With the frame of end-diastole as the fixed image and a later frame as the
+    moving one, u carries tissue from end-diastole to that frame, and E is its strain. Derivatives are central
+    differences, one-sided at the border; they are computed in float64.
 
     Args:
         field: in LPS mm, in two or three dimensions, on any spacing and direction.

@@ -22,7 +22,8 @@ class EcgTrace:
         values: (M,) of one lead, in any unit.
 
     Raises:
-        InputError: shapes that differ, values that are not finite, times that do not increase evenly, fewer than 50 samples a second.
+        InputError: shapes that differ, values that are not finite, times that do not increase evenly, fewer than 50
+            samples a second.
     """
 
     times_s: np.ndarray
@@ -44,7 +45,8 @@ class EcgTrace:
             object.__setattr__(self, name, value)
 
     def r_peaks_s(self) -> np.ndarray:
-        """(K,) times of the R peaks, after Pan and Tompkins 1985: band pass, slope squared, moving mean, threshold; then the trace's own extremum.
+        """(K,) times of the R peaks, after Pan and Tompkins 1985: band pass, slope squared, moving mean, threshold;
+        then the trace's own extremum.
 
         Raises:
             InputError: none is found.
@@ -54,12 +56,16 @@ class EcgTrace:
         rate = 1 / float(np.mean(np.diff(self.times_s)))
         band = (PASS_BAND_HZ[0], min(PASS_BAND_HZ[1], 0.45 * rate))
         sections = butter(2, band, btype="bandpass", fs=rate, output="sos")
-        passed = sosfiltfilt(sections, self.values - np.median(self.values), padlen=min(len(self.values) - 1, int(rate)))
+        passed = sosfiltfilt(
+            sections, self.values - np.median(self.values), padlen=min(len(self.values) - 1, int(rate))
+        )
         window = np.ones(max(1, round(WINDOW_S * rate)))
         energy = np.convolve(np.gradient(passed) ** 2, window / len(window), mode="same")
         if energy.max() <= 0:
             raise InputError("ECG: the trace is flat; no R peak can be found")
-        peaks, _ = find_peaks(np.pad(energy, 1), height=0.25 * np.percentile(energy, 99), distance=max(1, int(REFRACTORY_S * rate)))
+        peaks, _ = find_peaks(
+            np.pad(energy, 1), height=0.25 * np.percentile(energy, 99), distance=max(1, int(REFRACTORY_S * rate))
+        )
         reach = max(1, round(WINDOW_S / 2 * rate))
         found = []
         for peak in peaks - 1:

@@ -14,12 +14,14 @@ from UltrasoundMotionLib.strain.curve_smoothing import local_quadratic
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_tracks import wall_tracks
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 MINIMUM_CYCLE_S = 0.3  # 200 beats per minute
 PROMINENCE_SHARE = 0.4  # of the whole swing: smaller ups and downs are no beat (the atrial kick, noise)
 CUT_SHARE = 0.15  # of the swing: what must be seen of a systole whose beginning or end the clip cuts off
-EDGE_SHARE = 0.05  # of the swing: a clip that starts or ends this near to the largest size starts or ends with end-diastole
+EDGE_SHARE = (
+    0.05  # of the swing: a clip that starts or ends this near to the largest size starts or ends with end-diastole
+)
 MINIMUM_SWING = 0.01  # relative change of size below which nothing beats
 SMOOTHING_S = 0.015  # of the size, for finding events only
 LATEST_SYSTOLE = 0.7  # end-systole lies in this first part of an R-R interval
@@ -35,9 +37,10 @@ def find_events(
 ) -> CardiacEvents:
     """End-diastoles and end-systoles of a tracked contour.
 
-    Without an ECG the contour's size tells: end-systole is where it is smallest, end-diastole where it is largest between two of those
-    (surrogates of valve closure: Voigt et al. 2015; Mada et al. 2015, "How to define end-diastole and end-systole?"). With an ECG its R peaks are
-    the end-diastoles, and end-systole is where the size is smallest in the first 70 % of the interval.
+    Without an ECG the contour's size tells: end-systole is where it is smallest, end-diastole where it is largest
+    between two of those (surrogates of valve closure: Voigt et al. 2015; Mada et al. 2015, "How to define end-diastole
+    and end-systole?"). With an ECG its R peaks are the end-diastoles, and end-systole is where the size is smallest in
+    the first 70 % of the interval.
 
     Args:
         tracks, view, order: as `longitudinal_strain`; `view` only tells whether the contour is a ring.
@@ -45,7 +48,8 @@ def find_events(
         ecg: the ECG itself, where the R peaks are not known.
 
     Raises:
-        InputError: fewer than 3 known frames; nothing that beats; R peaks without frame times or outside of the clip; both `r_peaks_s` and `ecg`.
+        InputError: fewer than 3 known frames; nothing that beats; R peaks without frame times or outside of the clip;
+            both `r_peaks_s` and `ecg`.
     """
     closed = segment_model(view).closed
     positions = wall_tracks(tracks, order, closed=closed).positions_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
@@ -66,14 +70,20 @@ def r_peaks_of(r_peaks_s: np.ndarray | None, ecg: EcgTrace | None) -> np.ndarray
 
 
 def contour_size(positions: np.ndarray, closed: bool = False) -> np.ndarray:
-    """(T,) relative size of (T, N, 2) contours: the mean of length and root of enclosed area, each divided by its mean over time."""
+    """(T,) relative size of (T, N, 2) contours: the mean of length and root of enclosed area, each divided by its mean
+    over time.
+    """
     length = chord_lengths(positions, closed).sum(axis=-1)
     root_area = np.sqrt(np.abs(signed_area(positions)))
     return (length / np.nanmean(length) + root_area / np.nanmean(root_area)) / 2
 
 
 def events_of_contour(
-    positions: np.ndarray, times_s: np.ndarray | None = None, *, closed: bool = False, r_peaks_s: np.ndarray | None = None
+    positions: np.ndarray,
+    times_s: np.ndarray | None = None,
+    *,
+    closed: bool = False,
+    r_peaks_s: np.ndarray | None = None,
 ) -> CardiacEvents:
     """`find_events` for (T, N, 2) contour points in mm or in square pixels; NaN in frames that are not known."""
     known = np.flatnonzero(np.isfinite(positions).all(axis=(1, 2)))
@@ -86,14 +96,20 @@ def events_of_contour(
         size = local_quadratic(places[first : last + 1], 1.0 if times_s is None else SMOOTHING_S) @ size
     swing = float(np.ptp(size))
     if swing < MINIMUM_SWING:
-        raise InputError(f"events: the contour's size changes by {100 * swing:.2g} percent, so no beat can be found; give the events")
+        raise InputError(
+            f"events: the contour's size changes by {100 * swing:.2g} percent, so no beat can be found; give the events"
+        )
     if r_peaks_s is not None:
         return _events_between_r_peaks(size, first, times_s, r_peaks_s)
     distance = 3 if times_s is None else max(3, int(MINIMUM_CYCLE_S / np.median(np.diff(times_s))))
     systoles = _smallest_sizes(size, swing, distance)
     inner = [start + int(np.argmax(size[start:end])) for start, end in pairwise(systoles)]
     end = len(size) - 1
-    at_ends = [int(np.argmax(size[: systoles[0]])), systoles[-1] + int(np.argmax(size[systoles[-1] :]))] if systoles else [int(np.argmax(size))]
+    at_ends = (
+        [int(np.argmax(size[: systoles[0]])), systoles[-1] + int(np.argmax(size[systoles[-1] :]))]
+        if systoles
+        else [int(np.argmax(size))]
+    )
     largest = np.mean(size[inner]) if inner else max(size[at_ends])
     at_ends = [frame for frame in at_ends if frame not in (0, end) or size[frame] >= largest - EDGE_SHARE * swing]
     diastoles = sorted({frame + first for frame in (*inner, *at_ends)})
@@ -102,17 +118,22 @@ def events_of_contour(
 
 
 def _smallest_sizes(size: np.ndarray, swing: float, distance: int) -> list[int]:
-    """Frames where (T,) size is smallest between two beats' largest; at either end of a clip the beat need not be recorded as a whole."""
+    """Frames where (T,) size is smallest between two beats' largest; at either end of a clip the beat need not be
+    recorded as a whole.
+    """
     from scipy.signal import find_peaks, peak_prominences
 
-    # Before and after the clip the ventricle is taken to be large, so that only the recorded side decides whether this is a beat.
+    # Before and after the clip the ventricle is taken to be large, so that only the recorded side decides whether this
+    # is a beat.
     padded = np.concatenate([[size.max()], size, [size.max()]])
     frames = find_peaks(-padded, prominence=PROMINENCE_SHARE * swing, distance=distance)[0] - 1
     frames = frames[(frames > 0) & (frames < len(size) - 1)]
     return frames[peak_prominences(-size, frames)[0] >= CUT_SHARE * swing].tolist()
 
 
-def _events_between_r_peaks(size: np.ndarray, first: int, times_s: np.ndarray | None, r_peaks_s: np.ndarray) -> CardiacEvents:
+def _events_between_r_peaks(
+    size: np.ndarray, first: int, times_s: np.ndarray | None, r_peaks_s: np.ndarray
+) -> CardiacEvents:
     if times_s is None:
         raise InputError("events: R peaks need frame times, which are unknown")
     if r_peaks_s.ndim != 1 or not np.all(np.isfinite(r_peaks_s)) or np.any(np.diff(r_peaks_s) <= 0):

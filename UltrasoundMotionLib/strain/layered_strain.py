@@ -18,7 +18,7 @@ from UltrasoundMotionLib.strain.strain_assembly import assembled_strain
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_curves import Lengths
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality, StrainResult
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,10 @@ class LayeredStrain:
     """Strain of a wall that was tracked in several layers.
 
     Attributes:
-        layers: along the wall, by the layer's name, in the order given: longitudinal in apical views, circumferential in short-axis views.
-        thickness: across the wall, between the first and the last layer: transverse in apical views, radial in short-axis views.
+        layers: along the wall, by the layer's name, in the order given: longitudinal in apical views, circumferential
+            in short-axis views.
+        thickness: across the wall, between the first and the last layer: transverse in apical views, radial in
+            short-axis views.
     """
 
     layers: dict[str, StrainResult]
@@ -47,20 +49,22 @@ def layered_strain(
 ) -> LayeredStrain:
     """Strain along each layer, and of the thickness between the first and the last.
 
-    Thickness at a point is the distance between the point of the inner and the point of the outer layer of the same index, along the normal of the
-    wall (the curve midway between both): sliding of the layers on each other does not thicken. Transverse strain (apical views) and radial strain
-    (short-axis views) are 100 (d(t) - d0) / d0 of the mean thickness d in a segment (Voigt et al. 2015).
+    Thickness at a point is the distance between the point of the inner and the point of the outer layer of the same
+    index, along the normal of the wall (the curve midway between both): sliding of the layers on each other does not
+    thicken. Transverse strain (apical views) and radial strain (short-axis views) are 100 (d(t) - d0) / d0 of the mean
+    thickness d in a segment (Voigt et al. 2015).
 
     Args:
         tracks: holds the points of all layers.
-        layers: labels or indices of each layer's points by its name, from the inner to the outer layer ("endo", "mid", "epi"), all in the same
-            direction and of equal number.
+        layers: labels or indices of each layer's points by its name, from the inner to the outer layer ("endo", "mid",
+            "epi"), all in the same direction and of equal number.
         view: any view.
         events: None finds them on the layer named "mid", or on the first.
         config, r_peaks_s, ecg, forward_backward_px: as `longitudinal_strain`.
 
     Raises:
-        InputError: fewer than two layers; layers of different numbers of points or that run in different directions; see `longitudinal_strain`.
+        InputError: fewer than two layers; layers of different numbers of points or that run in different directions;
+            see `longitudinal_strain`.
     """
     names = list(layers)
     if len(names) < 2:
@@ -95,7 +99,9 @@ def _thickness_strain(inner: MeasuredWall, outer: MeasuredWall) -> StrainResult:
     distance = np.hypot(*np.moveaxis(inner.positions[frame][:, None] - outer.positions[frame][None], -1, 0))
     side = np.sign(wall_thickness(inner.positions[frame], outer.positions[frame], closed))
     if np.any(side != side[0]) or np.trace(distance) > 3 * distance.min(axis=1).sum():
-        raise InputError(f"layers {inner.layer} and {outer.layer} touch, cross or run in different directions; give both in the same order")
+        raise InputError(
+            f"layers {inner.layer} and {outer.layer} touch, cross or run in different directions; give both in the same order"
+        )
     shares = point_shares(inner.shares, closed)
     wall = replace(
         inner,
@@ -109,11 +115,14 @@ def _thickness_strain(inner: MeasuredWall, outer: MeasuredWall) -> StrainResult:
         return Lengths(thickness, thickness, shares, thickening=True)
 
     smooth = None if inner.smooth_positions is None else lengths(inner.smooth_positions, outer.smooth_positions)
-    return assembled_strain(wall, "radial" if closed else "transverse", lengths(inner.positions, outer.positions), smooth)
+    return assembled_strain(
+        wall, "radial" if closed else "transverse", lengths(inner.positions, outer.positions), smooth
+    )
 
 
 def wall_thickness(inner: np.ndarray, outer: np.ndarray, closed: bool = False) -> np.ndarray:
-    """(..., N) distance from inner to outer points (..., N, 2) along the normal of the curve midway between them, in the units of the points.
+    """(..., N) distance from inner to outer points (..., N, 2) along the normal of the curve midway between them, in
+    the units of the points.
 
     Signed: negative where the outer point lies to the left of someone who walks along the curve (y down).
     """
@@ -137,5 +146,9 @@ def _worse(one: SegmentQuality, other: SegmentQuality) -> SegmentQuality:
         max(one.roughness_percent, other.roughness_percent),
         rejected is None,
         rejected.reason if rejected else one.reason or other.reason,
-        max((quality.drift_percent for quality in (one, other) if quality.drift_percent is not None), key=abs, default=None),
+        max(
+            (quality.drift_percent for quality in (one, other) if quality.drift_percent is not None),
+            key=abs,
+            default=None,
+        ),
     )

@@ -20,7 +20,7 @@ from UltrasoundMotionLib.strain.segment_shares import segment_of_points, segment
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality
 from UltrasoundMotionLib.strain.wall_tracks import WallTracks, wall_tracks
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class MeasuredWall:
             self.cycle.reference_frame,
             wall_share=self.config.smoothing_wall_share,
             places=places,
-            time_width=float(self.config.smoothing_time_s > 0) if self.times_s is None else self.config.smoothing_time_s,
+            time_width=float(self.config.smoothing_time_s > 0)
+            if self.times_s is None
+            else self.config.smoothing_time_s,
             closed=self.model.closed,
         )
 
@@ -84,7 +86,9 @@ class MeasuredWall:
         if self.times_s is None:
             notes.append("frame times unknown: no strain rate, no time to peak, no heart rate")
         if not self.cycle.whole_systole:
-            notes.append("the clip starts after end-diastole: strain refers to the end-diastole that follows, and systolic peaks are not known")
+            notes.append(
+                "the clip starts after end-diastole: strain refers to the end-diastole that follows, and systolic peaks are not known"
+            )
         elif not self.cycle.complete:
             notes.append("the clip ends before the next end-diastole: drift is not known")
         return notes
@@ -111,15 +115,21 @@ def measured_wall(
     if events is None:
         events = events_of_contour(positions, tracks.times_s, closed=closed, r_peaks_s=r_peaks_of(r_peaks_s, ecg))
     known = np.isfinite(positions).all(axis=(1, 2))
-    cycles = events.cycles(len(positions), (int(np.argmax(known)), len(known) - 1 - int(np.argmax(known[::-1]))) if known.any() else None)
+    cycles = events.cycles(
+        len(positions), (int(np.argmax(known)), len(known) - 1 - int(np.argmax(known[::-1]))) if known.any() else None
+    )
     cycle_index = _measured_cycle(cycles, config.cycle)
     cycle = cycles[cycle_index]
     frames = slice(cycle.first_frame, cycle.last_frame + 1)
     if not known[frames].all():
         frame = cycle.first_frame + int(np.argmin(known[frames]))
-        raise InputError(f"tracks: frame {frame} was not tracked, but lies in the measured cycle (frames {cycle.first_frame} to {cycle.last_frame})")
+        raise InputError(
+            f"tracks: frame {frame} was not tracked, but lies in the measured cycle (frames {cycle.first_frame} to {cycle.last_frame})"
+        )
     at_reference = positions[cycle.reference_frame]
-    apex_arc = None if apex_index is None else float(arc_length(at_reference)[_apex_in_order(tracks, order, apex_index, wall)])
+    apex_arc = (
+        None if apex_index is None else float(arc_length(at_reference)[_apex_in_order(tracks, order, apex_index, wall)])
+    )
     pieces = chord_lengths(positions, closed)
     shares = segment_shares(pieces[cycle.reference_frame], len(model.names), apex_arc)
     quality = segment_quality(
@@ -135,7 +145,18 @@ def measured_wall(
         closed=closed,
     )
     return MeasuredWall(
-        tracks, model, config, layer, wall, positions, events, cycles, cycle_index, shares, segment_of_points(shares, closed), quality
+        tracks,
+        model,
+        config,
+        layer,
+        wall,
+        positions,
+        events,
+        cycles,
+        cycle_index,
+        shares,
+        segment_of_points(shares, closed),
+        quality,
     )
 
 
@@ -159,7 +180,9 @@ def _in_contour_order(tracks: PointTracks, values: np.ndarray | None, wall: Wall
     if values is None:
         return None
     if np.shape(values) != (len(tracks.labels),):
-        raise InputError(f"forward_backward_px must have one value for each of {len(tracks.labels)} points, got shape {np.shape(values)}")
+        raise InputError(
+            f"forward_backward_px must have one value for each of {len(tracks.labels)} points, got shape {np.shape(values)}"
+        )
     by_label = dict(zip(tracks.labels, np.asarray(values, dtype=np.float64), strict=True))
     return np.array([by_label[label] for label in wall.labels])
 

@@ -1,7 +1,8 @@
 """The segments of the left ventricle that each view shows, and their names and numbers.
 
-Names and numbers 1 to 17: Cerqueira et al. 2002 (AHA), as adapted to echocardiography by Lang et al. 2015 (ASE/EACVI chamber quantification).
-Where each view shows them, and walls cut into three parts of equal length at end-diastole: Voigt et al. 2015 (EACVI/ASE/Industry).
+Names and numbers 1 to 17: Cerqueira et al. 2002 (AHA), as adapted to echocardiography by Lang et al. 2015 (ASE/EACVI
+chamber quantification). Where each view shows them, and walls cut into three parts of equal length at end-diastole:
+Voigt et al. 2015 (EACVI/ASE/Industry).
 """
 
 from __future__ import annotations
@@ -11,14 +12,23 @@ from dataclasses import dataclass
 from UltrasoundMotionLib.errors import InputError
 
 SEGMENT_NAMES = (
-    *(f"basal {wall}" for wall in ("anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")),
-    *(f"mid {wall}" for wall in ("anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")),
+    *(
+        f"basal {wall}"
+        for wall in ("anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")
+    ),
+    *(
+        f"mid {wall}"
+        for wall in ("anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")
+    ),
     *(f"apical {wall}" for wall in ("anterior", "septal", "inferior", "lateral")),
     "apex",
 )  # number 1 is the first
 SEGMENT_NAMES_18 = (
     *SEGMENT_NAMES[:12],
-    *(f"apical {wall}" for wall in ("anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")),
+    *(
+        f"apical {wall}"
+        for wall in ("anterior", "anteroseptal", "inferoseptal", "inferior", "inferolateral", "anterolateral")
+    ),
 )
 
 
@@ -28,8 +38,9 @@ class SegmentModel:
 
     Attributes:
         view: its name.
-        names: of its segments, in the order of the contour: apical views from the base on the image's left over the apex to the base on the right;
-            short-axis views around the wall from the anterior insertion of the right ventricle by the septum (counter-clockwise as usually shown).
+        names: of its segments, in the order of the contour: apical views from the base on the image's left over the
+            apex to the base on the right; short-axis views around the wall from the anterior insertion of the right
+            ventricle by the septum (counter-clockwise as usually shown).
         numbers: of the 17-segment model.
         numbers_18: of the 18-segment model; empty for the apical short axis, whose four segments it does not have.
         closed: True for short-axis views, whose contour is a ring.

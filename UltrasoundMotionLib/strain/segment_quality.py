@@ -16,7 +16,9 @@ from UltrasoundMotionLib.strain.wall_tracks import WallTracks
 
 
 def neighbour_residual(displacement: np.ndarray, closed: bool = False) -> np.ndarray:
-    """(..., N, 2) displacement of each point minus the mean of its two neighbours; at the ends of an open contour, that of the point beside it."""
+    """(..., N, 2) displacement of each point minus the mean of its two neighbours; at the ends of an open contour, that
+    of the point beside it.
+    """
     if closed:
         return displacement - (np.roll(displacement, 1, axis=-2) + np.roll(displacement, -1, axis=-2)) / 2
     inner = displacement[..., 1:-1, :] - (displacement[..., :-2, :] + displacement[..., 2:, :]) / 2
@@ -38,8 +40,9 @@ def segment_quality(
 ) -> tuple[SegmentQuality, ...]:
     """The quality of each segment over the measured cycle.
 
-    Roughness is regional: independent errors of standard deviation s per coordinate make residuals against the two neighbours of variance 1.5 s^2,
-    and an error of the segment's length of sqrt(2) s; it is given as that error relative to the segment's end-diastolic length.
+    Roughness is regional: independent errors of standard deviation s per coordinate make residuals against the two
+    neighbours of variance 1.5 s^2, and an error of the segment's length of sqrt(2) s; it is given as that error
+    relative to the segment's end-diastolic length.
 
     Args:
         positions: (T, N, 2) in mm or square pixels, gaps filled.
@@ -69,7 +72,11 @@ def segment_quality(
         back = None if forward_backward_px is None else float(np.nanmedian(forward_backward_px[points]))
         reference_length = segment_lengths[cycle.reference_frame, segment]
         roughness = float(100.0 * np.sqrt(2.0 * variance[points].mean()) / reference_length)
-        drift = float(100.0 * (segment_lengths[cycle.last_frame, segment] / reference_length - 1.0)) if cycle.complete else None
+        drift = (
+            float(100.0 * (segment_lengths[cycle.last_frame, segment] / reference_length - 1.0))
+            if cycle.complete
+            else None
+        )
         quality = SegmentQuality(name, confidence, lost_share, back, roughness, drift_percent=drift)
         fault = "two of its points collapse during the cycle" if np.any(collapsed & (shares[:, segment] > 0)) else ""
         qualities.append(_judged(quality, fault or _fault(quality, config), config))
@@ -92,9 +99,14 @@ def _fault(quality: SegmentQuality, config: StrainConfig) -> str:
         return f"its confidence is {quality.confidence:.2f}, below {config.minimum_confidence:g}"
     if not quality.roughness_percent <= config.maximum_roughness_percent:
         limit = config.maximum_roughness_percent
-        return f"its points move unlike their neighbours ({quality.roughness_percent:.1f} percent points, above {limit:g})"
+        return (
+            f"its points move unlike their neighbours ({quality.roughness_percent:.1f} percent points, above {limit:g})"
+        )
     if quality.drift_percent is not None and not abs(quality.drift_percent) <= config.maximum_drift_percent:
         return f"its strain is {quality.drift_percent:.1f} percent at the next end-diastole, where it should be 0"
-    if quality.forward_backward_px is not None and not quality.forward_backward_px <= config.maximum_forward_backward_px:
+    if (
+        quality.forward_backward_px is not None
+        and not quality.forward_backward_px <= config.maximum_forward_backward_px
+    ):
         return f"its forward-backward error is {quality.forward_backward_px:.1f} px, above {config.maximum_forward_backward_px:g}"
     return ""

@@ -6,20 +6,24 @@ import numpy as np
 
 
 def segment_shares(piece_lengths: np.ndarray, segment_count: int, apex_arc: float | None = None) -> np.ndarray:
-    """(P, S): the part, 0 to 1, of each of P pieces of the end-diastolic contour that lies in each of S segments of equal length.
+    """(P, S): the part, 0 to 1, of each of P pieces of the end-diastolic contour that lies in each of S segments of
+    equal length.
 
-    Segments are parts of equal length at end-diastole and then move with the tissue (Voigt et al. 2015). A segment's border between two points
-    divides their piece, so that the segments' lengths always sum to the contour's.
+    Segments are parts of equal length at end-diastole and then move with the tissue (Voigt et al. 2015). A segment's
+    border between two points divides their piece, so that the segments' lengths always sum to the contour's.
 
     Args:
         piece_lengths: (P,) at end-diastole, in order.
-        apex_arc: distance of the apex along the contour: each wall's segments are then equal parts of its own length; None: equal parts of the whole.
+        apex_arc: distance of the apex along the contour: each wall's segments are then equal parts of its own length;
+            None: equal parts of the whole.
     """
     arc = np.concatenate([[0.0], np.cumsum(piece_lengths)])
     edges = np.linspace(0.0, arc[-1], segment_count + 1)
     if apex_arc is not None:
         half = segment_count // 2
-        edges = np.concatenate([np.linspace(0.0, apex_arc, half + 1), np.linspace(apex_arc, arc[-1], segment_count - half + 1)[1:]])
+        edges = np.concatenate(
+            [np.linspace(0.0, apex_arc, half + 1), np.linspace(apex_arc, arc[-1], segment_count - half + 1)[1:]]
+        )
     overlap = np.minimum(arc[1:, None], edges[None, 1:]) - np.maximum(arc[:-1, None], edges[None, :-1])
     return np.clip(overlap, 0.0, None) / np.maximum(piece_lengths, 1e-9 * arc[-1])[:, None]
 
@@ -37,7 +41,9 @@ def point_shares(shares: np.ndarray, closed: bool) -> np.ndarray:
 
 
 def _around(shares: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(N, S) shares of the piece before and of the piece after each point; at the ends of an open contour there is one only."""
+    """(N, S) shares of the piece before and of the piece after each point; at the ends of an open contour there is one
+    only.
+    """
     if closed:
         return np.roll(shares, 1, axis=0), shares
     return np.pad(shares, ((1, 0), (0, 0))), np.pad(shares, ((0, 1), (0, 0)))

@@ -23,12 +23,19 @@ def assembled_strain(wall: MeasuredWall, kind: str, lengths: Lengths, smooth_len
         in_time = "1 frame" if times is None else f"{1000 * config.smoothing_time_s:g} ms"
         method = f"displacements by local parabolas, {config.smoothing_wall_share:.3g} of the contour along the wall, {in_time} in time"
         smoothed = SmoothedStrain(
-            curves.global_percent, curves.segmental_percent, curves.point_percent, curves.measures, curves.segment_measures, method
+            curves.global_percent,
+            curves.segmental_percent,
+            curves.point_percent,
+            curves.measures,
+            curves.segment_measures,
+            method,
         )
     rejected = [segment for segment in wall.quality if not segment.accepted]
     notes = wall.notes
     if len(rejected) > config.maximum_rejected_segments:
-        notes.append(f"no global strain: {len(rejected)} segments were rejected, more than {config.maximum_rejected_segments}")
+        notes.append(
+            f"no global strain: {len(rejected)} segments were rejected, more than {config.maximum_rejected_segments}"
+        )
     elif rejected:
         notes.append(f"left out of global strain: {', '.join(segment.name for segment in rejected)}")
     natural = natural_percent(raw.global_percent)

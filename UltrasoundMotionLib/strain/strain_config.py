@@ -15,24 +15,31 @@ class StrainConfig:
 
     Attributes:
         cycle: which cycle to measure, counted from 0; None takes the first complete one, else the first.
-        orientation: "auto" turns an apical contour around that starts at the base on the right of the image; "as given" trusts the points' order.
-        compensate_drift: subtract a line through 0 at end-diastole and the drift at the end of the cycle (Voigt et al. 2015). Off by default:
-            it also changes peaks. Drift is reported either way.
-        maximum_gap_s: a point that is missing or not visible for no longer than this is bridged in time; where frame times are unknown,
-            `maximum_gap_frames` counts.
+        orientation: "auto" turns an apical contour around that starts at the base on the right of the image; "as given"
+            trusts the points' order.
+        compensate_drift: subtract a line through 0 at end-diastole and the drift at the end of the cycle (Voigt et al.
+            2015). Off by default: it also changes peaks. Drift is reported either way.
+        maximum_gap_s: a point that is missing or not visible for no longer than this is bridged in time; where frame
+            times are unknown, `maximum_gap_frames` counts.
         maximum_gap_frames: see there.
-        maximum_lost_share: a segment is rejected when more than this part of its points is lost (missing for longer than the gap limit).
+        maximum_lost_share: a segment is rejected when more than this part of its points is lost (missing for longer
+            than the gap limit).
         minimum_confidence: a segment whose mean confidence lies below it is rejected.
-        maximum_roughness_percent: a segment whose points move this unlike their neighbours (see `SegmentQuality.roughness_percent`) is rejected.
-        maximum_drift_percent: a segment whose strain at the end of the cycle is farther from 0 is rejected: it was not followed.
-        maximum_forward_backward_px: a segment whose median forward-backward error is larger is rejected, where that error is given.
-        maximum_rejected_segments: with more rejected segments than this there is no global strain (Lang et al. 2015: more than two in one view).
+        maximum_roughness_percent: a segment whose points move this unlike their neighbours (see
+            `SegmentQuality.roughness_percent`) is rejected.
+        maximum_drift_percent: a segment whose strain at the end of the cycle is farther from 0 is rejected: it was not
+            followed.
+        maximum_forward_backward_px: a segment whose median forward-backward error is larger is rejected, where that
+            error is given.
+        maximum_rejected_segments: with more rejected segments than this there is no global strain (Lang et al. 2015:
+            more than two in one view).
         accept_segments, reject_segments: names of segments that the reader accepts or rejects whatever was measured.
-        smoothing_wall_share: width (standard deviation) of the smoothing along the wall, as a part of its length; for the smoothed curves only.
+        smoothing_wall_share: width (standard deviation) of the smoothing along the wall, as a part of its length; for
+            the smoothed curves only.
         smoothing_time_s: the same in time; where frame times are unknown, one frame.
         bootstrap_replicates: replicates for the uncertainty of global strain; 0 leaves the uncertainty out.
-        common_error_percent, common_error_share: error that all points have alike, in percent points and as a part of global strain; they add up in
-            squares (see `global_uncertainty`, which says where the defaults come from).
+        common_error_percent, common_error_share: error that all points have alike, in percent points and as a part of
+            global strain; they add up in squares (see `global_uncertainty`, which says where the defaults come from).
         seed: of the bootstrap.
 
     Raises:

@@ -9,7 +9,12 @@ import numpy as np
 from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle
 from UltrasoundMotionLib.strain.curve_geometry import chord_lengths
 from UltrasoundMotionLib.strain.measured_wall import MeasuredWall
-from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures, SegmentStrainMeasures, lagrangian_percent, measure
+from UltrasoundMotionLib.strain.strain_measures import (
+    GlobalStrainMeasures,
+    SegmentStrainMeasures,
+    lagrangian_percent,
+    measure,
+)
 from UltrasoundMotionLib.strain.strain_result import StrainDrift
 
 
@@ -33,7 +38,11 @@ class Lengths:
 def lengths_along(positions: np.ndarray, shares: np.ndarray, closed: bool) -> Lengths:
     """Lengths of the pieces between neighbours of (T, N, 2) points; around a point, of the two that meet there."""
     pieces = chord_lengths(positions, closed)
-    before, after = (np.roll(pieces, 1, axis=1), pieces) if closed else (np.pad(pieces, ((0, 0), (1, 0))), np.pad(pieces, ((0, 0), (0, 1))))
+    before, after = (
+        (np.roll(pieces, 1, axis=1), pieces)
+        if closed
+        else (np.pad(pieces, ((0, 0), (1, 0))), np.pad(pieces, ((0, 0), (0, 1))))
+    )
     return Lengths(pieces, before + after, shares)
 
 
@@ -66,8 +75,12 @@ def strain_curves(lengths: Lengths, wall: MeasuredWall) -> StrainCurves:
     segments = slice(1, 1 + by_segment.shape[1])
     curves, at_end = _relative(stacked, wall.cycle, wall.times_s, compensate)
     segment_measures = tuple(
-        SegmentStrainMeasures(name=name, number=number, **measure(curve, wall.cycle, wall.times_s, drift, lengths.thickening))
-        for name, number, curve, drift in zip(wall.model.names, wall.model.numbers, curves[:, segments].T, at_end[segments], strict=True)
+        SegmentStrainMeasures(
+            name=name, number=number, **measure(curve, wall.cycle, wall.times_s, drift, lengths.thickening)
+        )
+        for name, number, curve, drift in zip(
+            wall.model.names, wall.model.numbers, curves[:, segments].T, at_end[segments], strict=True
+        )
     )
     cycle_measures = []
     for cycle in wall.cycles:
@@ -89,8 +102,11 @@ def strain_curves(lengths: Lengths, wall: MeasuredWall) -> StrainCurves:
     )
 
 
-def _relative(lengths: np.ndarray, cycle: CardiacCycle, times_s: np.ndarray | None, compensate: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(T, C) strain of (T, C) lengths relative to a cycle's end-diastole, and (C,) drift at its end (NaN where it is incomplete).
+def _relative(
+    lengths: np.ndarray, cycle: CardiacCycle, times_s: np.ndarray | None, compensate: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """(T, C) strain of (T, C) lengths relative to a cycle's end-diastole, and (C,) drift at its end (NaN where it is
+    incomplete).
 
     Compensation subtracts a line in time that is 0 at end-diastole and the drift at the end of the cycle.
     """

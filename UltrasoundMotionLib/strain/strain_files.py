@@ -16,7 +16,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.json_output import write_json
 from UltrasoundMotionLib.strain.strain_definitions import DEFINITIONS, SOURCE
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.tracks.table_lines import parse_number
+from UltrasoundMotionLib.tracking.files.table_lines import parse_number
 
 JSON_FORMAT = "ultrasound-motion strain 1"
 FIRST_COLUMNS = ("frame", "time (s)", "event")
@@ -31,7 +31,8 @@ class StrainTable:
     Attributes:
         segment_names: S names in the order of the contour.
         times_s: (T,) or None when unknown.
-        global_percent, global_smoothed_percent: (T,); NaN where the cell is empty. The smoothed ones are None when the table has none.
+        global_percent, global_smoothed_percent: (T,); NaN where the cell is empty. The smoothed ones are None when the
+            table has none.
         segmental_percent, segmental_smoothed_percent: (T, S).
         strain_rate_per_s: (T,) or None.
         end_diastole_frames, end_systole_frames: the marked frames.
@@ -49,12 +50,17 @@ class StrainTable:
 
 
 def strain_columns(result: StrainResult) -> dict[str, np.ndarray]:
-    """Every curve (T,) by its column's name, with its unit: global, each segment, the global strain rate, then the smoothed ones.
+    """Every curve (T,) by its column's name, with its unit: global, each segment, the global strain rate, then the
+    smoothed ones.
 
-    The table's own columns frame, time and event are not among them. Segments come in the order of the contour, base on the image's left first.
+    The table's own columns frame, time and event are not among them. Segments come in the order of the contour, base on
+    the image's left first.
     """
     names = ("global", *result.segment_names)
-    columns = {f"{name} (%)": curve for name, curve in zip(names, (result.global_percent, *result.segmental_percent.T), strict=True)}
+    columns = {
+        f"{name} (%)": curve
+        for name, curve in zip(names, (result.global_percent, *result.segmental_percent.T), strict=True)
+    }
     if result.strain_rate_per_s is not None:
         columns[RATE_COLUMN] = result.strain_rate_per_s
     if result.smoothed is not None:
@@ -64,30 +70,45 @@ def strain_columns(result: StrainResult) -> dict[str, np.ndarray]:
 
 
 def write_strain_csv(path: str | Path, result: StrainResult) -> None:
-    """Writes a line for each frame: its number from 0, time, event (ED, ES or nothing), then the columns of `strain_columns`.
+    """Writes a line for each frame: its number from 0, time, event (ED, ES or nothing), then the columns of
+    `strain_columns`.
 
-    Strain is Lagrangian, in percent to 1e-6, relative to the measured cycle's end-diastole; an empty cell is not known (a rejected segment, a
-    frame without tracks).
+    Strain is Lagrangian, in percent to 1e-6, relative to the measured cycle's end-diastole; an empty cell is not known
+    (a rejected segment, a frame without tracks).
 
     Raises:
         OutputError: the file cannot be written; nothing is left under its name.
     """
     columns = strain_columns(result)
-    events = dict.fromkeys(result.events.end_diastole_frames, "ED") | dict.fromkeys(result.events.end_systole_frames, "ES")
+    events = dict.fromkeys(result.events.end_diastole_frames, "ED") | dict.fromkeys(
+        result.events.end_systole_frames, "ES"
+    )
     with atomic_output(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow((*FIRST_COLUMNS, *columns))
         for frame in range(len(result.global_percent)):
-            time = "" if result.times_s is None or not np.isfinite(result.times_s[frame]) else round(float(result.times_s[frame]), 9)
+            time = (
+                ""
+                if result.times_s is None or not np.isfinite(result.times_s[frame])
+                else round(float(result.times_s[frame]), 9)
+            )
             values = (float(curve[frame]) for curve in columns.values())
-            writer.writerow((frame, time, events.get(frame, ""), *(round(value, 6) + 0.0 if np.isfinite(value) else "" for value in values)))
+            writer.writerow(
+                (
+                    frame,
+                    time,
+                    events.get(frame, ""),
+                    *(round(value, 6) + 0.0 if np.isfinite(value) else "" for value in values),
+                )
+            )
 
 
 def read_strain_csv(path: str | Path) -> StrainTable:
     """Reads what `write_strain_csv` wrote.
 
     Raises:
-        InputError: the file is missing, empty or not such a table; a line holds a wrong value (the line and the value are named).
+        InputError: the file is missing, empty or not such a table; a line holds a wrong value (the line and the value
+            are named).
     """
     path = Path(path)
     header, lines = _read_lines(path)
@@ -102,14 +123,18 @@ def read_strain_csv(path: str | Path) -> StrainTable:
         events[cells[2]].append(frame)
         for column, text in enumerate(cells):
             if text and column not in (0, 2):
-                number = parse_number(path, line, header[column], text, allowed=np.isfinite, expected="a number, or nothing")
+                number = parse_number(
+                    path, line, header[column], text, allowed=np.isfinite, expected="a number, or nothing"
+                )
                 if column == 1:
                     times[frame] = number
                 else:
                     values[frame, column - len(FIRST_COLUMNS)] = number
     curves = dict(zip(header[len(FIRST_COLUMNS) :], values.T, strict=True))
     names = tuple(
-        name.removesuffix(" (%)") for name in curves if name.endswith(" (%)") and not name.endswith(f"{SMOOTHED} (%)") and name != "global (%)"
+        name.removesuffix(" (%)")
+        for name in curves
+        if name.endswith(" (%)") and not name.endswith(f"{SMOOTHED} (%)") and name != "global (%)"
     )
     smoothed = f"global{SMOOTHED} (%)" in curves
     try:
@@ -120,7 +145,9 @@ def read_strain_csv(path: str | Path) -> StrainTable:
             segmental_percent=np.stack([curves[f"{name} (%)"] for name in names], axis=1),
             strain_rate_per_s=curves.get(RATE_COLUMN),
             global_smoothed_percent=curves[f"global{SMOOTHED} (%)"] if smoothed else None,
-            segmental_smoothed_percent=np.stack([curves[f"{name}{SMOOTHED} (%)"] for name in names], axis=1) if smoothed else None,
+            segmental_smoothed_percent=np.stack([curves[f"{name}{SMOOTHED} (%)"] for name in names], axis=1)
+            if smoothed
+            else None,
             end_diastole_frames=tuple(events["ED"]),
             end_systole_frames=tuple(events["ES"]),
         )
@@ -141,7 +168,9 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not a text table") from error
     if tuple(header[: len(FIRST_COLUMNS)]) != FIRST_COLUMNS or len(set(header)) != len(header):
-        raise InputError(f"{path}: line 1: expected the columns {','.join(FIRST_COLUMNS)}, ..., found {','.join(header)[:80] or 'nothing'!r}")
+        raise InputError(
+            f"{path}: line 1: expected the columns {','.join(FIRST_COLUMNS)}, ..., found {','.join(header)[:80] or 'nothing'!r}"
+        )
     for line, cells in lines:
         if len(cells) != len(header):
             raise InputError(f"{path}: line {line}: expected {len(header)} values, found {len(cells)}")
@@ -151,9 +180,11 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def strain_report(result: StrainResult, provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Everything a result says, for JSON: measures, quality, uncertainty, events, curves raw and smoothed, and what each word means.
+    """Everything a result says, for JSON: measures, quality, uncertainty, events, curves raw and smoothed, and what
+    each word means.
 
-    Numbers that are not known are null. Units stand in the names (`_percent`, `_s`, `_per_s`, `_px`, `_mm`) and with each definition.
+    Numbers that are not known are null. Units stand in the names (`_percent`, `_s`, `_per_s`, `_px`, `_mm`) and with
+    each definition.
 
     Args:
         provenance: what else a reader should find (input file, version), put first.
@@ -237,7 +268,9 @@ def read_strain_json(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}: is not JSON: {error}") from error
     found = content.get("format") if isinstance(content, dict) else None
     if found != JSON_FORMAT:
-        raise InputError(f"{path}: is not a strain report of this version: format is {found!r}, expected {JSON_FORMAT!r}")
+        raise InputError(
+            f"{path}: is not a strain report of this version: format is {found!r}, expected {JSON_FORMAT!r}"
+        )
     return content
 
 

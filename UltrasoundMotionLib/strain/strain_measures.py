@@ -1,7 +1,8 @@
 """Strain and the values read off its curve, by their standard definitions.
 
-Voigt et al. 2015: "Definitions for a common standard for 2D speckle tracking echocardiography: consensus document of the EACVI/ASE/Industry Task
-Force to standardize deformation imaging", Eur Heart J Cardiovasc Imaging 16:1-11. All strain here is in percent.
+Voigt et al. 2015: "Definitions for a common standard for 2D speckle tracking echocardiography: consensus document of
+the EACVI/ASE/Industry Task Force to standardize deformation imaging", Eur Heart J Cardiovasc Imaging 16:1-11. All
+strain here is in percent.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ def lagrangian_percent(length: np.ndarray, reference_length: np.ndarray | float)
 
 
 def natural_percent(lagrangian: np.ndarray) -> np.ndarray:
-    """100 ln(L(t) / L0), the sum of all small changes each relative to the length it starts from, from Lagrangian strain (Voigt et al. 2015)."""
+    """100 ln(L(t) / L0), the sum of all small changes each relative to the length it starts from, from Lagrangian
+    strain (Voigt et al. 2015).
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
         return 100.0 * np.log1p(np.asarray(lagrangian) / 100.0)
 
@@ -27,8 +30,9 @@ def natural_percent(lagrangian: np.ndarray) -> np.ndarray:
 def rate_per_s(strain_percent: np.ndarray, times_s: np.ndarray) -> np.ndarray:
     """Time derivative of (T, ...) strain, in 1/s, with the true frame times.
 
-    Second-order differences for uneven steps (`numpy.gradient`). Of Lagrangian strain it is (dL/dt) / L0, of natural strain (dL/dt) / L, which is the
-    strain rate of Doppler (D'hooge et al. 2000, "Regional strain and strain rate measurements by cardiac ultrasound").
+    Second-order differences for uneven steps (`numpy.gradient`). Of Lagrangian strain it is (dL/dt) / L0, of natural
+    strain (dL/dt) / L, which is the strain rate of Doppler (D'hooge et al. 2000, "Regional strain and strain rate
+    measurements by cardiac ultrasound").
     """
     if len(times_s) < 3:
         return np.full(np.shape(strain_percent), np.nan)
@@ -37,21 +41,25 @@ def rate_per_s(strain_percent: np.ndarray, times_s: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class StrainMeasures:
-    """What is read off one curve in one cycle (Voigt et al. 2015 where not said otherwise). None: cannot be told from this clip, or not tracked.
+    """What is read off one curve in one cycle (Voigt et al. 2015 where not said otherwise). None: cannot be told from
+    this clip, or not tracked.
 
-    For shortening (longitudinal, circumferential) the peak is the most negative value; for thickening (radial, transverse) the most positive one.
+    For shortening (longitudinal, circumferential) the peak is the most negative value; for thickening (radial,
+    transverse) the most positive one.
 
     Attributes:
         end_systolic_percent: strain at end-systole.
         peak_systolic_percent: peak from end-diastole to end-systole.
-        positive_peak_percent: largest stretching in systole (for thickening: most negative value), 0 when there is none.
+        positive_peak_percent: largest stretching in systole (for thickening: most negative value), 0 when there is
+            none.
         peak_percent: peak of the whole cycle.
         post_systolic_percent: peak after end-systole.
-        post_systolic_index_percent: 100 (peak - end-systolic) / peak when the peak comes after end-systole, else 0 (Kukulski et al. 2003;
-            the same in doi:10.1371/journal.pone.0273419).
+        post_systolic_index_percent: 100 (peak - end-systolic) / peak when the peak comes after end-systole, else 0
+            (Kukulski et al. 2003; the same in doi:10.1371/journal.pone.0273419).
         time_to_peak_s: from end-diastole to `peak_percent`; None where frame times are unknown.
         frames_to_peak: the same in frames.
-        peak_systolic_rate_per_s: fastest Lagrangian shortening (thickening) in systole; None where frame times are unknown.
+        peak_systolic_rate_per_s: fastest Lagrangian shortening (thickening) in systole; None where frame times are
+            unknown.
         peak_diastolic_rate_per_s: fastest lengthening (thinning) after end-systole.
         drift_percent: strain at the next end-diastole, before any compensation; None for an incomplete cycle.
     """
@@ -74,7 +82,8 @@ class GlobalStrainMeasures(StrainMeasures):
     """Of the whole contour.
 
     Attributes:
-        gls_percent: global strain at end-systole from the length of the whole contour, the standard's first way; `end_systolic_percent`.
+        gls_percent: global strain at end-systole from the length of the whole contour, the standard's first way;
+            `end_systolic_percent`.
         gls_segment_mean_percent: the mean of the accepted segments' end-systolic strain, the standard's second way.
     """
 
@@ -96,9 +105,15 @@ class SegmentStrainMeasures(StrainMeasures):
 
 
 def measure(
-    strain_percent: np.ndarray, cycle: CardiacCycle, times_s: np.ndarray | None, drift_percent: float, thickening: bool = False
+    strain_percent: np.ndarray,
+    cycle: CardiacCycle,
+    times_s: np.ndarray | None,
+    drift_percent: float,
+    thickening: bool = False,
 ) -> dict[str, float | int | None]:
-    """The values of `StrainMeasures` as a dictionary, from one curve (T,) that is 0 at the reference frame; empty where it is not known."""
+    """The values of `StrainMeasures` as a dictionary, from one curve (T,) that is 0 at the reference frame; empty where
+    it is not known.
+    """
     curve = np.asarray(strain_percent, dtype=np.float64)
     inside = curve[cycle.first_frame : cycle.last_frame + 1]
     if not np.all(np.isfinite(inside)):
@@ -119,7 +134,9 @@ def measure(
     if len(diastole):
         values["post_systolic_percent"] = float(sign * np.min(sign * diastole))
         if rate is not None:
-            values["peak_diastolic_rate_per_s"] = float(sign * np.max(sign * rate[end_systole + 1 : cycle.last_frame + 1]))
+            values["peak_diastolic_rate_per_s"] = float(
+                sign * np.max(sign * rate[end_systole + 1 : cycle.last_frame + 1])
+            )
     if cycle.whole_systole and len(diastole):
         peak_frame = cycle.first_frame + int(np.argmin(sign * inside))
         peak = float(curve[peak_frame])
@@ -127,5 +144,7 @@ def measure(
         if times_s is not None:
             values["time_to_peak_s"] = float(times_s[peak_frame] - times_s[cycle.reference_frame])
         if sign * peak < 0:
-            values["post_systolic_index_percent"] = 100.0 * (peak - float(curve[end_systole])) / peak if peak_frame > end_systole else 0.0
+            values["post_systolic_index_percent"] = (
+                100.0 * (peak - float(curve[end_systole])) / peak if peak_frame > end_systole else 0.0
+            )
     return values

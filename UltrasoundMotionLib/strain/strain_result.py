@@ -20,7 +20,8 @@ class SegmentQuality:
         confidence: mean of the tracker's confidence, 0 to 1.
         lost_share: part of the segment's points that were missing for longer than the gap limit, 0 to 1.
         forward_backward_px: median error of tracking there and back; None where it was not given.
-        roughness_percent: how unlike their neighbours the points move, as the error of the segment's strain that this would make, in percent points.
+        roughness_percent: how unlike their neighbours the points move, as the error of the segment's strain that this
+            would make, in percent points.
         accepted: False: the segment has no strain.
         reason: why it was rejected (or accepted against the measurements), one line; empty otherwise.
         drift_percent: its strain at the next end-diastole, which should be 0; None for an incomplete cycle.
@@ -79,7 +80,8 @@ class StrainDrift:
 
 @dataclass(frozen=True)
 class SmoothedStrain:
-    """The same curves from smoothed displacements, to look at beside the raw ones. Quality and rejection always come from the raw ones.
+    """The same curves from smoothed displacements, to look at beside the raw ones. Quality and rejection always come
+    from the raw ones.
 
     Attributes:
         global_percent: (T,).
@@ -100,10 +102,11 @@ class SmoothedStrain:
 
 @dataclass(frozen=True)
 class StrainResult:
-    """Strain along (or across) a wall of N points and S segments over T frames, relative to the measured cycle's end-diastole.
+    """Strain along (or across) a wall of N points and S segments over T frames, relative to the measured cycle's
+    end-diastole.
 
-    All strain is Lagrangian, in percent, raw, unless named otherwise; NaN where nothing is known: a frame without tracks, a rejected segment, and the
-    whole contour when too many segments were rejected.
+    All strain is Lagrangian, in percent, raw, unless named otherwise; NaN where nothing is known: a frame without
+    tracks, a rejected segment, and the whole contour when too many segments were rejected.
 
     Attributes:
         view: a name of `segment_model`.
@@ -112,7 +115,8 @@ class StrainResult:
         segment_names: S names in the order of the contour.
         segment_numbers: in the 17-segment model.
         times_s: (T,) or None when unknown; then there is no strain rate and no time to peak.
-        spacing_mm: (x, y) pixel size, or None when unknown; then there are no lengths, and strain takes pixels to be square.
+        spacing_mm: (x, y) pixel size, or None when unknown; then there are no lengths, and strain takes pixels to be
+            square.
         events: end-diastoles and end-systoles.
         cycle: the measured cycle.
         cycle_index: its number in `events.cycles(T)`.
@@ -124,10 +128,12 @@ class StrainResult:
         point_percent: (T, N) local strain, of the pieces that meet at each point; for colouring the wall.
         natural_global_percent: (T,).
         natural_segmental_percent: (T, S).
-        strain_rate_per_s: (T,) of the whole contour, the derivative of Lagrangian strain, 1/s; None when times are unknown.
+        strain_rate_per_s: (T,) of the whole contour, the derivative of Lagrangian strain, 1/s; None when times are
+            unknown.
         segmental_strain_rate_per_s: (T, S) or None.
         natural_strain_rate_per_s: (T,) the derivative of natural strain, 1/s; None when times are unknown.
-        length_mm: (T,) of the accepted segments together (radial, transverse: mean thickness), or None when the spacing is unknown.
+        length_mm: (T,) of the accepted segments together (radial, transverse: mean thickness), or None when the spacing
+            is unknown.
         drift: at the end of the cycle.
         measures: of the whole contour.
         segment_measures: of each segment, in order.

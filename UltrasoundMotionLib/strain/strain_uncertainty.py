@@ -16,20 +16,26 @@ BLOCK_POINTS = 5
 NORMAL_95 = 1.96
 
 
-def global_uncertainty(wall: MeasuredWall, result: StrainResult, trackers: Mapping[str, float] | None = None) -> StrainUncertainty | None:
+def global_uncertainty(
+    wall: MeasuredWall, result: StrainResult, trackers: Mapping[str, float] | None = None
+) -> StrainUncertainty | None:
     """Uncertainty of end-systolic global strain along a contour; None where there is no global strain.
 
     Four independent parts add up in squares:
 
-    1. Roughness: residuals of the points against the smoothed contour are drawn anew in blocks along the wall (moving-block bootstrap, Kuensch 1989,
-       since neighbours' errors correlate), added to the smoothed contour of end-systole, and global strain is computed from each.
-    2. Drift: half of that at the end of the cycle, since errors that grow with time are seen whole there, and end-systole comes earlier.
-    3. Rejected segments: m of n segments left out change a mean by s sqrt(m / (n (n - m))), s being the segments' standard deviation (sampling
+    1. Roughness: residuals of the points against the smoothed contour are drawn anew in blocks along the wall
+    (moving-block bootstrap, Kuensch 1989,
+       since neighbours' errors correlate), added to the smoothed contour of end-systole, and global strain is computed
+       from each.
+    2. Drift: half of that at the end of the cycle, since errors that grow with time are seen whole there, and
+    end-systole comes earlier. 3. Rejected segments: m of n segments left out change a mean by s sqrt(m / (n (n - m))),
+    s being the segments' standard deviation (sampling
        without replacement).
-    4. What all points do alike, a tracker that lags behind the whole wall, cannot be seen in them: `common_error_percent` and `common_error_share`
-       of global strain, in squares. Their defaults (1 point, a tenth) were set on 22 simulated hearts of moderate to extreme difficulty followed by
-       the two weight-free trackers; on 18 others the 95 % interval held the truth 36 times of 36, and that of one
-       standard deviation 22 times. Their errors were one-sided: too little shortening.
+    4. What all points do alike, a tracker that lags behind the whole wall, cannot be seen in them:
+    `common_error_percent` and `common_error_share`
+       of global strain, in squares. Their defaults (1 point, a tenth) were set on 22 simulated hearts of moderate to
+       extreme difficulty followed by the two weight-free trackers; on 18 others the 95 % interval held the truth 36
+       times of 36, and that of one standard deviation 22 times. Their errors were one-sided: too little shortening.
 
     Where several trackers followed the wall, the standard deviation is at least that of their results.
 
@@ -46,7 +52,11 @@ def global_uncertainty(wall: MeasuredWall, result: StrainResult, trackers: Mappi
     drift = None if result.measures.drift_percent is None else abs(result.measures.drift_percent) / 2
     total, left_out = len(accepted), int(np.count_nonzero(~accepted))
     strains = result.segmental_percent[wall.cycle.end_systole_frame, accepted]
-    rejected = float(np.std(strains, ddof=1) * np.sqrt(left_out / (total * (total - left_out)))) if left_out and len(strains) > 1 else 0.0
+    rejected = (
+        float(np.std(strains, ddof=1) * np.sqrt(left_out / (total * (total - left_out))))
+        if left_out and len(strains) > 1
+        else 0.0
+    )
     common = float(np.hypot(wall.config.common_error_percent, wall.config.common_error_share * gls))
     deviation = float(np.sqrt(rough**2 + (drift or 0.0) ** 2 + rejected**2 + common**2))
     values = tuple((str(name), float(value)) for name, value in (trackers or {}).items())
@@ -62,10 +72,14 @@ def global_uncertainty(wall: MeasuredWall, result: StrainResult, trackers: Mappi
 
 
 def _bootstrap_deviation(wall: MeasuredWall, piece_weights: np.ndarray, replicates: int) -> float:
-    """Standard deviation of end-systolic global strain when residuals are drawn anew; `piece_weights` (P,) are the accepted parts of the pieces."""
+    """Standard deviation of end-systolic global strain when residuals are drawn anew; `piece_weights` (P,) are the
+    accepted parts of the pieces.
+    """
     positions, cycle, closed = wall.positions, wall.cycle, wall.model.closed
     pair = positions[[cycle.reference_frame, cycle.end_systole_frame]]
-    smooth = smooth_positions(pair, 0, wall_share=RESIDUAL_WALL_SHARE, places=np.arange(2), time_width=0.0, closed=closed)[1]
+    smooth = smooth_positions(
+        pair, 0, wall_share=RESIDUAL_WALL_SHARE, places=np.arange(2), time_width=0.0, closed=closed
+    )[1]
     residual = pair[1] - smooth
     count = len(residual)
     block = min(BLOCK_POINTS, count)

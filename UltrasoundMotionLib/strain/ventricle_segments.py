@@ -13,7 +13,14 @@ from UltrasoundMotionLib.strain.strain_result import StrainResult
 
 APICAL_VIEWS = ("A4C", "A2C", "APLAX")
 SEGMENT_COUNTS = (16, 17, 18)
-VALUES = ("end_systolic_percent", "peak_systolic_percent", "peak_percent", "post_systolic_percent", "post_systolic_index_percent", "time_to_peak_s")
+VALUES = (
+    "end_systolic_percent",
+    "peak_systolic_percent",
+    "peak_percent",
+    "post_systolic_percent",
+    "post_systolic_index_percent",
+    "time_to_peak_s",
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,11 @@ class LeftVentricleStrain:
         names: of the segments.
         percent: one for each segment, NaN where no view shows it or it was rejected (in seconds for `time_to_peak_s`).
         views: the views it was made from.
-        gls_percent: mean of the views' end-systolic whole-contour strain (Voigt et al. 2015), or None when a view has none.
-        gls_segment_mean_percent: mean end-systolic strain of all measured segments of all views, each once (the 18-segment mean where three views
-            are complete), so that no view counts more than its segments; None when there is no segment.
+        gls_percent: mean of the views' end-systolic whole-contour strain (Voigt et al. 2015), or None when a view has
+            none.
+        gls_segment_mean_percent: mean end-systolic strain of all measured segments of all views, each once (the
+            18-segment mean where three views are complete), so that no view counts more than its segments; None when
+            there is no segment.
         notes: what a reader should know, one line each.
     """
 
@@ -44,14 +53,17 @@ class LeftVentricleStrain:
     notes: tuple[str, ...] = ()
 
 
-def ventricle_strain(results: Sequence[StrainResult], segment_count: int = 17, value: str = "end_systolic_percent") -> LeftVentricleStrain:
+def ventricle_strain(
+    results: Sequence[StrainResult], segment_count: int = 17, value: str = "end_systolic_percent"
+) -> LeftVentricleStrain:
     """Puts apical views together.
 
-    Three views of six segments show the 18-segment ventricle, each segment in one view. The 16- and 17-segment ventricles cut the apex into four
-    (Cerqueira et al. 2002): apical septal is the mean of 18's apical inferoseptal (A4C) and anteroseptal (APLAX), apical lateral that of apical
-    anterolateral (A4C) and inferolateral (APLAX), since three quarters of each of those lie in the larger segment; where only one of the two was
-    measured it stands alone. Segment 17, the apical cap, is in no view's six segments: it is the mean of the measured segments 13 to 16, a derived
-    value. A segment that the same view shows twice (two clips) is the mean of both.
+    Three views of six segments show the 18-segment ventricle, each segment in one view. The 16- and 17-segment
+    ventricles cut the apex into four (Cerqueira et al. 2002): apical septal is the mean of 18's apical inferoseptal
+    (A4C) and anteroseptal (APLAX), apical lateral that of apical anterolateral (A4C) and inferolateral (APLAX), since
+    three quarters of each of those lie in the larger segment; where only one of the two was measured it stands alone.
+    Segment 17, the apical cap, is in no view's six segments: it is the mean of the measured segments 13 to 16, a
+    derived value. A segment that the same view shows twice (two clips) is the mean of both.
 
     Args:
         results: longitudinal strain of one or more apical views.
@@ -59,7 +71,8 @@ def ventricle_strain(results: Sequence[StrainResult], segment_count: int = 17, v
         value: a name of `StrainMeasures` that segments have.
 
     Raises:
-        InputError: no results; results that are not longitudinal or not of an apical view; another segment count or value.
+        InputError: no results; results that are not longitudinal or not of an apical view; another segment count or
+            value.
     """
     if not results:
         raise InputError("ventricle: give the strain of at least one apical view")
@@ -69,7 +82,9 @@ def ventricle_strain(results: Sequence[StrainResult], segment_count: int = 17, v
         raise InputError(f"value must be one of {', '.join(VALUES)}, got {value}")
     for result in results:
         if result.kind != "longitudinal" or result.view not in APICAL_VIEWS:
-            raise InputError(f"ventricle: needs longitudinal strain of {', '.join(APICAL_VIEWS)}, got {result.kind} strain of {result.view}")
+            raise InputError(
+                f"ventricle: needs longitudinal strain of {', '.join(APICAL_VIEWS)}, got {result.kind} strain of {result.view}"
+            )
     eighteen = _of_eighteen(results, value)
     percent = eighteen if segment_count == 18 else _of_seventeen(eighteen)[:segment_count]
     views = tuple(dict.fromkeys(result.view for result in results))
@@ -80,7 +95,11 @@ def ventricle_strain(results: Sequence[StrainResult], segment_count: int = 17, v
     if segment_count == 17:
         notes.append("segment 17 (apex) is the mean of the measured apical segments, not measured itself")
     global_strains = [result.measures.gls_percent for result in results]
-    gls = None if any(strain is None for strain in global_strains) else float(np.mean(_mean_by_view(results, global_strains)))
+    gls = (
+        None
+        if any(strain is None for strain in global_strains)
+        else float(np.mean(_mean_by_view(results, global_strains)))
+    )
     end_systolic = _of_eighteen(results, "end_systolic_percent")
     measured = end_systolic[np.isfinite(end_systolic)]
     names = SEGMENT_NAMES_18 if segment_count == 18 else SEGMENT_NAMES[:segment_count]
@@ -117,7 +136,9 @@ def _of_eighteen(results: Sequence[StrainResult], value: str) -> np.ndarray:
 
 
 def _of_seventeen(eighteen: np.ndarray) -> np.ndarray:
-    """(17,) values from the 18-segment ones, numbers counted from 1: 13 anterior, 14 septal, 15 inferior, 16 lateral, 17 apex."""
+    """(17,) values from the 18-segment ones, numbers counted from 1: 13 anterior, 14 septal, 15 inferior, 16 lateral,
+    17 apex.
+    """
 
     def mean(*values: float) -> float:
         known = [value for value in values if np.isfinite(value)]

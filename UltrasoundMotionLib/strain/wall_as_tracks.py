@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 def wall_as_tracks(result: StrainResult) -> PointTracks:

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.strain.curve_geometry import MINIMUM_POINTS, arc_length, check_contour, evenly_spaced, signed_area
+from UltrasoundMotionLib.strain.curve_geometry import (
+    MINIMUM_POINTS,
+    arc_length,
+    check_contour,
+    evenly_spaced,
+    signed_area,
+)
 from UltrasoundMotionLib.strain.segment_model import segment_model
 
 DENSE_COUNT = 2001
@@ -21,8 +27,9 @@ class WallContour:
     """Points along the wall on one frame.
 
     Attributes:
-        points_px: (N, 2), evenly spaced. Apical views: from the base on the left over the apex to the base on the right, as seen in the image.
-            Short-axis views: a ring from the anterior insertion of the right ventricle, counter-clockwise as seen.
+        points_px: (N, 2), evenly spaced. Apical views: from the base on the left over the apex to the base on the
+            right, as seen in the image. Short-axis views: a ring from the anterior insertion of the right ventricle,
+            counter-clockwise as seen.
         apex_index: the point at the apex; 0 for a ring, which has none.
         view: a name of `segment_model`.
         frame: on which the points lie.
@@ -62,7 +69,8 @@ class WallContour:
 def left_base_first(points: np.ndarray) -> bool:
     """Whether an apical contour (N, 2) starts at the base on the left of the image.
 
-    Where the ventricle lies on its side (its base nearly upright in the image), left is the left of someone who looks from base to apex.
+    Where the ventricle lies on its side (its base nearly upright in the image), left is the left of someone who looks
+    from base to apex.
     """
     first, last = points[0], points[-1]
     base = last - first
@@ -75,35 +83,48 @@ def apex_of(points: np.ndarray) -> int:
     """Index of the apex of an apical contour (N, 2): the point farthest from the middle of the base.
 
     Raises:
-        InputError: it does not lie in the middle half of the contour, so that this is no wall from base over apex to base.
+        InputError: it does not lie in the middle half of the contour, so that this is no wall from base over apex to
+            base.
     """
     distance = np.hypot(*(points - (points[0] + points[-1]) / 2).T)
     apex = int(np.argmax(distance))
     arc = arc_length(points)
     share = arc[apex] / arc[-1]
     if not APEX_SHARES[0] <= share <= APEX_SHARES[1]:
-        raise InputError(f"contour: the apex (farthest from the base) lies at {share:.0%} of it; it must run from base over apex to base")
+        raise InputError(
+            f"contour: the apex (farthest from the base) lies at {share:.0%} of it; it must run from base over apex to base"
+        )
     return apex
 
 
 def contour_from_clicks(
-    clicks_px: np.ndarray, count: int = 49, *, view: str = "A4C", frame: int = 0, spacing_mm: tuple[float, float] | None = None
+    clicks_px: np.ndarray,
+    count: int = 49,
+    *,
+    view: str = "A4C",
+    frame: int = 0,
+    spacing_mm: tuple[float, float] | None = None,
 ) -> WallContour:
-    """A plausible wall through three clicks: a truncated superellipse that is widest a little above the hinges. Its points are there to be corrected.
+    """A plausible wall through three clicks: a truncated superellipse that is widest a little above the hinges. Its
+    points are there to be corrected.
 
     Args:
-        clicks_px: (3, 2): hinge, apex, hinge of the mitral valve, either hinge first. Clicked in another order, the hinges are the two that are
-            closest to each other (the ventricle is longer than its base is wide), and a note says so.
+        clicks_px: (3, 2): hinge, apex, hinge of the mitral valve, either hinge first. Clicked in another order, the
+            hinges are the two that are closest to each other (the ventricle is longer than its base is wide), and a
+            note says so.
         count: points to make.
 
     Raises:
-        InputError: not three finite clicks; clicks on a line or on one spot; a short-axis view; fewer than 6 points asked for.
+        InputError: not three finite clicks; clicks on a line or on one spot; a short-axis view; fewer than 6 points
+            asked for.
     """
     clicks = np.asarray(clicks_px, dtype=np.float64)
     if clicks.shape != (3, 2) or not np.all(np.isfinite(clicks)):
         raise InputError(f"clicks must be three finite points (hinge, apex, hinge), got shape {clicks.shape}")
     if segment_model(view).closed:
-        raise InputError(f"three clicks describe an apical view; draw the ring of a short-axis view ({view}) as a curve")
+        raise InputError(
+            f"three clicks describe an apical view; draw the ring of a short-axis view ({view}) as a curve"
+        )
     if count < MINIMUM_POINTS:
         raise InputError(f"count must be at least {MINIMUM_POINTS}, got {count}")
     scale = np.asarray(spacing_mm or (1.0, 1.0))
@@ -142,13 +163,15 @@ def contour_from_curve(
     """Evenly spaced points along a drawn curve, in the contour's order.
 
     Args:
-        points_px: (M, 2) points in order along the wall, at least 6; a smooth curve is drawn through them. Apical views may start at either base;
-            a ring starts at the anterior insertion of the right ventricle, may run either way, and need not repeat its first point.
+        points_px: (M, 2) points in order along the wall, at least 6; a smooth curve is drawn through them. Apical views
+            may start at either base; a ring starts at the anterior insertion of the right ventricle, may run either
+            way, and need not repeat its first point.
         count: points to make.
         apex_index: of the given points; None finds the one farthest from the middle of the base.
 
     Raises:
-        InputError: see `check_contour`; an apical curve whose apex is not in its middle half; fewer than 6 points asked for.
+        InputError: see `check_contour`; an apical curve whose apex is not in its middle half; fewer than 6 points asked
+            for.
     """
     from scipy.interpolate import CubicSpline
 

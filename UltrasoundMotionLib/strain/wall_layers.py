@@ -1,4 +1,6 @@
-"""The layers of the wall from one contour: the contour itself as the middle one, and one at half the wall's thickness to either side."""
+"""The layers of the wall from one contour: the contour itself as the middle one, and one at half the wall's thickness
+to either side.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ def wall_layers(contour: WallContour, thickness: float | None = None) -> dict[st
     """Points (N, 2) in pixels of each layer by its name, from the inner to the outer one, all in the contour's order.
 
     Args:
-        thickness: of the wall, in mm, or in pixels where the contour's spacing is unknown; None gives the contour as "mid" alone.
+        thickness: of the wall, in mm, or in pixels where the contour's spacing is unknown; None gives the contour as
+            "mid" alone.
 
     Raises:
         InputError: a thickness that is not positive, or so large that a layer would cross itself.
@@ -27,19 +30,27 @@ def wall_layers(contour: WallContour, thickness: float | None = None) -> dict[st
     if not 0 < thickness < np.inf:
         raise InputError(f"thickness must be positive, got {thickness}")
     closed = segment_model(contour.view).closed
-    sides = [offset_contour(contour.points_px, side * thickness / 2, contour.spacing_mm or (1.0, 1.0), closed) for side in (-1.0, 1.0)]
+    sides = [
+        offset_contour(contour.points_px, side * thickness / 2, contour.spacing_mm or (1.0, 1.0), closed)
+        for side in (-1.0, 1.0)
+    ]
     inner, outer = sorted(sides, key=lambda points: abs(signed_area(points)))
     layers = dict(zip(LAYER_NAMES, (inner, contour.points_px, outer), strict=True))
     for name, points in layers.items():
         what = f"{name} layer of a wall {thickness:g} thick"
         if np.any(np.sum(np.diff(points, axis=0) * np.diff(contour.points_px, axis=0), axis=1) <= 0):
-            raise InputError(f"{what}: turns back where the contour is narrow or bends sharply; give a smaller thickness")
+            raise InputError(
+                f"{what}: turns back where the contour is narrow or bends sharply; give a smaller thickness"
+            )
         check_contour(points, closed, what)
     return layers
 
 
-def offset_contour(points_px: np.ndarray, distance: float, pixel_mm: tuple[float, float] = (1.0, 1.0), closed: bool = False) -> np.ndarray:
-    """(N, 2) pixels: every point moved by `distance` (in the unit of `pixel_mm`) along the normal of the line through its neighbours.
+def offset_contour(
+    points_px: np.ndarray, distance: float, pixel_mm: tuple[float, float] = (1.0, 1.0), closed: bool = False
+) -> np.ndarray:
+    """(N, 2) pixels: every point moved by `distance` (in the unit of `pixel_mm`) along the normal of the line through
+    its neighbours.
 
     Positive is to the left of someone who walks along the contour as it is seen in the image (y down).
     """

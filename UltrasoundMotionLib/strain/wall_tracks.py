@@ -10,7 +10,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.curve_geometry import check_contour, signed_area
 from UltrasoundMotionLib.strain.wall_contour import apex_of, left_base_first
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,8 @@ class WallTracks:
     """Points along a wall.
 
     Attributes:
-        positions_px: (T, N, 2) in the contour's order, gaps filled; NaN before the first and after the last frame that was tracked.
+        positions_px: (T, N, 2) in the contour's order, gaps filled; NaN before the first and after the last frame that
+            was tracked.
         confidence: (T, N).
         missing: (T, N) bool: not reached, or not visible.
         gap_frames: (T, N) length in frames of the gap that a missing point belongs to, 0 where it is known.
@@ -34,7 +35,9 @@ class WallTracks:
     notes: tuple[str, ...] = ()
 
 
-def wall_tracks(tracks: PointTracks, order: Sequence[str | int] | None = None, *, closed: bool = False, orientation: str = "auto") -> WallTracks:
+def wall_tracks(
+    tracks: PointTracks, order: Sequence[str | int] | None = None, *, closed: bool = False, orientation: str = "auto"
+) -> WallTracks:
     """Takes the points of one contour out of tracks, checks them on the query frame, and fills gaps.
 
     Args:
@@ -43,8 +46,8 @@ def wall_tracks(tracks: PointTracks, order: Sequence[str | int] | None = None, *
         orientation: "auto" turns an apical contour around that starts on the right; "as given" does not.
 
     Raises:
-        InputError: unknown labels; frame times that do not increase; a spacing that is not positive; see `check_contour`; an apical contour that
-            does not run from base over apex to base.
+        InputError: unknown labels; frame times that do not increase; a spacing that is not positive; see
+            `check_contour`; an apical contour that does not run from base over apex to base.
     """
     if tracks.times_s is not None and not np.all(np.diff(np.asarray(tracks.times_s, dtype=np.float64)) > 0):
         raise InputError("tracks: frame times must be finite and strictly increasing")
@@ -67,8 +70,16 @@ def wall_tracks(tracks: PointTracks, order: Sequence[str | int] | None = None, *
         backwards = orientation == "auto" and not left_base_first(points)
         turned = np.arange(len(index))[::-1]
     if backwards:
-        positions, confidence, missing, labels = positions[:, turned], confidence[:, turned], missing[:, turned], tuple(labels[i] for i in turned)
-        notes = ("the points were taken in reverse order, " + ("counter-clockwise as seen" if closed else "from the base on the left"),)
+        positions, confidence, missing, labels = (
+            positions[:, turned],
+            confidence[:, turned],
+            missing[:, turned],
+            tuple(labels[i] for i in turned),
+        )
+        notes = (
+            "the points were taken in reverse order, "
+            + ("counter-clockwise as seen" if closed else "from the base on the left"),
+        )
     filled = _filled(positions, missing, tracks.query_frame, closed)
     return WallTracks(filled, confidence, missing, _gap_lengths(missing), labels, notes)
 
@@ -98,7 +109,9 @@ def _gaps(missing: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def _gap_lengths(missing: np.ndarray) -> np.ndarray:
-    """(T, N) how many frames long the gap is that a missing point belongs to; a gap at an end of the clip counts as the whole clip."""
+    """(T, N) how many frames long the gap is that a missing point belongs to; a gap at an end of the clip counts as the
+    whole clip.
+    """
     frame_count = len(missing)
     lengths = np.zeros(missing.shape, dtype=int)
     for point, start, end in _gaps(missing):
@@ -107,10 +120,11 @@ def _gap_lengths(missing: np.ndarray) -> np.ndarray:
 
 
 def _filled(positions: np.ndarray, missing: np.ndarray, query_frame: int, closed: bool) -> np.ndarray:
-    """Missing points moved as the nearest points on either side that are known all through the gap, plus what differs at its ends, linear in time.
+    """Missing points moved as the nearest points on either side that are known all through the gap, plus what differs
+    at its ends, linear in time.
 
-    Where no point is known all through the gap, the line in time is all there is. Frames before the first and after the last that has any point
-    (a cancelled run) stay unknown.
+    Where no point is known all through the gap, the line in time is all there is. Frames before the first and after the
+    last that has any point (a cancelled run) stay unknown.
     """
     frame_count, point_count = missing.shape
     displacement = positions - positions[query_frame]

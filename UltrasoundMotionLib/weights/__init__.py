@@ -1,4 +1,6 @@
-"""Trained weights and what is known about them: a safetensors file and a card of the same name, checked before they are used."""
+"""Trained weights and what is known about them: a safetensors file and a card of the same name, checked before they are
+used.
+"""
 
 from UltrasoundMotionLib.weights.model_card import ModelCard, read_card, write_card
 from UltrasoundMotionLib.weights.model_file import LoadedWeights, check_weights, load_weights, save_weights

@@ -40,7 +40,9 @@ def _load(path: Path, device: str, times: tuple[int, int], architecture: str, bu
     try:
         network = build(_with_tuples(weights.card.configuration))
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"weights {weights.card.name}: the card's configuration is not {architecture}'s ({error})") from error
+        raise InputError(
+            f"weights {weights.card.name}: the card's configuration is not {architecture}'s ({error})"
+        ) from error
     weights.put_into(network)
     return network.eval().to(device)
 

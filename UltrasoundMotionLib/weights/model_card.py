@@ -1,4 +1,6 @@
-"""The card of trained weights: what they are for, what went into them, what they were measured to give, and their checksum."""
+"""The card of trained weights: what they are for, what went into them, what they were measured to give, and their
+checksum.
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,8 @@ def check_weights(card_path: str | Path) -> ModelCard:
     """Reads the card, compares the checksum of the weights beside it, and returns the card.
 
     Raises:
-        InputError: see `read_card`; no weights beside it; weights of another checksum, which are damaged or of another version.
+        InputError: see `read_card`; no weights beside it; weights of another checksum, which are damaged or of another
+            version.
     """
     return _checked_bytes(Path(card_path))[0]
 
@@ -82,7 +83,9 @@ def load_weights(card_path: str | Path) -> LoadedWeights:
 
 
 def file_times(card_path: Path) -> tuple[int, int]:
-    """When card and weights were written, in ns, 0 for one that is missing: what is kept of a file is read again when one of them changes."""
+    """When card and weights were written, in ns, 0 for one that is missing: what is kept of a file is read again when
+    one of them changes.
+    """
     card, weights = (file.stat().st_mtime_ns if file.is_file() else 0 for file in (card_path, _beside(card_path)))
     return card, weights
 

@@ -14,9 +14,9 @@ INSTALLED_FOLDER = "share/ultrasound-motion/models"
 def models_folder() -> Path:
     """The folder of the shipped models.
 
-    A checkout, or an editable installation of one: `Resources/Models`. In Slicer: `models` beside this file, where CMakeLists.txt
-    puts it. Installed by pip: `share/ultrasound-motion/models`, wherever the installation's own list of files says that is, or, with
-    pip's `--target`, beside the package.
+    A checkout, or an editable installation of one: `Resources/Models`. In Slicer: `models` beside this file, where
+    CMakeLists.txt puts it. Installed by pip: `share/ultrasound-motion/models`, wherever the installation's own list of
+    files says that is, or, with pip's `--target`, beside the package.
 
     Raises:
         InputError: none of them exists.

@@ -1,1 +1,4 @@
-"""One file per format; each turns a path into an `ImageSequence`. Use `UltrasoundMotionLib.images.read_sequence`, which chooses."""
+"""One file per format; each turns a path into an `ImageSequence`.
+
+Use `UltrasoundMotionLib.images.read_sequence`, which chooses.
+"""

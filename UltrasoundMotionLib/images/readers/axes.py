@@ -12,13 +12,18 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.readers.stored_frames import Pixels, frames_first
 
 TIME_KINDS = frozenset({"list", "time"})
-UNCALIBRATED_NOTE = "spacing is exactly 1.0: probably not calibrated, so taken as unknown (give the spacing if it is known)"
+UNCALIBRATED_NOTE = (
+    "spacing is exactly 1.0: probably not calibrated, so taken as unknown (give the spacing if it is known)"
+)
 SPACING_KEY = "UltrasoundMotion.spacing"  # known or unknown: written by this library's own writers, so that a true 1.0 mm survives
 
 
 @dataclass(frozen=True)
 class SequenceAxes:
-    """Axis numbers, fastest first, components not counted. `through` is the plane's own axis of one slice, if stored."""
+    """Axis numbers, fastest first, components not counted.
+
+    `through` is the plane's own axis of one slice, if stored.
+    """
 
     x: int
     y: int
@@ -29,8 +34,9 @@ class SequenceAxes:
 def sequence_axes(path: Path, sizes: Sequence[int], kinds: Sequence[str | None]) -> SequenceAxes:
     """Finds the axes of a 2D + time image.
 
-    An axis of kind `list` or `time` is time, wherever it stands. Without one, axes of size 1 at the end are dropped, and the last of three
-    (or four) is time: a volume is read as a stack of frames. A remaining third axis must have size 1.
+    An axis of kind `list` or `time` is time, wherever it stands. Without one, axes of size 1 at the end are dropped,
+    and the last of three (or four) is time: a volume is read as a stack of frames. A remaining third axis must have
+    size 1.
 
     Raises:
         InputError: not two axes, or a volume at every time.
@@ -51,7 +57,9 @@ def sequence_axes(path: Path, sizes: Sequence[int], kinds: Sequence[str | None])
         through = flat[0]
         space.remove(through)
     if len(space) != 2:
-        raise InputError(f"{path}: expected frames of two dimensions in time, got an image of {' x '.join(map(str, sizes))}")
+        raise InputError(
+            f"{path}: expected frames of two dimensions in time, got an image of {' x '.join(map(str, sizes))}"
+        )
     return SequenceAxes(space[0], space[1], time, through)
 
 
@@ -77,8 +85,11 @@ def arrange(pixels: Pixels, axes: SequenceAxes, component_axis: int | None = Non
     return lambda: turned().transpose(moved)[(..., *(0 for _ in single))]
 
 
-def plane_geometry(path: Path, x_step: np.ndarray, y_step: np.ndarray, through: np.ndarray | None = None) -> tuple[tuple[float, float], np.ndarray]:
-    """Spacing (x, y) in mm and direction (3, 3) from the LPS steps (3,) along x, along y and, if stored, through the plane.
+def plane_geometry(
+    path: Path, x_step: np.ndarray, y_step: np.ndarray, through: np.ndarray | None = None
+) -> tuple[tuple[float, float], np.ndarray]:
+    """Spacing (x, y) in mm and direction (3, 3) from the LPS steps (3,) along x, along y and, if stored, through the
+    plane.
 
     The third column is the stored one where it is plus or minus the plane's normal, otherwise x cross y.
 
@@ -99,8 +110,12 @@ def plane_geometry(path: Path, x_step: np.ndarray, y_step: np.ndarray, through: 
     return tuple(float(f"{length:.14g}") for length in lengths), np.column_stack([unit, normal])
 
 
-def believable_spacing(spacing: tuple[float, float], stated: str | None) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """The spacing, or None with a note when it is exactly 1.0 twice and the file does not state (`known`, `unknown`) which is meant."""
+def believable_spacing(
+    spacing: tuple[float, float], stated: str | None
+) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+    """The spacing, or None with a note when it is exactly 1.0 twice and the file does not state (`known`, `unknown`)
+    which is meant.
+    """
     if stated == "known":
         return spacing, ()
     if stated == "unknown":

@@ -1,4 +1,6 @@
-"""Ultrasound DICOM, multi-frame or single, of any photometric interpretation and transfer syntax that pydicom or GDCM decodes."""
+"""Ultrasound DICOM, multi-frame or single, of any photometric interpretation and transfer syntax that pydicom or GDCM
+decodes.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,9 @@ def is_dicom(path: Path) -> bool:
 def read_dicom(path: Path) -> ImageSequence:
     """Reads an ultrasound DICOM file, decoding one frame at a time.
 
-    Colour becomes luminance, MONOCHROME1 is turned so that bright is bright. Frame times: see `frame_times`; spacing: see `pixel_spacing`.
-    Position and orientation are those of the Image Plane where present (LPS), otherwise the identity.
+    Colour becomes luminance, MONOCHROME1 is turned so that bright is bright. Frame times: see `frame_times`; spacing:
+    see `pixel_spacing`. Position and orientation are those of the Image Plane where present (LPS), otherwise the
+    identity.
 
     Raises:
         InputError: not DICOM, no picture, truncated, or of another modality than ultrasound.
@@ -33,13 +36,21 @@ def read_dicom(path: Path) -> ImageSequence:
     modality = str(dataset.get("Modality", "") or "")
     frames_stored = layout.frames
     if modality not in _ULTRASOUND and not (modality in _VIDEO_CAPTURES and frames_stored > 1):
-        raise InputError(f"{path}: not ultrasound: its modality is {modality or 'not given'} with {frames_stored} frame(s), expected US or IVUS")
+        raise InputError(
+            f"{path}: not ultrasound: its modality is {modality or 'not given'} with {frames_stored} frame(s), expected US or IVUS"
+        )
     frames = DicomFrames(path, dataset, layout)
     try:
         times, time_notes = frame_times(dataset, frames_stored)
         spacing, spacing_notes = pixel_spacing(dataset, frames)
         origin, direction, orientation_notes = orientation(dataset)
-    except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError) as error:  # pydicom interprets a value when it is asked for it
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        NotImplementedError,
+    ) as error:  # pydicom interprets a value when it is asked for it
         raise InputError(f"{path}: its header is damaged: {' '.join(str(error).split())[:200]}") from None
     notes = (*spacing_notes, *time_notes, *orientation_notes, *frames.notes)
     return ImageSequence(frames, spacing, times, origin, direction, path.stem, path, notes=notes)

@@ -1,6 +1,7 @@
 """When, how large and where the frames of an ultrasound DICOM file are.
 
-Attributes: DICOM PS3.3 C.7.6.5 (Cine), C.8.5.5 (US Region Calibration), C.7.6.2 (Image Plane), C.7.6.16 (Functional Groups).
+Attributes: DICOM PS3.3 C.7.6.5 (Cine), C.8.5.5 (US Region Calibration), C.7.6.2 (Image Plane), C.7.6.16 (Functional
+Groups).
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def _number(dataset: pydicom.Dataset, name: str) -> float | None:
 def frame_times(dataset: pydicom.Dataset, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Frame times (T,) in seconds from the first frame, with notes; None when nothing in the file makes sense.
 
-    In this order: FrameTimeVector, FrameTime (both in ms), CineRate, RecommendedDisplayFrameRate (both in frames per second).
-    A time of zero, a repeated time or an absurd rate is passed over, and noted.
+    In this order: FrameTimeVector, FrameTime (both in ms), CineRate, RecommendedDisplayFrameRate (both in frames per
+    second). A time of zero, a repeated time or an absurd rate is passed over, and noted.
     """
     notes: list[str] = []
     if frames < 2:
@@ -42,7 +43,9 @@ def frame_times(dataset: pydicom.Dataset, frames: int) -> tuple[np.ndarray | Non
     if vector not in (None, ""):
         steps = np.atleast_1d(np.array(vector, dtype=np.float64))
         if len(steps) in (frames, frames - 1):
-            times, vector_notes = increasing_times(np.concatenate([[0.0], np.cumsum(steps[len(steps) - frames + 1 :])]) / 1000.0, "FrameTimeVector")
+            times, vector_notes = increasing_times(
+                np.concatenate([[0.0], np.cumsum(steps[len(steps) - frames + 1 :])]) / 1000.0, "FrameTimeVector"
+            )
             if times is not None:
                 return times, ()
             notes += vector_notes
@@ -62,15 +65,23 @@ def frame_times(dataset: pydicom.Dataset, frames: int) -> tuple[np.ndarray | Non
 
 
 def orientation(dataset: pydicom.Dataset) -> tuple[tuple[float, float, float], np.ndarray, tuple[str, ...]]:
-    """Origin (LPS mm) and direction (3, 3) from ImagePositionPatient and ImageOrientationPatient, or the identity when absent or not orthonormal."""
+    """Origin (LPS mm) and direction (3, 3) from ImagePositionPatient and ImageOrientationPatient, or the identity when
+    absent or not orthonormal.
+    """
     cosines = _nested(dataset, "ImageOrientationPatient", "PlaneOrientationSequence")
     position = _nested(dataset, "ImagePositionPatient", "PlanePositionSequence")
-    origin = tuple(float(value) for value in position) if position is not None and len(position) == 3 else (0.0, 0.0, 0.0)
+    origin = (
+        tuple(float(value) for value in position) if position is not None and len(position) == 3 else (0.0, 0.0, 0.0)
+    )
     if cosines is None or len(cosines) != 6:
         return origin, np.eye(3), ()
     x, y = np.array(cosines[:3], dtype=np.float64), np.array(cosines[3:], dtype=np.float64)
     if abs(np.linalg.norm(x) - 1) > 1e-3 or abs(np.linalg.norm(y) - 1) > 1e-3 or abs(x @ y) > 1e-3:
-        return origin, np.eye(3), (f"orientation unknown: ImageOrientationPatient {list(map(float, cosines))} is not orthonormal",)
+        return (
+            origin,
+            np.eye(3),
+            (f"orientation unknown: ImageOrientationPatient {list(map(float, cosines))} is not orthonormal",),
+        )
     x /= np.linalg.norm(x)
     y -= x * (x @ y)
     y /= np.linalg.norm(y)
@@ -92,8 +103,9 @@ def _nested(dataset: pydicom.Dataset, name: str, sequence: str) -> Sequence | No
 def pixel_spacing(dataset: pydicom.Dataset, frames: FrameSource) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     """Spacing (x, y) in mm with notes, or None when the file does not say, or contradicts itself.
 
-    From the two-dimensional tissue regions of SequenceOfUltrasoundRegions in cm; then PixelSpacing, NominalScannedPixelSpacing,
-    ImagerPixelSpacing. Regions that reach beyond the stored grid were measured on another one: see `_original_grid`.
+    From the two-dimensional tissue regions of SequenceOfUltrasoundRegions in cm; then PixelSpacing,
+    NominalScannedPixelSpacing, ImagerPixelSpacing. Regions that reach beyond the stored grid were measured on another
+    one: see `_original_grid`.
     """
     regions = [region for region in dataset.get("SequenceOfUltrasoundRegions") or [] if _is_tissue(region)]
     if regions:
@@ -102,7 +114,9 @@ def pixel_spacing(dataset: pydicom.Dataset, frames: FrameSource) -> tuple[tuple[
         values = _nested(dataset, name, "PixelMeasuresSequence")
         if values is not None and len(values) == 2 and min(map(float, values)) > 0:
             return believable_spacing((float(values[1]), float(values[0])), None)
-    return None, ("spacing unknown: the file has no calibrated region and no pixel spacing (give the spacing if it is known)",)
+    return None, (
+        "spacing unknown: the file has no calibrated region and no pixel spacing (give the spacing if it is known)",
+    )
 
 
 def _is_tissue(region: pydicom.Dataset) -> bool:
@@ -116,14 +130,23 @@ def _is_tissue(region: pydicom.Dataset) -> bool:
     )
 
 
-def _region_spacing(regions: list[pydicom.Dataset], frames: FrameSource) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
+def _region_spacing(
+    regions: list[pydicom.Dataset], frames: FrameSource
+) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
     # a negative step only says that the physical axis points the other way
     spacings = np.abs([[region.PhysicalDeltaX, region.PhysicalDeltaY] for region in regions]) * 10.0
     if not np.allclose(spacings, spacings[0], rtol=0.01):
         listed = ", ".join(f"{x:.4g} x {y:.4g}" for x, y in spacings)
-        return None, (f"spacing unknown: the calibrated regions differ ({listed} mm); give the spacing of the region you follow",)
+        return None, (
+            f"spacing unknown: the calibrated regions differ ({listed} mm); give the spacing of the region you follow",
+        )
     _, height, width = frames.shape
-    bounds = np.array([[region.get(f"RegionLocation{corner}") or 0 for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")] for region in regions])
+    bounds = np.array(
+        [
+            [region.get(f"RegionLocation{corner}") or 0 for corner in ("MinX0", "MinY0", "MaxX1", "MaxY1")]
+            for region in regions
+        ]
+    )
     box = np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)]).astype(np.float64)
     spacing = (float(spacings[0, 0]), float(spacings[0, 1]))
     if box[2] <= width and box[3] <= height:  # some scanners give the first pixel beyond
@@ -131,7 +154,9 @@ def _region_spacing(regions: list[pydicom.Dataset], frames: FrameSource) -> tupl
     extent = f"the calibrated region reaches to pixel ({box[2]:.0f}, {box[3]:.0f}) but the stored frames are {width} x {height}"
     scale = _original_grid(box, frames)
     if scale is None:
-        return None, (f"spacing unknown: {extent}, and by no one scale does it fit the moving picture (give the spacing if it is known)",)
+        return None, (
+            f"spacing unknown: {extent}, and by no one scale does it fit the moving picture (give the spacing if it is known)",
+        )
     scaled = (spacing[0] * scale, spacing[1] * scale)
     return scaled, (
         f"spacing scaled by {scale:g} to {scaled[0]:.4g} x {scaled[1]:.4g} mm: {extent}, so it was measured before the frames were "
@@ -143,11 +168,12 @@ _REDUCTIONS = (1.25, 1.28, 4 / 3, 1.5, 1.6, 5 / 3, 1.75, 1.875, 2.0, 2.4, 2.5, 8
 
 
 def _original_grid(box: np.ndarray, frames: FrameSource) -> float | None:
-    """By how much the frames were reduced after their region (x0, y0, x1, y1) was measured, or None when no one factor explains it.
+    """By how much the frames were reduced after their region (x0, y0, x1, y1) was measured, or None when no one factor
+    explains it.
 
-    Each usual reduction, the same for both axes, that takes the region into the stored grid puts it somewhere. It holds where the four sides agree,
-    within 5 % of the region's size, with the extent of the pixels that change over time; the best wins. A crop, or different factors for x and y,
-    agrees with none.
+    Each usual reduction, the same for both axes, that takes the region into the stored grid puts it somewhere. It holds
+    where the four sides agree, within 5 % of the region's size, with the extent of the pixels that change over time;
+    the best wins. A crop, or different factors for x and y, agrees with none.
     """
     count, height, width = frames.shape
     moving = _moving_pixels(frames)
@@ -167,6 +193,11 @@ def _original_grid(box: np.ndarray, frames: FrameSource) -> float | None:
 
 def _moving_pixels(frames: FrameSource, samples: int = 8) -> np.ndarray:
     """(H, W) bool: pixels that change by more than compression noise over a few frames spread over the clip."""
-    stack = np.stack([np.asarray(frames[index], dtype=np.float32) for index in np.unique(np.linspace(0, frames.shape[0] - 1, samples).astype(int))])
+    stack = np.stack(
+        [
+            np.asarray(frames[index], dtype=np.float32)
+            for index in np.unique(np.linspace(0, frames.shape[0] - 1, samples).astype(int))
+        ]
+    )
     span = np.ptp(stack, axis=0)
     return span > max(4.0, 0.03 * float(stack.max() - stack.min()))

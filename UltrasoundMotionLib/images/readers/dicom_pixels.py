@@ -58,10 +58,14 @@ def locate_pixels(path: Path) -> tuple[pydicom.Dataset, PixelLayout]:
             if syntax is None:
                 raise InputError(f"{path}: is truncated, or names no transfer syntax by which its pixels could be read")
             if syntax.is_deflated:
-                raise InputError(f"{path}: is a deflated DICOM file, which is not supported; write it again uncompressed")
+                raise InputError(
+                    f"{path}: is a deflated DICOM file, which is not supported; write it again uncompressed"
+                )
             rows, columns, bits = (dataset.get(name) for name in ("Rows", "Columns", "BitsAllocated"))
             if not rows or not columns or not bits:
-                raise InputError(f"{path}: is DICOM ({dataset.get('Modality', 'no modality')}) but holds no picture, or is truncated")
+                raise InputError(
+                    f"{path}: is DICOM ({dataset.get('Modality', 'no modality')}) but holds no picture, or is truncated"
+                )
             if bits not in (8, 16, 32):
                 raise InputError(f"{path}: has {bits} bits a pixel, expected 8, 16 or 32")
             frames = _frame_count(path, dataset)
@@ -73,7 +77,9 @@ def locate_pixels(path: Path) -> tuple[pydicom.Dataset, PixelLayout]:
         raise InputError(f"{path}: is not a DICOM file") from None
     except InputError:
         raise
-    except Exception as error:  # pydicom raises whatever its parser ran into: EOFError, ValueError, KeyError, struct.error ...
+    except (
+        Exception
+    ) as error:  # pydicom raises whatever its parser ran into: EOFError, ValueError, KeyError, struct.error ...
         raise InputError(f"{path}: cannot be read as DICOM, damaged or truncated: {_one_line(error)}") from None
 
 
@@ -116,13 +122,18 @@ def _native_frames(path: Path, file: BinaryIO, dataset: pydicom.Dataset, frames:
 
 
 def _encapsulated_frames(path: Path, file: BinaryIO, frames: int) -> tuple:
-    """Byte ranges by frame. Where there are as many fragments as frames each is one; otherwise the basic offset table tells."""
+    """Byte ranges by frame.
+
+    Where there are as many fragments as frames each is one; otherwise the basic offset table tells.
+    """
     items: list[tuple[int, int]] = []
     end = path.stat().st_size
     while len(head := file.read(8)) == 8 and head[:4] == _ITEM:
         length = int.from_bytes(head[4:], "little")
         if length == _UNDEFINED or file.tell() + length > end:
-            raise InputError(f"{path}: truncated: the pixels of frame {max(0, len(items) - 1)} of {frames} are cut short")
+            raise InputError(
+                f"{path}: truncated: the pixels of frame {max(0, len(items) - 1)} of {frames} are cut short"
+            )
         items.append((file.tell(), length))
         file.seek(length, 1)
     if not items:
@@ -136,11 +147,16 @@ def _encapsulated_frames(path: Path, file: BinaryIO, frames: int) -> tuple:
     if len(fragments) < frames:
         raise InputError(f"{path}: truncated: {len(fragments)} of {frames} frames are there")
     if table_length != 4 * frames:
-        raise InputError(f"{path}: has {len(fragments)} fragments for {frames} frames and no table that says which belong together")
+        raise InputError(
+            f"{path}: has {len(fragments)} fragments for {frames} frames and no table that says which belong together"
+        )
     file.seek(table_at)
     first = fragments[0][0] - 8
     starts = [first + offset for offset in np.frombuffer(file.read(table_length), dtype="<u4").tolist()]
-    ranges = [tuple(item for item in fragments if low <= item[0] - 8 < high) for low, high in zip(starts, [*starts[1:], end], strict=True)]
+    ranges = [
+        tuple(item for item in fragments if low <= item[0] - 8 < high)
+        for low, high in zip(starts, [*starts[1:], end], strict=True)
+    ]
     if not all(ranges):
         raise InputError(f"{path}: its table of frame offsets does not fit its fragments")
     return tuple(ranges)
@@ -155,9 +171,14 @@ class DicomFrames:
         self._elements = {name: dataset[name] for name in _COPIED if name in dataset}
         self._little_endian = self._syntax.is_little_endian
         self.photometric = str(dataset.get("PhotometricInterpretation", "") or "MONOCHROME2")
-        slope, intercept = (float(dataset.get(name) or default) for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)))
+        slope, intercept = (
+            float(dataset.get(name) or default) for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+        )
         self._rescale = None if (slope, intercept) == (1.0, 0.0) else (slope, intercept)
-        self._bits, self._signed = int(dataset.get("BitsStored") or dataset.BitsAllocated), bool(dataset.get("PixelRepresentation"))
+        self._bits, self._signed = (
+            int(dataset.get("BitsStored") or dataset.BitsAllocated),
+            bool(dataset.get("PixelRepresentation")),
+        )
         self._coloured = int(dataset.get("SamplesPerPixel", 1)) >= 3 or self.photometric == "PALETTE COLOR"
         self.shape = (layout.frames, int(dataset.Rows), int(dataset.Columns))
         eight_bit = dataset.BitsAllocated == 8 and not self._signed and self._rescale is None
@@ -218,7 +239,10 @@ class DicomFrames:
                 parts.append(file.read(length))
         data = b"".join(parts)
         dataset = self._dataset(encapsulate([data], has_bot=False) if self._layout.encapsulated else data)
-        with warnings.catch_warnings(), suppress(Exception):  # its plugins raise whatever they like; GDCM is asked then, and reports
+        with (
+            warnings.catch_warnings(),
+            suppress(Exception),
+        ):  # its plugins raise whatever they like; GDCM is asked then, and reports
             warnings.simplefilter("ignore")
             return get_decoder(self._syntax).as_array(dataset, index=0)[0]
         return self._decode_with_gdcm(index, dataset)
@@ -238,6 +262,8 @@ class DicomFrames:
                 image = sitk.ReadImage(str(path))
             except RuntimeError:
                 name = self._syntax.name
-                raise InputError(f"{self._path}: frame {index} cannot be decoded: {name} is damaged or not supported") from None
+                raise InputError(
+                    f"{self._path}: frame {index} cannot be decoded: {name} is damaged or not supported"
+                ) from None
         array = sitk.GetArrayFromImage(image)
         return array[0] if image.GetDimension() == 3 else array

@@ -14,7 +14,10 @@ IMAGE_STATUS = "ImageStatus"
 
 
 def frame_fields(header: Mapping[str, str], frames: int) -> dict[str, tuple[str, ...]]:
-    """Each per-frame field of a header as (T,) strings; empty where a frame lacks it. Entries of frames that do not exist are left out."""
+    """Each per-frame field of a header as (T,) strings; empty where a frame lacks it.
+
+    Entries of frames that do not exist are left out.
+    """
     fields: dict[str, list[str]] = {}
     for key, value in header.items():
         match = _PLUS.fullmatch(key) or _SLICER.fullmatch(key)
@@ -24,7 +27,9 @@ def frame_fields(header: Mapping[str, str], frames: int) -> dict[str, tuple[str,
 
 
 def times_from_timestamps(fields: Mapping[str, tuple[str, ...]]) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Frame times in seconds from the first frame, from PLUS' Timestamp fields, with notes; None when there are none or they make no sense."""
+    """Frame times in seconds from the first frame, from PLUS' Timestamp fields, with notes; None when there are none or
+    they make no sense.
+    """
     if TIMESTAMP not in fields:
         return None, ()
     try:
@@ -35,17 +40,23 @@ def times_from_timestamps(fields: Mapping[str, tuple[str, ...]]) -> tuple[np.nda
 
 
 def increasing_times(times_s: np.ndarray, source: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """The times if they are finite and strictly increasing, otherwise None and a note naming `source` and the first frame that breaks it."""
+    """The times if they are finite and strictly increasing, otherwise None and a note naming `source` and the first
+    frame that breaks it.
+    """
     steps = np.diff(times_s)
     wrong = np.flatnonzero(~(steps > 0) | ~np.isfinite(steps))
     if wrong.size:
         frame = int(wrong[0]) + 1
-        return None, (f"frame rate unknown: {source} give frame {frame} the time {times_s[frame]:g} s after {times_s[frame - 1]:g} s",)
+        return None, (
+            f"frame rate unknown: {source} give frame {frame} the time {times_s[frame]:g} s after {times_s[frame - 1]:g} s",
+        )
     return times_s, ()
 
 
 def plus_notes(header: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """What a user should know of a PLUS file: how its image is oriented, and how many of its frames it marks as not valid."""
+    """What a user should know of a PLUS file: how its image is oriented, and how many of its frames it marks as not
+    valid.
+    """
     notes = []
     for key, value in header.items():
         if key.replace(" ", "").lower() == "ultrasoundimageorientation":

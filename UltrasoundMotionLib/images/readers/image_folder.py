@@ -18,14 +18,18 @@ _PNG_COLOUR_TYPES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
 def read_image_folder(path: Path) -> ImageSequence:
-    """Reads a folder of pictures; when it has none itself but a subfolder `Data` (as CLUST lays its sequences out), reads that.
+    """Reads a folder of pictures; when it has none itself but a subfolder `Data` (as CLUST lays its sequences out),
+    reads that.
 
     A single picture is read as a sequence of one frame. Spacing and frame rate are unknown: pictures carry neither.
 
     Raises:
-        InputError: no pictures, pictures of different sizes (naming the first that differs), or one that cannot be read.
+        InputError: no pictures, pictures of different sizes (naming the first that differs), or one that cannot be
+            read.
     """
-    notes = ["spacing and frame rate unknown: pictures carry neither (give the spacing and the frame rate if they are known)"]
+    notes = [
+        "spacing and frame rate unknown: pictures carry neither (give the spacing and the frame rate if they are known)"
+    ]
     if path.is_file():
         files = [path]
     else:
@@ -37,7 +41,9 @@ def read_image_folder(path: Path) -> ImageSequence:
     endings = Counter(file.suffix.lower() for file in files)
     if len(endings) > 1:
         ending = endings.most_common(1)[0][0]
-        notes.append(f"only the {endings[ending]} {ending} files are frames; {len(files) - endings[ending]} pictures of other types were left out")
+        notes.append(
+            f"only the {endings[ending]} {ending} files are frames; {len(files) - endings[ending]} pictures of other types were left out"
+        )
         files = [file for file in files if file.suffix.lower() == ending]
     frames = PictureFrames(files)
     if frames.components > 2:
@@ -47,7 +53,11 @@ def read_image_folder(path: Path) -> ImageSequence:
 
 def picture_files(folder: Path) -> list[Path]:
     """The pictures of a folder in natural order; hidden files are left out."""
-    files = [file for file in folder.iterdir() if file.suffix.lower() in PICTURE_ENDINGS and not file.name.startswith(".") and file.is_file()]
+    files = [
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in PICTURE_ENDINGS and not file.name.startswith(".") and file.is_file()
+    ]
     return sorted(files, key=natural_order)
 
 
@@ -67,7 +77,9 @@ class PictureFrames:
         for file in files:
             header = _header(file)
             if header[:2] != first[:2]:
-                raise InputError(f"{file}: is {header[0]} x {header[1]} pixels, but {files[0].name} is {first[0]} x {first[1]}")
+                raise InputError(
+                    f"{file}: is {header[0]} x {header[1]} pixels, but {files[0].name} is {first[0]} x {first[1]}"
+                )
             kinds.append(header[2:])
         self.components = max(components for components, _ in kinds)
         self.shape = (len(files), first[1], first[0])

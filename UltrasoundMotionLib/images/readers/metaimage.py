@@ -15,7 +15,14 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, SequenceAxes, arrange, believable_spacing, plane_geometry, sequence_axes
+from UltrasoundMotionLib.images.readers.axes import (
+    SPACING_KEY,
+    SequenceAxes,
+    arrange,
+    believable_spacing,
+    plane_geometry,
+    sequence_axes,
+)
 from UltrasoundMotionLib.images.readers.frame_fields import frame_fields, plus_notes, times_from_timestamps
 from UltrasoundMotionLib.images.readers.header_numbers import header_numbers
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
@@ -92,7 +99,9 @@ def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tupl
     dtype = np.dtype((">" if big_endian else "<") + _TYPES[base])
     name = header["ElementDataFile"]
     if name.upper().startswith("LIST") or "%" in name:
-        raise InputError(f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .mha")
+        raise InputError(
+            f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .mha"
+        )
     local = name.upper() == "LOCAL"
     data_path = path if local else path.parent / name
     encoding = "zlib" if _true(header, "CompressedData") else "raw"

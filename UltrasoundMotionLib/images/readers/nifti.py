@@ -11,19 +11,51 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, SequenceAxes, arrange, believable_spacing, plane_geometry, sequence_axes
+from UltrasoundMotionLib.images.readers.axes import (
+    SPACING_KEY,
+    SequenceAxes,
+    arrange,
+    believable_spacing,
+    plane_geometry,
+    sequence_axes,
+)
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
 
-# the fields of the NIfTI-1 header that are needed here (https://nifti.nimh.nih.gov/nifti-1); the orientation is left to ITK
+# the fields of the NIfTI-1 header that are needed here (https://nifti.nimh.nih.gov/nifti-1); the orientation is left to
+# ITK
 HEADER = np.dtype(
     {
-        "names": ["sizeof_hdr", "dim", "datatype", "pixdim", "vox_offset", "scl_slope", "scl_inter", "xyzt_units", "descrip", "magic"],
+        "names": [
+            "sizeof_hdr",
+            "dim",
+            "datatype",
+            "pixdim",
+            "vox_offset",
+            "scl_slope",
+            "scl_inter",
+            "xyzt_units",
+            "descrip",
+            "magic",
+        ],
         "formats": ["i4", ("i2", 8), "i2", ("f4", 8), "f4", "f4", "f4", "u1", "S80", "S4"],
         "offsets": [0, 40, 70, 76, 108, 112, 116, 123, 148, 344],
         "itemsize": 348,
     }
 )
-_TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 128: "u1", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8", 2304: "u1"}
+_TYPES = {
+    2: "u1",
+    4: "i2",
+    8: "i4",
+    16: "f4",
+    64: "f8",
+    128: "u1",
+    256: "i1",
+    512: "u2",
+    768: "u4",
+    1024: "i8",
+    1280: "u8",
+    2304: "u1",
+}
 _COMPONENTS = {128: 3, 2304: 4}
 _SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 
@@ -31,7 +63,8 @@ _SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 def read_nifti(path: Path) -> ImageSequence:
     """Reads a NIfTI file as a sequence: of 2D + time, or of a volume as a stack of frames (see `sequence_axes`).
 
-    The frame interval is the fourth pixel dimension where its unit is one of time; of a stack the frame rate is unknown.
+    The frame interval is the fourth pixel dimension where its unit is one of time; of a stack the frame rate is
+    unknown.
 
     Raises:
         InputError: not NIfTI, of a pixel type without grey levels, or fewer pixels than its header promises.
@@ -50,12 +83,18 @@ def read_nifti(path: Path) -> ImageSequence:
     if vector:  # components as planes of a fifth axis, as ITK writes them
         components = sizes.pop()
     # the fourth axis of NIfTI is time
-    kinds = [None, None, None, "time"] + [None] * (len(sizes) - 4) if len(sizes) >= 4 and sizes[3] > 1 else [None] * len(sizes)
+    kinds = (
+        [None, None, None, "time"] + [None] * (len(sizes) - 4)
+        if len(sizes) >= 4 and sizes[3] > 1
+        else [None] * len(sizes)
+    )
     axes = sequence_axes(path, sizes, kinds)
     dtype = np.dtype(_TYPES[code]).newbyteorder(byte_order)
     offset = int(header["vox_offset"]) or 352
     packed = path.name.lower().endswith(".gz")
-    pixels = load_pixels(path, PixelBlock(path, 0, dtype, shape, "gzip", offset) if packed else PixelBlock(path, offset, dtype, shape))
+    pixels = load_pixels(
+        path, PixelBlock(path, 0, dtype, shape, "gzip", offset) if packed else PixelBlock(path, offset, dtype, shape)
+    )
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     scale = (slope, intercept) if slope != 0 and np.isfinite([slope, intercept]).all() else (1.0, 0.0)
     frames = StoredFrames(arrange(pixels, axes, 0 if vector else len(sizes) if components > 1 else None), *scale)
@@ -80,7 +119,9 @@ def _read_header(path: Path) -> tuple[np.ndarray, str]:
             header = np.frombuffer(data, dtype=HEADER.newbyteorder(byte_order))[0]
             if header["sizeof_hdr"] == HEADER.itemsize and 2 <= header["dim"][0] <= 7:
                 if header["magic"][:2] == b"ni":
-                    raise InputError(f"{path}: keeps its pixels in a separate .img file, which is not supported; convert it to .nii")
+                    raise InputError(
+                        f"{path}: keeps its pixels in a separate .img file, which is not supported; convert it to .nii"
+                    )
                 return header, byte_order
             if header["sizeof_hdr"] == 540:
                 raise InputError(f"{path}: is a NIfTI-2 file, which is not supported; convert it to NIfTI-1")
@@ -102,7 +143,9 @@ def _geometry(path: Path, axes: SequenceAxes) -> tuple:
     direction = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
     steps[:, :dimension] = np.pad(direction, ((0, max(0, 3 - dimension)), (0, 0)))[:3]
     origin = (*reader.GetOrigin(), 0.0, 0.0)[:3]
-    spacing, direction = plane_geometry(path, steps[:, axes.x], steps[:, axes.y], steps[:, axes.through] if axes.through is not None else None)
+    spacing, direction = plane_geometry(
+        path, steps[:, axes.x], steps[:, axes.y], steps[:, axes.through] if axes.through is not None else None
+    )
     return spacing, origin if dimension >= 3 else (*origin[:2], 0.0), direction
 
 
@@ -113,6 +156,8 @@ def _times(header: np.ndarray, axis: int | None, frames: int) -> tuple[np.ndarra
         return None, ("frame rate unknown: an axis of a volume was taken as time",)
     interval, unit = float(header["pixdim"][4]), int(header["xyzt_units"]) & 0x38
     if unit not in _SECONDS or not np.isfinite(interval) or interval <= 0:
-        return None, (f"frame rate unknown: the file gives {interval:g} {'of no unit of time' if unit not in _SECONDS else 'as frame interval'}",)
+        return None, (
+            f"frame rate unknown: the file gives {interval:g} {'of no unit of time' if unit not in _SECONDS else 'as frame interval'}",
+        )
     # the shortest decimal of that single-precision number: 0.0333 was written, 0.033299998 is stored
     return np.arange(frames) * (float(str(header["pixdim"][4])) * _SECONDS[unit]), ()

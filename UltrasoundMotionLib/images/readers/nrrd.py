@@ -15,8 +15,20 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.images.readers.axes import SPACING_KEY, TIME_KINDS, arrange, believable_spacing, plane_geometry, sequence_axes
-from UltrasoundMotionLib.images.readers.frame_fields import frame_fields, increasing_times, plus_notes, times_from_timestamps
+from UltrasoundMotionLib.images.readers.axes import (
+    SPACING_KEY,
+    TIME_KINDS,
+    arrange,
+    believable_spacing,
+    plane_geometry,
+    sequence_axes,
+)
+from UltrasoundMotionLib.images.readers.frame_fields import (
+    frame_fields,
+    increasing_times,
+    plus_notes,
+    times_from_timestamps,
+)
 from UltrasoundMotionLib.images.readers.header_numbers import header_numbers
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
 
@@ -27,12 +39,23 @@ _TYPES = {
     **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), "u2"),
     **dict.fromkeys(("int", "signed int", "int32", "int32_t"), "i4"),
     **dict.fromkeys(("uint", "unsigned int", "uint32", "uint32_t"), "u4"),
-    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"), "i8"),
+    **dict.fromkeys(
+        ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"), "i8"
+    ),
     **dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8"),
     "float": "f4",
     "double": "f8",
 }
-_ENCODINGS = {"raw": "raw", "gz": "gzip", "gzip": "gzip", "bz2": "bzip2", "bzip2": "bzip2", "txt": "text", "text": "text", "ascii": "text"}
+_ENCODINGS = {
+    "raw": "raw",
+    "gz": "gzip",
+    "gzip": "gzip",
+    "bz2": "bzip2",
+    "bzip2": "bzip2",
+    "txt": "text",
+    "text": "text",
+    "ascii": "text",
+}
 _COMPONENT_KINDS = re.compile(r"(.*-)?(vector|color|normal|gradient)|RGB.*|RGBA.*|complex|quaternion")
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6}
 _LPS_SIGN = {"right": -1.0, "left": 1.0, "anterior": -1.0, "posterior": 1.0, "inferior": -1.0, "superior": 1.0}
@@ -40,7 +63,9 @@ _LPS_SIGN = {"right": -1.0, "left": 1.0, "anterior": -1.0, "posterior": 1.0, "in
 
 @dataclass(frozen=True)
 class NrrdHeader:
-    """Fields (`name: value`, names in lower case) and key/value pairs (`name:=value`) of a header, and the byte after it."""
+    """Fields (`name: value`, names in lower case) and key/value pairs (`name:=value`) of a header, and the byte after
+    it.
+    """
 
     path: Path
     fields: dict[str, str]
@@ -54,7 +79,9 @@ class NrrdHeader:
             if len(sizes) != int(self.fields["dimension"]):
                 raise ValueError
         except ValueError:
-            raise InputError(f"{self.path}: sizes {self.fields['sizes']!r} do not fit dimension {self.fields['dimension']!r}") from None
+            raise InputError(
+                f"{self.path}: sizes {self.fields['sizes']!r} do not fit dimension {self.fields['dimension']!r}"
+            ) from None
         if min(sizes) < 1:
             raise InputError(f"{self.path}: sizes are {self.fields['sizes']}: zero frames or pixels")
         return sizes
@@ -70,8 +97,8 @@ class NrrdHeader:
 def read_nrrd(path: Path) -> ImageSequence:
     """Reads a NRRD file as a sequence (time axis: see `sequence_axes`; first, last or between).
 
-    Frame times come from Slicer's `axis N index values` or a time axis with spacing and unit, else from PLUS' Timestamp fields.
-    Geometry of any NRRD space is turned to LPS; a file without a named space is taken as LPS.
+    Frame times come from Slicer's `axis N index values` or a time axis with spacing and unit, else from PLUS' Timestamp
+    fields. Geometry of any NRRD space is turned to LPS; a file without a named space is taken as LPS.
 
     Raises:
         InputError: not a NRRD file, a header that contradicts itself, or fewer pixels than it promises.
@@ -83,8 +110,12 @@ def read_nrrd(path: Path) -> ImageSequence:
     block = _pixel_block(header, tuple(reversed(sizes)))
     kept = [axis for axis in range(len(sizes)) if axis != component]
     axes = sequence_axes(path, [sizes[axis] for axis in kept], [kinds[axis] for axis in kept])
-    frames = StoredFrames(arrange(load_pixels(path, block), axes, None if component is None else len(sizes) - 1 - component))
-    spacing, origin, direction = _geometry(header, kept[axes.x], kept[axes.y], None if axes.through is None else kept[axes.through])
+    frames = StoredFrames(
+        arrange(load_pixels(path, block), axes, None if component is None else len(sizes) - 1 - component)
+    )
+    spacing, origin, direction = _geometry(
+        header, kept[axes.x], kept[axes.y], None if axes.through is None else kept[axes.through]
+    )
     fields = frame_fields(header.pairs, frames.shape[0])
     times, time_notes = (None, ()) if axes.time is None else _times(header, kept[axes.time], frames.shape[0])
     if times is None and not time_notes:
@@ -118,8 +149,12 @@ def _read_header(path: Path) -> NrrdHeader:
     return NrrdHeader(path, fields, pairs, end)
 
 
-def _component_axis(header: NrrdHeader, sizes: list[int], kinds: list[str | None]) -> tuple[int | None, list[str | None]]:
-    """The axis of colour components, if any, and the kinds; a `vector` axis that counts frames (older writers) becomes a list."""
+def _component_axis(
+    header: NrrdHeader, sizes: list[int], kinds: list[str | None]
+) -> tuple[int | None, list[str | None]]:
+    """The axis of colour components, if any, and the kinds; a `vector` axis that counts frames (older writers) becomes
+    a list.
+    """
     found = [axis for axis, kind in enumerate(kinds) if kind and _COMPONENT_KINDS.fullmatch(kind)]
     if len(found) > 1:
         raise InputError(f"{header.path}: has {len(found)} component axes, expected one")
@@ -144,9 +179,12 @@ def _pixel_block(header: NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
     name = fields.get("data file", fields.get("datafile"))
     data_path, offset = (path, header.end) if name is None else (path.parent / name, 0)
     if name is not None and (name.startswith("LIST") or "%" in name):
-        raise InputError(f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .nrrd")
+        raise InputError(
+            f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .nrrd"
+        )
     byte_skip, line_skip = (
-        header_numbers(path, f"{unit} skip", fields.get(f"{unit} skip", fields.get(f"{unit}skip", "0")), int, 1)[0] for unit in ("byte", "line")
+        header_numbers(path, f"{unit} skip", fields.get(f"{unit} skip", fields.get(f"{unit}skip", "0")), int, 1)[0]
+        for unit in ("byte", "line")
     )
     if encoding != "raw" and (byte_skip or line_skip):
         raise InputError(f"{path}: byte skip and line skip with encoding {fields['encoding']} are not supported")
@@ -174,7 +212,10 @@ def _vectors(header: NrrdHeader, text: str) -> list[np.ndarray | None]:
 def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
     words = header.fields.get("space", "").lower().replace("_", "-").split("-")
     if len(words) == 1 and re.fullmatch(r"[rl][ap][is]t?", words[0]):
-        words = [{"r": "right", "l": "left", "a": "anterior", "p": "posterior", "i": "inferior", "s": "superior"}[letter] for letter in words[0][:3]]
+        words = [
+            {"r": "right", "l": "left", "a": "anterior", "p": "posterior", "i": "inferior", "s": "superior"}[letter]
+            for letter in words[0][:3]
+        ]
     sign = np.array([_LPS_SIGN.get(word, 1.0) for word in words[:3]] + [1.0] * (3 - len(words[:3])))
 
     def in_space(vector: np.ndarray | None) -> np.ndarray | None:
@@ -187,7 +228,9 @@ def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
         if len(steps) != count:
             raise InputError(f"{header.path}: {count} axes but {len(steps)} space directions")
     else:
-        spacings = header_numbers(header.path, "spacings", " ".join(value or "1" for value in header.per_axis("spacings")), float, count)
+        spacings = header_numbers(
+            header.path, "spacings", " ".join(value or "1" for value in header.per_axis("spacings")), float, count
+        )
         steps[x], steps[y] = spacings[x] * np.eye(3)[0], spacings[y] * np.eye(3)[1]
     if steps[x] is None or steps[y] is None:
         raise InputError(f"{header.path}: its image axes {x} and {y} have no space direction")
@@ -198,7 +241,9 @@ def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
 
 def _times(header: NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
     # Slicer counts axes without the components, so in colour its numbers and labels stand one axis off: any will do
-    unit, label = (header.per_axis(name)[axis] or next(filter(None, header.per_axis(name)), None) for name in ("units", "labels"))
+    unit, label = (
+        header.per_axis(name)[axis] or next(filter(None, header.per_axis(name)), None) for name in ("units", "labels")
+    )
     values = next((value for key, value in header.pairs.items() if re.fullmatch(r"axis \d+ index values", key)), None)
     if values is None:
         spacing = header.per_axis("spacings")[axis]
@@ -207,9 +252,14 @@ def _times(header: NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | Non
         times = np.arange(frames) * header_numbers(header.path, "spacings", spacing, float, 1)[0] * _SECONDS[unit]
     else:
         texts = [unquote(word) for word in values.split()]
-        numeric = next((value for key, value in header.pairs.items() if re.fullmatch(r"axis \d+ index type", key)), "numeric") == "numeric"
+        numeric = (
+            next((value for key, value in header.pairs.items() if re.fullmatch(r"axis \d+ index type", key)), "numeric")
+            == "numeric"
+        )
         if not numeric or (unit not in _SECONDS and not (unit is None and label == "time")):
-            return None, (f"frame rate unknown: the sequence is indexed by {label or 'values'} in {unit or 'no unit'}, not by time",)
+            return None, (
+                f"frame rate unknown: the sequence is indexed by {label or 'values'} in {unit or 'no unit'}, not by time",
+            )
         try:
             times = np.array([float(text) for text in texts]) * _SECONDS.get(unit or "s", 1.0)
         except ValueError:

@@ -47,8 +47,9 @@ class PixelBlock:
 
 
 Pixels = Callable[[], np.ndarray]
-"""Gives the whole block as an array: the same one when it is in memory, a new map of its file otherwise, so that the pages of frames that were
-read are given back with it. One lasting map would in the end hold the whole file in memory."""
+"""Gives the whole block as an array: the same one when it is in memory, a new map of its file otherwise, so that the
+pages of frames that were read are given back with it. One lasting map would in the end hold the whole file in
+memory."""
 
 
 class StoredFrames:
@@ -112,8 +113,8 @@ def _in_memory(pixels: np.ndarray) -> Pixels:
 def frames_first(pixels: Pixels, axis: int) -> Pixels:
     """`pixels` with the time axis `axis` first and each frame contiguous.
 
-    A file with time as its fastest axis would be read whole for every single frame, so it is turned once: in memory, or in a temporary
-    file when large.
+    A file with time as its fastest axis would be read whole for every single frame, so it is turned once: in memory, or
+    in a temporary file when large.
     """
     if axis == 0:
         return pixels
@@ -131,7 +132,9 @@ def frames_first(pixels: Pixels, axis: int) -> Pixels:
 
 def _check_length(named: Path, found: int, block: PixelBlock) -> None:
     if found < block.size_bytes:
-        raise InputError(f"{named}: truncated: its header promises {block.size_bytes} bytes of pixels {block.shape}, {max(found, 0)} are there")
+        raise InputError(
+            f"{named}: truncated: its header promises {block.size_bytes} bytes of pixels {block.shape}, {max(found, 0)} are there"
+        )
 
 
 def _unpacked(named: Path, block: PixelBlock) -> Iterator[bytes]:
@@ -152,7 +155,9 @@ def _unpacked(named: Path, block: PixelBlock) -> Iterator[bytes]:
 
 def _unpack_stream(named: Path, file: BinaryIO, encoding: str) -> Iterator[bytes]:
     # 32: zlib and gzip headers are both recognised
-    new_decompressor = bz2.BZ2Decompressor if encoding == "bzip2" else partial(zlib.decompressobj, wbits=zlib.MAX_WBITS | 32)
+    new_decompressor = (
+        bz2.BZ2Decompressor if encoding == "bzip2" else partial(zlib.decompressobj, wbits=zlib.MAX_WBITS | 32)
+    )
     decompressor = new_decompressor()
     try:
         while packed := file.read(CHUNK_BYTES):

@@ -24,7 +24,8 @@ class VideoIndex:
     Attributes:
         timestamps: of every frame in order of presentation, in ticks.
         keys: those of the key frames.
-        in_order: the packets' timestamps do not tell frames apart, so frames are counted as they are decoded, from the first.
+        in_order: the packets' timestamps do not tell frames apart, so frames are counted as they are decoded, from the
+            first.
         grey: the video has no colour.
     """
 
@@ -39,9 +40,11 @@ class VideoIndex:
 
 
 def read_video(path: Path) -> ImageSequence:
-    """Reads a video as grey levels: its own luma, expanded to 0..255. Times are the presentation timestamps, from the first frame.
+    """Reads a video as grey levels: its own luma, expanded to 0..255. Times are the presentation timestamps, from the
+    first frame.
 
-    Frames are counted from the packets (nothing is decoded), not from the header, which may be wrong. Spacing is unknown: videos carry none.
+    Frames are counted from the packets (nothing is decoded), not from the header, which may be wrong. Spacing is
+    unknown: videos carry none.
 
     Raises:
         MissingPackageError: PyAV is not installed.
@@ -60,7 +63,13 @@ def read_video(path: Path) -> ImageSequence:
     notes = ["spacing unknown: a video carries none (give the spacing if it is known)", *index.notes, *time_notes]
     if not index.grey:
         notes.append("colour pixels became grey: the video's luma, expanded to 0..255")
-    return ImageSequence(VideoFrames(path, index), times_s=times if len(ticks) > 1 else None, name=path.stem, path=path, notes=tuple(notes))
+    return ImageSequence(
+        VideoFrames(path, index),
+        times_s=times if len(ticks) > 1 else None,
+        name=path.stem,
+        path=path,
+        notes=tuple(notes),
+    )
 
 
 def _av():
@@ -93,9 +102,15 @@ def _index(path: Path, container, stream) -> VideoIndex:
         count = _decoded_count(container, stream)
         seconds = promised / count if promised else 0.0
         timestamps, keys = tuple(range(count)), (0,)
-        notes.append("the packets' timestamps are not usable: frames were counted by decoding, and are spread evenly over the clip")
+        notes.append(
+            "the packets' timestamps are not usable: frames were counted by decoding, and are spread evenly over the clip"
+        )
     else:
-        timestamps, keys, seconds = tuple(sorted(stamps)), tuple(sorted(stamp for stamp, key in packets if key)), float(stream.time_base)
+        timestamps, keys, seconds = (
+            tuple(sorted(stamps)),
+            tuple(sorted(stamp for stamp, key in packets if key)),
+            float(stream.time_base),
+        )
     if stream.frames and stream.frames != len(timestamps):
         notes.append(f"the header promises {stream.frames} frames, {len(timestamps)} are there")
     context, aspect = stream.codec_context, stream.sample_aspect_ratio
@@ -119,9 +134,11 @@ def _decoded_count(container, stream) -> int:
 
 
 class VideoFrames:
-    """A frame source over a video. Frames are decoded from the key frame before the one asked for, and the last ones decoded are kept.
+    """A frame source over a video. Frames are decoded from the key frame before the one asked for, and the last ones
+    decoded are kept.
 
-    The cache is bounded in bytes, so that going backwards costs one seek per cacheful of frames, and memory does not grow with the clip.
+    The cache is bounded in bytes, so that going backwards costs one seek per cacheful of frames, and memory does not
+    grow with the clip.
     """
 
     def __init__(self, path: Path, index: VideoIndex) -> None:

@@ -27,6 +27,8 @@ def write_image_folder(path: Path, sequence: ImageSequence, *, progress: Progres
         for index, frame in sequence.iterate():
             pixels = frame.astype(np.uint8)
             if not np.array_equal(pixels, frame):
-                raise OutputError(f"{path}: frame {index} has values that 8-bit PNG cannot hold ({frame.min():g} to {frame.max():g}); write .nrrd")
+                raise OutputError(
+                    f"{path}: frame {index} has values that 8-bit PNG cannot hold ({frame.min():g} to {frame.max():g}); write .nrrd"
+                )
             sitk.WriteImage(sitk.GetImageFromArray(pixels), str(temporary / f"{index:05d}.png"))
             progress(index + 1, len(sequence), "writing frames")

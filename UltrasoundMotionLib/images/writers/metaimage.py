@@ -1,4 +1,6 @@
-"""Sequences as MetaImage (.mha), laid out as PLUS writes its own .igs.mha: two image axes, a list axis, and fields per frame."""
+"""Sequences as MetaImage (.mha), laid out as PLUS writes its own .igs.mha: two image axes, a list axis, and fields per
+frame.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ _SIZE_DIGITS = 20
 
 
 def write_metaimage(path: Path, sequence: ImageSequence, *, compress: bool, progress: Progress) -> None:
-    """Writes spacing, position, direction (LPS), per-frame fields, and times as PLUS' Timestamp, from which readers count from the first frame.
+    """Writes spacing, position, direction (LPS), per-frame fields, and times as PLUS' Timestamp, from which readers
+    count from the first frame.
 
     Unknown spacing is written as 1.0 and marked unknown.
 

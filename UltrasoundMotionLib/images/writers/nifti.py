@@ -21,7 +21,8 @@ _LARGEST_AXIS = 2**15 - 1
 
 
 def write_nifti(path: Path, sequence: ImageSequence, *, compress: bool, progress: Progress) -> None:
-    """Writes spacing, position, direction and the frame interval; compressed when named .gz, whatever `compress` says. Per-frame fields are lost.
+    """Writes spacing, position, direction and the frame interval; compressed when named .gz, whatever `compress` says.
+    Per-frame fields are lost.
 
     Raises:
         OutputError: cannot be written, frame times that are not evenly spaced, or more frames than NIfTI can number.
@@ -29,14 +30,19 @@ def write_nifti(path: Path, sequence: ImageSequence, *, compress: bool, progress
     """
     interval = _interval(path, sequence)
     if max(sequence.frames.shape) > _LARGEST_AXIS:
-        raise OutputError(f"{path}: NIfTI holds at most {_LARGEST_AXIS} frames or pixels along an axis, got {sequence.frames.shape}; write .seq.nrrd")
+        raise OutputError(
+            f"{path}: NIfTI holds at most {_LARGEST_AXIS} frames or pixels along an axis, got {sequence.frames.shape}; write .seq.nrrd"
+        )
     header = bytearray(_header_of_one_frame(sequence))
     fields = np.frombuffer(header, dtype=HEADER.newbyteorder("<"), count=1)
     fields["dim"][0, :5] = (4, *sequence.frame_size, 1, len(sequence))
     fields["pixdim"][0, 4] = interval or 0.0
     fields["xyzt_units"] = _MILLIMETRES | (_SECONDS if interval else 0)
     fields["descrip"] = f"{SPACING_KEY}={'unknown' if sequence.spacing_mm is None else 'known'}".encode()
-    with atomic_output(path) as temporary, gzip.open(temporary, "wb", 4) if path.name.lower().endswith(".gz") else temporary.open("wb") as file:
+    with (
+        atomic_output(path) as temporary,
+        gzip.open(temporary, "wb", 4) if path.name.lower().endswith(".gz") else temporary.open("wb") as file,
+    ):
         file.write(header)
         for chunk in frame_bytes(sequence, progress):
             file.write(chunk)

@@ -18,7 +18,8 @@ _GZIP = zlib.MAX_WBITS | 16
 
 
 def write_nrrd(path: Path, sequence: ImageSequence, *, compress: bool, progress: Progress) -> None:
-    """Writes spacing, position, direction (LPS), frame times and per-frame fields; named .seq.nrrd, Slicer opens it as a volume sequence.
+    """Writes spacing, position, direction (LPS), frame times and per-frame fields; named .seq.nrrd, Slicer opens it as
+    a volume sequence.
 
     Unknown spacing is written as 1.0 and marked unknown. The slice thickness is written as 1 mm.
 

@@ -52,7 +52,8 @@ def registration_request(
         initial_transform: as there, or an (n+1, n+1) matrix from fixed to moving points in LPS mm.
         config: the method's settings, as its dataclass or by name: {"iterations": [10, 10, 5]}.
         refine: as there.
-        paths: for `command`, the file of each image given, by argument name; those left out are named after the argument.
+        paths: for `command`, the file of each image given, by argument name; those left out are named after the
+            argument.
         out_displacement, out_warped, out_labels: for `command`, where the command line writes.
 
     Raises:
@@ -65,7 +66,9 @@ def registration_request(
         start = np.asarray(start, dtype=np.float64)
         wanted = (images["fixed"].array.ndim + 1,) * 2
         if start.shape != wanted or not np.isfinite(start).all():
-            raise InputError(f"initial_transform: expected a {wanted[0]}x{wanted[0]} matrix of finite numbers, got shape {start.shape}")
+            raise InputError(
+                f"initial_transform: expected a {wanted[0]}x{wanted[0]} matrix of finite numbers, got shape {start.shape}"
+            )
     options = {
         "method": method,
         "device": device,
@@ -81,10 +84,20 @@ def registration_request(
     return JobRequest(capability=__name__, options=options, arrays=arrays, command=command)
 
 
-def _command(options: Mapping[str, Any], files: Mapping[str, str | Path], outputs: Mapping[str, str | Path | None]) -> tuple[str, ...]:
+def _command(
+    options: Mapping[str, Any], files: Mapping[str, str | Path], outputs: Mapping[str, str | Path | None]
+) -> tuple[str, ...]:
     """The command line that repeats the run; it has no words for a matrix or for a method's settings."""
     inputs = {name.replace("_", "-"): path for name, path in files.items()}
-    command = ["register", inputs.pop("fixed"), inputs.pop("moving"), "--method", options["method"], "--device", options["device"]]
+    command = [
+        "register",
+        inputs.pop("fixed"),
+        inputs.pop("moving"),
+        "--method",
+        options["method"],
+        "--device",
+        options["device"],
+    ]
     for name, path in inputs.items():
         command += [f"--{name}", path]
     for name, path in outputs.items():
@@ -102,8 +115,8 @@ def _command(options: Mapping[str, Any], files: Mapping[str, str | Path], output
 
 def choose_device(options: Mapping[str, Any]) -> str:
     """The device to register on."""
-    from UltrasoundMotionLib.registration.method_registry import find_method
     from UltrasoundMotionLib.registration.register_images import choose_registration_device
+    from UltrasoundMotionLib.registration.registry import find_method
 
     return choose_registration_device(options["device"], find_method(options["method"]))
 
@@ -129,7 +142,11 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         keep_partial=True,
     )
     job.folder.write("displacement_mm", registration.displacement.displacement_mm)
-    volumes = {name: getattr(registration, name) for name in ("warped", "warped_labels") if getattr(registration, name) is not None}
+    volumes = {
+        name: getattr(registration, name)
+        for name in ("warped", "warped_labels")
+        if getattr(registration, name) is not None
+    }
     for name, volume in volumes.items():
         job.folder.write(name, volume.array)
     return {
@@ -160,7 +177,9 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
 
 
 def partial(request: JobRequest, folder: JobFolder) -> None:
-    """A field is whole at the end only; a job that is cancelled and has the time to end by itself gives the best so far."""
+    """A field is whole at the end only; a job that is cancelled and has the time to end by itself gives the best so
+    far.
+    """
 
 
 def _affine(matrix: np.ndarray) -> sitk.Transform:

@@ -17,7 +17,11 @@ from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.plain_geometry import plain_geometry, volume_from
 from UltrasoundMotionLib.jobs.plain_settings import plain_settings, settings_from
-from UltrasoundMotionLib.registration.sequence_registration import FrameMeasures, FrameRegistration, SequenceRegistration
+from UltrasoundMotionLib.registration.sequences.sequence_registration import (
+    FrameMeasures,
+    FrameRegistration,
+    SequenceRegistration,
+)
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.jobs.running_job import RunningJob
@@ -50,7 +54,9 @@ def sequence_registration_request(
         "device": device,
     }
     if isinstance(sequence, ImageSequence):
-        options["clip"] = {name: getattr(sequence, name) for name in ("spacing_mm", "origin_mm", "direction", "name", "path")}
+        options["clip"] = {
+            name: getattr(sequence, name) for name in ("spacing_mm", "origin_mm", "direction", "name", "path")
+        }
         arrays = {"frames": sequence.frames}
     else:
         options["volumes"] = [plain_geometry(volume) for volume in sequence]
@@ -83,7 +89,7 @@ class _Stack:
 
 def choose_device(options: Mapping[str, Any]) -> str:
     """The device to register on."""
-    from UltrasoundMotionLib.registration.sequence import choose_sequence_device
+    from UltrasoundMotionLib.registration.sequences.register_sequence import choose_sequence_device
 
     return choose_sequence_device(options["device"])
 
@@ -103,7 +109,9 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         if not kept:
             job.folder.write("device", np.array([device]))
             job.folder.write("grid", _grid_array(one.grid))
-            kept["measures"] = job.folder.create("measures", (len(frames), len(astuple(one.measures))), np.float64, np.nan)
+            kept["measures"] = job.folder.create(
+                "measures", (len(frames), len(astuple(one.measures))), np.float64, np.nan
+            )
             kept["control"] = job.folder.create("control", (len(frames), *one.control.shape), np.float32, np.nan)
             kept["seconds"] = job.folder.create("seconds", (len(frames),), np.float64, np.nan)
         kept["control"][one.frame] = one.control
@@ -129,7 +137,9 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
     control, measures, seconds = (folder.read(name) for name in ("control", "measures", "seconds"))
     grid = _grid_from_array(folder.read("grid"))
     frames = [
-        FrameRegistration(frame, control[frame], grid, FrameMeasures(*map(float, measures[frame]))) if np.isfinite(seconds[frame]) else None
+        FrameRegistration(frame, control[frame], grid, FrameMeasures(*map(float, measures[frame])))
+        if np.isfinite(seconds[frame])
+        else None
         for frame in range(len(seconds))
     ]
     options = request.options
@@ -149,7 +159,12 @@ def partial(request: JobRequest, folder: JobFolder) -> SequenceRegistration | No
     seconds = folder.open("seconds")
     if seconds is None or not np.isfinite(seconds).any():
         return None
-    found = {"seconds": float(np.nanmax(seconds)), "device": str(folder.read("device")[0]), "notes": (), "interrupted": True}
+    found = {
+        "seconds": float(np.nanmax(seconds)),
+        "device": str(folder.read("device")[0]),
+        "notes": (),
+        "interrupted": True,
+    }
     return result(request, folder, found)
 
 

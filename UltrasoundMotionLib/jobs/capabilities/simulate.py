@@ -10,7 +10,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.jobs.running_job import RunningJob
@@ -34,7 +34,11 @@ def simulation_request(kind: str, *, frame_count: int = 40, seed: int = 1) -> Jo
     """
     if kind not in KINDS:
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind}")
-    return JobRequest(capability=__name__, options={"kind": kind, "frame_count": frame_count, "seed": seed, "device": "cpu"}, arrays={})
+    return JobRequest(
+        capability=__name__,
+        options={"kind": kind, "frame_count": frame_count, "seed": seed, "device": "cpu"},
+        arrays={},
+    )
 
 
 def choose_device(options: Mapping[str, Any]) -> str:
@@ -46,8 +50,12 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     """Simulates in the child process."""
     from UltrasoundMotionLib.simulation import HeartPhantom, LiverPhantom, simulate_heart, simulate_liver
 
-    phantom, simulate = {"heart": (HeartPhantom, simulate_heart), "liver": (LiverPhantom, simulate_liver)}[job.options["kind"]]
-    simulated = simulate(phantom(frame_count=job.options["frame_count"]), seed=job.options["seed"], progress=job.progress)
+    phantom, simulate = {"heart": (HeartPhantom, simulate_heart), "liver": (LiverPhantom, simulate_liver)}[
+        job.options["kind"]
+    ]
+    simulated = simulate(
+        phantom(frame_count=job.options["frame_count"]), seed=job.options["seed"], progress=job.progress
+    )
     sequence, truth = simulated.sequence, simulated.truth
     for name, values in (("frames", sequence.frames), ("positions_px", truth.positions_px), ("visible", truth.visible)):
         job.folder.write(name, values)
@@ -63,7 +71,11 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> SimulatedClip:
     """The clip as it was in the child."""
     sequence = ImageSequence(
-        frames=folder.read("frames"), spacing_mm=found["spacing_mm"], times_s=found["times_s"], origin_mm=found["origin_mm"], name=found["name"]
+        frames=folder.read("frames"),
+        spacing_mm=found["spacing_mm"],
+        times_s=found["times_s"],
+        origin_mm=found["origin_mm"],
+        name=found["name"],
     )
     visible = folder.read("visible")
     truth = PointTracks(

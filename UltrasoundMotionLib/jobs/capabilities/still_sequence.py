@@ -14,7 +14,7 @@ from UltrasoundMotionLib.jobs.capabilities import register_sequence
 from UltrasoundMotionLib.jobs.capabilities.register_sequence import choose_device, sequence_registration_request
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
-from UltrasoundMotionLib.registration.sequence_registration import FrameRegistration, SequenceRegistration
+from UltrasoundMotionLib.registration.sequences.sequence_registration import FrameRegistration, SequenceRegistration
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.jobs.running_job import RunningJob
@@ -28,8 +28,8 @@ class StillSequence:
 
     Attributes:
         registration: the fields.
-        frames: (T, H, W) or (T, D, H, W) in the sequence's dtype: frame t at x + u_t(x), which looks like the reference; None where the run
-            was interrupted before all were made.
+        frames: (T, H, W) or (T, D, H, W) in the sequence's dtype: frame t at x + u_t(x), which looks like the
+            reference; None where the run was interrupted before all were made.
     """
 
     registration: SequenceRegistration
@@ -37,14 +37,20 @@ class StillSequence:
 
 
 def still_sequence_request(
-    sequence: ImageSequence | Sequence[Volume], reference_frame: int = 0, *, mask: np.ndarray | str | None = None, device: str = "auto"
+    sequence: ImageSequence | Sequence[Volume],
+    reference_frame: int = 0,
+    *,
+    mask: np.ndarray | str | None = None,
+    device: str = "auto",
 ) -> JobRequest:
     """Asks for `register_sequence` to the reference frame, and for the warped frames; the result is a `StillSequence`.
 
     Raises:
         InputError: as `sequence_registration_request`.
     """
-    return replace(sequence_registration_request(sequence, reference_frame, mask=mask, device=device), capability=__name__)
+    return replace(
+        sequence_registration_request(sequence, reference_frame, mask=mask, device=device), capability=__name__
+    )
 
 
 def run(job: RunningJob, device: str) -> dict[str, Any]:
@@ -86,6 +92,8 @@ def _warped(frame: np.ndarray, registration: FrameRegistration, device: str) -> 
     from UltrasoundMotionLib.fields import warp
 
     image = torch.from_numpy(frame.astype(np.float32))[None, None].to(device)
-    displacement = torch.from_numpy(np.ascontiguousarray(np.moveaxis(registration.displacement, -1, 0)))[None].to(device)
+    displacement = torch.from_numpy(np.ascontiguousarray(np.moveaxis(registration.displacement, -1, 0)))[None].to(
+        device
+    )
     values = warp(image, displacement)[0, 0].cpu().numpy()
     return values if frame.dtype.kind == "f" else np.round(values)

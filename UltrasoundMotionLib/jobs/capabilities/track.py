@@ -13,9 +13,9 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.plain_settings import plain_settings, settings_from
-from UltrasoundMotionLib.tracks.online_tracker import FrameTracks, check_query_points
-from UltrasoundMotionLib.tracks.point_tracks import PointTracks
-from UltrasoundMotionLib.tracks.tracker_wrapping import TrackingOptions
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, check_query_points
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.jobs.running_job import RunningJob
@@ -42,11 +42,12 @@ def track_request(
 
     Args:
         sequence: frames that are a numpy array must not change until the job has started.
-        hide_graphics: fill what the scanner drew (text, rulers, traces) from around it first, as the command line does: a tracker that sees a
-            ruler beside its point follows that. Coloured pixels are found from the file only, so by the command line only.
+        hide_graphics: fill what the scanner drew (text, rulers, traces) from around it first, as the command line does:
+            a tracker that sees a ruler beside its point follows that. Coloured pixels are found from the file only, so
+            by the command line only.
         tracking: watch for shadows, look ahead; none of it when None.
-        input_path, points_path, out_path: the files to name in `command`: the clip (that of the sequence when None), the points as
-            CSV or markups, and where the command line writes.
+        input_path, points_path, out_path: the files to name in `command`: the clip (that of the sequence when None),
+            the points as CSV or markups, and where the command line writes.
 
     Raises:
         InputError: points outside the image, a query frame that does not exist, labels that do not fit the points.
@@ -67,7 +68,18 @@ def track_request(
         "path": sequence.path,
     }
     clip = input_path or sequence.path or f"{sequence.name}.seq.nrrd"
-    command = ["track", clip, "--points", points_path, "--out", out_path, "--model", model, "--query-frame", query_frame]
+    command = [
+        "track",
+        clip,
+        "--points",
+        points_path,
+        "--out",
+        out_path,
+        "--model",
+        model,
+        "--query-frame",
+        query_frame,
+    ]
     command += ["--direction", direction, "--device", device, *([] if hide_graphics else ["--keep-graphics"])]
     command += [*(["--watch-shadows"] if tracking.watch_shadows else []), *(["--offline"] if tracking.offline else [])]
     command += ["--ahead-frames", tracking.ahead_frames] if tracking.ahead_frames else []
@@ -82,17 +94,19 @@ def track_request(
 
 def choose_device(options: Mapping[str, Any]) -> str:
     """The device to track on."""
-    from UltrasoundMotionLib.points import choose_device
+    from UltrasoundMotionLib.tracking import choose_device
 
     return choose_device(options["device"])
 
 
 def run(job: RunningJob, device: str) -> dict[str, Any]:
     """Tracks in the child process, and writes every frame at once where the application sees it."""
-    from UltrasoundMotionLib.points import track_points
+    from UltrasoundMotionLib.tracking import track_points
 
     options, path = job.options, job.options["path"]
-    sequence = ImageSequence(frames=job.folder.open("frames"), name=options["name"], path=None if path is None else Path(path))
+    sequence = ImageSequence(
+        frames=job.folder.open("frames"), name=options["name"], path=None if path is None else Path(path)
+    )
     if options["hide_graphics"]:
         sequence = _without_graphics(sequence, job.notes)
     points = job.folder.read("query_points")
@@ -148,7 +162,12 @@ def partial(request: JobRequest, folder: JobFolder) -> PointTracks | None:
     for name, nothing in (("positions_px", np.nan), ("confidence", 0.0), ("visible", False)):
         arrays[name][missing] = nothing
     return PointTracks(
-        **arrays, labels=tracks.labels, query_frame=tracks.query_frame, times_s=tracks.times_s, spacing_mm=tracks.spacing_mm, model=tracks.model
+        **arrays,
+        labels=tracks.labels,
+        query_frame=tracks.query_frame,
+        times_s=tracks.times_s,
+        spacing_mm=tracks.spacing_mm,
+        model=tracks.model,
     )
 
 
@@ -165,7 +184,7 @@ def _without_graphics(sequence: ImageSequence, notes: list[str]) -> ImageSequenc
 
 def warm_up() -> None:
     """Fills and tracks two small frames, which loads scipy and torch, starts its threads and the GPU's context."""
-    from UltrasoundMotionLib.points import track_points
+    from UltrasoundMotionLib.tracking import track_points
 
     frames = np.random.default_rng(0).integers(0, 256, (2, 64, 64), dtype=np.uint8)
     track_points(_without_graphics(ImageSequence(frames=frames), []), np.array([[32.0, 32.0]]))

@@ -32,7 +32,9 @@ class AnatomyRegion:
     def cut(self, pair: WorkingPair) -> WorkingPair:
         """The pair in the box."""
         names = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_maps", "moving_maps")
-        parts = {name: value[(..., *self.box)].contiguous() for name in names if (value := getattr(pair, name)) is not None}
+        parts = {
+            name: value[(..., *self.box)].contiguous() for name in names if (value := getattr(pair, name)) is not None
+        }
         return replace(pair, grid=cut_grid(pair.grid, self.box), **parts)
 
     def inside(self, displacement: Tensor) -> Tensor:
@@ -47,7 +49,8 @@ class AnatomyRegion:
 
 
 def anatomy_region(pair: WorkingPair, margin_mm: float) -> AnatomyRegion | None:
-    """The box, in the plane of thick slices only, of what either image's class maps hold for likely, and a margin; None where it hardly cuts.
+    """The box, in the plane of thick slices only, of what either image's class maps hold for likely, and a margin; None
+    where it hardly cuts.
 
     Args:
         pair: with class maps.

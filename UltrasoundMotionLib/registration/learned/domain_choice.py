@@ -15,11 +15,13 @@ def card_for(pair: WorkingPair, shipped: Sequence[str], model: str | None) -> Pa
     """The card of the weights to use; what there is to say about them is added to the pair's notes.
 
     Args:
-        shipped: names of weights that may be chosen, where installed: the first whose domain the pair fits, being two moments of one scan or not.
+        shipped: names of weights that may be chosen, where installed: the first whose domain the pair fits, being two
+            moments of one scan or not.
         model: a name, or the path of a card beside its weights, to use those whatever the pair is.
 
     Raises:
-        InputError: there are no such weights, or none that the pair fits; the message says why, and what to use instead.
+        InputError: there are no such weights, or none that the pair fits; the message says why, and what to use
+            instead.
     """
     if model is not None:
         path = Path(model) if Path(model).suffix == ".json" else find_card(model)
@@ -54,7 +56,9 @@ def domain_of(card_path: Path) -> ModelDomain:
     card = read_card(card_path)
     domain = card.configuration.get("domain")
     if not isinstance(domain, dict):
-        raise InputError(f"weights {card.name}: are of {card.architecture}, which says no domain of images; use weights for registration")
+        raise InputError(
+            f"weights {card.name}: are of {card.architecture}, which says no domain of images; use weights for registration"
+        )
     return ModelDomain.from_card(domain)
 
 

@@ -1,6 +1,7 @@
 """Test-time refinement: `instance` from a network's prediction, guided by class maps where there are some.
 
-The velocity is optimised for both directions at once, so that the inverse of what is found is found as well: it is exp(-v).
+The velocity is optimised for both directions at once, so that the inverse of what is found is found as well: it is
+exp(-v).
 """
 
 from __future__ import annotations
@@ -11,9 +12,14 @@ from dataclasses import replace
 from torch import Tensor
 
 from UltrasoundMotionLib.fields import integrate_velocity
-from UltrasoundMotionLib.registration.instance import InstanceConfig, displacement_of, optimise_velocity, squarings
 from UltrasoundMotionLib.registration.learned.anatomy_region import anatomy_region
-from UltrasoundMotionLib.registration.method_registry import Report
+from UltrasoundMotionLib.registration.methods.instance import (
+    InstanceConfig,
+    displacement_of,
+    optimise_velocity,
+    squarings,
+)
+from UltrasoundMotionLib.registration.registry import Report
 from UltrasoundMotionLib.registration.working_grid import FINEST_IN_SLICE
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
@@ -27,7 +33,9 @@ def refinement_config(pair: WorkingPair, *, guided: bool) -> InstanceConfig:
     config = InstanceConfig.for_pair(pair)
     if guided:
         config = replace(config, likeness=replace(config.likeness, maps=1.0))
-    coarser = max(1.0, max(pair.spacing) / FINEST_IN_SLICE)  # networks see finer planes than slices of that thickness let a field be found on
+    coarser = max(
+        1.0, max(pair.spacing) / FINEST_IN_SLICE
+    )  # networks see finer planes than slices of that thickness let a field be found on
     return replace(config, scales=tuple(scale * coarser for scale in config.scales))
 
 
@@ -55,20 +63,25 @@ def refined(
         pair = replace(pair, fixed_maps=maps[0], moving_maps=maps[1])
         region = anatomy_region(pair, MARGIN_MM)
     if region is None:
-        return displacement_of(optimise_velocity(pair, config, report, None if start is None else velocity_of(start)), pair)
+        return displacement_of(
+            optimise_velocity(pair, config, report, None if start is None else velocity_of(start)), pair
+        )
     part = region.cut(pair)
 
     def report_whole(done: int, total: int, message: str, displacement: Callable[[], Tensor]) -> None:
         report(done, total, message, lambda: region.whole(displacement()))
 
-    velocity = optimise_velocity(part, config, report_whole, None if start is None else velocity_of(region.inside(start)))
+    velocity = optimise_velocity(
+        part, config, report_whole, None if start is None else velocity_of(region.inside(start))
+    )
     return region.whole(displacement_of(velocity, part))
 
 
 def velocity_of(displacement: Tensor, iterations: int = LOGARITHM_ITERATIONS) -> Tensor:
     """The stationary velocity whose flow is about a displacement (1, n, *spatial), by v <- v + (u - exp(v)).
 
-    It is the first-order form of the logarithm of Arsigny et al. (2006). A displacement that folds is met as far as a flow can.
+    It is the first-order form of the logarithm of Arsigny et al. (2006). A displacement that folds is met as far as a
+    flow can.
     """
     velocity = displacement.clone()
     for _ in range(iterations):

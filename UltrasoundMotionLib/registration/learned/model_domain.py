@@ -1,4 +1,6 @@
-"""What a trained registration network takes: which images, on which grid; and how a pair is brought there and its field back."""
+"""What a trained registration network takes: which images, on which grid; and how a pair is brought there and its field
+back.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 FADE_VOXELS = 16
 THIN_SLICES_MM, RESAMPLED_SLICES_MM = 4.0, 8.0
-"""Where a domain leaves the slices to the image, thinner ones than the first are brought to the second: no such network has seen any."""
+"""Where a domain leaves the slices to the image, thinner ones than the first are brought to the second: no such network
+has seen any.
+"""
 LEAST_DEVIATION = 1e-6
 PATIENT_AXES = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "S": (2, 1), "I": (2, -1)}
 """Towards which end an axis runs: LPS component and sign."""
@@ -34,13 +38,15 @@ class ModelDomain:
         modality: for messages: "T1 MRI of one hippocampus".
         spacing_mm: (x, y, z) of the grid; None: an axis keeps the image's slices, unless they are thinner than 4 mm.
         shape: (D, H, W) of the grid; None: as many as the image has there.
-        orientation: towards which ends the axes x, y, z run ("RAS" as NIfTI has it); None: the image's axes, thick slices along z.
+        orientation: towards which ends the axes x, y, z run ("RAS" as NIfTI has it); None: the image's axes, thick
+            slices along z.
         labels: what the label values mean.
-        extent_mm: least and most extent (x, y, z) of the image that is brought there; wider than the training data's, which is the model's limit.
+        extent_mm: least and most extent (x, y, z) of the image that is brought there; wider than the training data's,
+            which is the model's limit.
         coarsest_mm: (x, y, z): images with larger voxels are refused.
         same_scan: pairs are two moments of one scan; otherwise of different subjects.
-        familiar: (share, lowest, highest): between which values, with a quarter of a deviation to spare, that quantile of the normalised image was
-            for all training images (of 160 hippocampi, of 50 patients' two phases).
+        familiar: (share, lowest, highest): between which values, with a quarter of a deviation to spare, that quantile
+            of the normalised image was for all training images (of 160 hippocampi, of 50 patients' two phases).
     """
 
     name: str
@@ -119,7 +125,8 @@ def domain_grid(grid: ImageGrid, domain: ModelDomain, centre_mm: np.ndarray | No
 
     Args:
         grid: of the image; a working pair's is cut to its content already, so that its centre is the content's.
-        centre_mm: (n,) LPS mm to put the centre on, in place of the grid's. Axes that keep the image's voxels stay on them.
+        centre_mm: (n,) LPS mm to put the centre on, in place of the grid's. Axes that keep the image's voxels stay on
+            them.
 
     Raises:
         InputError: another dimension.
@@ -174,13 +181,20 @@ def check_domain(image: WorkingPair | ImageGrid, domain: ModelDomain) -> tuple[s
 
 
 def sample_on(
-    values: Tensor, from_grid: ImageGrid, to_grid: ImageGrid, mode: str = "linear", *, padding: str = "zeros", smoothing: bool = True
+    values: Tensor,
+    from_grid: ImageGrid,
+    to_grid: ImageGrid,
+    mode: str = "linear",
+    *,
+    padding: str = "zeros",
+    smoothing: bool = True,
 ) -> Tensor:
     """A tensor (B, C, *from_grid.shape) at the voxels of another grid, (B, C, *to_grid.shape).
 
     Args:
         mode, padding: of `fields.warp`.
-        smoothing: against aliasing, axes that become 1.5 times coarser or more are smoothed by half the new spacing; not in mode "nearest".
+        smoothing: against aliasing, axes that become 1.5 times coarser or more are smoothed by half the new spacing;
+            not in mode "nearest".
     """
     change = np.linalg.inv(from_grid.index_to_lps_mm) @ to_grid.index_to_lps_mm
     scale = np.abs(change[:-1, :-1])
@@ -191,12 +205,16 @@ def sample_on(
     lines = [torch.arange(size, dtype=torch.float64) for size in to_grid.shape]
     index = torch.stack(torch.meshgrid(*lines, indexing="ij")[::-1])
     points = torch.tensordot(shift[:-1, :-1], index, dims=1) + shift[:-1, -1].view(-1, *[1] * to_grid.dimension)
-    displacement = (points - index).to(values.device, torch.float32)[None].expand(len(values), *[-1] * (to_grid.dimension + 1))
+    displacement = (
+        (points - index).to(values.device, torch.float32)[None].expand(len(values), *[-1] * (to_grid.dimension + 1))
+    )
     return warp(values, displacement, mode=mode, padding=padding)
 
 
 def normalise(image: Tensor) -> Tensor:
-    """(B, 1, *spatial) minus the mean, over the standard deviation, of each image's voxels above its minimum: padding does not count."""
+    """(B, 1, *spatial) minus the mean, over the standard deviation, of each image's voxels above its minimum: padding
+    does not count.
+    """
     inside = image > image.flatten(1).amin(1).view(-1, *[1] * (image.ndim - 1))
     count = inside.flatten(1).sum(1).clamp(min=1)
     mean = (image * inside).flatten(1).sum(1) / count
@@ -207,7 +225,8 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def field_to_grid(displacement: Tensor, domain_grid: ImageGrid, grid: ImageGrid) -> Tensor:
-    """A displacement (1, n, *domain_grid.shape) in voxels of the domain's grid, on another grid in its voxels, (1, n, *grid.shape).
+    """A displacement (1, n, *domain_grid.shape) in voxels of the domain's grid, on another grid in its voxels, (1, n,
+    *grid.shape).
 
     Beyond the domain's box the border's displacement continues and fades to 0 across 16 of its voxels.
     """
@@ -260,7 +279,9 @@ def _unlike(image: Tensor, name: str, domain: ModelDomain) -> str:
 
 def _check_dimension(grid: ImageGrid, domain: ModelDomain) -> None:
     if grid.dimension != len(domain.shape):
-        raise InputError(f"the images are {grid.dimension}D and models of {domain.modality} {len(domain.shape)}D; use method='instance'")
+        raise InputError(
+            f"the images are {grid.dimension}D and models of {domain.modality} {len(domain.shape)}D; use method='instance'"
+        )
 
 
 def _tuples(value: Any) -> Any:

@@ -1,0 +1,129 @@
+"""`benchmark lsdm-ablation`: what each part of LSDM gives, all trained alike (the paper's Tables S2 and S3)."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import DIFFICULTIES, HARDER_HALF
+from UltrasoundMotionLib.lab.cli.benchmarks.result_output import add_output_arguments, check_output, show
+from UltrasoundMotionLib.lab.cli.benchmarks.tracker_arguments import whole_number
+
+TUNING_SEED = 100
+DESCRIPTION = """Trains LSDM with the complete and the partial decoder, without and with EMMA, without and with the deformation pyramid (Table S2),
+and with 1, 5 and 10 iterations of EMMA (Table S3), each from the same seed for the same steps, and follows vessels of simulated livers.
+With --out, what is done is kept: the same command goes on where it was interrupted."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the benchmark."""
+    parser = subparsers.add_parser(
+        "lsdm-ablation",
+        help="LSDM with and without its parts, each trained for as long",
+        description=DESCRIPTION,
+    )
+    parser.add_argument(
+        "--clips", required=True, metavar="DIR", help="folder of phantoms' clips (train lsdm --clips makes them)"
+    )
+    parser.add_argument(
+        "--steps",
+        type=whole_number,
+        default=1500,
+        metavar="N",
+        help="of each training (default 1500, some 25 minutes of a core)",
+    )
+    parser.add_argument(
+        "--batch",
+        type=whole_number,
+        default=16,
+        metavar="B",
+        help="landmarks in a step, rounded down to fours (default 16)",
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=2e-3, metavar="R", help="the cycle's highest (default 2e-3)"
+    )
+    parser.add_argument("--training-seed", type=int, default=1, metavar="S", help="of weights and batches (default 1)")
+    parser.add_argument(
+        "--start-from",
+        metavar="W.safetensors",
+        help="begin with the Siamese branch of these weights; what is compared begins anew",
+    )
+    parser.add_argument("--tables", nargs="+", choices=("S2", "S3"), default=("S2", "S3"), help="default: both")
+    parser.add_argument(
+        "--difficulty",
+        nargs="+",
+        choices=DIFFICULTIES,
+        default=HARDER_HALF,
+        help="of the livers (default: hard extreme)",
+    )
+    parser.add_argument(
+        "--count", metavar="N", type=whole_number, default=2, help="livers of each difficulty (default 2)"
+    )
+    parser.add_argument("--frames", metavar="T", type=whole_number, default=200, help="of each liver (default 200)")
+    parser.add_argument(
+        "--seed",
+        metavar="S",
+        type=whole_number,
+        default=TUNING_SEED,
+        help=f"of the set of livers (default {TUNING_SEED})",
+    )
+    parser.add_argument("--out", metavar="DIR", help="keep states and rows here, and go on from them")
+    parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
+    parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default), cuda, mps or auto")
+    add_output_arguments(parser)
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Trains, follows, prints."""
+    import torch
+
+    from UltrasoundMotionLib.errors import InputError
+    from UltrasoundMotionLib.lab.benchmarks.landmark_benchmark import landmark_cases
+    from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation import lsdm_ablation
+    from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import clip_sources
+    from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig
+    from UltrasoundMotionLib.tracking import choose_device
+
+    if arguments.batch < 4:
+        raise InputError(f"--batch must be at least 4, got {arguments.batch}")
+    if arguments.frames < 2:
+        raise InputError("--frames 1: there is nothing to follow; take 2 or more")
+    if not Path(arguments.clips).is_dir():
+        raise InputError(f"--clips {arguments.clips}: no such folder")
+    check_output(arguments)
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    training = LandmarkTrainingConfig(
+        steps=arguments.steps, seed=arguments.training_seed, learning_rate=arguments.learning_rate
+    )
+    training = replace(training, batch=replace(training.batch, triples=arguments.batch // 4))
+    sources = clip_sources(arguments.clips)
+    with TerminalProgress("ablation", "networks") as progress:
+        cases = tuple(
+            landmark_cases(
+                arguments.difficulty, count=arguments.count, seed=arguments.seed, frame_count=arguments.frames
+            )
+        )
+        if not cases:
+            raise InputError(
+                f"--seed {arguments.seed}: no liver of this seed shows a vessel on its first frame; take another"
+            )
+        result = lsdm_ablation(
+            sources,
+            cases,
+            tables=arguments.tables,
+            training=training,
+            start_from=arguments.start_from,
+            out=arguments.out,
+            device=choose_device(arguments.device),
+            progress=progress,
+        )
+    print(
+        f"{len(sources)} clips, {arguments.steps} steps each; {len(cases)} livers of seed {arguments.seed}, {arguments.frames} frames each"
+    )
+    show(result, arguments, table=result.table(markdown=arguments.markdown))
+    return 0

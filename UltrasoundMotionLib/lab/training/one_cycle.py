@@ -1,0 +1,17 @@
+"""The learning rate of all trainings: up once and down once (Smith and Topin, 2017)."""
+
+from __future__ import annotations
+
+import torch
+
+
+def one_cycle(
+    optimizer: torch.optim.Optimizer, highest: float, steps: int, warm_up: float
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Rises for the part `warm_up` of the steps, then falls to almost 0.
+
+    PyTorch's divides by zero where the rise is one step exactly; there it is a thousandth longer.
+    """
+    if abs(steps * warm_up - 1) < 1e-6:
+        warm_up *= 1.001
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps, pct_start=warm_up)

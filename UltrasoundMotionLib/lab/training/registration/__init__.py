@@ -1,0 +1,3 @@
+"""Training of registration networks: batches of pairs with labels, augmentation on the device, objectives, and the
+loop.
+"""

@@ -1,0 +1,169 @@
+"""Training clips from single real frames: their texture warped by analytic motion that beats or breathes, with exact
+trajectories.
+
+What the warp carries is the real texture of a machine; what it cannot have, speckle that changes as tissue moves, is
+mixed in by `image_augmentation.fresh_speckle`, which replaces a part of the contrast in every frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
+
+SIDE = 256
+WAVES = 6
+SOLVER_STEPS = 25
+
+
+@dataclass(frozen=True)
+class RealFrame:
+    """A grey frame (H, W) uint8 whose texture is warped, and where it is from."""
+
+    pixels: np.ndarray
+    name: str
+
+
+def read_real_frames(paths: Sequence[Path | str], *, every: int = 1) -> tuple[RealFrame, ...]:
+    """Every `every`-th frame of sequences; whoever names a file answers for its licence, and for its not being one that
+    is evaluated on.
+
+    Raises:
+        InputError: a file cannot be read.
+    """
+    from UltrasoundMotionLib.images import read_sequence
+
+    frames = []
+    for path in paths:
+        sequence = read_sequence(path)
+        for index in range(0, len(sequence), every):
+            pixels = np.asarray(sequence.frame(index), dtype=np.float64)
+            low, high = pixels.min(), max(np.percentile(pixels, 99.9), pixels.min() + 1)
+            frames.append(
+                RealFrame(
+                    np.clip(255 * (pixels - low) / (high - low), 0, 255).astype(np.uint8),
+                    f"{Path(path).name} frame {index}",
+                )
+            )
+    return tuple(frames)
+
+
+@dataclass(frozen=True)
+class SmoothMotion:
+    """Displacement of places in the unit square, in closed form: u(y, t) = a(t) (M (y - c) + sum_k w_k sin(f_k . y +
+    p_k)) + s(t), for T times.
+
+    Attributes:
+        times: (T,) t, in cycles, rising.
+        activation: (T,) a.
+        shift: (T, 2) s.
+        matrix: (2, 2) M.
+        centre: (2,) c.
+        waves: (K, 2) w; frequencies (K, 2) f; phases (K,) p.
+    """
+
+    times: np.ndarray
+    activation: np.ndarray
+    shift: np.ndarray
+    matrix: np.ndarray
+    centre: np.ndarray
+    waves: np.ndarray
+    frequencies: np.ndarray
+    phases: np.ndarray
+
+    def at(self, places: Tensor) -> Tensor:
+        """(T, N, 2) displacement at places (T, N, 2) or (1, N, 2)."""
+
+        def like(values: np.ndarray) -> Tensor:
+            return torch.as_tensor(values, dtype=places.dtype, device=places.device)
+
+        steady = (places - like(self.centre)) @ like(self.matrix).T
+        steady = steady + torch.sin(places @ like(self.frequencies).T + like(self.phases)) @ like(self.waves)
+        return like(self.activation)[:, None, None] * steady + like(self.shift)[:, None]
+
+
+def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
+    """A beat (fast there, slower back) or a breath (sin^4, Lujan et al. 1999), seen at increasing times over one and a
+    half of them.
+    """
+    time = np.sort(rng.uniform(0, 1.5, frame_count)) + rng.random()
+    phase = np.mod(time, 1.0)
+    if rng.random() < 0.5:
+        systole = rng.uniform(0.3, 0.45)
+        late = np.clip((phase - systole) / (1 - systole), 0, 1)
+        activation = np.where(
+            phase < systole,
+            np.sin(np.pi / 2 * phase / systole) ** 2,
+            np.cos(np.pi / 2 * late ** rng.uniform(0.5, 1.0)) ** 2,
+        )
+    else:
+        activation = np.sin(np.pi * phase) ** 4
+    direction = rng.uniform(0, 2 * np.pi)
+    way = rng.uniform(0, 0.12) * np.array([np.cos(direction), np.sin(direction)])
+    frequencies = rng.normal(0, 1, (WAVES, 2)) * rng.uniform(4, 14)
+    # Sizes keep the derivative of the displacement under about a half, so that the map has an inverse.
+    waves = (
+        rng.normal(0, 1, (WAVES, 2))
+        * rng.uniform(0, 0.1)
+        / np.maximum(np.linalg.norm(frequencies, axis=1, keepdims=True), 1)
+    )
+    return SmoothMotion(
+        time,
+        activation,
+        activation[:, None] * way + 0.01 * rng.standard_normal(2) * time[:, None],
+        rng.uniform(-0.15, 0.15, (2, 2)),
+        rng.uniform(0.2, 0.8, 2),
+        waves,
+        frequencies,
+        rng.uniform(0, 2 * np.pi, WAVES),
+    )
+
+
+def warped_clip(
+    frame: RealFrame, frame_count: int, point_count: int, rng: np.random.Generator, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """A square part of a frame, moving.
+
+    Returns:
+        frames: (T, 1, 256, 256) of 0 to 1; frame t at y shows the texture at y + u(y, t).
+        points: (T, N, 2) exact places in pixels of texture points that are bright enough to be followed.
+
+    Raises:
+        InputError: the frame is blank.
+    """
+    height, width = frame.pixels.shape
+    side = int(rng.uniform(0.55, 1.0) * min(height, width))
+    top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
+    texture = (
+        torch.as_tensor(frame.pixels[top : top + side, left : left + side], device=device).float()[None, None] / 255
+    )
+    texture = F.interpolate(texture, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
+    motion = draw_motion(frame_count, rng)
+    y, x = torch.meshgrid(*[(torch.arange(SIDE, device=device) + 0.5) / SIDE] * 2, indexing="ij")
+    places = torch.stack([x, y], dim=-1).view(1, -1, 2)
+    seen = (places + motion.at(places)).view(frame_count, SIDE, SIDE, 2)
+    frames = F.grid_sample(
+        texture.expand(frame_count, -1, -1, -1),
+        2 * seen - 1,
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=False,
+    )
+    bright = F.avg_pool2d(texture, 9, 1, 4)[0, 0].flatten() > 0.08
+    candidates = torch.nonzero(bright)[:, 0].cpu().numpy()
+    if len(candidates) == 0:
+        raise InputError(f"{frame.name}: nothing in it is bright")
+    chosen = rng.choice(candidates, point_count)
+    material = np.stack([chosen % SIDE, chosen // SIDE], axis=1) + rng.uniform(0, 1, (point_count, 2))
+    material = torch.as_tensor(material / SIDE, dtype=torch.float32, device=device)[None]
+    found = material.expand(frame_count, -1, -1)
+    for _ in range(SOLVER_STEPS):  # y = p - u(y, t): a contraction
+        found = material - motion.at(found)
+    return frames, found * SIDE - 0.5

@@ -1,0 +1,1 @@
+"""Registration methods, one file or folder each; `pkgutil` finds them."""

@@ -1,0 +1,1 @@
+"""LT-Net: label transfer from one atlas."""

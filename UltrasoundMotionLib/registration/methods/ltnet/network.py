@@ -1,0 +1,90 @@
+"""LT-Net's networks: two generators of correspondence, there and back, and the discriminator of warped atlases.
+
+Wang et al., "LT-Net: Label Transfer by Learning Reversible Voxel-wise Correspondence for One-shot Medical Image
+Segmentation", CVPR 2020 (arXiv:2003.07072). From its supplement: the generator G_F gives the correspondence from the
+atlas to an image, the discriminator D tells images from warped atlases. From its abstract: the way back leads from the
+warped atlas to the atlas. The main paper with the layers' sizes was not at hand: the generators here are VoxelMorph's
+U-Net (which the supplement names as the standard), the discriminator is a PatchGAN, and both sizes are ours.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from UltrasoundMotionLib.registration.methods.multiscale.network import NEGATIVE_SLOPE
+from UltrasoundMotionLib.registration.methods.voxelmorph.network import (
+    HALF_SIZE_DECODER,
+    VoxelMorph,
+    VoxelMorphNetworkConfig,
+)
+
+
+@dataclass(frozen=True)
+class LtNetConfig:
+    """What the generators are made of.
+
+    Attributes:
+        dimension, encoder, decoder, full_size, output: of each generator, see `VoxelMorphNetworkConfig`. A displacement
+            is published (from memory); the flow of a velocity hardly folds.
+        shared: one generator goes both ways, so that it sees twice as many pairs; two are published (from memory).
+    """
+
+    dimension: int = 3
+    encoder: tuple[int, ...] = (16, 32, 32, 32)
+    decoder: tuple[int, ...] = HALF_SIZE_DECODER
+    full_size: bool = False
+    output: str = "velocity"
+    shared: bool = True
+
+    def generator(self) -> VoxelMorphNetworkConfig:
+        """Of each; images are brought to mean 0 and deviation 1, without which learning took three times as many steps."""
+        return VoxelMorphNetworkConfig(
+            self.dimension, self.encoder, self.decoder, self.output, self.full_size, normalised=True
+        )
+
+
+class LtNet(nn.Module):
+    """Both generators.
+
+    Images are (B, 1, *spatial) in [0, 1] on one grid, fields (B, n, *spatial) in its voxels, channels (x, y[, z]).
+    """
+
+    def __init__(self, config: LtNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.forth = VoxelMorph(config.generator())
+        self.back = None if config.shared else VoxelMorph(config.generator())
+
+    def forward(self, image: Tensor, atlas: Tensor) -> Tensor:
+        """G_F: u with image(x) = atlas(x + u(x))."""
+        return self.forth(image, atlas)
+
+    def backward_field(self, atlas: Tensor, other: Tensor) -> Tensor:
+        """G_B: u with atlas(x) = other(x + u(x)), where `other` is the atlas warped onto an image, or the image itself."""
+        return (self.back or self.forth)(atlas, other)
+
+
+class PatchDiscriminator(nn.Module):
+    """(B, 1, *spatial) image -> (B, 1, *patches): above 0 where a patch looks like a real image, below where like a
+    warped atlas.
+
+    Isola et al., Image-to-image translation with conditional adversarial networks, CVPR 2017, without normalisation
+    layers.
+    """
+
+    def __init__(self, dimension: int = 3, channels: tuple[int, ...] = (16, 32, 64)) -> None:
+        super().__init__()
+        convolution = nn.Conv2d if dimension == 2 else nn.Conv3d
+        self.down = nn.ModuleList(convolution(i, o, 4, stride=2, padding=1) for i, o in pairwise([1, *channels]))
+        self.verdict = convolution(channels[-1], 1, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """One number for each patch, of about 2^(layers + 2) voxels along an axis."""
+        values = image
+        for convolution in self.down:
+            values = functional.leaky_relu(convolution(values), NEGATIVE_SLOPE)
+        return self.verdict(values)

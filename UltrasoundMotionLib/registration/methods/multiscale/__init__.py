@@ -1,0 +1,1 @@
+"""Multi-scale registration by networks optimised at test time (SSMSR)."""

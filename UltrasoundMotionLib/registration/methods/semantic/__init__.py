@@ -1,0 +1,1 @@
+"""Semantically guided registration."""

@@ -1,0 +1,1 @@
+"""Dense motion through a sequence."""

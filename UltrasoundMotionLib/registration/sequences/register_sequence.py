@@ -1,0 +1,213 @@
+"""`sequence`: dense motion through a 2D+t or 3D+t sequence, every frame to the reference or each to the one before."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import jacobian_determinant, resample_displacement, warp
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.registration.sequences.frames import Frames, open_frames
+from UltrasoundMotionLib.registration.sequences.sequence_registration import (
+    FrameMeasures,
+    FrameRegistration,
+    SequenceRegistration,
+)
+from UltrasoundMotionLib.registration.sequences.template_following import SequenceConfig, TemplateFollower
+from UltrasoundMotionLib.similarity import lncc, mse
+
+MODES = ("to-reference", "frame-to-frame")
+NLCC_WINDOW = 21
+"""Radius ten, as in SSMSR, III-B."""
+
+
+def register_sequence(
+    sequence: ImageSequence | Sequence[Volume],
+    *,
+    reference_frame: int = 0,
+    mode: str = "to-reference",
+    config: SequenceConfig | None = None,
+    mask: np.ndarray | str | None = None,
+    device: str = "auto",
+    progress: Progress = no_progress,
+    on_frame: Callable[[FrameRegistration], None] | None = None,
+    keep_partial: bool = False,
+) -> SequenceRegistration:
+    """Finds where every point of the reference frame is in every other frame.
+
+    Args:
+        sequence: a clip, or volumes of one grid in the order of time.
+        reference_frame: the frame whose grid the fields live on; any.
+        mode: "to-reference": frame_t(x + u_t(x)) = reference(x). Fields are predicted by the frame before and refined
+            against the reference, so they do not drift. "frame-to-frame": fixed is frame t, moving the frame before it,
+            as in SSMSR, III-B.
+        config: settings; the defaults when None.
+        mask: (H, W) or (D, H, W), above 0 where the reference frame counts, in matching and in the measures; "tissue"
+            for SSMSR's (III-A: grey levels in [0.005, 0.995], dilated by 16 pixels) within the sector; None takes all
+            that ever changes (the sector).
+        device: "auto" (CUDA, then the CPU), "cpu", "cuda" ...
+        progress: called for each frame; raising from it stops the call.
+        on_frame: called with each frame as soon as it is found, before `progress`.
+        keep_partial: when `progress` raises, return what was finished (`interrupted` says so) rather than pass the
+            exception on.
+
+    Raises:
+        InputError: fewer than two frames; frames that are too small, constant or not finite; volumes of different
+            grids; a mask, frame, mode or device that does not fit.
+    """
+    began = time.perf_counter()
+    stream = _Stream(sequence, reference_frame=reference_frame, mode=mode, config=config, mask=mask, device=device)
+    found: list[FrameRegistration | None] = [None] * len(stream.frames)
+    interrupted = False
+    try:
+        for done, one in enumerate(stream):
+            found[one.frame] = one
+            if on_frame is not None:
+                on_frame(one)
+            progress(done + 1, len(found), "registering frames")
+    except BaseException:
+        if not keep_partial or not any(found):
+            raise
+        interrupted = True
+    seconds = time.perf_counter() - began
+    return SequenceRegistration(
+        tuple(found), reference_frame, mode, seconds, stream.device, tuple(stream.notes), interrupted
+    )
+
+
+def stream_sequence_registration(
+    sequence: ImageSequence | Sequence[Volume],
+    *,
+    reference_frame: int = 0,
+    mode: str = "to-reference",
+    config: SequenceConfig | None = None,
+    mask: np.ndarray | str | None = None,
+    device: str = "auto",
+) -> Iterator[FrameRegistration]:
+    """The same, one frame at a time in bounded memory: the reference frame first, then to the end, then from the
+    reference back to the first frame.
+
+    Input is checked at the call. Arguments and errors as `register_sequence`.
+    """
+    return iter(_Stream(sequence, reference_frame=reference_frame, mode=mode, config=config, mask=mask, device=device))
+
+
+class _Stream:
+    """Checked input, and the loop over it."""
+
+    def __init__(
+        self,
+        sequence: ImageSequence | Sequence[Volume],
+        *,
+        reference_frame: int,
+        mode: str,
+        config: SequenceConfig | None,
+        mask: np.ndarray | str | None,
+        device: str,
+    ) -> None:
+        if mode not in MODES:
+            raise InputError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+        if config is not None and not isinstance(config, SequenceConfig):
+            raise InputError(f"config: sequence takes SequenceConfig, got {type(config).__name__}")
+        self.frames: Frames = open_frames(sequence, reference_frame, mask)
+        self.device = choose_sequence_device(device)
+        self.notes: list[str] = []
+        self._reference_frame, self._mode = reference_frame, mode
+        self._config = config or SequenceConfig()
+
+    def __iter__(self) -> Iterator[FrameRegistration]:
+        return self._to_reference() if self._mode == "to-reference" else self._frame_to_frame()
+
+    def _to_reference(self) -> Iterator[FrameRegistration]:
+        first = self._reference_frame
+        fixed = self.frames.tensor(first)
+        yield self._result(first, self._follower(fixed, self.frames.mask), fixed, fixed)
+        for numbers in (range(first + 1, len(self.frames)), range(first - 1, -1, -1)):
+            follower = self._follower(fixed, self.frames.mask)
+            for number in numbers:
+                moving = self.frames.tensor(number)
+                follower = self._updated(follower, moving)
+                yield self._result(number, follower, fixed, moving)
+
+    def _frame_to_frame(self) -> Iterator[FrameRegistration]:
+        before = self.frames.tensor(0)
+        follower = self._follower(before, self.frames.mask)
+        yield self._result(0, follower, before, before)
+        for number in range(1, len(self.frames)):
+            fixed = self.frames.tensor(number)
+            last, follower = follower, self._follower(fixed, self.frames.mask)
+            follower.field = last.field.to(follower.field)  # motion goes on much as it did
+            follower = self._updated(follower, before)
+            yield self._result(number, follower, fixed, before)
+            before = fixed
+
+    def _follower(self, fixed: Tensor, mask: Tensor) -> TemplateFollower:
+        config = self._config
+        if self._mode == "frame-to-frame":  # one pair: the other templates would be the fixed frame again
+            config = replace(config, reference=1.0, previous=0.0, average=0.0)
+        images = (one.to(self.device) for one in (fixed, mask, self.frames.moving_mask))
+        return TemplateFollower(*images, config, self.frames.relative_spacing)
+
+    def _updated(self, follower: TemplateFollower, moving: Tensor) -> TemplateFollower:
+        """The follower one frame on; where a GPU's memory runs out, on the CPU from here."""
+        try:
+            follower.update(moving.to(self.device))
+        except torch.OutOfMemoryError:
+            self.notes.append(f"{self.device} ran out of memory; continued on the CPU")
+            self.device = "cpu"
+            follower = follower.on("cpu")
+            follower.update(moving)
+        return follower
+
+    def _result(self, number: int, follower: TemplateFollower, fixed: Tensor, moving: Tensor) -> FrameRegistration:
+        field = follower.field
+        voxels_per_node = [size / nodes for size, nodes in zip(fixed.shape[:1:-1], field.shape[:1:-1], strict=True)]
+        control = field[0].cpu() * torch.tensor(voxels_per_node).view(-1, *[1] * (field.ndim - 2))
+        displacement = resample_displacement(field, tuple(fixed.shape[2:]))
+        measures = measure_frame(*(one.to(field.device) for one in (fixed, moving, self.frames.mask)), displacement)
+        return FrameRegistration(number, control.numpy().astype(np.float32), self.frames.grid, measures)
+
+
+@torch.no_grad()
+def measure_frame(fixed: Tensor, moving: Tensor, mask: Tensor, displacement: Tensor) -> FrameMeasures:
+    """How alike two frames are without and with a displacement: SSMSR's measures of tissue tracking (III-B).
+
+    Args:
+        fixed, moving: (1, 1, *spatial) in [0, 1].
+        mask: the same shape, above 0 where it counts.
+        displacement: (1, n, *spatial) in voxels, channels (x, y[, z]).
+    """
+    warped = warp(moving, displacement)
+    folded = (jacobian_determinant(displacement)[:, None] <= 0) & (mask > 0)
+    return FrameMeasures(
+        mse_before=float(mse(fixed, moving, mask=mask)),
+        mse=float(mse(fixed, warped, mask=mask)),
+        nlcc_before=float(lncc(fixed, moving, NLCC_WINDOW, mask=mask)),
+        nlcc=float(lncc(fixed, warped, NLCC_WINDOW, mask=mask)),
+        share_nonpositive=float(folded.sum() / (mask > 0).sum()),
+    )
+
+
+def choose_sequence_device(device: str) -> str:
+    """The torch device to use; "auto" takes CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: the device does not exist here, or cannot be used.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind = device.split(":", maxsplit=1)[0]
+    if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
+        return device
+    raise InputError(
+        f"device {device} is not available for sequences; choose auto or cpu"
+        + (" or cuda" if torch.cuda.is_available() else "")
+    )

@@ -1,0 +1,155 @@
+"""What registering a sequence gives, frame by frame and as a whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+
+
+@dataclass(frozen=True)
+class FrameMeasures:
+    """How alike the fixed frame and the moving one are, inside the mask, intensities in [0, 1] (SSMSR, III-B).
+
+    Attributes:
+        mse_before, mse: mean squared difference, by position alone and with the field.
+        nlcc_before, nlcc: mean squared local cross-correlation, window 21 voxels (radius ten).
+        share_nonpositive: share of voxels in the mask where the field folds.
+    """
+
+    mse_before: float
+    mse: float
+    nlcc_before: float
+    nlcc: float
+    share_nonpositive: float
+
+
+@dataclass(frozen=True, eq=False)
+class FrameRegistration:
+    """One frame's field.
+
+    The field is linear between the nodes of a control grid that covers the frame (borders of voxels included), and is
+    kept there.
+
+    Attributes:
+        frame: its number.
+        control: (n, *nodes) float32 in voxels of the frame, channels (x, y[, z]).
+        grid: of the frame; a 2D clip is a grid of one slice in space.
+        measures: see there.
+    """
+
+    frame: int
+    control: np.ndarray
+    grid: ImageGrid
+    measures: FrameMeasures
+
+    @property
+    def displacement(self) -> np.ndarray:
+        """(H, W, 2) or (D, H, W, 3) float32: u in voxels, components (x, y[, z]), at every voxel."""
+        import torch
+        from torch.nn import functional
+
+        mode = "bilinear" if self.control.shape[0] == 2 else "trilinear"
+        size = self.grid.shape[-self.control.shape[0] :]
+        full = functional.interpolate(torch.from_numpy(self.control)[None], size=size, mode=mode, align_corners=False)
+        return np.ascontiguousarray(np.moveaxis(full[0].numpy(), 0, -1))
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """u (N, n) in voxels at points (N, n) of the fixed frame in voxels (x, y[, z])."""
+        from scipy.ndimage import map_coordinates
+
+        nodes = self.control.shape[:0:-1]
+        sizes = self.grid.shape[::-1][: self.control.shape[0]]
+        points = np.asarray(points, dtype=np.float64)
+        index = [
+            (points[:, axis] + 0.5) * count / size - 0.5
+            for axis, (count, size) in enumerate(zip(nodes, sizes, strict=True))
+        ]
+        return np.stack(
+            [
+                map_coordinates(channel, index[::-1], order=1, mode="nearest", output=np.float64)
+                for channel in self.control
+            ],
+            axis=1,
+        )
+
+    def field(self, *, coarse: bool = False) -> DisplacementField:
+        """The field in LPS mm, on the frame's grid or, `coarse`, on the control grid, which loses nothing and is much
+        smaller.
+        """
+        voxels = np.moveaxis(self.control, 0, -1) if coarse else self.displacement
+        if voxels.shape[-1] == 2:
+            voxels = np.pad(voxels[None], [(0, 0)] * 3 + [(0, 1)])
+        grid = control_grid(self.grid, voxels.shape[:-1]) if coarse else self.grid
+        return DisplacementField((voxels @ self.grid.index_to_lps_mm[:3, :3].T).astype(np.float32), grid)
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceRegistration:
+    """A field for every frame.
+
+    Attributes:
+        frames: in the order of the sequence; None where an interrupted call did not come to.
+        reference_frame: whose grid the fields live on (`mode` "to-reference").
+        mode: "to-reference": frame_t(x + u_t(x)) = reference(x), so landmarks placed on the reference move forward with
+            u. "frame-to-frame": frame_(t-1)(x + u_t(x)) = frame_t(x), the paper's tissue tracking; frame 0 has none and
+            is at rest.
+        seconds: wall time.
+        device: where it ran in the end.
+        notes: what the call did beyond what was asked, a line each.
+        interrupted: `progress` raised and what was finished was kept.
+    """
+
+    frames: tuple[FrameRegistration | None, ...]
+    reference_frame: int
+    mode: str
+    seconds: float
+    device: str
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def reached(self) -> np.ndarray:
+        """(T,) bool: which frames have a field."""
+        return np.array([frame is not None for frame in self.frames])
+
+    def trajectories(self, points: np.ndarray) -> np.ndarray:
+        """(T, N, n) voxels: where points (N, n) of the reference frame are in every frame; NaN in frames not reached.
+
+        Raises:
+            InputError: fields from frame to frame, which do not start at one frame; points of another shape.
+        """
+        if self.mode != "to-reference":
+            raise InputError(f"trajectories need the mode to-reference, these fields are {self.mode}")
+        points = np.asarray(points, dtype=np.float64)
+        dimension = next(frame for frame in self.frames if frame is not None).control.shape[0]
+        if points.ndim != 2 or points.shape[1] != dimension:
+            raise InputError(f"points: expected (N, {dimension}) voxels, got {points.shape}")
+        lost = np.full(points.shape, np.nan)
+        return np.stack([lost if frame is None else points + frame.at(points) for frame in self.frames])
+
+    def mean_measures(self) -> FrameMeasures:
+        """The mean over all frames that were registered (SSMSR, Table II): not the reference, which is like itself.
+
+        Raises:
+            InputError: no frame was.
+        """
+        still = self.reference_frame if self.mode == "to-reference" else 0
+        rows = [frame.measures for number, frame in enumerate(self.frames) if frame is not None and number != still]
+        if not rows:
+            raise InputError("no frame was registered, so there is nothing to average")
+        names = FrameMeasures.__dataclass_fields__
+        return FrameMeasures(**{name: float(np.mean([getattr(row, name) for row in rows])) for name in names})
+
+
+def control_grid(grid: ImageGrid, nodes: tuple[int, ...]) -> ImageGrid:
+    """The grid of that many nodes over the same region."""
+    ratio = np.array(grid.shape[::-1]) / nodes[::-1]
+    origin = np.array(grid.origin_mm) + grid.direction @ ((ratio - 1) / 2 * grid.spacing_mm)
+    return ImageGrid(nodes, tuple(ratio * grid.spacing_mm), tuple(origin), grid.direction)

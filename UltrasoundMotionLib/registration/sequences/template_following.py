@@ -1,0 +1,271 @@
+"""Keeps one field on the reference grid in step with the frames that come: the engine of `sequence`.
+
+Every frame is matched with templates that all lie on the reference grid: the reference frame itself, which cannot
+drift, and the frame before and a running mean of all, both warped onto the reference, which still look like the frame
+when speckle has decorrelated from the reference. How well each correlates with the frame around a pixel decides what it
+counts there.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import compose, resample_displacement, warp
+from UltrasoundMotionLib.fields.box_sums import box_sum
+from UltrasoundMotionLib.registration.sequences.coupled_motion import laplacian, pairs, solve_motion
+
+LEAST_SIZE = 8
+LARGEST_STEP = 2.0
+"""Voxels of the scale that one linearisation may move."""
+VARIANCE_FLOOR = 1e-4
+"""Of intensities in [0, 1]: keeps dark, empty windows from becoming pure noise."""
+LEAST_COUNT = 1e-3
+LEAST_WEIGHT = 1e-6
+
+
+@dataclass(frozen=True)
+class SequenceConfig:
+    """Settings of `register_sequence`.
+
+    Attributes:
+        scales: how many times coarser than the frames, from coarse to fine.
+        iterations: linearisations of each scale, for each frame.
+        control_stride: voxels of a scale between nodes of its control grid; the field is linear between nodes.
+        window: edge of the window in which intensities are normalised, in voxels of the scale.
+        reference, previous, average: weights of the three templates.
+        average_rate: share of the newest frame in the running mean.
+        smoothness: of the whole displacement, relative to the strength of the images.
+        steadiness: of its change since the frame before.
+        solver_iterations: conjugate gradients in each linearisation.
+    """
+
+    scales: tuple[int, ...] = (4, 2, 1)
+    iterations: tuple[int, ...] = (3, 3, 3)
+    control_stride: int = 4
+    window: int = 11
+    reference: float = 1.0
+    previous: float = 0.5
+    average: float = 1.0
+    average_rate: float = 0.2
+    smoothness: float = 0.2
+    steadiness: float = 0.5
+    solver_iterations: int = 20
+
+    def __post_init__(self) -> None:
+        if (
+            not self.scales
+            or len(self.scales) != len(self.iterations)
+            or min(self.scales) < 1
+            or min(self.iterations) < 0
+        ):
+            raise InputError(
+                f"sequence: scales {self.scales} and iterations {self.iterations} must have one entry a scale, of 1 and 0 or more"
+            )
+        if sum(self.iterations) == 0 or self.solver_iterations < 1 or self.control_stride < 1 or self.window < 3:
+            raise InputError(
+                "sequence: needs an iteration, a solver iteration, a control_stride of 1 or more and a window of 3 or more"
+            )
+        if min(self.reference, self.previous, self.average) < 0 or self.reference + self.previous + self.average == 0:
+            raise InputError(
+                "sequence: the weights of reference, previous and average must be 0 or more and one above 0"
+            )
+        if (
+            self.smoothness < 0
+            or self.steadiness < 0
+            or self.smoothness + self.steadiness == 0
+            or not 0 <= self.average_rate <= 1
+        ):
+            raise InputError(
+                "sequence: smoothness and steadiness must be 0 or more and one above 0, average_rate between 0 and 1"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class _Level:
+    """One scale of the pyramid.
+
+    Attributes:
+        size: of its images; control: of its control grid.
+        reference: normalised image (1, 1, *size); mask: where it counts; moving_mask: where a frame holds tissue.
+        voxels_per_node: (1, n, 1, ...), (x, y[, z]).
+        stiffness: per axis (x, y[, z]), 1 along the finest.
+    """
+
+    TENSORS: ClassVar = ("reference", "mask", "moving_mask", "voxels_per_node")
+
+    size: tuple[int, ...]
+    control: tuple[int, ...]
+    reference: Tensor
+    mask: Tensor
+    moving_mask: Tensor
+    voxels_per_node: Tensor
+    stiffness: tuple[float, ...]
+
+
+class TemplateFollower:
+    """The field from a reference frame to the newest frame.
+
+    Args:
+        reference: (1, 1, *spatial), intensities in [0, 1].
+        mask: (1, 1, *spatial), above 0 where the reference counts.
+        moving_mask: the same for every frame to come.
+        spacing: relative, (x, y[, z]).
+
+    Attributes:
+        field: (1, n, *control) displacement in nodes of the control grid, which covers the region of the frames
+            (borders of voxels included).
+    """
+
+    def __init__(
+        self, reference: Tensor, mask: Tensor, moving_mask: Tensor, config: SequenceConfig, spacing: tuple[float, ...]
+    ) -> None:
+        self._config = config
+        self._size = tuple(reference.shape[2:])
+        self._levels = [_level((reference, mask, moving_mask), config, scale, spacing) for scale in config.scales]
+        self._average = self._previous = reference
+        control = control_size(self._size, config.control_stride)
+        self.field = torch.zeros(1, len(self._size), *control, device=reference.device)
+
+    @torch.no_grad()
+    def update(self, frame: Tensor) -> Tensor:
+        """Follows to the next frame (1, 1, *spatial).
+
+        Returns:
+            (1, n, *spatial) displacement u in voxels with frame(x + u(x)) = reference(x).
+        """
+        config, last = self._config, self.field
+        field = last
+        for level, iterations in zip(self._levels, config.iterations, strict=True):
+            if iterations:
+                field = self._refined(field, last, level, frame, iterations)
+        displacement = resample_displacement(field, self._size)
+        warped = warp(frame, displacement)
+        self._average = torch.lerp(self._average, warped, config.average_rate)
+        self._previous, self.field = warped, field
+        return displacement
+
+    def on(self, device: str) -> TemplateFollower:
+        """The same, on another device."""
+        moved = copy(self)
+        moved._levels = [
+            replace(level, **{name: getattr(level, name).to(device) for name in _Level.TENSORS})
+            for level in self._levels
+        ]
+        moved._average, moved._previous, moved.field = (
+            one.to(device) for one in (self._average, self._previous, self.field)
+        )
+        return moved
+
+    def _refined(self, field: Tensor, last: Tensor, level: _Level, frame: Tensor, iterations: int) -> Tensor:
+        """The field after some Gauss-Newton steps at one scale, each composed onto it."""
+        config = self._config
+        moving = _resized(frame, level.size)
+        templates = [(config.reference, level.reference)]
+        for weight, image in ((config.previous, self._previous), (config.average, self._average)):
+            if weight:
+                templates.append((weight, _normalised(_resized(image, level.size), level.mask, config.window)))
+        for _ in range(iterations):
+            displacement = resample_displacement(field, level.size)
+            inside = level.mask * (warp(level.moving_mask, displacement) > 0.5)
+            warped = _normalised(warp(moving, displacement), inside, config.window)
+            tensor, force = _linearised(templates, warped, inside, level.control, config.window)
+            now, then = (resample_displacement(one, level.control) * level.voxels_per_node for one in (field, last))
+            smooth, steady = (
+                [weight * axis for axis in level.stiffness] for weight in (config.smoothness, config.steadiness)
+            )
+            force = force - laplacian(now, smooth) - laplacian(now - then, steady)
+            both = [first + second for first, second in zip(smooth, steady, strict=True)]
+            step = solve_motion(tensor, force, both, config.solver_iterations).clamp(-LARGEST_STEP, LARGEST_STEP)
+            field = compose(field, resample_displacement(step / level.voxels_per_node, tuple(field.shape[2:])))
+        return field
+
+
+def control_size(size: tuple[int, ...], stride: int) -> tuple[int, ...]:
+    """Nodes along each axis of a control grid with a node about every `stride` voxels."""
+    return tuple(max(min(voxels, LEAST_SIZE // 2), -(-voxels // stride)) for voxels in size)
+
+
+def _level(
+    images: tuple[Tensor, Tensor, Tensor], config: SequenceConfig, scale: int, spacing: tuple[float, ...]
+) -> _Level:
+    """Of (reference, mask, moving mask)."""
+    reference, mask, moving_mask = images
+    finest = min(spacing)
+    factors = [max(1.0, scale * finest / step) for step in spacing[::-1]]
+    full = tuple(reference.shape[2:])
+    size = tuple(
+        max(min(voxels, LEAST_SIZE), round(voxels / factor)) for voxels, factor in zip(full, factors, strict=True)
+    )
+    control = control_size(size, config.control_stride)
+    ratio = [voxels / nodes for voxels, nodes in zip(size[::-1], control[::-1], strict=True)]
+    small = (_resized(mask, size) > 0.5).to(reference.dtype)
+    voxel = [step * before / after for step, before, after in zip(spacing, full[::-1], size[::-1], strict=True)]
+    return _Level(
+        size=size,
+        control=control,
+        reference=_normalised(_resized(reference, size), small, config.window),
+        mask=small,
+        moving_mask=_resized(moving_mask, size),
+        voxels_per_node=torch.tensor(ratio, device=reference.device).view(1, -1, *[1] * len(size)),
+        stiffness=tuple((min(voxel) / one) ** 2 for one in voxel),
+    )
+
+
+def _normalised(image: Tensor, mask: Tensor, window: int) -> Tensor:
+    """Less the mean of its window and over its deviation, windows within the mask; 0 outside."""
+    count, first, second = box_sum(torch.cat([mask[0], (image * mask)[0], (image.square() * mask)[0]]), window)
+    count = count.clamp(min=LEAST_COUNT)
+    mean = first / count
+    variance = (second / count - mean.square()).clamp(min=0) + VARIANCE_FLOOR
+    return (image - mean) * variance.rsqrt() * mask
+
+
+def _linearised(
+    templates: list[tuple[float, Tensor]], warped: Tensor, inside: Tensor, control: tuple[int, ...], window: int
+) -> tuple[Tensor, Tensor]:
+    """The normal equations of warped(x + d) = template(x) at every node: matrix (1, n (n + 1) / 2, *control) and force
+    (1, n, *control).
+
+    Templates are blended by their correlation with the warped frame. The gradient is the mean of both images' (Malis,
+    Improving vision-based control using efficient second-order minimization techniques, ICRA 2004). Both are in units
+    of the mean squared gradient along an axis.
+    """
+    dimension = warped.ndim - 2
+    total = sum(weight for weight, _ in templates)
+    *products, count = box_sum(torch.cat([(template * warped)[0] for _, template in templates] + [inside[0]]), window)
+    count = count.clamp(min=LEAST_COUNT)
+    weights = [
+        weight / total * (product / count).clamp(0, 1) for (weight, _), product in zip(templates, products, strict=True)
+    ]
+    together = sum(weights)
+    blend = sum(weight * template for weight, (_, template) in zip(weights, templates, strict=True)) / together.clamp(
+        min=LEAST_WEIGHT
+    )
+    residual, both = blend - warped, (blend + warped) / 2
+    together = together * inside
+    gradient = torch.cat([_derivative(both, both.ndim - 1 - axis) for axis in range(dimension)], dim=1)
+    unit = (gradient.square().sum(1) * inside).sum() / inside.sum().clamp(min=1) / dimension + LEAST_WEIGHT
+    products = [gradient[:, i] * gradient[:, j] for i, j in pairs(dimension)] + [
+        gradient[:, i] * residual[:, 0] for i in range(dimension)
+    ]
+    pooled = _pooled(torch.stack(products, dim=1) * together, control) / unit
+    return pooled[:, :-dimension], pooled[:, -dimension:]
+
+
+def _derivative(image: Tensor, along: int) -> Tensor:
+    return torch.gradient(image, dim=along)[0] if image.shape[along] > 1 else torch.zeros_like(image)
+
+
+def _pooled(image: Tensor, size: tuple[int, ...]) -> Tensor:
+    return (functional.adaptive_avg_pool2d if image.ndim == 4 else functional.adaptive_avg_pool3d)(image, size)
+
+
+def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:
+    return image if tuple(image.shape[2:]) == size else _pooled(image, size)

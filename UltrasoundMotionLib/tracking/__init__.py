@@ -1,0 +1,27 @@
+"""Point and landmark tracking: one request, the trackers, their results and files."""
+
+from UltrasoundMotionLib.names_on_demand import names_on_demand
+
+_PUBLIC = {
+    "ClustAnnotation": "files.clust_annotation",
+    "clust_files": "files.clust_annotation",
+    "read_clust_annotation": "files.clust_annotation",
+    "read_clust_tracks": "files.clust_annotation",
+    "write_clust_tracks": "files.clust_annotation",
+    "QueryPoints": "files.query_points_file",
+    "read_query_points": "files.query_points_file",
+    "read_tracks_csv": "files.tracks_csv",
+    "write_tracks_csv": "files.tracks_csv",
+    "FrameTracks": "online_tracker",
+    "OnlineTracker": "online_tracker",
+    "check_query_points": "online_tracker",
+    "run_tracker": "online_tracker",
+    "stream_tracks": "online_tracker",
+    "PointTracks": "point_tracks",
+    "choose_device": "track",
+    "track_points": "track",
+}
+
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+
+__getattr__ = names_on_demand(__name__, _PUBLIC)

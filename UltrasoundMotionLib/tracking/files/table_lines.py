@@ -1,0 +1,61 @@
+"""The lines of a small CSV table with known columns, and the numbers in them: errors name the file, the line and the
+value.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from UltrasoundMotionLib.errors import InputError
+
+
+def table_lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yields (line number from 1, stripped value by column) for each line after the column names; empty lines are
+    passed over.
+
+    Raises:
+        InputError: the file cannot be read or is not text, its columns are not exactly `columns` (in any order), a line
+            is too short or too long.
+    """
+    expected = ",".join(columns)
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as stream:
+            reader = csv.reader(stream)
+            header = [name.strip() for name in next(reader, [])]
+            if sorted(header) != sorted(columns):
+                found = ",".join(header)[:80] or "nothing"
+                raise InputError(f"{path}: line 1: expected the columns {expected}, found {found!r}")
+            for cells in reader:
+                values = [cell.strip() for cell in cells]
+                if not any(values):
+                    continue
+                if len(values) != len(header):
+                    raise InputError(
+                        f"{path}: line {reader.line_num}: expected {len(header)} values ({','.join(header)}), found {len(values)}"
+                    )
+                yield reader.line_num, dict(zip(header, values, strict=True))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: is not a text table with the columns {expected}") from error
+
+
+def parse_number(
+    path: Path, line: int, column: str, text: str, *, allowed: Callable[[float], bool], expected: str
+) -> float:
+    """The number in one cell.
+
+    Raises:
+        InputError: the text is not a number or `allowed` refuses it; `expected` says in words what it should have been.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = None
+    if value is None or not allowed(value):
+        raise InputError(f"{path}: line {line}: {column} must be {expected}, got {text!r}")
+    return value

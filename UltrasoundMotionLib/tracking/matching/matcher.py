@@ -1,0 +1,94 @@
+"""What the two weight-free trackers' matchers have in common: the interface, and how sure a match of correlated speckle
+can be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid
+
+
+@dataclass(frozen=True)
+class Match:
+    """Where templates were found.
+
+    Attributes:
+        points: (N, 2) px, the maximum a posteriori position.
+        covariance: (N, 2, 2) px^2 of that position.
+        correlation: (N,) in [-1, 1] on the finest level.
+        information: (N, 2, 2) px^-2, what the finest level alone said, without the prior.
+    """
+
+    points: Tensor
+    covariance: Tensor
+    correlation: Tensor
+    information: Tensor
+
+
+class Templates(Protocol):
+    """What a matcher remembers of the surroundings of N points in one frame."""
+
+    points: Tensor
+
+
+class Matcher(Protocol):
+    """Finds templates of one frame in another, given what is believed beforehand."""
+
+    def describe(self, pyramid: ImagePyramid, points: Tensor) -> Templates:
+        """Takes templates around points (N, 2) of a frame."""
+        ...
+
+    def match(
+        self,
+        templates: Templates,
+        pyramid: ImagePyramid,
+        expected: Tensor,
+        covariance: Tensor,
+        *,
+        coarsest: int | None = None,
+    ) -> Match:
+        """Maximum a posteriori position of each template near `expected` (N, 2) with prior `covariance` (N, 2, 2).
+
+        `coarsest` is the pyramid level to start from; the coarsest there is when None.
+        """
+        ...
+
+    def correlate(self, templates: Templates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
+        """Correlation (N,) of each template with the surroundings of `points` (N, 2) on the finest level."""
+        ...
+
+    @property
+    def independent_samples(self) -> float:
+        """How many independent numbers a template holds."""
+        ...
+
+
+def correlation_gain(correlation: Tensor, independent_samples: float) -> Tensor:
+    """How much a match with this correlation tells: rho^2 / (1 - rho^2), less what chance alone gives.
+
+    The Cramer-Rao bound of a shift between two signals correlated by rho is proportional to (1 - rho^2) / rho^2.
+    The best of many wrong shifts reaches a rho of about 2 / sqrt(n) with n independent samples, which counts as
+    nothing.
+    """
+    chance = min(0.9, 4.0 / independent_samples)
+    squared = ((correlation.clamp(0, 0.995) ** 2 - chance) / (1 - chance)).clamp(min=0)
+    return squared / (1 - squared)
+
+
+def inverse_2x2(matrices: Tensor) -> Tensor:
+    """Inverse of symmetric positive definite matrices (N, 2, 2), written out: batched LAPACK calls cost more than the
+    rest of a frame.
+    """
+    a, b, d = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 1, 1]
+    determinant = (a * d - b * b).clamp(min=1e-20)
+    return torch.stack((d, -b, -b, a), dim=1).view(-1, 2, 2) / determinant[:, None, None]
+
+
+def isotropic(variance: float, count: int, like: Tensor) -> Tensor:
+    """(count, 2, 2): `variance` times the unit matrix."""
+    return torch.eye(2, dtype=like.dtype, device=like.device).mul(variance).expand(count, 2, 2)

@@ -1,0 +1,1 @@
+"""Trackers, one file or folder each; `pkgutil` finds them."""

@@ -1,0 +1,65 @@
+"""A bounded memory of what each landmark looked like, and the search of a whole image for it."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from UltrasoundMotionLib.tracking.windows.windows import crop_windows
+
+
+class TemplateMemory:
+    """For each landmark the window on the query frame and the last few that were believed; nearest neighbours by
+    normalised correlation.
+    """
+
+    def __init__(self, image: Tensor, points: Tensor, steps: Tensor, *, size: int, capacity: int) -> None:
+        self._size, self._steps = size, steps
+        first = self._cut(image, points)
+        self._templates = first[:, None].expand(-1, capacity, -1, -1).clone()
+        self._added = torch.zeros(len(points), dtype=torch.long, device=image.device)
+
+    def _cut(self, image: Tensor, points: Tensor) -> Tensor:
+        """Windows (N, size, size) of zero mean and unit norm."""
+        windows = crop_windows(image, points, self._steps, self._size)
+        centred = windows - windows.mean(dim=(1, 2), keepdim=True)
+        return centred / (centred.square().sum(dim=(1, 2), keepdim=True).sqrt() + 1.0)
+
+    def add(self, image: Tensor, points: Tensor, which: Tensor) -> None:
+        """Remembers landmarks `which` (N,) bool at `points` (N, 2) in place of their oldest windows; the query frame's
+        stay.
+        """
+        rows = torch.nonzero(which)[:, 0]
+        if len(rows) == 0 or self._templates.shape[1] < 2:
+            return
+        place = 1 + self._added[rows] % (self._templates.shape[1] - 1)
+        self._templates[rows, place] = self._cut(image, points)[rows]
+        self._added[rows] += 1
+
+    def search(self, image: Tensor, landmark: int, centre: Tensor, reach: float, candidates: int) -> Tensor:
+        """The most alike places (K, 2) for one landmark within `reach` pixels of `centre` (2,) in x and y; half a
+        window apart from each other.
+        """
+        step = float(self._steps[landmark])
+        corner = (centre - reach - step * self._size / 2).floor().long().clamp(min=0)
+        end = (centre + reach + step * self._size / 2).ceil().long() + 1
+        part = image[corner[1] : end[1], corner[0] : end[0]]
+        height, width = (round(length / step) for length in part.shape)
+        if min(height, width) < self._size:
+            return centre.new_zeros((0, 2))
+        small = F.interpolate(
+            part[None, None], size=(height, width), mode="bilinear", antialias=True, align_corners=False
+        )
+        small = small - small.mean()
+        templates = torch.unique(self._templates[landmark], dim=0)[:, None]
+        ones = torch.ones_like(templates[:1]) / self._size**2
+        mean, power = F.conv2d(small, ones), F.conv2d(small.square(), ones)
+        deviation = ((power - mean.square()).clamp(min=0) * self._size**2).sqrt() + 1.0
+        likeness = (F.conv2d(small, templates) / deviation).amax(dim=1, keepdim=True)
+        highest = F.max_pool2d(likeness, self._size // 2 * 2 + 1, stride=1, padding=self._size // 2)
+        peaks = torch.where(likeness == highest, likeness, torch.full_like(likeness, -1.0)).flatten()
+        flat = peaks.topk(min(candidates, len(peaks))).indices
+        columns, rows = flat % likeness.shape[3] + self._size // 2, flat // likeness.shape[3] + self._size // 2
+        scale = torch.tensor([part.shape[1] / width, part.shape[0] / height], device=image.device)
+        return (torch.stack((columns, rows), dim=1) + 0.5) * scale - 0.5 + corner

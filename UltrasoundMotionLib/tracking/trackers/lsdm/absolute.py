@@ -1,0 +1,112 @@
+"""LSDM's response as an absolute search for `LongShortTracker`: it knows the landmarks and finds them anew in every
+frame.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
+from UltrasoundMotionLib.tracking.matching.matcher import isotropic
+from UltrasoundMotionLib.tracking.trackers.lsdm.network import CELL
+from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmSearch
+from UltrasoundMotionLib.tracking.windows.windows import WorkingScale
+
+
+@dataclass(frozen=True)
+class LsdmFindingConfig:
+    """How the response is read. Chosen on tuning liver phantoms (Docs/LSDM.md).
+
+    Attributes:
+        likelihood_weight: log-likelihood for one logit.
+        peak_radius: of the mean around the best cell, in cells.
+        deviation: standard deviation of the place that the response gives, if it is the right one, in pixels of a frame
+            whose longer side has 256.
+    """
+
+    likelihood_weight: float = 0.5
+    peak_radius: float = 2.5
+    deviation: float = 1.2
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the response says: places (N, 2), the logits there (N,), and where the landmark was expected (N,)."""
+
+    points: Tensor
+    there: Tensor
+    expected: Tensor
+
+
+class LsdmAbsolute:
+    """Implements `AbsoluteSearch`."""
+
+    frames_at_once = 1
+
+    def __init__(self, search: LsdmSearch, config: LsdmFindingConfig, device: torch.device) -> None:
+        self.config = config
+        self._search, self._device = search, device
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
+        """See `AbsoluteSearch.start`."""
+        self._scale = WorkingScale.of(frame.shape)
+        points = self._scale.to_working(torch.tensor(np.array(query_points, dtype=np.float32), device=self._device))
+        self._search.start(self._scale.image(frame, self._device), points, self._scale)
+        self._looked = True
+
+    def see(self, frames: np.ndarray) -> None:
+        """See `AbsoluteSearch.see`."""
+        self._images = [self._scale.image(frame, self._device) for frame in frames]
+        self._looked = False
+
+    def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
+        """See `AbsoluteSearch.find`; once a frame."""
+        points, unit = self._scale.to_working(expected), self._scale.unit
+        pixels = 2.0**self._scale.halvings
+        variance = covariance.diagonal(dim1=1, dim2=2).mean(-1) / (pixels * unit) ** 2
+        self._looked = True
+        answer = read_response(self._search.look(self._images[index], points), variance, self.config)
+        return Finding(
+            points=(points + unit * answer.points + 0.5) * pixels - 0.5,
+            covariance=isotropic((self.config.deviation * unit * pixels) ** 2, len(points), points),
+            likelihood=self.config.likelihood_weight * answer.there,
+            expected_likelihood=self.config.likelihood_weight * answer.expected,
+            visibility=torch.sigmoid(answer.there),
+        )
+
+    def catch_up(self, positions_px: np.ndarray) -> None:
+        """Looks at the last frame around landmarks (N, 2) there, if nobody asked what can be seen in it."""
+        if not self._looked:
+            points = torch.tensor(positions_px, dtype=torch.float32, device=self._device)
+            self._search.look(self._images[-1], self._scale.to_working(points))
+            self._looked = True
+
+
+def read_response(logits: Tensor, variance: Tensor, config: LsdmFindingConfig) -> Answer:
+    """The best place of responses (N, h, w) around what is expected, their middle, with a variance (N,): of two alike,
+    the expected one.
+    """
+    height, width = logits.shape[1:]
+    x = CELL * (torch.arange(width, device=logits.device) - width // 2)
+    y = CELL * (torch.arange(height, device=logits.device) - height // 2)
+    squared = (x.square() + y.square()[:, None])[None]
+    best = (config.likelihood_weight * logits - 0.5 * squared / variance[:, None, None]).flatten(1).argmax(dim=1)
+    column, row = best % width, best // width
+    along_x, along_y = x[None, None] - x[column][:, None, None], y[None, :, None] - y[row][:, None, None]
+    near = along_x.square() + along_y.square() <= (CELL * config.peak_radius) ** 2
+    share = torch.softmax(logits.masked_fill(~near, -torch.inf).flatten(1), dim=1).view_as(logits)
+    place = torch.stack(((share * x).sum(dim=(1, 2)), (share * y[:, None]).sum(dim=(1, 2))), dim=1)
+    return Answer(place, _sample(logits, place), logits[:, height // 2, width // 2])
+
+
+def _sample(logits: Tensor, places: Tensor) -> Tensor:
+    """Logits (N,) at places (N, 2) in pixels from the middle, interpolated; the border's beyond it."""
+    middle = torch.tensor([logits.shape[2] // 2, logits.shape[1] // 2], device=logits.device)
+    grid = (places / CELL / middle)[:, None, None]
+    return torch.nn.functional.grid_sample(
+        logits[:, None], grid, mode="bilinear", padding_mode="border", align_corners=True
+    )[:, 0, 0, 0]

@@ -1,0 +1,101 @@
+"""LSDM as a tracker of landmarks: its network finds them anew in every frame, a short and a long memory of grey levels
+place them exactly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig, LongShortTracker
+from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
+from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, held
+from UltrasoundMotionLib.tracking.trackers.lsdm.absolute import LsdmAbsolute, LsdmFindingConfig
+from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
+from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmResult, LsdmSearch
+
+
+def lsdm_memories(**changes: object) -> LongShortConfig:
+    """How memories and network are fused: landmarks are few and far apart, so none is asked where another should be;
+    the network looks at every other frame while all are in sight, which on tuning phantoms costs nothing and halves the
+    time."""
+    settings = {
+        "consensus_length": 0.0,
+        "sight": 0.27,
+        "sight_correlation": 0.7,
+        "visible_above": 0.3,
+        "absolute_every": 2,
+    }
+    return LongShortConfig(**{**settings, **changes})
+
+
+@dataclass(frozen=True)
+class LsdmTrackerConfig:
+    """How the network is used.
+
+    Attributes:
+        interval: frames from x_{t-dt} to x_t, of those that the network looks at.
+        finding: how its response is read.
+        memories: the two memories of grey levels, and how all is fused.
+    """
+
+    interval: int = 1
+    finding: LsdmFindingConfig = field(default_factory=LsdmFindingConfig)
+    memories: LongShortConfig = field(default_factory=lsdm_memories)
+
+    def __post_init__(self) -> None:
+        if self.interval < 1:
+            raise InputError(f"interval must be at least 1 frame, got {self.interval}")
+
+
+class LsdmTracker:
+    """Implements `OnlineTracker`; keeps two frames' templates, and the query frame and the last `interval` ones as the
+    network saw them.
+    """
+
+    def __init__(self, network: Lsdm, config: LsdmTrackerConfig, device: torch.device) -> None:
+        self.config = config
+        self._search = LsdmSearch(network, config.interval)
+        self._absolute = LsdmAbsolute(self._search, config.finding, device)
+        self._memories = LongShortTracker(
+            LucasKanadeMatcher(LucasKanadeConfig(), device), config.memories, device, self._absolute
+        )
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.start`."""
+        self._video = StalledVideo(frame)
+        self._last = self._memories.start(frame, query_points)
+        return self._last
+
+    def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
+        """See `LongShortTracker.keep_at`."""
+        self._memories.keep_at(which, positions_px)
+
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.update`. In a black or frozen stretch of video landmarks stay where they are, not visible,
+        and nothing is learnt.
+
+        Raises:
+            InputError: the frame has another size than the first.
+        """
+        self._memories.check_size(frame.shape)
+        if (stall := self._video.see(frame)) is not None:
+            self._memories.release()
+            return held(self._last, stall)
+        self._video.go_on()
+        self._last = self._memories.update(frame)
+        return self._last
+
+    @torch.inference_mode()
+    def result(self) -> LsdmResult:
+        """Of the last frame.
+
+        Raises:
+            InputError: there has been no update yet.
+        """
+        self._absolute.catch_up(self._last.positions_px)
+        return self._search.result(self._last.positions_px, self._last.confidence)

@@ -1,0 +1,59 @@
+"""From a map of answers to one place between its cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class MapPeaks:
+    """places (N, 2), x and y in cells of the map, between them too; cells (N,) number of the highest cell, row by row."""
+
+    places: Tensor
+    cells: Tensor
+
+
+def upsampled(maps: Tensor, factor: int) -> Tensor:
+    """(N, h, w) -> (N, factor (h - 1) + 1, factor (w - 1) + 1), bicubic; every `factor`-th value is an old one
+    (Bertinetto et al. 2016, Sec. 4.1).
+    """
+    if factor == 1:
+        return maps
+    size = tuple(factor * (length - 1) + 1 for length in maps.shape[1:])
+    return F.interpolate(maps[:, None], size=size, mode="bicubic", align_corners=True)[:, 0]
+
+
+def windowed_peaks(maps: Tensor, window: Tensor, influence: float) -> MapPeaks:
+    """Peaks of maps (N, h, w) above their least values and of a window (h, w), each of sum 1, mixed with the window's
+    share `influence`.
+
+    As the code of SiamFC's authors has it.
+    """
+    ranks = maps - maps.amin(dim=(1, 2), keepdim=True)
+    ranks = ranks / ranks.sum(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    return map_peaks((1 - influence) * ranks + influence * (window / window.sum()))
+
+
+def map_peaks(maps: Tensor) -> MapPeaks:
+    """Highest cells of maps (N, h, w), and a parabola through their neighbours along each axis; on the map's border the
+    cell itself.
+    """
+    count, height, width = maps.shape
+    cells = maps.reshape(count, -1).argmax(dim=1)
+    rows, columns = cells // width, cells % width
+    index = torch.arange(count, device=maps.device)
+    middle = maps[index, rows, columns]
+
+    def vertex(before: Tensor, after: Tensor, inside: Tensor) -> Tensor:
+        curvature = (2 * middle - before - after).clamp(min=1e-12)
+        return torch.where(inside, 0.5 * (after - before) / curvature, 0.0).clamp(-0.5, 0.5)
+
+    left, right = maps[index, rows, (columns - 1).clamp(min=0)], maps[index, rows, (columns + 1).clamp(max=width - 1)]
+    above, below = maps[index, (rows - 1).clamp(min=0), columns], maps[index, (rows + 1).clamp(max=height - 1), columns]
+    x = columns + vertex(left, right, (columns > 0) & (columns < width - 1))
+    y = rows + vertex(above, below, (rows > 0) & (rows < height - 1))
+    return MapPeaks(torch.stack((x, y), dim=1), cells)

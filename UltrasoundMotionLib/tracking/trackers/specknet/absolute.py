@@ -1,0 +1,97 @@
+"""SpeckNet as an absolute search: its cost volume read as a measurement with a covariance, an evidence and a
+visibility.
+
+The published network takes the highest cell of the whole frame. Here what is already believed about the position is a
+prior over the cells (the paper's future work: temporal priors), so that of two places that look alike the expected one
+wins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
+from UltrasoundMotionLib.tracking.matching.matcher import inverse_2x2, isotropic
+from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import sample_cells, soft_argmax_at, to_cells
+from UltrasoundMotionLib.tracking.trackers.specknet.network import STRIDES
+from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
+
+
+@dataclass(frozen=True)
+class SpeckNetFindingConfig:
+    """How a cost volume is read. Found on tuning phantoms, so that predicted and actual errors agree
+    (Docs/SpeckNet.md).
+
+    Attributes:
+        likelihood_weight: log-likelihood for one unit of the log volume.
+        peak_radius: radius, in cells, of the soft argmax around the cell that prior and likelihood choose.
+        error_at_one / error_power: standard deviation of the position, in pixels of a frame whose longer side has 256,
+            when the volume's own spread is one such pixel, and the power of the spread that it grows by (a broad peak
+            is worse than its breadth).
+        floor_deviation: standard deviation, in such pixels, that is always added.
+        visible_height / visible_slope: log height at which a point is as likely visible as not, and how quickly that
+            changes.
+    """
+
+    likelihood_weight: float = 0.5
+    peak_radius: float = 3.0
+    error_at_one: float = 0.04
+    error_power: float = 3.0
+    floor_deviation: float = 0.7
+    visible_height: float = -10.0
+    visible_slope: float = 2.0
+
+
+class SpeckNetAbsolute:
+    """Implements `AbsoluteSearch`; keeps the query points' features and the cost volumes of the frames last seen."""
+
+    def __init__(
+        self, search: SpeckNetSearch, config: SpeckNetFindingConfig | None = None, frames_at_once: int = 1
+    ) -> None:
+        self.config = config or SpeckNetFindingConfig()
+        self.frames_at_once = frames_at_once
+        self._search = search
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
+        """See `AbsoluteSearch.start`."""
+        self._search.start(frame, query_points)
+
+    def see(self, frames: np.ndarray) -> None:
+        """See `AbsoluteSearch.see`."""
+        self._log_volumes = self._search.log_volumes(frames)
+
+    def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
+        """See `AbsoluteSearch.find`."""
+        config, grid, log_volume = self.config, self._search.grid, self._log_volumes[index]
+        height, width = log_volume.shape[1:]
+        pixels = grid.pixels_per_frame_pixel
+        to_cell = pixels / STRIDES[0]
+        centre = to_cells(grid.to_network(expected), STRIDES[0])
+        y, x = torch.meshgrid(
+            torch.arange(height, device=centre.device), torch.arange(width, device=centre.device), indexing="ij"
+        )
+        offset = torch.stack((x, y), dim=-1).view(1, -1, 2) - centre[:, None]
+        precision = inverse_2x2(covariance * to_cell**2)
+        log_prior = -0.5 * ((offset @ precision) * offset).sum(-1)
+        best = (config.likelihood_weight * log_volume.flatten(1) + log_prior).argmax(dim=1)
+        peak = soft_argmax_at(log_volume[None], best[None], config.peak_radius)
+        points = grid.to_frame(peak.points[0])
+        here = sample_cells(log_volume[:, None], centre[:, None])[:, 0, 0]
+        # The volume where it was found, interpolated as it is where it was expected, so that the two compare.
+        there = sample_cells(log_volume[:, None], to_cells(peak.points[0], STRIDES[0])[:, None])[:, 0, 0]
+        unit = max(grid.height, grid.width) / 256
+        moment = peak.covariance[0] / pixels**2
+        spread = moment.diagonal(dim1=1, dim2=2).mean(-1).clamp(min=1e-6).sqrt() / unit
+        growth = (config.error_at_one * spread ** (config.error_power - 1)).square()
+        return Finding(
+            points=points,
+            covariance=moment * growth[:, None, None]
+            + isotropic((config.floor_deviation * unit) ** 2, len(points), points),
+            likelihood=config.likelihood_weight * there,
+            expected_likelihood=config.likelihood_weight * here,
+            visibility=torch.sigmoid((peak.log_height[0] - config.visible_height) / config.visible_slope),
+        )

@@ -1,0 +1,1 @@
+"""Windows cut around landmarks, and the tracker that works in them."""

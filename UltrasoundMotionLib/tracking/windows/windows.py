@@ -1,0 +1,129 @@
+"""Windows around landmarks, as every tracker by windows cuts them out of its frames."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+UNIT_SIZE = 256
+"""Window sizes are stated for a frame whose longer side has so many pixels."""
+
+
+@dataclass(frozen=True)
+class WorkingScale:
+    """From a frame's pixels to those that a tracker works on: a frame of 512 pixels or more is halved until its longer
+    side is shorter.
+
+    Attributes:
+        shape: (H, W) of the frame.
+        halvings: how often it is halved.
+        unit: working pixels for one pixel of a frame whose longer side has 256.
+    """
+
+    shape: tuple[int, int]
+    halvings: int
+    unit: float
+
+    @classmethod
+    def of(cls, shape: tuple[int, int]) -> WorkingScale:
+        longer, halvings = max(shape), 0
+        while longer / 2**halvings >= 2 * UNIT_SIZE:
+            halvings += 1
+        return cls(tuple(shape), halvings, longer / 2**halvings / UNIT_SIZE)
+
+    def image(self, frame: np.ndarray, device: torch.device) -> Tensor:
+        """The working image (h, w) float32."""
+        image = torch.tensor(np.array(frame, dtype=np.float32), device=device)
+        for _ in range(self.halvings):
+            image = F.avg_pool2d(image[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
+        return image
+
+    def to_working(self, points: Tensor) -> Tensor:
+        """Points (N, 2) of the frame in working pixels."""
+        return (points + 0.5) / 2**self.halvings - 0.5
+
+    def to_frame(self, points: Tensor) -> np.ndarray:
+        """Working points as positions (N, 2) float64 inside the frame."""
+        positions = (points.cpu().numpy().astype(np.float64) + 0.5) * 2**self.halvings - 0.5
+        return np.clip(positions, 0, [self.shape[1] - 1, self.shape[0] - 1])
+
+
+def crop_windows(image: Tensor, centres: Tensor, steps: Tensor, size: int, *, outside: str = "nearest") -> Tensor:
+    """Square windows, sampled bilinearly.
+
+    Args:
+        image: (H, W) or (C, H, W).
+        centres: (N, 2), x and y in pixels.
+        steps: (N,) pixels from one sample to the next.
+        size: samples along a side; with an odd size the centre is a sample, with an even one it is the sample at size
+            // 2.
+        outside: what lies beyond the image: "nearest" pixel, or the image's "mean", as the Siamese trackers pad.
+
+    Returns:
+        (N, size, size), or (N, C, size, size) for an image with channels.
+    """
+    layers = image[None] if image.ndim == 2 else image
+    height, width = layers.shape[1:]
+    offsets = torch.arange(size, device=image.device, dtype=centres.dtype) - size // 2
+    x = centres[:, :1] + steps[:, None] * offsets
+    y = centres[:, 1:] + steps[:, None] * offsets
+    grid = torch.stack((x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)), dim=-1)
+    grid = (grid + 0.5) * 2 / torch.tensor([width, height], device=image.device, dtype=centres.dtype) - 1
+    # All windows side by side in one grid, so that the image is not repeated for each.
+    flat = grid.reshape(1, len(centres) * size, size, 2)
+    middle = layers.mean(dim=(1, 2), keepdim=True) if outside == "mean" else torch.zeros_like(layers[:, :1, :1])
+    padding = "zeros" if outside == "mean" else "border"
+    sampled = (
+        F.grid_sample((layers - middle)[None], flat, mode="bilinear", padding_mode=padding, align_corners=False)[0]
+        + middle
+    )
+    windows = sampled.reshape(len(layers), len(centres), size, size).transpose(0, 1)
+    return windows[:, 0] if image.ndim == 2 else windows
+
+
+def cosine_window(size: int, device: torch.device) -> Tensor:
+    """(size, size) Hann window, whose zeros lie beyond the border and whose peak is the sample at size // 2."""
+    profile = torch.cos(
+        torch.pi * (torch.arange(size, device=device, dtype=torch.float32) - size // 2) / (size + 1)
+    ).square()
+    return torch.outer(profile, profile)
+
+
+def gaussian_response(size: int, sigma: float, device: torch.device) -> Tensor:
+    """(size, size) Gaussian with its peak of 1 at the first sample, wrapped around: what a filter shall answer to a
+    target that has not moved.
+    """
+    distance = torch.arange(size, device=device, dtype=torch.float32)
+    distance = torch.minimum(distance, size - distance)
+    profile = torch.exp(-0.5 * (distance / sigma) ** 2)
+    return torch.outer(profile, profile)
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The highest place of each response: shifts (N, 2), x and y in samples, between samples too; values (N,) there."""
+
+    shifts: Tensor
+    values: Tensor
+
+
+def find_peaks(responses: Tensor) -> Peaks:
+    """Peaks of responses (N, H, W) that wrap around; a parabola along each axis gives the place between samples."""
+    count, height, width = responses.shape
+    values, flat = responses.reshape(count, -1).max(dim=1)
+    rows, columns = flat // width, flat % width
+    index = torch.arange(count, device=responses.device)
+
+    def vertex(before: Tensor, after: Tensor) -> Tensor:
+        curvature = (2 * values - before - after).clamp(min=1e-12)
+        return (0.5 * (after - before) / curvature).clamp(-0.5, 0.5)
+
+    x = columns + vertex(responses[index, rows, (columns - 1) % width], responses[index, rows, (columns + 1) % width])
+    y = rows + vertex(responses[index, (rows - 1) % height, columns], responses[index, (rows + 1) % height, columns])
+    x = torch.where(x > width / 2, x - width, x)
+    y = torch.where(y > height / 2, y - height, y)
+    return Peaks(torch.stack((x, y), dim=1), values)

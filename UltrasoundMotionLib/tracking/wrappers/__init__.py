@@ -1,0 +1,1 @@
+"""Wrappers that add a behaviour to any online tracker."""

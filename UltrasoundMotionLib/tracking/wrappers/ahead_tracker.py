@@ -1,0 +1,35 @@
+"""Any tracker, its answers made for a moment later: what a system needs that acts on an image when the image is already
+old.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker
+from UltrasoundMotionLib.tracking.wrappers.motion_memory import MotionMemory, MotionMemoryConfig
+
+
+class AheadTracker:
+    """Implements `OnlineTracker` around another one: each answer is where the landmarks will be `frames` after the
+    frame it was given for.
+    """
+
+    def __init__(self, tracker: OnlineTracker, frames: int, config: MotionMemoryConfig | None = None) -> None:
+        if frames < 1:
+            raise InputError(f"a prediction must be at least one frame ahead, got {frames}")
+        self._tracker, self._frames, self._config = tracker, frames, config
+
+    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.start`; nothing is known yet of how the landmarks move, so they are where they are."""
+        first = self._tracker.start(frame, query_points)
+        self._memory = MotionMemory(first.positions_px, max(frame.shape) / 256, self._config)
+        return first
+
+    def update(self, frame: np.ndarray) -> FrameTracks:
+        """See `OnlineTracker.update`."""
+        found = self._tracker.update(frame)
+        self._memory.add(found.positions_px, found.visible)
+        ahead = np.clip(self._memory.predict(self._frames), 0, [frame.shape[1] - 1, frame.shape[0] - 1])
+        return FrameTracks(ahead, found.confidence, found.visible)

@@ -1,0 +1,171 @@
+"""Tracking that may look ahead: each landmark followed there and back again, both ways fused by their uncertainty, and
+smoothed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.tracking.online_tracker import DIRECTIONS, FrameTracks, OnlineTracker, run_tracker
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.wrappers.track_smoothing import smooth_paths
+
+
+@dataclass(frozen=True)
+class OfflineConfig:
+    """Settings; lengths in pixels of a frame whose longer side has 256.
+
+    Attributes:
+        measured_px: standard deviation of a tracked position of full confidence.
+        drift_px: by how much a frame adds to it, away from where the tracker was started (as the root of the number of
+            frames).
+        hidden_px: what each frame without sight adds to it, once more.
+        acceleration_px: of the smoother, see `smooth_paths`.
+        agree_px: difference of the two ways that lowers the confidence to 0.6.
+        visible_above: confidence under which a landmark is marked not visible because the two ways differ.
+    """
+
+    measured_px: float = 0.5
+    drift_px: float = 0.1
+    hidden_px: float = 1.0
+    acceleration_px: float = 0.5
+    agree_px: float = 4.0
+    visible_above: float = 0.3
+
+
+def track_offline(
+    sequence: ImageSequence,
+    create_tracker: Callable[[], OnlineTracker],
+    query_points: np.ndarray,
+    *,
+    labels: tuple[str, ...] | None = None,
+    query_frame: int = 0,
+    direction: str = "both",
+    model: str = "",
+    progress: Progress = no_progress,
+    on_frame: Callable[[int, FrameTracks], None] | None = None,
+    keep_partial: bool = False,
+    config: OfflineConfig | None = None,
+) -> PointTracks:
+    """As `run_tracker`, but every position knows of all frames; takes twice as long.
+
+    From the query frame to the end of the sequence as online; from where that ends back again with a fresh tracker; the
+    two weighed by variances that grow with the frames since each began and with those since each last saw the landmark;
+    the way back begins with what the way there has gathered, and counts the less, the further from the query point it
+    ends. Then a smoother. Frames before the query frame the same, mirrored.
+
+    `on_frame` is called on the way there, and once more for every frame when all is done. A cancelled run with
+    `keep_partial` returns the way there as it is.
+    """
+    config = config or OfflineConfig()
+    unit = max(sequence.frame_size) / 256
+    halves = len(DIRECTIONS.get(direction, (1,)))
+    total = (
+        len(sequence) if halves == 2 else (len(sequence) - query_frame if direction == "forward" else query_frame + 1)
+    )
+    there = run_tracker(
+        sequence,
+        create_tracker,
+        query_points,
+        labels=labels,
+        query_frame=query_frame,
+        direction=direction,
+        model=model,
+        progress=lambda done, _, message: progress(done, 2 * total, message),
+        on_frame=on_frame,
+        keep_partial=keep_partial,
+    )
+    if np.count_nonzero(there.reached) < total:
+        return there
+    positions, confidence, visible = there.positions_px.copy(), there.confidence.copy(), there.visible.copy()
+    done = total
+    for step in DIRECTIONS[direction]:
+        end = len(sequence) - 1 if step > 0 else 0
+        frames = np.arange(query_frame, end + step, step)
+        if len(frames) < 3:
+            continue
+        back_positions, back_confidence, back_visible = (
+            positions[frames].copy(),
+            confidence[frames].copy(),
+            visible[frames].copy(),
+        )
+        tracker = create_tracker()
+        for row, frame in zip(range(len(frames) - 1, -1, -1), frames[::-1], strict=True):
+            found = (
+                tracker.start(sequence.frame(frame), positions[end])
+                if frame == end
+                else tracker.update(sequence.frame(frame))
+            )
+            back_positions[row], back_confidence[row], back_visible[row] = (
+                found.positions_px,
+                found.confidence,
+                found.visible,
+            )
+            done += 1
+            progress(min(done, 2 * total), 2 * total, f"frame {frame}, on the way back")
+        there_part = replace_part(there, frames)
+        back_part = PointTracks(back_positions, back_confidence, back_visible, there.labels, 0)
+        positions[frames], confidence[frames], visible[frames] = fuse_ways(there_part, back_part, unit, config)
+    result = replace(there, positions_px=positions, confidence=confidence, visible=visible)
+    if on_frame is not None:
+        for frame in np.flatnonzero(result.reached):
+            on_frame(
+                int(frame), FrameTracks(result.positions_px[frame], result.confidence[frame], result.visible[frame])
+            )
+    return result
+
+
+def replace_part(tracks: PointTracks, frames: np.ndarray) -> PointTracks:
+    """The frames (K,) of the tracks in that order; the first is the query frame."""
+    return replace(
+        tracks,
+        positions_px=tracks.positions_px[frames],
+        confidence=tracks.confidence[frames],
+        visible=tracks.visible[frames],
+        query_frame=0,
+        times_s=None,
+    )
+
+
+def hidden_since(visible: np.ndarray) -> np.ndarray:
+    """(T, N) for how many frames up to each one a landmark has not been visible; 0 where it is."""
+    frames = np.arange(len(visible))[:, None]
+    return frames - np.maximum.accumulate(np.where(visible, frames, 0), axis=0)
+
+
+def fuse_ways(
+    there: PointTracks, back: PointTracks, unit: float, config: OfflineConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Positions (T, N, 2), confidence (T, N) and visibility (T, N) of two ways over the same frames, of which `there`
+    began on the first.
+    """
+    since = np.arange(len(there.positions_px), dtype=np.float64)[:, None]
+    measured, drift, lost = (
+        (config.measured_px * unit) ** 2,
+        (config.drift_px * unit) ** 2,
+        (config.hidden_px * unit) ** 2,
+    )
+    closing = np.sum((back.positions_px[0] - there.positions_px[0]) ** 2, axis=1)
+    there_variance = (
+        measured / np.maximum(there.confidence, 0.05) + drift * since + lost * hidden_since(there.visible) ** 2
+    )
+    back_variance = measured / np.maximum(back.confidence, 0.05) + drift * (2 * since[-1] - since) + closing
+    back_variance = back_variance + lost * hidden_since(back.visible[::-1])[::-1] ** 2
+    apart = np.linalg.norm(there.positions_px - back.positions_px, axis=2)
+    weights = np.stack((1 / there_variance, 1 / back_variance))
+    weights[:, 0] = [[1 / 1e-6], [0.0]]
+    total = weights.sum(axis=0)
+    mean = np.einsum("wtn,wtnc->tnc", weights, np.stack((there.positions_px, back.positions_px))) / total[..., None]
+    positions, _ = smooth_paths(mean, 1 / total, config.acceleration_px * unit)
+    positions[0] = there.positions_px[0]
+    agreement = np.where(there.visible & back.visible, np.exp(-0.5 * (apart / (config.agree_px * unit)) ** 2), 1.0)
+    agreement[0] = 1.0
+    surer = weights[0] >= weights[1]
+    confidence = np.where(surer, there.confidence, back.confidence) * agreement
+    visible = np.where(surer, there.visible, back.visible) & (agreement > config.visible_above)
+    return positions, confidence, visible
