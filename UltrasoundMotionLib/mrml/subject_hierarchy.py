@@ -1,10 +1,13 @@
-"""Where nodes stand in the tree of Slicer's Data module."""
+"""Places of nodes in the subject hierarchy, the tree of Slicer's Data module."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import slicer
+from vtkmodules.vtkCommonCore import vtkIdList
+
+FOLDER_LEVEL = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
 
 
 def put_in_folder(
@@ -13,32 +16,47 @@ def put_in_folder(
     """Puts nodes into a folder beside the input (under the same patient and study) and returns the folder's item.
 
     The application makes an item for each node by itself; outside it they are made here. A folder of that name in that
-    place is used again.
+    place is used again; a node of that name is none. An input that hangs under one of the nodes is moved with it.
     """
+    nodes = list(nodes)
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    none = tree.GetInvalidItemID()
-    beside_item = tree.GetItemByDataNode(beside)
-    parent = tree.GetItemParent(beside_item) if beside_item != none else none
-    if parent == none:
-        parent = tree.GetSceneItemID()
-    if beside_item == none:
-        tree.CreateItem(parent, beside)
-    folder = tree.GetItemChildWithName(parent, folder_name)
-    if folder == none:
+    if not tree.GetItemByDataNode(beside):
+        tree.CreateItem(tree.GetSceneItemID(), beside)
+    parent = tree.GetItemParent(tree.GetItemByDataNode(beside))
+    for ancestor in _ancestors(tree, parent):
+        if tree.GetItemDataNode(ancestor) in nodes:  # would hang under its own child
+            parent = tree.GetItemParent(ancestor)
+    folder = _folder_named(tree, parent, folder_name)
+    if folder is None:
         folder = tree.CreateFolderItem(parent, folder_name)
         tree.SetItemExpanded(folder, True)
     for node in nodes:
-        tree.CreateItem(folder, node)  # of a node that has an item, this moves it
+        tree.CreateItem(folder, node)  # moves the item of a node that has one
     return folder
+
+
+def _ancestors(tree: slicer.vtkMRMLSubjectHierarchyNode, item: int) -> Iterator[int]:
+    """An item and those above it, up to the scene, which is left out."""
+    while item not in (tree.GetInvalidItemID(), tree.GetSceneItemID()):
+        yield item
+        item = tree.GetItemParent(item)
+
+
+def _folder_named(tree: slicer.vtkMRMLSubjectHierarchyNode, parent: int, name: str) -> int | None:
+    """The first folder of that name under a parent; `GetItemChildWithName` would return a node's item too."""
+    items = vtkIdList()
+    tree.GetItemChildren(parent, items, False)
+    children = (items.GetId(number) for number in range(items.GetNumberOfIds()))
+    folders = (item for item in children if tree.IsItemLevel(item, FOLDER_LEVEL) and tree.GetItemDataNode(item) is None)
+    return next((item for item in folders if tree.GetItemName(item) == name), None)
 
 
 def forget_item(node: slicer.vtkMRMLNode) -> None:
     """Removes a node's item from the tree, and the folder that held it if that is now empty (the application does the
     first by itself).
     """
-    tree = node.GetScene().GetFirstNodeByClass(
-        "vtkMRMLSubjectHierarchyNode"
-    )  # asking for the hierarchy itself would make one
+    # asking for the hierarchy itself would make one
+    tree = node.GetScene().GetFirstNodeByClass("vtkMRMLSubjectHierarchyNode")
     item = tree.GetItemByDataNode(node) if tree is not None else 0
     if not item:
         return
@@ -46,7 +64,7 @@ def forget_item(node: slicer.vtkMRMLNode) -> None:
     tree.RemoveItem(item, False, False)
     if (
         parent != tree.GetSceneItemID()
-        and tree.IsItemLevel(parent, "Folder")
+        and tree.IsItemLevel(parent, FOLDER_LEVEL)
         and tree.GetNumberOfItemChildren(parent) == 0
     ):
         tree.RemoveItem(parent, False, False)
