@@ -1,10 +1,43 @@
-"""Fixtures that several test files use."""
+"""Fixtures that several test files use, and what becomes of tests whose optional packages are not installed."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from UltrasoundMotionLib.errors import MissingPackageError
+
 SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
+EXTRA_OF_PACKAGE = {
+    "av": "video",
+    "matplotlib": "plot",
+    "PIL": "plot",
+    "PySide6": "test",
+    "slicer": "slicer",
+    "vtk": "slicer",
+    "vtkmodules": "slicer",
+}
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt for Python is first imported
+
+
+class FileOfTests(pytest.Module):
+    """A test file; it is skipped, saying so, where a package that it imports is an extra that is not installed."""
+
+    def collect(self):
+        try:
+            return super().collect()
+        except MissingPackageError as error:
+            pytest.skip(str(error))
+        except self.CollectError as error:
+            package = (getattr(error.__cause__, "name", None) or "").partition(".")[0]
+            if package not in EXTRA_OF_PACKAGE:
+                raise
+            pytest.skip(f"needs {package}: pip install 'ultrasound-motion[{EXTRA_OF_PACKAGE[package]}]'")
+
+
+def pytest_pycollect_makemodule(module_path, parent):
+    return FileOfTests.from_parent(parent, path=module_path)
 
 
 @pytest.fixture(scope="session")

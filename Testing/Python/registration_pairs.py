@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import slicer
 import vtk
-from mrml_clips import OBLIQUE, clip
 from scipy.ndimage import gaussian_filter, map_coordinates, shift
 from scipy.spatial.transform import Rotation
 
+from mrml_clips import OBLIQUE, clip
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume
 from UltrasoundMotionLib.similarity import dice

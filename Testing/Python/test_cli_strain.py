@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 
+from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTracker

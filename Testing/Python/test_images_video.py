@@ -3,14 +3,13 @@
 import sys
 from fractions import Fraction
 
+import av
 import numpy as np
 import pytest
 
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.images import colour_frame, read_sequence
 from UltrasoundMotionLib.images.readers import video
-
-av = pytest.importorskip("av", reason="needs PyAV, the extra `video`")
 
 
 def numbered_frames(count, height=48, width=64):

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from misbehaving_job import misbehaving_request
 
+from misbehaving_job import misbehaving_request
 from UltrasoundMotionLib.errors import InputError, OutputError, ProcessError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, run_job
 from UltrasoundMotionLib.jobs.process_tree import is_alive

@@ -11,32 +11,30 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import slicer
+import vtk
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+from vtkmodules.util.numpy_support import numpy_to_vtk
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-import slicer_stand_ins  # noqa: E402
-import vtk  # noqa: E402
-from scipy import ndimage  # noqa: E402
-from scipy.spatial.transform import Rotation  # noqa: E402
-from slicer_stand_ins import slicer_application  # noqa: E402
-from vtkmodules.util.numpy_support import numpy_to_vtk  # noqa: E402
-from widget_api import check_recorded  # noqa: E402
-
-from UltrasoundMotionLib.errors import Cancelled, InputError  # noqa: E402
-from UltrasoundMotionLib.images import ImageSequence  # noqa: E402
-from UltrasoundMotionLib.jobs import JobProcess  # noqa: E402
-from UltrasoundMotionLib.jobs.process_tree import is_alive  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa: E402
-from UltrasoundMotionLib.tracking import (  # noqa: E402
+import slicer_stand_ins
+from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.errors import Cancelled, InputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.jobs import JobProcess
+from UltrasoundMotionLib.jobs.process_tree import is_alive
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from UltrasoundMotionLib.tracking import (
     read_clust_tracks,
     read_tracks_csv,
     track_points,
 )
-from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions  # noqa: E402
+from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
+from widget_api import check_recorded
 
 own_process = pytest.mark.own_process
 needs_qt = pytest.mark.skipif(

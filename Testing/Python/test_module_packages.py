@@ -7,13 +7,11 @@ import sys
 import types
 
 import pytest
+import slicer
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-from slicer_stand_ins import slicer_application  # noqa: E402
-
-from UltrasoundMotionLib.errors import MissingPackageError  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
+from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.errors import MissingPackageError
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 
 
 @pytest.fixture

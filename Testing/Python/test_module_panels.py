@@ -13,13 +13,10 @@ from pathlib import Path
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-import slicer_stand_ins  # noqa: E402
-from slicer_stand_ins import FITTING, MODULE_FOLDER, module_names, slicer_application  # noqa: E402
-from widget_api import API, check_recorded, knows  # noqa: E402
-
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
+import slicer_stand_ins
+from slicer_stand_ins import FITTING, MODULE_FOLDER, module_names, slicer_application
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from widget_api import API, check_recorded, knows
 
 NAMES = module_names()
 needs_qt = pytest.mark.skipif(

@@ -4,24 +4,22 @@ corrected.
 
 import numpy as np
 import pytest
+import slicer
+import vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-import vtk  # noqa: E402
-from mrml_clips import OBLIQUE, clip, tracks_on  # noqa: E402
-from vtkmodules.util.numpy_support import numpy_to_vtk  # noqa: E402
-
-from UltrasoundMotionLib.errors import InputError  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.markups_items import set_locked, write_track_frames  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa: E402
-from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks  # noqa: E402
-from UltrasoundMotionLib.mrml.tracking_scene import add_tracks  # noqa: E402
-from UltrasoundMotionLib.mrml.tracks_from_nodes import query_points_from_markups, tracks_from_markups  # noqa: E402
-from UltrasoundMotionLib.tracking import PointTracks  # noqa: E402
+from mrml_clips import OBLIQUE, clip, tracks_on
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.markups_items import set_locked, write_track_frames
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks
+from UltrasoundMotionLib.mrml.tracking_scene import add_tracks
+from UltrasoundMotionLib.mrml.tracks_from_nodes import query_points_from_markups, tracks_from_markups
+from UltrasoundMotionLib.tracking import PointTracks
 
 
 @pytest.fixture

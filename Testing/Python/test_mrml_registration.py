@@ -2,29 +2,27 @@
 
 import numpy as np
 import pytest
+import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-from mrml_clips import OBLIQUE, clip  # noqa: E402
-from vtkmodules.util.numpy_support import vtk_to_numpy  # noqa: E402
-
-from UltrasoundMotionLib.errors import InputError  # noqa: E402
-from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant, jacobian_measures  # noqa: E402
-from UltrasoundMotionLib.images.volume import Volume  # noqa: E402
-from UltrasoundMotionLib.mrml.displacement_transforms import transform_points  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, geometry_of  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.registration_nodes import add_registration, checkerboard  # noqa: E402
-from UltrasoundMotionLib.mrml.registration_scene import (  # noqa: E402
+from mrml_clips import OBLIQUE, clip
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant, jacobian_measures
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, geometry_of
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.registration_nodes import add_registration, checkerboard
+from UltrasoundMotionLib.mrml.registration_scene import (
     add_sequence_registration,
     write_registration_scene,
     write_sequence_registration_scene,
 )
-from UltrasoundMotionLib.mrml.scene_files import read_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.volume_nodes import add_volume  # noqa: E402
-from UltrasoundMotionLib.registration import Registration, RegistrationMeasures  # noqa: E402
-from UltrasoundMotionLib.registration.sequences.sequence_registration import (  # noqa: E402
+from UltrasoundMotionLib.mrml.scene_files import read_scene
+from UltrasoundMotionLib.mrml.volume_nodes import add_volume
+from UltrasoundMotionLib.registration import Registration, RegistrationMeasures
+from UltrasoundMotionLib.registration.sequences.sequence_registration import (
     FrameMeasures,
     FrameRegistration,
     SequenceRegistration,

@@ -2,26 +2,23 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-image_module = pytest.importorskip("PIL.Image", reason="needs pillow: pip install 'ultrasound-motion[plot]'")
-
-from mrml_clips import clip  # noqa: E402
-
-from UltrasoundMotionLib.errors import OutputError  # noqa: E402
-from UltrasoundMotionLib.images import ImageSequence  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, grey_range  # noqa: E402
-from UltrasoundMotionLib.mrml.markups_display import LANDMARK_COLOR  # noqa: E402
-from UltrasoundMotionLib.mrml.slice_rendering import SliceView  # noqa: E402
-from UltrasoundMotionLib.mrml.track_nodes import add_landmarks  # noqa: E402
-from UltrasoundMotionLib.tracking import PointTracks  # noqa: E402
+from mrml_clips import clip
+from UltrasoundMotionLib.errors import OutputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, grey_range
+from UltrasoundMotionLib.mrml.markups_display import LANDMARK_COLOR
+from UltrasoundMotionLib.mrml.slice_rendering import SliceView
+from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
+from UltrasoundMotionLib.tracking import PointTracks
 
 SIZE = (480, 400)  # ten pixels of the view for one of the clip
 
 
 def read(path):
-    return np.asarray(image_module.open(path).convert("RGB")).astype(float)
+    return np.asarray(Image.open(path).convert("RGB")).astype(float)
 
 
 def test_the_frame_is_upright_and_the_point_on_it_moves(tmp_path):

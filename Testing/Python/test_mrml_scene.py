@@ -4,19 +4,17 @@ import zipfile
 
 import numpy as np
 import pytest
+import slicer
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-from mrml_clips import STEP_S, clip, tracks_on  # noqa: E402
-
-from UltrasoundMotionLib.errors import Cancelled, InputError, OutputError  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import SPACING_KNOWN_ATTRIBUTE, add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_timing import measure_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa: E402
-from UltrasoundMotionLib.mrml.tracking_scene import write_tracking_scene  # noqa: E402
+from mrml_clips import STEP_S, clip, tracks_on
+from UltrasoundMotionLib.errors import Cancelled, InputError, OutputError
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
+from UltrasoundMotionLib.mrml.image_nodes import SPACING_KNOWN_ATTRIBUTE, add_image_sequence
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.scene_timing import measure_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from UltrasoundMotionLib.mrml.tracking_scene import write_tracking_scene
 
 DEFINED = 2  # vtkMRMLMarkupsNode.PositionDefined, checked below
 

@@ -2,24 +2,21 @@
 
 import numpy as np
 import pytest
+from PIL import Image
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-image_module = pytest.importorskip("PIL.Image", reason="needs pillow: pip install 'ultrasound-motion[plot]'")
-
-from strain_motions import beat, half_ellipse, stretched, tracks_of  # noqa: E402
-from vtkmodules.util.numpy_support import vtk_to_numpy  # noqa: E402
-
-from UltrasoundMotionLib.errors import InputError, OutputError  # noqa: E402
-from UltrasoundMotionLib.images import ImageSequence  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_files import read_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.slice_rendering import SliceView  # noqa: E402
-from UltrasoundMotionLib.mrml.strain_nodes import add_strain, write_strain_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.strain_wall import OPACITY, add_strain_band, color_curve_by_strain, strain_of_curve  # noqa: E402
-from UltrasoundMotionLib.mrml.track_nodes import add_curve  # noqa: E402
-from UltrasoundMotionLib.pictures.strain_colors import segment_color, strain_colors  # noqa: E402
-from UltrasoundMotionLib.strain import StrainConfig, longitudinal_strain  # noqa: E402
+from strain_motions import beat, half_ellipse, stretched, tracks_of
+from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.scene_files import read_scene
+from UltrasoundMotionLib.mrml.slice_rendering import SliceView
+from UltrasoundMotionLib.mrml.strain_nodes import add_strain, write_strain_scene
+from UltrasoundMotionLib.mrml.strain_wall import OPACITY, add_strain_band, color_curve_by_strain, strain_of_curve
+from UltrasoundMotionLib.mrml.track_nodes import add_curve
+from UltrasoundMotionLib.pictures.strain_colors import segment_color, strain_colors
+from UltrasoundMotionLib.strain import StrainConfig, longitudinal_strain
 
 FRAMES, SYSTOLE = 21, 8
 SHORTENING = np.repeat([-0.10, -0.16, -0.22, -0.05, 0.08, -0.18], 8)
@@ -86,9 +83,7 @@ def test_slice_views_paint_the_wall_in_the_colours_of_the_report(bundle, result,
         with view:
             for frame in (0, SYSTOLE):
                 browser.SetSelectedItemNumber(frame)
-                shown[frame] = (
-                    np.asarray(image_module.open(view.write_png(tmp_path / f"{frame}.png")).convert("RGB")) / 255
-                )
+                shown[frame] = np.asarray(Image.open(view.write_png(tmp_path / f"{frame}.png")).convert("RGB")) / 255
     smoothed = result.smoothed.point_percent
     for frame, picture in shown.items():
         for point in (4, 12, 20, 28, 36, 44):  # the middle of each segment

@@ -2,19 +2,17 @@
 
 import numpy as np
 import pytest
+import slicer
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-from application_scene import application_items, items_of  # noqa: E402
-from strain_motions import beat, half_ellipse, stretched, tracks_of  # noqa: E402
-
-from UltrasoundMotionLib.images import ImageSequence  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.node_removal import remove_node  # noqa: E402
-from UltrasoundMotionLib.mrml.strain_nodes import add_strain  # noqa: E402
-from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder  # noqa: E402
-from UltrasoundMotionLib.strain import longitudinal_strain  # noqa: E402
+from application_scene import application_items, items_of
+from strain_motions import beat, half_ellipse, stretched, tracks_of
+from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.node_removal import remove_node
+from UltrasoundMotionLib.mrml.strain_nodes import add_strain
+from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.strain import longitudinal_strain
 
 
 @pytest.fixture

@@ -2,23 +2,20 @@
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-import SimpleITK as sitk  # noqa: E402
-from mrml_clips import OBLIQUE, clip  # noqa: E402
-
-from UltrasoundMotionLib.errors import InputError  # noqa: E402
-from UltrasoundMotionLib.mrml.displacement_transforms import (  # noqa: E402
+from mrml_clips import OBLIQUE, clip
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.displacement_transforms import (
     Carries,
     DisplacementGrid,
     add_displacement_sequence,
     add_displacement_transform,
     transform_points,
 )
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 
 SPACING, ORIGIN = (1.5, 0.8, 2.5), (12.5, -40.0, 7.0)
 TOLERANCE_MM = 1e-3

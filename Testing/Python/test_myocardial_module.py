@@ -9,26 +9,24 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
+from scipy import ndimage
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-import slicer_stand_ins  # noqa: E402
-from scipy import ndimage  # noqa: E402
-from slicer_stand_ins import slicer_application  # noqa: E402
-
-from UltrasoundMotionLib.errors import Cancelled, InputError  # noqa: E402
-from UltrasoundMotionLib.images import ImageSequence, read_sequence, write_sequence  # noqa: E402
-from UltrasoundMotionLib.jobs import JobProcess  # noqa: E402
-from UltrasoundMotionLib.mrml.bulls_eye_nodes import NOT_TRUSTED_PERCENT, OUTSIDE, bulls_eye_image, find_bulls_eye  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.slice_rendering import SliceView  # noqa: E402
-from UltrasoundMotionLib.mrml.tracked_wall import tracked_wall, walls_in  # noqa: E402
-from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks, contour_from_node  # noqa: E402
-from UltrasoundMotionLib.strain import CardiacEvents, longitudinal_strain, ventricle_strain  # noqa: E402
-from UltrasoundMotionLib.strain.strain_files import read_strain_csv  # noqa: E402
+import slicer_stand_ins
+from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.errors import Cancelled, InputError
+from UltrasoundMotionLib.images import ImageSequence, read_sequence, write_sequence
+from UltrasoundMotionLib.jobs import JobProcess
+from UltrasoundMotionLib.mrml.bulls_eye_nodes import NOT_TRUSTED_PERCENT, OUTSIDE, bulls_eye_image, find_bulls_eye
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.slice_rendering import SliceView
+from UltrasoundMotionLib.mrml.tracked_wall import tracked_wall, walls_in
+from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks, contour_from_node
+from UltrasoundMotionLib.strain import CardiacEvents, longitudinal_strain, ventricle_strain
+from UltrasoundMotionLib.strain.strain_files import read_strain_csv
 
 needs_qt = pytest.mark.skipif(
     slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"

@@ -5,24 +5,21 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from UltrasoundMotionLib.errors import MissingPackageError, OutputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.tracking import PointTracks
-
-pytest.importorskip("matplotlib", reason="needs the extra plot")
-image_module = pytest.importorskip("PIL.Image", reason="needs the extra plot")
-
-from UltrasoundMotionLib.pictures import (  # noqa: E402
+from UltrasoundMotionLib.pictures import (
     draw_displacement,
     write_displacement_plot,
     write_overlay_animation,
     write_overlay_strip,
 )
-from UltrasoundMotionLib.pictures.frame_overlay import crop_box  # noqa: E402
-from UltrasoundMotionLib.pictures.label_colors import label_colors  # noqa: E402
-from UltrasoundMotionLib.pictures.overlay_animation import animation_frames  # noqa: E402
-from UltrasoundMotionLib.pictures.overlay_strip import strip_frames  # noqa: E402
+from UltrasoundMotionLib.pictures.frame_overlay import crop_box
+from UltrasoundMotionLib.pictures.label_colors import label_colors
+from UltrasoundMotionLib.pictures.overlay_animation import animation_frames
+from UltrasoundMotionLib.pictures.overlay_strip import strip_frames
+from UltrasoundMotionLib.tracking import PointTracks
 
 WIDTH, HEIGHT = 120, 90
 
@@ -52,7 +49,7 @@ def test_points_of_the_animation_sit_at_their_pixels_and_lost_ones_are_hollow(tm
     write_overlay_animation(tmp_path / "a.gif", sequence, tracks)
     left, top, right, bottom = crop_box(tracks.positions_px, sequence.frame_size)
     colors = label_colors(3)[:, :3] * 255
-    with image_module.open(tmp_path / "a.gif") as gif:
+    with Image.open(tmp_path / "a.gif") as gif:
         assert gif.n_frames == 6
         for frame in (0, 2, 5):
             gif.seek(frame)
@@ -77,7 +74,7 @@ def test_the_picture_lies_on_the_points_not_half_a_pixel_off(tmp_path):
     positions = np.broadcast_to(np.array([[60.0, 45.0], [20.0, 20.0], [100.0, 70.0]]), (2, 3, 2))
     tracks = PointTracks(positions, np.ones((2, 3)), np.zeros((2, 3), bool), ("a", "b", "c"), 0)
     write_overlay_animation(tmp_path / "a.gif", ImageSequence(frames), tracks)
-    with image_module.open(tmp_path / "a.gif") as gif:
+    with Image.open(tmp_path / "a.gif") as gif:
         picture = np.asarray(gif.convert("RGB")).astype(float)
     left, top, right, bottom = crop_box(positions, (WIDTH, HEIGHT))
     scale = picture.shape[1] / (right - left), picture.shape[0] / (bottom - top)
@@ -97,7 +94,7 @@ def test_animation_keeps_the_true_speed(tmp_path):
     times = np.cumsum([0.5, 0.033, 0.034, 0.050, 0.033, 0.033])
     tracks = make_tracks(times_s=times)
     write_overlay_animation(tmp_path / "a.gif", make_sequence(), tracks)
-    with image_module.open(tmp_path / "a.gif") as gif:
+    with Image.open(tmp_path / "a.gif") as gif:
         durations = []
         for frame in range(gif.n_frames):
             gif.seek(frame)
@@ -140,7 +137,7 @@ def test_strip_shows_the_query_frame_first_and_spans_the_sequence(tmp_path):
     assert strip_frames(make_tracks(frame_count=2, query_frame=1)) == [1, 0]
     assert strip_frames(make_tracks(reached=slice(2, 4))) == [2, 3]
     write_overlay_strip(tmp_path / "s.png", make_sequence(), make_tracks(), connect=True)
-    with image_module.open(tmp_path / "s.png") as picture:
+    with Image.open(tmp_path / "s.png") as picture:
         pixels = np.asarray(picture.convert("RGB")).astype(float)
     for color in label_colors(3)[:, :3] * 255:
         assert np.sum(np.abs(pixels - color).max(axis=2) < 8) > 6 * 20, "every label's colour, on every panel"
@@ -176,7 +173,7 @@ def test_plot_falls_back_to_pixels_and_frames(tmp_path):
     np.testing.assert_array_equal(drawn.get_xdata(), np.arange(6))
     np.testing.assert_array_equal(drawn.get_ydata(), np.arange(6) - 2)
     write_displacement_plot(tmp_path / "d.png", tracks)
-    with image_module.open(tmp_path / "d.png") as picture:
+    with Image.open(tmp_path / "d.png") as picture:
         assert picture.size == (1200, 768)
 
 

@@ -3,18 +3,15 @@ and its panel.
 """
 
 import doctest
-import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
 from scipy.ndimage import shift
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-
-from mrml_clips import OBLIQUE  # noqa: E402
-from registration_pairs import (  # noqa: E402
+from mrml_clips import OBLIQUE
+from registration_pairs import (
     ARRAY_OF,
     ORIGIN_MM,
     SPACING_MM,
@@ -27,26 +24,25 @@ from registration_pairs import (  # noqa: E402
     table_of,
     texture,
 )
-from slicer_stand_ins import slicer_application  # noqa: E402
-
-from UltrasoundMotionLib.errors import Cancelled, InputError  # noqa: E402
-from UltrasoundMotionLib.images import read_volume  # noqa: E402
-from UltrasoundMotionLib.images.volume import Volume  # noqa: E402
-from UltrasoundMotionLib.jobs import run_job  # noqa: E402
-from UltrasoundMotionLib.lab.benchmarks.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc  # noqa: E402
-from UltrasoundMotionLib.mrml.displacement_transforms import transform_points  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS  # noqa: E402
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
-from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid  # noqa: E402
-from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs  # noqa: E402
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration  # noqa: E402
-from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs  # noqa: E402
-from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene  # noqa: E402
-from UltrasoundMotionLib.mrml.sequence_nodes import create_browser  # noqa: E402
-from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node  # noqa: E402
-from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation  # noqa: E402
-from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration  # noqa: E402
+from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.errors import Cancelled, InputError
+from UltrasoundMotionLib.images import read_volume
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.jobs import run_job
+from UltrasoundMotionLib.lab.benchmarks.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc
+from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid
+from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration
+from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import create_browser
+from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
+from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation
+from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 
 @pytest.fixture(scope="module")

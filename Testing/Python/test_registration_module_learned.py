@@ -2,20 +2,15 @@
 weights and licences.
 """
 
-import os
-
 import pytest
+import slicer
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-
-from registration_pairs import node_names, pair_in  # noqa: E402
-from slicer_stand_ins import slicer_application  # noqa: E402
-
-from UltrasoundMotionLib.errors import InputError  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.registration import find_method  # noqa: E402
-from UltrasoundMotionLib.weights import ModelCard, shipped_cards, write_card  # noqa: E402
+from registration_pairs import node_names, pair_in
+from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.registration import find_method
+from UltrasoundMotionLib.weights import ModelCard, shipped_cards, write_card
 
 CARDIAC_LICENCE = "LicenseRef-ACDC-research-only"
 

@@ -4,23 +4,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import slicer
+import vtk
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-import vtk  # noqa: E402
-from mrml_clips import OBLIQUE  # noqa: E402
-from registration_pairs import ORIGIN_MM, SPACING_MM, linear_transform, pair_in  # noqa: E402
-
-from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant  # noqa: E402
-from UltrasoundMotionLib.images.volume import Volume  # noqa: E402
-from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_transform, transform_points  # noqa: E402
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
-from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS  # noqa: E402
-from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map  # noqa: E402
-from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike  # noqa: E402
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under  # noqa: E402
-from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node  # noqa: E402
-from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, fill_segmentation  # noqa: E402
+from mrml_clips import OBLIQUE
+from registration_pairs import ORIGIN_MM, SPACING_MM, linear_transform, pair_in
+from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_transform, transform_points
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
+from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map
+from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under
+from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
+from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, fill_segmentation
 
 
 @pytest.fixture

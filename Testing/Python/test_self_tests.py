@@ -7,13 +7,11 @@ import unittest
 from pathlib import Path
 
 import pytest
+import slicer
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
-
-import slicer_stand_ins  # noqa: E402
-from slicer_stand_ins import slicer_application  # noqa: E402
-
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
+import slicer_stand_ins
+from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 
 SELF_TEST = Path(__file__).resolve().parents[1] / "Slicer" / "PanelSelfTest.py"
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from strain_motions import POINT_COUNT, beat, half_ellipse, ring, stretched, tracks_of
 
+from strain_motions import POINT_COUNT, beat, half_ellipse, ring, stretched, tracks_of
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain import (
     CardiacEvents,

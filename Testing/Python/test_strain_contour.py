@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 
+from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.simulation.heart import FOUR_CHAMBER_SEGMENTS, TWO_CHAMBER_SEGMENTS
 from UltrasoundMotionLib.strain import (

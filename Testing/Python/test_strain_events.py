@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from strain_motions import POINT_COUNT, beat, half_ellipse, stretched, tracks_of
 
+from strain_motions import POINT_COUNT, beat, half_ellipse, stretched, tracks_of
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.simulation import phantom_set
 from UltrasoundMotionLib.simulation.heart import heart_motion, wall_contour

@@ -6,8 +6,8 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
-from strain_motions import beat, half_ellipse, stretched, tracks_of
 
+from strain_motions import beat, half_ellipse, stretched, tracks_of
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.strain import StrainConfig, longitudinal_strain
 from UltrasoundMotionLib.strain.strain_definitions import DEFINITIONS

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from strain_motions import POINT_COUNT, beat, half_ellipse, ring, stretched, tracks_of
 
+from strain_motions import POINT_COUNT, beat, half_ellipse, ring, stretched, tracks_of
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain import CardiacEvents, StrainConfig, circumferential_strain, longitudinal_strain
 from UltrasoundMotionLib.strain.strain_curves import lengths_along

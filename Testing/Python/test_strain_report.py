@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
-from strain_motions import beat, half_ellipse, stretched, tracks_of
-
-pytest.importorskip("matplotlib", reason="needs matplotlib: pip install 'ultrasound-motion[plot]'")
-
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from strain_motions import beat, half_ellipse, stretched, tracks_of
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.pictures.bulls_eye import bulls_eye_fields, draw_bulls_eye
