@@ -17,9 +17,9 @@ import pytest
 from misbehaving_job import misbehaving_request
 from UltrasoundMotionLib.errors import InputError, OutputError, ProcessError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, run_job
+from UltrasoundMotionLib.jobs.child import run_on_device
+from UltrasoundMotionLib.jobs.child_process import find_python
 from UltrasoundMotionLib.jobs.process_tree import is_alive
-from UltrasoundMotionLib.jobs.python_executable import find_python
-from UltrasoundMotionLib.jobs.running_job import run_on_device
 
 HERE = Path(__file__).parent
 
@@ -91,8 +91,8 @@ def test_a_job_that_takes_too_long_is_ended_and_the_next_one_runs(process):
 @pytest.mark.parametrize(
     ("behaviour", "kind", "words"),
     [
-        ("leave", "crash", "exit code 3; its last words: these are my last words"),
-        ("segfault", "crash", "(SIGSEGV); its last words: Fatal Python error: Segmentation fault"),
+        ("leave", "crash", "exit code 3; its last output: these are my last words"),
+        ("segfault", "crash", "(SIGSEGV); its last output: Fatal Python error: Segmentation fault"),
         ("be_killed", "memory", "killed by the system, most likely because the memory ran out"),
         ("exhaust_memory", "memory", "the memory ran out: Unable to allocate 1.00 TiB"),
         ("raise_error", "unexpected", "unexpected ValueError: two lines"),
@@ -139,7 +139,7 @@ def test_garbage_from_the_child_disturbs_nothing(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
     with JobProcess(str(talker)) as process:
         assert chat(process) == ""
-    assert sum("something else than a message" in message for message in caplog.messages) == 2
+    assert sum("something that is no message" in message for message in caplog.messages) == 2
 
 
 def test_a_python_that_cannot_run_is_an_input_error(tmp_path):

@@ -1,6 +1,6 @@
 """`python -m UltrasoundMotionLib.jobs`: the child process of `JobProcess`.
 
-Jobs come in, a line of JSON each; see `child` for what goes out.
+Reads jobs from stdin and writes events to stdout, one JSON object per line.
 """
 
 import argparse

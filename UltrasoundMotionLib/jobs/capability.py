@@ -1,54 +1,53 @@
-"""What a module must offer so that the child process can run it.
+"""The functions that a module must offer so that the child process can run it.
 
-Nothing lists the capabilities: another one is another file.
+There is no list of capabilities: a new one is a new file.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol, cast
 
 from UltrasoundMotionLib.errors import InputError
-
-if TYPE_CHECKING:
-    from UltrasoundMotionLib.jobs.job import JobRequest
-    from UltrasoundMotionLib.jobs.job_folder import JobFolder
-    from UltrasoundMotionLib.jobs.running_job import RunningJob
+from UltrasoundMotionLib.jobs.job import JobRequest
+from UltrasoundMotionLib.jobs.job_folder import JobFolder
+from UltrasoundMotionLib.jobs.running_job import RunningJob
 
 
 class Capability(Protocol):
-    """Functions of a module, beside the one that makes its request.
+    """Functions of a capability's module, beside the one that makes its request.
 
     `choose_device` and `run` are called in the child and may import torch; the others are called in the application and
     must not.
     """
 
     def choose_device(self, options: Mapping[str, Any]) -> str:
-        """The device to run on, for the options of a request."""
+        """Returns the device to run on ("cpu", "cuda", "mps") for the options of a request."""
         ...
 
     def run(self, job: RunningJob, device: str) -> Mapping[str, Any] | None:
-        """Does the work: big results into the job's folder, the rest returned as what fits in JSON.
+        """Does the work: writes arrays into the job's folder and returns the rest of the result, which JSON can hold.
 
-        When `job.progress` raises Cancelled, returns what is finished, or None or lets it pass where that is nothing.
+        When `job.progress` raises Cancelled, it returns the finished part, or None, or lets the exception pass where
+        nothing is finished.
         """
         ...
 
     def result(self, request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> Any:
-        """The library's own result from what `run` left in the folder and returned, arrays read into memory."""
+        """Builds the library's result from the folder's arrays, read into memory, and the values that `run` returned."""
         ...
 
     def partial(self, request: JobRequest, folder: JobFolder) -> Any:
-        """What is finished by now, or None."""
+        """Returns the part of the result that is finished by now, or None."""
         ...
 
 
 def load_capability(name: str) -> Capability:
-    """The module of that name.
+    """Imports the module of a capability.
 
     Raises:
-        InputError: there is none, or it has no `run`.
+        InputError: there is no such module, or it has no `run`.
     """
     try:
         module = import_module(name)
@@ -60,4 +59,4 @@ def load_capability(name: str) -> Capability:
         raise InputError(f"there is no capability {name!r}") from None
     if not hasattr(module, "run"):
         raise InputError(f"{name} is no capability: it has no run")
-    return module  # type: ignore[return-value]
+    return cast(Capability, module)

@@ -1,4 +1,4 @@
-"""The temporary folder of a job: big arrays as .npy files that both processes map, and its removal whatever happens."""
+"""The temporary folder of a job: large arrays as .npy files that both processes map, removed with the processes."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import numpy as np
 from UltrasoundMotionLib.errors import Cancelled, InputError, OutputError
 from UltrasoundMotionLib.jobs.process_tree import is_alive
 
-PREFIX = "ultrasound-motion-jobs"
-CHUNK_BYTES = 1 << 22
+_PREFIX = "ultrasound-motion-jobs"
+_CHUNK_BYTES = 1 << 22
 
 
 class JobFolder:
-    """Arrays by name.
+    """A folder of arrays by name.
 
-    Each file appears whole, under its final name, when its header and all its bytes have been written.
+    A file appears under its final name only when its header and all its bytes have been written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,58 +32,59 @@ class JobFolder:
 
     @classmethod
     def make(cls, path: Path) -> JobFolder:
-        """A new folder.
+        """Makes a new folder.
 
         Raises:
-            OutputError: it cannot be made.
+            OutputError: the folder cannot be made.
         """
-        with said_where(path.parent):
+        with _writing_to(path.parent):
             path.mkdir()
         return cls(path)
 
     def write(self, name: str, values: Any, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Stores an array, or a `FrameSource` one frame at a time.
+        """Writes an array, or a `FrameSource` one frame at a time.
 
         Args:
-            stopped: asked every few megabytes; when true the writing ends.
+            stopped: called every few megabytes; when it returns True the writing ends.
 
         Raises:
             OutputError: the disk is full or the folder cannot be written to.
-            Cancelled: `stopped` said so.
+            Cancelled: `stopped` returned True.
             InputError: an array of Python objects, or of frames that differ in size.
         """
         self._write(name, tuple(values.shape), np.dtype(values.dtype), _chunks(name, values), stopped)
 
     def create(self, name: str, shape: tuple[int, ...], dtype: Any, fill: Any) -> np.memmap:
-        """An array that is written to from now on and that the other process sees filling; its disk space is taken at
-        once.
+        """Creates a mapped array that is filled from now on, visibly to the other process.
+
+        Its disk space is taken at once, so that a full disk is noticed here.
 
         Raises:
-            OutputError: see `write`.
+            OutputError: the disk is full or the folder cannot be written to.
         """
         dtype = np.dtype(dtype)
-        chunk = np.full(max(1, CHUNK_BYTES // dtype.itemsize), fill, dtype)
+        chunk = np.full(max(1, _CHUNK_BYTES // dtype.itemsize), fill, dtype)
         count = int(np.prod(shape))
         chunks = (chunk[: min(len(chunk), count - start)] for start in range(0, count, len(chunk)))
         self._write(name, shape, dtype, chunks)
         return np.load(self._file(name), mmap_mode="r+")
 
     def open(self, name: str) -> np.ndarray | None:
-        """The array, mapped; what is written to it stays private. None where it has not been written."""
+        """Maps an array; changes to it stay private to this process. Returns None where it has not been written."""
         try:
             return np.load(self._file(name), mmap_mode="c", allow_pickle=False)
         except FileNotFoundError:
             return None
 
     def read(self, name: str) -> np.ndarray | None:
-        """The array in memory, which stays when the folder goes; None where it has not been written."""
+        """Reads an array into memory. Returns None where it has not been written."""
         try:
             return np.load(self._file(name), allow_pickle=False)
         except FileNotFoundError:
             return None
 
     def remove(self) -> None:
-        """Removes the folder with all that is in it."""
+        """Removes the folder and everything in it."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _write(
@@ -96,7 +97,7 @@ class JobFolder:
     ) -> None:
         path = self._file(name)
         unfinished = path.with_suffix(".unfinished")
-        with said_where(self.path):
+        with _writing_to(self.path):
             try:
                 with unfinished.open("wb") as file:
                     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
@@ -111,12 +112,12 @@ class JobFolder:
 
 
 def _chunks(name: str, values: Any) -> Iterator[np.ndarray]:
-    """The elements in C order, a few megabytes or a frame at a time."""
+    """Yields the elements in C order, a few megabytes or one frame at a time."""
     if np.dtype(values.dtype).hasobject:
         raise InputError(f"{name}: expected numbers, got an array of {values.dtype}")
     if isinstance(values, np.ndarray) and values.flags.c_contiguous:
         flat = values.reshape(-1)
-        step = max(1, CHUNK_BYTES // values.dtype.itemsize)
+        step = max(1, _CHUNK_BYTES // values.dtype.itemsize)
         for start in range(0, len(flat), step):
             yield flat[start : start + step]
         return
@@ -135,37 +136,40 @@ def _write_chunks(file: BinaryIO, chunks: Iterator[np.ndarray], stopped: Callabl
 
 
 @contextmanager
-def said_where(folder: Path) -> Iterator[None]:
-    """Turns the system's refusal to write into an OutputError that names the folder."""
+def _writing_to(folder: Path) -> Iterator[None]:
+    """Turns a system error during writing into an OutputError that names the folder."""
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"{folder}: the job's data cannot be written: {error.strerror or error}; make room there, or set TMPDIR to a folder on a larger disk"
+            f"{folder}: the job's data cannot be written: {error.strerror or error};"
+            " make room there, or set TMPDIR to a folder on a larger disk"
         ) from error
 
 
 def make_root(parent: Path | None = None) -> Path:
-    """A new folder for the jobs of this process, in `parent` or the system's temporary folder; those of processes that
-    are gone are removed.
+    """Makes a folder for the jobs of this process, and removes the folders of processes that are gone.
+
+    Args:
+        parent: the folder to make it in; the system's temporary folder when None.
 
     Raises:
-        OutputError: it cannot be made.
+        OutputError: the folder cannot be made.
     """
     parent = Path(parent or tempfile.gettempdir())
-    sweep(parent)
-    with said_where(parent):
-        return Path(tempfile.mkdtemp(prefix=f"{PREFIX}-{_host()}-{os.getpid()}-", dir=parent))
+    _remove_stale_folders(parent)
+    with _writing_to(parent):
+        return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{_host()}-{os.getpid()}-", dir=parent))
 
 
-def sweep(parent: Path) -> None:
+def _remove_stale_folders(parent: Path) -> None:
     """Removes the folders that processes of this machine left behind when they died."""
-    for path in parent.glob(f"{PREFIX}-{_host()}-*-*"):
-        pid = path.name.removeprefix(f"{PREFIX}-{_host()}-").split("-", maxsplit=1)[0]
+    for path in parent.glob(f"{_PREFIX}-{_host()}-*-*"):
+        pid = path.name.removeprefix(f"{_PREFIX}-{_host()}-").split("-", maxsplit=1)[0]
         if pid.isdigit() and not is_alive(int(pid)):
             shutil.rmtree(path, ignore_errors=True)
 
 
 def _host() -> str:
-    """Part of the name: where several containers share a temporary folder, each knows its own processes only."""
+    """The machine's name as part of a folder's: containers may share a temporary folder but not each other's pids."""
     return re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32] or "host"

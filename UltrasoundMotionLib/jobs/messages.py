@@ -1,27 +1,32 @@
-"""What goes through the pipes between the application and its child process: one JSON object a line."""
+"""The messages between the application and its child process: one JSON object per line, errors as named kinds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
-from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.errors import InputError, MissingPackageError, OutputError, ProcessError, UltrasoundMotionError
 
-LONGEST_LINE = 1 << 24
-SHOWN = 60
+_LONGEST_LINE = 1 << 24
+_SHOWN_CHARACTERS = 60
+_ERRORS: dict[str, type[UltrasoundMotionError]] = {
+    "input": InputError,
+    "output": OutputError,
+    "package": MissingPackageError,
+}
 
 
 def encode(message: Mapping[str, Any]) -> bytes:
-    """One line; numpy's scalars and arrays and paths may be among the values, NaN and infinity too."""
-    return json.dumps(message, separators=(",", ":"), default=_plain).encode("ascii") + b"\n"
+    """Encodes a message as one line; numpy scalars, arrays, paths, NaN and infinity may be among the values."""
+    return json.dumps(message, separators=(",", ":"), default=_to_json).encode("ascii") + b"\n"
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """The message of a line.
+    """Decodes the message of a line.
 
     Raises:
         InputError: the line is no JSON object.
@@ -35,24 +40,35 @@ def decode(line: bytes) -> dict[str, Any]:
     return message
 
 
-def read_lines(stream: BinaryIO) -> Iterator[bytes]:
-    """Lines that are not empty, until the other side closes the pipe; one that is too long is cut, so that garbage
-    cannot fill the memory.
+def read_lines(stream: IO[bytes]) -> Iterator[bytes]:
+    """Yields the lines that are not empty until the other side closes the pipe.
+
+    A line longer than 16 MiB is cut there, so that garbage cannot fill the memory.
     """
-    while line := stream.readline(LONGEST_LINE):
+    while line := stream.readline(_LONGEST_LINE):
         rest = line
-        while not rest.endswith(b"\n") and len(rest) == LONGEST_LINE:
-            rest = stream.readline(LONGEST_LINE)
+        while not rest.endswith(b"\n") and len(rest) == _LONGEST_LINE:
+            rest = stream.readline(_LONGEST_LINE)
         if line.strip():
             yield line
 
 
+def error_kind(error: BaseException) -> str:
+    """Returns the name of an error in messages and in `JobFailed.kind`; "unexpected" for other libraries' errors."""
+    return next((kind for kind, error_type in _ERRORS.items() if isinstance(error, error_type)), "unexpected")
+
+
+def error_from_kind(kind: str, message: str) -> UltrasoundMotionError:
+    """Makes the error of a kind; a ProcessError for every kind but input, output and package."""
+    return _ERRORS.get(kind, ProcessError)(message)
+
+
 def _shown(line: bytes) -> str:
     text = line.decode("utf-8", errors="replace").strip()
-    return repr(text if len(text) <= SHOWN else text[:SHOWN] + "...")
+    return repr(text if len(text) <= _SHOWN_CHARACTERS else text[:_SHOWN_CHARACTERS] + "...")
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):

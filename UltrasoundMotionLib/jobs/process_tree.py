@@ -1,6 +1,4 @@
-"""Starts a process so that it can be ended with everything it started, on every system, with the standard library
-alone.
-"""
+"""Processes that can be ended together with everything they started, on every system, by the standard library alone."""
 
 from __future__ import annotations
 
@@ -11,25 +9,29 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
-WINDOWS = os.name == "nt"
+WINDOWS = sys.platform == "win32"
 
 
 def start(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    """Starts a process with pipes in a process group of its own: Slicer's Python is a launcher, and its child must end
-    with it.
+    """Starts a process with pipes, in a process group of its own.
+
+    The group is needed since Slicer's Python is a launcher, whose child must end with it.
     """
-    options = (
-        {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
-        if WINDOWS
-        else {"start_new_session": True}
-    )
     pipe = subprocess.PIPE
-    return subprocess.Popen(list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment), **options)
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return subprocess.Popen(
+            list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment), creationflags=flags
+        )
+    return subprocess.Popen(
+        list(argv), stdin=pipe, stdout=pipe, stderr=pipe, env=dict(environment), start_new_session=True
+    )
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process of `start` and everything it started; nothing where it ended before."""
+    """Ends a process of `start` and everything it started; does nothing where it has ended."""
     if process.returncode is not None:
         return
     if WINDOWS:
@@ -41,26 +43,24 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def wait(process: subprocess.Popen[bytes]) -> int:
-    """Waits for the end, and ends what the process left running; the exit status, negative for a signal."""
-    if hasattr(
-        os, "waitid"
-    ):  # while the process is not yet collected its number, which is also its group's, belongs to nobody else
+    """Waits for a process, ends what it left running, and returns its exit status, negative for a signal."""
+    if hasattr(os, "waitid"):  # until the process is reaped, its pid, which is also its group's, is not given again
         with suppress(ChildProcessError):
             os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
             _kill_group(process.pid)
     return process.wait()
 
 
-def end_own_group() -> None:
-    """Ends this process, which `start` started, with its launcher and whatever it started itself."""
+def end_own_group() -> NoReturn:
+    """Ends this process, which `start` started, with its launcher and everything it started itself."""
     if not WINDOWS:
         _kill_group(os.getpgrp())
     os._exit(0)
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process of that number runs; on Linux one that ended and was not collected yet does not."""
-    if WINDOWS:
+    """Returns True if a process runs; on Linux, one that has ended but was not reaped yet counts as ended."""
+    if sys.platform == "win32":
         return _is_alive_on_windows(pid)
     try:
         os.kill(pid, 0)
@@ -79,15 +79,17 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _is_alive_on_windows(pid: int) -> bool:
-    import ctypes
+if sys.platform == "win32":
 
-    synchronize, timed_out = 0x00100000, 0x102
-    kernel = ctypes.windll.kernel32
-    handle = kernel.OpenProcess(synchronize, False, pid)
-    if not handle:
-        return False
-    try:
-        return kernel.WaitForSingleObject(handle, 0) == timed_out
-    finally:
-        kernel.CloseHandle(handle)
+    def _is_alive_on_windows(pid: int) -> bool:
+        import ctypes
+
+        synchronize, timed_out = 0x00100000, 0x102
+        kernel = ctypes.windll.kernel32
+        handle = kernel.OpenProcess(synchronize, False, pid)
+        if not handle:
+            return False
+        try:
+            return kernel.WaitForSingleObject(handle, 0) == timed_out
+        finally:
+            kernel.CloseHandle(handle)

@@ -1,4 +1,4 @@
-"""A job as a call that waits for its result."""
+"""`run_job`: a job as one call that waits for the result."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import Any
 
 from UltrasoundMotionLib.errors import Cancelled
 from UltrasoundMotionLib.jobs.child_process import LOG
-from UltrasoundMotionLib.jobs.error_kinds import error_of
-from UltrasoundMotionLib.jobs.events import ENDS, JobCancelled, JobEvent, JobFailed, JobProgress
-from UltrasoundMotionLib.jobs.job import JobRequest
+from UltrasoundMotionLib.jobs.job import JobCancelled, JobEnd, JobEvent, JobFailed, JobProgress, JobRequest
 from UltrasoundMotionLib.jobs.job_process import JobProcess
+from UltrasoundMotionLib.jobs.messages import error_from_kind
 from UltrasoundMotionLib.progress import Progress, no_progress
 
-LOOK_EVERY_S = 0.1
-END_S = 5.0
+_POLL_INTERVAL_S = 0.1
+_END_TIMEOUT_S = 5.0
 
 
 def run_job(
@@ -28,19 +27,18 @@ def run_job(
     """Runs a job in the child process and waits for its result.
 
     Args:
-        process: a warm one; one for this job alone when None.
+        process: the process to run it in; a new one for this job alone when None.
         progress: called as the job advances; raising from it, or Ctrl-C, cancels the job.
-        timeout_s: after which the job is ended.
-        keep_partial: when cancelled, return what was finished, where there is something, rather than pass the exception
-            on.
+        timeout_s: seconds after which the job is ended.
+        keep_partial: when cancelled, return the finished part, where there is one, instead of raising.
 
     Returns:
-        What the library's own call returns: `PointTracks`, `Registration`, `SequenceRegistration`.
+        The result of the library's own call: `PointTracks`, `Registration`, `SequenceRegistration`.
 
     Raises:
-        InputError, OutputError, MissingPackageError: as that call.
-        Cancelled: somebody else cancelled the job.
-        ProcessError: its process crashed, or ran out of memory or time.
+        InputError, OutputError, MissingPackageError: raised by that call.
+        Cancelled: the job was cancelled from elsewhere.
+        ProcessError: the child process crashed, or ran out of memory or time.
     """
     if process is None:
         with JobProcess() as own:
@@ -51,12 +49,12 @@ def run_job(
         event = _follow(process, events, progress)
     except BaseException:
         process.cancel(job)
-        end = _await_end(process, events)
-        if keep_partial and end is not None and end.result is not None:
-            return end.result
+        partial = _partial_after_cancel(process, events)
+        if keep_partial and partial is not None:
+            return partial
         raise
     if isinstance(event, JobFailed):
-        raise error_of(event.kind, event.message)
+        raise error_from_kind(event.kind, event.message)
     if isinstance(event, JobCancelled):
         if keep_partial and event.result is not None:
             return event.result
@@ -66,27 +64,27 @@ def run_job(
     return event.result
 
 
-def _follow(process: JobProcess, events: queue.Queue[JobEvent], progress: Progress) -> JobEvent:
+def _follow(process: JobProcess, events: queue.Queue[JobEvent], progress: Progress) -> JobEnd:
+    """Passes progress on until the job ends."""
     while True:
         try:
-            event = events.get(
-                timeout=0.0 if process.read_frames(LOOK_EVERY_S) else LOOK_EVERY_S
-            )  # a limit, or Ctrl-C would have to wait on Windows
+            # never without a timeout: on Windows, Ctrl-C would have to wait
+            event = events.get(timeout=0.0 if process.read_frames(_POLL_INTERVAL_S) else _POLL_INTERVAL_S)
         except queue.Empty:
             continue
-        if isinstance(event, ENDS):
+        if isinstance(event, JobEnd):
             return event
         if isinstance(event, JobProgress):
             progress(event.done, event.total, event.message)
 
 
-def _await_end(process: JobProcess, events: queue.Queue[JobEvent]) -> Any:
-    """The cancelled job's last event that has a result, or None."""
+def _partial_after_cancel(process: JobProcess, events: queue.Queue[JobEvent]) -> Any:
+    """Waits for the end of a cancelled job and returns its finished part, or None."""
     process.read_frames(0.0)
     while True:
         try:
-            event = events.get(timeout=END_S)
+            event = events.get(timeout=_END_TIMEOUT_S)
         except queue.Empty:
             return None
-        if isinstance(event, ENDS):
-            return None if isinstance(event, JobFailed) else event
+        if isinstance(event, JobEnd):
+            return None if isinstance(event, JobFailed) else event.result

@@ -1,6 +1,4 @@
-"""Frames that only their owner's thread may read (Slicer's nodes), a few at a time, so that an application stays alive
-meanwhile.
-"""
+"""Reads lazy frames on the thread that owns them (Slicer's nodes), a few at a time, so the application stays alive."""
 
 from __future__ import annotations
 
@@ -12,45 +10,40 @@ from dataclasses import replace
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError, UltrasoundMotionError
-from UltrasoundMotionLib.jobs.error_kinds import kind_of
-from UltrasoundMotionLib.jobs.events import JobCancelled, JobFailed
-from UltrasoundMotionLib.jobs.job import Job
+from UltrasoundMotionLib.jobs.job import Job, JobCancelled, JobFailed
+from UltrasoundMotionLib.jobs.messages import error_kind
 
 
-class FrameReading:
-    """The jobs whose frames are not in memory, and those that came after them.
+class FrameReader:
+    """The jobs whose frames are not in memory yet, and the jobs submitted after them.
 
-    Everything is called on the thread that polls.
+    All methods are called on the thread that polls.
     """
 
-    def __init__(self, hand_over: Callable[[Job], None]) -> None:
-        """`hand_over` takes a job whose arrays are all in memory."""
-        self._hand_over = hand_over
+    def __init__(self, on_read: Callable[[Job], None]) -> None:
+        """`on_read` receives each job once all its arrays are in memory, in the order of `add`."""
+        self._on_read = on_read
         self._jobs: deque[Job] = deque()
         self._read: dict[str, np.ndarray] = {}
         self._next = 0
 
     def add(self, job: Job) -> None:
-        """Takes a job in; it is handed over at once where it is the first and has nothing to read."""
+        """Queues a job; it is passed on at once where it is the first and has nothing to read."""
         self._jobs.append(job)
         self.advance(0.0)
 
     def advance(self, seconds: float) -> bool:
-        """Reads for about so long; whether there is more."""
+        """Reads for about this long. Returns True while there is more to read."""
         until = time.monotonic() + seconds
         while self._jobs:
             job = self._jobs[0]
             try:
-                done = job.cancel_asked.is_set() or self._advance(job, until)
+                done = job.cancel_asked.is_set() or self._read_frames(job, until)
             except Exception as error:
                 own = isinstance(error, UltrasoundMotionError)
-                kind, text = (
-                    (kind_of(error), str(error))
-                    if own
-                    else ("unexpected", f"unexpected {type(error).__name__}: {error}")
-                )
+                text = str(error) if own else f"unexpected {type(error).__name__}: {error}"
                 self._drop_first()
-                job.end(None, JobFailed(job, " ".join(text.split()), kind))
+                job.end(None, JobFailed(job, " ".join(text.split()), error_kind(error)))
                 continue
             if not done:
                 return True
@@ -60,17 +53,17 @@ class FrameReading:
                 job.end(None, JobCancelled(job))
             else:
                 job.request = replace(job.request, arrays={**job.request.arrays, **read})
-                self._hand_over(job)
+                self._on_read(job)
         return False
 
     def cancel_all(self) -> None:
-        """Ends every job that is still here."""
+        """Cancels every job that has not been passed on."""
         for job in self._jobs:
             job.cancel_asked.set()
         self.advance(0.0)
 
-    def _advance(self, job: Job, until: float) -> bool:
-        """Reads frames of a job; whether all of them are in memory."""
+    def _read_frames(self, job: Job, until: float) -> bool:
+        """Reads frames of a job until a time; returns True once all of them are in memory."""
         for name, source in job.request.arrays.items():
             if isinstance(source, np.ndarray) or getattr(source, "in_memory", False):
                 continue
