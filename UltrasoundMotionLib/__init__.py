@@ -1,5 +1,4 @@
-"""Follows moving tissue: tracks points in ultrasound sequences and registers images. Works in any Python, with or
-without Slicer.
+"""Point tracking, strain and deformable registration of ultrasound, in any Python, with or without Slicer.
 
     from UltrasoundMotionLib import read_sequence, track_points
 
@@ -7,11 +6,10 @@ without Slicer.
     tracks = track_points(sequence, [[110.0, 96.5]], query_frame=16)
     tracks.positions_px        # (T, N, 2), (x, y) in pixels
 
-What each folder holds is said in its own `__init__`; names below are imported when first asked for, so that nothing
-heavy loads early.
+Each subpackage documents its contents. Names are imported on first access, so that the package loads quickly.
 """
 
-from UltrasoundMotionLib.names_on_demand import names_on_demand
+from UltrasoundMotionLib.lazy_imports import lazy_attributes
 
 __version__ = "0.1.0"
 
@@ -44,4 +42,4 @@ __all__ = [
     "write_volume",
 ]
 
-__getattr__ = names_on_demand(__name__, _PUBLIC)
+__getattr__ = lazy_attributes(__name__, _PUBLIC)

@@ -1,4 +1,4 @@
-"""`python -m UltrasoundMotionLib` is the same as `ultrasound-motion`."""
+"""Entry point of `python -m UltrasoundMotionLib`, the same as `ultrasound-motion`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic output: a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from UltrasoundMotionLib.errors import OutputError
 
 
 def check_output_path(path: str | Path) -> Path:
-    """Returns `path` when a file can be written there, so that long work can be refused before it starts.
+    """Returns `path` if a file can be written there; called before long work starts.
 
     Raises:
         OutputError: the folder does not exist, cannot be written to, or `path` is a folder.
@@ -29,13 +29,12 @@ def check_output_path(path: str | Path) -> Path:
 
 @contextmanager
 def atomic_output(path: str | Path) -> Iterator[Path]:
-    """Yields a temporary name beside `path`, with the same endings, and renames it to `path` when the block ends
-    without an error.
+    """Yields a temporary path beside `path`, with the same suffixes, and renames it to `path` if the block succeeds.
 
-    After an error, an interruption included, the temporary file is removed and `path` is as it was before.
+    After an error or an interruption the temporary file is removed and `path` is unchanged.
 
     Raises:
-        OutputError: see `check_output_path`; or the system refuses to write.
+        OutputError: as `check_output_path`; nothing was written; the system refuses to write.
     """
     path = check_output_path(path)
     temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")

@@ -1,8 +1,8 @@
-"""The library's own exceptions. Every message is one line that names the file or argument and the offending value."""
+"""The library's exceptions. Every message is one line that names the file or argument and the offending value."""
 
 
 class UltrasoundMotionError(Exception):
-    """Base of every error this library raises on purpose."""
+    """Base of every error that this library raises."""
 
 
 class InputError(UltrasoundMotionError):
@@ -13,11 +13,11 @@ class InputError(UltrasoundMotionError):
 
 
 class OutputError(UltrasoundMotionError):
-    """An output could not be written; nothing was left under its final name."""
+    """An output could not be written; no file with its final name was left."""
 
 
 class MissingPackageError(UltrasoundMotionError):
-    """An optional package is needed for what was asked; the message names the extra that installs it."""
+    """An optional package is missing; the message names the extra that installs it."""
 
 
 class Cancelled(UltrasoundMotionError):
@@ -25,4 +25,4 @@ class Cancelled(UltrasoundMotionError):
 
 
 class ProcessError(UltrasoundMotionError):
-    """The child process of a job crashed, or ran out of memory or time; the message has its last words."""
+    """The child process of a job crashed, or ran out of memory or time; the message has its last output."""

@@ -1,4 +1,4 @@
-"""Reports as JSON files, which have no NaN and no infinity."""
+"""JSON reports; NaN and infinity, which JSON does not have, become null."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 
 
 def finite(value: Any) -> Any:
-    """The same content with null for NaN and infinity, which JSON does not have; tuples as lists, keys as text."""
+    """Replaces NaN and infinity by None, tuples by lists and keys by text."""
     if isinstance(value, dict):
         return {str(key): finite(one) for key, one in value.items()}
     if isinstance(value, (list, tuple)):
@@ -22,10 +22,10 @@ def finite(value: Any) -> Any:
 
 
 def write_json(path: str | Path, content: dict) -> None:
-    """Writes a report whole or not at all; a number that is not finite becomes null.
+    """Writes a report atomically; a number that is not finite becomes null.
 
     Raises:
-        OutputError: see `atomic_output`.
+        OutputError: as `atomic_output`.
     """
     with atomic_output(path) as temporary:
         temporary.write_text(json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")

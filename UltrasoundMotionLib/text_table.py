@@ -1,4 +1,4 @@
-"""A table as aligned text and as Markdown."""
+"""Tables as aligned text and as Markdown."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def format_number(value: float | int | str | None, digits: int = 3) -> str:
-    """A number for a table: integers as they are, others to `digits` decimals, `-` for None; text as it is."""
+    """Formats a table entry: floats to `digits` decimals, `-` for None; integers and text unchanged."""
     if value is None:
         return "-"
     if isinstance(value, str):
@@ -17,14 +17,14 @@ def format_number(value: float | int | str | None, digits: int = 3) -> str:
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns padded to their widest entry, the first to the left, the others to the right."""
+    """Formats aligned columns, the first left-aligned, the others right-aligned."""
     widths = _column_widths(header, rows)
     lines = [header, ["-" * width for width in widths], *rows]
     return "\n".join("  ".join(_pad(line, widths)).rstrip() for line in lines)
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same as a Markdown table; a `|` in an entry is escaped."""
+    """Formats a Markdown table; a `|` in an entry is escaped."""
     header, *rows = [[cell.replace("|", "\\|") for cell in row] for row in (header, *rows)]
     widths = _column_widths(header, rows)
     rule = ["-" * width if column == 0 else "-" * (width - 1) + ":" for column, width in enumerate(widths)]

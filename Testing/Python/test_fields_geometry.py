@@ -51,14 +51,14 @@ def wavy_field(grid, amplitude_mm=1.5):
 
 def image_on(grid, seed=1):
     generator = np.random.default_rng(seed)
-    smooth = sitk.SmoothingRecursiveGaussian(grid.give_to(sitk.GetImageFromArray(generator.random(grid.shape))), 2.0)
+    smooth = sitk.SmoothingRecursiveGaussian(grid.copy_geometry_to(sitk.GetImageFromArray(generator.random(grid.shape))), 2.0)
     return Volume.from_sitk(smooth)
 
 
 @by_dimension
 def test_the_grid_is_simpleitks(dimension):
     grid = oblique_grid(dimension, flip=True)
-    image = grid.give_to(sitk.GetImageFromArray(np.zeros(grid.shape)))
+    image = grid.copy_geometry_to(sitk.GetImageFromArray(np.zeros(grid.shape)))
     index = (3, 5, 2)[:dimension]
     point = image.TransformIndexToPhysicalPoint(index)
     assert np.allclose(grid.points_lps_mm()[index[::-1]], point, atol=1e-10)

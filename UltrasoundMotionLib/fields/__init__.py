@@ -1,11 +1,11 @@
-"""Displacement and velocity fields: the algebra everything that moves stands on.
+"""Displacement and velocity fields: warping, composition, inversion, B-splines, Jacobian measures and files.
 
-Two forms, one meaning (ITK's): fixed(x) = moving(x + u(x)).
-Tensors: (B, n, *spatial) in VOXELS of the fixed grid, channels in the order (x, y[, z]), spatial axes (H, W) or (D, H,
-W), the reverse order. `DisplacementField`: numpy, LPS mm, with its grid.
+Both representations follow ITK's convention, fixed(x) = moving(x + u(x)).
+Tensors: (B, n, *spatial) in VOXELS of the fixed grid, channels in the order (x, y[, z]), spatial axes in the reverse
+order, (H, W) or (D, H, W). `DisplacementField`: numpy, LPS mm, with its grid.
 """
 
-from UltrasoundMotionLib.names_on_demand import names_on_demand
+from UltrasoundMotionLib.lazy_imports import lazy_attributes
 
 _PUBLIC = {
     "bspline_by_pooling": "bspline",
@@ -57,4 +57,4 @@ __all__ = [
     "write_displacement",
 ]
 
-__getattr__ = names_on_demand(__name__, _PUBLIC)
+__getattr__ = lazy_attributes(__name__, _PUBLIC)

@@ -16,8 +16,8 @@ BLOCK = 128
 
 @lru_cache(maxsize=64)
 def _band(rows: int, columns: int, shift: int, window: int, *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(rows, columns), 1 where input voxel row + shift lies in the window of output voxel column."""
-    with torch.inference_mode(False):  # what is cached must serve a derivative later
+    """Returns a (rows, columns) matrix, 1 where input voxel row + shift lies in the window of output voxel column."""
+    with torch.inference_mode(False):  # a cached tensor must be usable in a later backward pass
         offset = torch.arange(rows, device=device)[:, None] + shift - torch.arange(columns, device=device)
         return ((offset >= -(window // 2)) & (offset < window - window // 2)).to(dtype)
 
@@ -45,13 +45,13 @@ def _sum_along(values: Tensor, axis: int, window: int, adjoint: bool) -> Tensor:
 
 
 def box_sum(images: Tensor, window: int | tuple[int, ...], *, adjoint: bool = False) -> Tensor:
-    """The sum over the window around every voxel; windows cut by the border sum what is inside.
+    """Sums the window around every voxel; a window cut by the border sums the voxels inside the image.
 
     Args:
         images: (N, H, W) or (N, D, H, W), float32 or float64. Every leading image is summed on its own.
         window: edge length in voxels, one number or one per axis in the order of the spatial axes. Odd windows are
             centred; an even window of 2 k covers the offsets -k .. k - 1.
-        adjoint: the transposed operation (offsets negated), which derivatives need; the same for odd windows.
+        adjoint: the transposed operation (offsets negated), for derivatives; the same for odd windows.
 
     Returns:
         The same shape and dtype, under `torch.autocast` too. Differentiable.
@@ -69,6 +69,6 @@ def box_sum(images: Tensor, window: int | tuple[int, ...], *, adjoint: bool = Fa
 def window_counts(
     spatial: tuple[int, ...], window: int | tuple[int, ...], dtype: torch.dtype, device: torch.device
 ) -> Tensor:
-    """(1, *spatial): how many voxels of the image each window holds."""
+    """Returns the number of image voxels in each window, (1, *spatial)."""
     with torch.inference_mode(False):
         return box_sum(torch.ones(1, *spatial, dtype=dtype, device=device), window)

@@ -1,7 +1,6 @@
-"""The algebra of displacements: composition, the exponential of a velocity, the inverse.
+"""Composition and inversion of displacements, and the exponential of a velocity.
 
-A displacement u stands for the mapping p -> p + u(p) from fixed to moving voxels, and warps by pulling back: warped(p)
-= image(p + u(p)).
+A displacement u is the mapping p -> p + u(p) from fixed to moving voxels: warped(p) = image(p + u(p)).
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from UltrasoundMotionLib.fields.warping import warp
 def compose(outer: Tensor, inner: Tensor) -> Tensor:
     """The displacement of the mapping (id + outer) after (id + inner): p -> inner(p) + outer(p + inner(p)).
 
-    It is made so that warping twice is warping once: `warp(warp(image, outer), inner)` is `warp(image, compose(outer,
-    inner))` up to interpolation.
+    `warp(warp(image, outer), inner)` equals `warp(image, compose(outer, inner))` up to interpolation.
 
     Eq. 5 of SSMSR ("Test-Time Training for Deformable Multi-Scale Image Registration") writes phi_s = phi_(s/2) o
     residual. Its first line is `compose(outer=phi_(s/2), inner=residual)`: the residual was found between the fixed
@@ -46,7 +44,7 @@ def compose(outer: Tensor, inner: Tensor) -> Tensor:
 
 
 def integrate_velocity(velocity: Tensor, steps: int = 7) -> Tensor:
-    """The displacement of exp(v), the flow of a stationary velocity for unit time, by scaling and squaring.
+    """Integrates a stationary velocity v for unit time by scaling and squaring: the displacement of exp(v).
 
     The displacement v / 2^steps is composed with itself `steps` times (Arsigny et al., A log-Euclidean framework for
     statistics on diffeomorphisms, 2006). exp(-v) is its inverse.
@@ -73,13 +71,13 @@ def integrate_velocity(velocity: Tensor, steps: int = 7) -> Tensor:
 
 @dataclass(frozen=True)
 class Inversion:
-    """The inverse of a displacement and how far it is from being one.
+    """The inverse of a displacement, with its residual error.
 
     Attributes:
         displacement: (B, n, *spatial) in voxels, w with w(p) = -u(p + w(p)).
         maximum_error: largest length of w(p) + u(p + w(p)) in voxels; outside the grid u continues its border value.
         mean_error: its mean.
-        iterations: how many were made.
+        iterations: number of iterations done.
     """
 
     displacement: Tensor
@@ -89,17 +87,15 @@ class Inversion:
 
 
 def invert(displacement: Tensor, iterations: int = 50, tolerance: float = 1e-3) -> Inversion:
-    """The inverse mapping by fixed-point iteration w <- -u(p + w(p)).
+    """Inverts a displacement by the fixed-point iteration w <- -u(p + w(p)).
 
-    Chen et al., A simple fixed-point approach to invert a deformation field, Medical Physics 2008.
-
-    The iteration converges where u changes by less than one voxel a voxel; where the error grows, steps are damped.
-    Look at `maximum_error`. Of a field that folds, several points go to one place: what is found there is one of them,
-    and need not be continuous.
+    Chen et al., A simple fixed-point approach to invert a deformation field, Medical Physics 2008. It converges where u
+    changes by less than one voxel per voxel; the step is damped when the error grows. Check `maximum_error`: where the
+    field folds, several points map to one place, and the result is one of them and may be discontinuous.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
-        iterations: the most iterations.
+        iterations: maximum number of iterations.
         tolerance: stops when the largest error is below this, in voxels.
 
     Raises:

@@ -1,6 +1,6 @@
-"""Interpolating cubic B-splines: the prefilter (M.
+"""Interpolating cubic B-splines: prefilter and sampling, mirrored at the borders as in ITK.
 
-Unser, Splines: a perfect fit, 1999) and the sampling, mirrored at the borders as in ITK.
+M. Unser, Splines: a perfect fit for signal and image processing, IEEE Signal Processing Magazine 1999.
 """
 
 from __future__ import annotations
@@ -12,9 +12,7 @@ from torch import Tensor
 
 
 def cubic_weights(fraction: Tensor) -> list[Tensor]:
-    """The four cubic B-spline weights of the control points at -1, 0, 1, 2 for a position at `fraction` in [0, 1] after
-    point 0.
-    """
+    """Returns the cubic B-spline weights of the control points at -1, 0, 1, 2 for a position `fraction` in [0, 1]."""
     opposite = 1 - fraction
     return [
         opposite**3 / 6,
@@ -26,10 +24,11 @@ def cubic_weights(fraction: Tensor) -> list[Tensor]:
 
 @lru_cache(maxsize=32)
 def _inverse_of_sampling(size: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(size, size): from values at the voxels to spline coefficients along one axis, coefficients mirrored about the
-    first and last voxel.
+    """Returns the (size, size) matrix from voxel values to spline coefficients along one axis.
+
+    The coefficients are mirrored about the first and last voxel.
     """
-    with torch.inference_mode(False):  # what is cached must serve a derivative later
+    with torch.inference_mode(False):  # a cached tensor must be usable in a later backward pass
         if size == 1:
             return torch.ones(1, 1, dtype=dtype, device=device)
         sampling = torch.eye(size, dtype=torch.float64) * (4 / 6)
@@ -39,8 +38,8 @@ def _inverse_of_sampling(size: int, dtype: torch.dtype, device: torch.device) ->
         return torch.linalg.inv(sampling).to(dtype=dtype, device=device)
 
 
-def cubic_coefficients(image: Tensor) -> Tensor:
-    """The coefficients of the cubic B-spline that passes through the image (B, C, *spatial); same shape."""
+def _cubic_coefficients(image: Tensor) -> Tensor:
+    """Returns the coefficients of the cubic B-spline that interpolates an image (B, C, *spatial); the same shape."""
     for axis in range(2, image.ndim):
         inverse = _inverse_of_sampling(image.shape[axis], image.dtype, image.device)
         image = (image.movedim(axis, -1) @ inverse.T).movedim(-1, axis)
@@ -48,11 +47,11 @@ def cubic_coefficients(image: Tensor) -> Tensor:
 
 
 def sample_cubic(image: Tensor, coordinates: Tensor) -> Tensor:
-    """An image (B, C, *spatial) at voxel coordinates (B, n, *output), order (x, y[, z]), clamped to the image.
+    """Samples an image (B, C, *spatial) at voxel coordinates (B, n, *output), order (x, y[, z]), clamped to the image.
 
     Returns (B, C, *output).
     """
-    flat = cubic_coefficients(image).flatten(2)
+    flat = _cubic_coefficients(image).flatten(2)
     tables = []
     stride = 1
     for axis, size in enumerate(reversed(image.shape[2:])):

@@ -1,4 +1,4 @@
-"""A displacement field in the patient: LPS mm on a grid with spacing, origin and direction."""
+"""A displacement field in patient coordinates: LPS mm on a grid with spacing, origin and direction."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
     import torch
 
-OUTSIDE = ("border", "zero")
+_OUTSIDE = ("border", "zero")
 
 
 @dataclass(frozen=True, eq=False)
 class DisplacementField:
-    """Where every point of the fixed image lies in the moving one: x -> x + u(x), so that fixed(x) = moving(x + u(x)),
-    as in ITK.
+    """A displacement u on the fixed grid, in ITK's convention: fixed(x) = moving(x + u(x)).
 
     Attributes:
         displacement_mm: (H, W, 2) or (D, H, W, 3), float32 or float64: u in LPS mm, components (x, y[, z]), spatial
             axes slowest first, as SimpleITK's `GetArrayFromImage` gives a vector image.
-        grid: of the fixed image.
+        grid: the fixed image's grid.
 
     Raises:
         InputError: an array that does not fit the grid, or with NaN or infinite values.
@@ -52,13 +51,14 @@ class DisplacementField:
 
     @classmethod
     def zero(cls, grid: ImageGrid) -> DisplacementField:
-        """The identity on a grid."""
+        """Returns the identity on a grid."""
         return cls(np.zeros((*grid.shape, grid.dimension), dtype=np.float32), grid)
 
     @classmethod
     def from_voxels(cls, displacement: torch.Tensor, grid: ImageGrid) -> DisplacementField:
-        """From a tensor (n, *spatial) or (1, n, *spatial) in voxels of the grid, channels (x, y[, z]): scaled by
-        spacing, rotated by direction.
+        """Converts a tensor (n, *spatial) or (1, n, *spatial) in voxels of the grid, channels (x, y[, z]).
+
+        Scaled by the grid's spacing and rotated by its direction.
 
         Raises:
             InputError: a shape that does not fit the grid, or a batch of more than one.
@@ -68,13 +68,14 @@ class DisplacementField:
             values = values[0]
         if values.shape != (grid.dimension, *grid.shape):
             raise InputError(
-                f"displacement: expected shape {(1, grid.dimension, *grid.shape)} for the grid, got {tuple(displacement.shape)}"
+                f"displacement: expected shape {(1, grid.dimension, *grid.shape)} for the grid, "
+                f"got {tuple(displacement.shape)}"
             )
         millimetres = np.moveaxis(values, 0, -1) @ grid.index_to_lps_mm[:-1, :-1].T
         return cls(millimetres.astype(np.float64 if str(displacement.dtype) == "torch.float64" else np.float32), grid)
 
     def to_voxels(self, dtype: torch.dtype | None = None, device: str = "cpu") -> torch.Tensor:
-        """(1, n, *spatial) in voxels of the grid, channels (x, y[, z]); by default float32."""
+        """Returns (1, n, *spatial) in voxels of the grid, channels (x, y[, z]); float32 by default."""
         import torch
 
         voxels = self.displacement_mm.astype(np.float64) @ np.linalg.inv(self.grid.index_to_lps_mm[:-1, :-1]).T
@@ -83,7 +84,7 @@ class DisplacementField:
 
     @classmethod
     def from_sitk(cls, image: sitk.Image) -> DisplacementField:
-        """From a SimpleITK vector image of displacements in LPS mm.
+        """Converts a SimpleITK vector image of displacements in LPS mm.
 
         Raises:
             InputError: the number of components is not the dimension.
@@ -96,14 +97,14 @@ class DisplacementField:
         return cls(sitk.GetArrayFromImage(image), ImageGrid.of(image))
 
     def to_sitk(self) -> sitk.Image:
-        """A SimpleITK vector image of displacements in LPS mm (copied)."""
+        """Returns a SimpleITK vector image of displacements in LPS mm (a copy)."""
         import SimpleITK as sitk
 
-        return self.grid.give_to(sitk.GetImageFromArray(self.displacement_mm, isVector=True))
+        return self.grid.copy_geometry_to(sitk.GetImageFromArray(self.displacement_mm, isVector=True))
 
     @classmethod
     def from_sitk_transform(cls, transform: sitk.Transform, grid: ImageGrid) -> DisplacementField:
-        """Any SimpleITK transform (from fixed to moving points), sampled on a grid.
+        """Samples any SimpleITK transform (from fixed to moving points) on a grid.
 
         Raises:
             InputError: a transform of another dimension.
@@ -123,19 +124,19 @@ class DisplacementField:
         return cls(sitk.GetArrayFromImage(image), grid)
 
     def to_sitk_transform(self) -> sitk.DisplacementFieldTransform:
-        """A SimpleITK transform from fixed to moving points; identity outside the grid, as ITK has it."""
+        """Returns a SimpleITK transform from fixed to moving points; the identity outside the grid, as in ITK."""
         import SimpleITK as sitk
 
-        # the transform takes the image's memory over; to_sitk made a copy
+        # the transform takes ownership of the image's memory; to_sitk returned a copy
         return sitk.DisplacementFieldTransform(sitk.Cast(self.to_sitk(), sitk.sitkVectorFloat64))
 
     def displacement_at(self, points_lps_mm: np.ndarray, outside: str = "border") -> np.ndarray:
-        """u at LPS points (..., n), interpolated linearly; (..., n) mm in float64.
+        """Interpolates u linearly at LPS points; (..., n) mm in float64.
 
         Args:
             points_lps_mm: (..., n).
             outside: more than half a voxel outside the grid, "border" continues the border's displacement (as Slicer
-                shows it) and "zero" is the identity (as ITK has it).
+                does) and "zero" is the identity (as ITK does).
 
         Raises:
             InputError: points of another dimension, an unknown `outside`.
@@ -145,8 +146,8 @@ class DisplacementField:
         points = np.asarray(points_lps_mm, dtype=np.float64)
         if points.shape[-1:] != (self.grid.dimension,):
             raise InputError(f"points: expected (..., {self.grid.dimension}) LPS mm, got shape {points.shape}")
-        if outside not in OUTSIDE:
-            raise InputError(f"outside: expected one of {', '.join(OUTSIDE)}, got {outside!r}")
+        if outside not in _OUTSIDE:
+            raise InputError(f"outside: expected one of {', '.join(_OUTSIDE)}, got {outside!r}")
         index = self.grid.to_index(points).reshape(-1, self.grid.dimension)
         components = [
             map_coordinates(self.displacement_mm[..., axis], index.T[::-1], output=np.float64, order=1, mode="nearest")
@@ -159,14 +160,14 @@ class DisplacementField:
         return values.reshape(points.shape)
 
     def apply_to_points(self, points_lps_mm: np.ndarray, outside: str = "border") -> np.ndarray:
-        """x + u(x): where LPS points of the fixed image lie in the moving one.
+        """Maps LPS points of the fixed image to the moving one: x + u(x).
 
         Arguments and errors as `displacement_at`.
         """
         return np.asarray(points_lps_mm, dtype=np.float64) + self.displacement_at(points_lps_mm, outside)
 
     def resample(self, grid: ImageGrid, outside: str = "border") -> DisplacementField:
-        """The same field on another grid, interpolated linearly.
+        """Resamples the field on another grid by linear interpolation.
 
         Raises:
             InputError: a grid of another dimension.
@@ -178,8 +179,9 @@ class DisplacementField:
         )
 
     def after(self, inner: DisplacementField) -> DisplacementField:
-        """The mapping `inner` first and this one then, x -> inner(x) + u(x + inner(x)), on the grid of `inner`; the
-        grids may differ.
+        """Composes two fields: `inner` is applied first, then this one.
+
+        Returns x -> inner(x) + u(x + inner(x)) on the grid of `inner`; the grids may differ.
 
         Raises:
             InputError: fields of different dimension.
@@ -192,12 +194,12 @@ class DisplacementField:
         )
 
     def warp(self, moving: Volume, mode: str = "linear", outside_value: float = 0.0) -> Volume:
-        """The moving volume on the fixed grid: moving(x + u(x)) at every voxel.
+        """Warps the moving volume onto the fixed grid: moving(x + u(x)) at every voxel.
 
         Args:
             moving: on any grid of the same dimension.
             mode: "linear", "nearest" (labels) or "cubic" (B-spline).
-            outside_value: where x + u(x) is more than half a voxel outside the moving volume.
+            outside_value: value where x + u(x) is more than half a voxel outside the moving volume.
 
         Returns:
             A volume on the field's grid with the moving volume's dtype and name.
@@ -229,7 +231,7 @@ class DisplacementField:
         return Volume(values, self.grid.spacing_mm, self.grid.origin_mm, self.grid.direction, moving.name)
 
     def as_single_slice(self, spacing_mm: float = 1.0) -> DisplacementField:
-        """A 2D field as a 3D one of one slice in the plane z = 0, which is what Slicer reads; a 3D field as it is."""
+        """Returns a 2D field as a 3D one of a single slice in the plane z = 0, for Slicer; a 3D field unchanged."""
         if self.grid.dimension == 3:
             return self
         direction = np.eye(3)

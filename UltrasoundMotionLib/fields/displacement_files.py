@@ -1,4 +1,4 @@
-"""Displacement fields in files: vector images in LPS mm, ITK's convention fixed(x) = moving(x + u(x))."""
+"""Displacement field files: vector images in LPS mm, ITK's convention fixed(x) = moving(x + u(x))."""
 
 from __future__ import annotations
 
@@ -8,19 +8,18 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.fields.displacement_field import DisplacementField
 
-SUFFIXES = (".nrrd", ".mha", ".nii.gz", ".nii")
+_SUFFIXES = (".nrrd", ".mha", ".nii.gz", ".nii")
 
 
 def _suffix(path: Path) -> str | None:
-    return next((suffix for suffix in SUFFIXES if path.name.lower().endswith(suffix)), None)
+    return next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), None)
 
 
 def write_displacement(path: str | Path, field: DisplacementField) -> None:
-    """Writes .nrrd, .mha, .nii.gz or .nii, compressed.
+    """Writes a field as .nrrd, .mha, .nii.gz or .nii; all but .nii compressed.
 
     Raises:
-        InputError: another file ending; NIfTI for a 2D field or one of a single slice, which ITK does not read back as
-            it was.
+        InputError: another file ending; NIfTI for a 2D or single-slice field, which ITK does not read back unchanged.
         OutputError: the file cannot be written.
     """
     import SimpleITK as sitk
@@ -28,10 +27,11 @@ def write_displacement(path: str | Path, field: DisplacementField) -> None:
     path = Path(path)
     suffix = _suffix(path)
     if suffix is None:
-        raise InputError(f"{path}: expected a name that ends in {', '.join(SUFFIXES)}")
+        raise InputError(f"{path}: expected a name that ends in {', '.join(_SUFFIXES)}")
     if suffix.startswith(".nii") and (field.grid.dimension == 2 or field.grid.shape[0] == 1):
         raise InputError(
-            f"{path}: NIfTI drops the third axis of a displacement field of one slice, so it could not be read back; use .nrrd"
+            f"{path}: NIfTI drops the third axis of a displacement field of one slice, so it could not be read back; "
+            "use .nrrd"
         )
     with atomic_output(path) as temporary:
         try:
@@ -41,7 +41,7 @@ def write_displacement(path: str | Path, field: DisplacementField) -> None:
 
 
 def read_displacement(path: str | Path) -> DisplacementField:
-    """Reads a vector image of displacements in LPS mm, 2D or 3D, in any format that ITK knows.
+    """Reads a vector image of displacements in LPS mm, 2D or 3D, in any format that ITK reads.
 
     Raises:
         InputError: no such file, not an image, or not as many components as dimensions.
@@ -58,12 +58,13 @@ def read_displacement(path: str | Path) -> DisplacementField:
     components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
     if components != dimension or dimension not in (2, 3):
         raise InputError(
-            f"{path}: expected {dimension} components a voxel in {dimension}D, got {components}; this is not a displacement field"
+            f"{path}: expected {dimension} components a voxel in {dimension}D, got {components}; "
+            "this is not a displacement field"
         )
     return DisplacementField.from_sitk(image)
 
 
 def _last_line(error: RuntimeError) -> str:
-    """SimpleITK's reason, without the source file it names first."""
+    """Returns SimpleITK's reason without the lines that name its source files."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else "unknown reason"

@@ -1,4 +1,4 @@
-"""Where the voxels of a grid lie in the patient."""
+"""The geometry of an image grid in patient coordinates."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ class ImageGrid:
             object.__setattr__(self, name, getattr(checked, name))
 
     def _as_volume(self, shape: tuple[int, ...]) -> Volume:
-        """A volume of this geometry that holds no memory: it knows the checks and the matrix."""
+        """Returns a volume of this geometry without its own memory, for its checks and its matrix."""
         return Volume(np.broadcast_to(np.uint8(0), shape), self.spacing_mm, self.origin_mm, self.direction, name="grid")
 
     @property
     def dimension(self) -> int:
+        """The number of spatial axes, 2 or 3."""
         return len(self.shape)
 
     @property
     def index_to_lps_mm(self) -> np.ndarray:
-        """(n+1, n+1) homogeneous matrix from a voxel index (x, y[, z]) to LPS mm."""
+        """The (n+1, n+1) homogeneous matrix from a voxel index (x, y[, z]) to LPS mm."""
         return self._as_volume(self.shape).index_to_lps_mm
 
     def points_lps_mm(self) -> np.ndarray:
-        """(*shape, n) LPS mm of every voxel's centre."""
+        """Returns the centre of every voxel, (*shape, n) in LPS mm."""
         index = np.stack(
             np.meshgrid(*[np.arange(size, dtype=np.float64) for size in self.shape], indexing="ij")[::-1], axis=-1
         )
@@ -61,12 +62,12 @@ class ImageGrid:
         return index @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
     def to_index(self, points_lps_mm: np.ndarray) -> np.ndarray:
-        """(..., n) voxel coordinates (x, y[, z]) of LPS points (..., n)."""
+        """Returns the voxel coordinates (x, y[, z]) of LPS points, both (..., n)."""
         matrix = self.index_to_lps_mm
         return (np.asarray(points_lps_mm, dtype=np.float64) - matrix[:-1, -1]) @ np.linalg.inv(matrix[:-1, :-1]).T
 
     def matches(self, other: ImageGrid, tolerance_mm: float = 1e-4) -> bool:
-        """True where both grids have the same shape and their corner voxels lie within the tolerance of each other."""
+        """Returns True if the shapes are equal and the corner voxels lie within the tolerance of each other."""
         if self.shape != other.shape:
             return False
         corners = np.stack(np.meshgrid(*[(0, size - 1) for size in self.shape[::-1]], indexing="ij"), axis=-1).reshape(
@@ -77,7 +78,7 @@ class ImageGrid:
 
     @classmethod
     def of(cls, image: Volume | sitk.Image) -> ImageGrid:
-        """The grid of a volume or a SimpleITK image."""
+        """Returns the grid of a volume or a SimpleITK image."""
         if isinstance(image, Volume):
             return cls(image.array.shape, image.spacing_mm, image.origin_mm, image.direction)
         dimension = image.GetDimension()
@@ -88,7 +89,7 @@ class ImageGrid:
             np.reshape(image.GetDirection(), (dimension, dimension)),
         )
 
-    def give_to(self, image: sitk.Image) -> sitk.Image:
+    def copy_geometry_to(self, image: sitk.Image) -> sitk.Image:
         """Sets this geometry on a SimpleITK image of the same size, and returns it."""
         image.SetSpacing(self.spacing_mm)
         image.SetOrigin(self.origin_mm)

@@ -1,4 +1,4 @@
-"""How a displacement changes volumes: the Jacobian determinant and the measures reported from it."""
+"""The Jacobian determinant of a displacement, its local change of volume, and the measures reported from it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
 
 def spatial_gradient(values: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
-    """(n, B, C, *spatial): derivatives of (B, C, *spatial) along x, y[, z]; central differences, one-sided at the
-    border.
+    """Returns the derivatives of (B, C, *spatial) along x, y[, z] as (n, B, C, *spatial).
 
-    Per mm where a spacing (x, y[, z]) is given, else per voxel; 0 along an axis of one voxel.
+    Central differences, one-sided at the border. Per mm where a spacing (x, y[, z]) is given, else per voxel; 0 along
+    an axis of one voxel.
     """
     columns = []
     for axis in range(values.ndim - 2):
@@ -29,7 +29,7 @@ def spatial_gradient(values: Tensor, spacing: Sequence[float] | None = None) -> 
 
 
 def displacement_gradient(displacement: Tensor) -> Tensor:
-    """du_i/dx_j as (B, n, n, *spatial), i and j in the order (x, y[, z]), by `spatial_gradient`.
+    """Returns du_i/dx_j as (B, n, n, *spatial), i and j in the order (x, y[, z]), by `spatial_gradient`.
 
     Raises:
         InputError: the shape is not that of a displacement.
@@ -39,7 +39,7 @@ def displacement_gradient(displacement: Tensor) -> Tensor:
 
 
 def jacobian_determinant(displacement: Tensor) -> Tensor:
-    """det(I + grad u) at every voxel: 1 keeps volume, below 1 shrinks, 0 or below folds.
+    """Returns det(I + grad u) at every voxel: 1 keeps volume, below 1 shrinks, 0 or below folds.
 
     Eq. 7 of "Semantically Guided Large Deformation Estimation with Deep Networks" (and VoxelMorph). Being a ratio of
     volumes it has the same value in voxels and in mm, on any spacing and direction.
@@ -64,7 +64,7 @@ def jacobian_determinant(displacement: Tensor) -> Tensor:
 
 
 def jacobian_measures(displacement: Tensor, mask: Tensor | None = None) -> JacobianMeasures:
-    """The measures of `jacobian_determinant`.
+    """Summarises `jacobian_determinant` over all voxels or those of a mask.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).

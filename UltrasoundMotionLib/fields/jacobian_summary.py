@@ -1,6 +1,4 @@
-"""What is reported of a field's Jacobian determinant; apart from its computation, so that reading a report needs no
-torch.
-"""
+"""The reported measures of a Jacobian determinant; kept apart from their computation, which needs torch."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class JacobianMeasures:
-    """Of one field, over all its voxels or those of a mask.
+    """Measures of one field's Jacobian determinant, over all voxels or those of a mask.
 
     Attributes:
         mean, std: of the determinant.

@@ -1,14 +1,14 @@
-"""Linear interpolation of an image at displaced voxels or at free points, with derivatives for the image and for the
-positions.
+"""Linear interpolation of an image at displaced voxels or at points, differentiable for the image and the positions.
 
 On a GPU this is `torch.nn.functional.grid_sample`. On a CPU that function is scalar code; here the 2^n corners are
 gathered with `index_select` and blended with vectorised operations, a few thousand voxels at a time: temporary arrays
-then stay in the cache, and no fresh memory is asked of the operating system, which costs more than the arithmetic.
+then stay in the cache, and no memory is requested from the operating system, which costs more than the arithmetic.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,12 +17,13 @@ from torch.nn import functional
 
 from UltrasoundMotionLib.fields.tensor_checks import check_finite
 
-CHUNK_VOXELS = 32768
+_CHUNK_VOXELS = 32768
 
 
 def sample_displaced(image: Tensor, displacement: Tensor) -> Tensor:
-    """The image at p + u(p) for every voxel p; outside the image the border value continues (its derivative for the
-    position is 0).
+    """Samples an image at p + u(p) for every voxel p.
+
+    Outside the image the border value continues (its derivative for the position is 0).
 
     Args:
         image: (B, C, *spatial) floating point, spatial = (H, W) or (D, H, W).
@@ -43,8 +44,9 @@ def sample_displaced(image: Tensor, displacement: Tensor) -> Tensor:
 
 
 def sample_points(image: Tensor, points: Tensor) -> Tensor:
-    """The image (B, C, *spatial) at points (B, n, N) given as voxel coordinates (x, y[, z]); borders as in
-    `sample_displaced`. Returns (B, C, N).
+    """Samples an image (B, C, *spatial) at points (B, n, N) in voxel coordinates (x, y[, z]).
+
+    Borders as in `sample_displaced`. Returns (B, C, N).
     """
     if _prefers_torch(image):
         spread = points[(..., *[None] * (image.ndim - 3))]
@@ -55,7 +57,7 @@ def sample_points(image: Tensor, points: Tensor) -> Tensor:
 def _sample_on_cpu(image: Tensor, positions: Tensor, *, dense: bool) -> Tensor:
     try:
         return _LinearSampling.apply(image, positions, dense)
-    except IndexError:  # NaN became an index; looking for it beforehand would cost every iteration a pass
+    except IndexError:  # NaN became an index; a check beforehand would cost every iteration a pass
         check_finite(positions, "displacement" if dense else "points")
         raise
 
@@ -76,12 +78,13 @@ def _sample_with_torch(image: Tensor, coordinates: list[Tensor]) -> Tensor:
 
 
 def _chunks(positions: Tensor, dense: bool) -> Iterator[tuple[slice, list[Tensor]]]:
-    """Pieces of a (n, *output) tensor of displacements (dense) or points: where each lies in the flat output, and its
-    coordinates (x, y[, z]).
+    """Yields chunks of a (n, *output) tensor of displacements (dense) or points.
+
+    Each is its slice of the flat output and its coordinates (x, y[, z]).
     """
     rows_of = positions.reshape(positions.shape[0], -1, positions.shape[-1] if dense else 1)
     _, rows, width = rows_of.shape
-    step = max(1, CHUNK_VOXELS // width)
+    step = max(1, _CHUNK_VOXELS // width)
     if dense:
         line = torch.arange(width, dtype=positions.dtype)
         row = torch.arange(rows)
@@ -100,8 +103,10 @@ def _chunks(positions: Tensor, dense: bool) -> Iterator[tuple[slice, list[Tensor
 
 
 def _locate(coordinates: list[Tensor], spatial: torch.Size) -> tuple[Tensor, list[Tensor]]:
-    """The flat index of the lower corner (N,) and the fraction along x, y[, z]; the coordinates are overwritten."""
-    fractions, lower, stride = [], None, 1
+    """Returns the flat index of the lower corner (N,) and the fractions along x, y[, z]; overwrites the coordinates."""
+    fractions: list[Tensor] = []
+    lower: Tensor | None = None
+    stride = 1
     exact_as_float = spatial.numel() < (1 << 24)
     for coordinate, size in zip(coordinates, reversed(spatial), strict=True):
         clamped = coordinate.clamp_(0, size - 1)
@@ -111,11 +116,12 @@ def _locate(coordinates: list[Tensor], spatial: torch.Size) -> tuple[Tensor, lis
             corner = corner.long()
         lower = corner if lower is None else lower.add_(corner, alpha=stride)
         stride *= size
+    assert lower is not None  # there is at least one axis
     return lower.long(), fractions
 
 
 def _corner_offsets(spatial: torch.Size) -> list[int]:
-    """Flat offsets of the 2^n corners from the lower one, x fastest; an axis of a single voxel has no upper corner."""
+    """Returns the flat offsets of the 2^n corners from the lower one, x fastest; a one-voxel axis has no upper one."""
     offsets, stride = [0], 1
     for size in reversed(spatial):
         offsets += [offset + (stride if size > 1 else 0) for offset in offsets]
@@ -131,7 +137,7 @@ def _blend(corners: list[Tensor], fractions: list[Tensor]) -> Tensor:
 
 
 def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[Tensor]:
-    """The derivative of `_blend` for each coordinate."""
+    """Returns the derivative of `_blend` for each coordinate."""
     derivatives: list[list[Tensor]] = []
     for fraction in fractions:
         pairs = list(zip(corners[::2], corners[1::2], strict=True))
@@ -147,14 +153,14 @@ def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[T
 class _LinearSampling(torch.autograd.Function):
     """The CPU path of `sample_displaced` and `sample_points`.
 
-    For one channel that needs no derivative itself (the moving image of a registration) the derivatives for the
-    positions are found with the values. Otherwise the backward pass finds indices and corners again: cheaper than fresh
-    memory to keep them in.
+    For a single-channel image that needs no gradient itself (the moving image of a registration) the derivatives for
+    the positions are computed with the values. Otherwise the backward pass computes indices and corners again, which is
+    cheaper than allocating memory for them.
     """
 
     @staticmethod
-    def forward(ctx, image: Tensor, positions: Tensor, dense: bool) -> Tensor:
-        """Samples `image` at `positions`; keeps what the gradient needs."""
+    def forward(ctx: Any, image: Tensor, positions: Tensor, dense: bool) -> Tensor:
+        """Samples `image` at `positions`."""
         image, positions = image.contiguous(), positions.contiguous()
         spatial, channels = image.shape[2:], image.shape[1]
         values = image.new_empty(*image.shape[:2], *positions.shape[2:])
@@ -164,12 +170,12 @@ class _LinearSampling(torch.autograd.Function):
         for batch in range(image.shape[0]):
             source, target = image[batch].view(channels, -1), values[batch].view(channels, -1)
             for where, coordinates in _chunks(positions[batch], dense):
-                inside = _inside(coordinates, spatial) if fused else None
+                inside = _inside(coordinates, spatial) if fused else []
                 lower, fractions = _locate(coordinates, spatial)
                 for channel in range(channels):
                     corners = [source[channel, offset:].index_select(0, lower) for offset in offsets]
                     target[channel, where] = _blend(corners, fractions)
-                if fused:
+                if derivatives is not None:
                     _write_derivatives(derivatives[batch].view(len(spatial), -1)[:, where], corners, fractions, inside)
         ctx.dense, ctx.fused = dense, fused
         ctx.save_for_backward(*([derivatives] if fused else [image, positions]))
@@ -177,8 +183,8 @@ class _LinearSampling(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """The gradients of the inputs, in the order of `forward`."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """Returns the gradients of the inputs, in the order of `forward`."""
         if ctx.fused:
             return None, ctx.saved_tensors[0] * gradient, None
         image, positions = ctx.saved_tensors
@@ -190,7 +196,7 @@ class _LinearSampling(torch.autograd.Function):
         for batch in range(image.shape[0]):
             source, upstream = image[batch].view(channels, -1), gradient[batch].view(channels, -1)
             for where, coordinates in _chunks(positions[batch], ctx.dense):
-                inside = _inside(coordinates, spatial) if for_positions is not None else None
+                inside = _inside(coordinates, spatial) if for_positions is not None else []
                 lower, fractions = _locate(coordinates, spatial)
                 if for_image is not None:
                     _scatter(for_image[batch].view(channels, -1), upstream[:, where], lower, fractions, offsets)
@@ -206,9 +212,9 @@ class _LinearSampling(torch.autograd.Function):
 
 
 def _inside(coordinates: list[Tensor], spatial: torch.Size) -> list[Tensor]:
-    """1 where a coordinate lies between the first and last voxel, 0 beyond, where the image continues unchanged.
+    """Returns 1 where a coordinate lies between the first and last voxel, 0 beyond, where the border value continues.
 
-    To call before `_locate`.
+    Call it before `_locate`, which overwrites the coordinates.
     """
     return [
         torch.eq(one, one.clamp(0, size - 1)).to(one.dtype)

@@ -1,4 +1,4 @@
-"""Displacements between coarse and fine grids over the same region."""
+"""Resampling of displacement tensors between coarse and fine grids over the same region."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
 
 def resample_displacement(displacement: Tensor, spatial: tuple[int, ...], *, align_corners: bool = False) -> Tensor:
-    """The same mapping on a grid of another size, values rescaled to the new voxels (P_2 in Eq. 5 of SSMSR).
+    """Resamples a displacement to another size and rescales its values to the new voxels (P_2 in Eq. 5 of SSMSR).
 
-    Linear interpolation without smoothing: to make a field coarser by a large factor, smooth it before.
+    Linear interpolation without smoothing: smooth a field before making it much coarser.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
         spatial: the new size, (H, W) or (D, H, W).
         align_corners: False: both grids cover the same region, borders of voxels included; one voxel is old size / new
-            size old voxels, which is how `torch.nn.functional.interpolate` and pooling make pyramids by default. True:
-            the centres of the first and last voxels coincide.
+            size old voxels, as in `torch.nn.functional.interpolate` and pooling by default. True: the centres of the
+            first and last voxels coincide.
 
     Returns:
         (B, n, *new spatial) in voxels of the new grid. Differentiable.

@@ -1,6 +1,4 @@
-"""The one set of checks for images and displacement tensors, so that bad input is one clear line and never an exception
-of torch.
-"""
+"""Checks of image and displacement tensors; a bad input raises an InputError with one line."""
 
 from __future__ import annotations
 
@@ -29,14 +27,13 @@ def check_image(image: Tensor, name: str = "image") -> None:
 def check_pair(
     image: Tensor, displacement: Tensor, image_name: str = "image", displacement_name: str = "displacement"
 ) -> None:
-    """Raises InputError unless both are well formed, of one dimension, one batch size and on one device; their grids
-    may differ.
-    """
+    """Raises InputError unless both are valid and agree in dimension, batch size and device; their grids may differ."""
     check_image(image, image_name)
     check_displacement(displacement, displacement_name)
     if image.ndim != displacement.ndim or image.shape[0] != displacement.shape[0]:
         raise InputError(
-            f"{image_name} {tuple(image.shape)} and {displacement_name} {tuple(displacement.shape)} must agree in dimension and batch size"
+            f"{image_name} {tuple(image.shape)} and {displacement_name} {tuple(displacement.shape)} "
+            "must agree in dimension and batch size"
         )
     if image.device != displacement.device:
         raise InputError(
@@ -55,9 +52,9 @@ def check_same_shape(first: Tensor, second: Tensor, first_name: str, second_name
 
 
 def check_finite(tensor: Tensor, name: str) -> None:
-    """Raises InputError where a value is NaN or infinite.
+    """Raises InputError if a value is NaN or infinite.
 
-    It costs a pass over the data: for the start of a call, not for every iteration.
+    Costs a pass over the data: use it at the start of a call, not in every iteration.
     """
     if not bool(torch.isfinite(tensor).all()):
         count = int((~torch.isfinite(tensor)).sum())

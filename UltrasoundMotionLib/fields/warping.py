@@ -1,4 +1,4 @@
-"""Carries an image or points through a displacement."""
+"""Warping of images and points by a displacement."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from UltrasoundMotionLib.fields.cubic_sampling import sample_cubic
 from UltrasoundMotionLib.fields.linear_sampling import sample_displaced, sample_points
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement, check_finite, check_pair
 
-MODES = ("linear", "nearest", "cubic")
-PADDINGS = ("border", "zeros")
+_MODES = ("linear", "nearest", "cubic")
+_PADDINGS = ("border", "zeros")
 
 
 def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str = "border") -> Tensor:
-    """The image at p + u(p) for every voxel p of the displacement's grid: what the moving image looks like on the fixed
-    grid.
+    """Warps the moving image onto the fixed grid: samples it at p + u(p) for every voxel p of the displacement's grid.
 
     Args:
         image: (B, C, *spatial), spatial = (H, W) or (D, H, W). Voxel 0 of the image lies on voxel 0 of the
@@ -37,11 +36,11 @@ def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str
             displacement.
     """
     check_pair(image, displacement)
-    if mode not in MODES:
-        raise InputError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
-    if padding not in PADDINGS:
-        raise InputError(f"padding: expected one of {', '.join(PADDINGS)}, got {padding!r}")
-    if mode != "linear":  # the linear mode is the one in a loop, and finds NaN at no cost
+    if mode not in _MODES:
+        raise InputError(f"mode: expected one of {', '.join(_MODES)}, got {mode!r}")
+    if padding not in _PADDINGS:
+        raise InputError(f"padding: expected one of {', '.join(_PADDINGS)}, got {padding!r}")
+    if mode != "linear":  # the linear mode is used in loops and detects NaN at no cost
         check_finite(displacement, "displacement")
     if mode == "nearest":
         return _warp_nearest(image, displacement, padding)
@@ -62,7 +61,7 @@ def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str
 
 
 def voxel_coordinates(displacement: Tensor) -> Tensor:
-    """p + u(p) as (B, n, *spatial): voxel coordinates in the order (x, y[, z])."""
+    """Returns p + u(p) as (B, n, *spatial): voxel coordinates in the order (x, y[, z])."""
     coordinates = []
     for axis, size in enumerate(reversed(displacement.shape[2:])):
         line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
@@ -71,8 +70,9 @@ def voxel_coordinates(displacement: Tensor) -> Tensor:
 
 
 def inside_image(displacement: Tensor, spatial: torch.Size | tuple[int, ...]) -> Tensor:
-    """(B, 1, *output), true where p + u(p) is inside an image of the given size, borders of voxels included: in [-0.5,
-    size - 0.5] on every axis.
+    """Returns (B, 1, *output), true where p + u(p) is inside an image of the given size.
+
+    The image includes the borders of its voxels: [-0.5, size - 0.5] on every axis.
     """
     coordinates = voxel_coordinates(displacement)
     limits = coordinates.new_tensor(list(reversed(spatial))).view(1, -1, *[1] * (displacement.ndim - 2)) - 0.5
@@ -93,7 +93,7 @@ def _warp_nearest(image: Tensor, displacement: Tensor, padding: str) -> Tensor:
 
 
 def points_through(displacement: Tensor, points: Tensor) -> Tensor:
-    """Where points of the fixed grid lie in the moving one: q + u(q), u interpolated linearly.
+    """Maps points of the fixed grid to the moving one: q + u(q), u interpolated linearly.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).

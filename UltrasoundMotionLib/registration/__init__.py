@@ -1,6 +1,6 @@
 """Deformable registration: a moving image put onto a fixed one, with the displacement field that does it."""
 
-from UltrasoundMotionLib.names_on_demand import names_on_demand
+from UltrasoundMotionLib.lazy_imports import lazy_attributes
 
 _PUBLIC = {
     "DemonsConfig": "methods.demons",
@@ -40,4 +40,4 @@ __all__ = [
     "transfer_labels",
 ]
 
-__getattr__ = names_on_demand(__name__, _PUBLIC)
+__getattr__ = lazy_attributes(__name__, _PUBLIC)

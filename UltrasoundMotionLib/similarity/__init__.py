@@ -1,12 +1,10 @@
-"""How alike two images are, and how smooth a displacement is: the losses and the reported measures are the same
-functions.
+"""Image similarity, label overlap and smoothness of displacements; the same functions serve as losses and as measures.
 
-Images are tensors (B, C, *spatial); a mask is (B or 1, 1, *spatial), and voxels not above 0 do not count anywhere.
+Images are tensors (B, C, *spatial); a mask is (B or 1, 1, *spatial), and only voxels above 0 count.
 """
 
 from UltrasoundMotionLib.similarity.gradient_fields import ngf
 from UltrasoundMotionLib.similarity.intensity import mse
-from UltrasoundMotionLib.similarity.lncc_speed import LnccSpeed, measure_lncc_speed
 from UltrasoundMotionLib.similarity.local_cross_correlation import LocalCrossCorrelation, lncc, lncc_map
 from UltrasoundMotionLib.similarity.mutual_information import mutual_information
 from UltrasoundMotionLib.similarity.overlap import dice, one_hot, soft_dice
@@ -15,7 +13,6 @@ from UltrasoundMotionLib.similarity.smoothness import bending, diffusion
 from UltrasoundMotionLib.similarity.surface_distance import SurfaceDistance, surface_distance
 
 __all__ = [
-    "LnccSpeed",
     "LocalCrossCorrelation",
     "SurfaceDistance",
     "bending",
@@ -23,7 +20,6 @@ __all__ = [
     "diffusion",
     "lncc",
     "lncc_map",
-    "measure_lncc_speed",
     "mind",
     "mind_channels",
     "mse",

@@ -1,4 +1,4 @@
-"""Normalised gradient fields: edges that point the same way, whatever their sign and strength."""
+"""Normalised gradient fields: similarity of edge directions, independent of their sign and strength."""
 
 from __future__ import annotations
 
@@ -20,26 +20,23 @@ def ngf(
     edge: float | None = None,
     mask: Tensor | None = None,
 ) -> Tensor:
-    """Mean squared cosine between the image gradients (Haber and Modersitzki, MICCAI 2006; the form of Ruehaak et al.,
-    2013).
+    """Computes the mean squared cosine of the angle between the image gradients.
 
-    (grad F . grad M + e_F e_M)^2 / ((|grad F|^2 + e_F^2) (|grad M|^2 + e_M^2)), in [0, 1]; places where both images are
-    flat count 1, as both agree.
+    The mean of (grad F . grad M + e_F e_M)^2 / ((|grad F|^2 + e_F^2) (|grad M|^2 + e_M^2)), in [0, 1]; 1 where both are
+    flat. Haber and Modersitzki, MICCAI 2006; the form of Ruehaak et al., 2013.
 
     Args:
         fixed, moving: (B, C, *spatial).
-        spacing_mm: in the order (x, y[, z]); without it gradients are taken per voxel.
-        edge: gradients well below this are noise, in intensity per mm (or voxel), the same for both images. By default
-            each image's mean gradient length inside the mask, a constant for the derivative (Haber and Modersitzki's
-            choice, Eq. 3).
-        mask: (B or 1, 1, *spatial); voxels above 0 count where the neighbours that their gradient reads are above 0 as
-            well.
+        spacing_mm: in the order (x, y[, z]); without it gradients are per voxel.
+        edge: e_F and e_M, in intensity per mm (or voxel); gradients well below it count as noise. By default each
+            image's mean gradient length inside the mask, a constant for the derivative (Haber and Modersitzki, Eq. 3).
+        mask: (B or 1, 1, *spatial); a voxel counts where it and the neighbours of its gradient are above 0.
 
     Returns:
         A scalar tensor, differentiable for both; the loss is 1 minus it.
 
     Raises:
-        InputError: shapes that do not fit, a mask without such voxels, spacing or edge that is not positive.
+        InputError: shapes that do not fit, a mask without such voxels, a spacing or edge that is not positive.
     """
     check_images(fixed, moving)
     dimension = fixed.ndim - 2
@@ -49,14 +46,15 @@ def ngf(
     if edge is not None and edge <= 0:
         raise InputError(f"edge: expected a positive number, got {edge}")
     dtype = torch.promote_types(torch.promote_types(fixed.dtype, moving.dtype), torch.float32)
-    inside = None if mask is None else _with_neighbours(check_mask(mask, fixed))
+    inside = None if mask is None else check_mask(mask, fixed)
+    interior = None if inside is None else _interior(inside)
     gradients, edges = [], []
     for image in (fixed.to(dtype), moving.to(dtype)):
-        if mask is None:
+        if inside is None or interior is None:
             gradient = spatial_gradient(image, spacing).flatten(1)
         else:
-            known = torch.where(mask > 0, image, torch.zeros_like(image))
-            gradient = spatial_gradient(known, spacing)[:, inside.expand(image.shape)]
+            known = torch.where(inside, image, torch.zeros_like(image))
+            gradient = spatial_gradient(known, spacing)[:, interior.expand(image.shape)]
         gradients.append(gradient)
         if edge is None:
             typical = gradient.detach().square().sum(0).sqrt().mean()
@@ -68,8 +66,8 @@ def ngf(
     return (product.square() / (squares[0] * squares[1])).mean()
 
 
-def _with_neighbours(inside: Tensor) -> Tensor:
-    """Where a voxel and its face neighbours within the image are all inside."""
+def _interior(inside: Tensor) -> Tensor:
+    """Returns True where a voxel and its face neighbours within the image are all inside."""
     result = inside.clone()
     for axis in range(2, inside.ndim):
         size = inside.shape[axis]

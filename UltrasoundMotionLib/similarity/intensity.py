@@ -1,4 +1,4 @@
-"""Similarity of intensities voxel by voxel."""
+"""Similarity of intensities, voxel by voxel."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mas
 
 
 def mse(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None) -> Tensor:
-    """Mean squared difference over all voxels and channels, or those of a mask.
+    """Computes the mean squared difference over all voxels and channels, or those of a mask.
 
     Args:
         fixed, moving: (B, C, *spatial).

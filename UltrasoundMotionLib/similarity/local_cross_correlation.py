@@ -1,8 +1,11 @@
-"""Local normalised cross-correlation, with its derivative written out: the similarity of SSMSR (Eq. 2), LT-Net (Eq. 1)
-and VoxelMorph.
+"""Local normalised cross-correlation with an explicit derivative.
+
+The similarity of SSMSR (Eq. 2), LT-Net (Eq. 1) and VoxelMorph.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,19 +15,19 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.box_sums import box_sum, window_counts
 from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mask
 
-FORMS = ("squared", "signed")
+_FORMS = ("squared", "signed")
 
 
 class LocalCrossCorrelation:
-    """The correlation of one fixed image with many moving ones; what depends on the fixed image alone is computed once.
+    """Local normalised cross-correlation of one fixed image with many moving ones.
 
-    In the window around p, of n voxels, with means taken over the window:
-        covariance c = mean(I J) - mean(I) mean(J), variances v_I, v_J, and
-        squared form: c^2 / ((v_I + epsilon) (v_J + epsilon)), in [0, 1], the papers' form (Eq. 2 of SSMSR, Eq. 1 of
-        LT-Net); signed form: c / sqrt((v_I + epsilon) (v_J + epsilon)), in [-1, 1].
-    The result is the mean over voxels (SSMSR; LT-Net prints the sum, which is this times the number of voxels). epsilon
-    only decides what windows without contrast count: nothing. Windows at the border hold the voxels that are inside.
-    With a mask, voxels outside it do not exist: they are in no window and not in the mean.
+    The terms of the fixed image alone are computed once. With the covariance c and the variances v_I, v_J over the
+    window around a voxel:
+        squared form: c^2 / ((v_I + epsilon) (v_J + epsilon)), in [0, 1] (Eq. 2 of SSMSR, Eq. 1 of LT-Net);
+        signed form: c / sqrt((v_I + epsilon) (v_J + epsilon)), in [-1, 1].
+    The result is the mean over voxels (SSMSR; LT-Net prints the sum). epsilon makes windows without contrast count 0.
+    Windows at the border contain the voxels inside the image. Voxels outside the mask are in no window and not in the
+    mean.
 
     Args:
         fixed: (B, C, *spatial), any floating dtype; computed in float32, or float64 if given.
@@ -47,8 +50,8 @@ class LocalCrossCorrelation:
         epsilon: float = 1e-5,
     ) -> None:
         check_images(fixed, fixed, "fixed", "fixed")
-        if form not in FORMS:
-            raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}")
+        if form not in _FORMS:
+            raise InputError(f"form: expected one of {', '.join(_FORMS)}, got {form!r}")
         if window < 2:
             raise InputError(f"window: expected an edge of 2 voxels or more, got {window}")
         self.shape, self.window, self.form, self.epsilon = fixed.shape, int(window), form, float(epsilon)
@@ -56,15 +59,15 @@ class LocalCrossCorrelation:
         self._fixed = fixed if fixed.requires_grad else _WindowedImage(self._flatten(fixed), self)
 
     def map(self, moving: Tensor) -> Tensor:
-        """The correlation at every voxel, (B, C, *spatial); 0 outside the mask. Not differentiable."""
+        """Returns the correlation at every voxel, (B, C, *spatial); 0 outside the mask. Not differentiable."""
         with torch.no_grad():
-            return _values(self._windowed_fixed(), _WindowedImage(self._checked(moving), self), self)[0].reshape(
-                self.shape
-            )
+            values, _ = _values(self._windowed_fixed(), _WindowedImage(self._checked(moving), self), self)
+            return values.reshape(self.shape)
 
     def __call__(self, moving: Tensor) -> Tensor:
-        """The mean correlation as a scalar tensor, differentiable for the moving image (and for the fixed one if it
-        requires a gradient).
+        """Returns the mean correlation as a scalar tensor.
+
+        Differentiable for the moving image, and for the fixed one if it requires a gradient.
         """
         flat = self._checked(moving)
         fixed = self._fixed if isinstance(self._fixed, Tensor) else None
@@ -81,19 +84,13 @@ class LocalCrossCorrelation:
         return image.to(_working_dtype(image)).reshape(-1, *image.shape[2:])
 
     def _windowed_fixed(self) -> _WindowedImage:
-        return (
-            self._fixed
-            if isinstance(self._fixed, _WindowedImage)
-            else _WindowedImage(self._flatten(self._fixed.detach()), self)
-        )
+        if isinstance(self._fixed, _WindowedImage):
+            return self._fixed
+        return _WindowedImage(self._flatten(self._fixed.detach()), self)
 
     def flat_mask(self) -> Tensor | None:
-        """(B * C, *spatial) or None."""
-        return (
-            None
-            if self.mask is None
-            else self.mask.expand(self.shape[0], self.shape[1], *self.shape[2:]).reshape(-1, *self.shape[2:])
-        )
+        """Returns the mask of every flattened image, (B * C, *spatial), or None."""
+        return None if self.mask is None else self.mask.expand(self.shape).reshape(-1, *self.shape[2:])
 
 
 def _working_dtype(image: Tensor) -> torch.dtype:
@@ -101,9 +98,9 @@ def _working_dtype(image: Tensor) -> torch.dtype:
 
 
 class _WindowedImage:
-    """An image (N, *spatial) less its mean, 0 outside the mask, with the mean and variance of every window.
+    """An image (N, *spatial) minus its mean, 0 outside the mask, with the mean and variance of every window.
 
-    Taking the mean off first keeps the difference of squares accurate in float32.
+    Subtracting the mean first keeps the difference of squares accurate in float32.
     """
 
     def __init__(self, image: Tensor, settings: LocalCrossCorrelation) -> None:
@@ -133,7 +130,7 @@ class _WindowedImage:
 
 
 def _values(fixed: _WindowedImage, moving: _WindowedImage, settings: LocalCrossCorrelation) -> tuple[Tensor, Tensor]:
-    """The correlation (N, *spatial), 0 outside the mask, and the covariance."""
+    """Returns the correlation, 0 outside the mask, and the covariance, both (N, *spatial)."""
     covariance = (
         box_sum(fixed.values * moving.values, settings.window)
         .mul_(fixed.inverse_counts)
@@ -148,11 +145,11 @@ def _values(fixed: _WindowedImage, moving: _WindowedImage, settings: LocalCrossC
 
 
 class _MeanCorrelation(torch.autograd.Function):
-    """(moving, fixed or None) -> mean correlation. The derivative is three box sums per image, as the value is."""
+    """The mean correlation of (moving, fixed or None); its derivative costs three box sums per image, as its value."""
 
     @staticmethod
-    def forward(ctx, moving: Tensor, fixed: Tensor | None, settings: LocalCrossCorrelation) -> Tensor:
-        """The correlation; keeps what the gradient needs."""
+    def forward(ctx: Any, moving: Tensor, fixed: Tensor | None, settings: LocalCrossCorrelation) -> Tensor:
+        """Computes the mean correlation."""
         windowed_fixed = settings._windowed_fixed() if fixed is None else _WindowedImage(fixed, settings)
         windowed_moving = _WindowedImage(moving, settings)
         values, covariance = _values(windowed_fixed, windowed_moving, settings)
@@ -163,8 +160,8 @@ class _MeanCorrelation(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        """The gradients of the inputs, in the order of `forward`."""
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        """Returns the gradients of the inputs, in the order of `forward`."""
         fixed, moving, values, covariance, count, settings = ctx.state
         per_voxel = fixed.inverse_counts * (gradient / count)
         if settings.form == "squared":
@@ -177,7 +174,7 @@ class _MeanCorrelation(torch.autograd.Function):
         mask = settings.flat_mask()
         if mask is not None:
             for_covariance = for_covariance * mask
-        results = []
+        results: list[Tensor | None] = []
         for wanted, this, other in ((ctx.needs_input_grad[0], moving, fixed), (ctx.needs_input_grad[1], fixed, moving)):
             if not wanted:
                 results.append(None)
@@ -200,15 +197,14 @@ def lncc(
     mask: Tensor | None = None,
     epsilon: float = 1e-5,
 ) -> Tensor:
-    """Mean local normalised cross-correlation of two images; the loss is its negative. See `LocalCrossCorrelation` for
-    the definition.
+    """Computes the mean local normalised cross-correlation of two images, as defined by `LocalCrossCorrelation`.
 
     Args:
         fixed, moving: (B, C, *spatial).
-        window, form, mask, epsilon: as there. The cost does not depend on the window.
+        window, form, mask, epsilon: as in `LocalCrossCorrelation`. The cost does not depend on the window.
 
     Returns:
-        A scalar tensor, differentiable for both images. Squared form: 0 to 1; signed form: -1 to 1.
+        A scalar tensor, differentiable for both images: 0 to 1 (squared) or -1 to 1 (signed). The loss is its negative.
 
     Raises:
         InputError: shapes that do not fit, an empty mask, an unknown form, a window below 2.
@@ -226,6 +222,6 @@ def lncc_map(
     mask: Tensor | None = None,
     epsilon: float = 1e-5,
 ) -> Tensor:
-    """The same correlation at every voxel, (B, C, *spatial), 0 outside the mask; not differentiable."""
+    """Computes the correlation at every voxel, (B, C, *spatial), 0 outside the mask; not differentiable."""
     check_images(fixed, moving)
     return LocalCrossCorrelation(fixed.detach(), window, form=form, mask=mask, epsilon=epsilon).map(moving)

@@ -9,22 +9,21 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.cubic_sampling import cubic_weights
 from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mask
 
-FORMS = ("mutual", "normalised")
+_FORMS = ("mutual", "normalised")
 
 
 def mutual_information(
     fixed: Tensor, moving: Tensor, *, bins: int = 32, form: str = "mutual", mask: Tensor | None = None
 ) -> Tensor:
-    """Mutual information of two images, from a joint histogram smoothed by cubic B-spline Parzen windows (Mattes et
-    al., IEEE TMI 2003).
+    """Computes the mutual information from a joint histogram with cubic B-spline Parzen windows.
 
-    Each image's own range inside the mask fills the bins but for two at either end, so that every window is whole; the
-    range is a constant for the derivative. Unlike Mattes, both images have cubic windows, which makes the value
-    symmetric.
+    Mattes et al., IEEE TMI 2003; here both images have cubic windows, which makes the value symmetric. Each image's
+    range inside the mask spans the bins except two at either end, so that no window is cut; the range is a constant for
+    the derivative.
 
     Args:
         fixed, moving: (B, C, *spatial); all batch entries and channels share one histogram.
-        bins: of each image, 6 or more.
+        bins: bins per image, 6 or more.
         form: "mutual": H(F) + H(M) - H(F, M) in nats, 0 or more; "normalised": (H(F) + H(M)) / H(F, M), 1 to 2
             (Studholme et al., 1999).
         mask: (B or 1, 1, *spatial); voxels above 0 count.
@@ -38,8 +37,8 @@ def mutual_information(
     check_images(fixed, moving)
     if bins < 6:
         raise InputError(f"bins: expected 6 or more, got {bins}")
-    if form not in FORMS:
-        raise InputError(f"form: expected one of {', '.join(FORMS)}, got {form!r}")
+    if form not in _FORMS:
+        raise InputError(f"form: expected one of {', '.join(_FORMS)}, got {form!r}")
     dtype = torch.promote_types(torch.promote_types(fixed.dtype, moving.dtype), torch.float32)
     first, second = fixed.to(dtype).reshape(-1), moving.to(dtype).reshape(-1)
     if mask is not None:
@@ -53,7 +52,7 @@ def mutual_information(
 
 
 def _joint_histogram(first: Tensor, second: Tensor, bins: int) -> Tensor:
-    """(bins, bins): each voxel adds 1, spread over 4 x 4 bins."""
+    """Returns the histogram (bins, bins); each voxel adds 1, spread over 4 x 4 bins."""
     first_bin, first_weights = _parzen(first, bins)
     second_bin, second_weights = _parzen(second, bins)
     corner = first_bin * bins + second_bin
@@ -65,7 +64,7 @@ def _joint_histogram(first: Tensor, second: Tensor, bins: int) -> Tensor:
 
 
 def _parzen(values: Tensor, bins: int) -> tuple[Tensor, list[Tensor]]:
-    """The first of the four bins every value falls in, and its weight in each."""
+    """Returns the first of the four bins of every value, and the weights of the four."""
     low, high = values.detach().min(), values.detach().max()
     width = ((high - low) / (bins - 4)).clamp(min=torch.finfo(values.dtype).tiny)
     position = (values - low) / width + 1.5

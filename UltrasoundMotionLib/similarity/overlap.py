@@ -14,23 +14,23 @@ from UltrasoundMotionLib.similarity.tensor_checks import check_images, check_mas
 def dice(
     fixed: Tensor, moving: Tensor, labels: Sequence[int] | None = None, *, mask: Tensor | None = None
 ) -> dict[int, float]:
-    """2 |A and B| / (|A| + |B|) of every label.
+    """Computes the Dice coefficient 2 |A and B| / (|A| + |B|) of every label.
 
     Args:
         fixed, moving: label maps of one shape (any); integers, or floats that hold integers.
-        labels: which; by default every label above 0 that either map has.
+        labels: the labels to compare; by default every label above 0 in either map.
         mask: of the same shape; voxels above 0 count.
 
     Returns:
-        Label -> Dice, 0 to 1; NaN for a label that neither map has.
+        Dice by label, 0 to 1; NaN for a label in neither map.
 
     Raises:
         InputError: shapes that differ.
     """
     if fixed.shape != moving.shape or (mask is not None and mask.shape != fixed.shape):
-        shapes = f"fixed {tuple(fixed.shape)}, moving {tuple(moving.shape)}" + (
-            "" if mask is None else f", mask {tuple(mask.shape)}"
-        )
+        shapes = f"fixed {tuple(fixed.shape)}, moving {tuple(moving.shape)}"
+        if mask is not None:
+            shapes += f", mask {tuple(mask.shape)}"
         raise InputError(f"labels: {shapes} must have the same shape")
     first, second = fixed.flatten().long(), moving.flatten().long()
     if mask is not None:
@@ -48,13 +48,14 @@ def dice(
 
 
 def soft_dice(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None, epsilon: float = 1e-6) -> Tensor:
-    """2 sum(a b) / (sum(a) + sum(b)) of every channel, averaged over batch and channels; equal to `dice` on one-hot
-    maps.
+    """Computes 2 sum(a b) / (sum(a) + sum(b)) of every channel, averaged over batch and channels.
+
+    Equal to `dice` on one-hot maps.
 
     Args:
-        fixed, moving: (B, C, *spatial) shares in [0, 1], one channel a label, the background left out.
+        fixed, moving: (B, C, *spatial) probabilities in [0, 1], one channel per label, without the background.
         mask: (B or 1, 1, *spatial); voxels above 0 count.
-        epsilon: a channel empty in both counts 1.
+        epsilon: added to numerator and denominator, so that a channel empty in both counts 1.
 
     Returns:
         A scalar tensor in [0, 1], differentiable; the loss is 1 minus it.
@@ -73,8 +74,10 @@ def soft_dice(fixed: Tensor, moving: Tensor, *, mask: Tensor | None = None, epsi
 
 
 def one_hot(labels: Tensor, values: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-    """(B, 1, *spatial) labels -> (B, len(values), *spatial), one channel a value: what `soft_dice` and a linear warp of
-    labels take.
+    """Converts labels (B, 1, *spatial) to one channel per value, (B, len(values), *spatial).
+
+    Raises:
+        InputError: another shape.
     """
     if labels.ndim not in (4, 5) or labels.shape[1] != 1:
         raise InputError(f"labels: expected shape (B, 1, *spatial), got {tuple(labels.shape)}")

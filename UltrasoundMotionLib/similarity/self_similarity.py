@@ -1,4 +1,4 @@
-"""MIND with self-similarity context: features that look alike across modalities (Heinrich et al., MICCAI 2013)."""
+"""MIND with self-similarity context, features comparable across modalities (Heinrich et al., MICCAI 2013)."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from UltrasoundMotionLib.fields.box_sums import box_sum, window_counts
 
 
 def mind_channels(dimension: int) -> int:
-    """How many channels `mind` gives: 12 in 3D, 4 in 2D."""
+    """Returns the number of channels of `mind`: 12 in 3D, 4 in 2D."""
     return 2 * dimension * (dimension - 1)
 
 
 def mind(image: Tensor, *, radius: int = 1, dilation: int = 2) -> Tensor:
-    """MIND-SSC: how alike pairs of neighbouring patches around each voxel are, exp(-(D - min D) / V).
+    """Computes the MIND-SSC descriptor: the similarity exp(-(D - min D) / V) of pairs of patches around each voxel.
 
     The pairs are the neighbours along two different axes (12 edges of the octahedron in 3D, 4 in 2D), D their mean
-    squared difference over a patch, V the mean of D over the pairs, held between 0.001 and 1000 times its mean over the
+    squared difference over a patch, V the mean of D over the pairs, clamped to 0.001 to 1000 times its mean over the
     image.
 
     Args:
         image: (B, 1, *spatial), floating point.
-        radius: of the patch; its edge is 2 radius + 1 voxels.
+        radius: patch radius; the edge is 2 radius + 1 voxels.
         dilation: distance of the neighbours in voxels.
 
     Returns:
-        (B, 12, *spatial) in 3D, (B, 4, *spatial) in 2D, in [0, 1]. Differentiable. Compare two by `mse`.
+        (B, 12, *spatial) in 3D, (B, 4, *spatial) in 2D, in [0, 1]. Differentiable. Compare two descriptors by `mse`.
 
     Raises:
         InputError: another shape; radius or dilation below 1.
@@ -66,7 +66,7 @@ def mind(image: Tensor, *, radius: int = 1, dilation: int = 2) -> Tensor:
 
 
 def _shift(values: Tensor, axis: int, distance: int) -> Tensor:
-    """values[p + distance] along the axis, the border voxel repeated."""
+    """Returns values[p + distance] along the axis; the border voxel is repeated."""
     size = values.shape[axis]
     index = (torch.arange(size, device=values.device) + distance).clamp_(0, size - 1)
     return values.index_select(axis, index)

@@ -1,6 +1,9 @@
-"""Penalties on rough displacements: diffusion (first derivatives) and bending (second derivatives)."""
+"""Smoothness penalties of displacements: diffusion (first derivatives) and bending energy (second derivatives)."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,17 +12,15 @@ from torch.autograd.function import once_differentiable
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.similarity.tensor_checks import check_mask
 
-REDUCTIONS = ("mean", "sum", "voxelmorph")
+_REDUCTIONS = ("mean", "sum", "voxelmorph")
 
 
 class _SquaredDifferences(torch.autograd.Function):
-    """The weighted sum over spatial axes of squared differences between neighbours; its derivative is found in the same
-    pass.
-    """
+    """The weighted sum over spatial axes of squared differences between neighbours, with its derivative in one pass."""
 
     @staticmethod
-    def forward(ctx, field: Tensor, weights: tuple[float, ...]) -> Tensor:
-        """The weighted energy of `field`; keeps it for the gradient."""
+    def forward(ctx: Any, field: Tensor, weights: tuple[float, ...]) -> Tensor:
+        """Computes the weighted sum; keeps its derivative for `backward`."""
         field = field.contiguous()
         derivative = torch.zeros_like(field) if ctx.needs_input_grad[0] else None
         total = field.new_zeros(())
@@ -39,7 +40,8 @@ class _SquaredDifferences(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+        """Returns the gradient of the field."""
         (derivative,) = ctx.saved_tensors
         return derivative * gradient, None
 
@@ -47,10 +49,11 @@ class _SquaredDifferences(torch.autograd.Function):
 def _check_field(displacement: Tensor, reduction: str) -> None:
     if not isinstance(displacement, Tensor) or displacement.ndim not in (4, 5) or not displacement.is_floating_point():
         raise InputError(
-            f"displacement: expected a floating point (B, n, *spatial) tensor, got {tuple(getattr(displacement, 'shape', ()))}"
+            "displacement: expected a floating point (B, n, *spatial) tensor, "
+            f"got {tuple(getattr(displacement, 'shape', ()))}"
         )
-    if reduction not in REDUCTIONS:
-        raise InputError(f"reduction: expected one of {', '.join(REDUCTIONS)}, got {reduction!r}")
+    if reduction not in _REDUCTIONS:
+        raise InputError(f"reduction: expected one of {', '.join(_REDUCTIONS)}, got {reduction!r}")
 
 
 def _scale(displacement: Tensor, reduction: str) -> float:
@@ -60,16 +63,16 @@ def _scale(displacement: Tensor, reduction: str) -> float:
 
 
 def diffusion(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
-    """Squared gradient of a displacement, sum over components i of |grad u_i|^2, with differences between neighbouring
-    voxels.
+    """Computes the squared gradient of a displacement, the sum over components i of |grad u_i|^2.
 
-    SSMSR's L_S. LT-Net (Eq. 2 and 3) and VoxelMorph average over components and axes as well.
+    By differences between neighbouring voxels. SSMSR's L_S; LT-Net (Eq. 2 and 3) and VoxelMorph average over components
+    and axes as well.
 
     Args:
         displacement: (B, n, *spatial) in voxels.
-        reduction: "mean" over voxels (the companion of LNCC's 1/|Omega|), "sum" as SSMSR prints it, "voxelmorph" the
-            mean over voxels, components and axes (mean / n^2).
-        mask: (B or 1, 1, *spatial); a difference counts where both voxels are inside, the mean stays over all voxels
+        reduction: "mean" over voxels (as LNCC's 1/|Omega|), "sum" as SSMSR prints it, "voxelmorph" the mean over
+            voxels, components and axes (mean / n^2).
+        mask: (B or 1, 1, *spatial); a difference counts where both voxels are inside, the mean is over all voxels
             inside.
 
     Returns:
@@ -86,11 +89,10 @@ def diffusion(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | N
 
 
 def bending(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
-    """Bending energy: the sum over components of all squared second derivatives, mixed ones counted twice (Rueckert et
-    al., 1999).
+    """Computes the bending energy: the sum over components of all squared second derivatives, mixed ones twice.
 
-    An affine displacement costs nothing. Differences of differences between neighbouring voxels; arguments and result
-    as `diffusion`.
+    Rueckert et al., 1999; 0 for an affine displacement. By second differences between neighbouring voxels. Arguments
+    and result as `diffusion`.
     """
     _check_field(displacement, reduction)
     field = displacement.to(torch.promote_types(displacement.dtype, torch.float32))
@@ -104,8 +106,8 @@ def bending(displacement: Tensor, *, reduction: str = "mean", mask: Tensor | Non
     return total * _scale(displacement, reduction)
 
 
-def _masked_sum(field: Tensor, derivatives: list[tuple[int, ...]], reduction: str, mask: Tensor) -> Tensor:
-    """Squares of the derivatives along the axes named, where every voxel that a difference touches is inside the mask."""
+def _masked_sum(field: Tensor, derivatives: Sequence[tuple[int, ...]], reduction: str, mask: Tensor) -> Tensor:
+    """Sums the squared derivatives along the given axes over the differences whose voxels are all inside the mask."""
     inside = check_mask(mask, field)
     total = field.new_zeros(())
     for axes in derivatives:
@@ -113,12 +115,9 @@ def _masked_sum(field: Tensor, derivatives: list[tuple[int, ...]], reduction: st
         for axis in axes:
             values = values.diff(dim=axis)
             both = both.narrow(axis, 1, both.shape[axis] - 1) & both.narrow(axis, 0, both.shape[axis] - 1)
-        total = (
-            total
-            + (2 if len(set(axes)) > 1 else 1) * torch.where(both, values, torch.zeros_like(values)).square().sum()
-        )
-    whole = _scale(field, reduction)
+        squares = torch.where(both, values, torch.zeros_like(values)).square().sum()
+        total = total + (2 if len(set(axes)) > 1 else 1) * squares
     if reduction == "sum":
         return total
     share = inside.expand(field.shape[0], *inside.shape[1:]).double().mean()
-    return total * whole / share.to(total.dtype)
+    return total * _scale(field, reduction) / share.to(total.dtype)

@@ -12,14 +12,12 @@ from UltrasoundMotionLib.errors import InputError
 
 @dataclass(frozen=True)
 class SurfaceDistance:
-    """Of one label.
+    """Surface distances of one label; NaN where neither map has the label, infinite where only one has it.
 
     Attributes:
         hd95_mm: the larger of the two directed 95th percentiles.
         hausdorff_mm: the largest distance.
         mean_mm: the mean over the surface voxels of both.
-
-    All are NaN where neither map has the label, and infinite where only one has it.
     """
 
     hd95_mm: float
@@ -30,13 +28,14 @@ class SurfaceDistance:
 def surface_distance(
     fixed: np.ndarray, moving: np.ndarray, spacing_mm: Sequence[float], labels: Sequence[int] | None = None
 ) -> dict[int, SurfaceDistance]:
-    """Distances between surface voxels (those with a face neighbour outside the label; the image's border is outside),
-    centre to centre.
+    """Computes the distances between surface voxels, from centre to centre.
+
+    Surface voxels have a face neighbour outside the label; voxels beyond the image's border are outside.
 
     Args:
         fixed, moving: (H, W) or (D, H, W) label maps on one grid.
         spacing_mm: in the order (x, y[, z]), the reverse of the axes.
-        labels: which; by default every label above 0 that either map has.
+        labels: the labels to compare; by default every label above 0 in either map.
 
     Raises:
         InputError: shapes that differ, spacing that does not fit.
@@ -72,7 +71,7 @@ def _distance(first: np.ndarray, second: np.ndarray, sampling: tuple[float, ...]
 
 
 def _bounding_box(mask: np.ndarray) -> tuple[slice, ...]:
-    """The smallest box around the mask; all the distances between its voxels are inside."""
+    """Returns the smallest box around the mask."""
     slices = []
     for axis in range(mask.ndim):
         present = np.flatnonzero(mask.any(axis=tuple(other for other in range(mask.ndim) if other != axis)))

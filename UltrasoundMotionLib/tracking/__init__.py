@@ -1,6 +1,6 @@
 """Point and landmark tracking: one request, the trackers, their results and files."""
 
-from UltrasoundMotionLib.names_on_demand import names_on_demand
+from UltrasoundMotionLib.lazy_imports import lazy_attributes
 
 _PUBLIC = {
     "ClustAnnotation": "files.clust_annotation",
@@ -24,4 +24,4 @@ _PUBLIC = {
 
 __all__ = sorted(_PUBLIC)  # noqa: PLE0605
 
-__getattr__ = names_on_demand(__name__, _PUBLIC)
+__getattr__ = lazy_attributes(__name__, _PUBLIC)

@@ -1,4 +1,4 @@
-"""How much faster `lncc` is than the usual implementation, measured on this machine."""
+"""Speed of `lncc` compared with the usual implementation by five convolutions, on this machine."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from UltrasoundMotionLib.similarity.local_cross_correlation import lncc, lncc_ma
 
 @dataclass(frozen=True)
 class LnccSpeed:
-    """Seconds for value and derivative for the moving image, median over the repeats.
+    """Seconds of one forward and backward pass (gradient of the moving image), median over the repeats.
 
     Attributes:
-        ours_seconds, five_convolution_seconds: of one forward and backward pass.
+        ours_seconds, five_convolution_seconds: the two implementations.
         ratio: five_convolution_seconds / ours_seconds.
-        value_difference: absolute difference of the two values, away from the border, where windows differ.
-        shape, window, threads, device: what was measured.
+        value_difference: largest absolute difference of the two maps, away from the border, where windows differ.
+        shape, window, threads, device: settings of the measurement.
     """
 
     ours_seconds: float
@@ -34,11 +34,10 @@ class LnccSpeed:
     device: str
 
 
-def five_convolution_lncc(fixed: Tensor, moving: Tensor, window: int, epsilon: float = 1e-5) -> Tensor:
-    """The correlation map as VoxelMorph and most code computes it: five convolutions with a kernel of ones, zeros
-    beyond the border, autograd.
+def _five_convolution_lncc(fixed: Tensor, moving: Tensor, window: int, epsilon: float = 1e-5) -> Tensor:
+    """Computes the correlation map as VoxelMorph does: five convolutions with a kernel of ones and zero padding.
 
-    Variances and epsilon are per voxel of the window, as in `lncc`, so that away from the border both compute the same.
+    Variances and epsilon are per voxel of the window, as in `lncc`, so that both agree away from the border.
     """
     convolve = functional.conv2d if fixed.ndim == 4 else functional.conv3d
     kernel = torch.ones(1, 1, *[window] * (fixed.ndim - 2), dtype=fixed.dtype, device=fixed.device)
@@ -51,27 +50,26 @@ def five_convolution_lncc(fixed: Tensor, moving: Tensor, window: int, epsilon: f
 def measure_lncc_speed(
     shape: tuple[int, ...] = (48, 64, 48), window: int = 9, repeats: int = 7, device: str = "cpu", threads: int = 1
 ) -> LnccSpeed:
-    """Times both on the same random images, in turn, so that other load meets both alike.
+    """Times both on the same random images, alternately, so that other load affects both equally.
 
     Args:
         shape: (H, W) or (D, H, W).
         window: odd edge length.
-        repeats: of each; the first run of each is not counted.
+        repeats: timed runs of each, after one that is not counted.
         device: a torch device.
-        threads: CPU threads for both; set back afterwards.
+        threads: CPU threads for both; restored afterwards.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         generator = torch.Generator().manual_seed(0)
         fixed, moving = (torch.rand(1, 1, *shape, generator=generator).to(device) for _ in range(2))
-        inner = tuple(slice(window // 2, size - window // 2) for size in shape)
-        difference = (
-            (lncc_map(fixed, moving, window) - five_convolution_lncc(fixed, moving, window))[(..., *inner)].abs().max()
-        )
+        difference = (lncc_map(fixed, moving, window) - _five_convolution_lncc(fixed, moving, window)).abs()
+        for axis, size in enumerate(shape, start=2):
+            difference = difference.narrow(axis, window // 2, size - 2 * (window // 2))
         candidates: tuple[Callable[[Tensor], Tensor], ...] = (
             lambda image: lncc(fixed, image, window),
-            lambda image: five_convolution_lncc(fixed, image, window).mean(),
+            lambda image: _five_convolution_lncc(fixed, image, window).mean(),
         )
         seconds: list[list[float]] = [[], []]
         for _ in range(repeats + 1):
@@ -80,7 +78,7 @@ def measure_lncc_speed(
         ours, usual = (sorted(measured[1:])[repeats // 2] for measured in seconds)
     finally:
         torch.set_num_threads(before)
-    return LnccSpeed(ours, usual, usual / ours, float(difference), tuple(shape), window, threads, device)
+    return LnccSpeed(ours, usual, usual / ours, float(difference.max()), tuple(shape), window, threads, device)
 
 
 def _seconds(similarity: Callable[[Tensor], Tensor], moving: Tensor, device: str) -> float:

@@ -1,0 +1,23 @@
+"""Lazy imports: the module of a package's public name is imported on first access, so that most uses need no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+
+def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]:
+    """Returns the `__getattr__` of a package.
+
+    Args:
+        package: its full name.
+        modules: for each public name, the module or subpackage that provides it, relative to the package.
+    """
+
+    def find(name: str) -> Any:
+        if name not in modules:
+            raise AttributeError(f"module {package} has no attribute {name}")
+        return getattr(import_module(f"{package}.{modules[name]}"), name)
+
+    return find
