@@ -17,6 +17,7 @@ from scipy import ndimage
 from scipy.spatial.transform import Rotation
 from vtkmodules.util.numpy_support import numpy_to_vtk
 
+import slicer_signatures
 import slicer_stand_ins
 from slicer_stand_ins import slicer_application
 from UltrasoundMotionLib.errors import Cancelled, InputError
@@ -622,16 +623,29 @@ def test_a_failure_is_shown_with_what_to_do_next(bench, capfd):
 
 
 def test_the_sample_is_offered_in_slicers_sample_data_module(bench, monkeypatch):
-    registered = []
-    logic = types.SimpleNamespace(
-        registerCustomSampleDataSource=lambda **source: registered.append(source)
-    )  # as in 5.10: without categories
+    registered, loaded = [], []
+    parameters = slicer_signatures.held()["SampleData.SampleDataLogic.registerCustomSampleDataSource"]["5.10"]
+    signature = slicer_signatures.signature_of(parameters.removeprefix("static "))
+
+    def register(**source):
+        """As Slicer: refuses what it does not know, and counts files and addresses."""
+        source = signature.bind(**source).arguments
+        assert len(source["uris"]) == len(source["fileNames"])
+        registered.append(source)
+
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=register)  # as in 5.10: without categories
     monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
     bench.application.emit("startupCompleted()")
     (source,) = registered
     assert source["category"] == "UltrasoundMotion"
+    assert source["sampleName"] == "Simulated liver"  # the text of its button
     assert Path(source["thumbnailFileName"]).is_file()
-    assert callable(source["customDownloader"])
+    from UltrasoundMotionModuleLib import sample_data
+
+    nodes = types.SimpleNamespace(clip=types.SimpleNamespace(proxy="clip"))
+    monkeypatch.setattr(sample_data, "loadSample", lambda sample: loaded.append(sample) or nodes)
+    assert source["customDownloader"](source) == "clip"
+    assert loaded == [sample_data.LIVER]
     categories = []
     logic.registerCustomSampleDataCategory = lambda category, title: categories.append(category)
     bench.application.emit("startupCompleted()")

@@ -169,8 +169,8 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
 
         >>> from DeformableRegistration import DeformableRegistrationLogic
         >>> result = DeformableRegistrationLogic().registerSequence(sequenceNode, referenceFrame=0)
-        >>> pointsNode.SetAndObserveTransformNodeID(result.transform.proxy.GetID())   # points on frame 0 now follow the
-        motion True
+        >>> pointsNode.SetAndObserveTransformNodeID(result.transform.proxy.GetID())    # these now follow the motion
+        True
         >>> result.still.sequence.GetNumberOfDataNodes() == sequenceNode.GetNumberOfDataNodes()
         True
 

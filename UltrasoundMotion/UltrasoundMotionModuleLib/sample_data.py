@@ -123,8 +123,12 @@ def addSample(sample: Sample) -> SampleNodes:
 
 
 def registerSample(sample: Sample, thumbnail: str) -> None:
-    """Offers a sample in the Sample Data module as well."""
+    """Offers a sample in the Sample Data module as well, where its button has the sample's title."""
     import SampleData
+
+    def load(source: object) -> slicer.vtkMRMLNode:
+        with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
+            return loadSample(sample).clip.proxy
 
     category = "UltrasoundMotion"
     logic = SampleData.SampleDataLogic
@@ -132,8 +136,9 @@ def registerSample(sample: Sample, thumbnail: str) -> None:
         logic.registerCustomSampleDataCategory(category, title=category)
     logic.registerCustomSampleDataSource(
         category=category,
-        sampleName=f"UltrasoundMotion-{sample.kind}",
-        sampleDescription=sample.title,
+        sampleName=sample.title,
+        uris=[],  # nothing is downloaded; Slicer counts both lists
+        fileNames=[],
         thumbnailFileName=thumbnail,
-        customDownloader=lambda source: loadSample(sample).clip.proxy,
+        customDownloader=load,
     )
