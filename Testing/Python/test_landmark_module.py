@@ -642,10 +642,11 @@ def test_the_sample_is_offered_in_slicers_sample_data_module(bench, monkeypatch)
     assert Path(source["thumbnailFileName"]).is_file()
     from UltrasoundMotionModuleLib import sample_data
 
-    nodes = types.SimpleNamespace(clip=types.SimpleNamespace(proxy="clip"))
+    nodes, shown = types.SimpleNamespace(clip=types.SimpleNamespace(proxy="clip", browser="browser")), []
+    slicer.modules.sequences = types.SimpleNamespace(showSequenceBrowser=shown.append)
     monkeypatch.setattr(sample_data, "loadSample", lambda sample: loaded.append(sample) or nodes)
     assert source["customDownloader"](source) == "clip"
-    assert loaded == [sample_data.LIVER]
+    assert (loaded, shown) == ([sample_data.LIVER], ["browser"])
     categories = []
     logic.registerCustomSampleDataCategory = lambda category, title: categories.append(category)
     bench.application.emit("startupCompleted()")

@@ -3,6 +3,7 @@
 import inspect
 
 import pytest
+
 from slicer_signatures import COMMITS, METHODS, fault, held, signature_of, uses, uses_in
 
 VERSIONS = tuple(COMMITS)

@@ -128,7 +128,9 @@ def registerSample(sample: Sample, thumbnail: str) -> None:
 
     def load(source: object) -> slicer.vtkMRMLNode:
         with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
-            return loadSample(sample).clip.proxy
+            clip = loadSample(sample).clip
+            slicer.modules.sequences.showSequenceBrowser(clip.browser)
+            return clip.proxy
 
     category = "UltrasoundMotion"
     logic = SampleData.SampleDataLogic
