@@ -257,7 +257,7 @@ def test_not_ultrasound_and_damaged(tmp_path, shared_data):
         ("CT_small.dcm", "not ultrasound: its modality is CT"),
         ("rtdose.dcm", "not ultrasound: its modality is RTDOSE"),
         ("reportsi.dcm", "holds no picture"),
-        ("MR_truncated.dcm", "truncated: 0 of 1 frames are there"),
+        ("MR_truncated.dcm", "truncated: 0 of 1 frames found"),
     ):
         with pytest.raises(InputError, match=message):
             read_sequence(pydicom.data.get_testdata_file(name))

@@ -272,14 +272,14 @@ def test_volume_errors(tmp_path):
 
 @pytest.mark.parametrize("name", ["s.seq.nrrd", "s.mha", "s.nii.gz"])
 def test_large_compressed_files_go_through_a_temporary_file(tmp_path, monkeypatch, name):
-    monkeypatch.setattr("UltrasoundMotionLib.images.readers.stored_frames.UNPACK_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("UltrasoundMotionLib.images.readers.stored_frames.MAXIMUM_BYTES_IN_MEMORY", 0)
     written = made_sequence(np.float32)
     write_sequence(tmp_path / name, written)
     assert_same(read_sequence(tmp_path / name), written, tolerance=1e-6)
 
 
 def test_large_file_with_time_first_is_turned_through_a_temporary_file(tmp_path, monkeypatch):
-    monkeypatch.setattr("UltrasoundMotionLib.images.readers.stored_frames.UNPACK_IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("UltrasoundMotionLib.images.readers.stored_frames.MAXIMUM_BYTES_IN_MEMORY", 0)
     frames = np.random.default_rng(11).integers(0, 256, (3, 5, 4)).astype(np.uint8)
     header = ["sizes: 3 4 5", "kinds: list domain domain", "space directions: none (0.5,0,0) (0,0.5,0)"]
     sequence = nrrd_file(tmp_path / "s.nrrd", np.ascontiguousarray(np.moveaxis(frames, 0, -1)), header)

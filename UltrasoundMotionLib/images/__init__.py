@@ -1,4 +1,4 @@
-"""Images with geometry, and the files they come from and go to."""
+"""Image sequences and volumes with their geometry, and their file formats."""
 
 from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame, luminance
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence

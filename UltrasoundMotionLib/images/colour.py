@@ -1,4 +1,4 @@
-"""From colour to grey, and how to get at the colour that a grey sequence came from."""
+"""Conversion of colour to grey levels, and access to the original colour of a sequence."""
 
 from __future__ import annotations
 
@@ -13,20 +13,18 @@ LUMINANCE_NOTE = "colour pixels became luminance (Rec. 601: 0.299 R + 0.587 G + 
 
 @runtime_checkable
 class ColourFrameSource(Protocol):
-    """A frame source that still has the colour of its file; all readers of this folder give one when the file is in
-    colour.
-    """
+    """A frame source that gives access to the colour of its file; all readers return one for a colour file."""
 
     def colour_frame(self, index: int) -> np.ndarray | None:
-        """Frame `index` as RGB (H, W, 3) uint8, or None when the file is grey."""
+        """Returns frame `index` as RGB (H, W, 3) uint8, or None if the file is grey."""
         ...
 
 
 def luminance(pixels: np.ndarray) -> np.ndarray:
-    """Grey levels of pixels (..., C): uint8 for uint8, float32 otherwise.
+    """Returns the grey levels of pixels (..., C): uint8 for uint8, float32 otherwise.
 
-    One component is itself, two are grey and opacity, three are RGB and become 0.299 R + 0.587 G + 0.114 B (Rec. 601,
-    rounded for uint8, so that equal components come out unchanged), four are RGB and opacity. Opacity is ignored.
+    One component is grey, two are grey and opacity, three are RGB, four are RGB and opacity. RGB becomes 0.299 R +
+    0.587 G + 0.114 B (Rec. 601, rounded for uint8, so that equal components are unchanged). Opacity is ignored.
     """
     components = pixels.shape[-1]
     if components < 3:
@@ -41,13 +39,11 @@ def luminance(pixels: np.ndarray) -> np.ndarray:
 
 
 def grey_dtype(stored: np.dtype) -> np.dtype:
-    """What frames of a stored type are given as: uint8 stays, every other type (16-bit, signed, floating point) becomes
-    float32, values unchanged.
-    """
+    """Returns the type of the frames for a stored type: uint8 for uint8, float32 (unchanged values) for any other."""
     return np.dtype(np.uint8) if np.dtype(stored) == np.uint8 else np.dtype(np.float32)
 
 
 def colour_frame(sequence: ImageSequence, index: int) -> np.ndarray | None:
-    """Frame `index` in colour, RGB (H, W, 3) uint8, or None when the sequence was grey in its file."""
+    """Returns frame `index` as RGB (H, W, 3) uint8, or None if the file of the sequence is grey."""
     frames = sequence.frames
     return frames.colour_frame(index) if isinstance(frames, ColourFrameSource) else None

@@ -1,9 +1,8 @@
-"""How well sound reaches each pixel of a frame: confidence maps by random walks (Karamalis, Wein, Klein and Navab, Med
-Image Anal 2012).
+"""Ultrasound confidence maps by random walks (Karamalis, Wein, Klein and Navab, Med Image Anal 2012).
 
-A walker that starts on a pixel steps to its eight neighbours with weights that follow how sound travels: with ease
-along a beam where the image changes little, hardly across. The confidence is the probability that it reaches the probe
-before it reaches the far end of its beam.
+A random walk from a pixel steps to its eight neighbours with weights that model the propagation of sound: high along a
+beam where the image changes little, low across beams. The confidence is the probability that it reaches the probe
+before the far end of the beam.
 """
 
 from __future__ import annotations
@@ -16,26 +15,24 @@ from scipy.linalg import solveh_banded
 
 from UltrasoundMotionLib.errors import InputError
 
-LEAST_WEIGHT = 1e-5
+_MINIMUM_WEIGHT = 1e-5
 """Added to every edge, so that the system stays solvable across the sharpest border (as in the authors' code)."""
 
-STEEPEST_PROBE = 1.0
-"""Rows a column by which the upper border of a sector may fall and still count as the probe's face; its sides fall more
-steeply.
-"""
+_MAXIMUM_PROBE_SLOPE = 1.0
+"""Slope (rows per column) up to which the upper border of a sector is the probe's face; its sides are steeper."""
 
-NEIGHBOURS = (((1, 0), 0.0), ((0, 1), 1.0), ((1, 1), np.sqrt(2)), ((1, -1), np.sqrt(2)))
+_NEIGHBOURS = (((1, 0), 0.0), ((0, 1), 1.0), ((1, 1), np.sqrt(2)), ((1, -1), np.sqrt(2)))
 """Half of the eight (row, column) steps, and the factor of gamma of each."""
 
 
 @dataclass(frozen=True)
 class ConfidenceMapConfig:
-    """The paper's settings.
+    """The parameters of the paper.
 
     Attributes:
         alpha: attenuation of the grey levels from the probe to the deepest row.
-        beta: how sharply a difference of grey levels stops the walker.
-        gamma: penalty of a step across the beam, a step aslant costs sqrt(2) times as much.
+        beta: penalty of a difference of grey levels.
+        gamma: penalty of a step across the beam; a diagonal step costs sqrt(2) times as much.
     """
 
     alpha: float = 2.0
@@ -46,13 +43,15 @@ class ConfidenceMapConfig:
 def confidence_map(
     image: np.ndarray, mask: np.ndarray | None = None, config: ConfidenceMapConfig | None = None
 ) -> np.ndarray:
-    """The confidence (H, W) in [0, 1] of a frame (H, W) whose beams run down the image; 0 outside of `mask`.
+    """Computes the confidence (H, W) in [0, 1] of a frame (H, W) with the probe at the top; 0 outside `mask`.
 
-    The probe's face is the upper border of the mask as far as it is not steep, the far end the last pixel of each
-    column. Beams of a sector are taken as columns, which holds in its middle and errs towards its sides.
+    The probe's face is the part of the mask's upper border that is not steep, the far end each column's last pixel.
+    Beams are approximated by columns, which is accurate in the middle of a sector and less so towards its sides.
 
     Args:
-        mask: (H, W) bool, the pixels that show an image; all when None.
+        image: (H, W) grey levels.
+        mask: (H, W) bool, the pixels that show an image; all if None.
+        config: the parameters; the paper's if None.
 
     Raises:
         InputError: the image is not (H, W) with at least 3 rows, or the mask has another shape or fewer than 3 rows.
@@ -62,9 +61,10 @@ def confidence_map(
     inside = np.ones(image.shape, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)
     if image.ndim != 2 or inside.shape != image.shape or np.count_nonzero(inside.any(axis=1)) < 3:
         raise InputError(
-            f"a confidence map needs an image (H, W) and a mask of its shape with at least 3 rows, got {image.shape} and {inside.shape}"
+            "a confidence map needs an image (H, W) and a mask of its shape with at least 3 rows, "
+            f"got {image.shape} and {inside.shape}"
         )
-    system, right, free = random_walk_system(image, inside, config)
+    system, right, free = _random_walk_system(image, inside, config)
     confidence = np.zeros(image.shape)
     confidence[_seeds(inside) == 1] = 1.0
     confidence[free] = np.clip(_solve_banded(system, right), 0, 1)
@@ -72,8 +72,9 @@ def confidence_map(
 
 
 def _solve_banded(system: sparse.csc_matrix, right: np.ndarray) -> np.ndarray:
-    """Cholesky within the band, which is one row of the image wide: for so small a grid twice as quick as a sparse
-    factorisation.
+    """Solves the system by a banded Cholesky factorisation; the band is one image row wide.
+
+    For small grids this is twice as fast as a sparse factorisation.
     """
     entries = system.tocoo()
     below = entries.row - entries.col
@@ -83,12 +84,10 @@ def _solve_banded(system: sparse.csc_matrix, right: np.ndarray) -> np.ndarray:
     return solveh_banded(band, right, lower=True, overwrite_ab=True, check_finite=False)
 
 
-def random_walk_system(
+def _random_walk_system(
     image: np.ndarray, inside: np.ndarray, config: ConfidenceMapConfig
 ) -> tuple[sparse.csc_matrix, np.ndarray, np.ndarray]:
-    """The reduced Laplacian (U, U), the right side (U,), and the (H, W) bool pixels that are its unknowns in order of
-    rows (their Eq. 2).
-    """
+    """Returns the reduced Laplacian (U, U), the right-hand side (U,), and its unknown pixels (H, W) bool (Eq. 2)."""
     top = np.argmax(inside, axis=0)
     depth = np.clip((np.arange(image.shape[0])[:, None] - top) / max(np.count_nonzero(inside.any(axis=1)) - 1, 1), 0, 1)
     low, high = image[inside].min(), image[inside].max()
@@ -96,7 +95,7 @@ def random_walk_system(
     seeds = _seeds(inside)
     number = np.cumsum(inside).reshape(inside.shape) - 1
     ends, differences, across = [], [], []
-    for (down, right), factor in NEIGHBOURS:
+    for (down, right), factor in _NEIGHBOURS:
         rows, columns = slice(0, image.shape[0] - down), slice(max(0, -right), image.shape[1] - max(0, right))
         other_rows, other_columns = slice(down, None), slice(max(0, right), image.shape[1] + min(0, right))
         both = inside[rows, columns] & inside[other_rows, other_columns]
@@ -106,7 +105,7 @@ def random_walk_system(
     first, second = np.concatenate(ends, axis=1)
     difference = np.concatenate(differences)
     difference = difference / max(difference.max(initial=0.0), 1e-12)
-    weight = np.exp(-config.beta * (difference + np.concatenate(across))) + LEAST_WEIGHT
+    weight = np.exp(-config.beta * (difference + np.concatenate(across))) + _MINIMUM_WEIGHT
     count = np.count_nonzero(inside)
     walks = sparse.coo_matrix(
         (np.tile(weight, 2), (np.concatenate((first, second)), np.concatenate((second, first)))), shape=(count, count)
@@ -119,7 +118,7 @@ def random_walk_system(
 
 
 def _seeds(inside: np.ndarray) -> np.ndarray:
-    """(H, W) int: 1 on the probe's face, 0 on the far end, -1 between and outside."""
+    """Returns (H, W) int: 1 on the probe's face, 0 at the far end, -1 elsewhere."""
     seeds = np.full(inside.shape, -1)
     columns = np.flatnonzero(inside.any(axis=0))
     top = np.argmax(inside, axis=0)
@@ -127,21 +126,22 @@ def _seeds(inside: np.ndarray) -> np.ndarray:
     seeds[last[columns], columns] = 0
     shallowest = columns[top[columns] == top[columns].min()]
     left, right = shallowest[0], shallowest[-1]
-    # Two columns at a time, since a slope of pixels is a staircase.
-    while left - 2 >= columns[0] and top[left - 2] - top[left] <= 2 * STEEPEST_PROBE:
+    # two columns at a time, since the border of a slope has steps of one pixel
+    while left - 2 >= columns[0] and top[left - 2] - top[left] <= 2 * _MAXIMUM_PROBE_SLOPE:
         left -= 1
-    while right + 2 <= columns[-1] and top[right + 2] - top[right] <= 2 * STEEPEST_PROBE:
+    while right + 2 <= columns[-1] and top[right + 2] - top[right] <= 2 * _MAXIMUM_PROBE_SLOPE:
         right += 1
     left, right = (columns[0] if left - columns[0] < 2 else left), (columns[-1] if columns[-1] - right < 2 else right)
     face = np.arange(left, right + 1)
-    face = face[inside.any(axis=0)[face] & (last[face] > top[face])]
+    face = face[np.isin(face, columns) & (last[face] > top[face])]
     seeds[top[face], face] = 1
     return seeds
 
 
 def reduce_frame(frame: np.ndarray, longest: int) -> tuple[np.ndarray, int]:
-    """The frame (H, W) averaged over blocks so that its longer side has at most `longest` pixels, and the block's side;
-    odd rests are repeated.
+    """Averages a frame (H, W) over square blocks so that its longer side has at most `longest` pixels.
+
+    Incomplete blocks are padded with the border value. Returns the reduced frame and the side of a block.
     """
     factor = int(np.ceil(max(frame.shape) / longest))
     height, width = (-(-side // factor) for side in frame.shape)

@@ -1,7 +1,6 @@
-"""Finds what the scanner drew on the picture (text, rulers, ECG traces, coloured overlays), and takes it away.
+"""Detection and removal of burned-in scanner graphics: text, rulers, ECG traces, coloured overlays.
 
-A tracker that is given a ruler or a trace follows that instead of tissue: it is sharp, and it does not move with the
-body.
+Graphics are sharp and do not move with the tissue, so a tracker near a ruler or a trace would follow them instead.
 """
 
 from __future__ import annotations
@@ -16,40 +15,39 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
 
-SAMPLED_FRAMES = 32
+_SAMPLED_FRAMES = 32
 _NEIGHBOURS = 24
 
 
 def sector_mask(sequence: ImageSequence) -> np.ndarray:
-    """The insonified area (H, W) bool: the convex hull of the pixels that ever change, thin traces cut off.
+    """Finds the insonified area (H, W) bool: the convex hull of the pixels that change, without thin traces.
 
-    A side of the sector that stays black in every frame looked at is left out. All True for a single frame, or where
-    nothing changes.
+    From up to 32 frames spread over the clip; a side of the sector that is black in all of them is not included. All
+    True for a single frame, or if nothing changes.
     """
     return _sector(_sampled(sequence))
 
 
 def find_graphics(sequence: ImageSequence) -> np.ndarray:
-    """Pixels (H, W) bool that the scanner drew: True is graphics.
+    """Finds the pixels of burned-in graphics; (H, W) bool.
 
-    Three kinds, from up to 32 frames spread over the clip: colour, where a pixel's hue leaves that of the picture's own
-    grey or tinted scale; thin bright marks inside the sector that do not change while their surroundings do; anything
-    outside the sector that stands out from the background, still (text, rulers, icons) or moving (ECG and other
-    traces).
+    Three kinds are detected, from up to 32 frames spread over the clip: pixels whose hue differs from the image's grey
+    or tinted scale; thin bright marks inside the sector that do not change while their surroundings do; anything
+    outside the sector that differs from the background, still (text, rulers, icons) or moving (ECG and other traces).
     """
     grey = _sampled(sequence)
     sector = _sector(grey)
     graphics = _coloured(sequence, sector) | _still_marks(grey, sector) | _outside(grey, sector)
-    # the rim of letters and lines is blurred by interpolation and compression
+    # interpolation and compression blur the borders of letters and lines
     return ndimage.binary_dilation(graphics, iterations=2)
 
 
 def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) -> ImageSequence:
-    """The same sequence with masked pixels filled smoothly from the pixels around them, frame by frame as frames are
-    read.
+    """Returns the sequence with graphics filled from the surrounding pixels, each frame as it is read.
 
     Args:
-        mask: (H, W) bool, True is to be filled; None finds it (`find_graphics`).
+        sequence: the frames.
+        mask: (H, W) bool, the pixels to fill; `find_graphics` if None.
 
     Raises:
         InputError: a mask of another shape, or one that covers everything.
@@ -64,18 +62,16 @@ def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) ->
     if not mask.any():
         return sequence
     share = f"{100 * mask.mean():.2g} % of the pixels were taken for graphics and filled from their surroundings"
-    return dataclasses.replace(sequence, frames=FilledFrames(sequence.frames, mask), notes=(*sequence.notes, share))
+    return dataclasses.replace(sequence, frames=_FilledFrames(sequence.frames, mask), notes=(*sequence.notes, share))
 
 
-class FilledFrames:
-    """A frame source over another, with masked pixels replaced by a mean of the nearest others, weighted by the inverse
-    distance.
-    """
+class _FilledFrames:
+    """A frame source that replaces masked pixels by the inverse-distance weighted mean of the nearest unmasked ones."""
 
     def __init__(self, frames: FrameSource, mask: np.ndarray) -> None:
         self._frames, self._mask = frames, mask
-        self.shape, self.dtype = tuple(frames.shape), np.dtype(frames.dtype)
-        # a fill looks at the rim only: what lies further away is hidden behind it
+        self.shape, self.dtype = frames.shape, np.dtype(frames.dtype)
+        # the nearest unmasked pixels are those on the rim of the mask
         rim = np.argwhere(ndimage.binary_dilation(mask, iterations=3) & ~mask)
         count = min(_NEIGHBOURS, len(rim))
         distance, nearest = cKDTree(rim).query(np.argwhere(mask), k=np.arange(1, count + 1))
@@ -91,15 +87,16 @@ class FilledFrames:
         return frame
 
     def colour_frame(self, index: int) -> np.ndarray | None:
+        """Returns the colour of the frame with its graphics; see `ColourFrameSource`."""
         return self._frames.colour_frame(index) if isinstance(self._frames, ColourFrameSource) else None
 
 
 def _sample_indices(sequence: ImageSequence) -> list[int]:
-    return np.unique(np.linspace(0, len(sequence) - 1, SAMPLED_FRAMES).round().astype(int)).tolist()
+    return np.unique(np.linspace(0, len(sequence) - 1, _SAMPLED_FRAMES).round().astype(int)).tolist()
 
 
 def _sampled(sequence: ImageSequence) -> np.ndarray:
-    """A few frames (N, H, W) float32, scaled so that the picture's range is 255."""
+    """Returns up to 32 frames (N, H, W) float32, scaled to a range of 255."""
     stack = np.stack([sequence.frame(index) for index in _sample_indices(sequence)])
     low, high = float(stack.min()), float(stack.max())
     if sequence.frames.dtype == np.uint8 or high <= low:
@@ -109,7 +106,7 @@ def _sampled(sequence: ImageSequence) -> np.ndarray:
 
 def _sector(grey: np.ndarray) -> np.ndarray:
     span = np.ptp(grey, axis=0)
-    # an opening wider than a trace is thick leaves the picture alone
+    # an opening wider than a trace removes traces and keeps the image
     width = max(2, round(0.008 * min(span.shape)))
     labels, count = ndimage.label(
         ndimage.binary_opening(ndimage.binary_closing(span > 8, iterations=2), iterations=width)
@@ -121,8 +118,9 @@ def _sector(grey: np.ndarray) -> np.ndarray:
 
 
 def _convex_hull(mask: np.ndarray) -> np.ndarray:
-    """The convex hull of a mask whose regions are at least two pixels across: sectors and rectangles are convex but for
-    the probe's face.
+    """Fills the convex hull of a mask whose regions are at least two pixels wide.
+
+    Sectors and rectangles are convex except at the probe's face.
     """
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
     inside = np.ones(mask.shape, dtype=bool)
@@ -132,9 +130,7 @@ def _convex_hull(mask: np.ndarray) -> np.ndarray:
 
 
 def _coloured(sequence: ImageSequence, sector: np.ndarray) -> np.ndarray:
-    """Pixels whose colour differences leave the picture's own scale (grey, or a tint that depends on brightness) in
-    some frame.
-    """
+    """Finds pixels whose hue differs in any frame from the image's scale (grey, or a tint by brightness)."""
     coloured = np.zeros(sector.shape, dtype=bool)
     for index in _sample_indices(sequence):
         colour = colour_frame(sequence, index)
@@ -156,8 +152,9 @@ def _coloured(sequence: ImageSequence, sector: np.ndarray) -> np.ndarray:
 
 
 def _still_marks(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
-    """Thin marks, brighter than what is beside them in every frame, that are still: within the sector, while their
-    surroundings change.
+    """Finds thin, static marks that are brighter than their surroundings in every frame.
+
+    Inside the sector, the surroundings must change.
     """
     if len(grey) < 4:
         return np.zeros(sector.shape, dtype=bool)
@@ -169,13 +166,13 @@ def _still_marks(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
 
 
 def _outside(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
-    """What stands out beyond the sector: anything brighter than the background, and thin things that are darker."""
+    """Finds graphics outside the sector: pixels brighter than the background, and thin structures that are darker."""
     beyond = ~ndimage.binary_dilation(sector, iterations=max(3, round(0.02 * min(sector.shape))))
     if not beyond.any():
         return beyond
     background = float(np.median(grey[0][beyond]))
     darkest = grey.min(axis=0)
     thin_dark = ndimage.grey_closing(darkest, size=(15, 15)) - darkest > 24
-    stands_out = (grey.max(axis=0) > background + 24) | (thin_dark & (darkest < background - 24))
-    # a trace is sampled at a few instants only: bridge the gaps between them
-    return beyond & ndimage.binary_closing(stands_out & beyond, iterations=3)
+    differs = (grey.max(axis=0) > background + 24) | (thin_dark & (darkest < background - 24))
+    # a moving trace is sampled in a few frames only: close the gaps between them
+    return beyond & ndimage.binary_closing(differs & beyond, iterations=3)

@@ -1,4 +1,4 @@
-"""A sequence of 2D frames with its geometry: what every tracker reads."""
+"""A sequence of 2D frames with its geometry, the input of every tracker."""
 
 from __future__ import annotations
 
@@ -15,21 +15,29 @@ from UltrasoundMotionLib.errors import InputError
 
 @runtime_checkable
 class FrameSource(Protocol):
-    """Frames that are read one at a time. A numpy array (T, H, W) is one; so are the lazy readers of this folder.
+    """Frames that are read one at a time: a numpy array (T, H, W), or a lazy reader.
 
-    `shape` is (T, H, W); `dtype` is uint8 or float32; `source[t]` gives frame t as an array (H, W).
-    Sources keep a bounded number of decoded frames, so that a long clip never has to fit in memory.
+    A source keeps a bounded number of decoded frames, so that a long clip need not fit in memory.
     """
 
-    shape: tuple[int, int, int]
-    dtype: np.dtype
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(T, H, W)."""
+        ...
 
-    def __getitem__(self, index: int) -> np.ndarray: ...
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of the frames, uint8 or float32."""
+        ...
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Returns frame `index`, (H, W)."""
+        ...
 
 
 @dataclass(frozen=True)
 class ImageSequence:
-    """Grey-level frames with spacing, times and a place in space.
+    """Grey-level frames with spacing, times, and position and orientation in space.
 
     Attributes:
         frames: (T, H, W) uint8 or float32; an array or a lazy `FrameSource`.
@@ -38,14 +46,13 @@ class ImageSequence:
         times_s: (T,) strictly increasing frame times in seconds, or None when the frame rate is unknown.
         origin_mm: LPS position of the centre of the first pixel.
         direction: (3, 3), columns are the LPS unit vectors of increasing x, increasing y, and their normal.
-        name: what to call it in a scene or a table.
-        path: the file or folder it came from, if any (used in error messages).
+        name: its name in a scene or a table.
+        path: its file or folder, if any (used in error messages).
         frame_fields: per-frame metadata by name, each (T,) strings (PLUS transforms and their status, for example).
-        notes: what a user should know of how it was read (rescaled spacing, coloured pixels made grey ...), one line
-            each.
+        notes: remarks for the user on how it was read (rescaled spacing, colour converted to grey ...), one line each.
 
     Raises:
-        InputError: on any shape, size or value that breaks the above, naming it.
+        InputError: a shape, size or value that does not fit the above.
     """
 
     frames: FrameSource
@@ -104,21 +111,21 @@ class ImageSequence:
 
     @property
     def frame_size(self) -> tuple[int, int]:
-        """(W, H) in pixels, in the order of a point's (x, y)."""
+        """The size (W, H) in pixels, in the order of a point's (x, y)."""
         return int(self.frames.shape[2]), int(self.frames.shape[1])
 
     @property
     def frame_rate_hz(self) -> float | None:
-        """Mean frames per second, or None when the times are unknown or there is one frame."""
+        """The mean number of frames per second, or None if the times are unknown or there is one frame."""
         if self.times_s is None or len(self) < 2:
             return None
         return (len(self) - 1) / float(self.times_s[-1] - self.times_s[0])
 
     def frame(self, index: int) -> np.ndarray:
-        """Frame `index` as float32 (H, W); grey levels as stored (0 to 255 for uint8).
+        """Returns frame `index` as float32 (H, W); grey levels as stored (0 to 255 for uint8).
 
         Raises:
-            InputError: index out of range, or the frame holds values that are not finite.
+            InputError: index out of range, or values that are not finite.
         """
         if not 0 <= index < len(self):
             raise InputError(
@@ -132,19 +139,17 @@ class ImageSequence:
         return frame
 
     def iterate(self, start: int = 0, step: int = 1) -> Iterator[tuple[int, np.ndarray]]:
-        """Yields (index, frame) from `start` to the end (step 1) or to the first frame (step -1), reading one at a
-        time.
-        """
+        """Yields (index, frame) from `start` to the last frame (step 1) or the first (step -1), read one at a time."""
         stop = len(self) if step > 0 else -1
         for index in range(start, stop, step):
             yield index, self.frame(index)
 
     def pixels_to_lps_mm(self, points_px: np.ndarray) -> np.ndarray:
-        """Points (..., 2) in pixels to LPS mm (..., 3). A pixel counts as 1 mm where the spacing is unknown."""
+        """Converts points (..., 2) in pixels to LPS mm (..., 3); a pixel counts as 1 mm if the spacing is unknown."""
         spacing = np.asarray(self.spacing_mm or (1.0, 1.0))
         return np.asarray(points_px, dtype=np.float64) * spacing @ self.direction[:, :2].T + np.asarray(self.origin_mm)
 
     def lps_mm_to_pixels(self, points_mm: np.ndarray) -> np.ndarray:
-        """Points (..., 3) in LPS mm to pixels (..., 2), projected on the image plane along its normal."""
+        """Converts points (..., 3) in LPS mm to pixels (..., 2), projected on the image plane along its normal."""
         spacing = np.asarray(self.spacing_mm or (1.0, 1.0))
         return (np.asarray(points_mm, dtype=np.float64) - np.asarray(self.origin_mm)) @ self.direction[:, :2] / spacing

@@ -1,4 +1,4 @@
-"""Sequences from files and folders, and back: the one place that knows which format is which."""
+"""Reading and writing of sequences; chooses the reader or writer of a format."""
 
 from __future__ import annotations
 
@@ -40,26 +40,25 @@ _WRITERS: dict[tuple[str, ...], Callable] = {
 def read_sequence(
     path: str | Path, *, spacing_mm: Sequence[float] | None = None, frame_rate_hz: float | None = None
 ) -> ImageSequence:
-    """Reads a sequence of 2D frames, lazily: frames are decoded when asked for, and memory does not grow with their
-    number.
+    """Reads a sequence of 2D frames lazily: frames are decoded on access, and memory does not grow with their number.
 
-    DICOM (by content, whatever the name), video (extra `video`), a folder of pictures, NRRD (.nrrd, .seq.nrrd),
+    Formats: DICOM (detected by content), video (extra `video`), a folder of image files, NRRD (.nrrd, .seq.nrrd),
     MetaImage (.mha, .mhd, PLUS' .igs.mha) and NIfTI (.nii, .nii.gz). In the last three the time axis is the one marked
     as a list, otherwise the last: a volume is read as a stack of frames. Colour becomes luminance (see `luminance`).
-    8-bit frames stay uint8; other types become float32, values unchanged. What was guessed or is unknown is in the
-    sequence's `notes`.
+    8-bit frames stay uint8; other types become float32 with unchanged values. The sequence's `notes` name what was
+    guessed or is unknown.
 
     Args:
         path: a file or a folder.
-        spacing_mm: (x, y) in mm, instead of what the file says.
-        frame_rate_hz: frames per second, instead of what the file says.
+        spacing_mm: (x, y) in mm, or one value for both; overrides the file's.
+        frame_rate_hz: frames per second; overrides the file's.
 
     Raises:
         InputError: missing, empty, truncated, of an unknown format, or not a sequence of 2D frames.
         MissingPackageError: a video, without the extra `video`.
     """
     path = Path(path)
-    sequence = _reader_of(path)(path)
+    sequence = _find_reader(path)(path)
     changes: dict = {"notes": sequence.notes}
     if spacing_mm is not None:
         values = tuple(float(value) for value in np.atleast_1d(spacing_mm))
@@ -80,7 +79,7 @@ def read_sequence(
     return dataclasses.replace(sequence, **changes) if len(changes) > 1 else sequence
 
 
-def _reader_of(path: Path) -> Callable[[Path], ImageSequence]:
+def _find_reader(path: Path) -> Callable[[Path], ImageSequence]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
@@ -96,7 +95,8 @@ def _reader_of(path: Path) -> Callable[[Path], ImageSequence]:
     if reader is None:
         ending = path.suffix or "a file without an ending"
         raise InputError(
-            f"{path}: {ending} is not a format that can be read; known are {_endings(_READERS)}, and DICOM whatever its name"
+            f"{path}: {ending} is not a format that can be read; known are {_endings(_READERS)}, "
+            "and DICOM whatever its name"
         )
     return reader
 
@@ -104,14 +104,18 @@ def _reader_of(path: Path) -> Callable[[Path], ImageSequence]:
 def write_sequence(
     path: str | Path, sequence: ImageSequence, *, compress: bool = True, progress: Progress = no_progress
 ) -> None:
-    """Writes a sequence, one frame at a time, as .nrrd (best as .seq.nrrd, which 3D Slicer opens as a sequence), .mha,
-    .nii or .nii.gz, or, for a name without an ending, a new folder of PNG files 00000.png, 00001.png ...
+    """Writes a sequence, one frame at a time, in the format of the path's suffix.
 
-    NRRD keeps everything. MetaImage keeps everything, with times counted from the first frame. NIfTI keeps geometry and
-    evenly spaced times. PNG keeps 8-bit pixels only: spacing and times are lost.
+    .nrrd keeps everything; named .seq.nrrd, 3D Slicer opens it as a sequence. .mha keeps everything, with times
+    relative to the first frame. .nii and .nii.gz keep geometry and evenly spaced times. A path without a suffix is a
+    new folder of PNG files 00000.png, 00001.png ..., which keep 8-bit pixels only: spacing and times are lost.
 
     Args:
-        compress: for .nrrd and .mha; NIfTI goes by its name. Uncompressed files are larger, and read without unpacking.
+        path: the file or folder.
+        sequence: the frames.
+        compress: for .nrrd and .mha; NIfTI is compressed if its name ends in .gz. Uncompressed files are larger, and
+            are read without decompression.
+        progress: called after every frame.
 
     Raises:
         OutputError: cannot be written, the ending is not known, or the format cannot hold the sequence (uneven times,
@@ -125,7 +129,8 @@ def write_sequence(
         write_image_folder(path, sequence, progress=progress)
     else:
         raise OutputError(
-            f"{path}: {path.suffix} is not a format that can be written; known are {_endings(_WRITERS)}, and a folder for PNG files"
+            f"{path}: {path.suffix} is not a format that can be written; known are {_endings(_WRITERS)}, "
+            "and a folder for PNG files"
         )
 
 

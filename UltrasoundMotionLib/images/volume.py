@@ -18,14 +18,14 @@ class Volume:
     """An image on a regular grid.
 
     Attributes:
-        array: (D, H, W) or (H, W): slowest axis first, as SimpleITK's `GetArrayFromImage` gives it.
+        array: (D, H, W) or (H, W), slowest axis first, as from SimpleITK's `GetArrayFromImage`.
         spacing_mm: per axis in the order (x, y, z), the reverse of the array's.
         origin_mm: LPS position of the centre of the first voxel.
         direction: (n, n), columns are the LPS unit vectors of the array's axes in the order x, y, z.
-        name: what to call it in a scene or a message.
+        name: its name in a scene or a message.
 
     Raises:
-        InputError: on shapes that do not fit each other, spacing that is not positive, a singular direction matrix.
+        InputError: shapes that do not fit each other, spacing that is not positive, a singular direction matrix.
     """
 
     array: np.ndarray
@@ -51,7 +51,8 @@ class Volume:
             or abs(np.linalg.det(direction)) < 1e-6
         ):
             raise InputError(
-                f"{self.name}: direction must be an invertible {array.ndim}x{array.ndim} matrix, got {direction.tolist()}"
+                f"{self.name}: direction must be an invertible {array.ndim}x{array.ndim} matrix, "
+                f"got {direction.tolist()}"
             )
         direction.setflags(write=False)
         for name, value in (("array", array), ("spacing_mm", spacing), ("origin_mm", origin), ("direction", direction)):
@@ -59,7 +60,7 @@ class Volume:
 
     @property
     def index_to_lps_mm(self) -> np.ndarray:
-        """(n+1, n+1) homogeneous matrix from a voxel index (x, y, z) to LPS mm."""
+        """The (n+1, n+1) homogeneous matrix from a voxel index (x, y, z) to LPS mm."""
         dimension = self.array.ndim
         matrix = np.eye(dimension + 1)
         matrix[:dimension, :dimension] = self.direction * np.asarray(self.spacing_mm)
@@ -67,7 +68,7 @@ class Volume:
         return matrix
 
     def to_sitk(self) -> sitk.Image:
-        """The same image for SimpleITK (pixels copied)."""
+        """Returns a SimpleITK image (pixels copied)."""
         import SimpleITK as sitk
 
         image = sitk.GetImageFromArray(self.array)
@@ -78,7 +79,7 @@ class Volume:
 
     @classmethod
     def from_sitk(cls, image: sitk.Image, name: str = "volume") -> Volume:
-        """From a scalar SimpleITK image of two or three dimensions (pixels copied)."""
+        """Converts a scalar SimpleITK image of two or three dimensions (pixels copied)."""
         import SimpleITK as sitk
 
         if image.GetNumberOfComponentsPerPixel() != 1:

@@ -1,4 +1,4 @@
-"""Volumes from files, and back, through SimpleITK."""
+"""Reading and writing of volumes through SimpleITK."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from UltrasoundMotionLib.images.volume import Volume
 
 
 def read_volume(path: str | Path) -> Volume:
-    """Reads a 2D or 3D image with one component a voxel: NIfTI, NRRD, MetaImage, anything else SimpleITK knows, or a
-    folder with one DICOM series.
+    """Reads a 2D or 3D image with one component per voxel, in LPS, with the pixel type of the file.
 
-    Geometry is LPS. The pixel type is the file's.
+    NIfTI, NRRD, MetaImage, any other format that SimpleITK reads, or a folder with one DICOM series.
 
     Raises:
         InputError: missing, empty, damaged, several series, several components, more than three dimensions, or values
@@ -54,10 +53,10 @@ def _series_files(folder: Path) -> tuple[str, ...]:
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:
-    """Writes a volume as .nii, .nii.gz, .nrrd or .mha (compressed), by its ending.
+    """Writes a volume as .nii, .nii.gz, .nrrd or .mha (compressed), by its suffix.
 
     Raises:
-        OutputError: an ending that is not known, or a place that cannot be written to.
+        OutputError: an unknown suffix, or a path that cannot be written to.
     """
     import SimpleITK as sitk
 

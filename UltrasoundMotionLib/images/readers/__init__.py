@@ -1,4 +1,1 @@
-"""One file per format; each turns a path into an `ImageSequence`.
-
-Use `UltrasoundMotionLib.images.read_sequence`, which chooses.
-"""
+"""Readers of sequences, one file per format; `UltrasoundMotionLib.images.read_sequence` chooses the reader."""

@@ -1,10 +1,11 @@
-"""Which axis of a stored block is x, y or time, and where its plane lies."""
+"""Axes and geometry of sequence files: which axis is x, y or time, and the spacing and direction of the plane."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,17 +13,18 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.readers.stored_frames import Pixels, frames_first
 
 TIME_KINDS = frozenset({"list", "time"})
-UNCALIBRATED_NOTE = (
+_UNCALIBRATED_NOTE = (
     "spacing is exactly 1.0: probably not calibrated, so taken as unknown (give the spacing if it is known)"
 )
-SPACING_KEY = "UltrasoundMotion.spacing"  # known or unknown: written by this library's own writers, so that a true 1.0 mm survives
+SPACING_KEY = "UltrasoundMotion.spacing"
+"""Header field of this library's writers, `known` or `unknown`, so that a true spacing of 1.0 mm is read as known."""
 
 
 @dataclass(frozen=True)
 class SequenceAxes:
-    """Axis numbers, fastest first, components not counted.
+    """The axes of a 2D + time image, numbered from the fastest without the components.
 
-    `through` is the plane's own axis of one slice, if stored.
+    `through` is the through-plane axis of size 1, if stored.
     """
 
     x: int
@@ -34,12 +36,11 @@ class SequenceAxes:
 def sequence_axes(path: Path, sizes: Sequence[int], kinds: Sequence[str | None]) -> SequenceAxes:
     """Finds the axes of a 2D + time image.
 
-    An axis of kind `list` or `time` is time, wherever it stands. Without one, axes of size 1 at the end are dropped,
-    and the last of three (or four) is time: a volume is read as a stack of frames. A remaining third axis must have
-    size 1.
+    An axis of kind `list` or `time` is time, at any position. Without one, trailing axes of size 1 are dropped, and the
+    last of three (or four) is time: a volume is read as a stack of frames. A remaining third axis must have size 1.
 
     Raises:
-        InputError: not two axes, or a volume at every time.
+        InputError: not two image axes, or a volume at every time.
     """
     axes = list(range(len(sizes)))
     marked = [axis for axis in axes if kinds[axis] in TIME_KINDS]
@@ -64,34 +65,39 @@ def sequence_axes(path: Path, sizes: Sequence[int], kinds: Sequence[str | None])
 
 
 def arrange(pixels: Pixels, axes: SequenceAxes, component_axis: int | None = None) -> Pixels:
-    """A stored block as (T, H, W) or (T, H, W, C).
+    """Transposes stored pixels to (T, H, W) or (T, H, W, C).
 
     Args:
-        axes: counted from the fastest, without the components.
-        component_axis: where the components are in the stored array (slowest axis first), if any.
+        pixels: the stored array, slowest axis first.
+        axes: its axes, numbered from the fastest without the components.
+        component_axis: position of the components in the stored array, if any.
     """
     dimensions = pixels().ndim
-    # numpy counts from the slowest axis; `place[k]` is where the k-th fastest axis that is not of components stands
+    # numpy counts from the slowest axis; `place[k]` is the position of the k-th fastest axis without the components
     place = [axis for axis in reversed(range(dimensions)) if axis != component_axis]
     kept = [place[axes.y], place[axes.x], *([] if component_axis is None else [component_axis])]
     first = kept[0] if axes.time is None else place[axes.time]
     order = kept if axes.time is None else [first, *kept]
     single = tuple(axis for axis in range(dimensions) if axis not in order)
+    drop_single: tuple[Any, ...] = (..., *(0 for _ in single))
     if axes.time is None:
-        return lambda: pixels().transpose(*order, *single)[(None, ..., *(0 for _ in single))]
-    turned = frames_first(pixels, first)
-    # where the axes stand once time has moved to the front
+        return lambda: pixels().transpose(*order, *single)[(None, *drop_single)]
+    by_frame = frames_first(pixels, first)
+    # positions of the axes once time is first
     moved = [axis + (axis < first) if axis != first else 0 for axis in (*order, *single)]
-    return lambda: turned().transpose(moved)[(..., *(0 for _ in single))]
+    return lambda: by_frame().transpose(moved)[drop_single]
 
 
 def plane_geometry(
     path: Path, x_step: np.ndarray, y_step: np.ndarray, through: np.ndarray | None = None
 ) -> tuple[tuple[float, float], np.ndarray]:
-    """Spacing (x, y) in mm and direction (3, 3) from the LPS steps (3,) along x, along y and, if stored, through the
-    plane.
+    """Returns the spacing (x, y) in mm and the direction (3, 3) of a plane.
 
-    The third column is the stored one where it is plus or minus the plane's normal, otherwise x cross y.
+    Args:
+        path: for messages.
+        x_step, y_step: (3,) LPS mm from one pixel to the next.
+        through: (3,) the stored through-plane axis, if any; it decides the sign of the normal, which is x cross y
+            without it.
 
     Raises:
         InputError: steps that are zero, not finite, or not at right angles.
@@ -106,20 +112,22 @@ def plane_geometry(
     normal = np.cross(unit[:, 0], unit[:, 1])
     if through is not None and np.all(np.isfinite(through)) and np.dot(through, normal) < 0:
         normal = -normal
-    # a length is the root of a sum: the last digit is noise, and 0.3 should come back as 0.3
-    return tuple(float(f"{length:.14g}") for length in lengths), np.column_stack([unit, normal])
+    # the square root leaves rounding noise in the last digit; a stored 0.3 should be read as 0.3
+    x_spacing, y_spacing = (float(f"{length:.14g}") for length in lengths)
+    return (x_spacing, y_spacing), np.column_stack([unit, normal])
 
 
-def believable_spacing(
+def calibrated_spacing(
     spacing: tuple[float, float], stated: str | None
 ) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """The spacing, or None with a note when it is exactly 1.0 twice and the file does not state (`known`, `unknown`)
-    which is meant.
+    """Returns the spacing, or None and a note if it is not calibrated.
+
+    A file of this library states `known` or `unknown`; any other spacing of exactly 1.0 x 1.0 is taken as unknown.
     """
     if stated == "known":
         return spacing, ()
     if stated == "unknown":
         return None, ("spacing unknown, as the file states",)
     if np.allclose(spacing, 1.0, rtol=0, atol=1e-9):
-        return None, (UNCALIBRATED_NOTE,)
+        return None, (_UNCALIBRATED_NOTE,)
     return spacing, ()

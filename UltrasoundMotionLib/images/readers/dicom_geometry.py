@@ -1,4 +1,4 @@
-"""When, how large and where the frames of an ultrasound DICOM file are.
+"""Frame times, spacing, position and orientation of an ultrasound DICOM file.
 
 Attributes: DICOM PS3.3 C.7.6.5 (Cine), C.8.5.5 (US Region Calibration), C.7.6.2 (Image Plane), C.7.6.16 (Functional
 Groups).
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import FrameSource
-from UltrasoundMotionLib.images.readers.axes import believable_spacing
+from UltrasoundMotionLib.images.readers.axes import calibrated_spacing
 from UltrasoundMotionLib.images.readers.frame_fields import increasing_times
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ def _number(dataset: pydicom.Dataset, name: str) -> float | None:
 
 
 def frame_times(dataset: pydicom.Dataset, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Frame times (T,) in seconds from the first frame, with notes; None when nothing in the file makes sense.
+    """Returns frame times (T,) in seconds from the first frame, or None if the file has no usable ones, and notes.
 
-    In this order: FrameTimeVector, FrameTime (both in ms), CineRate, RecommendedDisplayFrameRate (both in frames per
-    second). A time of zero, a repeated time or an absurd rate is passed over, and noted.
+    From the first usable attribute of FrameTimeVector, FrameTime (both in ms), CineRate, RecommendedDisplayFrameRate
+    (both in frames per second). A time of zero, a repeated time or an impossible rate is not used, and noted.
     """
     notes: list[str] = []
     if frames < 2:
@@ -65,14 +65,15 @@ def frame_times(dataset: pydicom.Dataset, frames: int) -> tuple[np.ndarray | Non
 
 
 def orientation(dataset: pydicom.Dataset) -> tuple[tuple[float, float, float], np.ndarray, tuple[str, ...]]:
-    """Origin (LPS mm) and direction (3, 3) from ImagePositionPatient and ImageOrientationPatient, or the identity when
-    absent or not orthonormal.
+    """Returns origin (LPS mm), direction (3, 3) and notes from ImagePositionPatient and ImageOrientationPatient.
+
+    The direction is the identity if absent or not orthonormal.
     """
     cosines = _nested(dataset, "ImageOrientationPatient", "PlaneOrientationSequence")
     position = _nested(dataset, "ImagePositionPatient", "PlanePositionSequence")
-    origin = (
-        tuple(float(value) for value in position) if position is not None and len(position) == 3 else (0.0, 0.0, 0.0)
-    )
+    origin = (0.0, 0.0, 0.0)
+    if position is not None and len(position) == 3:
+        origin = (float(position[0]), float(position[1]), float(position[2]))
     if cosines is None or len(cosines) != 6:
         return origin, np.eye(3), ()
     x, y = np.array(cosines[:3], dtype=np.float64), np.array(cosines[3:], dtype=np.float64)
@@ -89,7 +90,7 @@ def orientation(dataset: pydicom.Dataset) -> tuple[tuple[float, float, float], n
 
 
 def _nested(dataset: pydicom.Dataset, name: str, sequence: str) -> Sequence | None:
-    """An attribute of the file itself, or of the functional group macro (all frames, else the first) that holds it."""
+    """Returns an attribute of the file, or of its functional groups (shared, else those of the first frame)."""
     if dataset.get(name) not in (None, ""):
         return dataset.get(name)
     for groups in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
@@ -101,11 +102,11 @@ def _nested(dataset: pydicom.Dataset, name: str, sequence: str) -> Sequence | No
 
 
 def pixel_spacing(dataset: pydicom.Dataset, frames: FrameSource) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    """Spacing (x, y) in mm with notes, or None when the file does not say, or contradicts itself.
+    """Returns the spacing (x, y) in mm, or None if the file has none or contradicts itself, and notes.
 
-    From the two-dimensional tissue regions of SequenceOfUltrasoundRegions in cm; then PixelSpacing,
-    NominalScannedPixelSpacing, ImagerPixelSpacing. Regions that reach beyond the stored grid were measured on another
-    one: see `_original_grid`.
+    From the two-dimensional tissue regions of SequenceOfUltrasoundRegions in cm, else PixelSpacing,
+    NominalScannedPixelSpacing or ImagerPixelSpacing. Regions that extend beyond the stored frames were calibrated
+    before the frames were reduced; `_reduction` finds by how much.
     """
     regions = [region for region in dataset.get("SequenceOfUltrasoundRegions") or [] if _is_tissue(region)]
     if regions:
@@ -113,7 +114,7 @@ def pixel_spacing(dataset: pydicom.Dataset, frames: FrameSource) -> tuple[tuple[
     for name in ("PixelSpacing", "NominalScannedPixelSpacing", "ImagerPixelSpacing"):
         values = _nested(dataset, name, "PixelMeasuresSequence")
         if values is not None and len(values) == 2 and min(map(float, values)) > 0:
-            return believable_spacing((float(values[1]), float(values[0])), None)
+            return calibrated_spacing((float(values[1]), float(values[0])), None)
     return None, (
         "spacing unknown: the file has no calibrated region and no pixel spacing (give the spacing if it is known)",
     )
@@ -133,7 +134,7 @@ def _is_tissue(region: pydicom.Dataset) -> bool:
 def _region_spacing(
     regions: list[pydicom.Dataset], frames: FrameSource
 ) -> tuple[tuple[float, float] | None, tuple[str, ...]]:
-    # a negative step only says that the physical axis points the other way
+    # a negative step means that the physical axis has the opposite direction
     spacings = np.abs([[region.PhysicalDeltaX, region.PhysicalDeltaY] for region in regions]) * 10.0
     if not np.allclose(spacings, spacings[0], rtol=0.01):
         listed = ", ".join(f"{x:.4g} x {y:.4g}" for x, y in spacings)
@@ -149,31 +150,32 @@ def _region_spacing(
     )
     box = np.concatenate([bounds[:, :2].min(axis=0), bounds[:, 2:].max(axis=0)]).astype(np.float64)
     spacing = (float(spacings[0, 0]), float(spacings[0, 1]))
-    if box[2] <= width and box[3] <= height:  # some scanners give the first pixel beyond
+    if box[2] <= width and box[3] <= height:  # some scanners store the first pixel beyond
         return spacing, ()
-    extent = f"the calibrated region reaches to pixel ({box[2]:.0f}, {box[3]:.0f}) but the stored frames are {width} x {height}"
-    scale = _original_grid(box, frames)
+    extent = (
+        f"the calibrated region reaches to pixel ({box[2]:.0f}, {box[3]:.0f}) "
+        f"but the stored frames are {width} x {height}"
+    )
+    scale = _reduction(box, frames)
     if scale is None:
-        return None, (
-            f"spacing unknown: {extent}, and by no one scale does it fit the moving picture (give the spacing if it is known)",
-        )
+        unknown = f"spacing unknown: {extent}, and no single scale fits it to the moving image"
+        return None, (f"{unknown} (give the spacing if it is known)",)
     scaled = (spacing[0] * scale, spacing[1] * scale)
     return scaled, (
-        f"spacing scaled by {scale:g} to {scaled[0]:.4g} x {scaled[1]:.4g} mm: {extent}, so it was measured before the frames were "
-        f"reduced from {width * scale:g} x {height * scale:g}",
+        f"spacing scaled by {scale:g} to {scaled[0]:.4g} x {scaled[1]:.4g} mm: {extent}, so it was measured before the "
+        f"frames were reduced from {width * scale:g} x {height * scale:g}",
     )
 
 
 _REDUCTIONS = (1.25, 1.28, 4 / 3, 1.5, 1.6, 5 / 3, 1.75, 1.875, 2.0, 2.4, 2.5, 8 / 3, 3.0, 3.2, 4.0, 5.0, 6.0)
 
 
-def _original_grid(box: np.ndarray, frames: FrameSource) -> float | None:
-    """By how much the frames were reduced after their region (x0, y0, x1, y1) was measured, or None when no one factor
-    explains it.
+def _reduction(box: np.ndarray, frames: FrameSource) -> float | None:
+    """Returns the factor by which frames were reduced after their region (x0, y0, x1, y1) was calibrated, or None.
 
-    Each usual reduction, the same for both axes, that takes the region into the stored grid puts it somewhere. It holds
-    where the four sides agree, within 5 % of the region's size, with the extent of the pixels that change over time;
-    the best wins. A crop, or different factors for x and y, agrees with none.
+    Tries the usual factors, the same for both axes, that bring the region into the stored frame. A factor fits if the
+    four sides agree, within 5 % of the region's size, with the extent of the pixels that change over time; the best is
+    returned. A crop, or different factors for x and y, fits none.
     """
     count, height, width = frames.shape
     moving = _moving_pixels(frames)
@@ -192,7 +194,7 @@ def _original_grid(box: np.ndarray, frames: FrameSource) -> float | None:
 
 
 def _moving_pixels(frames: FrameSource, samples: int = 8) -> np.ndarray:
-    """(H, W) bool: pixels that change by more than compression noise over a few frames spread over the clip."""
+    """Finds pixels that change by more than compression noise in a few frames spread over the clip; (H, W) bool."""
     stack = np.stack(
         [
             np.asarray(frames[index], dtype=np.float32)

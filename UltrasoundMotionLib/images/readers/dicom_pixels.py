@@ -1,4 +1,4 @@
-"""The pixels of a DICOM file, one frame at a time: where each frame lies, and how its bytes become grey or colour."""
+"""Pixel data of a DICOM file, one frame at a time: its byte ranges, and their decoding to grey or colour."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 import numpy as np
 
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 _ITEM, _SEQUENCE_END = b"\xfe\xff\x00\xe0", b"\xfe\xff\xdd\xe0"
 _UNDEFINED = 0xFFFFFFFF
 _COPIED = (
-    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
-    "PixelRepresentation", "RedPaletteColorLookupTableDescriptor", "GreenPaletteColorLookupTableDescriptor",
-    "BluePaletteColorLookupTableDescriptor", "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData",
-    "BluePaletteColorLookupTableData",
+    "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns", "BitsAllocated",
+    "BitsStored", "HighBit", "PixelRepresentation", "RedPaletteColorLookupTableDescriptor",
+    "GreenPaletteColorLookupTableDescriptor", "BluePaletteColorLookupTableDescriptor",
+    "RedPaletteColorLookupTableData", "GreenPaletteColorLookupTableData", "BluePaletteColorLookupTableData",
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PixelLayout:
-    """The byte ranges (offset, length) that make up each frame, T lists; one range a frame unless it was fragmented."""
+    """The byte ranges (offset, length) of each frame; one per frame unless it is fragmented."""
 
     ranges: tuple[tuple[tuple[int, int], ...], ...]
     encapsulated: bool
@@ -37,14 +37,15 @@ class PixelLayout:
 
     @property
     def frames(self) -> int:
+        """The number of frames."""
         return len(self.ranges)
 
 
 def locate_pixels(path: Path) -> tuple[pydicom.Dataset, PixelLayout]:
-    """The dataset without its pixels, and where they are. Nothing is decoded, and the pixels are not read.
+    """Reads the dataset without its pixel data, and locates the frames without decoding them.
 
     Raises:
-        InputError: not DICOM, no pixels, or fewer than the header promises.
+        InputError: not DICOM, no pixels, or fewer than the header declares.
     """
     import pydicom
     from pydicom.errors import InvalidDicomError
@@ -77,9 +78,7 @@ def locate_pixels(path: Path) -> tuple[pydicom.Dataset, PixelLayout]:
         raise InputError(f"{path}: is not a DICOM file") from None
     except InputError:
         raise
-    except (
-        Exception
-    ) as error:  # pydicom raises whatever its parser ran into: EOFError, ValueError, KeyError, struct.error ...
+    except Exception as error:  # pydicom's parser raises EOFError, ValueError, KeyError, struct.error ...
         raise InputError(f"{path}: cannot be read as DICOM, damaged or truncated: {_one_line(error)}") from None
 
 
@@ -96,14 +95,14 @@ def _frame_count(path: Path, dataset: pydicom.Dataset) -> int:
 
 
 def _skip_element_header(path: Path, file: BinaryIO, start: int, dataset: pydicom.Dataset) -> str:
-    """Moves `file` from the tag of Pixel Data to its value, and gives its value representation."""
+    """Moves `file` from the tag of Pixel Data to its value, and returns its value representation."""
     file.seek(start)
     head = file.read(8)
     implicit, little_endian = dataset.original_encoding
-    order = "little" if little_endian else "big"
+    order: Literal["little", "big"] = "little" if little_endian else "big"
     if len(head) < 8 or (int.from_bytes(head[:2], order), int.from_bytes(head[2:4], order)) != (0x7FE0, 0x0010):
         raise InputError(f"{path}: holds no pixel data, or is truncated")
-    if implicit:  # as found: some files contradict their own transfer syntax
+    if implicit:  # detected by pydicom: some files contradict their own transfer syntax
         return "OW"
     file.read(4)
     return head[4:6].decode("latin-1")
@@ -115,16 +114,16 @@ def _native_frames(path: Path, file: BinaryIO, dataset: pydicom.Dataset, frames:
     if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
         length = length // 3 * 2
     start = file.tell()
-    there = max(0, path.stat().st_size - start)
-    if there < length * frames:
-        raise InputError(f"{path}: truncated: {there // length} of {frames} frames are there")
+    available = max(0, path.stat().st_size - start)
+    if available < length * frames:
+        raise InputError(f"{path}: truncated: {available // length} of {frames} frames found")
     return tuple(((start + frame * length, length),) for frame in range(frames))
 
 
 def _encapsulated_frames(path: Path, file: BinaryIO, frames: int) -> tuple:
-    """Byte ranges by frame.
+    """Returns the byte ranges of every frame.
 
-    Where there are as many fragments as frames each is one; otherwise the basic offset table tells.
+    With as many fragments as frames, each fragment is a frame; otherwise the basic offset table assigns them.
     """
     items: list[tuple[int, int]] = []
     end = path.stat().st_size
@@ -137,7 +136,7 @@ def _encapsulated_frames(path: Path, file: BinaryIO, frames: int) -> tuple:
         items.append((file.tell(), length))
         file.seek(length, 1)
     if not items:
-        raise InputError(f"{path}: truncated: 0 of {frames} frames are there")
+        raise InputError(f"{path}: truncated: 0 of {frames} frames found")
     table_at, table_length = items[0]
     fragments = items[1:]
     if len(fragments) == frames:
@@ -145,10 +144,10 @@ def _encapsulated_frames(path: Path, file: BinaryIO, frames: int) -> tuple:
     if frames == 1 and fragments:
         return (tuple(fragments),)
     if len(fragments) < frames:
-        raise InputError(f"{path}: truncated: {len(fragments)} of {frames} frames are there")
+        raise InputError(f"{path}: truncated: {len(fragments)} of {frames} frames found")
     if table_length != 4 * frames:
         raise InputError(
-            f"{path}: has {len(fragments)} fragments for {frames} frames and no table that says which belong together"
+            f"{path}: has {len(fragments)} fragments for {frames} frames and no offset table that assigns them"
         )
     file.seek(table_at)
     first = fragments[0][0] - 8
@@ -163,7 +162,7 @@ def _encapsulated_frames(path: Path, file: BinaryIO, frames: int) -> tuple:
 
 
 class DicomFrames:
-    """A frame source over a DICOM file; see `FrameSource` and `ColourFrameSource`."""
+    """The frames of a DICOM file, a `FrameSource` and `ColourFrameSource`."""
 
     def __init__(self, path: Path, dataset: pydicom.Dataset, layout: PixelLayout) -> None:
         self._path, self._layout = path, layout
@@ -175,10 +174,8 @@ class DicomFrames:
             float(dataset.get(name) or default) for name, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
         )
         self._rescale = None if (slope, intercept) == (1.0, 0.0) else (slope, intercept)
-        self._bits, self._signed = (
-            int(dataset.get("BitsStored") or dataset.BitsAllocated),
-            bool(dataset.get("PixelRepresentation")),
-        )
+        self._bits = int(dataset.get("BitsStored") or dataset.BitsAllocated)
+        self._signed = bool(dataset.get("PixelRepresentation"))
         self._coloured = int(dataset.get("SamplesPerPixel", 1)) >= 3 or self.photometric == "PALETTE COLOR"
         self.shape = (layout.frames, int(dataset.Rows), int(dataset.Columns))
         eight_bit = dataset.BitsAllocated == 8 and not self._signed and self._rescale is None
@@ -196,12 +193,13 @@ class DicomFrames:
         return pixels.astype(self.dtype)
 
     def colour_frame(self, index: int) -> np.ndarray | None:
+        """Returns frame `index` as RGB (H, W, 3) uint8, or None if the file is grey."""
         return self._colour(index) if self._coloured else None
 
     def _colour(self, index: int) -> np.ndarray:
         pixels = self._decode(index)
         bits = self._bits
-        if self.photometric == "PALETTE COLOR" and pixels.ndim == 2:  # GDCM has applied it already
+        if self.photometric == "PALETTE COLOR" and pixels.ndim == 2:  # GDCM applies the palette itself
             from pydicom.pixels import apply_color_lut
 
             pixels = apply_color_lut(pixels, self._dataset(b""))
@@ -211,7 +209,7 @@ class DicomFrames:
         return pixels[..., :3]
 
     def _dataset(self, pixel_bytes: bytes) -> pydicom.Dataset:
-        """A dataset of one frame."""
+        """Returns a dataset of one frame."""
         import pydicom
         from pydicom.dataset import FileMetaDataset
 
@@ -226,7 +224,7 @@ class DicomFrames:
         return dataset
 
     def _decode(self, index: int) -> np.ndarray:
-        """Frame `index` as stored, (H, W) or RGB (H, W, 3)."""
+        """Decodes frame `index` as stored, (H, W) or RGB (H, W, 3)."""
         from pydicom.encaps import encapsulate
         from pydicom.pixels import get_decoder
 
@@ -239,22 +237,19 @@ class DicomFrames:
                 parts.append(file.read(length))
         data = b"".join(parts)
         dataset = self._dataset(encapsulate([data], has_bot=False) if self._layout.encapsulated else data)
-        with (
-            warnings.catch_warnings(),
-            suppress(Exception),
-        ):  # its plugins raise whatever they like; GDCM is asked then, and reports
+        # pydicom's plugins raise any exception; GDCM then decodes the frame or reports the error
+        with warnings.catch_warnings(), suppress(Exception):
             warnings.simplefilter("ignore")
             return get_decoder(self._syntax).as_array(dataset, index=0)[0]
         return self._decode_with_gdcm(index, dataset)
 
     def _decode_with_gdcm(self, index: int, dataset: pydicom.Dataset) -> np.ndarray:
-        """Through SimpleITK, which brings GDCM's decoders: the frame is handed over as a DICOM file of its own."""
-        import pydicom
+        """Decodes a frame with GDCM, through SimpleITK and a temporary single-frame DICOM file."""
         import SimpleITK as sitk
+        from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
 
-        secondary_capture = "1.2.840.10008.5.1.4.1.1.7"
-        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = secondary_capture
-        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = SecondaryCaptureImageStorage
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
         with tempfile.TemporaryDirectory(prefix="ultrasound-motion-") as folder:
             path = Path(folder) / "frame.dcm"
             dataset.save_as(path, enforce_file_format=True)

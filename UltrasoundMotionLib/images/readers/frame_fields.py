@@ -1,4 +1,4 @@
-"""Per-frame fields of the sequence files of PLUS (Seq_Frame0000_Name) and 3D Slicer (axis 3 item 0000 Name)."""
+"""Per-frame fields in sequence files of PLUS (Seq_Frame0000_Name) and 3D Slicer (axis 3 item 0000 Name)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 _PLUS = re.compile(r"Seq_Frame(\d+)_(.+)")
 _SLICER = re.compile(r"axis \d+ item (\d+) (.+)")
 TIMESTAMP = "Timestamp"
-IMAGE_STATUS = "ImageStatus"
+_IMAGE_STATUS = "ImageStatus"
 
 
 def frame_fields(header: Mapping[str, str], frames: int) -> dict[str, tuple[str, ...]]:
-    """Each per-frame field of a header as (T,) strings; empty where a frame lacks it.
+    """Returns the per-frame fields of a header, each (T,) strings, empty for a frame without the field.
 
-    Entries of frames that do not exist are left out.
+    Entries of frames that do not exist are ignored.
     """
     fields: dict[str, list[str]] = {}
     for key, value in header.items():
@@ -27,8 +27,9 @@ def frame_fields(header: Mapping[str, str], frames: int) -> dict[str, tuple[str,
 
 
 def times_from_timestamps(fields: Mapping[str, tuple[str, ...]]) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Frame times in seconds from the first frame, from PLUS' Timestamp fields, with notes; None when there are none or
-    they make no sense.
+    """Returns frame times in seconds from the first frame, and notes, from PLUS' Timestamp fields.
+
+    The times are None if there are no such fields or they do not increase.
     """
     if TIMESTAMP not in fields:
         return None, ()
@@ -40,28 +41,26 @@ def times_from_timestamps(fields: Mapping[str, tuple[str, ...]]) -> tuple[np.nda
 
 
 def increasing_times(times_s: np.ndarray, source: str) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """The times if they are finite and strictly increasing, otherwise None and a note naming `source` and the first
-    frame that breaks it.
+    """Returns the times if they are finite and strictly increasing.
+
+    Otherwise None and a note that names `source` and the first wrong frame.
     """
     steps = np.diff(times_s)
     wrong = np.flatnonzero(~(steps > 0) | ~np.isfinite(steps))
     if wrong.size:
         frame = int(wrong[0]) + 1
-        return None, (
-            f"frame rate unknown: {source} give frame {frame} the time {times_s[frame]:g} s after {times_s[frame - 1]:g} s",
-        )
+        times = f"the time {times_s[frame]:g} s after {times_s[frame - 1]:g} s"
+        return None, (f"frame rate unknown: {source} give frame {frame} {times}",)
     return times_s, ()
 
 
 def plus_notes(header: Mapping[str, str], fields: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """What a user should know of a PLUS file: how its image is oriented, and how many of its frames it marks as not
-    valid.
-    """
+    """Returns notes on a PLUS file: its image orientation, and the number of frames marked as not valid."""
     notes = []
     for key, value in header.items():
         if key.replace(" ", "").lower() == "ultrasoundimageorientation":
             notes.append(f"ultrasound image orientation {value} as stored by PLUS; pixels are not flipped")
-    invalid = sum(value not in ("OK", "") for value in fields.get(IMAGE_STATUS, ()))
+    invalid = sum(value not in ("OK", "") for value in fields.get(_IMAGE_STATUS, ()))
     if invalid:
-        notes.append(f"{invalid} frames are marked as not valid by {IMAGE_STATUS}")
+        notes.append(f"{invalid} frames are marked as not valid by {_IMAGE_STATUS}")
     return tuple(notes)

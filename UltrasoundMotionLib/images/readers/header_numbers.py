@@ -1,4 +1,4 @@
-"""Numbers from a text header, or a clear refusal."""
+"""Numbers in text headers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import TypeVar
 
 from UltrasoundMotionLib.errors import InputError
 
-Number = TypeVar("Number", int, float)
+_Number = TypeVar("_Number", int, float)
 
 
-def header_numbers(path: Path, name: str, text: str, kind: type[Number], count: int) -> list[Number]:
-    """`count` numbers separated by blanks.
+def header_numbers(path: Path, name: str, text: str, kind: type[_Number], count: int) -> list[_Number]:
+    """Parses `count` numbers separated by blanks.
 
     Raises:
-        InputError: something else, naming the header's field.
+        InputError: other text or another count, naming the header's field.
     """
     try:
         values = [kind(word) for word in text.split()]

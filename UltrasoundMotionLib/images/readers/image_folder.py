@@ -1,4 +1,4 @@
-"""A folder of pictures, one per frame, in the natural order of their names (2 before 10)."""
+"""Reader of folders of image files, one per frame, in the natural order of their names (2 before 10)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import struct
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,18 +14,21 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, luminance
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
 PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _PNG_COLOUR_TYPES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 
 
 def read_image_folder(path: Path) -> ImageSequence:
-    """Reads a folder of pictures; when it has none itself but a subfolder `Data` (as CLUST lays its sequences out),
-    reads that.
+    """Reads a folder of image files as a sequence, or a single file as a sequence of one frame.
 
-    A single picture is read as a sequence of one frame. Spacing and frame rate are unknown: pictures carry neither.
+    A folder without image files but with a subfolder `Data` (the layout of CLUST) is read from there. Spacing and frame
+    rate are unknown.
 
     Raises:
-        InputError: no pictures, pictures of different sizes (naming the first that differs), or one that cannot be
+        InputError: no image files, files of different sizes (naming the first that differs), or a file that cannot be
             read.
     """
     notes = [
@@ -33,42 +37,43 @@ def read_image_folder(path: Path) -> ImageSequence:
     if path.is_file():
         files = [path]
     else:
-        files = picture_files(path)
+        files = _picture_files(path)
         if not files and (path / "Data").is_dir():
-            files = picture_files(path / "Data")
+            files = _picture_files(path / "Data")
         if not files:
             raise InputError(f"{path}: zero frames: the folder holds no pictures ({', '.join(PICTURE_ENDINGS)})")
     endings = Counter(file.suffix.lower() for file in files)
     if len(endings) > 1:
         ending = endings.most_common(1)[0][0]
+        others = len(files) - endings[ending]
         notes.append(
-            f"only the {endings[ending]} {ending} files are frames; {len(files) - endings[ending]} pictures of other types were left out"
+            f"only the {endings[ending]} {ending} files are frames; {others} pictures of other types were left out"
         )
         files = [file for file in files if file.suffix.lower() == ending]
-    frames = PictureFrames(files)
+    frames = _PictureFrames(files)
     if frames.components > 2:
         notes.append(LUMINANCE_NOTE)
     return ImageSequence(frames, name=path.stem if path.is_file() else path.name, path=path, notes=tuple(notes))
 
 
-def picture_files(folder: Path) -> list[Path]:
-    """The pictures of a folder in natural order; hidden files are left out."""
+def _picture_files(folder: Path) -> list[Path]:
+    """Lists the image files of a folder in natural order, without hidden files."""
     files = [
         file
         for file in folder.iterdir()
         if file.suffix.lower() in PICTURE_ENDINGS and not file.name.startswith(".") and file.is_file()
     ]
-    return sorted(files, key=natural_order)
+    return sorted(files, key=_natural_order)
 
 
-def natural_order(path: Path) -> list[tuple[int, int, str]]:
-    """A sort key by which numbers within names count as numbers."""
+def _natural_order(path: Path) -> list[tuple[int, int, str]]:
+    """Returns a sort key that compares numbers within names by value."""
     parts = re.split(r"(\d+)", path.name.lower())
     return [(0, int(part), part) if part.isdigit() else (1, 0, part) for part in parts]
 
 
-class PictureFrames:
-    """A frame source that opens one picture at a time; the size of each is checked once, from its header."""
+class _PictureFrames:
+    """A frame source that opens one file at a time; the sizes are checked once, from the headers."""
 
     def __init__(self, files: list[Path]) -> None:
         self._files = files
@@ -90,6 +95,7 @@ class PictureFrames:
         return np.array(luminance(pixels), dtype=self.dtype)
 
     def colour_frame(self, index: int) -> np.ndarray | None:
+        """Returns frame `index` as RGB (H, W, 3) uint8, or None if the files are not 8-bit colour."""
         if self.components < 3 or self.dtype != np.uint8:
             return None
         pixels = _pixels(self._files[index])
@@ -97,7 +103,7 @@ class PictureFrames:
 
 
 def _header(file: Path) -> tuple[int, int, int, np.dtype]:
-    """(width, height, components, dtype) of a picture. PNG is read directly: thousands are checked in a second."""
+    """Reads (width, height, components, dtype) of an image file; of PNG directly, for speed with thousands of files."""
     if file.suffix.lower() == ".png":
         with file.open("rb") as stream:
             head = stream.read(26)
@@ -119,7 +125,7 @@ def _header(file: Path) -> tuple[int, int, int, np.dtype]:
     return size[0], size[1], reader.GetNumberOfComponents(), np.dtype(np.uint8 if grey8 else np.float32)
 
 
-def _reader(file: Path):
+def _reader(file: Path) -> sitk.ImageFileReader:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -128,7 +134,7 @@ def _reader(file: Path):
 
 
 def _pixels(file: Path) -> np.ndarray:
-    """(H, W, C) as stored."""
+    """Reads the pixels as stored, (H, W, C)."""
     import SimpleITK as sitk
 
     try:

@@ -1,4 +1,4 @@
-"""MetaImage files, .mha and .mhd, with time as an axis; PLUS' .igs.mha with its per-frame fields.
+"""Reader of MetaImage sequences, .mha and .mhd, including PLUS' .igs.mha with its per-frame fields.
 
 Format: https://itk.org/Wiki/ITK/MetaIO/Documentation; PLUS' fields: PlusToolkit's sequence file format.
 """
@@ -19,7 +19,7 @@ from UltrasoundMotionLib.images.readers.axes import (
     SPACING_KEY,
     SequenceAxes,
     arrange,
-    believable_spacing,
+    calibrated_spacing,
     plane_geometry,
     sequence_axes,
 )
@@ -28,17 +28,18 @@ from UltrasoundMotionLib.images.readers.header_numbers import header_numbers
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
 
 _TYPES = {
-    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4", "MET_LONG": "i4",
-    "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4", "MET_DOUBLE": "f8",
+    "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
+    "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
 }  # fmt: skip
 _LONGEST_LINE = 2**20
 
 
 def read_metaimage(path: Path) -> ImageSequence:
-    """Reads a .mha or .mhd file as a sequence (time axis: see `sequence_axes`; geometry is LPS as ITK has it).
+    """Reads a .mha or .mhd file as a sequence; the time axis is found by `sequence_axes`, the geometry is LPS.
 
     Raises:
-        InputError: not a MetaImage, a header that contradicts itself, or fewer pixels than it promises.
+        InputError: not a MetaImage, a header that contradicts itself, or fewer pixels than it declares.
     """
     header, offset = _read_header(path)
     sizes = header_numbers(path, "DimSize", header["DimSize"], int, _dimensions(path, header))
@@ -53,9 +54,9 @@ def read_metaimage(path: Path) -> ImageSequence:
     frames = StoredFrames(arrange(load_pixels(path, block), axes, len(sizes) if components > 1 else None))
     fields = frame_fields(header, frames.shape[0])
     times, time_notes = times_from_timestamps(fields)
-    spacing, spacing_notes = believable_spacing(spacing, header.get(SPACING_KEY))
+    spacing_mm, spacing_notes = calibrated_spacing(spacing, header.get(SPACING_KEY))
     notes = (*spacing_notes, *time_notes, *plus_notes(header, fields), *((LUMINANCE_NOTE,) if components > 2 else ()))
-    return ImageSequence(frames, spacing, times, origin, direction, path.name.split(".")[0], path, fields, notes)
+    return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], int]:
@@ -125,7 +126,7 @@ def _geometry(path: Path, header: Mapping[str, str], axes: SequenceAxes) -> tupl
     matrix = np.eye(dimensions)
     for key in ("TransformMatrix", "Rotation", "Orientation"):
         if key in header:
-            # MetaIO lists the direction of each axis in turn: one row here is one column of ITK's matrix
+            # MetaIO stores one direction per axis: a row here is a column of ITK's matrix
             matrix = np.reshape(header_numbers(path, key, header[key], float, dimensions**2), (dimensions, dimensions))
             break
     offset = np.zeros(dimensions)

@@ -1,10 +1,11 @@
-"""NIfTI files, .nii and .nii.gz, with time as the last axis."""
+"""Reader of NIfTI sequences, .nii and .nii.gz, with time as the last axis."""
 
 from __future__ import annotations
 
 import gzip
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,14 +16,13 @@ from UltrasoundMotionLib.images.readers.axes import (
     SPACING_KEY,
     SequenceAxes,
     arrange,
-    believable_spacing,
+    calibrated_spacing,
     plane_geometry,
     sequence_axes,
 )
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
 
-# the fields of the NIfTI-1 header that are needed here (https://nifti.nimh.nih.gov/nifti-1); the orientation is left to
-# ITK
+# the NIfTI-1 header fields used here (https://nifti.nimh.nih.gov/nifti-1); ITK reads the orientation
 HEADER = np.dtype(
     {
         "names": [
@@ -61,13 +61,12 @@ _SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 
 
 def read_nifti(path: Path) -> ImageSequence:
-    """Reads a NIfTI file as a sequence: of 2D + time, or of a volume as a stack of frames (see `sequence_axes`).
+    """Reads a NIfTI file as a sequence: 2D + time, or a volume as a stack of frames (see `sequence_axes`).
 
-    The frame interval is the fourth pixel dimension where its unit is one of time; of a stack the frame rate is
-    unknown.
+    The frame interval is the fourth pixel dimension if its unit is one of time; the frame rate of a stack is unknown.
 
     Raises:
-        InputError: not NIfTI, of a pixel type without grey levels, or fewer pixels than its header promises.
+        InputError: not NIfTI, an unsupported pixel type, or fewer pixels than the header declares.
     """
     header, byte_order = _read_header(path)
     dimensions = int(header["dim"][0])
@@ -83,18 +82,13 @@ def read_nifti(path: Path) -> ImageSequence:
     if vector:  # components as planes of a fifth axis, as ITK writes them
         components = sizes.pop()
     # the fourth axis of NIfTI is time
-    kinds = (
-        [None, None, None, "time"] + [None] * (len(sizes) - 4)
-        if len(sizes) >= 4 and sizes[3] > 1
-        else [None] * len(sizes)
-    )
+    kinds = ["time" if axis == 3 and sizes[3] > 1 else None for axis in range(len(sizes))]
     axes = sequence_axes(path, sizes, kinds)
     dtype = np.dtype(_TYPES[code]).newbyteorder(byte_order)
     offset = int(header["vox_offset"]) or 352
-    packed = path.name.lower().endswith(".gz")
-    pixels = load_pixels(
-        path, PixelBlock(path, 0, dtype, shape, "gzip", offset) if packed else PixelBlock(path, offset, dtype, shape)
-    )
+    compressed = path.name.lower().endswith(".gz")
+    block = PixelBlock(path, 0, dtype, shape, "gzip", offset) if compressed else PixelBlock(path, offset, dtype, shape)
+    pixels = load_pixels(path, block)
     slope, intercept = float(header["scl_slope"]), float(header["scl_inter"])
     scale = (slope, intercept) if slope != 0 and np.isfinite([slope, intercept]).all() else (1.0, 0.0)
     frames = StoredFrames(arrange(pixels, axes, 0 if vector else len(sizes) if components > 1 else None), *scale)
@@ -102,20 +96,21 @@ def read_nifti(path: Path) -> ImageSequence:
     times, time_notes = _times(header, axes.time, frames.shape[0])
     description = bytes(header["descrip"]).split(b"\0")[0].decode("latin-1")
     stated = next((word for word in ("known", "unknown") if f"{SPACING_KEY}={word}" in description), None)
-    believed, spacing_notes = believable_spacing(spacing, stated)
+    spacing_mm, spacing_notes = calibrated_spacing(spacing, stated)
     notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 2 else ()))
-    return ImageSequence(frames, believed, times, origin, direction, path.name.split(".")[0], path, notes=notes)
+    return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, notes=notes)
 
 
-def _read_header(path: Path) -> tuple[np.ndarray, str]:
-    """The header in the machine's byte order, and the byte order of the file."""
+def _read_header(path: Path) -> tuple[np.ndarray, Literal["<", ">"]]:
+    """Reads the header; returns it with the byte order of the file."""
+    byte_orders: tuple[Literal["<", ">"], ...] = ("<", ">")
     try:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:
             data = file.read(HEADER.itemsize)
     except (OSError, EOFError, zlib.error):
         raise InputError(f"{path}: is not a NIfTI file, or is truncated") from None
     if len(data) == HEADER.itemsize:
-        for byte_order in "<>":
+        for byte_order in byte_orders:
             header = np.frombuffer(data, dtype=HEADER.newbyteorder(byte_order))[0]
             if header["sizeof_hdr"] == HEADER.itemsize and 2 <= header["dim"][0] <= 7:
                 if header["magic"][:2] == b"ni":
@@ -128,7 +123,7 @@ def _read_header(path: Path) -> tuple[np.ndarray, str]:
     raise InputError(f"{path}: is not a NIfTI file, or is truncated")
 
 
-def _geometry(path: Path, axes: SequenceAxes) -> tuple:
+def _geometry(path: Path, axes: SequenceAxes) -> tuple[tuple[float, float], tuple[float, float, float], np.ndarray]:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
@@ -142,11 +137,11 @@ def _geometry(path: Path, axes: SequenceAxes) -> tuple:
     steps = np.zeros((3, max(3, dimension)))
     direction = np.reshape(reader.GetDirection(), (dimension, dimension)) * reader.GetSpacing()
     steps[:, :dimension] = np.pad(direction, ((0, max(0, 3 - dimension)), (0, 0)))[:3]
-    origin = (*reader.GetOrigin(), 0.0, 0.0)[:3]
+    x, y, z = (*reader.GetOrigin(), 0.0, 0.0)[:3]
     spacing, direction = plane_geometry(
         path, steps[:, axes.x], steps[:, axes.y], steps[:, axes.through] if axes.through is not None else None
     )
-    return spacing, origin if dimension >= 3 else (*origin[:2], 0.0), direction
+    return spacing, (x, y, z), direction
 
 
 def _times(header: np.ndarray, axis: int | None, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -156,8 +151,7 @@ def _times(header: np.ndarray, axis: int | None, frames: int) -> tuple[np.ndarra
         return None, ("frame rate unknown: an axis of a volume was taken as time",)
     interval, unit = float(header["pixdim"][4]), int(header["xyzt_units"]) & 0x38
     if unit not in _SECONDS or not np.isfinite(interval) or interval <= 0:
-        return None, (
-            f"frame rate unknown: the file gives {interval:g} {'of no unit of time' if unit not in _SECONDS else 'as frame interval'}",
-        )
-    # the shortest decimal of that single-precision number: 0.0333 was written, 0.033299998 is stored
+        problem = "of no unit of time" if unit not in _SECONDS else "as frame interval"
+        return None, (f"frame rate unknown: the file gives {interval:g} {problem}",)
+    # the shortest decimal of the single-precision number: 0.0333 was written, 0.033299998 is stored
     return np.arange(frames) * (float(str(header["pixdim"][4])) * _SECONDS[unit]), ()

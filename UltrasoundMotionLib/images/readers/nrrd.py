@@ -1,4 +1,4 @@
-"""NRRD files with time as an axis: .nrrd, .nhdr, Slicer's .seq.nrrd, PLUS' .igs.nrrd.
+"""Reader of NRRD sequences: .nrrd, .nhdr, Slicer's .seq.nrrd, PLUS' .igs.nrrd.
 
 Format: https://teem.sourceforge.net/nrrd/format.html; Slicer's fields: vtkMRMLVolumeSequenceStorageNode.
 """
@@ -19,7 +19,7 @@ from UltrasoundMotionLib.images.readers.axes import (
     SPACING_KEY,
     TIME_KINDS,
     arrange,
-    believable_spacing,
+    calibrated_spacing,
     plane_geometry,
     sequence_axes,
 )
@@ -62,10 +62,8 @@ _LPS_SIGN = {"right": -1.0, "left": 1.0, "anterior": -1.0, "posterior": 1.0, "in
 
 
 @dataclass(frozen=True)
-class NrrdHeader:
-    """Fields (`name: value`, names in lower case) and key/value pairs (`name:=value`) of a header, and the byte after
-    it.
-    """
+class _NrrdHeader:
+    """Fields (`name: value`, names in lower case) and key/value pairs (`name:=value`); `end` is the byte after them."""
 
     path: Path
     fields: dict[str, str]
@@ -74,6 +72,7 @@ class NrrdHeader:
 
     @property
     def sizes(self) -> list[int]:
+        """The sizes of the axes, fastest first."""
         try:
             sizes = [int(word) for word in self.fields["sizes"].split()]
             if len(sizes) != int(self.fields["dimension"]):
@@ -87,7 +86,7 @@ class NrrdHeader:
         return sizes
 
     def per_axis(self, name: str) -> list[str | None]:
-        """One entry per axis of a field such as `kinds`, None where it says nothing."""
+        """Returns one entry per axis of a field such as `kinds`, None for an axis without one."""
         words = [quoted or plain for quoted, plain in re.findall(r'"([^"]*)"|(\S+)', self.fields.get(name, ""))]
         values = [None if word in ("", "???", "none", "NaN", "nan") else word for word in words]
         count = len(self.sizes)
@@ -95,13 +94,13 @@ class NrrdHeader:
 
 
 def read_nrrd(path: Path) -> ImageSequence:
-    """Reads a NRRD file as a sequence (time axis: see `sequence_axes`; first, last or between).
+    """Reads a NRRD file as a sequence; the time axis is found by `sequence_axes`.
 
     Frame times come from Slicer's `axis N index values` or a time axis with spacing and unit, else from PLUS' Timestamp
-    fields. Geometry of any NRRD space is turned to LPS; a file without a named space is taken as LPS.
+    fields. The geometry of any NRRD space is converted to LPS; a file without a named space is taken as LPS.
 
     Raises:
-        InputError: not a NRRD file, a header that contradicts itself, or fewer pixels than it promises.
+        InputError: not a NRRD file, a header that contradicts itself, or fewer pixels than it declares.
     """
     header = _read_header(path)
     sizes = header.sizes
@@ -120,13 +119,13 @@ def read_nrrd(path: Path) -> ImageSequence:
     times, time_notes = (None, ()) if axes.time is None else _times(header, kept[axes.time], frames.shape[0])
     if times is None and not time_notes:
         times, time_notes = times_from_timestamps(fields)
-    spacing, spacing_notes = believable_spacing(spacing, header.pairs.get(SPACING_KEY))
+    spacing_mm, spacing_notes = calibrated_spacing(spacing, header.pairs.get(SPACING_KEY))
     colour = component is not None and sizes[component] > 2
     notes = (*spacing_notes, *time_notes, *plus_notes(header.pairs, fields), *((LUMINANCE_NOTE,) if colour else ()))
-    return ImageSequence(frames, spacing, times, origin, direction, path.name.split(".")[0], path, fields, notes)
+    return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
 
 
-def _read_header(path: Path) -> NrrdHeader:
+def _read_header(path: Path) -> _NrrdHeader:
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
     with path.open("rb") as file:
@@ -146,14 +145,15 @@ def _read_header(path: Path) -> NrrdHeader:
     for key in ("dimension", "sizes", "type", "encoding"):
         if key not in fields:
             raise InputError(f"{path}: not a NRRD file, or truncated: its header has no {key}")
-    return NrrdHeader(path, fields, pairs, end)
+    return _NrrdHeader(path, fields, pairs, end)
 
 
 def _component_axis(
-    header: NrrdHeader, sizes: list[int], kinds: list[str | None]
+    header: _NrrdHeader, sizes: list[int], kinds: list[str | None]
 ) -> tuple[int | None, list[str | None]]:
-    """The axis of colour components, if any, and the kinds; a `vector` axis that counts frames (older writers) becomes
-    a list.
+    """Returns the axis of colour components, if any, and the kinds.
+
+    A `vector` axis that counts frames (of older writers) becomes a `list`.
     """
     found = [axis for axis, kind in enumerate(kinds) if kind and _COMPONENT_KINDS.fullmatch(kind)]
     if len(found) > 1:
@@ -169,7 +169,7 @@ def _component_axis(
     return axis, kinds
 
 
-def _pixel_block(header: NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
+def _pixel_block(header: _NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
     path, fields = header.path, header.fields
     kind = _TYPES.get(fields["type"].lower())
     encoding = _ENCODINGS.get(fields["encoding"].lower())
@@ -199,7 +199,7 @@ def _pixel_block(header: NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
     return PixelBlock(data_path, max(0, offset), dtype, shape, encoding)
 
 
-def _vectors(header: NrrdHeader, text: str) -> list[np.ndarray | None]:
+def _vectors(header: _NrrdHeader, text: str) -> list[np.ndarray | None]:
     try:
         return [
             None if match == "none" else np.array([float(word) for word in match.strip("()").split(",")])
@@ -209,7 +209,9 @@ def _vectors(header: NrrdHeader, text: str) -> list[np.ndarray | None]:
         raise InputError(f"{header.path}: {text!r} is not a list of vectors") from None
 
 
-def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
+def _geometry(
+    header: _NrrdHeader, x: int, y: int, through: int | None
+) -> tuple[tuple[float, float], tuple[float, float, float], np.ndarray]:
     words = header.fields.get("space", "").lower().replace("_", "-").split("-")
     if len(words) == 1 and re.fullmatch(r"[rl][ap][is]t?", words[0]):
         words = [
@@ -218,13 +220,14 @@ def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
         ]
     sign = np.array([_LPS_SIGN.get(word, 1.0) for word in words[:3]] + [1.0] * (3 - len(words[:3])))
 
-    def in_space(vector: np.ndarray | None) -> np.ndarray | None:
-        return None if vector is None else sign * np.pad(vector[:3], (0, max(0, 3 - len(vector))))
+    def to_lps(vector: np.ndarray) -> np.ndarray:
+        return sign * np.pad(vector[:3], (0, max(0, 3 - len(vector))))
 
     count = len(header.sizes)
     steps: list[np.ndarray | None] = [None] * count
     if "space directions" in header.fields:
-        steps = [in_space(vector) for vector in _vectors(header, header.fields["space directions"])]
+        vectors = _vectors(header, header.fields["space directions"])
+        steps = [None if vector is None else to_lps(vector) for vector in vectors]
         if len(steps) != count:
             raise InputError(f"{header.path}: {count} axes but {len(steps)} space directions")
     else:
@@ -232,15 +235,17 @@ def _geometry(header: NrrdHeader, x: int, y: int, through: int | None) -> tuple:
             header.path, "spacings", " ".join(value or "1" for value in header.per_axis("spacings")), float, count
         )
         steps[x], steps[y] = spacings[x] * np.eye(3)[0], spacings[y] * np.eye(3)[1]
-    if steps[x] is None or steps[y] is None:
+    x_step, y_step = steps[x], steps[y]
+    if x_step is None or y_step is None:
         raise InputError(f"{header.path}: its image axes {x} and {y} have no space direction")
-    spacing, direction = plane_geometry(header.path, steps[x], steps[y], None if through is None else steps[through])
+    spacing, direction = plane_geometry(header.path, x_step, y_step, None if through is None else steps[through])
     origin = next(iter(_vectors(header, header.fields.get("space origin", "(0,0,0)"))), None)
-    return spacing, tuple(np.zeros(3) if origin is None else in_space(origin)), direction
+    origin_x, origin_y, origin_z = np.zeros(3) if origin is None else to_lps(origin)
+    return spacing, (origin_x, origin_y, origin_z), direction
 
 
-def _times(header: NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    # Slicer counts axes without the components, so in colour its numbers and labels stand one axis off: any will do
+def _times(header: _NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    # Slicer numbers the axes without the components, so in colour its entries are one axis off: any axis is accepted
     unit, label = (
         header.per_axis(name)[axis] or next(filter(None, header.per_axis(name)), None) for name in ("units", "labels")
     )
@@ -257,9 +262,8 @@ def _times(header: NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | Non
             == "numeric"
         )
         if not numeric or (unit not in _SECONDS and not (unit is None and label == "time")):
-            return None, (
-                f"frame rate unknown: the sequence is indexed by {label or 'values'} in {unit or 'no unit'}, not by time",
-            )
+            index = f"{label or 'values'} in {unit or 'no unit'}"
+            return None, (f"frame rate unknown: the sequence is indexed by {index}, not by time",)
         try:
             times = np.array([float(text) for text in texts]) * _SECONDS.get(unit or "s", 1.0)
         except ValueError:

@@ -1,4 +1,4 @@
-"""Frames that lie as one block of numbers in a file: mapped when stored plainly, unpacked once when compressed."""
+"""Frames stored as one block of numbers: memory-mapped if uncompressed, else decompressed once."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import grey_dtype, luminance
 
-UNPACK_IN_MEMORY_BYTES = 256 * 2**20
-CHUNK_BYTES = 2**16
+MAXIMUM_BYTES_IN_MEMORY = 256 * 2**20
+_CHUNK_BYTES = 2**16
 
 
 @dataclass(frozen=True)
 class PixelBlock:
-    """Where the pixels of a file are.
+    """The location and layout of the pixels in a file.
 
     Attributes:
-        path: the file that holds them (not always the one that was opened).
+        path: the file with the pixels (not always the one that was opened).
         offset: byte at which they start.
-        dtype: of one component, with its byte order.
+        dtype: type of one component, with its byte order.
         shape: slowest axis first, components (if any) last.
         encoding: raw, gzip, zlib, bzip2 or text.
-        skip: bytes of the unpacked stream before the pixels (a format that compresses its header too).
+        skip: bytes of the decompressed stream before the pixels (a format that compresses its header too).
     """
 
     path: Path
@@ -43,24 +43,24 @@ class PixelBlock:
 
     @property
     def size_bytes(self) -> int:
+        """The size of the decompressed pixels."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 Pixels = Callable[[], np.ndarray]
-"""Gives the whole block as an array: the same one when it is in memory, a new map of its file otherwise, so that the
-pages of frames that were read are given back with it. One lasting map would in the end hold the whole file in
-memory."""
+"""Returns the whole block as an array: the same one if it is in memory, otherwise a new memory map of its file, so that
+the pages that were read are released with it. A permanent map would in the end hold the whole file in memory."""
 
 
 class StoredFrames:
-    """A frame source over pixels (T, H, W) or (T, H, W, C); see `FrameSource` and `ColourFrameSource`."""
+    """Frames of stored pixels (T, H, W) or (T, H, W, C), a `FrameSource` and `ColourFrameSource`."""
 
     def __init__(self, pixels: Pixels, slope: float = 1.0, intercept: float = 0.0) -> None:
         self._pixels = pixels
         self._slope, self._intercept = slope, intercept
         self._scaled = (slope, intercept) != (1.0, 0.0)
         block = pixels()
-        self.shape = tuple(int(size) for size in block.shape[:3])
+        self.shape = (int(block.shape[0]), int(block.shape[1]), int(block.shape[2]))
         self.dtype = np.dtype(np.float32) if self._scaled else grey_dtype(block.dtype)
         self._coloured = block.ndim == 4 and block.shape[3] >= 3 and block.dtype == np.uint8
 
@@ -72,19 +72,21 @@ class StoredFrames:
         return np.array(grey, dtype=self.dtype)
 
     def colour_frame(self, index: int) -> np.ndarray | None:
+        """Returns frame `index` as RGB (H, W, 3) uint8, or None if the pixels are not 8-bit colour."""
         return np.array(self._pixels()[index][..., :3]) if self._coloured else None
 
 
 def load_pixels(named: Path, block: PixelBlock) -> Pixels:
-    """The pixels of `block`, of shape `block.shape`: mapped from the file, or unpacked in memory when compressed.
+    """Memory-maps the pixels of a block, or decompresses them in memory.
 
-    Compressed pixels of more than 256 MB are unpacked into a temporary file, which disappears with what is returned.
+    Compressed pixels of more than 256 MB are decompressed into a temporary file, which is deleted with the result.
 
     Args:
-        named: the file the user named, for messages.
+        named: the path that the user gave, for messages.
+        block: location and layout of the pixels.
 
     Raises:
-        InputError: the file is missing, shorter than its header says, or its compression is broken.
+        InputError: the file is missing, shorter than its header declares, or its compression is damaged.
     """
     try:
         if block.encoding == "text":
@@ -92,15 +94,15 @@ def load_pixels(named: Path, block: PixelBlock) -> Pixels:
         if block.encoding == "raw":
             _check_length(named, block.path.stat().st_size - block.offset, block)
             return partial(np.memmap, block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=block.shape)
-        if block.size_bytes > UNPACK_IN_MEMORY_BYTES:
+        if block.size_bytes > MAXIMUM_BYTES_IN_MEMORY:
             file = tempfile.TemporaryFile(prefix="ultrasound-motion-")  # noqa: SIM115 - it lives as long as the pixels do
-            _check_length(named, sum(file.write(chunk) for chunk in _unpacked(named, block)), block)
+            _check_length(named, sum(file.write(chunk) for chunk in _decompressed(named, block)), block)
             file.flush()
             return partial(np.memmap, file, dtype=block.dtype, mode="r", shape=block.shape)
-        data = b"".join(_unpacked(named, block))
+        data = b"".join(_decompressed(named, block))
         _check_length(named, len(data), block)
         return _in_memory(np.frombuffer(data, dtype=block.dtype, count=math.prod(block.shape)).reshape(block.shape))
-    except (FileNotFoundError, ValueError):  # ValueError: a name that no file can have
+    except (FileNotFoundError, ValueError):  # ValueError: an impossible file name
         raise InputError(f"{named}: its pixel file {block.path.name!r} is missing") from None
     except OSError as error:
         raise InputError(f"{named}: cannot be read: {error.strerror or error}") from error
@@ -111,38 +113,39 @@ def _in_memory(pixels: np.ndarray) -> Pixels:
 
 
 def frames_first(pixels: Pixels, axis: int) -> Pixels:
-    """`pixels` with the time axis `axis` first and each frame contiguous.
+    """Moves the time axis `axis` to the front, so that each frame is contiguous.
 
-    A file with time as its fastest axis would be read whole for every single frame, so it is turned once: in memory, or
-    in a temporary file when large.
+    A file with time as its fastest axis would be read completely for every frame, so it is transposed once: in memory,
+    or in a temporary file if large.
     """
     if axis == 0:
         return pixels
     block = np.moveaxis(pixels(), axis, 0)
-    if block.nbytes <= UNPACK_IN_MEMORY_BYTES:
+    if block.nbytes <= MAXIMUM_BYTES_IN_MEMORY:
         return _in_memory(np.ascontiguousarray(block))
     file = tempfile.TemporaryFile(prefix="ultrasound-motion-")  # noqa: SIM115 - it lives as long as the pixels do
     file.truncate(block.nbytes)
-    turned = partial(np.memmap, file, dtype=block.dtype, shape=block.shape)
+    transposed = partial(np.memmap, file, dtype=block.dtype, shape=block.shape)
     rows = max(1, 64 * 2**20 // (block.nbytes // block.shape[1]))
-    for start in range(0, block.shape[1], rows):  # new maps for every part, so that finished parts leave memory
-        turned(mode="r+")[:, start : start + rows] = np.moveaxis(pixels(), axis, 0)[:, start : start + rows]
-    return partial(turned, mode="r")
+    for start in range(0, block.shape[1], rows):  # new maps for every part, so that its memory is released
+        transposed(mode="r+")[:, start : start + rows] = np.moveaxis(pixels(), axis, 0)[:, start : start + rows]
+    return partial(transposed, mode="r")
 
 
 def _check_length(named: Path, found: int, block: PixelBlock) -> None:
     if found < block.size_bytes:
         raise InputError(
-            f"{named}: truncated: its header promises {block.size_bytes} bytes of pixels {block.shape}, {max(found, 0)} are there"
+            f"{named}: truncated: its header declares {block.size_bytes} bytes of pixels {block.shape}, "
+            f"{max(found, 0)} found"
         )
 
 
-def _unpacked(named: Path, block: PixelBlock) -> Iterator[bytes]:
-    """Decompressed chunks of the pixels, stopping once the block is full (files may carry trailing bytes)."""
+def _decompressed(named: Path, block: PixelBlock) -> Iterator[bytes]:
+    """Yields decompressed chunks of the pixels until the block is complete (files may have trailing bytes)."""
     skip, wanted = block.skip, block.size_bytes
     with block.path.open("rb") as file:
         file.seek(block.offset)
-        for data in _unpack_stream(named, file, block.encoding):
+        for data in _decompress_stream(named, file, block.encoding):
             if skip >= len(data):
                 skip -= len(data)
                 continue
@@ -153,18 +156,18 @@ def _unpacked(named: Path, block: PixelBlock) -> Iterator[bytes]:
                 return
 
 
-def _unpack_stream(named: Path, file: BinaryIO, encoding: str) -> Iterator[bytes]:
-    # 32: zlib and gzip headers are both recognised
+def _decompress_stream(named: Path, file: BinaryIO, encoding: str) -> Iterator[bytes]:
+    # 32: detects zlib and gzip headers
     new_decompressor = (
         bz2.BZ2Decompressor if encoding == "bzip2" else partial(zlib.decompressobj, wbits=zlib.MAX_WBITS | 32)
     )
     decompressor = new_decompressor()
     try:
-        while packed := file.read(CHUNK_BYTES):
-            while packed:
-                yield decompressor.decompress(packed)
-                packed = decompressor.unused_data
-                if decompressor.eof:  # gzip files may be several members in a row
+        while compressed := file.read(_CHUNK_BYTES):
+            while compressed:
+                yield decompressor.decompress(compressed)
+                compressed = decompressor.unused_data
+                if decompressor.eof:  # a gzip file may have several members
                     decompressor = new_decompressor()
     except (zlib.error, OSError, EOFError) as error:
         raise InputError(f"{named}: its compressed pixels are damaged: {error}") from error
@@ -176,7 +179,7 @@ def _text_pixels(named: Path, block: PixelBlock) -> np.ndarray:
         words = file.read().split()
     count = math.prod(block.shape)
     if len(words) < count:
-        raise InputError(f"{named}: truncated: its header promises {count} pixel values, {len(words)} are there")
+        raise InputError(f"{named}: truncated: its header declares {count} pixel values, {len(words)} found")
     try:
         values = np.array(words[:count], dtype=np.float64)
     except ValueError as error:

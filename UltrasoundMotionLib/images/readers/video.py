@@ -1,11 +1,14 @@
-"""Video files (.mp4, .avi and whatever else FFmpeg reads) through PyAV, the extra `video`."""
+"""Reader of video files (.mp4, .avi and others that FFmpeg reads) through PyAV, the extra `video`."""
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,19 +16,23 @@ from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.frame_fields import increasing_times
 
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
 CACHE_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class VideoIndex:
-    """What a pass over a file's packets tells.
+class _VideoIndex:
+    """The frames of a video, found by one pass over its packets.
 
     Attributes:
-        timestamps: of every frame in order of presentation, in ticks.
-        keys: those of the key frames.
-        in_order: the packets' timestamps do not tell frames apart, so frames are counted as they are decoded, from the
-            first.
+        timestamps: presentation time of every frame in ticks, increasing.
+        keys: timestamps of the key frames.
+        in_order: the packets' timestamps are not unique, so frames are numbered as they are decoded from the first.
         grey: the video has no colour.
     """
 
@@ -40,15 +47,13 @@ class VideoIndex:
 
 
 def read_video(path: Path) -> ImageSequence:
-    """Reads a video as grey levels: its own luma, expanded to 0..255. Times are the presentation timestamps, from the
-    first frame.
+    """Reads a video as grey levels, its luma expanded to 0..255; times are relative to the first frame.
 
-    Frames are counted from the packets (nothing is decoded), not from the header, which may be wrong. Spacing is
-    unknown: videos carry none.
+    Frames are counted from the packets, without decoding, not from the header, which may be wrong. Spacing is unknown.
 
     Raises:
         MissingPackageError: PyAV is not installed.
-        InputError: not a video, no frames, or cut short.
+        InputError: not a video, no frames, or truncated.
     """
     av = _av()
     try:
@@ -64,7 +69,7 @@ def read_video(path: Path) -> ImageSequence:
     if not index.grey:
         notes.append("colour pixels became grey: the video's luma, expanded to 0..255")
     return ImageSequence(
-        VideoFrames(path, index),
+        _VideoFrames(path, index),
         times_s=times if len(ticks) > 1 else None,
         name=path.stem,
         path=path,
@@ -72,7 +77,7 @@ def read_video(path: Path) -> ImageSequence:
     )
 
 
-def _av():
+def _av() -> ModuleType:
     try:
         import av
     except ImportError:
@@ -80,7 +85,7 @@ def _av():
     return av
 
 
-def _index(path: Path, container, stream) -> VideoIndex:
+def _index(path: Path, container: InputContainer, stream: VideoStream) -> _VideoIndex:
     notes: list[str] = []
     packets: list[tuple[int | None, bool]] = []
     end = 0
@@ -93,55 +98,51 @@ def _index(path: Path, container, stream) -> VideoIndex:
         end = max(end, (packets[-1][0] or 0) + (packet.duration or 0))
     if not packets:
         raise InputError(f"{path}: zero frames: the video holds no pictures")
-    found, promised = float(end * stream.time_base), _promised_seconds(container, stream)
-    if promised is not None and found < 0.95 * promised and promised - found > 3 * found / len(packets):
-        raise InputError(f"{path}: truncated: its header promises {promised:.4g} s of video, {found:.4g} s are there")
-    stamps = [stamp for stamp, _ in packets]
-    in_order = None in stamps or len(set(stamps)) < len(stamps)
+    time_base = stream.time_base or 0
+    found, declared = float(end * time_base), _declared_seconds(container, stream)
+    if declared is not None and found < 0.95 * declared and declared - found > 3 * found / len(packets):
+        raise InputError(f"{path}: truncated: its header declares {declared:.4g} s of video, {found:.4g} s found")
+    stamps = [stamp for stamp, _ in packets if stamp is not None]
+    in_order = len(set(stamps)) < len(packets)
+    timestamps, seconds = tuple(sorted(stamps)), float(time_base)
+    keys = tuple(sorted(stamp for stamp, key in packets if key and stamp is not None))
     if in_order:
         count = _decoded_count(container, stream)
-        seconds = promised / count if promised else 0.0
-        timestamps, keys = tuple(range(count)), (0,)
+        timestamps, keys, seconds = tuple(range(count)), (0,), declared / count if declared else 0.0
         notes.append(
-            "the packets' timestamps are not usable: frames were counted by decoding, and are spread evenly over the clip"
-        )
-    else:
-        timestamps, keys, seconds = (
-            tuple(sorted(stamps)),
-            tuple(sorted(stamp for stamp, key in packets if key)),
-            float(stream.time_base),
+            "the packets' timestamps are not usable: frames were counted by decoding, "
+            "and are spread evenly over the clip"
         )
     if stream.frames and stream.frames != len(timestamps):
-        notes.append(f"the header promises {stream.frames} frames, {len(timestamps)} are there")
+        notes.append(f"the header declares {stream.frames} frames, {len(timestamps)} found")
     context, aspect = stream.codec_context, stream.sample_aspect_ratio
     if aspect and aspect != 1:
         notes.append(f"pixels are not square: {float(aspect):.4g} times as wide as high")
-    grey = bool(context.format) and context.format.name.startswith("gray")
-    return VideoIndex(timestamps, keys, in_order, seconds, context.width, context.height, grey, tuple(notes))
+    grey = context.format is not None and context.format.name.startswith("gray")
+    return _VideoIndex(timestamps, keys, in_order, seconds, context.width, context.height, grey, tuple(notes))
 
 
-def _promised_seconds(container, stream) -> float | None:
-    if stream.duration:
+def _declared_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
         return float(stream.duration * stream.time_base)
     if container.duration and len(container.streams) == 1:
         return container.duration / 1e6
     return None
 
 
-def _decoded_count(container, stream) -> int:
+def _decoded_count(container: InputContainer, stream: VideoStream) -> int:
     container.seek(0)
     return sum(1 for _ in container.decode(stream))
 
 
-class VideoFrames:
-    """A frame source over a video. Frames are decoded from the key frame before the one asked for, and the last ones
-    decoded are kept.
+class _VideoFrames:
+    """The frames of a video, a `FrameSource` and `ColourFrameSource`.
 
-    The cache is bounded in bytes, so that going backwards costs one seek per cacheful of frames, and memory does not
-    grow with the clip.
+    Frames are decoded from the last key frame on, and the latest are cached. The cache is bounded in bytes: reading
+    backwards costs one seek per full cache, and memory does not grow with the clip.
     """
 
-    def __init__(self, path: Path, index: VideoIndex) -> None:
+    def __init__(self, path: Path, index: _VideoIndex) -> None:
         self._path, self._index = path, index
         self._place = {stamp: frame for frame, stamp in enumerate(index.timestamps)}
         self._key_frames = [0] if index.in_order else [self._place[stamp] for stamp in index.keys]
@@ -149,8 +150,8 @@ class VideoFrames:
         self.dtype = np.dtype(np.uint8)
         self._capacity = max(8, CACHE_BYTES // (index.height * index.width))
         self._cache: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._container = None
-        self._decoded = None
+        self._container: InputContainer | None = None
+        self._decoded: Iterator[VideoFrame] | None = None
         self._next = 0
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -161,18 +162,19 @@ class VideoFrames:
         return self._cache[index]
 
     def colour_frame(self, index: int) -> np.ndarray | None:
+        """Returns frame `index` as RGB (H, W, 3) uint8, or None if the video is grey."""
         if self._index.grey:
             return None
         return self._decode_to(index).to_ndarray(format="rgb24")
 
-    def _decode_to(self, index: int):
-        """Decodes up to frame `index`, which is returned as PyAV has it; all on the way go to the cache."""
+    def _decode_to(self, index: int) -> VideoFrame:
+        """Decodes up to frame `index` and returns it; all decoded frames are cached."""
         key = self._key_frames[max(0, bisect_right(self._key_frames, index) - 1)] if self._key_frames else 0
         try:
             if self._decoded is None or index < self._next or self._next < key:
                 self._seek(key)
             picture = self._advance(index)
-            if picture is None and key > 0:  # some containers land after the key frame that was asked for
+            if picture is None and key > 0:  # some containers seek to a later key frame
                 self._seek(0)
                 picture = self._advance(index)
         except _av().FFmpegError as error:
@@ -181,10 +183,9 @@ class VideoFrames:
             raise InputError(f"{self._path}: frame {index} cannot be decoded: the video is damaged or truncated")
         return picture
 
-    def _advance(self, index: int):
-        for picture in self._decoded:
-            stamp = picture.pts if picture.pts is not None else picture.dts
-            frame = self._next if self._index.in_order else self._place.get(stamp)
+    def _advance(self, index: int) -> VideoFrame | None:
+        for picture in self._decoded or ():
+            frame = self._frame_number(picture)
             if frame is None:
                 continue
             self._next = frame + 1
@@ -193,6 +194,12 @@ class VideoFrames:
                 return picture if frame == index else None
         self._decoded = None
         return None
+
+    def _frame_number(self, picture: VideoFrame) -> int | None:
+        if self._index.in_order:
+            return self._next
+        stamp = picture.pts if picture.pts is not None else picture.dts
+        return None if stamp is None else self._place.get(stamp)
 
     def _seek(self, key: int) -> None:
         if self._container is None:

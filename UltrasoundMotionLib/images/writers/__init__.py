@@ -1,1 +1,1 @@
-"""One file per format; use `UltrasoundMotionLib.images.write_sequence`, which chooses."""
+"""Writers of sequences, one file per format; `UltrasoundMotionLib.images.write_sequence` chooses the writer."""

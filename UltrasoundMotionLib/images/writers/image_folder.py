@@ -1,4 +1,4 @@
-"""A new folder of PNG files, one per frame."""
+"""Writer of folders of PNG files, one per frame."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def write_image_folder(path: Path, sequence: ImageSequence, *, progress: Progres
     """Writes 00000.png, 00001.png ... (8-bit grey) into a new folder; spacing and times are lost.
 
     Raises:
-        OutputError: the folder exists and is not empty, or a frame holds values that 8 bits cannot.
+        OutputError: the folder exists and is not empty, or a frame has values that are not 8-bit.
     """
     import SimpleITK as sitk
 
@@ -28,7 +28,8 @@ def write_image_folder(path: Path, sequence: ImageSequence, *, progress: Progres
             pixels = frame.astype(np.uint8)
             if not np.array_equal(pixels, frame):
                 raise OutputError(
-                    f"{path}: frame {index} has values that 8-bit PNG cannot hold ({frame.min():g} to {frame.max():g}); write .nrrd"
+                    f"{path}: frame {index} has values that 8-bit PNG cannot hold "
+                    f"({frame.min():g} to {frame.max():g}); write .nrrd"
                 )
             sitk.WriteImage(sitk.GetImageFromArray(pixels), str(temporary / f"{index:05d}.png"))
             progress(index + 1, len(sequence), "writing frames")

@@ -1,11 +1,9 @@
-"""Sequences as MetaImage (.mha), laid out as PLUS writes its own .igs.mha: two image axes, a list axis, and fields per
-frame.
-"""
+"""Writer of MetaImage sequences (.mha) in the layout of PLUS' .igs.mha: two image axes, a list axis, frame fields."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY
 from UltrasoundMotionLib.images.readers.frame_fields import TIMESTAMP, times_from_timestamps
-from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes, write_packed
+from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes, write_compressed
 from UltrasoundMotionLib.progress import Progress
 
 _SIZE_FIELD = "CompressedDataSize = "
@@ -22,10 +20,9 @@ _SIZE_DIGITS = 20
 
 
 def write_metaimage(path: Path, sequence: ImageSequence, *, compress: bool, progress: Progress) -> None:
-    """Writes spacing, position, direction (LPS), per-frame fields, and times as PLUS' Timestamp, from which readers
-    count from the first frame.
+    """Writes a sequence with spacing, position, direction (LPS), per-frame fields, and times as PLUS' Timestamp.
 
-    Unknown spacing is written as 1.0 and marked unknown.
+    Readers take times relative to the first frame. Unknown spacing is written as 1.0 and marked unknown.
 
     Raises:
         OutputError: cannot be written.
@@ -36,8 +33,8 @@ def write_metaimage(path: Path, sequence: ImageSequence, *, compress: bool, prog
         file.write(header.encode())
         chunks = frame_bytes(sequence, progress)
         if compress:
-            written = write_packed(file, chunks, zlib.compressobj(4))
-            # its length is only known now; the header kept room for it
+            written = write_compressed(file, chunks, zlib.compressobj(4))
+            # the length is known only now; the header has space for it
             file.seek(header.index(_SIZE_FIELD) + len(_SIZE_FIELD))
             file.write(f"{written:<{_SIZE_DIGITS}d}".encode())
         else:
@@ -76,5 +73,5 @@ def _header(sequence: ImageSequence, compress: bool) -> Iterator[str]:
     yield "ElementDataFile = LOCAL"
 
 
-def _numbers(values) -> str:
+def _numbers(values: Iterable[float]) -> str:
     return " ".join(repr(float(value)) for value in values)

@@ -1,4 +1,4 @@
-"""Sequences as NIfTI (.nii, .nii.gz): two image axes, one of a single slice, and time."""
+"""Writer of NIfTI sequences (.nii, .nii.gz): two image axes, one of a single slice, and time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _LARGEST_AXIS = 2**15 - 1
 
 
 def write_nifti(path: Path, sequence: ImageSequence, *, compress: bool, progress: Progress) -> None:
-    """Writes spacing, position, direction and the frame interval; compressed when named .gz, whatever `compress` says.
-    Per-frame fields are lost.
+    """Writes a sequence with spacing, position, direction and the frame interval; per-frame fields are lost.
+
+    Compressed if the name ends in .gz, independent of `compress`.
 
     Raises:
         OutputError: cannot be written, frame times that are not evenly spaced, or more frames than NIfTI can number.
@@ -31,7 +32,8 @@ def write_nifti(path: Path, sequence: ImageSequence, *, compress: bool, progress
     interval = _interval(path, sequence)
     if max(sequence.frames.shape) > _LARGEST_AXIS:
         raise OutputError(
-            f"{path}: NIfTI holds at most {_LARGEST_AXIS} frames or pixels along an axis, got {sequence.frames.shape}; write .seq.nrrd"
+            f"{path}: NIfTI holds at most {_LARGEST_AXIS} frames or pixels along an axis, "
+            f"got {sequence.frames.shape}; write .seq.nrrd"
         )
     header = bytearray(_header_of_one_frame(sequence))
     fields = np.frombuffer(header, dtype=HEADER.newbyteorder("<"), count=1)
@@ -59,7 +61,7 @@ def _interval(path: Path, sequence: ImageSequence) -> float | None:
 
 
 def _header_of_one_frame(sequence: ImageSequence) -> bytes:
-    """The header ITK writes for one frame: it holds the orientation, in NIfTI's two ways."""
+    """Returns the header that ITK writes for one frame, with the orientation as qform and sform."""
     import SimpleITK as sitk
 
     _, height, width = sequence.frames.shape

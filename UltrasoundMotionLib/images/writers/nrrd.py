@@ -1,9 +1,9 @@
-"""Sequences as NRRD, laid out as 3D Slicer writes its own .seq.nrrd: three image axes and a list axis."""
+"""Writer of NRRD sequences in the layout of 3D Slicer's .seq.nrrd: three image axes and a list axis."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +11,17 @@ import numpy as np
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY
-from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes, write_packed
+from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes, write_compressed
 from UltrasoundMotionLib.progress import Progress
 
 _GZIP = zlib.MAX_WBITS | 16
 
 
 def write_nrrd(path: Path, sequence: ImageSequence, *, compress: bool, progress: Progress) -> None:
-    """Writes spacing, position, direction (LPS), frame times and per-frame fields; named .seq.nrrd, Slicer opens it as
-    a volume sequence.
+    """Writes a sequence with spacing, position, direction (LPS), frame times and per-frame fields.
 
-    Unknown spacing is written as 1.0 and marked unknown. The slice thickness is written as 1 mm.
+    Slicer opens a file named .seq.nrrd as a volume sequence. Unknown spacing is written as 1.0 and marked unknown. The
+    slice thickness is written as 1 mm.
 
     Raises:
         OutputError: cannot be written.
@@ -31,7 +31,7 @@ def write_nrrd(path: Path, sequence: ImageSequence, *, compress: bool, progress:
         file.write(("\n".join(_header(sequence, compress)) + "\n\n").encode())
         chunks = frame_bytes(sequence, progress)
         if compress:
-            write_packed(file, chunks, zlib.compressobj(4, zlib.DEFLATED, _GZIP))
+            write_compressed(file, chunks, zlib.compressobj(4, zlib.DEFLATED, _GZIP))
         else:
             for chunk in chunks:
                 file.write(chunk)
@@ -66,5 +66,5 @@ def _header(sequence: ImageSequence, compress: bool) -> Iterator[str]:
                 yield f"axis 3 item {index:04d} {name}:=" + entry.replace("\\", "\\\\").replace("\n", "\\n")
 
 
-def _vector(values: np.ndarray) -> str:
+def _vector(values: Iterable[float]) -> str:
     return "(" + ",".join(repr(float(value)) for value in values) + ")"

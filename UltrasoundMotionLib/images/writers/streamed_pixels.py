@@ -1,9 +1,9 @@
-"""Frames to a file, one after another."""
+"""Streaming of frames to a file, one after another."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from UltrasoundMotionLib.progress import Progress
 
 
 def frame_bytes(sequence: ImageSequence, progress: Progress) -> Iterator[bytes]:
-    """The bytes of each frame in turn, little endian, in the sequence's own type.
+    """Yields the bytes of each frame, little endian, in the type of the sequence.
 
     Raises:
         InputError: a frame cannot be read.
@@ -23,8 +23,16 @@ def frame_bytes(sequence: ImageSequence, progress: Progress) -> Iterator[bytes]:
         progress(index + 1, len(sequence), "writing frames")
 
 
-def write_packed(file: BinaryIO, chunks: Iterator[bytes], compressor) -> int:
-    """Writes chunks through a zlib or bz2 compressor object; gives the number of bytes written."""
+class _Compressor(Protocol):
+    """A compressor object of zlib."""
+
+    def compress(self, data: bytes, /) -> bytes: ...
+
+    def flush(self) -> bytes: ...
+
+
+def write_compressed(file: BinaryIO, chunks: Iterator[bytes], compressor: _Compressor) -> int:
+    """Writes chunks through a compressor object of zlib; returns the number of bytes written."""
     written = 0
     for chunk in chunks:
         written += file.write(compressor.compress(chunk))
