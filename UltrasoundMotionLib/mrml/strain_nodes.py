@@ -28,7 +28,6 @@ from UltrasoundMotionLib.pictures.strain_colors import MEAN_COLOR, segment_color
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.strain.strain_files import strain_columns
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
 
 GLOBAL_NAME = "whole wall"
 
@@ -83,7 +82,7 @@ def add_strain(
     with undone_on_error(scene):
         if curve is None:
             curve = add_curve(
-                image, sequence, wall_as_tracks(result), result.point_labels, name=f"{sequence.name} strain wall"
+                image, sequence, result.wall_tracks(), result.point_labels, name=f"{sequence.name} strain wall"
             )
         accepted = np.array([quality.accepted for quality in result.quality])
         color_curve_by_strain(curve, result.point_percent[:, _points_of_curve(curve, result)])

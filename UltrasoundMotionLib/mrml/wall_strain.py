@@ -19,13 +19,11 @@ from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracked_wall import MAIN_LAYER, TrackedWall
 from UltrasoundMotionLib.mrml.tracking_results import kept_in_views
 from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents, heart_rate
-from UltrasoundMotionLib.strain.circumferential_strain import circumferential_strain
+from UltrasoundMotionLib.strain.contour_strain import circumferential_strain, longitudinal_strain
 from UltrasoundMotionLib.strain.layered_strain import LayeredStrain, layered_strain
-from UltrasoundMotionLib.strain.longitudinal_strain import longitudinal_strain
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
 from UltrasoundMotionLib.tracking import PointTracks
 
 SETTINGS_ATTRIBUTE = "UltrasoundMotion.StrainSettings"
@@ -157,7 +155,7 @@ def show_strain(
         ]
         if landmarks:
             points = add_landmarks(
-                wall.image, sequence, wall_as_tracks(strain.result), name=f"{sequence.name} wall points"
+                wall.image, sequence, strain.result.wall_tracks(), name=f"{sequence.name} wall points"
             )
             derived += [points.sequence, points.proxy]
         shown = [node for node in derived if not node.IsA("vtkMRMLSequenceNode")]

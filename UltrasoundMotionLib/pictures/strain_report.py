@@ -22,7 +22,6 @@ from UltrasoundMotionLib.pictures.strain_wall_panel import draw_strain_wall
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality, StrainResult
 from UltrasoundMotionLib.strain.ventricle_segments import LeftVentricleStrain
-from UltrasoundMotionLib.strain.wall_as_tracks import wall_as_tracks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,7 +90,7 @@ def draw_strain_report(
         )
     figure = Figure(figsize=(WIDTH_INCH, HEIGHT_INCH), facecolor="white")
     _draw_header(figure, result, title or (sequence.name if sequence is not None else ""))
-    overlay = FrameOverlay(_clip(result) if sequence is None else sequence, wall_as_tracks(result))
+    overlay = FrameOverlay(_clip(result) if sequence is None else sequence, result.wall_tracks())
     walls = ((result.cycle.reference_frame, "end-diastole"), (result.cycle.end_systole_frame, "end-systole"))
     for number, (frame, name) in enumerate(walls):
         axes = figure.add_axes((0.015 + 0.275 * number, 0.455, 0.27, 0.43))

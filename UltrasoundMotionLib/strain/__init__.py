@@ -1,15 +1,16 @@
-"""Strain of the heart's wall from tracked points: curves, segments, peaks, timing, quality and uncertainty. Does not
-import torch.
+"""Strain of the heart's wall from tracked points: curves, segments, peaks, timing, quality and uncertainty.
 
     from UltrasoundMotionLib.strain import contour_from_clicks, longitudinal_strain
 
-    contour = contour_from_clicks([[88, 190], [120, 40], [165, 185]], view="A4C", frame=16,
-    spacing_mm=sequence.spacing_mm) tracks = track_points(sequence, contour.points_px, query_frame=contour.frame) strain
-    = longitudinal_strain(tracks, view="A4C") strain.measures.gls_percent, strain.uncertainty, strain.segment_measures,
-    strain.quality
+    contour = contour_from_clicks(
+        [[88, 190], [120, 40], [165, 185]], view="A4C", frame=16, spacing_mm=sequence.spacing_mm
+    )
+    tracks = track_points(sequence, contour.points_px, query_frame=contour.frame)
+    strain = longitudinal_strain(tracks, view="A4C")
+    strain.measures.gls_percent, strain.uncertainty, strain.segment_measures, strain.quality
 
 `layered_strain` takes several layers and gives transverse (radial) strain too, `circumferential_strain` is for
-short-axis views, `ventricle_strain` puts apical views together. `strain.dense_strain` computes principal strains of a
+short-axis views, `ventricle_strain` combines apical views. `strain.dense_strain` computes principal strains of a
 displacement field; it alone needs torch.
 
 Definitions follow Voigt et al. 2015 (EACVI/ASE/Industry standard for 2D speckle tracking); all strain is Lagrangian, in
@@ -17,11 +18,10 @@ percent, raw, unless named otherwise.
 """
 
 from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvents
-from UltrasoundMotionLib.strain.circumferential_strain import circumferential_strain
+from UltrasoundMotionLib.strain.contour_strain import circumferential_strain, longitudinal_strain
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
 from UltrasoundMotionLib.strain.find_events import find_events
 from UltrasoundMotionLib.strain.layered_strain import LayeredStrain, layered_strain
-from UltrasoundMotionLib.strain.longitudinal_strain import longitudinal_strain
 from UltrasoundMotionLib.strain.segment_model import SegmentModel, segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures, SegmentStrainMeasures, StrainMeasures

@@ -1,4 +1,4 @@
-"""End-diastole and end-systole, and the cycles they make."""
+"""End-diastole, end-systole and the cardiac cycles between them."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 
-SOURCES = ("ecg", "contour", "given")
+_SOURCES = ("ecg", "contour", "given")
 
 
 @dataclass(frozen=True)
 class CardiacCycle:
-    """One cycle, or the part of it that was recorded.
+    """One cardiac cycle, or the part of it that was recorded.
 
     Attributes:
         reference_frame: the end-diastole to which its strain refers.
         end_systole_frame: its end-systole.
-        first_frame, last_frame: of the cycle, both included.
-        whole_systole: the end-diastole before its end-systole was recorded; else the reference is the one after it.
-        complete: the end-diastole after its end-systole was recorded too, so that drift is known.
+        first_frame, last_frame: the first and the last frame of the cycle, both included.
+        whole_systole: True when the end-diastole before its end-systole was recorded; otherwise the reference is the
+            one after it.
+        complete: True when the end-diastole after its end-systole was recorded too, so that drift is known.
     """
 
     reference_frame: int
@@ -34,14 +35,14 @@ class CardiacCycle:
 
 @dataclass(frozen=True)
 class CardiacEvents:
-    """When the ventricle was largest and smallest; edit it with `dataclasses.replace`.
+    """The frames of end-diastole and end-systole; change them with `dataclasses.replace`.
 
     Attributes:
         end_diastole_frames: strictly increasing frames; end-diastole is mitral valve closure (Voigt et al. 2015), here
             the peak of the R wave or, without an ECG, the frame on which the contour is largest.
         end_systole_frames: strictly increasing frames; end-systole is aortic valve closure (Voigt et al. 2015), here
             the frame on which the contour is smallest, unless it was given.
-        source: where they come from: "ecg", "contour" or "given".
+        source: how they were found: "ecg", "contour" or "given".
         heart_rate_bpm: beats per minute, or None when the times or two end-diastoles are unknown.
 
     Raises:
@@ -54,8 +55,8 @@ class CardiacEvents:
     heart_rate_bpm: float | None = None
 
     def __post_init__(self) -> None:
-        if self.source not in SOURCES:
-            raise InputError(f"source must be one of {', '.join(SOURCES)}, got {self.source}")
+        if self.source not in _SOURCES:
+            raise InputError(f"source must be one of {', '.join(_SOURCES)}, got {self.source}")
         for name in ("end_diastole_frames", "end_systole_frames"):
             frames = tuple(int(frame) for frame in getattr(self, name))
             if any(frame < 0 for frame in frames) or any(b <= a for a, b in pairwise(frames)):
@@ -63,15 +64,14 @@ class CardiacEvents:
             object.__setattr__(self, name, frames)
 
     def cycles(self, frame_count: int, tracked: tuple[int, int] | None = None) -> tuple[CardiacCycle, ...]:
-        """The cycles of a clip, complete ones and one cut off at either end; each has one end-systole.
+        """Returns the cycles of a clip, complete ones and one cut off at either end; each has one end-systole.
 
         Args:
-            frame_count: of the clip.
-            tracked: first and last frame that is known, where tracking was cut short; cycles that are cut off end
-                there.
+            frame_count: number of frames of the clip.
+            tracked: first and last tracked frame, where tracking was cut short; cycles that are cut off end there.
 
         Raises:
-            InputError: an event that is no frame of the clip; no pair of end-diastole and end-systole; two end-systoles
+            InputError: an event outside the clip; no pair of end-diastole and end-systole; two end-systoles
                 without an end-diastole between them.
         """
         for frame in (*self.end_diastole_frames, *self.end_systole_frames):
@@ -81,14 +81,15 @@ class CardiacEvents:
                 )
         first_frame, last_frame = tracked or (0, frame_count - 1)
         diastoles = np.asarray(self.end_diastole_frames, dtype=int)
-        cycles = []
+        cycles: list[CardiacCycle] = []
         for end_systole in self.end_systole_frames:
             before, after = diastoles[diastoles < end_systole], diastoles[diastoles > end_systole]
             if len(before):
                 last = int(after[0]) if len(after) else last_frame
                 if cycles and cycles[-1].whole_systole and cycles[-1].reference_frame == before[-1]:
                     raise InputError(
-                        f"events: end-systoles {cycles[-1].end_systole_frame} and {end_systole} have no end-diastole between them"
+                        f"events: end-systoles {cycles[-1].end_systole_frame} and {end_systole} have no end-diastole"
+                        " between them"
                     )
                 cycles.append(
                     CardiacCycle(int(before[-1]), end_systole, int(before[-1]), last, complete=len(after) > 0)
@@ -108,6 +109,6 @@ class CardiacEvents:
 
 
 def heart_rate(beat_times_s: np.ndarray) -> float | None:
-    """Beats per minute from the times of successive beats (median interval), or None for fewer than two."""
+    """Returns beats per minute from the times of successive beats (median interval), None for fewer than two."""
     intervals = np.diff(np.asarray(beat_times_s, dtype=np.float64))
     return float(60.0 / np.median(intervals)) if len(intervals) else None

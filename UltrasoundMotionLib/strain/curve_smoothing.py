@@ -1,4 +1,4 @@
-"""Smoothing of displacements along the wall and in time, for curves that are shown beside the raw ones."""
+"""Smoothing of displacements along the wall and in time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from UltrasoundMotionLib.strain.curve_geometry import chord_lengths
 
 
 def local_quadratic(places: np.ndarray, width: float, period: float | None = None) -> np.ndarray:
-    """(N, N) matrix that smooths values at (N,) increasing places by weighted local parabolas (Cleveland and Devlin
-    1988, with a Gaussian weight).
+    """Returns the matrix (N, N) of local quadratic regression with a Gaussian weight (Cleveland and Devlin 1988).
 
     Constants, lines and parabolas pass unchanged, also at the ends, so that uniform strain is not reduced.
 
     Args:
-        width: standard deviation of the weight, in the units of the places; neighbours nearer than about a third of a
-            step give the identity.
-        period: length of a ring, or None.
+        places: (N,) increasing positions of the values.
+        width: standard deviation of the weight, in the units of the places; below about a third of a step the matrix
+            is the identity.
+        period: length of a closed contour, or None.
     """
     difference = places[None, :] - places[:, None]
     if period is not None:
@@ -41,13 +41,12 @@ def smooth_positions(
     time_width: float,
     closed: bool = False,
 ) -> np.ndarray:
-    """(T, N, 2) positions whose displacements from the reference frame are smoothed along the wall and in time; that
-    frame stays as it is.
+    """Smooths the displacements of positions (T, N, 2) from a reference frame, which stays unchanged.
 
     Args:
-        wall_share: width of the smoothing along the wall, as a part of the contour's length; 0 leaves it out.
+        wall_share: width of the smoothing along the wall, as a fraction of the contour's length; 0 switches it off.
         places: (T,) frame times, or frame numbers.
-        time_width: width of the smoothing in time, in the units of `places`; 0 leaves it out.
+        time_width: width of the smoothing in time, in the units of `places`; 0 switches it off.
     """
     displacement = positions - positions[reference_frame]
     if wall_share > 0:

@@ -1,7 +1,4 @@
-"""Strain of a dense motion field: the Green-Lagrange tensor and its principal values.
-
-The only file of strain that needs torch.
-"""
+"""Strain of a dense displacement field: the Green-Lagrange tensor and its principal values. Needs torch."""
 
 from __future__ import annotations
 
@@ -21,9 +18,9 @@ class DenseStrain:
 
     Attributes:
         tensor: (*spatial, n, n) E in LPS axes, symmetric.
-        principal: (*spatial, n) its eigenvalues, the most shortening first.
+        principal: (*spatial, n) its eigenvalues in ascending order: the strongest shortening first.
         directions: (*spatial, n, n) unit eigenvectors in LPS; `directions[..., :, k]` belongs to `principal[..., k]`.
-        grid: of the fixed image.
+        grid: the grid of the fixed image.
     """
 
     tensor: np.ndarray
@@ -33,12 +30,13 @@ class DenseStrain:
 
     @property
     def principal_stretch_percent(self) -> np.ndarray:
-        """(*spatial, n) 100 (sqrt(1 + 2 E_k) - 1): Lagrangian strain along the principal directions."""
+        """Lagrangian strain (*spatial, n) in percent along the principal directions: 100 (sqrt(1 + 2 E_k) - 1)."""
         return 100.0 * (np.sqrt(np.maximum(1.0 + 2.0 * self.principal, 0.0)) - 1.0)
 
     def along_percent(self, directions_lps: np.ndarray) -> np.ndarray:
-        """(*spatial) Lagrangian strain in percent along LPS vectors d (*spatial, n) or (n,): 100 (sqrt(1 + 2 d'E d) -
-        1), d made of unit length.
+        """Returns Lagrangian strain (*spatial) in percent along LPS vectors (*spatial, n) or (n,) of any length.
+
+        It is 100 (sqrt(1 + 2 d'E d) - 1) with the unit vector d.
         """
         directions = np.asarray(directions_lps, dtype=np.float64)
         directions = directions / np.linalg.norm(directions, axis=-1, keepdims=True)
@@ -47,15 +45,15 @@ class DenseStrain:
 
 
 def green_lagrange_strain(field: DisplacementField) -> DenseStrain:
-    """E = (F'F - I) / 2 with F = I + grad u, of the deformation x -> x + u(x) (Malvern 1969, "Introduction to the
-    Mechanics of a Continuous Medium").
+    """Computes Green-Lagrange strain of a displacement field: E = (F'F - I) / 2 with F = I + grad u.
 
-    Rigid motion gives zero, however large. With the frame of end-diastole as the fixed image and a later frame as the
+    The deformation is x -> x + u(x) (Malvern 1969, "Introduction to the Mechanics of a Continuous Medium"). Rigid
+    motion gives zero, however large. With the frame of end-diastole as the fixed image and a later frame as the
     moving one, u carries tissue from end-diastole to that frame, and E is its strain. Derivatives are central
     differences, one-sided at the border; they are computed in float64.
 
     Args:
-        field: in LPS mm, in two or three dimensions, on any spacing and direction.
+        field: displacement u in LPS mm, in two or three dimensions, with any spacing and direction.
     """
     n = field.grid.dimension
     displacement = torch.from_numpy(np.moveaxis(field.displacement_mm.astype(np.float64), -1, 0).copy())[None]

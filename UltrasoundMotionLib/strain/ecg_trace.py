@@ -1,4 +1,4 @@
-"""R peaks of an ECG trace."""
+"""ECG traces and their R peaks."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 
-PASS_BAND_HZ = (5.0, 15.0)
-WINDOW_S = 0.15
-REFRACTORY_S = 0.25
+_PASS_BAND_HZ = (5.0, 15.0)
+_WINDOW_S = 0.15
+_REFRACTORY_S = 0.25
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class EcgTrace:
     """An ECG recorded with the clip.
 
     Attributes:
-        times_s: (M,) evenly spaced times of the samples, in the clip's time.
-        values: (M,) of one lead, in any unit.
+        times_s: (M,) evenly spaced sample times, on the clip's time axis.
+        values: (M,) samples of one lead, in any unit.
 
     Raises:
         InputError: shapes that differ, values that are not finite, times that do not increase evenly, fewer than 50
@@ -45,28 +45,29 @@ class EcgTrace:
             object.__setattr__(self, name, value)
 
     def r_peaks_s(self) -> np.ndarray:
-        """(K,) times of the R peaks, after Pan and Tompkins 1985: band pass, slope squared, moving mean, threshold;
-        then the trace's own extremum.
+        """Returns the times (K,) of the R peaks (Pan and Tompkins 1985).
+
+        Band pass, squared slope, moving mean and threshold; then the extremum of the band-passed trace.
 
         Raises:
-            InputError: none is found.
+            InputError: no R peak is found.
         """
         from scipy.signal import butter, find_peaks, sosfiltfilt
 
         rate = 1 / float(np.mean(np.diff(self.times_s)))
-        band = (PASS_BAND_HZ[0], min(PASS_BAND_HZ[1], 0.45 * rate))
+        band = (_PASS_BAND_HZ[0], min(_PASS_BAND_HZ[1], 0.45 * rate))
         sections = butter(2, band, btype="bandpass", fs=rate, output="sos")
         passed = sosfiltfilt(
             sections, self.values - np.median(self.values), padlen=min(len(self.values) - 1, int(rate))
         )
-        window = np.ones(max(1, round(WINDOW_S * rate)))
+        window = np.ones(max(1, round(_WINDOW_S * rate)))
         energy = np.convolve(np.gradient(passed) ** 2, window / len(window), mode="same")
         if energy.max() <= 0:
             raise InputError("ECG: the trace is flat; no R peak can be found")
         peaks, _ = find_peaks(
-            np.pad(energy, 1), height=0.25 * np.percentile(energy, 99), distance=max(1, int(REFRACTORY_S * rate))
+            np.pad(energy, 1), height=0.25 * np.percentile(energy, 99), distance=max(1, int(_REFRACTORY_S * rate))
         )
-        reach = max(1, round(WINDOW_S / 2 * rate))
+        reach = max(1, round(_WINDOW_S / 2 * rate))
         found = []
         for peak in peaks - 1:
             first = max(0, peak - reach)

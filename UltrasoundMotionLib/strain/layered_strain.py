@@ -1,4 +1,4 @@
-"""Strain of several layers of the wall at once, and of its thickness."""
+"""Strain of several layers of the wall, and of its thickness."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents
 from UltrasoundMotionLib.strain.contour_strain import contour_strain
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
-from UltrasoundMotionLib.strain.measured_wall import MeasuredWall, measured_wall
+from UltrasoundMotionLib.strain.measured_wall import MeasuredWall, measure_wall
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.segment_shares import point_shares
-from UltrasoundMotionLib.strain.strain_assembly import assembled_strain
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
-from UltrasoundMotionLib.strain.strain_curves import Lengths
+from UltrasoundMotionLib.strain.strain_curves import Lengths, assemble_strain
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality, StrainResult
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -26,9 +25,9 @@ class LayeredStrain:
     """Strain of a wall that was tracked in several layers.
 
     Attributes:
-        layers: along the wall, by the layer's name, in the order given: longitudinal in apical views, circumferential
-            in short-axis views.
-        thickness: across the wall, between the first and the last layer: transverse in apical views, radial in
+        layers: strain along the wall by the layer's name, in the order given: longitudinal in apical views,
+            circumferential in short-axis views.
+        thickness: strain across the wall, between the first and the last layer: transverse in apical views, radial in
             short-axis views.
     """
 
@@ -47,24 +46,24 @@ def layered_strain(
     ecg: EcgTrace | None = None,
     forward_backward_px: np.ndarray | None = None,
 ) -> LayeredStrain:
-    """Strain along each layer, and of the thickness between the first and the last.
+    """Computes strain along each layer, and of the thickness between the first and the last layer.
 
-    Thickness at a point is the distance between the point of the inner and the point of the outer layer of the same
-    index, along the normal of the wall (the curve midway between both): sliding of the layers on each other does not
-    thicken. Transverse strain (apical views) and radial strain (short-axis views) are 100 (d(t) - d0) / d0 of the mean
-    thickness d in a segment (Voigt et al. 2015).
+    Thickness at a point is the distance between the inner and the outer layer's point of the same index, along the
+    normal of the wall (the curve midway between both), so that sliding of the layers does not count as thickening.
+    Transverse strain (apical views) and radial strain (short-axis views) are 100 (d(t) - d0) / d0 of the mean thickness
+    d in a segment (Voigt et al. 2015).
 
     Args:
-        tracks: holds the points of all layers.
+        tracks: the points of all layers.
         layers: labels or indices of each layer's points by its name, from the inner to the outer layer ("endo", "mid",
             "epi"), all in the same direction and of equal number.
         view: any view.
         events: None finds them on the layer named "mid", or on the first.
-        config, r_peaks_s, ecg, forward_backward_px: as `longitudinal_strain`.
+        config, r_peaks_s, ecg, forward_backward_px: as in `longitudinal_strain`.
 
     Raises:
         InputError: fewer than two layers; layers of different numbers of points or that run in different directions;
-            see `longitudinal_strain`.
+            otherwise as in `longitudinal_strain`.
     """
     names = list(layers)
     if len(names) < 2:
@@ -75,7 +74,7 @@ def layered_strain(
     model = segment_model(view)
     walls: dict[str, MeasuredWall] = {}
     for name in sorted(names, key=lambda name: name != ("mid" if "mid" in names else names[0])):
-        walls[name] = measured_wall(
+        walls[name] = measure_wall(
             tracks,
             model,
             events=events,
@@ -87,44 +86,45 @@ def layered_strain(
             forward_backward_px=forward_backward_px,
         )
         events = walls[name].events
-    kind = "circumferential" if model.closed else "longitudinal"
-    results = {name: contour_strain(walls[name], kind) for name in names}
+    results = {name: contour_strain(walls[name]) for name in names}
     return LayeredStrain(results, _thickness_strain(walls[names[0]], walls[names[-1]]))
 
 
 def _thickness_strain(inner: MeasuredWall, outer: MeasuredWall) -> StrainResult:
-    """Transverse or radial strain, placed on the curve midway between both layers."""
+    """Computes transverse or radial strain, located on the curve midway between both layers."""
     closed = inner.model.closed
     frame = inner.cycle.reference_frame
     distance = np.hypot(*np.moveaxis(inner.positions[frame][:, None] - outer.positions[frame][None], -1, 0))
     side = np.sign(wall_thickness(inner.positions[frame], outer.positions[frame], closed))
     if np.any(side != side[0]) or np.trace(distance) > 3 * distance.min(axis=1).sum():
         raise InputError(
-            f"layers {inner.layer} and {outer.layer} touch, cross or run in different directions; give both in the same order"
+            f"layers {inner.layer} and {outer.layer} touch, cross or run in different directions;"
+            " give both in the same order"
         )
     shares = point_shares(inner.shares, closed)
     wall = replace(
         inner,
         layer=f"{inner.layer} to {outer.layer}",
         wall=replace(inner.wall, positions_px=(inner.wall.positions_px + outer.wall.positions_px) / 2),
-        quality=tuple(_worse(one, other) for one, other in zip(inner.quality, outer.quality, strict=True)),
+        quality=tuple(_worst_quality(one, other) for one, other in zip(inner.quality, outer.quality, strict=True)),
     )
 
     def lengths(inside: np.ndarray, outside: np.ndarray) -> Lengths:
         thickness = side[0] * wall_thickness(inside, outside, closed)
         return Lengths(thickness, thickness, shares, thickening=True)
 
-    smooth = None if inner.smooth_positions is None else lengths(inner.smooth_positions, outer.smooth_positions)
-    return assembled_strain(
-        wall, "radial" if closed else "transverse", lengths(inner.positions, outer.positions), smooth
-    )
+    smooth = None
+    if inner.smooth_positions is not None and outer.smooth_positions is not None:
+        smooth = lengths(inner.smooth_positions, outer.smooth_positions)
+    kind = "radial" if closed else "transverse"
+    return assemble_strain(wall, kind, lengths(inner.positions, outer.positions), smooth)
 
 
 def wall_thickness(inner: np.ndarray, outer: np.ndarray, closed: bool = False) -> np.ndarray:
-    """(..., N) distance from inner to outer points (..., N, 2) along the normal of the curve midway between them, in
-    the units of the points.
+    """Returns the distance (..., N) from inner to outer points (..., N, 2) along the normal of their midway curve.
 
-    Signed: negative where the outer point lies to the left of someone who walks along the curve (y down).
+    In the units of the points; negative where the outer point lies to the left of the direction along the curve (y
+    down).
     """
     middle = (inner + outer) / 2
     tangent = np.roll(middle, -1, axis=-2) - np.roll(middle, 1, axis=-2) if closed else np.gradient(middle, axis=-2)
@@ -134,8 +134,8 @@ def wall_thickness(inner: np.ndarray, outer: np.ndarray, closed: bool = False) -
         return cross / np.hypot(tangent[..., 0], tangent[..., 1])
 
 
-def _worse(one: SegmentQuality, other: SegmentQuality) -> SegmentQuality:
-    """The quality of a segment that needs both layers."""
+def _worst_quality(one: SegmentQuality, other: SegmentQuality) -> SegmentQuality:
+    """Combines the quality of a segment in two layers, both of which it needs."""
     backs = [quality.forward_backward_px for quality in (one, other) if quality.forward_backward_px is not None]
     rejected = next((quality for quality in (one, other) if not quality.accepted), None)
     return SegmentQuality(

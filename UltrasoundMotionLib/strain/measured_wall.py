@@ -1,4 +1,4 @@
-"""A tracked contour made ready for strain: in order, gaps bridged, events found, cut into segments, quality known."""
+"""A tracked contour prepared for strain: in order, gaps filled, events found, cut into segments, quality assessed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvent
 from UltrasoundMotionLib.strain.curve_geometry import arc_length, chord_lengths
 from UltrasoundMotionLib.strain.curve_smoothing import smooth_positions
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
-from UltrasoundMotionLib.strain.find_events import events_of_contour, r_peaks_of
+from UltrasoundMotionLib.strain.find_events import find_contour_events, resolve_r_peaks
 from UltrasoundMotionLib.strain.segment_model import SegmentModel
-from UltrasoundMotionLib.strain.segment_quality import segment_quality
+from UltrasoundMotionLib.strain.segment_quality import assess_segments
 from UltrasoundMotionLib.strain.segment_shares import segment_of_points, segment_shares
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality
@@ -25,16 +25,16 @@ from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 @dataclass(frozen=True)
 class MeasuredWall:
-    """Everything that is known of a contour before its strain.
+    """A contour with everything that its strain is computed from.
 
     Attributes:
-        tracks, model, config, layer: as given.
+        tracks, model, config, layer: the arguments of `measure_wall`.
         wall: the contour's tracks.
         positions: (T, N, 2) in mm, or in pixels where the spacing is unknown.
-        events, cycles, cycle_index: the beats, and which is measured.
-        shares: (P, S) part of each of the contour's pieces in each segment.
-        segment_of_point: (N,).
-        quality: of each segment.
+        events, cycles, cycle_index: events and cycles of the clip, and the index of the measured cycle.
+        shares: (P, S) fraction of each of the contour's pieces in each segment.
+        segment_of_point: (N,) index of the segment in which each point lies.
+        quality: tracking quality of each segment.
     """
 
     tracks: PointTracks
@@ -57,29 +57,30 @@ class MeasuredWall:
 
     @property
     def times_s(self) -> np.ndarray | None:
-        """(T,) or None."""
+        """Frame times (T,), or None where unknown."""
         return None if self.tracks.times_s is None else np.asarray(self.tracks.times_s, dtype=np.float64)
 
     @cached_property
     def smooth_positions(self) -> np.ndarray | None:
-        """`positions` smoothed as the configuration says, or None when it says not to."""
+        """`positions` smoothed as configured, or None when smoothing is off."""
         if not self.config.smoothing_wall_share and not self.config.smoothing_time_s:
             return None
-        places = np.arange(len(self.positions)) if self.times_s is None else self.times_s
+        if self.times_s is None:
+            places, time_width = np.arange(len(self.positions)), float(self.config.smoothing_time_s > 0)
+        else:
+            places, time_width = self.times_s, self.config.smoothing_time_s
         return smooth_positions(
             self.positions,
             self.cycle.reference_frame,
             wall_share=self.config.smoothing_wall_share,
             places=places,
-            time_width=float(self.config.smoothing_time_s > 0)
-            if self.times_s is None
-            else self.config.smoothing_time_s,
+            time_width=time_width,
             closed=self.model.closed,
         )
 
     @property
     def notes(self) -> list[str]:
-        """What a reader should know, one line each."""
+        """Remarks for the reader of the result, one line each."""
         notes = list(self.wall.notes)
         if self.tracks.spacing_mm is None:
             notes.append("spacing unknown: strain takes pixels to be square, and lengths are not given")
@@ -87,14 +88,15 @@ class MeasuredWall:
             notes.append("frame times unknown: no strain rate, no time to peak, no heart rate")
         if not self.cycle.whole_systole:
             notes.append(
-                "the clip starts after end-diastole: strain refers to the end-diastole that follows, and systolic peaks are not known"
+                "the clip starts after end-diastole: strain refers to the end-diastole that follows, and systolic peaks"
+                " are not known"
             )
         elif not self.cycle.complete:
             notes.append("the clip ends before the next end-diastole: drift is not known")
         return notes
 
 
-def measured_wall(
+def measure_wall(
     tracks: PointTracks,
     model: SegmentModel,
     *,
@@ -107,13 +109,14 @@ def measured_wall(
     ecg: EcgTrace | None = None,
     forward_backward_px: np.ndarray | None = None,
 ) -> MeasuredWall:
-    """Arguments and errors as `longitudinal_strain`."""
+    """Prepares a tracked contour; arguments and errors as in `longitudinal_strain`."""
     config = config or StrainConfig()
     closed = model.closed
     wall = wall_tracks(tracks, order, closed=closed, orientation=config.orientation)
     positions = wall.positions_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
     if events is None:
-        events = events_of_contour(positions, tracks.times_s, closed=closed, r_peaks_s=r_peaks_of(r_peaks_s, ecg))
+        r_peaks = resolve_r_peaks(r_peaks_s, ecg)
+        events = find_contour_events(positions, tracks.times_s, closed=closed, r_peaks_s=r_peaks)
     known = np.isfinite(positions).all(axis=(1, 2))
     cycles = events.cycles(
         len(positions), (int(np.argmax(known)), len(known) - 1 - int(np.argmax(known[::-1]))) if known.any() else None
@@ -124,15 +127,16 @@ def measured_wall(
     if not known[frames].all():
         frame = cycle.first_frame + int(np.argmin(known[frames]))
         raise InputError(
-            f"tracks: frame {frame} was not tracked, but lies in the measured cycle (frames {cycle.first_frame} to {cycle.last_frame})"
+            f"tracks: frame {frame} was not tracked, but lies in the measured cycle"
+            f" (frames {cycle.first_frame} to {cycle.last_frame})"
         )
     at_reference = positions[cycle.reference_frame]
-    apex_arc = (
-        None if apex_index is None else float(arc_length(at_reference)[_apex_in_order(tracks, order, apex_index, wall)])
-    )
+    apex_arc = None
+    if apex_index is not None:
+        apex_arc = float(arc_length(at_reference)[_apex_in_contour(tracks, order, apex_index, wall)])
     pieces = chord_lengths(positions, closed)
     shares = segment_shares(pieces[cycle.reference_frame], len(model.names), apex_arc)
-    quality = segment_quality(
+    quality = assess_segments(
         wall,
         positions,
         cycle,
@@ -161,7 +165,7 @@ def measured_wall(
 
 
 def _measured_cycle(cycles: tuple[CardiacCycle, ...], wanted: int | None) -> int:
-    """Index of the cycle asked for, or of the first complete one, else the first with a whole systole, else the first."""
+    """Index of the wanted cycle; by default the first complete one, else one with a whole systole, else the first."""
     if wanted is None:
         return max(range(len(cycles)), key=lambda index: (cycles[index].complete, cycles[index].whole_systole, -index))
     if wanted >= len(cycles):
@@ -170,7 +174,7 @@ def _measured_cycle(cycles: tuple[CardiacCycle, ...], wanted: int | None) -> int
 
 
 def _maximum_gap(tracks: PointTracks, config: StrainConfig) -> float:
-    """The gap limit in frames."""
+    """Returns the gap limit in frames."""
     if tracks.times_s is None:
         return config.maximum_gap_frames
     return config.maximum_gap_s / float(np.median(np.diff(tracks.times_s))) + 1e-6
@@ -181,13 +185,14 @@ def _in_contour_order(tracks: PointTracks, values: np.ndarray | None, wall: Wall
         return None
     if np.shape(values) != (len(tracks.labels),):
         raise InputError(
-            f"forward_backward_px must have one value for each of {len(tracks.labels)} points, got shape {np.shape(values)}"
+            f"forward_backward_px must have one value for each of {len(tracks.labels)} points,"
+            f" got shape {np.shape(values)}"
         )
     by_label = dict(zip(tracks.labels, np.asarray(values, dtype=np.float64), strict=True))
     return np.array([by_label[label] for label in wall.labels])
 
 
-def _apex_in_order(tracks: PointTracks, order: Sequence[str | int] | None, apex_index: int, wall: WallTracks) -> int:
+def _apex_in_contour(tracks: PointTracks, order: Sequence[str | int] | None, apex_index: int, wall: WallTracks) -> int:
     count = len(wall.labels)
     if not 0 < apex_index < count - 1:
         raise InputError(f"apex_index must lie between 1 and {count - 2}, got {apex_index}")

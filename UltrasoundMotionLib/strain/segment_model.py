@@ -1,7 +1,7 @@
-"""The segments of the left ventricle that each view shows, and their names and numbers.
+"""Names and numbers of the left ventricle's segments, and which of them each view shows.
 
 Names and numbers 1 to 17: Cerqueira et al. 2002 (AHA), as adapted to echocardiography by Lang et al. 2015 (ASE/EACVI
-chamber quantification). Where each view shows them, and walls cut into three parts of equal length at end-diastole:
+chamber quantification). Their places in each view, and walls cut into three parts of equal length at end-diastole:
 Voigt et al. 2015 (EACVI/ASE/Industry).
 """
 
@@ -34,15 +34,16 @@ SEGMENT_NAMES_18 = (
 
 @dataclass(frozen=True)
 class SegmentModel:
-    """What one view shows.
+    """The segments of one view.
 
     Attributes:
-        view: its name.
-        names: of its segments, in the order of the contour: apical views from the base on the image's left over the
+        view: the view's name.
+        names: the segments' names in the order of the contour: apical views from the base on the image's left over the
             apex to the base on the right; short-axis views around the wall from the anterior insertion of the right
-            ventricle by the septum (counter-clockwise as usually shown).
-        numbers: of the 17-segment model.
-        numbers_18: of the 18-segment model; empty for the apical short axis, whose four segments it does not have.
+            ventricle along the septum (counter-clockwise as usually shown).
+        numbers: their numbers in the 17-segment model.
+        numbers_18: their numbers in the 18-segment model; empty for the apical short axis, whose four segments that
+            model does not have.
         closed: True for short-axis views, whose contour is a ring.
     """
 
@@ -54,7 +55,7 @@ class SegmentModel:
 
     @property
     def names_18(self) -> tuple[str, ...]:
-        """The names of the 18-segment model, which cuts the apex into six."""
+        """The segments' names in the 18-segment model, which cuts the apex into six."""
         return tuple(SEGMENT_NAMES_18[number - 1] for number in self.numbers_18)
 
 
@@ -74,11 +75,14 @@ _MODELS = {
     )
 }
 _OTHER_NAMES = {"SAX": "SAX-mid", "A3C": "APLAX", "ALAX": "APLAX"}
-VIEWS = tuple(_MODELS)
+_VIEWS = tuple(_MODELS)
 
 
 def segment_model(view: str) -> SegmentModel:
-    """The segments of a view: A4C, A2C, APLAX (or A3C), SAX-base, SAX-mid (or SAX), SAX-apex; upper or lower case.
+    """Returns the segments of a view.
+
+    Args:
+        view: A4C, A2C, APLAX (or A3C), SAX-base, SAX-mid (or SAX) or SAX-apex, in upper or lower case.
 
     Raises:
         InputError: an unknown view.
@@ -86,5 +90,5 @@ def segment_model(view: str) -> SegmentModel:
     name = str(view).upper().replace("BASE", "base").replace("MID", "mid").replace("APEX", "apex")
     model = _MODELS.get(_OTHER_NAMES.get(name, name))
     if model is None:
-        raise InputError(f"view must be one of {', '.join(VIEWS)}, got {view}")
+        raise InputError(f"view must be one of {', '.join(_VIEWS)}, got {view}")
     return model

@@ -1,4 +1,4 @@
-"""How well each segment was tracked, and which are rejected."""
+"""Tracking quality of each segment, and the rejection of badly tracked ones."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from UltrasoundMotionLib.strain.strain_result import SegmentQuality
 from UltrasoundMotionLib.strain.wall_tracks import WallTracks
 
 
-def neighbour_residual(displacement: np.ndarray, closed: bool = False) -> np.ndarray:
-    """(..., N, 2) displacement of each point minus the mean of its two neighbours; at the ends of an open contour, that
-    of the point beside it.
-    """
+def _neighbour_residual(displacement: np.ndarray, closed: bool = False) -> np.ndarray:
+    """Returns displacements (..., N, 2) minus the mean of both neighbours'; the ends copy the value beside them."""
     if closed:
         return displacement - (np.roll(displacement, 1, axis=-2) + np.roll(displacement, -1, axis=-2)) / 2
     inner = displacement[..., 1:-1, :] - (displacement[..., :-2, :] + displacement[..., 2:, :]) / 2
     return np.concatenate([inner[..., :1, :], inner, inner[..., -1:, :]], axis=-2)
 
 
-def segment_quality(
+def assess_segments(
     wall: WallTracks,
     positions: np.ndarray,
     cycle: CardiacCycle,
@@ -38,7 +36,7 @@ def segment_quality(
     forward_backward_px: np.ndarray | None = None,
     closed: bool = False,
 ) -> tuple[SegmentQuality, ...]:
-    """The quality of each segment over the measured cycle.
+    """Assesses the quality of each segment over the measured cycle.
 
     Roughness is regional: independent errors of standard deviation s per coordinate make residuals against the two
     neighbours of variance 1.5 s^2, and an error of the segment's length of sqrt(2) s; it is given as that error
@@ -47,8 +45,8 @@ def segment_quality(
     Args:
         positions: (T, N, 2) in mm or square pixels, gaps filled.
         pieces: (T, P) lengths of the pieces between them.
-        shares: (P, S) part of each piece in each segment.
-        maximum_gap: in frames.
+        shares: (P, S) fraction of each piece in each segment.
+        maximum_gap: the longest gap that does not count as lost, in frames.
         forward_backward_px: (N,) error of each point, or None.
 
     Raises:
@@ -62,7 +60,7 @@ def segment_quality(
     collapsed = np.any(pieces[frames] <= COLLAPSE_SHARE * pieces[cycle.reference_frame].mean(), axis=0)
     reaching = point_shares(shares, closed) > 1e-6  # points whose pieces reach into the segment
     lost = np.any(wall.gap_frames[frames] > maximum_gap, axis=0)
-    residual = neighbour_residual(positions[frames] - positions[cycle.reference_frame], closed)
+    residual = _neighbour_residual(positions[frames] - positions[cycle.reference_frame], closed)
     variance = np.mean(np.sum(residual**2, axis=2) / 2, axis=0) / 1.5
     qualities = []
     for segment, name in enumerate(names):
@@ -79,12 +77,12 @@ def segment_quality(
         )
         quality = SegmentQuality(name, confidence, lost_share, back, roughness, drift_percent=drift)
         fault = "two of its points collapse during the cycle" if np.any(collapsed & (shares[:, segment] > 0)) else ""
-        qualities.append(_judged(quality, fault or _fault(quality, config), config))
+        qualities.append(_with_verdict(quality, fault or _fault(quality, config), config))
     return tuple(qualities)
 
 
-def _judged(quality: SegmentQuality, fault: str, config: StrainConfig) -> SegmentQuality:
-    """The same with what it means: accepted or not, and why. The reader's word counts more than the measurements."""
+def _with_verdict(quality: SegmentQuality, fault: str, config: StrainConfig) -> SegmentQuality:
+    """Returns the quality with its verdict. The reader's choice overrules the measurements."""
     if quality.name in config.reject_segments:
         return replace(quality, accepted=False, reason="rejected by the reader")
     if fault and quality.name in config.accept_segments:
@@ -93,6 +91,7 @@ def _judged(quality: SegmentQuality, fault: str, config: StrainConfig) -> Segmen
 
 
 def _fault(quality: SegmentQuality, config: StrainConfig) -> str:
+    """Returns why a segment is to be rejected; empty when it is not."""
     if quality.lost_share > config.maximum_lost_share:
         return f"{quality.lost_share:.0%} of its points were lost for longer than the gap limit"
     if quality.confidence < config.minimum_confidence:
@@ -108,5 +107,6 @@ def _fault(quality: SegmentQuality, config: StrainConfig) -> str:
         quality.forward_backward_px is not None
         and not quality.forward_backward_px <= config.maximum_forward_backward_px
     ):
-        return f"its forward-backward error is {quality.forward_backward_px:.1f} px, above {config.maximum_forward_backward_px:g}"
+        limit = config.maximum_forward_backward_px
+        return f"its forward-backward error is {quality.forward_backward_px:.1f} px, above {limit:g}"
     return ""

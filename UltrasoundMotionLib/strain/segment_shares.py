@@ -1,4 +1,4 @@
-"""Which part of each piece of a contour lies in which segment."""
+"""The fraction of each piece of a contour that lies in each segment."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ import numpy as np
 
 
 def segment_shares(piece_lengths: np.ndarray, segment_count: int, apex_arc: float | None = None) -> np.ndarray:
-    """(P, S): the part, 0 to 1, of each of P pieces of the end-diastolic contour that lies in each of S segments of
-    equal length.
+    """Returns the fraction (P, S) of each piece of the end-diastolic contour in each segment, all of equal length.
 
     Segments are parts of equal length at end-diastole and then move with the tissue (Voigt et al. 2015). A segment's
     border between two points divides their piece, so that the segments' lengths always sum to the contour's.
 
     Args:
-        piece_lengths: (P,) at end-diastole, in order.
+        piece_lengths: (P,) lengths at end-diastole, in order.
         apex_arc: distance of the apex along the contour: each wall's segments are then equal parts of its own length;
-            None: equal parts of the whole.
+            None cuts the whole contour into equal parts.
     """
     arc = np.concatenate([[0.0], np.cumsum(piece_lengths)])
     edges = np.linspace(0.0, arc[-1], segment_count + 1)
@@ -29,21 +28,19 @@ def segment_shares(piece_lengths: np.ndarray, segment_count: int, apex_arc: floa
 
 
 def segment_of_points(shares: np.ndarray, closed: bool) -> np.ndarray:
-    """(N,) the segment in which most of the two pieces that meet at each point lies."""
-    before, after = _around(shares, closed)
+    """Returns the segment (N,) that holds most of the two pieces that meet at each point."""
+    before, after = _shares_before_and_after(shares, closed)
     return np.argmax(before + after, axis=1)
 
 
 def point_shares(shares: np.ndarray, closed: bool) -> np.ndarray:
-    """(N, S) weight of each point in each segment: half of the shares of the two pieces that meet there."""
-    before, after = _around(shares, closed)
+    """Returns the weight (N, S) of each point in each segment: half of the shares of the two pieces that meet there."""
+    before, after = _shares_before_and_after(shares, closed)
     return (before + after) / 2
 
 
-def _around(shares: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray]:
-    """(N, S) shares of the piece before and of the piece after each point; at the ends of an open contour there is one
-    only.
-    """
+def _shares_before_and_after(shares: np.ndarray, closed: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the shares (N, S) of the pieces before and after each point, 0 beyond the ends of an open contour."""
     if closed:
         return np.roll(shares, 1, axis=0), shares
     return np.pad(shares, ((1, 0), (0, 0))), np.pad(shares, ((0, 1), (0, 0)))

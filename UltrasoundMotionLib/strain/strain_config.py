@@ -1,4 +1,4 @@
-"""What can be chosen when strain is computed."""
+"""Settings of a strain computation."""
 
 from __future__ import annotations
 
@@ -6,41 +6,38 @@ from dataclasses import dataclass
 
 from UltrasoundMotionLib.errors import InputError
 
-ORIENTATIONS = ("auto", "as given")
+_ORIENTATIONS = ("auto", "as given")
 
 
 @dataclass(frozen=True)
 class StrainConfig:
-    """Choices; the defaults report raw curves of the first complete cycle without drift compensation.
+    """Settings of a strain computation; by default raw curves of the first complete cycle, drift not compensated.
 
     Attributes:
-        cycle: which cycle to measure, counted from 0; None takes the first complete one, else the first.
-        orientation: "auto" turns an apical contour around that starts at the base on the right of the image; "as given"
-            trusts the points' order.
+        cycle: index of the measured cycle, from 0; None takes the first complete one, else the first.
+        orientation: "auto" reverses an apical contour that starts at the base on the right of the image; "as given"
+            keeps the points' order.
         compensate_drift: subtract a line through 0 at end-diastole and the drift at the end of the cycle (Voigt et al.
             2015). Off by default: it also changes peaks. Drift is reported either way.
-        maximum_gap_s: a point that is missing or not visible for no longer than this is bridged in time; where frame
-            times are unknown, `maximum_gap_frames` counts.
-        maximum_gap_frames: see there.
-        maximum_lost_share: a segment is rejected when more than this part of its points is lost (missing for longer
-            than the gap limit).
+        maximum_gap_s: gap limit: a point that is missing or not visible for longer than this is lost.
+        maximum_gap_frames: gap limit in frames where frame times are unknown.
+        maximum_lost_share: a segment is rejected when more than this fraction of its points is lost.
         minimum_confidence: a segment whose mean confidence lies below it is rejected.
-        maximum_roughness_percent: a segment whose points move this unlike their neighbours (see
-            `SegmentQuality.roughness_percent`) is rejected.
-        maximum_drift_percent: a segment whose strain at the end of the cycle is farther from 0 is rejected: it was not
-            followed.
+        maximum_roughness_percent: a segment whose `SegmentQuality.roughness_percent` is larger is rejected.
+        maximum_drift_percent: a segment whose strain at the end of the cycle is farther from 0 is rejected, since the
+            tissue was not followed.
         maximum_forward_backward_px: a segment whose median forward-backward error is larger is rejected, where that
             error is given.
         maximum_rejected_segments: with more rejected segments than this there is no global strain (Lang et al. 2015:
             more than two in one view).
-        accept_segments, reject_segments: names of segments that the reader accepts or rejects whatever was measured.
-        smoothing_wall_share: width (standard deviation) of the smoothing along the wall, as a part of its length; for
-            the smoothed curves only.
-        smoothing_time_s: the same in time; where frame times are unknown, one frame.
-        bootstrap_replicates: replicates for the uncertainty of global strain; 0 leaves the uncertainty out.
-        common_error_percent, common_error_share: error that all points have alike, in percent points and as a part of
-            global strain; they add up in squares (see `global_uncertainty`, which says where the defaults come from).
-        seed: of the bootstrap.
+        accept_segments, reject_segments: names of segments that the reader accepts or rejects despite the measurements.
+        smoothing_wall_share: width (standard deviation) of the smoothing along the wall, as a fraction of its length;
+            for the smoothed curves only.
+        smoothing_time_s: width of the smoothing in time; one frame where frame times are unknown.
+        bootstrap_replicates: replicates for the uncertainty of global strain; 0 switches the uncertainty off.
+        common_error_percent, common_error_share: error common to all points, in percentage points and as a fraction of
+            global strain; they add in quadrature (`global_uncertainty` gives the source of the defaults).
+        seed: seed of the bootstrap.
 
     Raises:
         InputError: a value out of range.
@@ -67,8 +64,8 @@ class StrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.orientation not in ORIENTATIONS:
-            raise InputError(f"orientation must be one of {', '.join(ORIENTATIONS)}, got {self.orientation}")
+        if self.orientation not in _ORIENTATIONS:
+            raise InputError(f"orientation must be one of {', '.join(_ORIENTATIONS)}, got {self.orientation}")
         if self.cycle is not None and self.cycle < 0:
             raise InputError(f"cycle must be 0 or more, got {self.cycle}")
         for name, low, high in (

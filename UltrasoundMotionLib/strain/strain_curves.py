@@ -1,4 +1,4 @@
-"""From the lengths of a wall's pieces to strain curves, drift and measures."""
+"""Strain curves, drift and measures from the lengths of a wall's pieces, assembled into a result."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from UltrasoundMotionLib.strain.strain_measures import (
     GlobalStrainMeasures,
     SegmentStrainMeasures,
     lagrangian_percent,
-    measure,
+    measure_curve,
+    natural_percent,
+    rate_per_s,
 )
-from UltrasoundMotionLib.strain.strain_result import StrainDrift
+from UltrasoundMotionLib.strain.strain_result import SmoothedStrain, StrainDrift, StrainResult
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """What is stretched: pieces along a wall, or its thickness at points.
+    """Lengths over time whose change is strain: of pieces along a wall, or the wall's thickness at points.
 
     Attributes:
         pieces: (T, P) lengths.
         at_points: (T, N) length around each point, for local strain.
         shares: (P, S) weight of each piece in each segment.
-        thickening: it is thickness: in systole it grows, and the whole is a mean, not a sum.
+        thickening: True for thickness, which grows in systole, and whose global value is a mean, not a sum.
     """
 
     pieces: np.ndarray
@@ -36,7 +38,7 @@ class Lengths:
 
 
 def lengths_along(positions: np.ndarray, shares: np.ndarray, closed: bool) -> Lengths:
-    """Lengths of the pieces between neighbours of (T, N, 2) points; around a point, of the two that meet there."""
+    """Returns the lengths between neighbouring points (T, N, 2); around a point, the two pieces that meet there."""
     pieces = chord_lengths(positions, closed)
     before, after = (
         (np.roll(pieces, 1, axis=1), pieces)
@@ -46,9 +48,77 @@ def lengths_along(positions: np.ndarray, shares: np.ndarray, closed: bool) -> Le
     return Lengths(pieces, before + after, shares)
 
 
+def assemble_strain(wall: MeasuredWall, kind: str, lengths: Lengths, smooth_lengths: Lengths | None) -> StrainResult:
+    """Makes the result of one kind of strain, without its uncertainty.
+
+    Args:
+        lengths: the raw lengths of the wall's pieces.
+        smooth_lengths: the lengths after smoothing, or None.
+    """
+    tracks, times, config = wall.tracks, wall.times_s, wall.config
+    raw = _strain_curves(lengths, wall)
+    smoothed = None
+    if smooth_lengths is not None:
+        curves = _strain_curves(smooth_lengths, wall)
+        in_time = "1 frame" if times is None else f"{1000 * config.smoothing_time_s:g} ms"
+        along = f"{config.smoothing_wall_share:.3g} of the contour along the wall"
+        method = f"displacements by local parabolas, {along}, {in_time} in time"
+        smoothed = SmoothedStrain(
+            curves.global_percent,
+            curves.segmental_percent,
+            curves.point_percent,
+            curves.measures,
+            curves.segment_measures,
+            method,
+        )
+    rejected = [segment for segment in wall.quality if not segment.accepted]
+    notes = wall.notes
+    if len(rejected) > config.maximum_rejected_segments:
+        notes.append(
+            f"no global strain: {len(rejected)} segments were rejected, more than {config.maximum_rejected_segments}"
+        )
+    elif rejected:
+        notes.append(f"left out of global strain: {', '.join(segment.name for segment in rejected)}")
+    natural = natural_percent(raw.global_percent)
+    return StrainResult(
+        view=wall.model.view,
+        kind=kind,
+        layer=wall.layer,
+        segment_names=wall.model.names,
+        segment_numbers=wall.model.numbers,
+        times_s=times,
+        spacing_mm=tracks.spacing_mm,
+        events=wall.events,
+        cycle=wall.cycle,
+        cycle_index=wall.cycle_index,
+        positions_px=wall.wall.positions_px,
+        point_labels=wall.wall.labels,
+        segment_of_point=wall.segment_of_point,
+        global_percent=raw.global_percent,
+        segmental_percent=raw.segmental_percent,
+        point_percent=raw.point_percent,
+        natural_global_percent=natural,
+        natural_segmental_percent=natural_percent(raw.segmental_percent),
+        strain_rate_per_s=None if times is None else rate_per_s(raw.global_percent, times),
+        segmental_strain_rate_per_s=None if times is None else rate_per_s(raw.segmental_percent, times),
+        natural_strain_rate_per_s=None if times is None else rate_per_s(natural, times),
+        length_mm=None if tracks.spacing_mm is None else raw.length,
+        drift=raw.drift,
+        measures=raw.measures,
+        segment_measures=raw.segment_measures,
+        cycle_measures=raw.cycle_measures,
+        quality=wall.quality,
+        uncertainty=None,
+        smoothed=smoothed,
+        config=config,
+        model=tracks.model,
+        notes=tuple(notes),
+    )
+
+
 @dataclass(frozen=True)
-class StrainCurves:
-    """Curves and what is read off them; see `StrainResult` for the fields."""
+class _StrainCurves:
+    """Curves and measures of one set of lengths; fields as in `StrainResult`."""
 
     global_percent: np.ndarray
     segmental_percent: np.ndarray
@@ -60,8 +130,8 @@ class StrainCurves:
     cycle_measures: tuple[GlobalStrainMeasures, ...]
 
 
-def strain_curves(lengths: Lengths, wall: MeasuredWall) -> StrainCurves:
-    """Curves relative to the measured cycle's end-diastole, and measures of every cycle relative to its own."""
+def _strain_curves(lengths: Lengths, wall: MeasuredWall) -> _StrainCurves:
+    """Computes curves relative to the measured cycle's end-diastole, and each cycle's measures relative to its own."""
     accepted = np.array([segment.accepted for segment in wall.quality])
     by_segment = lengths.pieces @ lengths.shares
     total = by_segment[:, accepted].sum(axis=1)
@@ -69,14 +139,14 @@ def strain_curves(lengths: Lengths, wall: MeasuredWall) -> StrainCurves:
         total = np.full(len(total), np.nan)
     if lengths.thickening:
         total = total / max(lengths.shares[:, accepted].sum(), 1e-12)
-    # One row of curves: the whole, the segments, the points.
+    # Columns: the whole, the segments, the points.
     stacked = np.concatenate([total[:, None], np.where(accepted, by_segment, np.nan), lengths.at_points], axis=1)
     compensate = wall.config.compensate_drift
     segments = slice(1, 1 + by_segment.shape[1])
     curves, at_end = _relative(stacked, wall.cycle, wall.times_s, compensate)
     segment_measures = tuple(
         SegmentStrainMeasures(
-            name=name, number=number, **measure(curve, wall.cycle, wall.times_s, drift, lengths.thickening)
+            name=name, number=number, **measure_curve(curve, wall.cycle, wall.times_s, drift, lengths.thickening)
         )
         for name, number, curve, drift in zip(
             wall.model.names, wall.model.numbers, curves[:, segments].T, at_end[segments], strict=True
@@ -85,12 +155,12 @@ def strain_curves(lengths: Lengths, wall: MeasuredWall) -> StrainCurves:
     cycle_measures = []
     for cycle in wall.cycles:
         own, drift = _relative(stacked, cycle, wall.times_s, compensate)
-        measures = GlobalStrainMeasures(**measure(own[:, 0], cycle, wall.times_s, drift[0], lengths.thickening))
+        measures = GlobalStrainMeasures(**measure_curve(own[:, 0], cycle, wall.times_s, drift[0], lengths.thickening))
         if measures.end_systolic_percent is not None:
             mean = float(np.mean(own[cycle.end_systole_frame, segments][accepted]))
             measures = replace(measures, gls_percent=measures.end_systolic_percent, gls_segment_mean_percent=mean)
         cycle_measures.append(measures)
-    return StrainCurves(
+    return _StrainCurves(
         global_percent=curves[:, 0],
         segmental_percent=curves[:, segments],
         point_percent=curves[:, segments.stop :],
@@ -105,10 +175,10 @@ def strain_curves(lengths: Lengths, wall: MeasuredWall) -> StrainCurves:
 def _relative(
     lengths: np.ndarray, cycle: CardiacCycle, times_s: np.ndarray | None, compensate: bool
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(T, C) strain of (T, C) lengths relative to a cycle's end-diastole, and (C,) drift at its end (NaN where it is
-    incomplete).
+    """Returns strain (T, C) of lengths (T, C) relative to a cycle's end-diastole, and the drift (C,) at its end.
 
-    Compensation subtracts a line in time that is 0 at end-diastole and the drift at the end of the cycle.
+    The drift of an incomplete cycle is NaN. Compensation subtracts a line in time that is 0 at end-diastole and the
+    drift at the end of the cycle.
     """
     reference = cycle.reference_frame
     with np.errstate(invalid="ignore", divide="ignore"):

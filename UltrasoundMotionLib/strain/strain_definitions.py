@@ -1,14 +1,16 @@
-"""What each measure means, in words that stand beside the numbers: in the JSON report, and in the documentation."""
+"""Units and definitions of all measures, as the JSON report states them."""
 
 SOURCE = (
-    "Voigt et al. 2015, Definitions for a common standard for 2D speckle tracking echocardiography: consensus document of the EACVI/ASE/Industry Task"
-    " Force to standardize deformation imaging, Eur Heart J Cardiovasc Imaging 16:1-11, where not said otherwise"
+    "Voigt et al. 2015, Definitions for a common standard for 2D speckle tracking echocardiography: consensus document"
+    " of the EACVI/ASE/Industry Task Force to standardize deformation imaging, Eur Heart J Cardiovasc Imaging 16:1-11,"
+    " where not said otherwise"
 )
 
 DEFINITIONS: dict[str, tuple[str, str]] = {
     "gls_percent": (
         "%",
-        "global longitudinal strain: 100 (L(ES) - L(ED)) / L(ED), L the length of the whole contour (rejected segments left out)",
+        "global longitudinal strain: 100 (L(ES) - L(ED)) / L(ED), L the length of the whole contour (rejected segments"
+        " left out)",
     ),
     "gls_segment_mean_percent": (
         "%",
@@ -37,7 +39,8 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
     "natural_strain": ("%", "100 ln(L(t) / L(ED))"),
     "smoothed": (
         "",
-        "the same from displacements smoothed along the wall and in time; quality and rejection always come from the raw ones",
+        "the same from displacements smoothed along the wall and in time; quality and rejection always come from the"
+        " raw ones",
     ),
     "confidence": ("", "mean confidence of the tracker over the segment's points in the cycle, 0 to 1"),
     "lost_share": ("", "part of the segment's points missing for longer than the gap limit, 0 to 1"),
@@ -48,4 +51,4 @@ DEFINITIONS: dict[str, tuple[str, str]] = {
     ),
     "uncertainty": ("% points", "standard deviation of the error of gls_percent, and its 95 % interval"),
 }
-"""Unit and meaning by name."""
+"""(unit, definition) by name."""

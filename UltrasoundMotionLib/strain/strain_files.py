@@ -1,4 +1,4 @@
-"""Strain as files: curves as a CSV table, everything with units and definitions as JSON."""
+"""Strain files: the curves as a CSV table, the whole result with units and definitions as JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -18,15 +18,15 @@ from UltrasoundMotionLib.strain.strain_definitions import DEFINITIONS, SOURCE
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracking.files.table_lines import parse_number
 
-JSON_FORMAT = "ultrasound-motion strain 1"
-FIRST_COLUMNS = ("frame", "time (s)", "event")
-RATE_COLUMN = "global strain rate (1/s)"
-SMOOTHED = " smoothed"
+_JSON_FORMAT = "ultrasound-motion strain 1"
+_FIRST_COLUMNS = ("frame", "time (s)", "event")
+_RATE_COLUMN = "global strain rate (1/s)"
+_SMOOTHED = " smoothed"
 
 
 @dataclass(frozen=True)
 class StrainTable:
-    """What a strain CSV holds.
+    """The content of a strain CSV.
 
     Attributes:
         segment_names: S names in the order of the contour.
@@ -50,11 +50,10 @@ class StrainTable:
 
 
 def strain_columns(result: StrainResult) -> dict[str, np.ndarray]:
-    """Every curve (T,) by its column's name, with its unit: global, each segment, the global strain rate, then the
-    smoothed ones.
+    """Returns every curve (T,) by its column's name with unit: global, segments, global strain rate, smoothed curves.
 
-    The table's own columns frame, time and event are not among them. Segments come in the order of the contour, base on
-    the image's left first.
+    The columns frame, time and event are not among them. Segments come in the order of the contour, base on the image's
+    left first.
     """
     names = ("global", *result.segment_names)
     columns = {
@@ -62,19 +61,18 @@ def strain_columns(result: StrainResult) -> dict[str, np.ndarray]:
         for name, curve in zip(names, (result.global_percent, *result.segmental_percent.T), strict=True)
     }
     if result.strain_rate_per_s is not None:
-        columns[RATE_COLUMN] = result.strain_rate_per_s
+        columns[_RATE_COLUMN] = result.strain_rate_per_s
     if result.smoothed is not None:
         smooth = (result.smoothed.global_percent, *result.smoothed.segmental_percent.T)
-        columns |= {f"{name}{SMOOTHED} (%)": curve for name, curve in zip(names, smooth, strict=True)}
+        columns |= {f"{name}{_SMOOTHED} (%)": curve for name, curve in zip(names, smooth, strict=True)}
     return columns
 
 
 def write_strain_csv(path: str | Path, result: StrainResult) -> None:
-    """Writes a line for each frame: its number from 0, time, event (ED, ES or nothing), then the columns of
-    `strain_columns`.
+    """Writes one line per frame: number from 0, time, event (ED, ES or nothing), the columns of `strain_columns`.
 
-    Strain is Lagrangian, in percent to 1e-6, relative to the measured cycle's end-diastole; an empty cell is not known
-    (a rejected segment, a frame without tracks).
+    Strain is Lagrangian, in percent to 1e-6, relative to the measured cycle's end-diastole; an empty cell is unknown (a
+    rejected segment, a frame without tracks).
 
     Raises:
         OutputError: the file cannot be written; nothing is left under its name.
@@ -85,34 +83,23 @@ def write_strain_csv(path: str | Path, result: StrainResult) -> None:
     )
     with atomic_output(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow((*FIRST_COLUMNS, *columns))
+        writer.writerow((*_FIRST_COLUMNS, *columns))
         for frame in range(len(result.global_percent)):
-            time = (
-                ""
-                if result.times_s is None or not np.isfinite(result.times_s[frame])
-                else round(float(result.times_s[frame]), 9)
-            )
-            values = (float(curve[frame]) for curve in columns.values())
-            writer.writerow(
-                (
-                    frame,
-                    time,
-                    events.get(frame, ""),
-                    *(round(value, 6) + 0.0 if np.isfinite(value) else "" for value in values),
-                )
-            )
+            time = "" if result.times_s is None else _cell(result.times_s[frame], 9)
+            cells = (_cell(curve[frame], 6) for curve in columns.values())
+            writer.writerow((frame, time, events.get(frame, ""), *cells))
 
 
 def read_strain_csv(path: str | Path) -> StrainTable:
-    """Reads what `write_strain_csv` wrote.
+    """Reads a table that `write_strain_csv` wrote.
 
     Raises:
-        InputError: the file is missing, empty or not such a table; a line holds a wrong value (the line and the value
-            are named).
+        InputError: the file is missing, empty or not such a table; a line holds a wrong value (the message names line
+            and value).
     """
     path = Path(path)
     header, lines = _read_lines(path)
-    values = np.full((len(lines), len(header) - len(FIRST_COLUMNS)), np.nan)
+    values = np.full((len(lines), len(header) - len(_FIRST_COLUMNS)), np.nan)
     times = np.full(len(lines), np.nan)
     events: dict[str, list[int]] = {"ED": [], "ES": [], "": []}
     for frame, (line, cells) in enumerate(lines):
@@ -129,25 +116,25 @@ def read_strain_csv(path: str | Path) -> StrainTable:
                 if column == 1:
                     times[frame] = number
                 else:
-                    values[frame, column - len(FIRST_COLUMNS)] = number
-    curves = dict(zip(header[len(FIRST_COLUMNS) :], values.T, strict=True))
+                    values[frame, column - len(_FIRST_COLUMNS)] = number
+    curves = dict(zip(header[len(_FIRST_COLUMNS) :], values.T, strict=True))
     names = tuple(
         name.removesuffix(" (%)")
         for name in curves
-        if name.endswith(" (%)") and not name.endswith(f"{SMOOTHED} (%)") and name != "global (%)"
+        if name.endswith(" (%)") and not name.endswith(f"{_SMOOTHED} (%)") and name != "global (%)"
     )
-    smoothed = f"global{SMOOTHED} (%)" in curves
+    smoothed = f"global{_SMOOTHED} (%)" in curves
     try:
         return StrainTable(
             segment_names=names,
             times_s=times if np.isfinite(times).any() else None,
             global_percent=curves["global (%)"],
             segmental_percent=np.stack([curves[f"{name} (%)"] for name in names], axis=1),
-            strain_rate_per_s=curves.get(RATE_COLUMN),
-            global_smoothed_percent=curves[f"global{SMOOTHED} (%)"] if smoothed else None,
-            segmental_smoothed_percent=np.stack([curves[f"{name}{SMOOTHED} (%)"] for name in names], axis=1)
-            if smoothed
-            else None,
+            strain_rate_per_s=curves.get(_RATE_COLUMN),
+            global_smoothed_percent=curves[f"global{_SMOOTHED} (%)"] if smoothed else None,
+            segmental_smoothed_percent=(
+                np.stack([curves[f"{name}{_SMOOTHED} (%)"] for name in names], axis=1) if smoothed else None
+            ),
             end_diastole_frames=tuple(events["ED"]),
             end_systole_frames=tuple(events["ES"]),
         )
@@ -167,9 +154,10 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: is not a text table") from error
-    if tuple(header[: len(FIRST_COLUMNS)]) != FIRST_COLUMNS or len(set(header)) != len(header):
+    if tuple(header[: len(_FIRST_COLUMNS)]) != _FIRST_COLUMNS or len(set(header)) != len(header):
         raise InputError(
-            f"{path}: line 1: expected the columns {','.join(FIRST_COLUMNS)}, ..., found {','.join(header)[:80] or 'nothing'!r}"
+            f"{path}: line 1: expected the columns {','.join(_FIRST_COLUMNS)}, ...,"
+            f" found {','.join(header)[:80] or 'nothing'!r}"
         )
     for line, cells in lines:
         if len(cells) != len(header):
@@ -180,14 +168,13 @@ def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def strain_report(result: StrainResult, provenance: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Everything a result says, for JSON: measures, quality, uncertainty, events, curves raw and smoothed, and what
-    each word means.
+    """Returns a whole result for JSON: measures, quality, uncertainty, events, raw and smoothed curves, definitions.
 
-    Numbers that are not known are null. Units stand in the names (`_percent`, `_s`, `_per_s`, `_px`, `_mm`) and with
-    each definition.
+    Unknown numbers are null. Units stand in the names (`_percent`, `_s`, `_per_s`, `_px`, `_mm`) and with each
+    definition.
 
     Args:
-        provenance: what else a reader should find (input file, version), put first.
+        provenance: further entries, such as input file and version, put first.
     """
     smoothed = result.smoothed
     curves = {
@@ -206,13 +193,17 @@ def strain_report(result: StrainResult, provenance: Mapping[str, Any] | None = N
     }
     segments = []
     for number, (measures, quality) in enumerate(zip(result.segment_measures, result.quality, strict=True)):
-        segment = {"name": measures.name, "number_17": measures.number, "quality": _without(asdict(quality), "name")}
-        segment["measures"] = _without(asdict(measures), "name", "number")
+        segment: dict[str, Any] = {
+            "name": measures.name,
+            "number_17": measures.number,
+            "quality": _without(asdict(quality), "name"),
+            "measures": _without(asdict(measures), "name", "number"),
+        }
         if smoothed is not None:
             segment["smoothed_measures"] = _without(asdict(smoothed.segment_measures[number]), "name", "number")
         segments.append(segment)
     return {
-        "format": JSON_FORMAT,
+        "format": _JSON_FORMAT,
         **(provenance or {}),
         "not_for_clinical_use": True,
         "view": result.view,
@@ -243,7 +234,7 @@ def strain_report(result: StrainResult, provenance: Mapping[str, Any] | None = N
 
 
 def write_strain_json(path: str | Path, result: StrainResult, provenance: Mapping[str, Any] | None = None) -> None:
-    """Writes `strain_report`.
+    """Writes `strain_report` as JSON.
 
     Raises:
         OutputError: the file cannot be written; nothing is left under its name.
@@ -252,7 +243,7 @@ def write_strain_json(path: str | Path, result: StrainResult, provenance: Mappin
 
 
 def read_strain_json(path: str | Path) -> dict[str, Any]:
-    """Reads what `write_strain_json` wrote.
+    """Reads a report that `write_strain_json` wrote.
 
     Raises:
         InputError: the file is missing, is not JSON, or is not such a report.
@@ -267,13 +258,22 @@ def read_strain_json(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise InputError(f"{path}: is not JSON: {error}") from error
     found = content.get("format") if isinstance(content, dict) else None
-    if found != JSON_FORMAT:
+    if found != _JSON_FORMAT:
         raise InputError(
-            f"{path}: is not a strain report of this version: format is {found!r}, expected {JSON_FORMAT!r}"
+            f"{path}: is not a strain report of this version: format is {found!r}, expected {_JSON_FORMAT!r}"
         )
     return content
 
 
+def _cell(value: float, digits: int) -> float | str:
+    """Returns the rounded value, without a minus sign before 0; empty where it is not finite."""
+    return round(float(value), digits) + 0.0 if np.isfinite(value) else ""
+
+
+@overload
+def _plain(values: np.ndarray) -> list: ...
+@overload
+def _plain(values: None) -> None: ...
 def _plain(values: np.ndarray | None) -> list | None:
     return None if values is None else np.asarray(values).tolist()
 

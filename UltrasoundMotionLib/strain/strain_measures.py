@@ -1,4 +1,4 @@
-"""Strain and the values read off its curve, by their standard definitions.
+"""Strain and the measures of its curve, by their standard definitions.
 
 Voigt et al. 2015: "Definitions for a common standard for 2D speckle tracking echocardiography: consensus document of
 the EACVI/ASE/Industry Task Force to standardize deformation imaging", Eur Heart J Cardiovasc Imaging 16:1-11. All
@@ -8,6 +8,7 @@ strain here is in percent.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,22 +16,20 @@ from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle
 
 
 def lagrangian_percent(length: np.ndarray, reference_length: np.ndarray | float) -> np.ndarray:
-    """100 (L(t) - L0) / L0, the change of length relative to end-diastole (Voigt et al. 2015)."""
+    """Returns Lagrangian strain 100 (L(t) - L0) / L0, relative to end-diastole (Voigt et al. 2015)."""
     return 100.0 * (np.asarray(length) / reference_length - 1.0)
 
 
 def natural_percent(lagrangian: np.ndarray) -> np.ndarray:
-    """100 ln(L(t) / L0), the sum of all small changes each relative to the length it starts from, from Lagrangian
-    strain (Voigt et al. 2015).
-    """
+    """Returns natural strain 100 ln(L(t) / L0) from Lagrangian strain (Voigt et al. 2015)."""
     with np.errstate(invalid="ignore", divide="ignore"):
         return 100.0 * np.log1p(np.asarray(lagrangian) / 100.0)
 
 
 def rate_per_s(strain_percent: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """Time derivative of (T, ...) strain, in 1/s, with the true frame times.
+    """Returns the time derivative of strain (T, ...) in 1/s, with the true frame times.
 
-    Second-order differences for uneven steps (`numpy.gradient`). Of Lagrangian strain it is (dL/dt) / L0, of natural
+    Second-order differences for uneven steps (`numpy.gradient`). For Lagrangian strain it is (dL/dt) / L0, for natural
     strain (dL/dt) / L, which is the strain rate of Doppler (D'hooge et al. 2000, "Regional strain and strain rate
     measurements by cardiac ultrasound").
     """
@@ -41,11 +40,10 @@ def rate_per_s(strain_percent: np.ndarray, times_s: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class StrainMeasures:
-    """What is read off one curve in one cycle (Voigt et al. 2015 where not said otherwise). None: cannot be told from
-    this clip, or not tracked.
+    """Measures of one strain curve in one cycle; None where the clip does not show them or tracking failed.
 
-    For shortening (longitudinal, circumferential) the peak is the most negative value; for thickening (radial,
-    transverse) the most positive one.
+    Definitions are those of Voigt et al. 2015 unless another source is named. For shortening (longitudinal,
+    circumferential) the peak is the most negative value; for thickening (radial, transverse) the most positive one.
 
     Attributes:
         end_systolic_percent: strain at end-systole.
@@ -57,7 +55,7 @@ class StrainMeasures:
         post_systolic_index_percent: 100 (peak - end-systolic) / peak when the peak comes after end-systole, else 0
             (Kukulski et al. 2003; the same in doi:10.1371/journal.pone.0273419).
         time_to_peak_s: from end-diastole to `peak_percent`; None where frame times are unknown.
-        frames_to_peak: the same in frames.
+        frames_to_peak: frames from end-diastole to `peak_percent`.
         peak_systolic_rate_per_s: fastest Lagrangian shortening (thickening) in systole; None where frame times are
             unknown.
         peak_diastolic_rate_per_s: fastest lengthening (thinning) after end-systole.
@@ -79,12 +77,13 @@ class StrainMeasures:
 
 @dataclass(frozen=True)
 class GlobalStrainMeasures(StrainMeasures):
-    """Of the whole contour.
+    """Measures of the whole contour.
 
     Attributes:
-        gls_percent: global strain at end-systole from the length of the whole contour, the standard's first way;
+        gls_percent: global strain at end-systole from the length of the whole contour, the standard's first definition;
             `end_systolic_percent`.
-        gls_segment_mean_percent: the mean of the accepted segments' end-systolic strain, the standard's second way.
+        gls_segment_mean_percent: the mean of the accepted segments' end-systolic strain, the standard's second
+            definition.
     """
 
     gls_percent: float | None = None
@@ -93,34 +92,32 @@ class GlobalStrainMeasures(StrainMeasures):
 
 @dataclass(frozen=True)
 class SegmentStrainMeasures(StrainMeasures):
-    """Of one segment.
+    """Measures of one segment.
 
     Attributes:
-        name: of the segment.
-        number: in the 17-segment model.
+        name: the segment's name.
+        number: its number in the 17-segment model.
     """
 
     name: str = ""
     number: int = 0
 
 
-def measure(
+def measure_curve(
     strain_percent: np.ndarray,
     cycle: CardiacCycle,
     times_s: np.ndarray | None,
     drift_percent: float,
     thickening: bool = False,
-) -> dict[str, float | int | None]:
-    """The values of `StrainMeasures` as a dictionary, from one curve (T,) that is 0 at the reference frame; empty where
-    it is not known.
-    """
+) -> dict[str, Any]:
+    """Returns the values of `StrainMeasures` of a curve (T,) that is 0 at the reference frame; empty where unknown."""
     curve = np.asarray(strain_percent, dtype=np.float64)
     inside = curve[cycle.first_frame : cycle.last_frame + 1]
     if not np.all(np.isfinite(inside)):
         return {}
     sign = -1.0 if thickening else 1.0  # makes the peak a minimum
     end_systole = cycle.end_systole_frame
-    values: dict[str, float | int | None] = {
+    values: dict[str, Any] = {
         "end_systolic_percent": float(curve[end_systole]),
         "drift_percent": float(drift_percent) if np.isfinite(drift_percent) else None,
     }

@@ -1,4 +1,4 @@
-"""The 16, 17 and 18-segment left ventricle from several apical views."""
+"""Strain of the 16-, 17- and 18-segment left ventricle from several apical views."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from UltrasoundMotionLib.strain.segment_model import SEGMENT_NAMES, SEGMENT_NAME
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 
 APICAL_VIEWS = ("A4C", "A2C", "APLAX")
-SEGMENT_COUNTS = (16, 17, 18)
-VALUES = (
+_SEGMENT_COUNTS = (16, 17, 18)
+_VALUES = (
     "end_systolic_percent",
     "peak_systolic_percent",
     "peak_percent",
@@ -25,21 +25,22 @@ VALUES = (
 
 @dataclass(frozen=True)
 class LeftVentricleStrain:
-    """One value for each segment of the left ventricle, and the means.
+    """One value for each segment of the left ventricle, and their means.
 
     Attributes:
         segment_count: 16, 17 or 18.
-        value: which of `StrainMeasures` it is.
+        value: name of the field of `StrainMeasures`.
         numbers: 1 to `segment_count`.
-        names: of the segments.
-        percent: one for each segment, NaN where no view shows it or it was rejected (in seconds for `time_to_peak_s`).
-        views: the views it was made from.
+        names: the segments' names.
+        percent: (segment_count,) values, NaN where no view shows the segment or it was rejected; in seconds for
+            `time_to_peak_s`.
+        views: the views that were combined.
         gls_percent: mean of the views' end-systolic whole-contour strain (Voigt et al. 2015), or None when a view has
             none.
         gls_segment_mean_percent: mean end-systolic strain of all measured segments of all views, each once (the
             18-segment mean where three views are complete), so that no view counts more than its segments; None when
             there is no segment.
-        notes: what a reader should know, one line each.
+        notes: remarks for the reader, one line each.
     """
 
     segment_count: int
@@ -56,19 +57,19 @@ class LeftVentricleStrain:
 def ventricle_strain(
     results: Sequence[StrainResult], segment_count: int = 17, value: str = "end_systolic_percent"
 ) -> LeftVentricleStrain:
-    """Puts apical views together.
+    """Combines apical views.
 
     Three views of six segments show the 18-segment ventricle, each segment in one view. The 16- and 17-segment
     ventricles cut the apex into four (Cerqueira et al. 2002): apical septal is the mean of 18's apical inferoseptal
     (A4C) and anteroseptal (APLAX), apical lateral that of apical anterolateral (A4C) and inferolateral (APLAX), since
-    three quarters of each of those lie in the larger segment; where only one of the two was measured it stands alone.
+    three quarters of each of those lie in the larger segment; where only one of the two was measured, it is used alone.
     Segment 17, the apical cap, is in no view's six segments: it is the mean of the measured segments 13 to 16, a
     derived value. A segment that the same view shows twice (two clips) is the mean of both.
 
     Args:
         results: longitudinal strain of one or more apical views.
         segment_count: 16, 17 or 18.
-        value: a name of `StrainMeasures` that segments have.
+        value: name of a field of `StrainMeasures` that segments have.
 
     Raises:
         InputError: no results; results that are not longitudinal or not of an apical view; another segment count or
@@ -76,17 +77,18 @@ def ventricle_strain(
     """
     if not results:
         raise InputError("ventricle: give the strain of at least one apical view")
-    if segment_count not in SEGMENT_COUNTS:
+    if segment_count not in _SEGMENT_COUNTS:
         raise InputError(f"segment_count must be one of 16, 17, 18, got {segment_count}")
-    if value not in VALUES:
-        raise InputError(f"value must be one of {', '.join(VALUES)}, got {value}")
+    if value not in _VALUES:
+        raise InputError(f"value must be one of {', '.join(_VALUES)}, got {value}")
     for result in results:
         if result.kind != "longitudinal" or result.view not in APICAL_VIEWS:
             raise InputError(
-                f"ventricle: needs longitudinal strain of {', '.join(APICAL_VIEWS)}, got {result.kind} strain of {result.view}"
+                f"ventricle: needs longitudinal strain of {', '.join(APICAL_VIEWS)},"
+                f" got {result.kind} strain of {result.view}"
             )
-    eighteen = _of_eighteen(results, value)
-    percent = eighteen if segment_count == 18 else _of_seventeen(eighteen)[:segment_count]
+    eighteen = _eighteen_segments(results, value)
+    percent = eighteen if segment_count == 18 else _seventeen_segments(eighteen)[:segment_count]
     views = tuple(dict.fromkeys(result.view for result in results))
     notes = []
     missing = [view for view in APICAL_VIEWS if view not in views]
@@ -94,13 +96,13 @@ def ventricle_strain(
         notes.append(f"without {' and '.join(missing)} some segments are not known")
     if segment_count == 17:
         notes.append("segment 17 (apex) is the mean of the measured apical segments, not measured itself")
-    global_strains = [result.measures.gls_percent for result in results]
-    gls = (
-        None
-        if any(strain is None for strain in global_strains)
-        else float(np.mean(_mean_by_view(results, global_strains)))
-    )
-    end_systolic = _of_eighteen(results, "end_systolic_percent")
+    by_view: dict[str, list[float]] = {}
+    for result in results:
+        if result.measures.gls_percent is not None:
+            by_view.setdefault(result.view, []).append(result.measures.gls_percent)
+    complete = sum(map(len, by_view.values())) == len(results)
+    gls = float(np.mean([float(np.mean(values)) for values in by_view.values()])) if complete else None
+    end_systolic = _eighteen_segments(results, "end_systolic_percent")
     measured = end_systolic[np.isfinite(end_systolic)]
     names = SEGMENT_NAMES_18 if segment_count == 18 else SEGMENT_NAMES[:segment_count]
     return LeftVentricleStrain(
@@ -116,16 +118,8 @@ def ventricle_strain(
     )
 
 
-def _mean_by_view(results: Sequence[StrainResult], values: Sequence[float | None]) -> list[float]:
-    """One mean for each view, so that a view given twice does not count twice."""
-    by_view: dict[str, list[float]] = {}
-    for result, value in zip(results, values, strict=True):
-        by_view.setdefault(result.view, []).append(value)
-    return [float(np.mean(view_values)) for view_values in by_view.values()]
-
-
-def _of_eighteen(results: Sequence[StrainResult], value: str) -> np.ndarray:
-    """(18,) values, NaN where unknown."""
+def _eighteen_segments(results: Sequence[StrainResult], value: str) -> np.ndarray:
+    """Returns the values (18,) of the 18-segment model, NaN where unknown."""
     found: dict[int, list[float]] = {}
     for result in results:
         for number, measures in zip(segment_model(result.view).numbers_18, result.segment_measures, strict=True):
@@ -135,9 +129,10 @@ def _of_eighteen(results: Sequence[StrainResult], value: str) -> np.ndarray:
     return np.array([np.mean(found[number]) if number in found else np.nan for number in range(1, 19)])
 
 
-def _of_seventeen(eighteen: np.ndarray) -> np.ndarray:
-    """(17,) values from the 18-segment ones, numbers counted from 1: 13 anterior, 14 septal, 15 inferior, 16 lateral,
-    17 apex.
+def _seventeen_segments(eighteen: np.ndarray) -> np.ndarray:
+    """Returns the values (17,) of the 17-segment model from those of the 18-segment model.
+
+    Numbers from 1: 13 apical anterior, 14 septal, 15 inferior, 16 lateral, 17 apex.
     """
 
     def mean(*values: float) -> float:

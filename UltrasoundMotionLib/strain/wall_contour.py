@@ -1,4 +1,4 @@
-"""The wall's contour on one frame: from clicks or a drawn curve to evenly spaced points in a known order."""
+"""The wall's contour on one frame: evenly spaced, ordered points from clicks or from a drawn curve."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from UltrasoundMotionLib.strain.curve_geometry import (
 )
 from UltrasoundMotionLib.strain.segment_model import segment_model
 
-DENSE_COUNT = 2001
-BASE_ANGLE = np.deg2rad(98.0)  # the hinges lie a little below the widest place of the ventricle
-FULLNESS = 2.4  # exponent of the superellipse: an ellipse (2) is too lean near the apex for real walls, a bullet (3) too full for round ones
-APEX_SHARES = (0.25, 0.75)  # the apex lies in this middle part of an apical contour
+_DENSE_COUNT = 2001
+_BASE_ANGLE = np.deg2rad(98.0)  # the hinges lie a little below the widest place of the ventricle
+_FULLNESS = 2.4
+"""Exponent of the superellipse: an ellipse (2) is too narrow near the apex, a bullet (3) too full for round walls."""
+_APEX_SHARES = (0.25, 0.75)  # the apex lies between these fractions of an apical contour's length
 
 
 @dataclass(frozen=True)
@@ -30,14 +31,14 @@ class WallContour:
         points_px: (N, 2), evenly spaced. Apical views: from the base on the left over the apex to the base on the
             right, as seen in the image. Short-axis views: a ring from the anterior insertion of the right ventricle,
             counter-clockwise as seen.
-        apex_index: the point at the apex; 0 for a ring, which has none.
+        apex_index: index of the point at the apex; 0 for a ring, which has none.
         view: a name of `segment_model`.
-        frame: on which the points lie.
+        frame: the frame on which the points lie.
         spacing_mm: (x, y) pixel size, or None when unknown.
-        notes: what was changed to get here (order turned around ...), one line each.
+        notes: changes made to the input (order reversed ...), one line each.
 
     Raises:
-        InputError: see `check_contour`; an unknown view; an apex that is not one of the inner points.
+        InputError: points that `check_contour` refuses; an unknown view; an apex that is not one of the inner points.
     """
 
     points_px: np.ndarray
@@ -67,10 +68,9 @@ class WallContour:
 
 
 def left_base_first(points: np.ndarray) -> bool:
-    """Whether an apical contour (N, 2) starts at the base on the left of the image.
+    """Returns True if an apical contour (N, 2) starts at the base on the left of the image.
 
-    Where the ventricle lies on its side (its base nearly upright in the image), left is the left of someone who looks
-    from base to apex.
+    Where the base is nearly vertical in the image, left means left of the direction from base to apex.
     """
     first, last = points[0], points[-1]
     base = last - first
@@ -79,20 +79,21 @@ def left_base_first(points: np.ndarray) -> bool:
     return bool(signed_area(points) > 0)
 
 
-def apex_of(points: np.ndarray) -> int:
-    """Index of the apex of an apical contour (N, 2): the point farthest from the middle of the base.
+def find_apex(points: np.ndarray) -> int:
+    """Returns the index of the apex of an apical contour (N, 2): the point farthest from the middle of the base.
 
     Raises:
-        InputError: it does not lie in the middle half of the contour, so that this is no wall from base over apex to
+        InputError: the apex lies outside the middle half of the contour, which is then no wall from base over apex to
             base.
     """
     distance = np.hypot(*(points - (points[0] + points[-1]) / 2).T)
     apex = int(np.argmax(distance))
     arc = arc_length(points)
     share = arc[apex] / arc[-1]
-    if not APEX_SHARES[0] <= share <= APEX_SHARES[1]:
+    if not _APEX_SHARES[0] <= share <= _APEX_SHARES[1]:
         raise InputError(
-            f"contour: the apex (farthest from the base) lies at {share:.0%} of it; it must run from base over apex to base"
+            f"contour: the apex (farthest from the base) lies at {share:.0%} of it;"
+            " it must run from base over apex to base"
         )
     return apex
 
@@ -105,18 +106,17 @@ def contour_from_clicks(
     frame: int = 0,
     spacing_mm: tuple[float, float] | None = None,
 ) -> WallContour:
-    """A plausible wall through three clicks: a truncated superellipse that is widest a little above the hinges. Its
-    points are there to be corrected.
+    """Makes a plausible wall through three clicks, to be corrected by the user.
+
+    It is a truncated superellipse that is widest a little above the hinges.
 
     Args:
-        clicks_px: (3, 2): hinge, apex, hinge of the mitral valve, either hinge first. Clicked in another order, the
-            hinges are the two that are closest to each other (the ventricle is longer than its base is wide), and a
-            note says so.
-        count: points to make.
+        clicks_px: (3, 2): hinge, apex, hinge of the mitral valve, either hinge first. In another order, the hinges are
+            the two that are closest to each other (the ventricle is longer than its base is wide), and a note says so.
+        count: number of points to make.
 
     Raises:
-        InputError: not three finite clicks; clicks on a line or on one spot; a short-axis view; fewer than 6 points
-            asked for.
+        InputError: not three finite clicks; clicks on a line or on one spot; a short-axis view; a `count` below 6.
     """
     clicks = np.asarray(clicks_px, dtype=np.float64)
     if clicks.shape != (3, 2) or not np.all(np.isfinite(clicks)):
@@ -140,8 +140,8 @@ def contour_from_clicks(
     area = abs((last[0] - first[0]) * (tip[1] - first[1]) - (last[1] - first[1]) * (tip[0] - first[0]))
     if area <= 0.05 * max(sides) ** 2:
         raise InputError("clicks: hinge, apex and hinge lie on a line or on one spot; no wall goes through them")
-    angle = np.linspace(-BASE_ANGLE, BASE_ANGLE, DENSE_COUNT)[:, None]
-    upward, sideways = (np.sign(part) * np.abs(part) ** (2 / FULLNESS) for part in (np.cos(angle), np.sin(angle)))
+    angle = np.linspace(-_BASE_ANGLE, _BASE_ANGLE, _DENSE_COUNT)[:, None]
+    upward, sideways = (np.sign(part) * np.abs(part) ** (2 / _FULLNESS) for part in (np.cos(angle), np.sin(angle)))
     axis = (tip - (first + last) / 2) / (1 - upward[-1])
     dense = tip + axis * (upward - 1) + (last - first) / 2 * sideways / sideways[-1]
     if not left_base_first(dense):
@@ -160,18 +160,18 @@ def contour_from_curve(
     spacing_mm: tuple[float, float] | None = None,
     apex_index: int | None = None,
 ) -> WallContour:
-    """Evenly spaced points along a drawn curve, in the contour's order.
+    """Makes a contour of evenly spaced points along a drawn curve.
 
     Args:
-        points_px: (M, 2) points in order along the wall, at least 6; a smooth curve is drawn through them. Apical views
+        points_px: (M, 2) points in order along the wall, at least 6; a spline is fitted through them. Apical views
             may start at either base; a ring starts at the anterior insertion of the right ventricle, may run either
             way, and need not repeat its first point.
-        count: points to make.
-        apex_index: of the given points; None finds the one farthest from the middle of the base.
+        count: number of points to make.
+        apex_index: index of the apex among the given points; None takes the one farthest from the middle of the base.
 
     Raises:
-        InputError: see `check_contour`; an apical curve whose apex is not in its middle half; fewer than 6 points asked
-            for.
+        InputError: points that `check_contour` refuses; an apical curve whose apex is not in its middle half; a `count`
+            below 6.
     """
     from scipy.interpolate import CubicSpline
 
@@ -185,7 +185,7 @@ def contour_from_curve(
     drawn = check_contour(given, closed) * scale
     if apex_index is not None and not 0 < apex_index < len(drawn) - 1:
         raise InputError(f"apex_index must lie between 1 and {len(drawn) - 2}, got {apex_index}")
-    tip = None if closed else drawn[apex_of(drawn) if apex_index is None else apex_index]
+    tip = None if closed else drawn[find_apex(drawn) if apex_index is None else apex_index]
     notes: tuple[str, ...] = ()
     if closed and signed_area(drawn) > 0:
         drawn, notes = np.roll(drawn[::-1], 1, axis=0), ("the ring was turned around to run counter-clockwise as seen",)
@@ -195,7 +195,7 @@ def contour_from_curve(
     # Centripetal parameters keep the spline from overshooting between points that are unevenly spaced.
     parameter = np.concatenate([[0.0], np.cumsum(np.sqrt(np.hypot(*np.diff(through, axis=0).T)))])
     spline = CubicSpline(parameter, through, bc_type="periodic" if closed else "natural")
-    dense = spline(np.linspace(0.0, parameter[-1], DENSE_COUNT))
+    dense = spline(np.linspace(0.0, parameter[-1], _DENSE_COUNT))
     points = evenly_spaced(dense[:-1] if closed else dense, count, closed)
     apex = 0 if tip is None else int(np.clip(np.argmin(np.hypot(*(points - tip).T)), 1, count - 2))
     return WallContour(points / scale, apex, segment_model(view).view, frame, spacing_mm, notes)

@@ -1,6 +1,4 @@
-"""The layers of the wall from one contour: the contour itself as the middle one, and one at half the wall's thickness
-to either side.
-"""
+"""The three layers of the wall: a contour as the middle one, and one at half the wall's thickness on either side."""
 
 from __future__ import annotations
 
@@ -12,15 +10,15 @@ from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_contour import WallContour
 
 LAYER_NAMES = ("endo", "mid", "epi")
-"""From the inner to the outer one."""
+"""Names of the layers, from the inner to the outer one."""
 
 
 def wall_layers(contour: WallContour, thickness: float | None = None) -> dict[str, np.ndarray]:
-    """Points (N, 2) in pixels of each layer by its name, from the inner to the outer one, all in the contour's order.
+    """Returns the points (N, 2) in pixels of each layer by name, inner layer first, in the contour's order.
 
     Args:
-        thickness: of the wall, in mm, or in pixels where the contour's spacing is unknown; None gives the contour as
-            "mid" alone.
+        thickness: thickness of the wall in mm, or in pixels where the contour's spacing is unknown; None gives the
+            contour alone, as "mid".
 
     Raises:
         InputError: a thickness that is not positive, or so large that a layer would cross itself.
@@ -37,22 +35,24 @@ def wall_layers(contour: WallContour, thickness: float | None = None) -> dict[st
     inner, outer = sorted(sides, key=lambda points: abs(signed_area(points)))
     layers = dict(zip(LAYER_NAMES, (inner, contour.points_px, outer), strict=True))
     for name, points in layers.items():
-        what = f"{name} layer of a wall {thickness:g} thick"
+        title = f"{name} layer of a wall {thickness:g} thick"
         if np.any(np.sum(np.diff(points, axis=0) * np.diff(contour.points_px, axis=0), axis=1) <= 0):
             raise InputError(
-                f"{what}: turns back where the contour is narrow or bends sharply; give a smaller thickness"
+                f"{title}: turns back where the contour is narrow or bends sharply; give a smaller thickness"
             )
-        check_contour(points, closed, what)
+        check_contour(points, closed, title)
     return layers
 
 
 def offset_contour(
     points_px: np.ndarray, distance: float, pixel_mm: tuple[float, float] = (1.0, 1.0), closed: bool = False
 ) -> np.ndarray:
-    """(N, 2) pixels: every point moved by `distance` (in the unit of `pixel_mm`) along the normal of the line through
-    its neighbours.
+    """Moves every point (N, 2) by `distance` along the normal of the line through its neighbours; returns pixels.
 
-    Positive is to the left of someone who walks along the contour as it is seen in the image (y down).
+    Positive is to the left of the direction along the contour, as seen in the image (y down).
+
+    Args:
+        distance: in the unit of `pixel_mm`.
     """
     places = np.asarray(points_px, dtype=np.float64) * pixel_mm
     tangent = np.roll(places, -1, axis=0) - np.roll(places, 1, axis=0) if closed else np.gradient(places, axis=0)

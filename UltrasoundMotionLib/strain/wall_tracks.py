@@ -1,4 +1,4 @@
-"""Tracks put in the order of the contour, with short gaps bridged and lost points named."""
+"""Tracks in the order of the contour, with gaps filled."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.curve_geometry import check_contour, signed_area
-from UltrasoundMotionLib.strain.wall_contour import apex_of, left_base_first
+from UltrasoundMotionLib.strain.wall_contour import find_apex, left_base_first
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
 class WallTracks:
-    """Points along a wall.
+    """Tracks of the points along a wall.
 
     Attributes:
         positions_px: (T, N, 2) in the contour's order, gaps filled; NaN before the first and after the last frame that
             was tracked.
-        confidence: (T, N).
+        confidence: (T, N) confidence of the tracker.
         missing: (T, N) bool: not reached, or not visible.
-        gap_frames: (T, N) length in frames of the gap that a missing point belongs to, 0 where it is known.
-        labels: (N,).
-        notes: what was changed, one line each.
+        gap_frames: (T, N) length in frames of the gap that a missing point belongs to, 0 where it is visible.
+        labels: N labels.
+        notes: changes made to the tracks, one line each.
     """
 
     positions_px: np.ndarray
@@ -38,16 +38,16 @@ class WallTracks:
 def wall_tracks(
     tracks: PointTracks, order: Sequence[str | int] | None = None, *, closed: bool = False, orientation: str = "auto"
 ) -> WallTracks:
-    """Takes the points of one contour out of tracks, checks them on the query frame, and fills gaps.
+    """Selects the points of one contour, checks them on the query frame, and fills gaps.
 
     Args:
         order: labels or indices of the contour's points in order; None takes all points as they are.
-        closed: a ring.
-        orientation: "auto" turns an apical contour around that starts on the right; "as given" does not.
+        closed: True for a ring.
+        orientation: "auto" reverses apical contours that start on the right and clockwise rings; "as given" does not.
 
     Raises:
-        InputError: unknown labels; frame times that do not increase; a spacing that is not positive; see
-            `check_contour`; an apical contour that does not run from base over apex to base.
+        InputError: unknown labels; frame times that do not increase; a spacing that is not positive; points that
+            `check_contour` refuses; an apical contour that does not run from base over apex to base.
     """
     if tracks.times_s is not None and not np.all(np.diff(np.asarray(tracks.times_s, dtype=np.float64)) > 0):
         raise InputError("tracks: frame times must be finite and strictly increasing")
@@ -61,26 +61,19 @@ def wall_tracks(
     labels = tuple(tracks.labels[i] for i in index)
     points = check_contour(positions[tracks.query_frame] * scale, closed, "tracks")
     notes: tuple[str, ...] = ()
-    backwards = False
     if closed:
-        backwards = orientation == "auto" and bool(signed_area(points) > 0)
-        turned = np.roll(np.arange(len(index))[::-1], 1)
+        reversed_order = orientation == "auto" and bool(signed_area(points) > 0)
+        reverse = np.roll(np.arange(len(index))[::-1], 1)
     else:
-        apex_of(points)
-        backwards = orientation == "auto" and not left_base_first(points)
-        turned = np.arange(len(index))[::-1]
-    if backwards:
-        positions, confidence, missing, labels = (
-            positions[:, turned],
-            confidence[:, turned],
-            missing[:, turned],
-            tuple(labels[i] for i in turned),
-        )
-        notes = (
-            "the points were taken in reverse order, "
-            + ("counter-clockwise as seen" if closed else "from the base on the left"),
-        )
-    filled = _filled(positions, missing, tracks.query_frame, closed)
+        find_apex(points)  # raises where there is none
+        reversed_order = orientation == "auto" and not left_base_first(points)
+        reverse = np.arange(len(index))[::-1]
+    if reversed_order:
+        positions, confidence, missing = positions[:, reverse], confidence[:, reverse], missing[:, reverse]
+        labels = tuple(labels[i] for i in reverse)
+        order_now = "counter-clockwise as seen" if closed else "from the base on the left"
+        notes = (f"the points were taken in reverse order, {order_now}",)
+    filled = _fill_gaps(positions, missing, tracks.query_frame, closed)
     return WallTracks(filled, confidence, missing, _gap_lengths(missing), labels, notes)
 
 
@@ -100,7 +93,7 @@ def _indices(tracks: PointTracks, order: Sequence[str | int] | None) -> np.ndarr
 
 
 def _gaps(missing: np.ndarray) -> list[tuple[int, int, int]]:
-    """(point, first frame, frame after the last) of every run of missing frames."""
+    """Returns (point, first frame, frame after the last) of every run of missing frames."""
     gaps = []
     for point in np.flatnonzero(missing.any(axis=0)):
         edges = np.flatnonzero(np.diff(np.concatenate([[0], missing[:, point].astype(int), [0]])))
@@ -109,8 +102,9 @@ def _gaps(missing: np.ndarray) -> list[tuple[int, int, int]]:
 
 
 def _gap_lengths(missing: np.ndarray) -> np.ndarray:
-    """(T, N) how many frames long the gap is that a missing point belongs to; a gap at an end of the clip counts as the
-    whole clip.
+    """Returns the length in frames (T, N) of the gap that a missing point belongs to.
+
+    A gap at an end of the clip counts as long as the whole clip.
     """
     frame_count = len(missing)
     lengths = np.zeros(missing.shape, dtype=int)
@@ -119,12 +113,12 @@ def _gap_lengths(missing: np.ndarray) -> np.ndarray:
     return lengths
 
 
-def _filled(positions: np.ndarray, missing: np.ndarray, query_frame: int, closed: bool) -> np.ndarray:
-    """Missing points moved as the nearest points on either side that are known all through the gap, plus what differs
-    at its ends, linear in time.
+def _fill_gaps(positions: np.ndarray, missing: np.ndarray, query_frame: int, closed: bool) -> np.ndarray:
+    """Fills gaps with the motion of the nearest points on either side that are visible throughout the gap.
 
-    Where no point is known all through the gap, the line in time is all there is. Frames before the first and after the
-    last that has any point (a cancelled run) stay unknown.
+    The difference to the point's own motion at the gap's ends is added, linear in time; where no point is visible
+    throughout the gap, the interpolation in time is all. Frames before the first and after the last that has any point
+    (a cancelled run) stay NaN.
     """
     frame_count, point_count = missing.shape
     displacement = positions - positions[query_frame]
