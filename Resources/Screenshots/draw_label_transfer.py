@@ -1,6 +1,6 @@
 """Draws label-transfer.png: one atlas's labels on two validation subjects, their own labels, and the confidence.
 
-python Resources/Screenshots/draw_label_transfer.py ../shared/data/hippocampus Resources/Screenshots/label-transfer.png
+python Resources/Screenshots/draw_label_transfer.py DATA/hippocampus Resources/Screenshots/label-transfer.png
 """
 
 import sys
