@@ -71,7 +71,7 @@ class DeformableRegistration(ScriptedLoadableModule):
             "Gives a transform, the warped image, the carried segmentation, a map of where tissue grows or shrinks, and measures. "
             "Hearts and hippocampi in MRI by trained networks, anything else without training. Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink(
-            "https://github.com/UltrasoundMotion/UltrasoundMotion#deformable-registration"
+            "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/deformable-registration.md"
         )
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
 

@@ -61,7 +61,7 @@ class LandmarkTracking(ScriptedLoadableModule):
             "Follows points through an ultrasound clip: load a clip, place points on the tissue in one frame, press Track, and play. "
             "A point that went astray is dragged back and tracked again from there. Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink(
-            "https://github.com/UltrasoundMotion/UltrasoundMotion#landmark-tracking"
+            "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/landmark-tracking.md"
         )
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-liver.png")

@@ -67,7 +67,7 @@ class MyocardialTracking(ScriptedLoadableModule):
             "The wall is coloured by strain; global strain comes with its uncertainty, and segments that were not tracked well with the reason. "
             "Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink(
-            "https://github.com/UltrasoundMotion/UltrasoundMotion#myocardial-tracking"
+            "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/myocardial-tracking.md"
         )
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-heart.png")

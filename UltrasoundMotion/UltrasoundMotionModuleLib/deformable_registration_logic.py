@@ -117,7 +117,7 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
         Args:
             fixedNode, movingNode: volumes of several slices, or two single slices in one plane; grey or RGB.
             method: "instance", "semantic", "ltnet", "voxelmorph", "demons", "multiscale", "ssmsr" or "ssr"; see
-                Docs/Registration.md.
+                Docs/concepts/registration.md.
             start: "auto" (aligned rigidly first where they overlap poorly), "none" (as they lie), "rigid" or "affine".
             device: "auto", "cpu", "cuda" or "mps".
             refine: of a trained method, whether its answer is refined on this pair; None as the method says.

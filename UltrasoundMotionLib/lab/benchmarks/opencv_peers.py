@@ -1,7 +1,7 @@
 """OpenCV's trackers behind our online interface, so that they run through the very same loop and are measured in the
 same way.
 
-Their settings are chosen to do well, not to lose; what we measured when choosing is in Docs/Benchmarks.md.
+Their settings are chosen to do well, not to lose; Docs/results/tracking.md lists them.
 Frames are rounded to 8 bits, which is all that these functions take.
 """
 

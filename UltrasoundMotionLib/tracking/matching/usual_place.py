@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class UsualPlaceConfig:
-    """Lengths in pixels of a frame whose longer side has 256. Chosen on tuning liver phantoms (Docs/LSDM.md).
+    """Lengths in pixels of a frame whose longer side has 256. Chosen on tuning liver phantoms (Docs/concepts/lsdm.md).
 
     Attributes:
         rate: share of each frame in which a point is seen in its usual place.

@@ -17,7 +17,7 @@ from UltrasoundMotionLib.tracking.wrappers.shadow_watch import ShadowWatch
 
 @dataclass(frozen=True)
 class WatchConfig:
-    """Settings; chosen on tuning liver phantoms (Docs/Landmarks.md).
+    """Settings; chosen on tuning liver phantoms (Docs/concepts/landmark-trackers.md).
 
     Attributes:
         shadows: compute the confidence map in every frame.

@@ -19,7 +19,7 @@ from UltrasoundMotionLib.tracking.windows.windows import WorkingScale
 
 @dataclass(frozen=True)
 class LsdmFindingConfig:
-    """How the response is read. Chosen on tuning liver phantoms (Docs/LSDM.md).
+    """How the response is read. Chosen on tuning liver phantoms (Docs/concepts/lsdm.md).
 
     Attributes:
         likelihood_weight: log-likelihood for one logit.

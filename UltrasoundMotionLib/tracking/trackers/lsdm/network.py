@@ -6,7 +6,7 @@ frame, that of x_{t-dt} around where it was found there, that of x_t around wher
 what is left after that shift, a few pixels and a deformation; the whole motion is the shift after the diffeomorphism, a
 diffeomorphism again.
 
-Where the paper is silent: see Docs/LSDM.md.
+Where the paper is silent: see Docs/concepts/lsdm.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
 @dataclass(frozen=True)
 class SpeckNetFindingConfig:
     """How a cost volume is read. Found on tuning phantoms, so that predicted and actual errors agree
-    (Docs/SpeckNet.md).
+    (Docs/concepts/specknet.md).
 
     Attributes:
         likelihood_weight: log-likelihood for one unit of the log volume.

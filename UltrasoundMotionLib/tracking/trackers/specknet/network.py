@@ -7,7 +7,7 @@ volume; the three, their contrast raised by a power of 15, are multiplied on the
 best cell is the position. The cost volumes are in `specknet_cost_volume`, the way from a frame of any size to the
 network's in `specknet_input`.
 
-Where the paper is silent: see Docs/SpeckNet.md.
+Where the paper is silent: see Docs/concepts/specknet.md.
 """
 
 from __future__ import annotations

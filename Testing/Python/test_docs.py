@@ -1,0 +1,119 @@
+"""README.md and Docs: every link resolves, every command parses, every message exists, and nothing is private."""
+
+import ast
+import re
+import shlex
+from pathlib import Path
+from urllib.parse import unquote
+
+import pytest
+
+from UltrasoundMotionLib.cli.main import build_parser
+
+ROOT = Path(__file__).resolve().parents[2]
+TOP_PAGES = ("README.md", "CONTRIBUTING.md", "Resources/Models/README.md")
+PAGES = sorted([*(ROOT / name for name in TOP_PAGES), *(ROOT / "Docs").rglob("*.md")])
+LINK = re.compile(r"""(?:\]\(|<img\s[^>]*src=")([^)\s"]+)""")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PRIVATE = re.compile(r"\.\./shared|/work\b|/tmp/")  # folders of one developer's machine
+PROGRAMS = ("ultrasound-motion", ".venv/bin/ultrasound-motion")
+
+
+def page_id(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub makes of a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_and_pictures_resolve(page):
+    broken = []
+    for target in LINK.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = unquote(target).partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            broken.append(target)
+    assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_nothing_is_private(page):
+    assert PRIVATE.findall(page.read_text(encoding="utf-8")) == []
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The `ultrasound-motion` lines of a page's fenced blocks as arguments, continued lines joined."""
+    found = []
+    for _, block in FENCE.findall(page.read_text(encoding="utf-8")):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] in PROGRAMS:
+                found.append(words[1:])
+            elif words[:1] == ["torchrun"]:
+                found.append(words[words.index("UltrasoundMotionLib") + 1 :])
+    return found
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=page_id)
+def test_commands_parse(page, capsys):
+    parser = build_parser()
+    wrong = []
+    for words in commands(page):
+        try:
+            parser.parse_args(words)
+        except SystemExit as end:
+            if end.code:
+                wrong.append((" ".join(words), capsys.readouterr().err))
+    assert not wrong
+
+
+@pytest.fixture(scope="module")
+def source_texts():
+    """All string constants of the library and the modules, parts of f-strings joined by a mark."""
+    texts = []
+    for folder in ("UltrasoundMotionLib", "UltrasoundMotion"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.JoinedStr):
+                    parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
+                    texts.append("".join(str(part) for part in parts))
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    texts.append(re.sub(r"\{\w*\}", "\0", node.value))
+    return "\n".join(texts)
+
+
+def documented_messages(page: Path) -> list[str]:
+    """The messages in the first column of a page's tables, where a table is headed `message`."""
+    found, inside = [], False
+    for line in page.read_text(encoding="utf-8").splitlines():
+        first = line.split("|")[1].strip() if line.startswith("|") else ""
+        inside = bool(first) and (inside or first == "message")
+        if inside:
+            found += re.findall(r"`([^`]+)`", first)
+    return found
+
+
+@pytest.mark.parametrize("page", ["README.md", "Docs/reference/messages.md"])
+def test_messages_exist(page, source_texts):
+    messages = documented_messages(ROOT / page)
+    assert messages
+    missing = []
+    for message in messages:
+        message = re.sub(r"^note: ", "", message)
+        parts = [part.strip(" :;,()") for part in re.split(r"\.\.\.|\bN%?|\bM\b|%", message)]
+        missing += [(message, part) for part in parts if len(part) > 6 and part not in source_texts]
+    assert not missing
+
+
+def test_the_citation_file_names_this_version():
+    from UltrasoundMotionLib import __version__
+
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert text.startswith("cff-version: 1.2.0\n")
+    assert f"\nversion: {__version__}\n" in text
