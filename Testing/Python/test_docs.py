@@ -105,8 +105,8 @@ def test_messages_exist(page, source_texts):
     assert messages
     missing = []
     for message in messages:
-        message = re.sub(r"^note: ", "", message)
-        parts = [part.strip(" :;,()") for part in re.split(r"\.\.\.|\bN%?|\bM\b|%", message)]
+        told = message.removeprefix("note: ")
+        parts = [part.strip(" :;,()") for part in re.split(r"\.\.\.|\bN%?|\bM\b|%", told)]
         missing += [(message, part) for part in parts if len(part) > 6 and part not in source_texts]
     assert not missing
 
