@@ -1,6 +1,8 @@
 """README.md and Docs: every link resolves, every command parses, every message exists, and nothing is private."""
 
+import argparse
 import ast
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -71,6 +73,50 @@ def test_commands_parse(page, capsys):
             if end.code:
                 wrong.append((" ".join(words), capsys.readouterr().err))
     assert not wrong
+
+
+def options_of(parser: argparse.ArgumentParser) -> set[str]:
+    """The long options of a parser and its verbs, without train and benchmark, whose --help is their reference."""
+    found: set[str] = set()
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            inner = {name: sub for name, sub in action.choices.items() if name not in ("train", "benchmark")}
+            found.update(*(options_of(sub) for sub in inner.values()))
+        else:
+            found.update(option for option in action.option_strings if option.startswith("--"))
+    return found
+
+
+def test_the_reference_has_every_option():
+    text = (ROOT / "Docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    stated = set(re.findall(r"--[a-z][a-z-]*", text))
+    assert sorted(options_of(build_parser()) - stated) == []
+
+
+def python_blocks(page: Path) -> list[str]:
+    return [block for kind, block in FENCE.findall(page.read_text(encoding="utf-8")) if kind == "python"]
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if python_blocks(page)], ids=page_id)
+def test_python_blocks_parse_and_import_what_exists(page):
+    absent = []
+    for block in python_blocks(page):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("UltrasoundMotionLib"):
+                module = importlib.import_module(node.module)
+                absent += [f"{node.module}.{name.name}" for name in node.names if not hasattr(module, name.name)]
+    assert not absent
+
+
+def test_the_python_reference_names_what_exists():
+    text = (ROOT / "Docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(UltrasoundMotionLib[\w.]*)` \| (.*) \|$", text, re.MULTILINE)
+    assert rows
+    absent = []
+    for module, names in rows:
+        holder = importlib.import_module(module)
+        absent += [f"{module}.{name}" for name in re.findall(r"`(\w+)`", names) if not hasattr(holder, name)]
+    assert not absent
 
 
 @pytest.fixture(scope="module")
