@@ -27,7 +27,7 @@ from UltrasoundMotionLib.simulation.heart import heart_motion, wall_contour
 from UltrasoundMotionLib.simulation.motion import material_points, trajectories
 from UltrasoundMotionLib.simulation.rendering import BeamLoss, render, visible_points
 from UltrasoundMotionLib.simulation.scanner import Scanner
-from UltrasoundMotionLib.simulation.scatterers import Slice, Speckle, scatter_positions
+from UltrasoundMotionLib.simulation.scatterers import DecorrelatingSpeckle, Slice, scatter_positions
 
 STILL = Sway(beat_mm=(0, 0), beat_deg=0, breath_mm=(0, 0))
 CLEAN = Degradation(decorrelated_fraction=0, elevation_cyclic_mm=0, elevation_wander_mm=0, haze_db=-120, noise_db=-120)
@@ -170,7 +170,7 @@ def speckle(imaging, shift_mm=(0.0, 0.0), seed=0):
     places, amplitudes = scatter_positions(imaging, scanner, 6.0, rng)
     beam_slice = Slice(imaging.slice_thickness_mm)
     weight = beam_slice.weight(beam_slice.draw(len(places), rng))
-    unchanging = Speckle(np.zeros(len(places)), np.ones(len(places)), 0.02, rng)
+    unchanging = DecorrelatingSpeckle(np.zeros(len(places)), np.ones(len(places)), 0.02, rng)
     strength = (amplitudes * weight * unchanging.next()).astype(np.complex64)
     return scanner.receive(scanner.focus(scanner.place(places + shift_mm, strength))[0]), scanner
 

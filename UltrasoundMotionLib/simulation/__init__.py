@@ -1,20 +1,20 @@
-"""Ultrasound with known motion: physically made B-mode clips whose every point has an exact trajectory.
+"""Simulation of B-mode clips with exactly known motion: beating left ventricles and breathing livers.
 
     from UltrasoundMotionLib.simulation import HeartPhantom, simulate_heart
 
     simulated = simulate_heart(HeartPhantom(frame_count=64, global_longitudinal_strain_percent=-18), seed=1)
     simulated.sequence                     # ImageSequence: uint8 (T, H, W), spacing, times
     simulated.truth                        # PointTracks: exact positions_px (T, N, 2), visible, labels; query frame 0
-    simulated.truth_from(20)               # the same for the points that can be seen on frame 20, with query frame 20
-    simulated.displacement_px(18, points)  # exact motion of any points of frame 0 to frame 18
+    simulated.truth_from(20)               # the points that are visible on frame 20, with query frame 20
+    simulated.displacement_px(18, points)  # exact displacement of any points of frame 0 to frame 18
     simulated.strain.global_longitudinal   # (T,) exact strain of the mid-wall (heart only)
 
-`simulate_liver(LiverPhantom(...), seed=1)` gives the same for a breathing liver; its landmarks are
-`simulated.groups["vessel"]`. `phantom_set("heart", "hard", count=8, seed=3)` gives varied cases: `for case in cases:
-simulated = case.simulate()`.
+`simulate_liver(LiverPhantom(...), seed=1)` returns the same for a breathing liver, with the landmarks
+`simulated.groups["vessel"]`. `phantom_set("heart", "hard", count=8, seed=3)` returns varied cases, and
+`case.simulate()` makes each.
 
-Scatterers are carried by an analytic motion, imaged with a point-spread function that varies with depth, and scan
-converted. Everything random comes from `seed`. `DIFFICULTIES["easy" | "moderate" | "hard" | "extreme"]` are graded
+Scatterers follow an analytic motion, are imaged with a point-spread function that varies with depth, and are scan
+converted. All random numbers come from `seed`. `DIFFICULTIES["easy" | "moderate" | "hard" | "extreme"]` are graded
 presets of `Degradation`.
 """
 

@@ -1,6 +1,4 @@
-"""A liver that breathes: closed-form motion along the body, with hysteresis, irregular breaths, drift and smooth
-deformation.
-"""
+"""Analytic breathing motion of the liver, with hysteresis, irregular breaths, drift and smooth deformation."""
 
 from __future__ import annotations
 
@@ -16,18 +14,18 @@ from UltrasoundMotionLib.simulation.texture import soft_step
 
 @dataclass(frozen=True)
 class Breathing:
-    """The breaths.
+    """Parameters of breathing.
 
     Attributes:
-        amplitude_mm: excursion of the liver from the end of breathing out to the end of breathing in.
+        amplitude_mm: excursion of the liver from end-expiration to end-inspiration.
         period_s: mean length of a breath.
-        direction_deg: of breathing in, in the image; 0 is to the right, 90 is away from the probe.
+        direction_deg: direction of inspiration in the image; 0 is to the right, 90 is away from the probe.
         irregularity: standard deviation of each breath's amplitude and period, relative to their means.
-        hysteresis: how far the way in lies beside the way out, relative to the amplitude.
-        deformation: how uneven the motion is over the liver, relative to the amplitude.
-        heartbeat_mm: motion that the heart gives to the liver near the diaphragm.
-        drift_mm_per_s: steady motion (x, y), as of a slipping probe or a relaxing patient.
-        start: part of the first breath at which time 0 lies.
+        hysteresis: distance between the paths of inspiration and expiration, relative to the amplitude.
+        deformation: variation of the motion over the liver, relative to the amplitude.
+        heartbeat_mm: amplitude of the heart's motion of the liver near the diaphragm.
+        drift_mm_per_s: constant motion (x, y), as of a slipping probe or a relaxing patient.
+        start: fraction of the first breath at time 0.
     """
 
     amplitude_mm: float = 12.0
@@ -54,11 +52,11 @@ class Breathing:
 
 
 class BreathingMotion:
-    """The map from material (the liver at the end of breathing out) to the probe frame; a `Motion`.
+    """The map from the material (the liver at end-expiration) to the probe frame; a `TissueMotion`.
 
-    A breath of amplitude a and period p moves the liver by a sin^4(pi t / p) (Lujan et al. 1999), so that it rests when
-    breathed out, and by a h sin(2 pi t / p) sin^2(pi t / p) across that. Skin and muscles above `wall_mm` of depth
-    stay, and the liver slides beneath them.
+    A breath of amplitude a and period p moves the liver by a sin^4(pi t / p) along the direction of breathing (Lujan et
+    al. 1999), at rest at end-expiration, and by a h sin(2 pi t / p) sin^2(pi t / p) across it. The body wall, to a
+    depth of `wall_mm`, does not move, and the liver slides beneath it.
     """
 
     def __init__(
@@ -71,7 +69,7 @@ class BreathingMotion:
         wall_mm: float,
         elevation: tuple[float, float],
     ) -> None:
-        """`elevation` has the cyclic and the wandering motion out of the plane, in mm."""
+        """`elevation` is the cyclic motion and the slow drift out of the plane, in mm."""
         self.breathing, self.wall_mm = breathing, wall_mm
         self._imaging = imaging
         count = 3 + int(2.5 * duration_s / breathing.period_s)
@@ -81,13 +79,13 @@ class BreathingMotion:
         self._starts = np.concatenate([[0.0], np.cumsum(self._periods)])[:-1]
         self._waves = rng.uniform(0, 2 * np.pi, 4)
         self._heart_rate = rng.uniform(0.95, 1.4)
-        self._wander_phase = rng.uniform(0, 2 * np.pi)
-        self._elevation_cyclic, self._elevation_wander = elevation
+        self._drift_phase = rng.uniform(0, 2 * np.pi)
+        self._elevation_cyclic, self._elevation_drift = elevation
         angle = np.deg2rad(breathing.direction_deg)
         self._along, self._across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
 
-    def breath(self, time_s: float) -> tuple[float, float]:
-        """Displacement along and across the direction of breathing, in mm, before it is spread over the liver."""
+    def excursion(self, time_s: float) -> tuple[float, float]:
+        """Returns the displacement along and across the direction of breathing, in mm, before its spatial variation."""
         time = time_s + self.breathing.start * self._periods[0]
         index = int(np.clip(np.searchsorted(self._starts, time, side="right") - 1, 0, len(self._starts) - 1))
         part = np.pi * (time - self._starts[index]) / self._periods[index]
@@ -96,44 +94,44 @@ class BreathingMotion:
             amplitude * self.breathing.hysteresis * np.sin(2 * part) * np.sin(part) ** 2
         )
 
-    def moves(self, places_mm: np.ndarray) -> np.ndarray:
-        """(N,) 0 where the body wall stays, 1 where the liver slides, for (N, 2) material places."""
-        depth, _ = self._imaging.polar_from_mm(places_mm)
+    def sliding_weight(self, positions_mm: np.ndarray) -> np.ndarray:
+        """Returns (N,) weights for (N, 2) material positions: 0 in the static body wall, 1 in the moving liver."""
+        depth, _ = self._imaging.polar_from_mm(positions_mm)
         return soft_step(depth - self.wall_mm, 7.0)
 
     def carry(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
-        """A function of time that gives where the material points are, in mm."""
-        places = np.asarray(material_mm, dtype=np.float64)
-        x, y = places.T
-        slides = self.moves(places)
+        """Returns a function of time for the positions of material points, in mm."""
+        positions = np.asarray(material_mm, dtype=np.float64)
+        x, y = positions.T
+        weight = self.sliding_weight(positions)
         waves, deformation = self._waves, self.breathing.deformation
-        along = slides * (
+        along = weight * (
             1
             - deformation
             * (0.5 + 0.35 * np.sin(2 * np.pi * x / 130 + waves[0]) + 0.4 * np.sin(2 * np.pi * y / 150 + waves[1]))
         )
-        bend = slides * deformation * 0.5 * np.sin(2 * np.pi * x / 150 + waves[2])
-        across = slides * (1 + 0.4 * np.sin(2 * np.pi * y / 140 + waves[3]))
-        beat = slides * np.clip(y / self._imaging.depth_mm, 0, 1.2) ** 2
+        bend = weight * deformation * 0.5 * np.sin(2 * np.pi * x / 150 + waves[2])
+        across = weight * (1 + 0.4 * np.sin(2 * np.pi * y / 140 + waves[3]))
+        beat = weight * np.clip(y / self._imaging.depth_mm, 0, 1.2) ** 2
         drift = np.asarray(self.breathing.drift_mm_per_s)
 
         def at(time_s: float) -> np.ndarray:
-            in_out, beside = self.breath(time_s)
+            excursion, offset = self.excursion(time_s)
             pulse = self.breathing.heartbeat_mm * np.sin(2 * np.pi * self._heart_rate * time_s + waves[0])
-            displacement = (in_out * along)[:, None] * self._along
-            displacement += (in_out * bend + beside * across + pulse * beat)[:, None] * self._across
-            return places + displacement + slides[:, None] * drift * time_s
+            displacement = (excursion * along)[:, None] * self._along
+            displacement += (excursion * bend + offset * across + pulse * beat)[:, None] * self._across
+            return positions + displacement + weight[:, None] * drift * time_s
 
         return at
 
     def elevation(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
-        """A function of time that gives how far the material points are out of the image plane, in mm."""
-        slides = self.moves(material_mm)
+        """Returns a function of time for the distances of material points from the image plane, in mm."""
+        weight = self.sliding_weight(material_mm)
         scale = self._elevation_cyclic / max(self.breathing.amplitude_mm, 1e-6)
-        start = np.sin(self._wander_phase)
+        start = np.sin(self._drift_phase)
 
         def at(time_s: float) -> np.ndarray:
-            wander = self._elevation_wander * (np.sin(2 * np.pi * time_s / 30.0 + self._wander_phase) - start)
-            return slides * (scale * self.breath(time_s)[0] + wander)
+            drift = self._elevation_drift * (np.sin(2 * np.pi * time_s / 30.0 + self._drift_phase) - start)
+            return weight * (scale * self.excursion(time_s)[0] + drift)
 
         return at

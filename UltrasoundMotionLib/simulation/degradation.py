@@ -1,4 +1,4 @@
-"""What makes tracking hard: decorrelation, motion out of the plane, shadows, haze and noise, in four graded presets."""
+"""Image degradation: decorrelation, out-of-plane motion, shadows, haze and noise, in four graded presets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from UltrasoundMotionLib.simulation.scanner import Scanner
 
 @dataclass(frozen=True)
 class Degradation:
-    """How far a clip is from ideal.
+    """Image degradation of a clip.
 
     Attributes:
-        decorrelated_fraction: part (0 to 1) of the tissue's backscattered power whose scatterers change at random.
-        decorrelation_time_s: after this time that part has an autocorrelation of 1/e.
-        elevation_cyclic_mm: motion out of the image plane that comes and goes with the beat or the breath.
-        elevation_wander_mm: slow motion out of the plane that does not come back within a beat or a breath.
+        decorrelated_fraction: fraction of the tissue's backscattered power whose scatterers change at random.
+        decorrelation_time_s: time after which that fraction has an autocorrelation of 1/e.
+        elevation_cyclic_mm: amplitude of the out-of-plane motion in phase with the heartbeat or the breath.
+        elevation_wander_mm: amplitude of the slow out-of-plane drift, over several beats or breaths.
         shadow_count: number of acoustic shadows (ribs, lung) that sweep over the sector.
-        shadow_attenuation_db: how dark they are.
-        shadow_width_deg: how wide.
-        shadow_sway_deg: how far they sweep to each side.
+        shadow_attenuation_db: their attenuation.
+        shadow_width_deg: their width.
+        shadow_sway_deg: amplitude of their sweep to each side.
         haze_db: level of static reverberation near the probe, relative to tissue.
         noise_db: level of electronic noise at the bottom of the sector, relative to tissue.
 
@@ -43,9 +43,9 @@ class Degradation:
 
     def __post_init__(self) -> None:
         limits = {
-            "decorrelated_fraction": (0, 1), "decorrelation_time_s": (1e-3, 1e4), "elevation_cyclic_mm": (0, 20), "elevation_wander_mm": (0, 20),
-            "shadow_count": (0, 10), "shadow_attenuation_db": (0, 80), "shadow_width_deg": (0.5, 60), "shadow_sway_deg": (0, 90),
-            "haze_db": (-120, 30), "noise_db": (-120, 30),
+            "decorrelated_fraction": (0, 1), "decorrelation_time_s": (1e-3, 1e4), "elevation_cyclic_mm": (0, 20),
+            "elevation_wander_mm": (0, 20), "shadow_count": (0, 10), "shadow_attenuation_db": (0, 80),
+            "shadow_width_deg": (0.5, 60), "shadow_sway_deg": (0, 90), "haze_db": (-120, 30), "noise_db": (-120, 30),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
@@ -104,11 +104,11 @@ DIFFICULTIES: dict[str, Degradation] = {
 }
 
 
-def degradation_of(difficulty: str) -> Degradation:
-    """The preset of that name.
+def degradation_preset(difficulty: str) -> Degradation:
+    """Returns a preset of `DIFFICULTIES`.
 
     Raises:
-        InputError: there is none; the message lists them.
+        InputError: an unknown name.
     """
     if difficulty not in DIFFICULTIES:
         raise InputError(f"difficulty must be one of {', '.join(DIFFICULTIES)}, got {difficulty}")
@@ -117,15 +117,15 @@ def degradation_of(difficulty: str) -> Degradation:
 
 @dataclass(frozen=True)
 class Shadow:
-    """A wedge along the beams, swaying to and fro.
+    """An acoustic shadow: a wedge of attenuation along the beams with an oscillating angle.
 
     Attributes:
-        angle: of its middle at rest, radians.
-        half_width: where the attenuation has fallen to half, radians.
+        angle: mean angle of its middle, radians.
+        half_width: angle from the middle at which the attenuation is half, radians.
         edge: width of its soft edges, radians.
         start_mm: depth at which it starts.
         attenuation_db: loss inside.
-        sway, period_s, phase: its middle lies at angle + sway sin(2 pi t / period_s + phase).
+        sway, period_s, phase: its middle is at angle + sway sin(2 pi t / period_s + phase).
     """
 
     angle: float
@@ -138,7 +138,7 @@ class Shadow:
     phase: float = 0.0
 
     def loss_db(self, depth_mm: np.ndarray, angle: np.ndarray, time_s: float) -> np.ndarray:
-        """Loss in dB at places in the beam domain."""
+        """Returns the loss in dB at positions in the beam domain."""
         middle = self.angle + self.sway * np.sin(2 * np.pi * time_s / self.period_s + self.phase)
         across = 1 / (1 + np.exp((np.abs(angle - middle) - self.half_width) / self.edge))
         along = 1 / (1 + np.exp(-(depth_mm - self.start_mm) / 3.0))
@@ -148,7 +148,7 @@ class Shadow:
 def draw_shadows(
     degradation: Degradation, half_angle: float, period_s: float, rng: np.random.Generator
 ) -> tuple[Shadow, ...]:
-    """Shadows of a preset, at random places; each sways once in about `period_s`."""
+    """Draws the shadows of a preset at random angles; each oscillates with a period of about `period_s`."""
     shadows = []
     for _ in range(degradation.shadow_count):
         width = np.deg2rad(degradation.shadow_width_deg) * rng.uniform(0.8, 1.2)
@@ -168,7 +168,7 @@ def draw_shadows(
 
 
 class Clutter:
-    """What is added to the echo after the beam: static haze near the probe, and electronic noise, new in each frame."""
+    """Additive clutter: static haze near the probe, and electronic noise, drawn anew for each frame."""
 
     def __init__(self, scanner: Scanner, degradation: Degradation, rng: np.random.Generator) -> None:
         depth = scanner.depths_mm[:, None]
@@ -184,19 +184,20 @@ class Clutter:
         self._rng = rng
 
     def next(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each look of the next frame, (R, B) complex64: haze, still to be received (convolved along the beam), and
-        noise, to be added after.
+        """Returns (haze, noise) of the next frame for each look, both (R, B) complex64.
+
+        Haze is added before `Scanner.receive` (the convolution along the beam), noise after it.
         """
         rows, beams = self._haze[0].shape
         looks = []
         for haze in self._haze:
             noise = complex_normal((rows + 1, beams + 1), self._rng)
-            noise = noise[:-1] + noise[1:]  # the receiver's band is twice the pulse's
-            looks.append((haze, self._noise * (noise[:, :-1] + noise[:, 1:])))  # and neighbouring beams share channels
+            noise = noise[:-1] + noise[1:]  # the receiver's bandwidth is twice the pulse's
+            looks.append((haze, self._noise * (noise[:, :-1] + noise[:, 1:])))  # neighbouring beams share channels
         return looks
 
 
 def complex_normal(shape: tuple[int, ...] | int, rng: np.random.Generator) -> np.ndarray:
-    """Circular complex Gaussian numbers of unit power, complex64."""
+    """Draws circular complex Gaussian numbers of unit power, complex64."""
     shape = (shape,) if isinstance(shape, int) else tuple(shape)
     return (rng.standard_normal((*shape, 2), dtype=np.float32) * np.float32(np.sqrt(0.5))).view(np.complex64)[..., 0]

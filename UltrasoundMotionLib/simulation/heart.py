@@ -1,4 +1,4 @@
-"""A beating left ventricle in an apical view."""
+"""Simulation of a beating left ventricle in an apical view."""
 
 from __future__ import annotations
 
@@ -39,25 +39,25 @@ TWO_CHAMBER_SEGMENTS = (
 
 @dataclass(frozen=True)
 class HeartPhantom:
-    """A left ventricle and what is around it.
+    """A left ventricle and its surroundings.
 
     Attributes:
-        frame_count: frames to make.
+        frame_count: number of frames.
         global_longitudinal_strain_percent: peak (end-systolic) strain of the mid-wall contour, -30 to 0.
-        segment_scales: relative strain of the six segments, base left to base right; scaled so that the global strain
-            stays as stated. 0 is akinetic.
+        segment_scales: relative strain of the six segments, from the left base to the right base, normalised to the
+            global strain. 0 is akinetic.
         course: time course of a beat.
-        shape: of the wall.
+        shape: shape of the wall.
         sway: rigid motion.
         apex_depth_mm: depth of the outer side of the apex.
-        apex_x_mm: its place across.
-        tilt_deg: turns the ventricle's long axis about the apex.
+        apex_x_mm: lateral position of the apex.
+        tilt_deg: rotation of the ventricle's long axis about the apex.
         right_heart: a four-chamber view (True) or a two-chamber view.
         points_per_contour: default truth points along each of the three contours (endo, mid, epi).
-        contact: what the skin and ribs leave of the sector.
+        contact: acoustic contact of the probe.
         imaging: probe and display.
-        degradation: what makes tracking hard.
-        name: of the sequence.
+        degradation: image degradation.
+        name: name of the sequence.
     """
 
     frame_count: int = 64
@@ -87,12 +87,12 @@ class HeartPhantom:
 
     @property
     def times_s(self) -> np.ndarray:
-        """(T,) frame times."""
+        """The frame times in seconds, (T,)."""
         return np.arange(self.frame_count) / self.imaging.frame_rate_hz
 
 
 def heart_motion(phantom: HeartPhantom, wander_phase: float = 0.0) -> HeartMotion:
-    """The analytic motion of a phantom, without making images of it."""
+    """Returns the analytic motion of a phantom without simulating its images."""
     ventricle = Ventricle(
         phantom.shape, phantom.global_longitudinal_strain_percent / 100, tuple(phantom.segment_scales)
     )
@@ -113,31 +113,32 @@ def heart_motion(phantom: HeartPhantom, wander_phase: float = 0.0) -> HeartMotio
 
 
 def wall_contour(motion: HeartMotion, layer: str, count: int) -> np.ndarray:
-    """(count, 2) material places along a contour of the wall, evenly spaced on the mid-wall, base left to base right;
-    layer is endo, mid or epi.
+    """Returns (count, 2) material positions along a contour of the wall, from the left base to the right base.
+
+    Evenly spaced on the mid-wall; `layer` is endo, mid or epi.
     """
     ventricle = motion.ventricle
     radius = {"endo": ventricle.endo, "mid": ventricle.mid, "epi": ventricle.epi}[layer]
     angles = ventricle.mid_wall_angles(
         np.linspace(ventricle.segment_edges_mm[0], ventricle.segment_edges_mm[-1], count)
     )
-    # A hair's breadth inside of the wall, where the motion is smooth on both sides of the point.
+    # slightly inside the wall, so that the motion is smooth on both sides of the point
     radius = radius + {"endo": 1e-6, "mid": 0.0, "epi": -1e-6}[layer]
-    return motion.placed(ventricle.ellipse(np.full(count, radius), angles))
+    return motion.to_probe_frame(ventricle.ellipse(np.full(count, radius), angles))
 
 
 def simulate_heart(
     phantom: HeartPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress
 ) -> SimulatedSequence:
-    """Makes a clip of a beating left ventricle with its exact truth.
+    """Simulates a clip of a beating left ventricle with its ground truth.
 
     Args:
-        phantom: what to simulate; None is the default heart.
-        seed: of everything random; the same seed gives the same clip.
+        phantom: the heart; the default one if None.
+        seed: seed of all random numbers.
         progress: called after each frame.
 
     Raises:
-        InputError: a configuration that no heart can have.
+        InputError: an impossible configuration.
     """
     phantom = phantom or HeartPhantom()
     imaging, degradation, times = phantom.imaging, phantom.degradation, phantom.times_s
@@ -145,9 +146,13 @@ def simulate_heart(
     motion = heart_motion(phantom, wander_phase=streams[0].uniform(0, 2 * np.pi))
     scanner = Scanner(imaging)
 
-    def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
+    def paint(positions: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
         return heart_echogenicity(
-            motion.local(places), elevation_phase, motion.ventricle, right_heart=phantom.right_heart, rng=rng
+            motion.to_ventricle_frame(positions),
+            elevation_phase,
+            motion.ventricle,
+            right_heart=phantom.right_heart,
+            rng=rng,
         )
 
     tissue = Tissue(motion, paint, scanner, degradation, times_s=times, margin_mm=12.0, rng=streams[1])
@@ -173,7 +178,7 @@ def simulate_heart(
         times,
         phantom.name,
         points_mm={layer: wall_contour(motion, layer, phantom.points_per_contour) for layer in ("endo", "mid", "epi")},
-        is_tissue=lambda places: ventricle.is_wall(motion.local(places)),
+        is_tissue=lambda positions: ventricle.is_wall(motion.to_ventricle_frame(positions)),
         imaging=imaging,
         motion=motion,
         loss=loss,
@@ -188,7 +193,7 @@ def simulate_heart(
 
 
 def _event_frames(phantom: HeartPhantom, phase: float) -> tuple[int, ...]:
-    """Frames nearest to the times at which the cycle is at `phase`."""
+    """Returns the frames nearest to the times at which the cycle is at `phase`."""
     course, times = phantom.course, phantom.times_s
     first = np.mod(phase - course.start, 1.0) * course.period_s
     events = np.arange(first, times[-1] + 0.5 / phantom.imaging.frame_rate_hz, course.period_s)

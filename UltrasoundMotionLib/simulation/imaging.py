@@ -1,4 +1,4 @@
-"""How a phantom is looked at: probe, beam, slice and grey map, and where the sector lies in the image."""
+"""Imaging geometry and display: probe, beam, slice, grey map, and the sector in the image."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 
-SPEED_OF_SOUND_MM_PER_US = 1.54
+_SPEED_OF_SOUND_MM_PER_US = 1.54
 
 
 @dataclass(frozen=True)
@@ -20,24 +20,23 @@ class Imaging:
     image plane.
 
     Attributes:
-        image_size: (W, H) of a frame in pixels. The whole sector fits in it, pixels are square.
+        image_size: (W, H) of a frame in pixels. It contains the whole sector; pixels are square.
         frame_rate_hz: frames per second.
-        depth_mm: from the probe's face to the bottom of the sector.
+        depth_mm: distance from the probe's face to the bottom of the sector.
         opening_angle_deg: full angle of the sector.
         probe_radius_mm: radius of the face's curvature; a few mm for a phased array, 40 to 60 for a curved array.
-        centre_frequency_mhz: of the received pulse (the harmonic, where harmonic imaging is meant).
+        centre_frequency_mhz: centre frequency of the received pulse (of the harmonic for harmonic imaging).
         axial_resolution_mm: full width at half maximum of the pulse-echo envelope.
         lateral_resolution_deg: full width at half maximum of the two-way beam at the focus, seen from the probe's face.
-        focus_mm: depth of the transmit focus.
-        defocus: how fast the beam widens away from the focus: its width grows by sqrt(1 + (defocus (z / f - f / z) /
-            2)^2).
+        focus_mm: depth f of the transmit focus.
+        defocus: widening of the beam away from the focus, by sqrt(1 + (defocus (z / f - f / z) / 2)^2) at depth z.
         slice_thickness_mm: full width at half maximum of the beam in elevation.
-        side_lobe_db: level of a pedestal eight beams wide under the main lobe.
-        dynamic_range_db: from black to white.
-        gain_db: added to the echo before the grey map; 0 puts fully developed speckle of the brightest wall at about
-            the middle grey.
-        grey_exponent: of the grey map; above 1 darkens and flattens what is dark.
-        looks: number of compounded looks through parts of the aperture; 1 gives pure Rayleigh speckle.
+        side_lobe_db: level of a pedestal under the main lobe, eight beams wide.
+        dynamic_range_db: range from black to white.
+        gain_db: added to the echo before the grey map; at 0, fully developed speckle of the brightest wall is about
+            middle grey.
+        grey_exponent: exponent of the grey map; above 1 darkens dark areas.
+        looks: number of compounded sub-aperture looks; 1 gives pure Rayleigh speckle.
         scatterers_per_cell: effective number of scatterers in a resolution cell (>= 8 is fully developed speckle).
 
     Raises:
@@ -64,10 +63,11 @@ class Imaging:
 
     def __post_init__(self) -> None:
         limits = {
-            "frame_rate_hz": (1, 2000), "depth_mm": (20, 400), "opening_angle_deg": (10, 150), "probe_radius_mm": (0.5, 200),
-            "centre_frequency_mhz": (0.5, 30), "axial_resolution_mm": (0.05, 5), "lateral_resolution_deg": (0.1, 10), "focus_mm": (5, 400),
-            "defocus": (0, 5), "slice_thickness_mm": (0.2, 30), "side_lobe_db": (-120, -10), "dynamic_range_db": (20, 120), "gain_db": (-40, 40),
-            "grey_exponent": (0.3, 3), "looks": (1, 8), "scatterers_per_cell": (0.5, 64),
+            "frame_rate_hz": (1, 2000), "depth_mm": (20, 400), "opening_angle_deg": (10, 150),
+            "probe_radius_mm": (0.5, 200), "centre_frequency_mhz": (0.5, 30), "axial_resolution_mm": (0.05, 5),
+            "lateral_resolution_deg": (0.1, 10), "focus_mm": (5, 400), "defocus": (0, 5),
+            "slice_thickness_mm": (0.2, 30), "side_lobe_db": (-120, -10), "dynamic_range_db": (20, 120),
+            "gain_db": (-40, 40), "grey_exponent": (0.3, 3), "looks": (1, 8), "scatterers_per_cell": (0.5, 64),
         }  # fmt: skip
         for name, (low, high) in limits.items():
             if not low <= getattr(self, name) <= high:
@@ -82,7 +82,7 @@ class Imaging:
 
     @cached_property
     def spacing_mm(self) -> tuple[float, float]:
-        """Pixel size (x, y); square pixels, the sector fills the image in one direction."""
+        """The size (x, y) of a square pixel; the sector fills the image in one direction."""
         width, height = self.image_size
         sector_width = 2 * (self.probe_radius_mm + self.depth_mm) * np.sin(min(self.half_angle, np.pi / 2))
         size = float(max(sector_width / (width - 2), (self.depth_mm - self._top_mm) / (height - 2)))
@@ -90,7 +90,7 @@ class Imaging:
 
     @cached_property
     def origin_mm(self) -> tuple[float, float]:
-        """Centre of the first pixel in the probe frame."""
+        """The centre of the first pixel in the probe frame."""
         width, height = self.image_size
         size = self.spacing_mm[0]
         middle = (self._top_mm + self.depth_mm) / 2
@@ -102,42 +102,43 @@ class Imaging:
 
     @property
     def wave_number(self) -> float:
-        """2 pi / wavelength, in 1/mm."""
-        return 2 * np.pi * self.centre_frequency_mhz / SPEED_OF_SOUND_MM_PER_US
+        """The wave number, 2 pi / wavelength, in 1/mm."""
+        return 2 * np.pi * self.centre_frequency_mhz / _SPEED_OF_SOUND_MM_PER_US
 
     def pixels_from_mm(self, points_mm: np.ndarray) -> np.ndarray:
-        """(..., 2) mm in the probe frame to pixels."""
+        """Converts (..., 2) mm in the probe frame to pixels."""
         return (np.asarray(points_mm) - self.origin_mm) / self.spacing_mm
 
     def mm_from_pixels(self, points_px: np.ndarray) -> np.ndarray:
-        """(..., 2) pixels to mm in the probe frame."""
+        """Converts (..., 2) pixels to mm in the probe frame."""
         return np.asarray(points_px) * self.spacing_mm + self.origin_mm
 
     def polar_from_mm(self, points_mm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(..., 2) mm to depth along the beam (mm from the face) and beam angle (radians, 0 straight down, positive to
-        the right).
+        """Converts (..., 2) mm to depth along the beam (mm from the face) and beam angle.
+
+        Angles are in radians, 0 straight down, positive to the right.
         """
         x, y = points_mm[..., 0], points_mm[..., 1] + self.probe_radius_mm
         return np.hypot(x, y) - self.probe_radius_mm, np.arctan2(x, y)
 
     def mm_from_polar(self, depth_mm: np.ndarray, angle: np.ndarray) -> np.ndarray:
-        """The inverse of `polar_from_mm`."""
+        """Converts depth and angle to (..., 2) mm; the inverse of `polar_from_mm`."""
         radius = np.asarray(depth_mm) + self.probe_radius_mm
         return np.stack([radius * np.sin(angle), radius * np.cos(angle) - self.probe_radius_mm], axis=-1)
 
     def in_sector(self, points_mm: np.ndarray) -> np.ndarray:
-        """(...) bool: the points that the beams reach."""
+        """Returns True for the points that the beams reach; (...) bool."""
         depth, angle = self.polar_from_mm(np.asarray(points_mm))
         return (depth >= 0) & (depth <= self.depth_mm) & (np.abs(angle) <= self.half_angle)
 
     def pixel_grid_mm(self) -> np.ndarray:
-        """(H, W, 2): the centre of every pixel in the probe frame."""
+        """Returns the centre of every pixel in the probe frame, (H, W, 2)."""
         width, height = self.image_size
         x, y = np.meshgrid(np.arange(width), np.arange(height))
         return self.mm_from_pixels(np.stack([x, y], axis=-1).astype(np.float64))
 
     def beam_width_mm(self, depth_mm: np.ndarray) -> np.ndarray:
-        """Lateral full width at half maximum of the two-way beam at a depth."""
+        """Returns the lateral full width at half maximum of the two-way beam at a depth."""
         depth = np.maximum(np.asarray(depth_mm, dtype=np.float64), 5.0)
         widening = np.sqrt(1 + (self.defocus * (depth / self.focus_mm - self.focus_mm / depth) / 2) ** 2)
         return np.deg2rad(self.lateral_resolution_deg) * depth * widening

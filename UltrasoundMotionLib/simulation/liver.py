@@ -1,4 +1,4 @@
-"""A breathing liver with vessels, seen with a curved probe."""
+"""Simulation of a breathing liver with vessels, imaged with a curved probe."""
 
 from __future__ import annotations
 
@@ -37,17 +37,17 @@ CURVED_PROBE = Imaging(
 
 @dataclass(frozen=True)
 class LiverPhantom:
-    """A liver and how it breathes.
+    """A liver and its breathing motion.
 
     Attributes:
-        frame_count: frames to make.
+        frame_count: number of frames.
         breathing: the motion.
         vessel_count: vessels that cross the plane; their centres are the landmarks.
-        tree_count: forking vessels in the plane.
-        contact: what the skin and ribs leave of the sector.
+        tree_count: bifurcating vessels in the plane.
+        contact: acoustic contact of the probe.
         imaging: probe and display.
-        degradation: what makes tracking hard.
-        name: of the sequence.
+        degradation: image degradation.
+        name: name of the sequence.
     """
 
     frame_count: int = 100
@@ -66,25 +66,25 @@ class LiverPhantom:
 
     @property
     def times_s(self) -> np.ndarray:
-        """(T,) frame times."""
+        """The frame times in seconds, (T,)."""
         return np.arange(self.frame_count) / self.imaging.frame_rate_hz
 
 
 def simulate_liver(
     phantom: LiverPhantom | None = None, *, seed: int = 0, progress: Progress = no_progress
 ) -> SimulatedSequence:
-    """Makes a clip of a breathing liver with its exact truth.
+    """Simulates a clip of a breathing liver with its ground truth.
 
-    Truth points: "vessel-NN" are centres of vessels that cross the plane, "fork-NN" where vessels in the plane fork,
-    "parenchyma-NN" lie between.
+    Truth points: "vessel-NN" are centres of vessels that cross the plane, "fork-NN" bifurcations of vessels in the
+    plane, "parenchyma-NN" points between the vessels.
 
     Args:
-        phantom: what to simulate; None is the default liver.
-        seed: of everything random, the vessels included; the same seed gives the same clip.
+        phantom: the liver; the default one if None.
+        seed: seed of all random numbers, including the vessels.
         progress: called after each frame.
 
     Raises:
-        InputError: a configuration that no liver can have, or one whose image has no room for a vessel.
+        InputError: an impossible configuration, or a sector too small for a vessel.
     """
     phantom = phantom or LiverPhantom()
     imaging, degradation, times = phantom.imaging, phantom.degradation, phantom.times_s
@@ -104,8 +104,8 @@ def simulate_liver(
     )
     scanner = Scanner(imaging)
 
-    def paint(places: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
-        return liver_echogenicity(places, elevation_phase, anatomy, imaging, rng)
+    def paint(positions: np.ndarray, elevation_phase: np.ndarray, rng: np.random.Generator) -> Canvas:
+        return liver_echogenicity(positions, elevation_phase, anatomy, imaging, rng)
 
     tissue = Tissue(
         motion,
@@ -130,7 +130,7 @@ def simulate_liver(
         times,
         phantom.name,
         points_mm=_landmarks(anatomy, imaging, streams[0]),
-        is_tissue=lambda places: anatomy.is_liver(places, imaging),
+        is_tissue=lambda positions: anatomy.is_liver(positions, imaging),
         imaging=imaging,
         motion=motion,
         loss=loss,
@@ -140,18 +140,18 @@ def simulate_liver(
 def _landmarks(
     anatomy: LiverAnatomy, imaging: Imaging, rng: np.random.Generator, parenchyma_count: int = 16
 ) -> dict[str, np.ndarray]:
-    """Material places (N, 2) by group."""
-    places = imaging.mm_from_polar(
+    """Draws the truth points: material positions (N, 2) by group."""
+    positions = imaging.mm_from_polar(
         rng.uniform(anatomy.wall_mm + 10, 0.92 * imaging.depth_mm, 4000),
         rng.uniform(-0.55, 0.55, 4000) * imaging.half_angle,
     )
-    free = (anatomy.under_diaphragm(places) < -6) & (
-        np.min([vessel.distance(places) for vessel in anatomy.vessels], axis=0) > 3
+    free = (anatomy.distance_beyond_diaphragm(positions) < -6) & (
+        np.min([vessel.distance(positions) for vessel in anatomy.vessels], axis=0) > 3
     )
     chosen: list[np.ndarray] = []
-    for place in places[free]:
-        if all(np.hypot(*(place - other)) > 0.08 * imaging.depth_mm for other in chosen):
-            chosen.append(place)
+    for position in positions[free]:
+        if all(np.hypot(*(position - other)) > 0.08 * imaging.depth_mm for other in chosen):
+            chosen.append(position)
         if len(chosen) == parenchyma_count:
             break
     groups = {

@@ -1,4 +1,4 @@
-"""Analytic motion: a closed-form map from places in the material to places at a time, and its inverse."""
+"""Analytic motion: a closed-form map from material positions to positions at a time, and its inverse."""
 
 from __future__ import annotations
 
@@ -10,27 +10,28 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 
 
-class Motion(Protocol):
-    """Carries material through time. All places are (N, 2) float64 in mm in the probe frame."""
+class TissueMotion(Protocol):
+    """The motion of a material through time. All positions are (N, 2) float64 in mm in the probe frame."""
 
     def carry(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
-        """Prepares (N, 2) material places once; the result gives their places at any time in seconds."""
+        """Returns a function of time in seconds for the positions of (N, 2) material points."""
         ...
 
     def elevation(self, material_mm: np.ndarray) -> Callable[[float], np.ndarray]:
-        """The same for the motion out of the image plane, (N,) in mm."""
+        """Returns a function of time for the distances (N,) of material points from the image plane, in mm."""
         ...
 
 
-def trajectories(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """(T, N, 2) places of (N, 2) material points at (T,) times."""
-    places = motion.carry(np.asarray(material_mm, dtype=np.float64))
-    return np.stack([places(float(time)) for time in times_s])
+def trajectories(motion: TissueMotion, material_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """Returns the positions (T, N, 2) of (N, 2) material points at (T,) times."""
+    positions = motion.carry(np.asarray(material_mm, dtype=np.float64))
+    return np.stack([positions(float(time)) for time in times_s])
 
 
-def extreme_times(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """The few of (T,) times at which (N, 2) material points have on average gone farthest in each of eight directions;
-    long clips are sampled.
+def extreme_times(motion: TissueMotion, material_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
+    """Returns the times at which the mean of (N, 2) material points is farthest in each of eight directions.
+
+    Chosen from about 48 of the (T,) times.
     """
     sampled = times_s[:: max(1, len(times_s) // 48)]
     mean = trajectories(motion, material_mm, sampled).mean(axis=1)
@@ -40,12 +41,11 @@ def extreme_times(motion: Motion, material_mm: np.ndarray, times_s: np.ndarray) 
 
 
 def material_points(
-    motion: Motion, positions_mm: np.ndarray, time_s: float, tolerance_mm: float = 1e-9, iterations: int = 60
+    motion: TissueMotion, positions_mm: np.ndarray, time_s: float, tolerance_mm: float = 1e-9, iterations: int = 60
 ) -> np.ndarray:
-    """The inverse map by damped Newton steps: which material (N, 2) lies at (N, 2) positions at a time.
+    """Inverts a motion by damped Newton steps: the material points (N, 2) that are at (N, 2) positions at a time.
 
-    Points that do not converge (they can only lie where the map is not smooth, outside of tissue) keep their best
-    estimate.
+    Points that do not converge (only where the map is not smooth, outside the tissue) keep their best estimate.
 
     Raises:
         InputError: the positions are not finite.
@@ -82,7 +82,7 @@ def material_points(
             axis=1,
         )
         length = np.hypot(*update.T)[:, None]
-        # Long steps can leap over a kink and swing; after a while every step is halved.
+        # long steps can oscillate across a discontinuity of the derivative; later steps are halved
         update *= np.minimum(1.0, 5.0 / np.maximum(length, 1e-12)) * (1.0 if iteration < iterations // 2 else 0.5)
         material[active] = here - update
     return best

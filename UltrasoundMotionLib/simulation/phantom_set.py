@@ -1,15 +1,16 @@
-"""Reproducible sets of varied phantoms: what benchmarks measure on and what training learns from."""
+"""Reproducible sets of varied phantoms for benchmarks and training."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.simulation.breathing_motion import Breathing
-from UltrasoundMotionLib.simulation.degradation import Degradation, degradation_of
+from UltrasoundMotionLib.simulation.degradation import Degradation, degradation_preset
 from UltrasoundMotionLib.simulation.heart import HeartPhantom, simulate_heart
 from UltrasoundMotionLib.simulation.heart_motion import Sway
 from UltrasoundMotionLib.simulation.imaging import Imaging
@@ -23,14 +24,14 @@ KINDS = ("heart", "liver")
 
 @dataclass(frozen=True)
 class PhantomCase:
-    """One phantom of a set, not yet simulated: `simulate()` makes it."""
+    """One phantom of a set; `simulate()` makes its clip."""
 
     name: str
     phantom: HeartPhantom | LiverPhantom
     seed: int
 
     def simulate(self, progress: Progress = no_progress) -> SimulatedSequence:
-        """Makes the clip and its truth."""
+        """Simulates the clip and its ground truth."""
         if isinstance(self.phantom, HeartPhantom):
             return simulate_heart(self.phantom, seed=self.seed, progress=progress)
         return simulate_liver(self.phantom, seed=self.seed, progress=progress)
@@ -45,14 +46,18 @@ def phantom_set(
     frame_count: int = 64,
     image_size: tuple[int, int] = (256, 256),
 ) -> tuple[PhantomCase, ...]:
-    """`count` phantoms that differ in view, gain, depth, frame rate, size, strain or breath, anatomy and speckle.
+    """Draws phantoms that differ in view, gain, depth, frame rate, size, strain or breathing, anatomy and speckle.
 
-    A set is reproducible by its arguments, and a larger set starts with the smaller one. Sets of two seeds have nothing
-    in common.
+    The arguments determine the set, and a larger set starts with the smaller one. Sets of different seeds are
+    independent.
 
     Args:
         kind: "heart" or "liver".
         difficulty: a name in `DIFFICULTIES`.
+        count: number of phantoms.
+        seed: seed of all random numbers.
+        frame_count: frames per clip.
+        image_size: (W, H) in pixels.
 
     Raises:
         InputError: an unknown kind or difficulty, or a count under 1.
@@ -61,7 +66,7 @@ def phantom_set(
         raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind}")
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
-    degradation = degradation_of(difficulty)
+    degradation = degradation_preset(difficulty)
     draw = _heart if kind == "heart" else _liver
     cases = []
     for index, child in enumerate(np.random.SeedSequence([seed, KINDS.index(kind), *difficulty.encode()]).spawn(count)):
@@ -78,7 +83,8 @@ def phantom_set(
     return tuple(cases)
 
 
-def _display(rng: np.random.Generator) -> dict[str, float]:
+def _display(rng: np.random.Generator) -> dict[str, Any]:
+    """Draws the display settings of an `Imaging`."""
     return {
         "gain_db": rng.uniform(-7, 3),
         "dynamic_range_db": rng.uniform(54, 70),
@@ -93,7 +99,7 @@ def _heart(degradation: Degradation, rng: np.random.Generator) -> HeartPhantom:
     )
     scales = np.clip(1 + 0.08 * rng.standard_normal(SEGMENT_COUNT), 0.7, 1.3)
     strain = rng.uniform(-25, -5)
-    if rng.random() < 0.35:  # an infarct: two neighbouring segments hardly move
+    if rng.random() < 0.35:  # an infarct: two adjacent segments hardly move
         first = int(rng.integers(SEGMENT_COUNT - 1))
         scales[first : first + 2] = rng.uniform(-0.2, 0.4)
         strain = max(strain, -17.0)
@@ -134,7 +140,7 @@ def _heart(degradation: Degradation, rng: np.random.Generator) -> HeartPhantom:
 
 
 def _open_cavity(shape: VentricleShape, strain: float, scales: np.ndarray) -> VentricleShape:
-    """The shape, its wall thinned as far as needed for the cavity to stay open at the strongest contraction."""
+    """Thins the wall until the cavity stays open at the strongest contraction."""
     while shape.thickness_mm > 1:
         try:
             Ventricle(shape, strain, tuple(scales))

@@ -1,4 +1,4 @@
-"""Renders the frames of a phantom, and tells which points can be seen in them."""
+"""Rendering of a phantom's frames, and visibility of points in them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from UltrasoundMotionLib.simulation.imaging import Imaging
 from UltrasoundMotionLib.simulation.scanner import Scanner
 from UltrasoundMotionLib.simulation.texture import random_field, random_line
 
-HIDDEN_DB = 9.0  # a point behind more loss than this counts as not visible
+_HIDDEN_DB = 9.0  # loss above which a point is not visible
 
-Source = Callable[[float], tuple[np.ndarray, np.ndarray]]  # time to (N, 2) places in mm and (N,) complex amplitudes
+_Source = Callable[[float], tuple[np.ndarray, np.ndarray]]
+"""A function from time to (N, 2) positions in mm and (N,) complex amplitudes."""
 
 
 @dataclass(frozen=True)
 class Contact:
-    """How well the probe sees through the skin.
+    """Acoustic contact of the probe.
 
     Attributes:
-        unevenness_db: standard deviation of what the beams lose on their ways, smooth from place to place.
-        window: part of the half angle inside of which contact is good.
+        unevenness_db: standard deviation of the beams' loss, which varies smoothly over the sector.
+        window: fraction of the half angle within which contact is good.
         edge_db: loss at the sector's border.
     """
 
@@ -34,7 +35,7 @@ class Contact:
 
 
 class BeamLoss:
-    """Loss in dB over the beam domain: uneven contact, weak outer beams, and shadows that move."""
+    """Loss over the beam domain: uneven contact, weak outer beams, and moving shadows."""
 
     def __init__(self, scanner: Scanner, contact: Contact, shadows: Sequence[Shadow], rng: np.random.Generator) -> None:
         self._contact, self._shadows, self._imaging = contact, tuple(shadows), scanner.imaging
@@ -57,29 +58,29 @@ class BeamLoss:
         return loss
 
     def factor(self, time_s: float) -> np.ndarray:
-        """(R, B) float32 factor on the echo."""
+        """Returns the factor on the echo at a time, (R, B) float32."""
         return (10 ** (-(self._fixed + self._shadow_db(self._depth, self._angle, time_s)) / 20)).astype(np.float32)
 
     def hides(self, points_mm: np.ndarray, time_s: float) -> np.ndarray:
-        """(N,) bool: the points (N, 2) that a shadow or missing contact hides."""
+        """Returns True for the points (N, 2) hidden by a shadow or missing contact; (N,) bool."""
         depth, angle = self._imaging.polar_from_mm(points_mm)
-        return self._shadow_db(depth, angle, time_s) + self._edge_db(angle) >= HIDDEN_DB
+        return self._shadow_db(depth, angle, time_s) + self._edge_db(angle) >= _HIDDEN_DB
 
 
 def render(
     scanner: Scanner,
-    sources: Sequence[Source],
+    sources: Sequence[_Source],
     loss: BeamLoss,
     clutter: Clutter,
     *,
     times_s: np.ndarray,
     progress: Progress,
 ) -> np.ndarray:
-    """(T, H, W) uint8 frames. Each source is called once per frame, in order."""
+    """Renders (T, H, W) uint8 frames; each source is called once per frame, in order."""
     frames = np.empty((len(times_s), *scanner.sector_mask.shape), dtype=np.uint8)
     for index, time in enumerate(times_s):
-        places, amplitudes = zip(*(source(float(time)) for source in sources), strict=True)
-        looks = scanner.focus(scanner.place(np.concatenate(places), np.concatenate(amplitudes)))
+        positions, amplitudes = zip(*(source(float(time)) for source in sources), strict=True)
+        looks = scanner.focus(scanner.place(np.concatenate(positions), np.concatenate(amplitudes)))
         factor = loss.factor(float(time))
         received = [
             scanner.receive(factor * look + haze) + noise
@@ -91,6 +92,8 @@ def render(
 
 
 def visible_points(imaging: Imaging, loss: BeamLoss, positions_mm: np.ndarray, times_s: np.ndarray) -> np.ndarray:
-    """(T, N) bool for (T, N, 2) places: inside of the sector and not hidden."""
-    hidden = np.stack([loss.hides(places, float(time)) for places, time in zip(positions_mm, times_s, strict=True)])
+    """Returns True for positions (T, N, 2) inside the sector and not hidden; (T, N) bool."""
+    hidden = np.stack(
+        [loss.hides(positions, float(time)) for positions, time in zip(positions_mm, times_s, strict=True)]
+    )
     return imaging.in_sector(positions_mm) & ~hidden

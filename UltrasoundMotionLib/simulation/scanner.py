@@ -1,9 +1,9 @@
-"""From scatterers to a frame: beam-domain interference, envelope, log compression, scan conversion.
+"""Simulation of a B-mode frame from scatterers: interference, envelope, log compression, scan conversion.
 
 The linear model of pulse-echo imaging (Meunier and Bertrand 1995; fast variants: Gao et al., COLE, 2009): each
-scatterer adds a complex echo a exp(i 2 k r) at its place in the beam (polar) domain, and the sum is convolved with a
+scatterer adds a complex echo a exp(i 2 k r) at its position in the beam (polar) domain, and the sum is convolved with a
 point-spread function that is separable at each depth: a pulse envelope along the beam, and across it a Gaussian whose
-width varies with depth. Working at baseband, sub-sample motion lives in the phase.
+width varies with depth. At baseband, sub-sample motion is in the phase.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from scipy import fft, ndimage
 from UltrasoundMotionLib.simulation.imaging import Imaging
 
 SIGMA_PER_WIDTH = 1 / (2 * np.sqrt(2 * np.log(2)))
-WHITE_ABOVE_TISSUE_DB = 24.0  # fully developed speckle of 0 dB then lies a little under the middle of a 60 dB grey map
+WHITE_ABOVE_TISSUE_DB = 24.0  # fully developed speckle of 0 dB is then slightly below the middle of a 60 dB grey map
 
 
 class Scanner:
-    """Turns scatterers into B-mode frames on the grid of an `Imaging`.
+    """Simulates B-mode frames from scatterers on the grid of an `Imaging`.
 
     Attributes:
-        depths_mm: (R,) samples along a beam; a margin above and below the sector is included.
-        angles: (B,) beams in radians; a margin on both sides is included.
-        depth_step / angle_step: between samples and between beams.
-        lateral_responses: (R, B) transfer function across the beams, one for each look.
-        axial_response: (R, 1) transfer function along the beam.
+        depths_mm: (R,) samples along a beam, with a margin above and below the sector.
+        angles: (B,) beams in radians, with a margin on both sides.
+        depth_step, angle_step: distance between samples and between beams.
+        lateral_responses: transfer function (R, B) across the beams for each look.
+        axial_response: transfer function (R, 1) along the beam.
         sector_mask: (H, W) bool, pixels that the beams reach.
-        polar_index: (2, P) row and beam, as fractions, of each pixel of the mask.
+        polar_index: (2, P) fractional row and beam of each pixel of the mask.
     """
 
     def __init__(self, imaging: Imaging) -> None:
@@ -39,7 +39,7 @@ class Scanner:
         rows = fft.next_fast_len(int(np.ceil((imaging.depth_mm + 2 * margin) / self.depth_step)) + 1)
         self.depths_mm = -margin + self.depth_step * np.arange(rows)
         depth = np.maximum(self.depths_mm, 1.0)
-        # The kernel is applied to amplitudes; the envelope of one scatterer has the stated width.
+        # the kernel is applied to amplitudes; the envelope of one scatterer has the stated width
         sigma_angle = SIGMA_PER_WIDTH * imaging.beam_width_mm(depth) / (depth + imaging.probe_radius_mm)
         self.angle_step = float(sigma_angle.min()) / SIGMA_PER_WIDTH / 3
         margin_beams = int(np.ceil(4 * np.median(sigma_angle) / self.angle_step))
@@ -54,14 +54,15 @@ class Scanner:
         self._prepare_scan_conversion()
 
     def _lateral_response(self, sigma: np.ndarray, shift: float) -> np.ndarray:
-        """(R, B) transfer function across the beams of one look: the part of the aperture it uses is `shift` standard
-        deviations off its middle.
+        """Returns the transfer function (R, B) across the beams of one look.
+
+        Its sub-aperture is `shift` standard deviations from the middle of the aperture.
         """
         frequency = 2 * np.pi * fft.fftfreq(len(self.angles)) / self.angle_step
         main = np.exp(-0.5 * (frequency * sigma - shift) ** 2)
         pedestal = np.exp(-0.5 * (frequency * 8 * sigma) ** 2)
         response = main + 8 * 10 ** (self.imaging.side_lobe_db / 20) * pedestal
-        # Unit energy at every depth: what time gain compensation does to the brightness of uniform tissue.
+        # unit energy at every depth, the effect of time gain compensation on uniform tissue
         return (response / np.sqrt(np.mean(response**2, axis=1, keepdims=True))).astype(np.float32)
 
     def _prepare_scan_conversion(self) -> None:
@@ -74,7 +75,7 @@ class Scanner:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(R, B) of the beam-domain grid."""
+        """The size (R, B) of the beam-domain grid."""
         return len(self.depths_mm), len(self.angles)
 
     def place(self, positions_mm: np.ndarray, amplitudes: np.ndarray) -> np.ndarray:
@@ -85,8 +86,7 @@ class Scanner:
             amplitudes: (N,) complex.
 
         Returns:
-            (R, B) complex64; the phase of each echo is that of its exact depth, its place is split between four
-            samples.
+            (R, B) complex64; each echo has the phase of its exact depth, distributed bilinearly over four samples.
         """
         rows, beams = self.shape
         depth, angle = self.imaging.polar_from_mm(positions_mm)
@@ -111,32 +111,32 @@ class Scanner:
             (beams, row_part * (1 - beam_part)),
             (beams + 1, row_part * beam_part),
         ):
-            place = index + offset
-            total[0] += np.bincount(place, weights=weight * real, minlength=rows * beams)
-            total[1] += np.bincount(place, weights=weight * imaginary, minlength=rows * beams)
+            samples = index + offset
+            total[0] += np.bincount(samples, weights=weight * real, minlength=rows * beams)
+            total[1] += np.bincount(samples, weights=weight * imaginary, minlength=rows * beams)
         return (total[0] + 1j * total[1]).astype(np.complex64).reshape(rows, beams)
 
     def focus(self, field: np.ndarray) -> list[np.ndarray]:
-        """The beam across: convolves each row of (R, B) with the lateral profile at its depth; one (R, B) per look."""
+        """Convolves each row of (R, B) with the lateral beam profile at its depth; returns one (R, B) per look."""
         spectrum = fft.fft(field, axis=1)
         return [fft.ifft(spectrum * response, axis=1) for response in self.lateral_responses]
 
     def receive(self, field: np.ndarray) -> np.ndarray:
-        """The pulse along the beam: convolves each column of (R, B) with the pulse envelope."""
+        """Convolves each column of (R, B), a beam, with the pulse envelope."""
         return fft.ifft(fft.fft(field, axis=0) * self.axial_response, axis=0)
 
     @staticmethod
     def decibels(looks: Sequence[np.ndarray]) -> np.ndarray:
-        """Mean envelope of the looks' complex (R, B) in dB, float32."""
+        """Returns the mean envelope of the looks' complex (R, B) in dB, float32."""
         envelope = sum(np.sqrt(look.real**2 + look.imag**2) for look in looks) / np.float32(len(looks))
         return 20 * np.log10(np.maximum(envelope, np.float32(1e-6)))
 
     def display(self, decibels: np.ndarray) -> np.ndarray:
-        """Gain, dynamic range and scan conversion: (R, B) dB, 0 for tissue, to a uint8 frame (H, W)."""
+        """Applies gain, dynamic range and scan conversion to (R, B) dB, 0 for tissue; returns a uint8 frame (H, W)."""
         imaging = self.imaging
         black = WHITE_ABOVE_TISSUE_DB - imaging.dynamic_range_db
         level = np.clip((decibels + np.float32(imaging.gain_db - black)) / np.float32(imaging.dynamic_range_db), 0, 1)
-        # Pixels larger than the pulse would alias it: smooth along the beam to what the pixels can show.
+        # pixels larger than the pulse would alias it: smooth along the beam
         level = ndimage.gaussian_filter1d(level, 0.4 * imaging.spacing_mm[1] / self.depth_step, axis=0, truncate=3)
         level **= np.float32(imaging.grey_exponent)
         frame = np.zeros(self.sector_mask.shape, dtype=np.uint8)
@@ -147,7 +147,8 @@ class Scanner:
 
 
 def _look_shifts(looks: int) -> np.ndarray:
-    """Where in the aperture each look lies; neighbours 1.6 standard deviations apart have nearly independent speckle
-    (correlation 0.28).
+    """Returns the positions of the looks in the aperture, in standard deviations.
+
+    Adjacent looks 1.6 apart have nearly independent speckle (correlation 0.28).
     """
     return 1.6 * (np.arange(looks) - (looks - 1) / 2)

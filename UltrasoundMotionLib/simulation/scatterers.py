@@ -1,4 +1,4 @@
-"""The scatterers of a phantom: where they are in the material, how strong, and how they change from frame to frame."""
+"""The scatterers of a phantom: positions in the material, amplitudes, and their changes over time."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 
 from UltrasoundMotionLib.simulation.degradation import Degradation, complex_normal
 from UltrasoundMotionLib.simulation.imaging import Imaging
-from UltrasoundMotionLib.simulation.motion import Motion, extreme_times
+from UltrasoundMotionLib.simulation.motion import TissueMotion, extreme_times
 from UltrasoundMotionLib.simulation.scanner import SIGMA_PER_WIDTH, Scanner
 from UltrasoundMotionLib.simulation.texture import Canvas
 
-NEAR_DEPTH_MM = 25.0  # above it scatterers are spread per area, not per beam: few beams' worth of tissue would need very many of them
-BLOOD_KEPT = 0.35  # dark regions make do with fewer, stronger scatterers
-DARK_DB = -20.0
-SEEN_MARGIN_MM = 6.0
+_NEAR_DEPTH_MM = 25.0  # scatterers above this depth are distributed per area, not per beam, to limit their number
+_DARK_FRACTION = 0.35  # fraction of the scatterers kept in dark regions
+_DARK_DB = -20.0
+_SECTOR_MARGIN_MM = 6.0
 
 Paint = Callable[[np.ndarray, np.ndarray, np.random.Generator], Canvas]
 
@@ -23,16 +23,15 @@ Paint = Callable[[np.ndarray, np.ndarray, np.random.Generator], Canvas]
 def scatter_positions(
     imaging: Imaging, scanner: Scanner, margin_mm: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scatterers over the sector and a margin around it that motion may bring into it.
+    """Draws scatterers over the sector and a margin around it that motion may bring into the sector.
 
     Returns:
         positions_mm: (N, 2) float64 in the probe frame, a jittered grid in the beam domain.
-        amplitudes: (N,) float32, such that after the scanner uniform tissue has a mean power of 1 (0 dB) at every
-            depth.
+        amplitudes: (N,) float32, so that the scanner gives uniform tissue a mean power of 1 (0 dB) at every depth.
     """
     depth = np.arange(-margin_mm, imaging.depth_mm + margin_mm, scanner.depth_step)
     radius = np.maximum(depth + imaging.probe_radius_mm, 1.0)
-    effective = (np.sqrt(2) / 2.5) * 0.9  # part of the scatterers that the slice's Gaussian weight leaves (see Slice)
+    effective = (np.sqrt(2) / 2.5) * 0.9  # fraction of the scatterers after the slice's Gaussian weight (see Slice)
     depth_at_focus = min(imaging.focus_mm, imaging.depth_mm)
     cell_samples = (
         3
@@ -42,21 +41,19 @@ def scatter_positions(
     per_sample = imaging.scatterers_per_cell / cell_samples / effective
     half_width = radius * imaging.half_angle + margin_mm
     half_angle = np.minimum(half_width / radius, np.pi)
-    thinning = np.clip(radius / (NEAR_DEPTH_MM + imaging.probe_radius_mm), 0, 1)
+    thinning = np.clip(radius / (_NEAR_DEPTH_MM + imaging.probe_radius_mm), 0, 1)
     counts = rng.poisson(per_sample * thinning * 2 * half_angle / scanner.angle_step)
     row = np.repeat(np.arange(len(depth)), counts)
-    place = depth[row] + scanner.depth_step * rng.random(len(row))
+    sample_depth = depth[row] + scanner.depth_step * rng.random(len(row))
     angle = half_angle[row] * rng.uniform(-1, 1, len(row))
     mean_square_weight = np.sqrt(np.pi) * SIGMA_PER_WIDTH / Slice.RANGE_WIDTHS
     amplitude = 1 / np.sqrt(per_sample * thinning[row] * mean_square_weight)
-    keep = place + imaging.probe_radius_mm > 0.5
-    return imaging.mm_from_polar(place, angle)[keep], amplitude[keep].astype(np.float32)
+    keep = sample_depth + imaging.probe_radius_mm > 0.5
+    return imaging.mm_from_polar(sample_depth, angle)[keep], amplitude[keep].astype(np.float32)
 
 
 class Slice:
-    """The slice that a frame sees: a Gaussian in elevation, over scatterers that fill a periodic range (`range_mm`) of
-    it.
-    """
+    """The elevation profile of the image slice: a Gaussian over scatterers in a periodic range (`range_mm`)."""
 
     RANGE_WIDTHS = 2.2  # the periodic range, in slice thicknesses; the weight at its ends is 0.035
 
@@ -65,22 +62,21 @@ class Slice:
         self._sigma = SIGMA_PER_WIDTH * thickness_mm
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """(N,) elevations in mm."""
+        """Draws (N,) elevations in mm."""
         return rng.uniform(-0.5, 0.5, count) * self.range_mm
 
     def phase(self, elevation_mm: np.ndarray) -> np.ndarray:
-        """(N,) elevations as angles, a turn for the range."""
+        """Converts (N,) elevations to angles, 2 pi for the range."""
         return 2 * np.pi * elevation_mm / self.range_mm
 
     def weight(self, elevation_mm: np.ndarray) -> np.ndarray:
-        """(N,) part of the echo that the slice sees of scatterers at (N,) elevations."""
+        """Returns the weight (N,) of scatterers at (N,) elevations."""
         elevation = elevation_mm - self.range_mm * np.rint(elevation_mm / self.range_mm)
         return np.exp(-0.5 * (elevation / self._sigma) ** 2)
 
 
-class Speckle:
-    """Complex strengths of scatterers over time: a part that stays and a part that follows a first-order random walk to
-    new values.
+class DecorrelatingSpeckle:
+    """Complex amplitudes of scatterers over time: a constant part and a first-order autoregressive part.
 
     The autocorrelation of a scatterer after t seconds is (1 - f) + f exp(-t / tau).
     """
@@ -90,8 +86,8 @@ class Speckle:
         self._rng = rng
         self._changing = np.flatnonzero(fraction > 0)
         fraction = fraction[self._changing].astype(np.float32)
-        # Random phases come from random depths; equal strengths make full speckle of fewer scatterers than Gaussian
-        # ones would.
+        # random phases model random depths; equal amplitudes give fully developed speckle with fewer scatterers than
+        # Gaussian ones
         self._constant = np.exp(2j * np.pi * rng.random(len(time_s))).astype(np.complex64)
         self._kept = np.sqrt(1 - fraction) * self._constant[self._changing]
         self._scale = np.sqrt(fraction)
@@ -100,7 +96,7 @@ class Speckle:
         self._state = complex_normal(len(self._changing), rng)
 
     def next(self) -> np.ndarray:
-        """(N,) complex64 of unit mean power for the next frame."""
+        """Returns the amplitudes of the next frame, (N,) complex64 of unit mean power."""
         strength = self._constant.copy()
         strength[self._changing] = self._kept + self._scale * self._state
         self._state = self._memory * self._state + self._renewal * complex_normal(len(self._changing), self._rng)
@@ -108,15 +104,15 @@ class Speckle:
 
 
 class Tissue:
-    """All scatterers that a motion carries, ready to be asked for frame after frame.
+    """The scatterers of moving tissue, frame by frame.
 
     Attributes:
-        reference_amplitude: of a usual scatterer in 0 dB tissue.
+        reference_amplitude: median amplitude of a scatterer in 0 dB tissue.
     """
 
     def __init__(
         self,
-        motion: Motion,
+        motion: TissueMotion,
         paint: Paint,
         scanner: Scanner,
         degradation: Degradation,
@@ -125,16 +121,22 @@ class Tissue:
         margin_mm: float,
         rng: np.random.Generator,
     ) -> None:
-        """Fills the sector with scatterers, and `margin_mm` around it where motion brings them into it at any of
-        `times_s`.
+        """Fills the sector with scatterers, and a margin from which motion brings them into the sector.
 
-        They are as strong as `paint` says: (N, 2) material places in mm, (N,) phases in elevation and a random
-        generator give a `Canvas`.
+        Args:
+            motion: the motion of the tissue.
+            paint: the echogenicity, a function from (N, 2) material positions in mm, (N,) phases in elevation and a
+                random generator to a `Canvas`.
+            scanner: the probe.
+            degradation: decorrelation of the speckle.
+            times_s: the frame times.
+            margin_mm: width of the margin.
+            rng: source of random numbers.
         """
         imaging = scanner.imaging
         material, amplitude = scatter_positions(imaging, scanner, margin_mm, rng)
-        seen = _seen(motion, material, imaging, times_s)
-        material, amplitude = material[seen], amplitude[seen]
+        imaged = _enters_sector(motion, material, imaging, times_s)
+        material, amplitude = material[imaged], amplitude[imaged]
         self.reference_amplitude = float(np.median(amplitude))
         self._slice = Slice(imaging.slice_thickness_mm)
         elevation = self._slice.draw(len(material), rng)
@@ -143,15 +145,15 @@ class Tissue:
         self._elevation_mm = elevation[kept]
         self._amplitude = (amplitude * 10 ** (canvas.decibels[kept] / 20)).astype(np.float32)
         self._carry, self._elevation = motion.carry(material[kept]), motion.elevation(material[kept])
-        # Blood is renewed within a few frames.
+        # blood is renewed within a few frames
         blood = canvas.blood[kept]
         fraction = np.where(blood, 1.0, degradation.decorrelated_fraction)
-        self._speckle = Speckle(
+        self._speckle = DecorrelatingSpeckle(
             fraction, np.where(blood, 0.02, degradation.decorrelation_time_s), 1 / imaging.frame_rate_hz, rng
         )
 
     def next(self, time_s: float) -> tuple[np.ndarray, np.ndarray]:
-        """(N, 2) positions in mm and (N,) complex amplitudes of the next frame, taken at `time_s`."""
+        """Returns (N, 2) positions in mm and (N,) complex amplitudes of the next frame, at `time_s`."""
         strength = (
             self._amplitude
             * self._slice.weight(self._elevation_mm + self._elevation(time_s)).astype(np.float32)
@@ -160,23 +162,27 @@ class Tissue:
         return self._carry(time_s), strength
 
 
-def _seen(motion: Motion, material_mm: np.ndarray, imaging: Imaging, times_s: np.ndarray) -> np.ndarray:
-    """(N,) bool: the scatterers that come into the sector or within a few mm of it."""
+def _enters_sector(motion: TissueMotion, material_mm: np.ndarray, imaging: Imaging, times_s: np.ndarray) -> np.ndarray:
+    """Returns True for scatterers that at any time are inside the sector or within a few mm of it; (N,) bool."""
     depth, angle = np.meshgrid(
         np.array([0.3, 0.6, 0.9]) * imaging.depth_mm, np.array([-0.6, 0.0, 0.6]) * imaging.half_angle
     )
     times = extreme_times(motion, imaging.mm_from_polar(depth.ravel(), angle.ravel()), times_s)
     carried = motion.carry(material_mm)
-    seen = np.zeros(len(material_mm), dtype=bool)
+    entered = np.zeros(len(material_mm), dtype=bool)
     for time in times:
         depth, angle = imaging.polar_from_mm(carried(float(time)))
         beside_mm = (np.abs(angle) - imaging.half_angle) * (depth + imaging.probe_radius_mm)
-        seen |= (depth > -SEEN_MARGIN_MM) & (depth < imaging.depth_mm + SEEN_MARGIN_MM) & (beside_mm < SEEN_MARGIN_MM)
-    return seen
+        entered |= (
+            (depth > -_SECTOR_MARGIN_MM)
+            & (depth < imaging.depth_mm + _SECTOR_MARGIN_MM)
+            & (beside_mm < _SECTOR_MARGIN_MM)
+        )
+    return entered
 
 
 def thin_dark(echo_db: np.ndarray, amplitudes: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Drops most scatterers of dark regions and strengthens the rest: (kept indices, their amplitudes)."""
-    dark = echo_db < DARK_DB
-    kept = np.flatnonzero(~dark | (rng.random(len(echo_db)) < BLOOD_KEPT))
-    return kept, np.where(dark, amplitudes / np.sqrt(BLOOD_KEPT), amplitudes)[kept].astype(np.float32)
+    """Drops most scatterers of dark regions and amplifies the others; returns the kept indices and their amplitudes."""
+    dark = echo_db < _DARK_DB
+    kept = np.flatnonzero(~dark | (rng.random(len(echo_db)) < _DARK_FRACTION))
+    return kept, np.where(dark, amplitudes / np.sqrt(_DARK_FRACTION), amplitudes)[kept].astype(np.float32)

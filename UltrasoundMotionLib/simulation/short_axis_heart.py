@@ -1,9 +1,7 @@
-"""A heart in short-axis cine MRI at end-diastole and end-systole, drawn from simple shapes: two volumes to register,
-with their labels.
+"""Simulated short-axis cine MRI of a heart at end-diastole and end-systole, with labels, for registration demos.
 
-It is for demonstrations: no patient's image is needed, and the labels tell how well the two were put together. Blood is
-bright, the wall dark; the wall thickens at the volume it has, the base comes down by a slice, the papillary muscles
-move inwards, and what lies around hardly moves.
+Drawn from simple shapes: bright blood and a dark wall that thickens at constant volume, a base that descends by a
+slice, papillary muscles that move inwards, and almost static surroundings. The labels measure the registration.
 """
 
 from __future__ import annotations
@@ -16,27 +14,27 @@ from scipy import ndimage
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.simulation.texture import soft_step
 
-RV, MYOCARDIUM, LV = 1, 2, 3
-LV_BLOOD, RV_BLOOD, WALL, PAPILLARY = 1.0, 0.85, 0.33, 0.42
-FAT, MUSCLE, LIVER, LUNG = 1.15, 0.3, 0.36, 0.05
-SUBSLICES = 4
-EDGE_MM = 1.2
+_RV, _MYOCARDIUM, _LV = 1, 2, 3
+_LV_BLOOD, _RV_BLOOD, _WALL, _PAPILLARY = 1.0, 0.85, 0.33, 0.42
+_FAT, _MUSCLE, _LIVER, _LUNG = 1.15, 0.3, 0.36, 0.05
+_SUBSLICES = 4
+_EDGE_MM = 1.2
 
 
 @dataclass(frozen=True)
 class ShortAxisHeart:
-    """The heart and how it is imaged; lengths at end-diastole.
+    """A heart and its image geometry; lengths at end-diastole.
 
     Attributes:
         size: slices, rows, columns.
         spacing_mm: (x, y, z).
         endocardium_mm, wall_mm: radius of the left ventricle's cavity at its widest, and thickness of its wall there.
-        length_mm: from the base to the apex.
-        shortening: share of the radius that the cavity has lost at end-systole.
-        descent_mm: how far the base has come down then.
-        trabecula_count: small muscles along the wall, which fill the cavity as it narrows.
-        breath_hold_mm: how far each slice lies from its place, having its own breath-hold (standard deviation).
-        noise: standard deviation, relative to the blood.
+        length_mm: distance from the base to the apex.
+        shortening: fractional shortening of the cavity's radius at end-systole.
+        descent_mm: descent of the base at end-systole.
+        trabecula_count: number of trabeculae along the wall, which fill the cavity as it narrows.
+        breath_hold_mm: standard deviation of each slice's shift by its own breath-hold.
+        noise: standard deviation of the noise, relative to the blood.
     """
 
     size: tuple[int, int, int] = (10, 208, 192)
@@ -53,8 +51,9 @@ class ShortAxisHeart:
 
 @dataclass(frozen=True, eq=False)
 class ShortAxisPair:
-    """End-diastole (fixed) and end-systole (moving) on one grid, and their labels: 1 right ventricle, 2 myocardium, 3
-    left ventricle.
+    """End-diastole (fixed) and end-systole (moving) on one grid, with labels.
+
+    1 right ventricle, 2 myocardium, 3 left ventricle.
     """
 
     fixed: Volume
@@ -64,30 +63,28 @@ class ShortAxisPair:
 
 
 def simulate_short_axis(heart: ShortAxisHeart | None = None, *, seed: int = 0) -> ShortAxisPair:
-    """Draws both moments; the same seed gives the same pair."""
+    """Simulates a pair; the same seed gives the same pair."""
     heart = heart or ShortAxisHeart()
     rng = np.random.default_rng(seed)
     scan = _Scan(heart, rng)
-    found = []
+    volumes = []
     for name, phase in (("end-diastole", 0.0), ("end-systole", 1.0)):
         image, labels = scan.draw(phase)
         noisy = np.hypot(
             image + heart.noise * rng.standard_normal(image.shape), heart.noise * rng.standard_normal(image.shape)
         )
-        values = (np.round(1000 * noisy).astype(np.int16), labels.astype(np.uint8))
-        names = (f"Simulated {name}", f"Simulated {name}, labels")
-        found += [
-            Volume(array, heart.spacing_mm, (0.0, 0.0, 0.0), np.eye(3), one)
-            for array, one in zip(values, names, strict=True)
+        origin_mm, direction = (0.0, 0.0, 0.0), np.eye(3)
+        values = np.round(1000 * noisy).astype(np.int16)
+        volumes += [
+            Volume(values, heart.spacing_mm, origin_mm, direction, f"Simulated {name}"),
+            Volume(labels.astype(np.uint8), heart.spacing_mm, origin_mm, direction, f"Simulated {name}, labels"),
         ]
-    fixed, fixed_labels, moving, moving_labels = found
+    fixed, fixed_labels, moving, moving_labels = volumes
     return ShortAxisPair(fixed, moving, fixed_labels, moving_labels)
 
 
 class _Scan:
-    """What the two moments share: the grid, the body around the heart, its irregularities, and where each slice's
-    breath-hold has put it.
-    """
+    """The common part of both phases: grid, torso, irregularities of the heart, and shift of each slice."""
 
     def __init__(self, heart: ShortAxisHeart, rng: np.random.Generator) -> None:
         self.heart = heart
@@ -107,27 +104,30 @@ class _Scan:
         ]
 
     def draw(self, phase: float) -> tuple[np.ndarray, np.ndarray]:
-        """Image, relative to the left ventricle's blood, and labels; a slice is the mean over its thickness, its labels
-        are those of its middle.
+        """Draws the image, relative to the left ventricle's blood, and the labels.
+
+        A slice is the mean over its thickness; its labels are those of its middle.
         """
         heart, thickness = self.heart, self.heart.spacing_mm[2]
         image, labels = np.zeros(heart.size), np.zeros(heart.size, dtype=np.int64)
         for index in range(heart.size[0]):
             middle = (index - 0.5) * thickness
-            parts = [middle + ((part + 0.5) / SUBSLICES - 0.5) * thickness for part in range(SUBSLICES)]
-            drawn = np.mean([_Plane(self, phase, z, self.shifts[index]).paint(self.torso.at(z)) for z in parts], axis=0)
+            parts = [middle + ((part + 0.5) / _SUBSLICES - 0.5) * thickness for part in range(_SUBSLICES)]
+            drawn = np.mean(
+                [_HeartPlane(self, phase, z, self.shifts[index]).paint(self.torso.at(z)) for z in parts], axis=0
+            )
             image[index] = ndimage.gaussian_filter(drawn, 0.6)
-            labels[index] = _Plane(self, phase, middle, self.shifts[index]).labels()
+            labels[index] = _HeartPlane(self, phase, middle, self.shifts[index]).labels()
         return image * self.torso.shading, labels
 
 
-class _Plane:
+class _HeartPlane:
     """The heart's shapes in one plane, at a phase of 0 (end-diastole) or 1 (end-systole)."""
 
     def __init__(self, scan: _Scan, phase: float, z_mm: float, shift_mm: np.ndarray) -> None:
         heart = scan.heart
         shorter = 1 - heart.descent_mm * phase / heart.length_mm
-        # which material plane is seen here: the apex stays, the base comes down
+        # the material plane in this image plane: the apex is fixed, the base descends
         material = heart.length_mm - (heart.length_mm - z_mm) / shorter
         self.beyond_base = material < 0
         self.level = np.clip(material / heart.length_mm, 0, 1.2)
@@ -139,15 +139,16 @@ class _Plane:
         taper = np.sqrt(max(0.0, 1 - self.level**2.4))
         cavity = heart.endocardium_mm * taper
         outer = cavity + heart.wall_mm * (0.75 + 0.25 * taper) * np.clip(1.15 - self.level, 0, 0.15) / 0.15
-        # the wall keeps its volume: its area in a plane grows as the heart gets shorter
+        # the wall keeps its volume: its area in a plane grows as the heart shortens
         self.cavity = cavity * (1 - heart.shortening * phase) * around
         self.outer = np.sqrt(self.cavity**2 + (outer**2 - cavity**2) / shorter) if outer > 0 else 0 * around
         self.rv = self._right_ventricle(heart, phase)
         self.papillary = self._papillary(scan, phase)
 
     def _right_ventricle(self, heart: ShortAxisHeart, phase: float) -> np.ndarray:
-        """Distance to its border, positive inside: a crescent on the left of the image, whose free wall comes to the
-        septum.
+        """Returns the distance to the right ventricle's border, positive inside.
+
+        A crescent on the left of the image, whose free wall moves towards the septum.
         """
         reach = np.sqrt(max(0.0, 1 - (self.level / 0.9) ** 2.2))
         wide, high = (30 - 8.5 * phase) * reach, (40 - 8.0 * phase) * reach
@@ -157,8 +158,9 @@ class _Plane:
         return (1 - np.hypot((self.x - middle) / wide, (self.y - 4) / high)) * min(wide, high)
 
     def _papillary(self, scan: _Scan, phase: float) -> np.ndarray:
-        """Distance to the border of the papillary muscles and trabeculae, positive inside; they do not thin as the
-        cavity narrows.
+        """Returns the distance to the border of papillary muscles and trabeculae, positive inside.
+
+        They do not thin as the cavity narrows.
         """
         present = np.clip((self.level - 0.25) / 0.15, 0, 1) * np.clip((0.85 - self.level) / 0.15, 0, 1)
         muscles = [(turn, 0.62, 4.2 * present * (1 + 0.25 * phase)) for turn in (0.3 * np.pi, -0.3 * np.pi)]
@@ -173,31 +175,31 @@ class _Plane:
         return np.max(distances, axis=0)
 
     def labels(self) -> np.ndarray:
-        """0 outside, and everywhere above the base: atria and valves are not labelled."""
-        found = np.zeros(self.x.shape, dtype=np.int64)
+        """Returns the labels; 0 outside the heart and above the base (atria and valves are not labelled)."""
+        labels = np.zeros(self.x.shape, dtype=np.int64)
         if self.beyond_base:
-            return found
-        found[(self.rv > 0) & (self.radius > self.outer)] = RV
-        found[self.radius < self.outer] = MYOCARDIUM
-        found[self.radius < self.cavity] = LV
-        return found
+            return labels
+        labels[(self.rv > 0) & (self.radius > self.outer)] = _RV
+        labels[self.radius < self.outer] = _MYOCARDIUM
+        labels[self.radius < self.cavity] = _LV
+        return labels
 
     def paint(self, around: np.ndarray) -> np.ndarray:
-        """Its intensities over what lies around."""
-        image = _over(around, self.rv + 6.5, FAT * 0.75)  # fat on the heart
-        image = _over(image, self.outer + 2.5 - self.radius, FAT * 0.6)
-        image = _over(image, self.rv + 3.5, WALL)
+        """Paints the heart over the intensities of its surroundings."""
+        image = _over(around, self.rv + 6.5, _FAT * 0.75)  # epicardial fat
+        image = _over(image, self.outer + 2.5 - self.radius, _FAT * 0.6)
+        image = _over(image, self.rv + 3.5, _WALL)
         if self.beyond_base:  # atria and the roots of the great vessels
             image = _over(image, self.outer - 1.0 - self.radius, 0.9)
-            return _over(image, self.rv - 2, RV_BLOOD)
-        image = _over(image, self.rv, RV_BLOOD)
-        image = _over(image, self.outer - self.radius, WALL)
-        image = _over(image, self.cavity - self.radius, LV_BLOOD)
-        return _over(image, np.minimum(self.papillary, self.cavity - self.radius), PAPILLARY)
+            return _over(image, self.rv - 2, _RV_BLOOD)
+        image = _over(image, self.rv, _RV_BLOOD)
+        image = _over(image, self.outer - self.radius, _WALL)
+        image = _over(image, self.cavity - self.radius, _LV_BLOOD)
+        return _over(image, np.minimum(self.papillary, self.cavity - self.radius), _PAPILLARY)
 
 
 class _Torso:
-    """What lies around the heart: chest wall and its fat, lungs with vessels, liver, spine and aorta."""
+    """The surroundings of the heart: chest wall and fat, lungs with vessels, liver, spine and aorta."""
 
     def __init__(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> None:
         self._x, self._y = x, y
@@ -207,29 +209,29 @@ class _Torso:
             for scale in (1.5, 4.0)
         ]
         shading = ndimage.gaussian_filter(rng.standard_normal(x.shape), 50)
-        self.shading = np.exp(0.12 * shading / np.abs(shading).max()) * np.exp(-0.0016 * y)  # the coil lies in front
+        self.shading = np.exp(0.12 * shading / np.abs(shading).max()) * np.exp(-0.0016 * y)  # the coil is in front
 
     def at(self, z_mm: float) -> np.ndarray:
-        """(H, W) intensities in a plane."""
+        """Returns the intensities (H, W) in a plane."""
         x, y = self._x, self._y
 
         def ellipse(centre: tuple[float, float], half: tuple[float, float]) -> np.ndarray:
             return (1 - np.hypot((x - centre[0]) / half[0], (y - centre[1]) / half[1])) * min(half)
 
         chest, organs = ellipse((18, 20), (165, 128)), ellipse((18, 16), (128, 92))
-        image = _over(np.zeros_like(x), chest, FAT)
-        image = _over(image, chest - 11 - 6 * np.cos(np.arctan2(y, x) * 2) ** 2, MUSCLE * (1 + 0.12 * self._grain[0]))
-        lungs = np.full(x.shape, LUNG)
+        image = _over(np.zeros_like(x), chest, _FAT)
+        image = _over(image, chest - 11 - 6 * np.cos(np.arctan2(y, x) * 2) ** 2, _MUSCLE * (1 + 0.12 * self._grain[0]))
+        lungs = np.full(x.shape, _LUNG)
         for px, py, radius, level in self._vessels:
             lungs = _over(lungs, radius - np.hypot(x - px, y - py - 0.2 * z_mm), level)
         image = _over(image, organs, lungs)
         liver = y - 62 + 0.32 * z_mm + 0.12 * x
-        image = _over(image, np.minimum(organs, liver), LIVER * (1 + 0.08 * self._grain[1]))
+        image = _over(image, np.minimum(organs, liver), _LIVER * (1 + 0.08 * self._grain[1]))
         image = _over(image, ellipse((38, 104), (21, 19)), 0.5 * (1 + 0.1 * self._grain[0]))  # the spine
-        return _over(image, 10 - np.hypot(x - 44, y - 72), RV_BLOOD)  # the aorta
+        return _over(image, 10 - np.hypot(x - 44, y - 72), _RV_BLOOD)  # the aorta
 
 
 def _over(image: np.ndarray, inside_mm: np.ndarray, value: float | np.ndarray) -> np.ndarray:
-    """The image where the distance is negative, the value where it is positive."""
-    share = soft_step(inside_mm, EDGE_MM)
+    """Blends from the image, where the distance is negative, to the value, where it is positive."""
+    share = soft_step(inside_mm, _EDGE_MM)
     return image * (1 - share) + share * value

@@ -1,4 +1,4 @@
-"""The `Scanner` on tensors, so that frames are made on the device that trains on them."""
+"""The `Scanner` on tensors, for simulation on the training device."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ if TYPE_CHECKING:
 
 
 class TorchScanner:
-    """Scatterers to B-mode frames as `Scanner` does it (there is the physics), on a device. Places are float64, fields
-    complex64.
+    """Simulates B-mode frames on a device by the model of `Scanner`; positions are float64, fields complex64.
 
-    Agrees with `Scanner` within one grey level, and to the same grey level on 99.9 % of pixels (float32 sums are in
-    another order).
+    Agrees with `Scanner` within one grey level, and exactly on 99.9 % of pixels (float32 sums are in another order).
     """
 
     def __init__(self, scanner: Scanner, device: torch.device | str = "cpu") -> None:
@@ -35,17 +33,15 @@ class TorchScanner:
         self._mask = torch.as_tensor(scanner.sector_mask, device=self.device)
 
     def place(self, positions_mm: Tensor, amplitudes: Tensor) -> Tensor:
-        """(R, B) complex64 of scatterers at (N, 2) with (N,) complex amplitudes: see `Scanner.place`."""
+        """Sums scatterers at (N, 2) with (N,) complex amplitudes on the grid (R, B), as `Scanner.place`."""
         import torch
 
         scanner, imaging = self.scanner, self.scanner.imaging
         rows, beams = scanner.shape
         x, y = positions_mm[:, 0].double(), positions_mm[:, 1].double() + imaging.probe_radius_mm
         depth, angle = torch.hypot(x, y) - imaging.probe_radius_mm, torch.atan2(x, y)
-        row, beam = (
-            (depth - scanner.depths_mm[0]) / scanner.depth_step,
-            (angle - scanner.angles[0]) / scanner.angle_step,
-        )
+        row = (depth - scanner.depths_mm[0]) / scanner.depth_step
+        beam = (angle - scanner.angles[0]) / scanner.angle_step
         inside = (row >= 0) & (row < rows - 1) & (beam >= 0) & (beam < beams - 1)
         row, beam = row[inside], beam[inside]
         echo = amplitudes[inside].to(torch.complex64) * torch.polar(*_phase(2 * imaging.wave_number * depth[inside]))
@@ -63,28 +59,28 @@ class TorchScanner:
         return torch.view_as_complex(total).view(rows, beams)
 
     def focus(self, field: Tensor) -> list[Tensor]:
-        """The beam across: one (R, B) per look."""
+        """Convolves each row with the lateral beam profile; returns one (R, B) per look."""
         import torch
 
         spectrum = torch.fft.fft(field, dim=1)
         return [torch.fft.ifft(spectrum * response, dim=1) for response in self._lateral]
 
     def receive(self, field: Tensor) -> Tensor:
-        """The pulse along the beam."""
+        """Convolves each column with the pulse envelope."""
         import torch
 
         return torch.fft.ifft(torch.fft.fft(field, dim=0) * self._axial, dim=0)
 
     @staticmethod
     def decibels(looks: Sequence[Tensor]) -> Tensor:
-        """Mean envelope of the looks in dB."""
+        """Returns the mean envelope of the looks in dB."""
         import torch
 
         envelope = torch.stack([look.abs() for look in looks]).mean(0)
         return 20 * torch.log10(envelope.clamp(min=1e-6))
 
     def display(self, decibels: Tensor) -> Tensor:
-        """(R, B) dB to grey values (H, W) of 0 to 255, float32, not yet rounded; 0 outside of the sector."""
+        """Converts (R, B) dB to grey values (H, W) of 0 to 255, float32, not rounded; 0 outside the sector."""
         import torch
         import torch.nn.functional as F
 
@@ -93,25 +89,23 @@ class TorchScanner:
         level = ((decibels + (imaging.gain_db - black)) / imaging.dynamic_range_db).clamp(0, 1)
         level = _smooth_rows(level, 0.4 * imaging.spacing_mm[1] / self.scanner.depth_step) ** imaging.grey_exponent
         frame = torch.zeros(self._mask.shape, device=self.device)
-        frame[self._mask] = (
-            255
-            * F.grid_sample(level[None, None], self._grid, mode="bilinear", padding_mode="border", align_corners=True)[
-                0, 0, 0
-            ]
+        sampled = F.grid_sample(
+            level[None, None], self._grid, mode="bilinear", padding_mode="border", align_corners=True
         )
+        frame[self._mask] = 255 * sampled[0, 0, 0]
         return frame
 
 
 def _phase(radians: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit length and angle in float32, taken modulo a turn while it is still float64."""
+    """Returns unit lengths and float32 angles, reduced modulo 2 pi in float64."""
     import torch
 
-    turned = torch.remainder(radians, 2 * torch.pi).float()
-    return torch.ones_like(turned), turned
+    angle = torch.remainder(radians, 2 * torch.pi).float()
+    return torch.ones_like(angle), angle
 
 
 def _smooth_rows(level: Tensor, sigma: float) -> Tensor:
-    """`scipy.ndimage.gaussian_filter1d(level, sigma, axis=0, truncate=3)`, reflection at the ends included."""
+    """Computes `scipy.ndimage.gaussian_filter1d(level, sigma, axis=0, truncate=3)`, with reflection at the ends."""
     import torch
     import torch.nn.functional as F
 

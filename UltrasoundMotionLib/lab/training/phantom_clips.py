@@ -65,7 +65,7 @@ def phantom_clip(case: PhantomCase, rng: np.random.Generator, *, point_count: in
     return TrainingClip(
         np.stack([simulated.sequence.frame(index) for index in range(len(simulated.sequence))]),
         np.concatenate([truth.positions_px, trajectories], axis=1).astype(np.float32),
-        np.concatenate([truth.visible, simulated.sees(trajectories)], axis=1),
+        np.concatenate([truth.visible, simulated.visible_at(trajectories)], axis=1),
         case.name,
     )
 
