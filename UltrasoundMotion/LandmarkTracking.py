@@ -40,7 +40,6 @@ from UltrasoundMotionLib.mrml.track_links import is_result, link_results, remove
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_results
 from UltrasoundMotionLib.tracking import PointTracks
-from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 
 __all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
 
@@ -209,11 +208,13 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         steps = trackInSteps(self._clip, points, labels, queryFrame=frame, model=model, direction=direction, **options)
         return BackgroundJob(steps, self)
 
-    def _trackingOptions(self) -> TrackingOptions:
+    def _trackingOptions(self) -> dict[str, bool | int]:
         parameters = self.parameters
-        return TrackingOptions(
-            parameters.watchShadows, parameters.offline, 0 if parameters.offline else parameters.aheadFrames
-        )
+        return {
+            "watch_shadows": parameters.watchShadows,
+            "offline": parameters.offline,
+            "ahead_frames": 0 if parameters.offline else parameters.aheadFrames,
+        }
 
     def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
         """The first frames of a new run: the result of the last goes."""

@@ -23,6 +23,8 @@ _PUBLIC = {
     "PointTracks": "tracking",
     "read_tracks_csv": "tracking",
     "write_tracks_csv": "tracking",
+    "TrackRequest": "tracking",
+    "track_landmarks": "tracking",
     "track_points": "tracking",
     "register": "registration",
 }
@@ -30,12 +32,14 @@ _PUBLIC = {
 __all__ = [
     "ImageSequence",
     "PointTracks",
+    "TrackRequest",
     "Volume",
     "__version__",
     "read_sequence",
     "read_tracks_csv",
     "read_volume",
     "register",
+    "track_landmarks",
     "track_points",
     "write_sequence",
     "write_tracks_csv",

@@ -12,6 +12,14 @@ class InputError(UltrasoundMotionError):
     """
 
 
+class OptionError(InputError):
+    """An option has a value that it cannot take; the command line names the argument instead."""
+
+    def __init__(self, option: str, reason: str) -> None:
+        super().__init__(f"{option}: {reason}")
+        self.option, self.reason = option, reason
+
+
 class OutputError(UltrasoundMotionError):
     """An output could not be written; no file with its final name was left."""
 

@@ -18,7 +18,6 @@ sys.path.insert(0, str(ROOT / "Testing" / "Python"))
 
 import qt_stand_ins  # noqa: E402
 from slicer_stand_ins import slicer_application  # noqa: E402
-
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView  # noqa: E402
 

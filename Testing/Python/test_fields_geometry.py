@@ -51,7 +51,9 @@ def wavy_field(grid, amplitude_mm=1.5):
 
 def image_on(grid, seed=1):
     generator = np.random.default_rng(seed)
-    smooth = sitk.SmoothingRecursiveGaussian(grid.copy_geometry_to(sitk.GetImageFromArray(generator.random(grid.shape))), 2.0)
+    smooth = sitk.SmoothingRecursiveGaussian(
+        grid.copy_geometry_to(sitk.GetImageFromArray(generator.random(grid.shape))), 2.0
+    )
     return Volume.from_sitk(smooth)
 
 

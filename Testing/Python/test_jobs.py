@@ -22,9 +22,8 @@ from UltrasoundMotionLib.jobs import (
     registration_request,
     run_job,
     sequence_registration_request,
-    track_request,
+    track_job,
 )
-from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 
 LIBRARY = Path(__file__).resolve().parents[2]
 
@@ -120,15 +119,9 @@ def test_tracks_are_those_of_the_library_and_come_in_the_order_of_submission(pro
     asked = [
         (lazy, {"query_frame": 5, "labels": ("septum", "apex")}),
         (sequence, {"query_frame": 8, "direction": "backward", "model": "block-matching"}),
-        (sequence, {"options": TrackingOptions(watch_shadows=True, offline=True)}),
+        (sequence, {"watch_shadows": True, "offline": True}),
     ]
-    renamed = [
-        {"tracking" if name == "options" else name: value for name, value in options.items()} for _, options in asked
-    ]
-    jobs = [
-        process.submit(track_request(frames, POINTS, **options))
-        for (frames, _), options in zip(asked, renamed, strict=True)
-    ]
+    jobs = [process.submit(track_job(frames, POINTS, **options)) for frames, options in asked]
     events = events_of(process, jobs[-1])
     ends = [event for event in events if isinstance(event, JobFinished)]
     assert [event.job for event in ends] == jobs
@@ -190,7 +183,7 @@ def test_registrations_are_those_of_the_library(process):
 def test_the_first_result_is_visible_long_before_the_last(process, record_property):
     sequence = clip(400, 96)
     begun = time.monotonic()
-    job = process.submit(track_request(sequence, POINTS, query_frame=3))
+    job = process.submit(track_job(sequence, POINTS, query_frame=3))
     wait_until(lambda: job.partial() is not None, 2.0)
     record_property("first_result_s", time.monotonic() - begun)
     print(f"first result after {time.monotonic() - begun:.3f} s")
@@ -207,13 +200,13 @@ def test_the_first_result_is_visible_long_before_the_last(process, record_proper
 
 def test_ten_cancels_in_a_row_leave_one_child_and_no_data(process, folder):
     for _ in range(10):
-        job = process.submit(track_request(clip(400, 96), POINTS))
+        job = process.submit(track_job(clip(400, 96), POINTS))
         wait_until(lambda job=job: job.partial() is not None, 10)
         asked = time.monotonic()
         process.cancel(job)
         assert isinstance(events_of(process, job)[-1], JobCancelled)
         assert time.monotonic() - asked < 1.5  # a second on a machine that does nothing else
-    waiting = [process.submit(track_request(clip(), POINTS)) for _ in range(3)]
+    waiting = [process.submit(track_job(clip(), POINTS)) for _ in range(3)]
     process.cancel(waiting[1])
     kinds = [type(event) for event in events_of(process, waiting[2]) if isinstance(event, (JobCancelled, JobFinished))]
     assert sorted(kinds, key=str) == [JobCancelled, JobFinished, JobFinished]
@@ -225,21 +218,21 @@ def test_raising_from_progress_cancels_and_may_keep_what_was_finished(process):
         raise Cancelled("enough")
 
     with pytest.raises(Cancelled, match="enough"):
-        run_job(track_request(clip(200), POINTS), process, progress=stop)
-    kept = run_job(track_request(clip(200), POINTS), process, progress=stop, keep_partial=True)
+        run_job(track_job(clip(200), POINTS), process, progress=stop)
+    kept = run_job(track_job(clip(200), POINTS), process, progress=stop, keep_partial=True)
     assert 0 < kept.reached.sum() < 200
 
 
 def test_errors_come_back_as_the_librarys_own(process):
     with pytest.raises(InputError, match="no tracker named guess"):
-        run_job(track_request(clip(), POINTS, model="guess"), process)
+        run_job(track_job(clip(), POINTS, model="guess"), process)
     with pytest.raises(InputError, match=r"point 0 at \(500, 3\) lies outside"):
-        track_request(clip(), np.array([[500.0, 3.0]]))
+        track_job(clip(), np.array([[500.0, 3.0]]))
     with pytest.raises(InputError, match="InstanceConfig has no speed"):
         image = Volume(speckle((16, 16)), (1.0, 1.0), (0.0, 0.0), np.eye(2))
         run_job(registration_request(image, image, config={"speed": 3}), process)
     with pytest.raises(InputError, match=r"device nonsense is not available"):
-        run_job(track_request(clip(), POINTS, device="nonsense"), process)
+        run_job(track_job(clip(), POINTS, device="nonsense"), process)
 
 
 def test_the_command_repeats_the_run(process, tmp_path, monkeypatch):
@@ -251,7 +244,7 @@ def test_the_command_repeats_the_run(process, tmp_path, monkeypatch):
     (tmp_path / "points.csv").write_text(
         "label,x,y\n" + "".join(f"P{i + 1},{x},{y}\n" for i, (x, y) in enumerate(POINTS))
     )
-    request = track_request(sequence, POINTS, query_frame=4, direction="forward")
+    request = track_job(sequence, POINTS, query_frame=4, direction="forward")
     monkeypatch.chdir(tmp_path)
     assert request.command[0] == "ultrasound-motion"
     assert main([*request.command[1:], "--quiet"]) == 0
@@ -272,7 +265,7 @@ from UltrasoundMotionLib.images import ImageSequence
 if __name__ == "__main__":
     frames = np.random.default_rng(0).integers(0, 255, (3, 64, 64), dtype=np.uint8)
     with JobProcess() as process:
-        tracks = run_job(track_request(ImageSequence(frames=frames), np.array([[30.0, 30.0]])), process)
+        tracks = run_job(track_job(ImageSequence(frames=frames), np.array([[30.0, 30.0]])), process)
         field = run_job(sequence_registration_request(ImageSequence(frames=frames)), process)
     assert tracks.reached.all() and field.reached.all()
     print(sorted({name.split(".")[0] for name in sys.modules} & {"torch", "slicer", "qt", "matplotlib", "av"}))

@@ -34,7 +34,6 @@ from UltrasoundMotionLib.tracking import (
     read_tracks_csv,
     track_points,
 )
-from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 from widget_api import check_recorded
 
 own_process = pytest.mark.own_process
@@ -286,7 +285,7 @@ def test_bad_input_is_said_in_one_line_and_leaves_the_scene_as_it_was(bench):
         ((bench.clip.proxy, outside), {}, "point 0 .* outside the image"),
         ((bench.clip.proxy, bench.points), {"queryFrame": 99}, "query frame 99 does not exist"),
         ((bench.clip.proxy, bench.points), {"model": "nothing"}, "no tracker named nothing"),
-        ((bench.clip.proxy, bench.points), {"direction": "up"}, "direction must be one of"),
+        ((bench.clip.proxy, bench.points), {"direction": "up"}, "direction: expected one of"),
         ((bench.clip.proxy, bench.points), {"device": "abacus"}, "abacus"),
     ):
         with pytest.raises(InputError, match=message) as raised:
@@ -407,8 +406,7 @@ def test_what_is_added_to_the_tracker_is_in_the_command_and_in_the_run(bench):
     assert widget.commandArguments()[-2:] == ("--watch-shadows", "--offline")
     widget.ui.applyButton.click()
     bench.wait_until_done(widget)
-    options = TrackingOptions(watch_shadows=True, offline=True)
-    expected = track_points(bench.sequence, QUERY_PX, device="cpu", options=options).positions_px
+    expected = track_points(bench.sequence, QUERY_PX, device="cpu", watch_shadows=True, offline=True).positions_px
     plain = track_points(bench.sequence, QUERY_PX, device="cpu").positions_px
     found = bench.logic.tracks(widget.parameters.trackedLandmarks).positions_px
     np.testing.assert_allclose(found, expected, atol=1e-3)

@@ -51,7 +51,7 @@ def test_windows_sample_the_image_and_what_lies_outside():
 @pytest.mark.parametrize("name", ["kcf", "lct"])
 def test_follows_a_known_motion(name):
     texture, points = speckle(128), np.array([[40.0, 50.0], [80.25, 70.5], [60.0, 90.0]])
-    tracker = find_tracker(name).create("cpu")
+    tracker = find_tracker(name).make("cpu")
     tracker.start(texture, points)
     errors = []
     for frame in range(1, 41):
@@ -125,7 +125,7 @@ def test_lct_follows_a_changing_size():
 
 def test_a_held_landmark_stays_and_nothing_is_learnt_from_it():
     texture, points = speckle(96, seed=2), np.array([[40.0, 40.0], [60.0, 50.0]])
-    tracker = find_tracker("kcf").create("cpu")
+    tracker = find_tracker("kcf").make("cpu")
     tracker.start(texture, points)
     other = speckle(96, seed=8)
     for _ in range(10):
@@ -140,7 +140,7 @@ def test_a_held_landmark_stays_and_nothing_is_learnt_from_it():
 def test_bad_settings_and_frames_are_refused():
     with pytest.raises(InputError, match="features must be one of grey, gradients, got colour"):
         KcfConfig(features="colour")
-    tracker = find_tracker("lct").create("cpu")
+    tracker = find_tracker("lct").make("cpu")
     tracker.start(speckle(96), np.array([[0.0, 0.0], [95.0, 95.0]]))  # on the border
     assert np.all(np.isfinite(tracker.update(speckle(96)).positions_px))
     with pytest.raises(InputError, match="the frame is 80 x 80 pixels, the first one was 96 x 96"):

@@ -17,6 +17,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.confidence_map import confidence_map
 from UltrasoundMotionLib.tracking import FrameTracks, run_tracker
+from UltrasoundMotionLib.tracking.query import PointQuery
 from UltrasoundMotionLib.tracking.registry import find_tracker
 from UltrasoundMotionLib.tracking.wrappers.ahead_tracker import AheadTracker
 from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
@@ -87,8 +88,8 @@ def breathing_clip(frame_count=150, size=160, seed=4):
 def test_a_landmark_in_shadow_is_reported_predicted_and_taken_up_again():
     sequence, motion = breathing_clip()
     points = np.array([[60.0, 100.0]])
-    plain = run_tracker(sequence, lambda: find_tracker("kcf").create("cpu"), points)
-    watched = run_tracker(sequence, lambda: WatchedTracker(find_tracker("kcf").create("cpu")), points)
+    plain = run_tracker(sequence, lambda: find_tracker("kcf").make("cpu"), points)
+    watched = run_tracker(sequence, lambda: WatchedTracker(find_tracker("kcf").make("cpu")), points)
     truth = points + motion[:, None]
     dark = np.abs(truth[:, 0, 0] - (-20 + 4.0 * (np.arange(150) - 70))) < 12
     error = {
@@ -106,9 +107,7 @@ def test_stuck_video_is_held_flagged_and_recovered(kind):
     frames = np.array(sequence.frames)
     frames[30:42] = frames[29] if kind == "frozen" else 0
     points = np.array([[60.0, 100.0], [100.0, 80.0]])
-    tracks = run_tracker(
-        ImageSequence(frames=frames), lambda: WatchedTracker(find_tracker("kcf").create("cpu")), points
-    )
+    tracks = run_tracker(ImageSequence(frames=frames), lambda: WatchedTracker(find_tracker("kcf").make("cpu")), points)
     assert not tracks.visible[32:42].any() and np.all(tracks.positions_px[30:42] == tracks.positions_px[29])
     assert tracks.visible[44:].all()
     assert np.linalg.norm(tracks.positions_px[44:] - points - motion[44:, None], axis=2).max() < 1
@@ -187,9 +186,9 @@ def test_offline_takes_each_stretch_from_the_way_that_knows_it():
     ways = iter((KnownMotion(motion, lost, visible), KnownMotion(motion)))
     steps = []
     progress = lambda done, total, message: steps.append((done, total))  # noqa: E731
-    tracks = track_offline(
-        numbered_frames(90), lambda: next(ways), np.array([[50.0, 50.0]]), direction="forward", progress=progress
-    )
+    frames = numbered_frames(90)
+    query = PointQuery.on(frames, np.array([[50.0, 50.0]]), direction="forward")
+    tracks = track_offline(frames, lambda: next(ways), query, progress=progress)
     assert np.linalg.norm(tracks.positions_px[:, 0] - 50 - motion, axis=1).max() < 0.5
     assert tracks.visible.all() and steps[-1] == (180, 180)
 
@@ -244,7 +243,7 @@ def test_clust_refuses_by_name(tmp_path, capsys, annotations, said):
 
 def test_a_frame_of_another_size_and_a_landmark_at_the_border():
     sequence, _ = breathing_clip(4)
-    tracker = WatchedTracker(find_tracker("kcf").create("cpu"))
+    tracker = WatchedTracker(find_tracker("kcf").make("cpu"))
     tracker.start(sequence.frame(0), np.array([[159.0, 80.0], [80.0, 80.0]]))
     assert tracker.update(sequence.frame(1)).visible.tolist() == [False, True]
     with pytest.raises(InputError, match="the frame is 90 x 70 pixels, the first one was 160 x 160"):

@@ -27,8 +27,9 @@ from UltrasoundMotionLib.lab.training.landmarks.lsdm_objective import (
     LsdmObjective,
     target_pixels,
 )
-from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace, UsualPlaceConfig
-from UltrasoundMotionLib.tracking.trackers.lsdm import create_lsdm, create_lsdm_published
+from UltrasoundMotionLib.tracking.matching.settings import UsualPlaceSettings
+from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
+from UltrasoundMotionLib.tracking.registry import find_tracker
 from UltrasoundMotionLib.tracking.trackers.lsdm.absolute import LsdmFindingConfig, read_response
 from UltrasoundMotionLib.tracking.trackers.lsdm.deformation import local_correlation
 from UltrasoundMotionLib.tracking.trackers.lsdm.emma import Emma
@@ -287,7 +288,7 @@ def test_of_two_places_alike_the_response_takes_the_expected_one():
 
 
 def test_out_of_sight_a_point_goes_back_and_is_ever_less_sure():
-    place = UsualPlace(torch.tensor([[10.0, 10.0], [50.0, 50.0]]), UsualPlaceConfig(), 2.0)
+    place = UsualPlace(torch.tensor([[10.0, 10.0], [50.0, 50.0]]), UsualPlaceSettings(), 2.0)
     points, sure = torch.tensor([[20.0, 10.0], [51.0, 50.0]]), 0.1 * torch.eye(2).expand(2, 2, 2)
     seen = torch.tensor([False, True])
     later, covariance = place.after(points, sure, seen)
@@ -359,18 +360,18 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
     values = {"network": asdict(taught.config)}
     card = ModelCard("lsdm", "Lsdm", values, "test", (), "", 1, "", {}, "", "")
     save_weights(tmp_path, taught.state_dict(), card)
-    tracker = create_lsdm(card_path=tmp_path / "lsdm.json")
+    tracker = find_tracker("lsdm").make(weights=tmp_path / "lsdm.json")
     assert isinstance(tracker, LsdmTracker) and isinstance(
-        create_lsdm_published(card_path=tmp_path / "lsdm.json"), LsdmPublishedTracker
+        find_tracker("lsdm-published").make(weights=tmp_path / "lsdm.json"), LsdmPublishedTracker
     )
     positions = tracker.start(speckle(950, 256).astype(np.float32), np.array([[120.0, 130.0]])).positions_px
     np.testing.assert_array_equal(positions, [[120.0, 130.0]])
     save_weights(tmp_path, taught.state_dict(), replace(card, name="other", architecture="SpeckNet"))
     with pytest.raises(InputError, match="are of SpeckNet, not Lsdm"):
-        create_lsdm(card_path=tmp_path / "other.json")
+        find_tracker("lsdm").make(weights=tmp_path / "other.json")
     save_weights(tmp_path, taught.state_dict(), replace(card, name="odd", configuration={"network": {"layers": 3}}))
     with pytest.raises(InputError, match="configuration is not Lsdm's"):
-        create_lsdm(card_path=tmp_path / "odd.json")
+        find_tracker("lsdm").make(weights=tmp_path / "odd.json")
 
 
 def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):

@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.tracking import stream_tracks, track_points
+from UltrasoundMotionLib.tracking import PointQuery, stream_tracks, track_points
 from UltrasoundMotionLib.tracking.registry import available_trackers, find_tracker
 
 MODELS = ("lucas-kanade", "block-matching")
@@ -74,8 +74,14 @@ def test_a_point_behind_a_shadow_is_reported_and_found_again(moving_texture, mod
 def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model):
     from UltrasoundMotionLib.tracking import run_tracker
     from UltrasoundMotionLib.tracking.matching.block_matching import BlockMatcher, BlockMatchingConfig
-    from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig, LongShortTracker
+    from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
     from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+    from UltrasoundMotionLib.tracking.matching.settings import (
+        LongMemorySettings,
+        LongShortSettings,
+        NeighbourSettings,
+        ShortMemorySettings,
+    )
 
     torch = pytest.importorskip("torch")
     generator = np.random.default_rng(3)
@@ -95,7 +101,7 @@ def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model)
 
     def error(**switches):
         def create():
-            config = LongShortConfig(coupling_length=0, **switches)
+            config = LongShortSettings(neighbours=NeighbourSettings(length=0), **switches)
             cpu = torch.device("cpu")
             matcher = (
                 LucasKanadeMatcher(LucasKanadeConfig(), cpu)
@@ -108,8 +114,8 @@ def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model)
         return np.sqrt(np.mean((tracks.positions_px - truth) ** 2))
 
     both = error()
-    assert both < error(remembers_long=False)
-    assert both < error(remembers_short=False)
+    assert both < error(long=LongMemorySettings(enabled=False))
+    assert both < error(short=ShortMemorySettings(enabled=False))
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -141,7 +147,11 @@ def test_streams_one_frame_at_a_time(moving_texture):
             return sequence.frames[index]
 
     source = Counting()
-    stream = stream_tracks(ImageSequence(source), lambda: find_tracker("lucas-kanade").create("cpu"), points, 0)
+    stream = stream_tracks(
+        ImageSequence(source),
+        lambda: find_tracker("lucas-kanade").make("cpu"),
+        PointQuery.on(ImageSequence(source), points),
+    )
     for expected, (index, _) in zip(range(5), stream, strict=False):
         assert index == expected
         assert source.reads == expected + 1
@@ -203,7 +213,7 @@ def test_one_direction_leaves_the_other_frames_unreached(direction, reached):
     frames = np.random.default_rng(3).integers(0, 255, (5, 64, 64)).astype(np.float32)
     tracks = track_points(ImageSequence(frames), [[30.0, 30.0]], query_frame=2, direction=direction)
     assert np.flatnonzero(tracks.reached).tolist() == list(reached)
-    with pytest.raises(InputError, match="direction must be one of both, forward, backward, got up"):
+    with pytest.raises(InputError, match="direction: expected one of both, forward, backward, got 'up'"):
         track_points(ImageSequence(frames), [[30.0, 30.0]], direction="up")
 
 

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracking.trackers.siamese import create_siamfc
+from UltrasoundMotionLib.tracking.registry import find_tracker
 from UltrasoundMotionLib.tracking.trackers.siamese.crops import standardised
 from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfig, correlate
 from UltrasoundMotionLib.tracking.trackers.siamese.peak import map_peaks, upsampled
@@ -227,7 +227,10 @@ def test_weights_come_back_by_their_card(tmp_path):
         "siamfc", "SiamFcNetwork", {"network": asdict(network.config)}, trained_on=(), seed=1, measured={}, **words
     )
     save_weights(tmp_path, network.state_dict(), card)
-    loaded, direct = create_siamfc("cpu", tmp_path / "siamfc.json", PUBLISHED), SiamFcTracker(network, PUBLISHED, CPU)
+    loaded, direct = (
+        find_tracker("siamfc-published").make(weights=tmp_path / "siamfc.json"),
+        SiamFcTracker(network, PUBLISHED, CPU),
+    )
     texture, points = speckle(256), np.array([[120.0, 130.0]])
     for tracker in (loaded, direct):
         tracker.start(texture, points)
@@ -237,7 +240,7 @@ def test_weights_come_back_by_their_card(tmp_path):
         tmp_path, network.state_dict(), ModelCard("other", "SpeckNet", {}, trained_on=(), seed=1, measured={}, **words)
     )
     with pytest.raises(InputError, match="are of SpeckNet, not SiamFcNetwork"):
-        create_siamfc("cpu", tmp_path / "other.json")
+        find_tracker("siamfc").make(weights=tmp_path / "other.json")
 
 
 def test_settings_outside_their_range_are_named():

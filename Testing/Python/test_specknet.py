@@ -11,8 +11,9 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.simulation.phantom_set import phantom_set
 from UltrasoundMotionLib.tracking import run_tracker, track_points
 from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
-from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig, LongShortTracker
+from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
 from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
 from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import log_cost_volume, query_features, soft_argmax
 from UltrasoundMotionLib.tracking.trackers.specknet.network import STRIDES, SpeckNet, SpeckNetConfig
 from UltrasoundMotionLib.tracking.trackers.specknet.network_input import GreyScale, NetworkGrid
@@ -180,7 +181,7 @@ def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
     def error(absolute):
         matcher = LucasKanadeMatcher(LucasKanadeConfig(), CPU)
         tracks = run_tracker(
-            ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortConfig(), CPU, absolute), points
+            ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortSettings(), CPU, absolute), points
         )
         return np.linalg.norm(tracks.positions_px - truth, axis=-1), tracks
 

@@ -28,7 +28,7 @@ from UltrasoundMotionLib.lab.training.landmarks.siamfc_objective import (
     score_labels,
 )
 from UltrasoundMotionLib.lab.training.landmarks.siamrpn_objective import SiamRpnObjective, landmark_boxes
-from UltrasoundMotionLib.tracking.trackers.siamese import create_siamrpn
+from UltrasoundMotionLib.tracking.registry import find_tracker
 from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfig
 from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetworkConfig
 from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import SiamRpnNetworkConfig
@@ -209,7 +209,7 @@ def test_a_run_learns_and_goes_on_as_if_it_had_never_stopped(kind, tmp_path):
     with pytest.raises(InputError, match="belongs to a run with other settings"):
         train_landmarks(tmp_path / "parts", objective(kind), sources, config=replace(RUN, steps=13), resume=True)
     if kind == "siamrpn":
-        create_siamrpn("cpu", tmp_path / "whole" / "siamrpn.json").start(
+        find_tracker("siamrpn").make(weights=tmp_path / "whole" / "siamrpn.json").start(
             np.random.default_rng(1).random((96, 96), dtype=np.float32), np.full((1, 2), 40.0)
         )
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.images.sampled_colour import SampledColour, WithSampledColour
 from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 
@@ -89,7 +90,14 @@ def loadInSteps(sequence: ImageSequence) -> Loading:
     for frame in range(count):
         yield frame, count, _("Reading the clip")
         frames[frame] = sequence.frames[frame]
-    return replace(sequence, frames=frames)
+    colour = SampledColour.of(sequence)
+    if colour is None:
+        return replace(sequence, frames=frames)
+    sampled = []
+    for place in range(colour.shape[0]):
+        yield place, colour.shape[0], _("Reading the colours")
+        sampled.append(colour[place])
+    return replace(sequence, frames=WithSampledColour(frames, np.stack(sampled)))
 
 
 def loaded(sequence: ImageSequence) -> ImageSequence:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import slicer
@@ -26,7 +27,6 @@ from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints, query_points_from_markups, tracks_from_markups
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
-from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 from UltrasoundMotionModuleLib.choices import Device, Direction, trackerNames
 from UltrasoundMotionModuleLib.clip import Clip, clipOf
 from UltrasoundMotionModuleLib.tracking import trackAndWait
@@ -43,7 +43,7 @@ class LandmarkTrackingParameterNode:
     tracker, direction, device - how to follow them.
     hideGraphics - whether what the scanner drew on the clip is kept from the tracker.
     drawPaths - whether to draw the path of each point.
-    watchShadows, offline, aheadFrames - what is added to the tracker, see `TrackingOptions`.
+    watchShadows, offline, aheadFrames - what is added to the tracker, see `TrackRequest`.
     trackedLandmarks - the points that play with the clip: made by the last run, replaced by the next.
     """
 
@@ -108,7 +108,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         progress: Progress | None = None,
         drawPaths: bool = True,
         hideGraphics: bool = True,
-        tracking: TrackingOptions | None = None,
+        tracking: Mapping[str, Any] | None = None,
     ) -> TrackNodes:
         """Follows points through a clip and puts the result beside it, in its browser.
 
@@ -123,7 +123,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
             drawPaths: add the path of each point as a curve.
             hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place
                 of tissue.
-            tracking: watch for shadows, look ahead, as `TrackingOptions(watch_shadows=True)`; none of it when None.
+            tracking: watch for shadows, look ahead, as `{"watch_shadows": True}`; none of it when None.
 
         Returns:
             The landmarks that play with the clip, their paths, a table of all positions, and a plot of the
@@ -174,7 +174,7 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         progress: Progress | None = None,
         drawPaths: bool = True,
         hideGraphics: bool = True,
-        tracking: TrackingOptions | None = None,
+        tracking: Mapping[str, Any] | None = None,
     ) -> TrackNodes:
         """Follows the points that were moved on a frame anew from there; everything before stays as it was.
 

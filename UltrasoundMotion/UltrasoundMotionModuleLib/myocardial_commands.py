@@ -8,7 +8,7 @@ from pathlib import Path
 import slicer
 
 from UltrasoundMotionLib.atomic_output import atomic_output
-from UltrasoundMotionLib.jobs import track_request
+from UltrasoundMotionLib.jobs import track_job
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
 from UltrasoundMotionModuleLib.myocardial_tracking_logic import MarkedWall
@@ -32,7 +32,7 @@ def commandText(marked: MarkedWall, parameters: object, wall: TrackedWall | None
     with atomic_output(points) as temporary:
         lines = (f"{label},{x:.6f},{y:.6f}\n" for label, (x, y) in zip(marked.labels, marked.points_px, strict=True))
         temporary.write_text("label,x,y\n" + "".join(lines), encoding="utf-8")
-    track = track_request(
+    track = track_job(
         marked.clip.sequence,
         marked.points_px,
         labels=marked.labels,

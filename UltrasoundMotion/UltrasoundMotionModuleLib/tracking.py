@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
-from UltrasoundMotionLib.jobs import run_job, track_request
+from UltrasoundMotionLib.jobs import run_job, track_job
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking import PointTracks
-from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
+from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.background_job import Preparation, sharedProcess
 from UltrasoundMotionModuleLib.choices import Device, Direction
 from UltrasoundMotionModuleLib.clip import Clip, loaded, loadInSteps
@@ -29,7 +32,7 @@ def trackInSteps(
     direction: Direction = Direction.BOTH,
     device: Device = Device.AUTOMATIC,
     hideGraphics: bool = True,
-    tracking: TrackingOptions | None = None,
+    tracking: Mapping[str, Any] | None = None,
 ) -> Preparation:
     """The preparation of a run for a `BackgroundJob`; its result is `PointTracks` on the clip.
 
@@ -41,14 +44,15 @@ def trackInSteps(
         tracking: watch for shadows, look ahead; none of it when None.
     """
     sequence = yield from loadInSteps(clip.sequence)
-    options = {
-        "model": model,
-        "direction": direction.value,
-        "device": device.value,
-        "hide_graphics": hideGraphics,
-        "tracking": tracking,
-    }
-    return track_request(sequence, points_px, labels=labels, query_frame=queryFrame, **options)
+    request = TrackRequest(
+        model=model,
+        query_frame=queryFrame,
+        direction=direction.value,
+        device=device.value,
+        hide_graphics=hideGraphics,
+        **(tracking or {}),
+    )
+    return track_job(sequence, points_px, labels=labels, request=request)
 
 
 def trackAndWait(
@@ -61,7 +65,7 @@ def trackAndWait(
     direction: str = "both",
     device: str = "auto",
     hideGraphics: bool = True,
-    tracking: TrackingOptions | None = None,
+    tracking: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> PointTracks:
     """Tracks in the shared child process and waits for it; see `trackInSteps`.
@@ -69,15 +73,16 @@ def trackAndWait(
     Raises:
         InputError: points outside the image, an unknown tracker, direction or device, a clip of one frame.
     """
-    options = {
-        "model": model,
-        "direction": direction,
-        "device": device,
-        "hide_graphics": hideGraphics,
-        "tracking": tracking,
-    }
-    request = track_request(loaded(clip.sequence), points_px, labels=labels, query_frame=queryFrame, **options)
-    return run_job(request, sharedProcess().process, progress=progress or no_progress)
+    request = TrackRequest(
+        model=model,
+        query_frame=queryFrame,
+        direction=direction,
+        device=device,
+        hide_graphics=hideGraphics,
+        **(tracking or {}),
+    )
+    job = track_job(loaded(clip.sequence), points_px, labels=labels, request=request)
+    return run_job(job, sharedProcess().process, progress=progress or no_progress)
 
 
 def offPlaneNotes(points: QueryPoints) -> list[str]:
@@ -118,12 +123,12 @@ def trackCommand(
     direction: Direction,
     device: Device,
     hideGraphics: bool,
-    tracking: TrackingOptions | None = None,
+    tracking: Mapping[str, Any] | None = None,
 ) -> tuple[str, ...]:
     """The command line that repeats the run; it names the files that clip and points were loaded from or saved to,
     where there are any.
     """
-    return track_request(
+    return track_job(
         clip.sequence,
         points_px,
         labels=labels,
@@ -132,7 +137,7 @@ def trackCommand(
         direction=direction.value,
         device=device.value,
         hide_graphics=hideGraphics,
-        tracking=tracking,
+        **(tracking or {}),
         input_path=fileOf(clip.nodes.sequence),
         points_path=fileOf(pointsNode) or _pointsFile(pointsNode),
     ).command

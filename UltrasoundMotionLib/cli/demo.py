@@ -9,7 +9,8 @@ from pathlib import Path
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.cli.strain import summarise_strain
 from UltrasoundMotionLib.cli.strain_outputs import StrainOutputs
-from UltrasoundMotionLib.cli.track import follow, hide_graphics, list_outputs, say_notes, summarise
+from UltrasoundMotionLib.cli.terminal_progress import print_notes
+from UltrasoundMotionLib.cli.track import follow, list_outputs, summarise
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
 from UltrasoundMotionLib.errors import MissingPackageError, OutputError
 
@@ -64,7 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     from UltrasoundMotionLib.images import read_sequence
     from UltrasoundMotionLib.strain import longitudinal_strain
-    from UltrasoundMotionLib.tracking import read_query_points
+    from UltrasoundMotionLib.tracking import TrackRequest, read_query_points
+    from UltrasoundMotionLib.tracking.track import prepare_tracking
 
     clip = Path(get_path("ybr_color"))
     print("Reading an apical four-chamber echocardiogram that comes with pydicom ...", flush=True)
@@ -72,14 +74,15 @@ def run(arguments: argparse.Namespace) -> int:
     points_path = folder / "wall-points.csv"
     write_points(points_path)
     points = read_query_points(points_path, sequence)
-    tissue, notes = hide_graphics(sequence, points)
-    say_notes([*sequence.notes, *notes])
-    tracks, seconds = follow(tissue, points, query_frame=QUERY_FRAME, model=TRACKER)
+    request = TrackRequest(model=TRACKER, query_frame=QUERY_FRAME)
+    prepared = prepare_tracking(sequence, points.points_px, labels=points.labels, request=request)
+    print_notes([*sequence.notes, *prepared.notes])
+    tracks, seconds = follow(prepared)
     strain = longitudinal_strain(tracks, view="A4C")
     outputs.write(sequence, tracks, strain=strain)
     strain_outputs.write(strain, sequence)
     print(summarise(tracks, seconds))
-    say_notes(strain.notes)
+    print_notes(strain.notes)
     print(summarise_strain(strain))
     print(list_outputs(outputs))
     print("\n".join(f"  {name:<9}  {path}" for name, path in strain_outputs.named()))

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.cli.register import summarise
 from UltrasoundMotionLib.cli.registration_outputs import RegistrationOutputs
-from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-from UltrasoundMotionLib.cli.track import say_notes
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, print_notes
 from UltrasoundMotionLib.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -54,7 +53,7 @@ def run_registration_demo(folder: Path) -> int:
             moving_labels=pair.moving_labels,
             progress=progress,
         )
-    say_notes(found.notes)
+    print_notes(found.notes)
     outputs.write(pair.fixed, pair.moving, found, pair.fixed_labels)
     print(summarise(pair.fixed, pair.moving, found))
     print("Labels: 1 right ventricle, 2 myocardium, 3 left ventricle. They only score; no method has seen them.")

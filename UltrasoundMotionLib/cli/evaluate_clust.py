@@ -7,8 +7,9 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.cli.track import positive_number
+from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments, positive_number
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.tracking.request import TrackRequest
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking import PointTracks
@@ -27,9 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--results", metavar="RESULTS", type=Path, required=True, help="folder of result files; written with --model"
     )
     parser.add_argument("--model", metavar="M", help="track with this model first; see `ultrasound-motion models list`")
-    parser.add_argument("--watch-shadows", action="store_true", help="as in `track`")
-    parser.add_argument("--offline", action="store_true", help="as in `track`")
-    parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda or mps")
+    add_arguments(parser, TrackRequest, only=("weights", "watch_shadows", "offline", "device", "hide_graphics"))
     parser.add_argument(
         "--spacing-mm", metavar=("SX", "SY"), nargs=2, type=positive_number, help="pixel size of all sequences"
     )
@@ -82,27 +81,19 @@ def track_sequence(folder: Path, arguments: argparse.Namespace) -> PointTracks:
     from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
     from UltrasoundMotionLib.images import read_sequence
     from UltrasoundMotionLib.tracking import read_clust_tracks, track_points
-    from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions
 
     sequence = read_sequence(folder)
     truth = read_clust_tracks(folder, frame_count=len(sequence))
     late = [label for label, there in zip(truth.labels, truth.visible[truth.query_frame], strict=True) if not there]
     if late:
         raise InputError(
-            f"{folder}: landmark {late[0]} is not annotated on frame {truth.query_frame + 1}, where others begin; track it by itself"
+            f"{folder}: landmark {late[0]} is not annotated on frame {truth.query_frame + 1}, where others begin;"
+            " track it by itself"
         )
+    request = from_arguments(TrackRequest, arguments, query_frame=truth.query_frame, direction="forward")
+    points = truth.positions_px[truth.query_frame]
     with TerminalProgress(folder.name, quiet=arguments.quiet) as progress:
-        return track_points(
-            sequence,
-            truth.positions_px[truth.query_frame],
-            query_frame=truth.query_frame,
-            direction="forward",
-            model=arguments.model,
-            labels=truth.labels,
-            device=arguments.device,
-            progress=progress,
-            options=TrackingOptions(watch_shadows=arguments.watch_shadows, offline=arguments.offline),
-        )
+        return track_points(sequence, points, labels=truth.labels, progress=progress, request=request)
 
 
 def make_folder(folder: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from UltrasoundMotionLib.cli.track import positive_number
+from UltrasoundMotionLib.cli.request_arguments import positive_number
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 

@@ -111,7 +111,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
         print(f"{card.name}: checksum as on its card ({card.sha256[:12]}..., {size:.1f} MB)")
     for entry in available_trackers():
         if entry.weights is not None:
-            entry.create("cpu")
+            entry.make("cpu")
             print(f"{entry.name}: loads {entry.weights}")
     for path in cards:
         if loads := _registration_network(path):

@@ -13,8 +13,8 @@ import numpy as np
 
 from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
 from UltrasoundMotionLib.cli.registration_outputs import RegistrationOutputs
-from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration
-from UltrasoundMotionLib.cli.track import positive_number, say_notes
+from UltrasoundMotionLib.cli.request_arguments import positive_number
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration, print_notes
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.text_table import format_number, text_table
 
@@ -150,7 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress=report,
             keep_partial=arguments.keep_partial,
         )
-    say_notes(registration.notes, quiet=arguments.quiet)
+    print_notes(registration.notes, quiet=arguments.quiet)
     confidence = None
     if outputs.confidence:
         from UltrasoundMotionLib.registration.methods.ltnet.label_transfer import label_confidence

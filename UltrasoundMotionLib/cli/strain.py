@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from UltrasoundMotionLib import __version__
+from UltrasoundMotionLib.cli.request_arguments import positive_number
 from UltrasoundMotionLib.cli.strain_outputs import StrainOutputs
-from UltrasoundMotionLib.cli.track import positive_number, say_notes
+from UltrasoundMotionLib.cli.terminal_progress import print_notes
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv
@@ -149,7 +150,7 @@ def run(arguments: argparse.Namespace) -> int:
     tracks = replace(tracks, spacing_mm=spacing)
     result, layered = compute(arguments, tracks)
     ventricle = whole_ventricle(arguments, result) if arguments.other_view else None
-    say_notes((*result.notes, *(ventricle.notes if ventricle is not None else ())), quiet=arguments.quiet)
+    print_notes((*result.notes, *(ventricle.notes if ventricle is not None else ())), quiet=arguments.quiet)
     provenance: dict[str, Any] = {"software": f"ultrasound-motion {__version__}", "tracks": str(arguments.tracks)}
     provenance |= {"clip": str(arguments.clip)} if arguments.clip else {}
     if layered is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import TextIO
 
@@ -84,3 +85,10 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes}:{rest:02d} min"
     return f"{minutes // 60}:{minutes % 60:02d} h"
+
+
+def print_notes(notes: Iterable[str], *, quiet: bool = False) -> None:
+    """Prints what a user should know before looking at the result."""
+    if not quiet:
+        for note in notes:
+            print(f"note: {note}", flush=True)

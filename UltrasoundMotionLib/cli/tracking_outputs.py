@@ -9,6 +9,7 @@ from pathlib import Path
 from UltrasoundMotionLib.cli.output_paths import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.settings import check_options, option
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracking.files.tracks_csv import write_tracks_csv
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -35,12 +36,29 @@ class TrackingOutputs:
         connect: join the points by a line in the order of their labels, in the pictures and as a curve in the scene.
     """
 
-    tracks: Path | None = None
-    scene: Path | None = None
-    overlay: Path | None = None
-    animation: Path | None = None
-    plot: Path | None = None
-    connect: bool = False
+    tracks: Path | None = option(
+        None,
+        flag="--out",
+        metavar="TRACKS.csv",
+        required=True,
+        help="a line for each point and frame: frame,time_s,label,x,y,confidence,visible",
+    )
+    scene: Path | None = option(
+        None, metavar="S.mrb", help="also write a 3D Slicer scene that plays image and points (extra slicer)"
+    )
+    overlay: Path | None = option(
+        None, metavar="O.png", help="also write a strip of frames with their points (extra plot)"
+    )
+    animation: Path | None = option(
+        None, metavar="A.gif|A.mp4", help="also write the clip with its points (extra plot; .mp4: video)"
+    )
+    plot: Path | None = option(None, metavar="D.png", help="also write the displacement over time (extra plot)")
+    connect: bool = option(
+        False, help="join the points in the order given, in pictures and as a curve in the scene (a wall)"
+    )
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
         """(name, path) of every file to write."""

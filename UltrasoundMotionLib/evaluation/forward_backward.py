@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.tracking.online_tracker import check_query_points
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.query import PointQuery
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def forward_backward_error(
             of the way there.
 
     Raises:
-        InputError: see `check_query_points`; whatever `track` raises.
+        InputError: see `PointQuery.on`; whatever `track` raises.
     """
-    points = check_query_points(sequence, query_points, query_frame)
+    points = PointQuery.on(sequence, query_points, frame=query_frame).points_px
     last = len(sequence) - 1
     width, height = sequence.frame_size
     there = track(sequence, points, query_frame).positions_px[last]

@@ -14,8 +14,8 @@ from scipy.spatial import ConvexHull, cKDTree
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
+from UltrasoundMotionLib.images.sampled_colour import sample_indices
 
-_SAMPLED_FRAMES = 32
 _NEIGHBOURS = 24
 
 
@@ -91,13 +91,9 @@ class _FilledFrames:
         return self._frames.colour_frame(index) if isinstance(self._frames, ColourFrameSource) else None
 
 
-def _sample_indices(sequence: ImageSequence) -> list[int]:
-    return np.unique(np.linspace(0, len(sequence) - 1, _SAMPLED_FRAMES).round().astype(int)).tolist()
-
-
 def _sampled(sequence: ImageSequence) -> np.ndarray:
-    """Returns up to 32 frames (N, H, W) float32, scaled to a range of 255."""
-    stack = np.stack([sequence.frame(index) for index in _sample_indices(sequence)])
+    """A few frames (N, H, W) float32, scaled so that the picture's range is 255."""
+    stack = np.stack([sequence.frame(index) for index in sample_indices(len(sequence))])
     low, high = float(stack.min()), float(stack.max())
     if sequence.frames.dtype == np.uint8 or high <= low:
         return stack
@@ -132,7 +128,7 @@ def _convex_hull(mask: np.ndarray) -> np.ndarray:
 def _coloured(sequence: ImageSequence, sector: np.ndarray) -> np.ndarray:
     """Finds pixels whose hue differs in any frame from the image's scale (grey, or a tint by brightness)."""
     coloured = np.zeros(sector.shape, dtype=bool)
-    for index in _sample_indices(sequence):
+    for index in sample_indices(len(sequence)):
         colour = colour_frame(sequence, index)
         if colour is None:
             return coloured

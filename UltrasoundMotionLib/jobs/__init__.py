@@ -1,15 +1,15 @@
 """Long work in a warm child process, so that neither a crash nor a full memory takes the application down.
 
-    from UltrasoundMotionLib.jobs import JobProcess, run_job, track_request
+    from UltrasoundMotionLib.jobs import JobProcess, run_job, track_job
 
-    tracks = run_job(track_request(sequence, query_points))       # waits; or JobProcess().submit(...) and poll()
+    tracks = run_job(track_job(sequence, query_points))       # waits; or JobProcess().submit(...) and poll()
 
 The application's side imports neither torch nor slicer nor qt; a capability's file imports what it needs in the child.
 """
 
 from UltrasoundMotionLib.jobs.capabilities.register import registration_request
 from UltrasoundMotionLib.jobs.capabilities.register_sequence import sequence_registration_request
-from UltrasoundMotionLib.jobs.capabilities.track import track_request
+from UltrasoundMotionLib.jobs.capabilities.track import track_job
 from UltrasoundMotionLib.jobs.job import (
     Job,
     JobCancelled,
@@ -36,5 +36,5 @@ __all__ = [
     "registration_request",
     "run_job",
     "sequence_registration_request",
-    "track_request",
+    "track_job",
 ]

@@ -13,7 +13,7 @@ from UltrasoundMotionLib.jobs.job_folder import JobFolder
 
 @dataclass(frozen=True, eq=False)
 class JobRequest:
-    """The work asked of the child process, made by a function of a capability's file (`track_request` and others).
+    """The work asked of the child process, made by a function of a capability's file (`track_job` and others).
 
     Attributes:
         capability: full name of the module that does the work; see `capability.Capability`.

@@ -30,7 +30,7 @@ class JobProcess:
     of the program.
 
         with JobProcess() as process:
-            job = process.submit(track_request(sequence, points))
+            job = process.submit(track_job(sequence, points))
             while not job.ended:
                 for event in process.poll(): ...
     """

@@ -33,6 +33,11 @@ class SequenceNodeFrames:
             raise InputError(f"{self._node.GetName()}: frame {index} is {sizes}")
         return luminance(pixels).astype(self.dtype)
 
+    def colour_frame(self, index: int) -> np.ndarray | None:
+        """Frame `index` as RGB (H, W, 3) uint8, or None where the node is grey."""
+        pixels = _pixels(self._node, index)
+        return np.array(pixels[..., :3]) if pixels.shape[2] > 2 and pixels.dtype == np.uint8 else None
+
 
 def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
     """The clip that a sequence node of one-slice volumes holds, grey or RGB, with its geometry, times and frame

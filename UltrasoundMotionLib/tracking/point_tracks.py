@@ -23,6 +23,7 @@ class PointTracks:
         times_s: (T,) frame times, or None when unknown.
         spacing_mm: (x, y) pixel size, or None when unknown.
         model: name of the tracker.
+        notes: for the user, one line each: what the call did beyond what was asked.
     """
 
     positions_px: np.ndarray
@@ -33,6 +34,7 @@ class PointTracks:
     times_s: np.ndarray | None = None
     spacing_mm: tuple[float, float] | None = None
     model: str = ""
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         positions = np.array(self.positions_px, dtype=np.float64)

@@ -1,90 +1,178 @@
-"""The one call that follows points through a sequence."""
+"""Points followed through a sequence: a request is prepared once, then run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 
-from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.device import choose_device, device_note
+from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, run_tracker
+from UltrasoundMotionLib.settings import takes_request
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
-from UltrasoundMotionLib.tracking.registry import find_tracker
-from UltrasoundMotionLib.tracking.tracker_wrapping import TrackingOptions, wrapped
+from UltrasoundMotionLib.tracking.query import PointQuery
+from UltrasoundMotionLib.tracking.quiet_frame import choose_query_frame
+from UltrasoundMotionLib.tracking.registry import TrackerEntry, available_trackers, find_tracker
+from UltrasoundMotionLib.tracking.request import AUTO, TrackRequest
+from UltrasoundMotionLib.tracking.run import run_clip_query, run_query
+from UltrasoundMotionLib.tracking.wrappers import wrapped_tracker
 from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
 
 
-def choose_device(device: str = "auto") -> str:
-    """The torch device to use: "auto" takes CUDA, then MPS, then the CPU.
-
-    Raises:
-        InputError: the device asked for does not exist on this machine.
-    """
-    import torch
-
-    present = ["cpu"]
-    if torch.backends.mps.is_available():
-        present.insert(0, "mps")
-    if torch.cuda.is_available():
-        present.insert(0, "cuda")
-    if device == "auto":
-        return present[0]
-    if device.split(":", maxsplit=1)[0] not in present:
-        raise InputError(
-            f"device {device} is not available on this machine; choose auto or one of {', '.join(present)}"
-        )
-    return device
-
-
+@takes_request(TrackRequest)
 def track_points(
     sequence: ImageSequence,
     query_points: np.ndarray,
     *,
-    query_frame: int = 0,
-    direction: str = "both",
-    model: str = "lucas-kanade",
-    labels: tuple[str, ...] | None = None,
-    device: str = "auto",
+    labels: Sequence[str] | None = None,
     progress: Progress = no_progress,
     on_frame: Callable[[int, FrameTracks], None] | None = None,
     keep_partial: bool = False,
-    options: TrackingOptions | None = None,
+    request: TrackRequest,
 ) -> PointTracks:
     """Follows points given on one frame through all the others, forwards and backwards.
 
     Args:
         query_points: (N, 2), (x, y) in pixels, origin at the centre of the first pixel.
-        query_frame: the frame they were placed on; any frame of the sequence.
-        direction: "both", or only "forward" or "backward" from the query frame; the frames left out are NaN.
-        model: a name of `available_trackers()`.
         labels: N different names; P1, P2 ... when None.
-        device: "auto", "cpu", "cuda" or "mps".
+        progress: called after each frame; raising from it stops the call.
         on_frame: called with each frame's index and points as soon as they are found, before `progress`.
-        keep_partial: when `progress` raises, return what was finished rather than pass its exception on.
-        options: watch for shadows, look ahead; none of it when None.
+        keep_partial: when `progress` raises, return what was finished (NaN elsewhere) rather than pass the exception
+            on.
+        request: the options; each can be given by name instead, as in `track_points(..., query_frame=16)`.
 
     Returns:
-        PointTracks over all T frames, with `model` filled in.
+        The points in all T frames, with the tracker's name and notes for the user.
 
     Raises:
-        InputError: a sequence of one frame, points outside the image, an unknown model, frame or device.
+        InputError: a sequence of one frame, points outside the image, an unknown tracker, frame, device or setting.
+    """
+    prepared = prepare_tracking(sequence, query_points, labels=labels, request=request)
+    return prepared.track(progress=progress, on_frame=on_frame, keep_partial=keep_partial)
+
+
+@takes_request(TrackRequest)
+def track_landmarks(
+    sequence: ImageSequence, query_points: np.ndarray, *, request: TrackRequest, **keywords: object
+) -> PointTracks:
+    """Follows single landmarks through a sequence: `track_points` with a tracker made for landmarks.
+
+    Takes the arguments of `track_points`. Where the request names the default tracker of points, `lsdm` takes its
+    place if its weights are installed, else the first tracker of landmarks.
+    """
+    if request.model == TrackRequest().model:
+        landmark_trackers = [entry for entry in available_trackers() if entry.kind == "landmarks"]
+        trained = [entry for entry in landmark_trackers if entry.weights is not None]
+        request = replace(request, model=(trained or landmark_trackers)[0].name)
+    return track_points(sequence, query_points, request=request, **keywords)
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedTracking:
+    """A request that has been checked against its sequence, ready to run.
+
+    Attributes:
+        sequence: the frames to track on, graphics hidden where the request says so.
+        query: the points.
+        entry: the tracker.
+        device: PyTorch device.
+        request: as it was given.
+        notes: for the user, one line each.
+    """
+
+    sequence: ImageSequence
+    query: PointQuery
+    entry: TrackerEntry
+    device: str
+    request: TrackRequest
+    notes: tuple[str, ...]
+
+    def track(
+        self,
+        *,
+        progress: Progress = no_progress,
+        on_frame: Callable[[int, FrameTracks], None] | None = None,
+        keep_partial: bool = False,
+    ) -> PointTracks:
+        """Follows the points; arguments and errors as `track_points`."""
+        run = track_offline if self.request.offline else run_query if self.entry.online else run_clip_query
+        tracks = run(
+            self.sequence,
+            self._make_tracker,
+            self.query,
+            model=self.entry.name,
+            progress=progress,
+            on_frame=on_frame,
+            keep_partial=keep_partial,
+        )
+        return replace(tracks, notes=(*self.notes, *tracks.notes))
+
+    def _make_tracker(self) -> Any:
+        request = self.request
+        tracker = self.entry.make(self.device, settings=request.settings, weights=request.weights)
+        if not self.entry.online:
+            return tracker
+        return wrapped_tracker(
+            cast(OnlineTracker, tracker), watch_shadows=request.watch_shadows, ahead_frames=request.ahead_frames
+        )
+
+
+def prepare_tracking(
+    sequence: ImageSequence,
+    query_points: np.ndarray,
+    *,
+    labels: Sequence[str] | None = None,
+    request: TrackRequest,
+) -> PreparedTracking:
+    """Checks a request against its sequence, hides the scanner's graphics and chooses frame and device.
+
+    Raises:
+        InputError: see `track_points`.
     """
     if len(sequence) < 2:
         raise InputError(f"{sequence.path or sequence.name}: has one frame; there is nothing to follow points through")
-    entry = find_tracker(model)
-    device = choose_device(device)
-    options = options or TrackingOptions()
-    return (track_offline if options.offline else run_tracker)(
-        sequence,
-        lambda: wrapped(entry.create(device), options),
-        query_points,
-        labels=labels,
-        query_frame=query_frame,
-        direction=direction,
-        model=entry.name,
-        progress=progress,
-        on_frame=on_frame,
-        keep_partial=keep_partial,
-    )
+    entry = find_tracker(request.model)
+    if not entry.online:
+        for name in ("watch_shadows", "offline", "ahead_frames"):
+            if getattr(request, name):
+                raise OptionError(name, f"{entry.name} sees the whole clip at once; leave it out")
+    frame = 0 if request.query_frame == AUTO else int(request.query_frame)
+    query = PointQuery.on(sequence, query_points, labels=labels, frame=frame, direction=request.direction)
+    entry.settings_from(request.settings)
+    device = choose_device(request.device, supported=entry.devices, name=entry.name) if entry.devices else "cpu"
+    notes = [note for note in (device_note(request.device, supported=entry.devices, name=entry.name),) if note]
+    tissue = sequence
+    if request.hide_graphics:
+        tissue, more = _hide_graphics(sequence, query)
+        notes += more
+    if request.query_frame == AUTO:
+        choice = choose_query_frame(tissue)
+        query = replace(query, frame=choice.frame)
+        notes.append(f"query frame {choice.frame} chosen: {choice.reason}; the points are taken to lie on it")
+    return PreparedTracking(tissue, query, entry, device, request, tuple(notes))
+
+
+def _hide_graphics(sequence: ImageSequence, query: PointQuery) -> tuple[ImageSequence, list[str]]:
+    """The sequence without what the scanner drew on it, and notes.
+
+    A tracker that sees a ruler or a trace beside its point follows that, and it stands still.
+    """
+    from UltrasoundMotionLib.images.graphics_mask import find_graphics, without_graphics
+
+    mask = find_graphics(sequence)
+    if not mask.any() or mask.all():
+        return sequence, []
+    columns, rows = np.clip(np.rint(query.points_px).astype(int), 0, np.array(sequence.frame_size) - 1).T
+    covered = [label for label, hidden in zip(query.labels, mask[rows, columns], strict=True) if hidden]
+    tissue = without_graphics(sequence, mask)
+    notes = list(tissue.notes[len(sequence.notes) :])
+    if covered:
+        notes.append(
+            f"{', '.join(covered)} on what seems drawn by the scanner, not tissue; if it is tissue, add --keep-graphics"
+        )
+    return tissue, notes

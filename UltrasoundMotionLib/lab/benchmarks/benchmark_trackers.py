@@ -10,8 +10,9 @@ import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.opencv_peers import available_peers, find_peer, set_opencv_threads
-from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker, run_tracker
+from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.run import run_tracker
 
 DIS_FROM_QUERY_FRAME = "opencv-dis"
 """The peer that our trackers are held against."""
@@ -45,14 +46,14 @@ def benchmark_trackers(
     """
     import torch
 
-    from UltrasoundMotionLib.tracking import choose_device
+    from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.tracking.registry import available_trackers, find_tracker
 
     if threads is not None:
         torch.set_num_threads(threads)
     chosen_device = choose_device(device)
     entries = available_trackers() if models is None else [find_tracker(name) for name in models]
-    ours = [BenchmarkTracker(entry.name, lambda entry=entry: entry.create(chosen_device), True) for entry in entries]
+    ours = [BenchmarkTracker(entry.name, lambda entry=entry: entry.make(chosen_device), True) for entry in entries]
     chosen = available_peers() if peers is None else [find_peer(name) for name in peers]
     others = [BenchmarkTracker(peer.name, peer.create, False) for peer in chosen]
     if others:

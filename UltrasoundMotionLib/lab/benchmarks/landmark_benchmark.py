@@ -27,8 +27,8 @@ from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import (
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv, write_tracks_csv
-from UltrasoundMotionLib.tracking.online_tracker import run_tracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.run import run_tracker
 
 VESSELS = ("vessel", "fork")
 FRAME_COUNT = 300

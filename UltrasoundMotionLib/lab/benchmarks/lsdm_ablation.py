@@ -31,7 +31,8 @@ from UltrasoundMotionLib.lab.training.landmarks.landmark_training import (
 from UltrasoundMotionLib.lab.training.landmarks.lsdm_objective import LsdmObjective
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
-from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, run_tracker
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
+from UltrasoundMotionLib.tracking.run import run_tracker
 from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import LsdmConfig
 from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker

@@ -19,8 +19,8 @@ from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTrack
 from UltrasoundMotionLib.lab.benchmarks.target import Target
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.text_table import format_number, text_table
-from UltrasoundMotionLib.tracking.online_tracker import run_tracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.run import run_tracker
 
 LIVER_FOLDER = "liver-free-breathing/frames"
 LIVER_SPACING_MM = (0.2732, 0.2732)

@@ -116,6 +116,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     import torch
 
+    from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.errors import InputError
     from UltrasoundMotionLib.lab.training.motion_augmentation import NO_MOTION
     from UltrasoundMotionLib.lab.training.phantom_clips import clips_in_background, write_phantom_clips
@@ -129,7 +130,6 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.lab.training.training_plot import write_training_plot
     from UltrasoundMotionLib.lab.training.validation import validation_cases
     from UltrasoundMotionLib.lab.training.warped_clips import read_real_frames
-    from UltrasoundMotionLib.tracking import choose_device
 
     for name in ("full_part", "speckle_share", "warped_share"):
         if not 0 <= getattr(arguments, name) <= 1:

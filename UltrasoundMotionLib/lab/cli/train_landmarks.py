@@ -114,6 +114,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains, once or once for each group left out, and says where the weights are."""
     import torch
 
+    from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.errors import InputError
     from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import leave_out
     from UltrasoundMotionLib.lab.training.landmarks.landmark_validation import (
@@ -121,7 +122,6 @@ def run(arguments: argparse.Namespace) -> int:
         leave_out_table,
         tuning_sources,
     )
-    from UltrasoundMotionLib.tracking import choose_device
 
     if arguments.batch < 4 or arguments.batch % 4:
         raise InputError(f"--batch must be a multiple of four, got {arguments.batch}")

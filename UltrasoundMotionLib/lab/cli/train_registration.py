@@ -72,13 +72,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains, and says where the weights are."""
     import torch
 
+    from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.lab.training.registration.objectives import make_recipe
     from UltrasoundMotionLib.lab.training.registration.processes import training_processes
     from UltrasoundMotionLib.lab.training.registration.trained_weights import save_trained
     from UltrasoundMotionLib.lab.training.registration.trainer import LOG_NAME, train_registration
     from UltrasoundMotionLib.lab.training.registration.training_curves import write_training_curves
     from UltrasoundMotionLib.lab.training.registration.training_data import read_subjects
-    from UltrasoundMotionLib.tracking import choose_device
     from UltrasoundMotionLib.weights import load_weights
 
     for name in ("steps", "batch", "threads", "subjects"):

@@ -10,13 +10,14 @@ its covariance grows, and when it has grown too far the long template is searche
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from UltrasoundMotionLib.device import one_thread
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.matching.absolute_search import AbsoluteSearch, Finding
 from UltrasoundMotionLib.tracking.matching.block_matching import BlockMatcher, BlockMatchingConfig
@@ -24,113 +25,9 @@ from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid, bu
 from UltrasoundMotionLib.tracking.matching.matcher import Match, Matcher, inverse_2x2, isotropic
 from UltrasoundMotionLib.tracking.matching.neighbour_consensus import FEWEST, neighbour_consensus
 from UltrasoundMotionLib.tracking.matching.neighbour_motion import share_motion
-from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace, UsualPlaceConfig
-from UltrasoundMotionLib.tracking.one_thread import one_thread
+from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
+from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
-
-
-@dataclass(frozen=True)
-class LongShortConfig:
-    """How the two memories are fused. Lengths are in pixels of a frame whose longer side has 256; they scale with the
-    frame.
-
-    Attributes:
-        working_size: a frame with a longer side of twice this or more is halved until it is smaller (speckle grows with
-            the frame, the patches do not).
-        smoothing: blur of the finest level against pixel noise.
-        step_deviation: expected standard deviation of the motion from one frame to the next.
-        drift_deviation: what one short match may be off beyond its own estimate.
-        short_level: pyramid level on which the search for the previous frame's template begins.
-        long_level: pyramid level on which the search for the long template begins.
-        long_search: how far off, beyond its own uncertainty, a point may be for the long template to find it.
-        long_trust: weight of one long match; its errors stay the same for many frames, so each brings little that is
-            new.
-        long_gate: squared distance, in standard deviations, beyond which a believed long match widens the covariance.
-        long_readiness: log odds with which a long match that is not surprising is believed.
-        evidence_weight: weight of the long template's log-likelihood ratio; half of what independent samples would
-            give, since structures repeat more often than speckle.
-        surprise_freedom: degrees of freedom of the surprise; the fewer, the sooner a long way is believed.
-        coupling_length: distance over which neighbouring points move alike; 0 lets each point move alone.
-        own_motion: share of a point's motion that its neighbours do not explain.
-        stretch: how much of the points' motion may grow linearly with their place, see `share_motion`; 0 expects
-            neighbours to move alike.
-        own_doubt: share of a point's own uncertainty that its neighbours' agreement does not take away.
-        visible_above: confidence under which a point is marked not visible.
-        forward_backward_scale: forward-backward error that lowers the confidence to 0.6.
-        deviation_scale: standard deviation of the position that lowers the confidence to 0.6.
-        lost_deviation: standard deviation of the position beyond which the point is searched for in a wide window.
-        recovery_level: pyramid level on which that search begins.
-        recovery_deviation: how far off the point is thought to be in that search.
-        recovery_correlation: correlation that counts as found ...
-        recovery_gain: ... if it is also higher by so much than where the point is believed to be.
-        absolute_search: how far off, beyond its own uncertainty, an absolute search looks for a point.
-        absolute_trust: as `long_trust`, for what an absolute search finds.
-        absolute_evidence: as `evidence_weight`, for what an absolute search finds.
-        absolute_every: an absolute search is asked in every so many frames only, while all points are in sight
-            (`sight`); the memories go on alone.
-        absolute_readiness: log odds with which a visible finding that is not surprising is believed.
-        consensus_length: distance over which the ways since the query frame are alike, with an absolute search; 0 asks
-            no neighbours.
-        consensus_own_motion: share of such a way that neighbours do not explain.
-        consensus_deviation: standard deviation of a point's way from the consensus, beside its own uncertainty.
-        consensus_gate / consensus_distance: a point further off than so many standard deviations, and pixels, is looked
-            for where its neighbours expect it.
-        consensus_evidence: weight of the absolute search's log-likelihood ratio between the two places.
-        consensus_odds: log odds from which the point is moved there ...
-        consensus_gain: ... if the likelihood alone, which twins share, says so by as much, ...
-        consensus_unseen: ... or is below this where the point is, so that it is hardly seen there.
-        remembers_long / remembers_short: switch a memory off, for comparison.
-        sight: with an absolute search, visibility under which a point is out of sight, see `UsualPlace`; 0: none ever
-            is.
-        sight_correlation / sight_slope: correlation of the long template from which on a point is seen, whatever the
-            search says, and how sharply that changes; None: the search alone decides.
-        usual: where points out of sight go.
-    """
-
-    working_size: int = 256
-    smoothing: float = 0.4
-    step_deviation: float = 3.0
-    drift_deviation: float = 0.05
-    short_level: int = 1
-    long_level: int = 1
-    long_search: float = 1.5
-    long_trust: float = 0.2
-    long_gate: float = 4.0
-    long_readiness: float = 0.0
-    evidence_weight: float = 0.25
-    surprise_freedom: float = 3.0
-    coupling_length: float = 60.0
-    own_motion: float = 0.3
-    stretch: float = 0.0
-    own_doubt: float = 0.3
-    visible_above: float = 0.5
-    forward_backward_scale: float = 2.0
-    deviation_scale: float = 2.0
-    lost_deviation: float = 5.0
-    recovery_level: int = 1
-    recovery_deviation: float = 2.0
-    recovery_correlation: float = 0.75
-    recovery_gain: float = 0.3
-    absolute_search: float = 6.0
-    absolute_trust: float = 0.3
-    absolute_evidence: float = 1.0
-    absolute_readiness: float = 5.0
-    absolute_every: int = 1
-    consensus_length: float = 60.0
-    consensus_own_motion: float = 0.1
-    consensus_deviation: float = 1.5
-    consensus_gate: float = 2.5
-    consensus_distance: float = 6.0
-    consensus_evidence: float = 1.0
-    consensus_odds: float = 0.0
-    consensus_gain: float = 0.5
-    consensus_unseen: float = -3.5
-    remembers_long: bool = True
-    remembers_short: bool = True
-    sight: float = 0.0
-    sight_correlation: float | None = None
-    sight_slope: float = 20.0
-    usual: UsualPlaceConfig = field(default_factory=UsualPlaceConfig)
 
 
 class LongShortTracker:
@@ -142,7 +39,7 @@ class LongShortTracker:
     """
 
     def __init__(
-        self, matcher: Matcher, config: LongShortConfig, device: torch.device, absolute: AbsoluteSearch | None = None
+        self, matcher: Matcher, config: LongShortSettings, device: torch.device, absolute: AbsoluteSearch | None = None
     ) -> None:
         self.config = config
         self._matcher = matcher
@@ -206,7 +103,7 @@ class LongShortTracker:
         self._recovery = self._recovery_matcher.describe(pyramid, points)
         self._previous, self._short = pyramid, self._long
         self._points, self._covariance = points, isotropic(0.01, len(points), points)
-        self._usual = UsualPlace(points, self.config.usual, self._unit)
+        self._usual = UsualPlace(points, self.config.sight.usual_place, self._unit)
         self._held: tuple[Tensor, Tensor] | None = None
         self._visibility = torch.ones(len(points), device=self._device)
         self._unasked = 0
@@ -217,68 +114,77 @@ class LongShortTracker:
     @one_thread()
     def _update(self, frame: np.ndarray, index: int) -> FrameTracks:
         config, pyramid, count = self.config, self._pyramid(frame), len(self._points)
-        step_prior = isotropic((config.step_deviation * self._unit) ** 2, count, self._points)
+        step_prior = isotropic((config.short.step_deviation * self._unit) ** 2, count, self._points)
         points, covariance = self._points, self._covariance
-        if config.remembers_short:
-            short = self._matcher.match(self._short, pyramid, points, step_prior, coarsest=config.short_level)
+        if config.short.enabled:
+            short = self._matcher.match(self._short, pyramid, points, step_prior, coarsest=config.short.level)
             step = share_motion(
                 self._query_points,
                 short.points - points,
                 short.covariance,
-                config.coupling_length * self._unit,
-                config.own_motion,
-                stretch=config.stretch,
+                config.neighbours.length * self._unit,
+                config.neighbours.own_motion,
+                stretch=config.neighbours.stretch,
             )
             points = points + step.displacement
-            uncertainty = torch.lerp(step.covariance, short.covariance, config.own_doubt)
-            covariance = covariance + uncertainty + isotropic((config.drift_deviation * self._unit) ** 2, count, points)
+            uncertainty = torch.lerp(step.covariance, short.covariance, config.neighbours.own_doubt)
+            covariance = (
+                covariance + uncertainty + isotropic((config.short.drift_deviation * self._unit) ** 2, count, points)
+            )
         else:
             covariance = covariance + step_prior
         visibility = self._visibility
         if self._is_asked():
             finding = self._find(
-                index, points, covariance + isotropic((config.absolute_search * self._unit) ** 2, count, points)
+                index, points, covariance + isotropic((config.absolute.search * self._unit) ** 2, count, points)
             )
             self._visibility = visibility = finding.visibility
             points, covariance = self._hear(points, covariance, finding)
-            if config.consensus_length > 0 and count >= FEWEST:
+            if config.consensus.length > 0 and count >= FEWEST:
                 points, covariance = self._regroup(index, points, covariance)
-        if config.remembers_long:
-            search = covariance + isotropic((config.long_search * self._unit) ** 2, count, points)
-            coarsest = config.long_level if config.remembers_short else config.short_level
+        if config.long.enabled:
+            search = covariance + isotropic((config.long.search * self._unit) ** 2, count, points)
+            coarsest = config.long.level if config.short.enabled else config.short.level
             found = self._matcher.match(self._long, pyramid, points, search, coarsest=coarsest)
             here = self._matcher.correlate(self._long, pyramid, points)
             points, covariance = self._correct(points, covariance, found, here)
             correlation = torch.maximum(here, found.correlation)
             points, covariance = self._recover(points, covariance, correlation, pyramid)
-            if config.sight_correlation is not None:
+            if config.sight.correlation is not None:
                 visibility = 1 - (1 - visibility) * torch.sigmoid(
-                    config.sight_slope * (config.sight_correlation - correlation)
+                    config.sight.slope * (config.sight.correlation - correlation)
                 )
         if self._held is not None:
             visibility = torch.where(self._held[0], 0.0, visibility)
         points, covariance = self._unseen(points, covariance, visibility)
         points = self._inside(points)
         templates = self._matcher.describe(pyramid, points)
-        back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short_level)
+        back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short.level)
         error = (back.points - self._points).square().sum(-1)
         variance = covariance.diagonal(dim1=1, dim2=2).mean(-1)
         confidence = (
             torch.exp(
-                -0.5 * (error / config.forward_backward_scale**2 + variance / config.deviation_scale**2) / self._unit**2
+                -0.5
+                * (
+                    error / config.confidence.forward_backward_scale**2
+                    + variance / config.confidence.deviation_scale**2
+                )
+                / self._unit**2
             )
             * visibility
         )
         self._previous, self._short, self._points, self._covariance = pyramid, templates, points, covariance
         confidence_array = confidence.cpu().numpy().astype(np.float64)
-        return FrameTracks(self._in_frame(points), confidence_array, confidence_array > config.visible_above)
+        return FrameTracks(self._in_frame(points), confidence_array, confidence_array > config.confidence.visible_above)
 
     def _is_asked(self) -> bool:
         """Whether the absolute search is to look at this frame."""
         if self._absolute is None:
             return False
         self._unasked += 1
-        asked = self._unasked >= self.config.absolute_every or bool((self._visibility < self.config.sight).any())
+        asked = self._unasked >= self.config.absolute.every or bool(
+            (self._visibility < self.config.sight.visibility).any()
+        )
         self._unasked = 0 if asked else self._unasked
         return asked
 
@@ -286,8 +192,8 @@ class LongShortTracker:
         """Positions and covariances where points out of sight go back towards their usual places, and kept ones are
         where they were put.
         """
-        if self._absolute is not None and self.config.sight > 0:
-            points, covariance = self._usual.after(points, covariance, visibility >= self.config.sight)
+        if self._absolute is not None and self.config.sight.visibility > 0:
+            points, covariance = self._usual.after(points, covariance, visibility >= self.config.sight.visibility)
         if self._held is not None:
             (held, placed), self._held = self._held, None
             points = torch.where(held[:, None], placed, points)
@@ -302,16 +208,16 @@ class LongShortTracker:
         evidence = torch.log1p(-correlation_here.clamp(0, 0.999).square()) - torch.log1p(
             -found.correlation.clamp(0, 0.999).square()
         )
-        odds = config.evidence_weight * self._matcher.independent_samples * evidence + config.long_readiness
-        return self._fuse(points, covariance, found.points, found.information, odds=odds, trust=config.long_trust)
+        odds = config.long.evidence_weight * self._matcher.independent_samples * evidence + config.long.readiness
+        return self._fuse(points, covariance, found.points, found.information, odds=odds, trust=config.long.trust)
 
     def _hear(self, points: Tensor, covariance: Tensor, finding: Finding) -> tuple[Tensor, Tensor]:
         """Fuses what the absolute search says into positions and covariances; see `_fuse`."""
         config = self.config
-        odds = config.absolute_evidence * (finding.likelihood - finding.expected_likelihood) + config.absolute_readiness
+        odds = config.absolute.evidence * (finding.likelihood - finding.expected_likelihood) + config.absolute.readiness
         odds = odds + torch.logit(finding.visibility, eps=1e-4)
         return self._fuse(
-            points, covariance, finding.points, inverse_2x2(finding.covariance), odds=odds, trust=config.absolute_trust
+            points, covariance, finding.points, inverse_2x2(finding.covariance), odds=odds, trust=config.absolute.trust
         )
 
     def _fuse(
@@ -335,10 +241,10 @@ class LongShortTracker:
         innovation = (found - points)[..., None]
         spread = covariance + inverse_2x2(found_information + isotropic(1e-4, len(points), points))
         squared = (innovation.transpose(1, 2) @ inverse_2x2(spread) @ innovation)[:, 0, 0]
-        surprise = 0.5 * (config.surprise_freedom + 2) * torch.log1p(squared / config.surprise_freedom)
+        surprise = 0.5 * (config.fusion.surprise_freedom + 2) * torch.log1p(squared / config.fusion.surprise_freedom)
         belief = torch.sigmoid(odds - surprise)
         # Believed though surprising: the covariance was too small, and grows to what was seen.
-        excess = belief * (squared / config.long_gate - 1).clamp(min=0)
+        excess = belief * (squared / config.fusion.gate - 1).clamp(min=0)
         covariance = covariance * (1 + excess)[:, None, None]
         information = found_information * (trust * belief)[:, None, None]
         corrected = inverse_2x2(information + inverse_2x2(covariance))
@@ -354,34 +260,34 @@ class LongShortTracker:
         consensus = neighbour_consensus(
             self._query_points,
             points,
-            covariance.diagonal(dim1=1, dim2=2).mean(-1) + (config.consensus_deviation * unit) ** 2,
-            length=config.consensus_length * unit,
-            own_share=config.consensus_own_motion,
-            least_spread=(config.step_deviation * unit) ** 2,
+            covariance.diagonal(dim1=1, dim2=2).mean(-1) + (config.consensus.deviation * unit) ** 2,
+            length=config.consensus.length * unit,
+            own_share=config.consensus.own_motion,
+            least_spread=(config.short.step_deviation * unit) ** 2,
         )
-        spread = consensus.variance + (config.consensus_deviation * unit) ** 2
+        spread = consensus.variance + (config.consensus.deviation * unit) ** 2
         off = (points - consensus.points).square().sum(-1)
         astray = off > torch.maximum(
-            config.consensus_gate**2 * spread, torch.full_like(off, (config.consensus_distance * unit) ** 2)
+            config.consensus.gate**2 * spread, torch.full_like(off, (config.consensus.distance * unit) ** 2)
         )
         if not bool(astray.any()):
             return points, covariance
         there = self._find(index, consensus.points, torch.diag_embed(spread[:, None].expand(-1, 2)))
-        here = self._find(index, points, isotropic((config.consensus_deviation * unit) ** 2, len(points), points))
+        here = self._find(index, points, isotropic((config.consensus.deviation * unit) ** 2, len(points), points))
         likelihood_here = torch.maximum(here.likelihood, here.expected_likelihood)
         gain = there.likelihood - likelihood_here
-        odds = config.consensus_evidence * gain
-        freedom = config.surprise_freedom
+        odds = config.consensus.evidence * gain
+        freedom = config.fusion.surprise_freedom
         there_off = (there.points - consensus.points).square().sum(-1)
         odds = odds + 0.5 * (freedom + 2) * (
             torch.log1p(off / spread / freedom) - torch.log1p(there_off / spread / freedom)
         )
         moved = (
             astray
-            & (odds > config.consensus_odds)
-            & ((gain > config.consensus_gain) | (likelihood_here < config.consensus_unseen))
+            & (odds > config.consensus.odds)
+            & ((gain > config.consensus.gain) | (likelihood_here < config.consensus.unseen))
         )
-        found = there.covariance + isotropic((config.consensus_deviation * unit) ** 2, len(points), points)
+        found = there.covariance + isotropic((config.consensus.deviation * unit) ** 2, len(points), points)
         return torch.where(moved[:, None], there.points, points), torch.where(moved[:, None, None], found, covariance)
 
     def _find(self, index: int, points: Tensor, covariance: Tensor) -> Finding:
@@ -403,15 +309,15 @@ class LongShortTracker:
         """
         config = self.config
         deviation = covariance.diagonal(dim1=1, dim2=2).mean(-1).sqrt()
-        lost = torch.nonzero(deviation > config.lost_deviation * self._unit)[:, 0]
+        lost = torch.nonzero(deviation > config.recovery.lost_deviation * self._unit)[:, 0]
         if len(lost) == 0:
             return points, covariance
         templates = type(self._recovery)(
             self._recovery.points[lost], tuple(blocks[lost] for blocks in self._recovery.blocks)
         )
-        wide = covariance[lost] + isotropic((config.recovery_deviation * self._unit) ** 2, len(lost), points)
-        again = self._recovery_matcher.match(templates, pyramid, points[lost], wide, coarsest=config.recovery_level)
-        certain = again.correlation > (correlation[lost] + config.recovery_gain).clamp(min=config.recovery_correlation)
+        wide = covariance[lost] + isotropic((config.recovery.deviation * self._unit) ** 2, len(lost), points)
+        again = self._recovery_matcher.match(templates, pyramid, points[lost], wide, coarsest=config.recovery.level)
+        certain = again.correlation > (correlation[lost] + config.recovery.gain).clamp(min=config.recovery.correlation)
         which = lost[certain]
         points, covariance = points.clone(), covariance.clone()
         points[which], covariance[which] = again.points[certain], again.covariance[certain]
@@ -432,5 +338,5 @@ class LongShortTracker:
         for _ in range(self._halvings):
             image = F.avg_pool2d(image[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
         config = self.config
-        used = 1 + max(config.short_level, config.long_level, config.recovery_level)
+        used = 1 + max(config.short.level, config.long.level, config.recovery.level)
         return build_pyramid(image, min(used, level_count_for(*image.shape)), config.smoothing)

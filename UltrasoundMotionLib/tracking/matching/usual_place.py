@@ -1,36 +1,17 @@
-"""Where a point that cannot be seen goes: back towards its usual place, ever less sure of it, until it is found again."""
+"""The return of points out of sight: back towards their usual place, ever less certain, until they are found again."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True)
-class UsualPlaceConfig:
-    """Lengths in pixels of a frame whose longer side has 256. Chosen on tuning liver phantoms (Docs/concepts/lsdm.md).
-
-    Attributes:
-        rate: share of each frame in which a point is seen in its usual place.
-        return_rate: part of the way back in each frame in which it is not. Breathing brings tissue back; what moves
-            over a hidden point (the edge of a shadow) takes it along without this, and too far for it to be found
-            again.
-        growth: standard deviation by which its place is less sure after each such frame.
-        largest_deviation: its place gets no less sure than that.
-    """
-
-    rate: float = 0.02
-    return_rate: float = 0.1
-    growth: float = 1.0
-    largest_deviation: float = 12.0
+from UltrasoundMotionLib.tracking.matching.settings import UsualPlaceSettings
 
 
 class UsualPlace:
-    """Remembers where points (N, 2) usually are, in pixels of which one of a 256-pixel frame has `unit`."""
+    """Running means of the positions of points (N, 2), in pixels; `unit` of them are one pixel of a 256-pixel frame."""
 
-    def __init__(self, points: Tensor, config: UsualPlaceConfig, unit: float) -> None:
+    def __init__(self, points: Tensor, config: UsualPlaceSettings, unit: float) -> None:
         self._places, self._config, self._unit = points, config, unit
 
     def after(self, points: Tensor, covariance: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from UltrasoundMotionLib.device import one_thread
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracking.one_thread import one_thread
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, held
 from UltrasoundMotionLib.tracking.windows.windows import WorkingScale

@@ -11,8 +11,10 @@ import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracking.online_tracker import DIRECTIONS, FrameTracks, OnlineTracker, run_tracker
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.query import PointQuery
+from UltrasoundMotionLib.tracking.run import OnFrame, run_query
 from UltrasoundMotionLib.tracking.wrappers.track_smoothing import smooth_paths
 
 
@@ -41,40 +43,31 @@ class OfflineConfig:
 def track_offline(
     sequence: ImageSequence,
     create_tracker: Callable[[], OnlineTracker],
-    query_points: np.ndarray,
+    query: PointQuery,
     *,
-    labels: tuple[str, ...] | None = None,
-    query_frame: int = 0,
-    direction: str = "both",
     model: str = "",
     progress: Progress = no_progress,
-    on_frame: Callable[[int, FrameTracks], None] | None = None,
+    on_frame: OnFrame | None = None,
     keep_partial: bool = False,
     config: OfflineConfig | None = None,
 ) -> PointTracks:
-    """As `run_tracker`, but every position knows of all frames; takes twice as long.
+    """Follows points with knowledge of all frames; takes twice as long as `run_query`, whose arguments it takes.
 
-    From the query frame to the end of the sequence as online; from where that ends back again with a fresh tracker; the
-    two weighed by variances that grow with the frames since each began and with those since each last saw the landmark;
-    the way back begins with what the way there has gathered, and counts the less, the further from the query point it
+    From the query frame to the end of the sequence as online; from the end back again with a fresh tracker; the two
+    weighed by variances that grow with the frames since each began and with those since each last saw the landmark; the
+    way back begins with what the way forward has gathered, and counts the less, the further from the query point it
     ends. Then a smoother. Frames before the query frame the same, mirrored.
 
-    `on_frame` is called on the way there, and once more for every frame when all is done. A cancelled run with
-    `keep_partial` returns the way there as it is.
+    `on_frame` is called on the way forward, and once more for every frame when all is done. A cancelled run with
+    `keep_partial` returns the way forward as it is.
     """
     config = config or OfflineConfig()
     unit = max(sequence.frame_size) / 256
-    halves = len(DIRECTIONS.get(direction, (1,)))
-    total = (
-        len(sequence) if halves == 2 else (len(sequence) - query_frame if direction == "forward" else query_frame + 1)
-    )
-    there = run_tracker(
+    total = query.reached_count
+    there = run_query(
         sequence,
         create_tracker,
-        query_points,
-        labels=labels,
-        query_frame=query_frame,
-        direction=direction,
+        query,
         model=model,
         progress=lambda done, _, message: progress(done, 2 * total, message),
         on_frame=on_frame,
@@ -84,39 +77,31 @@ def track_offline(
         return there
     positions, confidence, visible = there.positions_px.copy(), there.confidence.copy(), there.visible.copy()
     done = total
-    for step in DIRECTIONS[direction]:
-        end = len(sequence) - 1 if step > 0 else 0
-        frames = np.arange(query_frame, end + step, step)
+    for step in query.steps:
+        frames = np.array(query.frames(step))
         if len(frames) < 3:
             continue
-        back_positions, back_confidence, back_visible = (
-            positions[frames].copy(),
-            confidence[frames].copy(),
-            visible[frames].copy(),
-        )
+        back: list[FrameTracks] = []
         tracker = create_tracker()
-        for row, frame in zip(range(len(frames) - 1, -1, -1), frames[::-1], strict=True):
-            found = (
-                tracker.start(sequence.frame(frame), positions[end])
-                if frame == end
-                else tracker.update(sequence.frame(frame))
-            )
-            back_positions[row], back_confidence[row], back_visible[row] = (
-                found.positions_px,
-                found.confidence,
-                found.visible,
-            )
+        for frame in frames[::-1].tolist():
+            image = sequence.frame(frame)
+            back.append(tracker.update(image) if back else tracker.start(image, positions[frame]))
             done += 1
             progress(min(done, 2 * total), 2 * total, f"frame {frame}, on the way back")
-        there_part = replace_part(there, frames)
-        back_part = PointTracks(back_positions, back_confidence, back_visible, there.labels, 0)
-        positions[frames], confidence[frames], visible[frames] = fuse_ways(there_part, back_part, unit, config)
+        back_part = PointTracks(
+            np.stack([one.positions_px for one in back[::-1]]),
+            np.stack([one.confidence for one in back[::-1]]),
+            np.stack([one.visible for one in back[::-1]]),
+            there.labels,
+            0,
+        )
+        positions[frames], confidence[frames], visible[frames] = fuse_ways(
+            replace_part(there, frames), back_part, unit, config
+        )
     result = replace(there, positions_px=positions, confidence=confidence, visible=visible)
     if on_frame is not None:
-        for frame in np.flatnonzero(result.reached):
-            on_frame(
-                int(frame), FrameTracks(result.positions_px[frame], result.confidence[frame], result.visible[frame])
-            )
+        for frame in np.flatnonzero(result.reached).tolist():
+            on_frame(frame, FrameTracks(result.positions_px[frame], result.confidence[frame], result.visible[frame]))
     return result
 
 

@@ -56,8 +56,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs and prints it."""
+    from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.lab.benchmarks.specknet_ablation import ablation_trackers
-    from UltrasoundMotionLib.tracking import choose_device
 
     check_output(arguments)
     trackers = ablation_trackers(choose_device(arguments.device), arguments.weights)

@@ -81,12 +81,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Trains, follows, prints."""
     import torch
 
+    from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.errors import InputError
     from UltrasoundMotionLib.lab.benchmarks.landmark_benchmark import landmark_cases
     from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation import lsdm_ablation
     from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import clip_sources
     from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig
-    from UltrasoundMotionLib.tracking import choose_device
 
     if arguments.batch < 4:
         raise InputError(f"--batch must be at least 4, got {arguments.batch}")

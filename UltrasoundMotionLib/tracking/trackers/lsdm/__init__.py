@@ -1,53 +1,69 @@
-"""LSDM's trackers from trained weights."""
+"""`lsdm` and `lsdm-published`: landmark trackers built on LSDM's network (Liu et al.)."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm, LsdmConfig
-from UltrasoundMotionLib.weights import find_card
-from UltrasoundMotionLib.weights.card_network import load_card_network
+from UltrasoundMotionLib.settings import from_plain
+from UltrasoundMotionLib.tracking.registry import TrackerSetup, tracker
+from UltrasoundMotionLib.weights import NetworkKind
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
+    from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
     from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
 
-WEIGHTS = "lsdm"
+
+def build_lsdm(configuration: Mapping[str, Any]) -> Lsdm:
+    """Builds the network of a card's configuration."""
+    from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm, LsdmConfig
+
+    return Lsdm(from_plain(LsdmConfig, configuration["network"]))
 
 
-def create_lsdm(
-    device: str = "cpu", card_path: str | Path | None = None, config: LsdmTrackerConfig | None = None
-) -> LsdmTracker:
-    """LSDM's response fused with the short and the long memory of pyramidal Lucas-Kanade.
-
-    Args:
-        card_path: of the weights; None takes the shipped ones.
-        config: how they are used; None takes the default.
-
-    Raises:
-        InputError: see `load_card_network`.
-    """
-    from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
-
-    place = torch.device(device)
-    return LsdmTracker(_load(card_path, place), config or LsdmTrackerConfig(), place)
+LSDM = NetworkKind("Lsdm", build_lsdm)
 
 
-def create_lsdm_published(device: str = "cpu", card_path: str | Path | None = None) -> LsdmPublishedTracker:
-    """The response's peak alone; motion leads the exemplar, and nothing else."""
+def lsdm_settings() -> LsdmTrackerConfig:
+    """Returns the settings of `lsdm`."""
+    from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTrackerConfig
+
+    return LsdmTrackerConfig()
+
+
+@tracker(
+    "lsdm",
+    "long and short diffeomorphic motion lead a Siamese network (Liu et al.), fused with two memories; surest",
+    kind="landmarks",
+    rank=12,
+    settings=lsdm_settings,
+    weights="lsdm",
+    network=LSDM,
+    use="single landmarks through minutes of breathing, shadows included",
+)
+def create_lsdm(setup: TrackerSetup) -> LsdmTracker:
+    """Makes the tracker: LSDM's response fused with the two memories of pyramidal Lucas-Kanade."""
+    import torch
+
+    from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker
+
+    return LsdmTracker(setup.network, setup.settings, torch.device(setup.device))
+
+
+@tracker(
+    "lsdm-published",
+    "LSDM as published, its network's response alone",
+    kind="landmarks",
+    rank=13,
+    weights="lsdm",
+    network=LSDM,
+    use="comparison with the paper",
+)
+def create_lsdm_published(setup: TrackerSetup) -> LsdmPublishedTracker:
+    """Makes the tracker: the peak of the response alone; motion leads the exemplar, and nothing else."""
+    import torch
+
     from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
 
-    place = torch.device(device)
-    return LsdmPublishedTracker(_load(card_path, place), place)
-
-
-def _load(card_path: str | Path | None, device: torch.device) -> Lsdm:
-    return load_card_network(card_path or find_card(WEIGHTS), device, Lsdm.__name__, lsdm_network)
-
-
-def lsdm_network(configuration: dict[str, Any]) -> Lsdm:
-    """The network of a card's configuration."""
-    return Lsdm(LsdmConfig(**configuration["network"]))
+    return LsdmPublishedTracker(setup.network, torch.device(setup.device))

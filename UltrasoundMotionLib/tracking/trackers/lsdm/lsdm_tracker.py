@@ -10,8 +10,15 @@ import numpy as np
 import torch
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig, LongShortTracker
+from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
 from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+from UltrasoundMotionLib.tracking.matching.settings import (
+    AbsoluteSearchSettings,
+    ConfidenceSettings,
+    ConsensusSettings,
+    LongShortSettings,
+    SightSettings,
+)
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, held
 from UltrasoundMotionLib.tracking.trackers.lsdm.absolute import LsdmAbsolute, LsdmFindingConfig
@@ -19,18 +26,18 @@ from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
 from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmResult, LsdmSearch
 
 
-def lsdm_memories(**changes: object) -> LongShortConfig:
-    """How memories and network are fused: landmarks are few and far apart, so none is asked where another should be;
-    the network looks at every other frame while all are in sight, which on tuning phantoms costs nothing and halves the
-    time."""
-    settings = {
-        "consensus_length": 0.0,
-        "sight": 0.27,
-        "sight_correlation": 0.7,
-        "visible_above": 0.3,
-        "absolute_every": 2,
-    }
-    return LongShortConfig(**{**settings, **changes})
+def lsdm_memories() -> LongShortSettings:
+    """Returns the settings of the fusion of memories and network.
+
+    Landmarks are few and far apart, so there is no consensus of neighbours; the network runs in every other frame while
+    all are in sight, which on tuning phantoms costs nothing and halves the time.
+    """
+    return LongShortSettings(
+        consensus=ConsensusSettings(length=0.0),
+        sight=SightSettings(visibility=0.27, correlation=0.7),
+        confidence=ConfidenceSettings(visible_above=0.3),
+        absolute=AbsoluteSearchSettings(every=2),
+    )
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class LsdmTrackerConfig:
 
     interval: int = 1
     finding: LsdmFindingConfig = field(default_factory=LsdmFindingConfig)
-    memories: LongShortConfig = field(default_factory=lsdm_memories)
+    memories: LongShortSettings = field(default_factory=lsdm_memories)
 
     def __post_init__(self) -> None:
         if self.interval < 1:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.tracking.trackers.siamese.network import SCORE_SIZE, STRIDE, EmbeddingConfig
+from UltrasoundMotionLib.tracking.trackers.siamese.network import SCORE_SIZE, STRIDE
 from UltrasoundMotionLib.tracking.trackers.siamese.peak import upsampled, windowed_peaks
 from UltrasoundMotionLib.tracking.trackers.siamese.siamese_tracker import Kernels, SiameseConfig, SiameseTracker
-from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetwork, SiamFcNetworkConfig
+from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetwork
 from UltrasoundMotionLib.tracking.windows.window_tracker import Found
 from UltrasoundMotionLib.tracking.windows.windows import cosine_window
 
@@ -39,11 +38,6 @@ class SiamFcConfig(SiameseConfig):
 
 PUBLISHED = SiamFcConfig(sizes=(1 / 1.0375, 1.0, 1.0375))
 """All of the paper's settings, its three sizes included."""
-
-
-def siamfc_network(configuration: dict[str, Any]) -> SiamFcNetwork:
-    """The network of a card's configuration."""
-    return SiamFcNetwork(SiamFcNetworkConfig(EmbeddingConfig(**configuration["network"]["embedding"])))
 
 
 class SiamFcTracker(SiameseTracker):

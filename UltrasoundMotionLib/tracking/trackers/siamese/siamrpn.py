@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.tracking.trackers.siamese.crops import SAMPLE_PX, TARGET_PX
-from UltrasoundMotionLib.tracking.trackers.siamese.network import SCORE_SIZE, STRIDE, EmbeddingConfig
+from UltrasoundMotionLib.tracking.trackers.siamese.network import SCORE_SIZE, STRIDE
 from UltrasoundMotionLib.tracking.trackers.siamese.peak import upsampled, windowed_peaks
 from UltrasoundMotionLib.tracking.trackers.siamese.siamese_tracker import Kernels, SiameseConfig, SiameseTracker
 from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import (
     RpnKernels,
     SiamRpnNetwork,
-    SiamRpnNetworkConfig,
 )
 from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_proposals import ProposalConfig, best_boxes
 from UltrasoundMotionLib.tracking.windows.window_tracker import Found
@@ -47,12 +45,6 @@ class SiamRpnConfig(SiameseConfig):
 
 PUBLISHED = SiamRpnConfig(mean_radius=0, size_rate=0.3)
 """The authors' settings: the best proposal alone, and a size that follows it."""
-
-
-def siamrpn_network(configuration: dict[str, Any]) -> SiamRpnNetwork:
-    """The network of a card's configuration."""
-    values = configuration["network"]
-    return SiamRpnNetwork(SiamRpnNetworkConfig(**{**values, "embedding": EmbeddingConfig(**values["embedding"])}))
 
 
 class SiamRpnTracker(SiameseTracker):

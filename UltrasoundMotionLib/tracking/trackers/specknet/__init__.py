@@ -1,92 +1,90 @@
-"""The trackers built on SpeckNet, registered by name where their weights, `specknet`, are installed."""
+"""`specknet` and `specknet-published`: point trackers built on the network SpeckNet (Azad et al.)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
-from UltrasoundMotionLib.tracking.registry import TrackerEntry, register_tracker
-from UltrasoundMotionLib.weights import shipped_cards
+from UltrasoundMotionLib.settings import from_plain
+from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings, ShortMemorySettings
+from UltrasoundMotionLib.tracking.registry import TrackerSetup, tracker
+from UltrasoundMotionLib.weights import NetworkKind
 
 if TYPE_CHECKING:
     import torch
 
-    from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig
+    from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
+    from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet
+    from UltrasoundMotionLib.tracking.trackers.specknet.published import SpeckNetPublished
 
-WEIGHTS = "specknet"
+
+def build_specknet(configuration: Mapping[str, Any]) -> SpeckNet:
+    """Builds the network of a card's configuration."""
+    import torch
+
+    from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet, SpeckNetConfig
+
+    return SpeckNet(from_plain(SpeckNetConfig, configuration)).to(memory_format=torch.channels_last)
 
 
-def specknet_config(**changes: object) -> LongShortConfig:
-    """How the memories and the network are fused: the short memory is thought to drift more than without a network,
-    which has to be heard then.
+SPECKNET = NetworkKind("SpeckNet", build_specknet)
+
+
+def specknet_settings() -> LongShortSettings:
+    """Returns the settings of the fusion: the short memory is assumed to drift more than without a network, so that the
+    network's findings count.
     """
-    from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortConfig
-
-    return LongShortConfig(**{"drift_deviation": 0.15, **changes})
+    return replace(LongShortSettings(), short=ShortMemorySettings(drift_deviation=0.15))
 
 
-def create_specknet(
-    device: str = "cpu", card_path: str | Path | None = None, config: LongShortConfig | None = None
-) -> OnlineTracker:
-    """SpeckNet's findings fused with the short and the long memory of pyramidal Lucas-Kanade.
-
-    Args:
-        card_path: of the weights; None takes the shipped ones.
-        config: of the fusion; None takes `specknet_config()`.
-    """
+@tracker(
+    "specknet",
+    "trained SpeckNet, fused with Lucas-Kanade's two memories; surest",
+    kind="points",
+    rank=3,
+    settings=specknet_settings,
+    weights="specknet",
+    network=SPECKNET,
+    use="speckle that changes, shadows, tissue that leaves the plane",
+)
+def create_specknet(setup: TrackerSetup) -> LongShortTracker:
+    """Makes the tracker: SpeckNet's findings fused with the two memories of pyramidal Lucas-Kanade."""
     import torch
 
     from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
     from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
     from UltrasoundMotionLib.tracking.trackers.specknet.absolute import SpeckNetAbsolute
-    from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch, load_network
-    from UltrasoundMotionLib.weights import find_card
+    from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
 
-    place = torch.device(device)
-    search = SpeckNetSearch(load_network(card_path or find_card(WEIGHTS), place), place)
-    absolute = SpeckNetAbsolute(search, frames_at_once=_frames_at_once(place))
-    return LongShortTracker(
-        LucasKanadeMatcher(LucasKanadeConfig(), place), config or specknet_config(), place, absolute
-    )
+    device = torch.device(setup.device)
+    search = SpeckNetSearch(setup.network, device)
+    absolute = SpeckNetAbsolute(search, frames_at_once=_frames_at_once(device))
+    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), device), setup.settings, device, absolute)
 
 
-def create_specknet_published(device: str = "cpu", card_path: str | Path | None = None) -> OnlineTracker:
-    """The paper's network alone; `card_path` None takes the shipped weights."""
+@tracker(
+    "specknet-published",
+    "trained SpeckNet alone, every frame by itself",
+    kind="points",
+    rank=4,
+    weights="specknet",
+    network=SPECKNET,
+    use="comparison with the paper",
+)
+def create_specknet_published(setup: TrackerSetup) -> SpeckNetPublished:
+    """Makes the tracker: the paper's network alone."""
     import torch
 
     from UltrasoundMotionLib.tracking.trackers.specknet.published import SpeckNetPublished
-    from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch, load_network
-    from UltrasoundMotionLib.weights import find_card
+    from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
 
-    place = torch.device(device)
-    search = SpeckNetSearch(load_network(card_path or find_card(WEIGHTS), place), place)
-    return SpeckNetPublished(search, _frames_at_once(place))
+    device = torch.device(setup.device)
+    return SpeckNetPublished(SpeckNetSearch(setup.network, device), _frames_at_once(device))
 
 
 def _frames_at_once(device: torch.device) -> int:
-    """A CPU is as quick with one; a GPU waits less with several, whose cost volumes take 16 MB for 1000 points each."""
+    """Returns how many frames the network sees together: one on a CPU, which gains nothing from more; 16 on a GPU,
+    whose cost volumes take 16 MB for 1000 points each.
+    """
     return 1 if device.type == "cpu" else 16
-
-
-if any(
-    path.stem == WEIGHTS for path in shipped_cards()
-):  # an installation without the weights does not offer what it cannot run
-    register_tracker(
-        TrackerEntry(
-            "specknet",
-            "points",
-            "trained SpeckNet, fused with Lucas-Kanade's two memories; surest",
-            create_specknet,
-            weights=WEIGHTS,
-        )
-    )
-    register_tracker(
-        TrackerEntry(
-            "specknet-published",
-            "points",
-            "trained SpeckNet alone, every frame by itself",
-            create_specknet_published,
-            weights=WEIGHTS,
-        )
-    )

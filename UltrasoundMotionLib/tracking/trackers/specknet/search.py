@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import log_cost_volume, query_features
-from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet, SpeckNetConfig
+from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet
 from UltrasoundMotionLib.tracking.trackers.specknet.network_input import GreyScale, NetworkGrid
-from UltrasoundMotionLib.weights import LoadedWeights, load_weights
-from UltrasoundMotionLib.weights.model_file import file_times
 
 
 class SpeckNetSearch:
@@ -57,39 +52,3 @@ class SpeckNetSearch:
         images = self.grid.resize(self._grey.apply(frames)).contiguous(memory_format=torch.channels_last)
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             return self._network.features(images)
-
-
-def network_of(weights: LoadedWeights) -> SpeckNet:
-    """The network of a card, with its weights.
-
-    Raises:
-        InputError: the card is another network's, or its configuration is.
-    """
-    card = weights.card
-    if card.architecture != "SpeckNet":
-        raise InputError(f"weights {card.name}: are of {card.architecture}, not SpeckNet")
-    try:
-        values = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in card.configuration.items()
-        }
-        network = SpeckNet(SpeckNetConfig(**values))
-    except (TypeError, ValueError) as error:
-        raise InputError(f"weights {card.name}: the card's configuration is not SpeckNet's ({error})") from error
-    weights.put_into(network)
-    return network.eval()
-
-
-def load_network(card_path: str | Path, device: torch.device) -> SpeckNet:
-    """Reads and checks weights, and keeps the network for the next tracker of the same file and device.
-
-    Raises:
-        InputError: see `load_weights` and `network_of`.
-    """
-    path = Path(card_path)
-    times = file_times(path)
-    return _load_network(path, str(device), times)
-
-
-@lru_cache(maxsize=2)
-def _load_network(card_path: Path, device: str, times: tuple[int, int]) -> SpeckNet:
-    return network_of(load_weights(card_path)).to(device).to(memory_format=torch.channels_last)
