@@ -15,14 +15,14 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
-from UltrasoundMotionModuleLib.background_job import BackgroundJob
-from UltrasoundMotionModuleLib.clip import shownFrame
-from UltrasoundMotionModuleLib.deformable_registration_logic import DeformableRegistrationLogic
-from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
-from UltrasoundMotionModuleLib.registering import PairTask, SequenceTask
-from UltrasoundMotionModuleLib.registration_choices import REFINABLE, Start
-from UltrasoundMotionModuleLib.registration_sample import addSamplePair, loadSamplePair
-from UltrasoundMotionModuleLib.sample_data import HEART, addSample
+from UltrasoundMotionModuleLib.deformable_registration.choices import REFINABLE, Start
+from UltrasoundMotionModuleLib.deformable_registration.logic import DeformableRegistrationLogic
+from UltrasoundMotionModuleLib.deformable_registration.sample import addSamplePair, loadSamplePair
+from UltrasoundMotionModuleLib.deformable_registration.tasks import PairTask, SequenceTask
+from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
+from UltrasoundMotionModuleLib.shared.clip import shownFrame
+from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
+from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip

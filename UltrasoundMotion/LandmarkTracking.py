@@ -24,14 +24,14 @@ from slicer import vtkMRMLMarkupsNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
-from UltrasoundMotionModuleLib.background_job import BackgroundJob
-from UltrasoundMotionModuleLib.choices import Direction, trackerSummaries
-from UltrasoundMotionModuleLib.clip import Clip, shownFrame, whyNotClip
-from UltrasoundMotionModuleLib.clip_section import ClipSection, imageOrNone
-from UltrasoundMotionModuleLib.landmark_tracking_logic import LandmarkTrackingLogic
-from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
-from UltrasoundMotionModuleLib.sample_data import LIVER, addSample, loadSample, registerSample
-from UltrasoundMotionModuleLib.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
+from UltrasoundMotionModuleLib.landmark_tracking.logic import LandmarkTrackingLogic
+from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
+from UltrasoundMotionModuleLib.shared.choices import Direction, trackerSummaries
+from UltrasoundMotionModuleLib.shared.clip import Clip, shownFrame, whyNotClip
+from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
+from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
+from UltrasoundMotionModuleLib.shared.sample_data import LIVER, addSample, loadSample, registerSample
+from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
 
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.markups_items import set_locked

@@ -28,19 +28,19 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
-from UltrasoundMotionModuleLib.background_job import BackgroundJob
-from UltrasoundMotionModuleLib.choices import Direction
-from UltrasoundMotionModuleLib.clip import Clip, clipOf, whyNotClip
-from UltrasoundMotionModuleLib.clip_section import ClipSection, imageOrNone
-from UltrasoundMotionModuleLib.command_dialog import showCommand
-from UltrasoundMotionModuleLib.module_widget import MotionModuleWidget
-from UltrasoundMotionModuleLib.myocardial_commands import commandText
-from UltrasoundMotionModuleLib.myocardial_sample import addHeart, loadHeart
-from UltrasoundMotionModuleLib.myocardial_tracking_logic import MyocardialTrackingLogic
-from UltrasoundMotionModuleLib.sample_data import HEART, registerSample
-from UltrasoundMotionModuleLib.strain_section import StrainSection
-from UltrasoundMotionModuleLib.tracking import summary, trackInSteps, unsavedFiles
-from UltrasoundMotionModuleLib.wall_section import POINT_EVENTS, WallSection
+from UltrasoundMotionModuleLib.myocardial_tracking.commands import commandText
+from UltrasoundMotionModuleLib.myocardial_tracking.logic import MyocardialTrackingLogic
+from UltrasoundMotionModuleLib.myocardial_tracking.sample import addHeart, loadHeart
+from UltrasoundMotionModuleLib.myocardial_tracking.strain_section import StrainSection
+from UltrasoundMotionModuleLib.myocardial_tracking.wall_section import POINT_EVENTS, WallSection
+from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
+from UltrasoundMotionModuleLib.shared.choices import Direction
+from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf, whyNotClip
+from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
+from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
+from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
+from UltrasoundMotionModuleLib.shared.sample_data import HEART, registerSample
+from UltrasoundMotionModuleLib.shared.tracking import summary, trackInSteps, unsavedFiles
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall

@@ -126,7 +126,7 @@ def bench(capfd, kept_process, request, monkeypatch):
     with HeadlessScene() as scene, slicer_application(scene) as application:
         made = Bench(scene, application)
         if "own_process" not in request.keywords:
-            from UltrasoundMotionModuleLib import background_job
+            from UltrasoundMotionModuleLib.shared import background_job
 
             monkeypatch.setattr(background_job, "JobProcess", lambda: kept_process)
         yield made
@@ -487,7 +487,7 @@ def test_ten_runs_and_ten_cancels_leave_nothing_behind(bench):
 
 
 def shared_process():
-    from UltrasoundMotionModuleLib import background_job
+    from UltrasoundMotionModuleLib.shared import background_job
 
     return background_job._shared
 
@@ -638,7 +638,7 @@ def test_the_sample_is_offered_in_slicers_sample_data_module(bench, monkeypatch)
     assert source["category"] == "UltrasoundMotion"
     assert source["sampleName"] == "Simulated liver"  # the text of its button
     assert Path(source["thumbnailFileName"]).is_file()
-    from UltrasoundMotionModuleLib import sample_data
+    from UltrasoundMotionModuleLib.shared import sample_data
 
     nodes, shown = types.SimpleNamespace(clip=types.SimpleNamespace(proxy="clip", browser="browser")), []
     slicer.modules.sequences = types.SimpleNamespace(showSequenceBrowser=shown.append)
@@ -653,7 +653,7 @@ def test_the_sample_is_offered_in_slicers_sample_data_module(bench, monkeypatch)
 
 @needs_qt
 def test_the_sample_is_simulated_once_and_tracked_well(bench, monkeypatch):
-    from UltrasoundMotionModuleLib import sample_data
+    from UltrasoundMotionModuleLib.shared import sample_data
 
     small = sample_data.Sample("liver", "Small liver", 4, 1, "vessel")
     monkeypatch.setattr(bench.module, "LIVER", small)

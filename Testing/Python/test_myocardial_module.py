@@ -118,7 +118,7 @@ def bench(capfd, kept_process, cache, monkeypatch):
     with HeadlessScene() as scene, slicer_application(scene) as application:
         application.cachePath = str(cache)
         made = Bench(scene, application)
-        from UltrasoundMotionModuleLib import background_job
+        from UltrasoundMotionModuleLib.shared import background_job
 
         monkeypatch.setattr(background_job, "JobProcess", lambda: kept_process)
         yield made
@@ -170,8 +170,8 @@ def test_a_ring_is_drawn_for_a_short_axis_view(bench):
 def test_the_example_of_the_docstring_runs_on_the_simulated_heart(bench, tmp_path, monkeypatch, capfd):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
-    from UltrasoundMotionModuleLib.myocardial_sample import loadHeart
-    from UltrasoundMotionModuleLib.sample_data import HEART
+    from UltrasoundMotionModuleLib.myocardial_tracking.sample import loadHeart
+    from UltrasoundMotionModuleLib.shared.sample_data import HEART
 
     heart = loadHeart()
     example = re.search(r"^    from MyocardialTracking.*", bench.module.__doc__, flags=re.MULTILINE | re.DOTALL).group(

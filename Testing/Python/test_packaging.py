@@ -1,9 +1,12 @@
 """What is installed is what was written, and nothing heavy loads before it is needed."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -13,6 +16,50 @@ def test_cmake_installs_every_file_of_the_library_but_the_laboratory():
     assert re.search(r"file\(GLOB_RECURSE MODULE_PYTHON_SCRIPTS RELATIVE \S+ CONFIGURE_DEPENDS \*\.py\)", listing)
     assert 'list(FILTER MODULE_PYTHON_SCRIPTS EXCLUDE REGEX "^lab/")' in listing
     assert "SCRIPTS ${MODULE_PYTHON_SCRIPTS}" in listing
+
+
+def test_cmake_installs_every_module_part_and_resource():
+    listing = (ROOT / "UltrasoundMotion" / "CMakeLists.txt").read_text()
+    for variable, pattern in (
+        ("GLOB MODULE_FILES", "*.py"),
+        ("GLOB_RECURSE SHARED_SCRIPTS", "UltrasoundMotionModuleLib/*.py"),
+        ("GLOB_RECURSE SHARED_RESOURCES", "Resources/*"),
+    ):
+        assert f"file({variable} RELATIVE ${{CMAKE_CURRENT_SOURCE_DIR}} CONFIGURE_DEPENDS {pattern})" in listing
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="needs cmake")
+def test_what_cmake_installs_is_what_was_written(tmp_path):
+    """Configures both folders with a macro in place of Slicer's that writes down what it is given."""
+    (tmp_path / "CMakeLists.txt").write_text(f"""
+        cmake_minimum_required(VERSION 3.16.3)
+        project(Packaging NONE)
+        macro(slicerMacroBuildScriptedModule)
+          cmake_parse_arguments(MY "WITH_GENERIC_TESTS;WITH_SUBDIR" "NAME" "SCRIPTS;RESOURCES" ${{ARGN}})
+          foreach(FILE ${{MY_SCRIPTS}} ${{MY_RESOURCES}})
+            file(APPEND ${{CMAKE_BINARY_DIR}}/installed "${{MY_NAME}} ${{FILE}}\\n")
+          endforeach()
+        endmacro()
+        add_subdirectory({(ROOT / "UltrasoundMotion").as_posix()} modules)
+        add_subdirectory({(ROOT / "UltrasoundMotionLib").as_posix()} library)
+    """)
+    build = tmp_path / "build"
+    done = subprocess.run(["cmake", "-S", tmp_path, "-B", build], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split(" ", 1) for line in (build / "installed").read_text().splitlines()]
+    listed = [file for name, file in lines if name != "UltrasoundMotionLib"]
+    assert sorted(listed) == _written(ROOT / "UltrasoundMotion", "CMakeLists.txt")
+    listed = [file for name, file in lines if name == "UltrasoundMotionLib"]
+    assert sorted(listed) == _written(ROOT / "UltrasoundMotionLib", "CMakeLists.txt", "lab/")
+    names = {file.removesuffix(".py") for name, file in lines if "/" not in file and name in file}
+    assert names == {name for name, _ in lines} - {"UltrasoundMotionLib"}
+    for name in names:
+        assert {f"Resources/UI/{name}.ui", f"Resources/Icons/{name}.png"} <= {file for _, file in lines}
+
+
+def _written(folder, *left_out):
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return sorted(file for file in files if "__pycache__" not in file and not file.startswith(left_out))
 
 
 def test_the_library_never_imports_the_laboratory():

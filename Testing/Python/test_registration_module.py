@@ -99,8 +99,8 @@ class Registered:
     found = None
 
     def __init__(self, scene):
-        from UltrasoundMotionModuleLib.background_job import sharedProcess
-        from UltrasoundMotionModuleLib.registering import pairTask
+        from UltrasoundMotionModuleLib.deformable_registration.tasks import pairTask
+        from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 
         self.nodes = pair_in(scene)
         self.fixed, self.moving, self.labels = (
@@ -198,7 +198,7 @@ def test_a_second_run_fills_the_same_nodes_and_removal_leaves_nothing(scene, reg
 
 
 def test_everything_is_remembered_in_the_scene(logic, scene, registered, tmp_path):
-    from UltrasoundMotionModuleLib.registration_choices import Preset
+    from UltrasoundMotionModuleLib.deformable_registration.choices import Preset
 
     placement = linear_transform(scene, (0, 0, 0), (0.0, 0.5, 0.0))
     registered.moving.SetAndObserveTransformNodeID(placement.GetID())
@@ -342,7 +342,7 @@ def test_volumes_that_change_in_time_are_registered_too(logic, scene):
 
 
 def test_frames_that_were_not_reached_are_not_shown_as_rest(scene):
-    from UltrasoundMotionModuleLib.registering import sequenceTask
+    from UltrasoundMotionModuleLib.deformable_registration.tasks import sequenceTask
 
     from UltrasoundMotionLib.jobs.capabilities.still_sequence import StillSequence
 
@@ -362,7 +362,7 @@ def carried_by_preset(scene, preset, images, labels, names):
     of Slicer's own nodes.
     """
     from DeformableRegistration import DeformableRegistrationLogic
-    from UltrasoundMotionModuleLib.background_job import sharedProcess
+    from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 
     logic = DeformableRegistrationLogic()
     parameters, nodes = logic.getParameterNode(), {}
@@ -392,7 +392,7 @@ def carried_by_preset(scene, preset, images, labels, names):
 
 
 def test_acdc_end_systole_comes_to_end_diastole(scene, shared_data):
-    from UltrasoundMotionModuleLib.registration_choices import Preset
+    from UltrasoundMotionModuleLib.deformable_registration.choices import Preset
 
     pair = read_acdc(shared_data("acdc/patient008/Info.cfg").parents[1], "patient008")
     images, labels = (pair.fixed.image, pair.moving.image), (pair.fixed.labels, pair.moving.labels)
@@ -401,7 +401,7 @@ def test_acdc_end_systole_comes_to_end_diastole(scene, shared_data):
 
 
 def test_a_hippocampus_atlas_comes_to_a_subject(scene, shared_data):
-    from UltrasoundMotionModuleLib.registration_choices import Preset
+    from UltrasoundMotionModuleLib.deformable_registration.choices import Preset
 
     folder = shared_data("hippocampus")
     images, labels = (
@@ -447,7 +447,7 @@ def panel(opened, scene):
 
 
 def test_apply_says_what_is_missing(scene, panel):
-    from UltrasoundMotionModuleLib.registration_choices import Preset, Start
+    from UltrasoundMotionModuleLib.deformable_registration.choices import Preset, Start
 
     nodes, ui, parameters = pair_in(scene), panel.ui, panel.parameters
 
@@ -490,7 +490,7 @@ def test_apply_says_what_is_missing(scene, panel):
 
 def test_the_self_test_of_the_application_passes_on_a_shorter_beat(application, scene, monkeypatch):
     import DeformableRegistration
-    from UltrasoundMotionModuleLib import registration_sample
+    from UltrasoundMotionModuleLib.deformable_registration import sample as registration_sample
 
     short = replace(registration_sample.HEART, kind="heart", frameCount=12, title="short heart")
     monkeypatch.setattr(registration_sample, "HEART", short)
@@ -563,6 +563,6 @@ def test_methods_and_starts_are_the_library_s(application):
 
 
 def choices():
-    from UltrasoundMotionModuleLib import registration_choices
+    from UltrasoundMotionModuleLib.deformable_registration import choices as registration_choices
 
     return registration_choices

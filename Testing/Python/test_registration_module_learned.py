@@ -30,7 +30,7 @@ def scene(application):
 
 @pytest.fixture
 def choices(application):
-    from UltrasoundMotionModuleLib import registration_choices
+    from UltrasoundMotionModuleLib.deformable_registration import choices as registration_choices
 
     return registration_choices
 

@@ -21,11 +21,17 @@ from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs, SequenceRegistrationOutputs
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionModuleLib.background_job import sharedProcess
-from UltrasoundMotionModuleLib.choices import Device
-from UltrasoundMotionModuleLib.clip import shownFrame
-from UltrasoundMotionModuleLib.registering import PairTask, SequenceTask, allOf, pairTask, sequenceTask
-from UltrasoundMotionModuleLib.registration_choices import Method, Preset, Refinement, Start
+from UltrasoundMotionModuleLib.deformable_registration.choices import Method, Preset, Refinement, Start
+from UltrasoundMotionModuleLib.deformable_registration.tasks import (
+    PairTask,
+    SequenceTask,
+    allOf,
+    pairTask,
+    sequenceTask,
+)
+from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
+from UltrasoundMotionModuleLib.shared.choices import Device
+from UltrasoundMotionModuleLib.shared.clip import shownFrame
 
 # Slicer's wrapper knows unions of nodes by typing.Union only, and needs None among them.
 Image = Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007

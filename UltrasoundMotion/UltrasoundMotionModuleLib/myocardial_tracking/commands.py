@@ -11,8 +11,8 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.jobs import track_job
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
-from UltrasoundMotionModuleLib.myocardial_tracking_logic import MarkedWall
-from UltrasoundMotionModuleLib.tracking import fileOf
+from UltrasoundMotionModuleLib.myocardial_tracking.logic import MarkedWall
+from UltrasoundMotionModuleLib.shared.tracking import fileOf
 
 
 def commandText(marked: MarkedWall, parameters: object, wall: TrackedWall | None) -> str:

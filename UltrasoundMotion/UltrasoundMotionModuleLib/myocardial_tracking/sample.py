@@ -12,8 +12,8 @@ from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.node_removal import remove_node
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks
-from UltrasoundMotionModuleLib.background_job import sharedProcess
-from UltrasoundMotionModuleLib.sample_data import HEART, addSample
+from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
+from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample
 
 
 @dataclass(frozen=True)

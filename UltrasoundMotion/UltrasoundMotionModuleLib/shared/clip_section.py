@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
-from UltrasoundMotionModuleLib.clip import clipDescription, clipOf
+from UltrasoundMotionModuleLib.shared.clip import clipDescription, clipOf
 
 
 class ClipSection:

@@ -32,10 +32,10 @@ from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_stra
 from UltrasoundMotionLib.strain.ventricle_segments import APICAL_VIEWS
 from UltrasoundMotionLib.strain.wall_layers import wall_layers
 from UltrasoundMotionLib.tracking import PointTracks
-from UltrasoundMotionModuleLib.choices import Device, trackerNames
-from UltrasoundMotionModuleLib.clip import Clip, clipOf
-from UltrasoundMotionModuleLib.myocardial_choices import Layers, SegmentCount, View
-from UltrasoundMotionModuleLib.tracking import trackAndWait
+from UltrasoundMotionModuleLib.myocardial_tracking.choices import Layers, SegmentCount, View
+from UltrasoundMotionModuleLib.shared.choices import Device, trackerNames
+from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf
+from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
 WALL_THICKNESS_MM = 10.0
 WALL_TRACKER = "lucas-kanade-wall"

@@ -13,8 +13,8 @@ from UltrasoundMotionLib.jobs import run_job
 from UltrasoundMotionLib.mrml.image_geometry import SLICE_THICKNESS_MM
 from UltrasoundMotionLib.mrml.registration_views import show_over
 from UltrasoundMotionLib.mrml.volume_nodes import add_volume
-from UltrasoundMotionModuleLib.background_job import sharedProcess
-from UltrasoundMotionModuleLib.sample_data import HEART
+from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
+from UltrasoundMotionModuleLib.shared.sample_data import HEART
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,9 +27,9 @@ from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints, query_points_from_markups, tracks_from_markups
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
-from UltrasoundMotionModuleLib.choices import Device, Direction, trackerNames
-from UltrasoundMotionModuleLib.clip import Clip, clipOf
-from UltrasoundMotionModuleLib.tracking import trackAndWait
+from UltrasoundMotionModuleLib.shared.choices import Device, Direction, trackerNames
+from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf
+from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
 FARTHEST_AHEAD = 100
 

@@ -17,11 +17,11 @@ from slicer.util import VTKObservationMixin
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
-from UltrasoundMotionModuleLib.apply_button import ApplyButton
-from UltrasoundMotionModuleLib.background_job import BackgroundJob, closeSharedProcess, warmUp
-from UltrasoundMotionModuleLib.command_dialog import showCommand
-from UltrasoundMotionModuleLib.required_packages import ensurePackages
-from UltrasoundMotionModuleLib.sample_data import Sample
+from UltrasoundMotionModuleLib.shared.apply_button import ApplyButton
+from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, closeSharedProcess, warmUp
+from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
+from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
+from UltrasoundMotionModuleLib.shared.sample_data import Sample
 
 
 class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC):

@@ -17,7 +17,7 @@ from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionLib.tracking import read_tracks_csv, write_tracks_csv
-from UltrasoundMotionModuleLib.background_job import sharedProcess
+from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 
 VERSION = 1
 """Part of the folder's name: another simulation gets another."""

@@ -13,9 +13,9 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks
 from UltrasoundMotionLib.mrml.wall_preview import WallPreview
-from UltrasoundMotionModuleLib.clip import shownFrame
-from UltrasoundMotionModuleLib.clip_section import imageOrNone
-from UltrasoundMotionModuleLib.myocardial_tracking_logic import MarkedWall, MyocardialTrackingLogic
+from UltrasoundMotionModuleLib.myocardial_tracking.logic import MarkedWall, MyocardialTrackingLogic
+from UltrasoundMotionModuleLib.shared.clip import shownFrame
+from UltrasoundMotionModuleLib.shared.clip_section import imageOrNone
 
 POINT_EVENTS = tuple(
     getattr(vtkMRMLMarkupsNode, f"{name}Event")

@@ -14,9 +14,9 @@ from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
-from UltrasoundMotionModuleLib.background_job import Preparation, sharedProcess
-from UltrasoundMotionModuleLib.choices import Device, Direction
-from UltrasoundMotionModuleLib.clip import Clip, loaded, loadInSteps
+from UltrasoundMotionModuleLib.shared.background_job import Preparation, sharedProcess
+from UltrasoundMotionModuleLib.shared.choices import Device, Direction
+from UltrasoundMotionModuleLib.shared.clip import Clip, loaded, loadInSteps
 
 FAR_MM = 1.0
 """Off the image plane: more than the thickness that Slicer gives to a slice."""

@@ -27,7 +27,7 @@ from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
 from UltrasoundMotionLib.mrml.registration_views import show_over
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.registration import Registration
-from UltrasoundMotionModuleLib.clip import loadInSteps
+from UltrasoundMotionModuleLib.shared.clip import loadInSteps
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images.volume import Volume

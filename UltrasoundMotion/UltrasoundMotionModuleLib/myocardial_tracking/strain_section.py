@@ -17,9 +17,9 @@ from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.views import show_chart, show_table
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain
 from UltrasoundMotionLib.strain import CardiacEvents, StrainResult
-from UltrasoundMotionModuleLib.clip import clipOf, shownFrame
-from UltrasoundMotionModuleLib.required_packages import ensurePackages
-from UltrasoundMotionModuleLib.strain_texts import layersText, measuresText, numberText
+from UltrasoundMotionModuleLib.myocardial_tracking.strain_texts import layersText, measuresText, numberText
+from UltrasoundMotionModuleLib.shared.clip import clipOf, shownFrame
+from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 
 EDIT_PAUSE_MS = 150
 """Strain is computed anew this long after the last change of an event, so that a spin box can be held."""

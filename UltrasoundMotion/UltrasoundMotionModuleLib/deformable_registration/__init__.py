@@ -1,0 +1,1 @@
+"""Deformable Registration: its parameters, presets and logic."""

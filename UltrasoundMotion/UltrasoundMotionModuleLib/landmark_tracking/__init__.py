@@ -1,0 +1,1 @@
+"""Landmark Tracking: its parameters and logic."""
