@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import logging
 import os
 import signal
@@ -16,28 +17,32 @@ from types import FrameType
 from typing import NoReturn
 
 from UltrasoundMotionLib import __version__
-from UltrasoundMotionLib.errors import Cancelled, UltrasoundMotionError
+from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, UltrasoundMotionError
 
 PROGRAM = "ultrasound-motion"
-VERBS = ("demo", "track", "strain", "register", "evaluate", "models", "train", "benchmark")
+VERBS = ("demo", "track", "strain", "register", "evaluate", "models")
 """Modules of this folder, in the order of the help.
 
-Each has `add_parser(subparsers)` and `run(arguments) -> int`; torch waits for `run`.
+Each has `add_parser(subparsers)` and `run(arguments) -> int`; torch is imported by `run` only.
 """
+
+LABORATORY = "UltrasoundMotionLib.lab.cli"
+LABORATORY_VERBS = ("train", "benchmark")
+"""Modules of the laboratory, which an installation in Slicer leaves out."""
 
 DONE, UNEXPECTED, BAD_INPUT, CANCELLED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 
 class _OneLineParser(argparse.ArgumentParser):
-    """Says what is wrong with the arguments in one line, rather than below the whole usage."""
+    """Reports wrong arguments in one line, rather than below the whole usage."""
 
     def error(self, message: str) -> NoReturn:
-        _say(f"error: {message} (see {self.prog} --help)")
+        _print_error(f"error: {message} (see {self.prog} --help)")
         sys.exit(BAD_INPUT)
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of all verbs."""
+    """Builds the parser of all verbs."""
     parser = _OneLineParser(
         prog=PROGRAM,
         description="Follows moving tissue in ultrasound. Not for clinical use.",
@@ -51,10 +56,34 @@ def build_parser() -> argparse.ArgumentParser:
     )
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     for verb in VERBS:
-        importlib.import_module(
-            f"UltrasoundMotionLib.{'lab.' if verb in ('train', 'benchmark') else ''}cli.{verb}"
-        ).add_parser(subparsers)
+        importlib.import_module(f"UltrasoundMotionLib.cli.{verb}").add_parser(subparsers)
+    for verb in LABORATORY_VERBS:
+        if _has_laboratory():
+            importlib.import_module(f"{LABORATORY}.{verb}").add_parser(subparsers)
+        else:
+            _add_missing(subparsers, verb)
     return parser
+
+
+def _has_laboratory() -> bool:
+    try:
+        return importlib.util.find_spec(LABORATORY) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _add_missing(subparsers: argparse._SubParsersAction, verb: str) -> None:
+    """Adds a verb that says how to get it."""
+
+    def run(arguments: argparse.Namespace) -> int:
+        raise MissingPackageError(
+            f"{verb} is part of the laboratory, which this installation leaves out; in a checkout of the repository run"
+            " `pip install --editable .` and use that environment"
+        )
+
+    parser = subparsers.add_parser(verb, help="not in this installation", add_help=False)
+    parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    parser.set_defaults(run=run)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,10 +109,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as end:  # argparse: --help, --version or wrong arguments
         return int(end.code or 0)
     except (KeyboardInterrupt, Cancelled):
-        _say("cancelled")
+        _print_error("cancelled")
         return CANCELLED
     except UltrasoundMotionError as error:
-        _say(f"error: {error}")
+        _print_error(f"error: {error}")
         return BAD_INPUT
     except BrokenPipeError:
         os.dup2(
@@ -91,12 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # or the interpreter complains when it flushes at exit
         return BROKEN_PIPE
     except Exception as error:
-        _say(f"error: unexpected {type(error).__name__}: {error} (run again with --debug for the details)")
+        _print_error(f"error: unexpected {type(error).__name__}: {error} (run again with --debug for the details)")
         return UNEXPECTED
     return code
 
 
-def _say(message: str) -> None:
+def _print_error(message: str) -> None:
     print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
 
 

@@ -72,9 +72,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Checks everything, follows the points, writes the files and prints a summary."""
-    inputs, request, outputs = (
-        from_arguments(kind, arguments) for kind in (TrackInputs, TrackRequest, TrackingOutputs)
-    )
+    inputs = from_arguments(TrackInputs, arguments)
+    request = from_arguments(TrackRequest, arguments)
+    outputs = from_arguments(TrackingOutputs, arguments)
     outputs.check(inputs=(inputs.input, inputs.points))
     find_tracker(request.model)
 
