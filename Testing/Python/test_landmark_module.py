@@ -20,9 +20,10 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 import slicer_signatures
 import slicer_stand_ins
 from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
-from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.jobs import JobProcess
+from UltrasoundMotionLib.images import ImageSequence, write_sequence
+from UltrasoundMotionLib.jobs import JobProcess, run_job, track_job
 from UltrasoundMotionLib.jobs.process_tree import is_alive
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
@@ -30,6 +31,7 @@ from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.tracking import (
+    TrackRequest,
     read_clust_tracks,
     read_tracks_csv,
     track_points,
@@ -135,6 +137,45 @@ def bench(capfd, kept_process, request, monkeypatch):
 
 def positions(bench, tracked):
     return bench.logic.tracks(tracked.proxy).positions_px
+
+
+# From Python, the command line, a job and the module
+
+
+@pytest.mark.parametrize(
+    ("options", "module_options"),
+    [
+        ({"query_frame": 7}, {"queryFrame": 7}),
+        (
+            {"model": "kcf", "watch_shadows": True},
+            {"model": "kcf", "tracking": {"watch_shadows": True}, "queryFrame": 0},
+        ),
+        (
+            {"offline": True, "hide_graphics": False},
+            {"tracking": {"offline": True}, "hideGraphics": False, "queryFrame": 0},
+        ),
+    ],
+)
+def test_the_same_input_gives_the_same_result_from_all_four(bench, kept_process, tmp_path, options, module_options):
+    request = TrackRequest(device="cpu", **options)
+    expected = track_points(bench.sequence, QUERY_PX, request=request)
+    job = track_job(bench.sequence, QUERY_PX, request=request)
+    by_job = run_job(job, kept_process)
+    for name in ("positions_px", "confidence", "visible"):
+        np.testing.assert_array_equal(getattr(by_job, name), getattr(expected, name))
+    assert by_job.notes == expected.notes
+    write_sequence(tmp_path / "clip.seq.nrrd", bench.sequence)
+    rows = "".join(f"P{number},{x},{y}\n" for number, (x, y) in enumerate(QUERY_PX, 1))
+    (tmp_path / "points.csv").write_text("label,x,y\n" + rows)
+    words = [*job.command[1:2], str(tmp_path / "clip.seq.nrrd"), *job.command[3:], "--quiet"]
+    words[words.index("--points") + 1] = str(tmp_path / "points.csv")
+    words[words.index("--out") + 1] = str(tmp_path / "tracks.csv")
+    assert main(words) == 0
+    written = read_tracks_csv(tmp_path / "tracks.csv")
+    np.testing.assert_allclose(written.positions_px, expected.positions_px, atol=5e-4)
+    np.testing.assert_array_equal(written.visible, expected.visible)
+    nodes = bench.logic.track(bench.clip.proxy, bench.points, device="cpu", **module_options)
+    np.testing.assert_allclose(positions(bench, nodes.landmarks), expected.positions_px, atol=1e-6)
 
 
 # From the console
