@@ -11,8 +11,7 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from mrml_clips import OBLIQUE, clip, tracks_on
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
-from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, image_sequence_from_node
 from UltrasoundMotionLib.mrml.markups_items import set_locked, write_track_frames
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes

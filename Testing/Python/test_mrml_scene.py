@@ -9,8 +9,7 @@ import slicer
 from mrml_clips import STEP_S, clip, tracks_on
 from UltrasoundMotionLib.errors import Cancelled, InputError, OutputError
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
-from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
-from UltrasoundMotionLib.mrml.image_nodes import SPACING_KNOWN_ATTRIBUTE, add_image_sequence
+from UltrasoundMotionLib.mrml.image_nodes import SPACING_KNOWN_ATTRIBUTE, add_image_sequence, image_sequence_from_node
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.scene_timing import measure_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes

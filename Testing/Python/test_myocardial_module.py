@@ -17,12 +17,13 @@ from slicer_stand_ins import slicer_application
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.images import ImageSequence, read_sequence, write_sequence
 from UltrasoundMotionLib.jobs import JobProcess
-from UltrasoundMotionLib.mrml.bulls_eye_nodes import NOT_TRUSTED_PERCENT, OUTSIDE, bulls_eye_image, find_bulls_eye
+from UltrasoundMotionLib.mrml.bulls_eye_nodes import OUTSIDE, bulls_eye_image, find_bulls_eye
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView
+from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT
 from UltrasoundMotionLib.mrml.tracked_wall import tracked_wall, walls_in
 from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks, contour_from_node
 from UltrasoundMotionLib.strain import CardiacEvents, longitudinal_strain, ventricle_strain
@@ -273,7 +274,7 @@ def test_the_bulls_eye_has_each_segment_where_it_belongs():
     at = lambda x, y: image[int((1.15 - y) / 2.3 * len(image)), int((x + 1.15) / 2.3 * len(image))]  # noqa: E731
     assert at(0, 0.87) == -18  # basal anterior: at the top
     assert at(-0.76, -0.44) == -5  # basal inferoseptal: on the left, below the middle
-    assert at(0, -0.87) == np.float32(NOT_TRUSTED_PERCENT)  # rejected
+    assert at(0, -0.87) == np.float32(REJECTED_PERCENT)  # rejected
     assert at(0.37, 0) == 20  # apical lateral: on the right; no darker than the scale
     assert at(0, 0) == at(0.76, 0.44) == at(1.1, 1.1) == OUTSIDE
 

@@ -40,8 +40,7 @@ from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser
-from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
-from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation
+from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation, volume_from_node
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 

@@ -17,8 +17,7 @@ from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map
 from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under
-from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
-from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, fill_segmentation
+from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, fill_segmentation, volume_from_node
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ import numpy as np
 import slicer
 
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.mrml.color_legend import add_color_legend
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.node_removal import remove_node
-from UltrasoundMotionLib.mrml.strain_wall import NOT_TRUSTED_PERCENT, strain_color_node
+from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT, add_color_legend, strain_color_node
 from UltrasoundMotionLib.mrml.views import show_as_acquired, view_node
 from UltrasoundMotionLib.mrml.volume_nodes import fill_volume
 from UltrasoundMotionLib.pictures.bulls_eye import bulls_eye_fields
@@ -87,7 +86,7 @@ def put_bulls_eye(scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segm
     display = nodes.image.GetDisplayNode()
     display.SetAndObserveColorNodeID(strain_color_node(scene).GetID())
     display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(NOT_TRUSTED_PERCENT, STRAIN_LIMIT_PERCENT)
+    display.SetWindowLevelMinMax(REJECTED_PERCENT, STRAIN_LIMIT_PERCENT)
     display.SetThreshold(-OUTSIDE / 2, OUTSIDE / 2)
     display.SetApplyThreshold(True)
     display.SetInterpolate(False)
@@ -160,7 +159,7 @@ def bulls_eye_image(percent: Mapping[int, float], segment_count: int) -> np.ndar
             inside &= radius * np.deg2rad(half - off) > GAP
         value = percent[field.number]
         image[inside] = (
-            np.clip(value, -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT) if np.isfinite(value) else NOT_TRUSTED_PERCENT
+            np.clip(value, -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT) if np.isfinite(value) else REJECTED_PERCENT
         )
     return image
 

@@ -15,7 +15,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.registration_pair import parent_before_registration
-from UltrasoundMotionLib.mrml.volume_from_nodes import linear_between, volume_from_node
+from UltrasoundMotionLib.mrml.volume_nodes import linear_between, volume_from_node
 
 
 @dataclass(frozen=True)

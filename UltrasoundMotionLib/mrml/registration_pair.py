@@ -10,7 +10,7 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.displacement_transforms import DisplacementGrid
-from UltrasoundMotionLib.mrml.volume_from_nodes import linear_between, volume_from_node
+from UltrasoundMotionLib.mrml.volume_nodes import linear_between, volume_from_node
 
 MOST_TILT_DEGREES = 5.0
 NO_OFFSET_MM = 1e-6

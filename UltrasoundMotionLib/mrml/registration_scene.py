@@ -15,9 +15,8 @@ from UltrasoundMotionLib.mrml.displacement_transforms import Carries, Displaceme
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
-from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, add_registration, displacement_grid
-from UltrasoundMotionLib.mrml.scene_files import write_scene
+from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, view_node

@@ -16,8 +16,7 @@ from UltrasoundMotionLib.mrml.registration_scene import add_sequence_registratio
 from UltrasoundMotionLib.mrml.registration_table import fill_frames_table
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
-from UltrasoundMotionLib.mrml.volume_from_nodes import volume_from_node
-from UltrasoundMotionLib.mrml.volume_nodes import GREY_PERCENTILES
+from UltrasoundMotionLib.mrml.volume_nodes import GREY_PERCENTILES, volume_from_node
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import slicer
 
-from UltrasoundMotionLib.mrml.table_columns import fill_table
+from UltrasoundMotionLib.mrml.table_nodes import fill_table
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.registration import RegistrationMeasures

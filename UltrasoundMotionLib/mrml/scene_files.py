@@ -6,13 +6,37 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import slicer
+import vtk
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
-from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
+
+
+@contextmanager
+def quiet_vtk() -> Iterator[vtk.vtkStringOutputWindow | None]:
+    """Collects what VTK would print while the block runs; in the application, whose error log does that, it changes
+    nothing and yields None.
+
+    Outside the application a scene of markups makes Slicer's libraries warn of units once for every item that they
+    save.
+    """
+    if hasattr(slicer, "app"):
+        yield None
+        return
+    window, previous = vtk.vtkStringOutputWindow(), vtk.vtkOutputWindow.GetInstance()
+    verbosity = vtk.vtkLogger.GetCurrentVerbosityCutoff()
+    vtk.vtkOutputWindow.SetInstance(window)
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
+    try:
+        yield window
+    finally:
+        vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.ConvertToVerbosity(verbosity))
+        vtk.vtkOutputWindow.SetInstance(previous)
 
 
 def write_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:

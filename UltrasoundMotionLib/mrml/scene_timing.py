@@ -11,8 +11,7 @@ import numpy as np
 
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
-from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
-from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, read_scene, write_scene
 from UltrasoundMotionLib.mrml.tracking_scene import build_tracking_scene
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking import PointTracks

@@ -11,17 +11,15 @@ import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.mrml.color_legend import add_color_legend
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
-from UltrasoundMotionLib.mrml.plot_nodes import add_chart, add_series
-from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
-from UltrasoundMotionLib.mrml.scene_files import write_scene
+from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
 from UltrasoundMotionLib.mrml.strain_wall import add_strain_band, color_curve_by_strain
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
-from UltrasoundMotionLib.mrml.table_columns import add_table
+from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
 from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.pictures.strain_colors import MEAN_COLOR, segment_color

@@ -17,32 +17,13 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
+from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT, strain_color_node
 from UltrasoundMotionLib.pictures.strain_band import band_half_width, wall_band
-from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT, strain_colors
+from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT
 
 STRAIN_NAME = "strain"
 SHOWN_NAME = "strain shown"
-SCALE_NAME = "Longitudinal strain (%)"
 OPACITY = 0.8
-NOT_TRUSTED_PERCENT = -1.1 * STRAIN_LIMIT_PERCENT
-"""What the band shows where strain is not to be trusted: below the lowest colour of strain, where the colour node has
-grey.
-"""
-
-
-def strain_color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLProceduralColorNode:
-    """The scene's colours of strain, made if it has none: those of the pictures, over plus and minus 20 %; grey below."""
-    node = scene.GetFirstNodeByName(SCALE_NAME)
-    if node is not None and node.IsA("vtkMRMLProceduralColorNode"):
-        return node
-    node = slicer.vtkMRMLProceduralColorNode()
-    node.SetName(SCALE_NAME)
-    colors = node.GetColorTransferFunction()
-    for percent in (NOT_TRUSTED_PERCENT, -1.06 * STRAIN_LIMIT_PERCENT):
-        colors.AddRGBPoint(percent, *(float(channel) for channel in strain_colors(np.nan)))
-    for percent in (-1.05 * STRAIN_LIMIT_PERCENT, *np.linspace(-STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT, 33)):
-        colors.AddRGBPoint(float(percent), *(float(channel) for channel in strain_colors(percent)))
-    return scene.AddNode(node)
 
 
 def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
@@ -138,7 +119,7 @@ def _color_by_strain(display: slicer.vtkMRMLDisplayNode) -> None:
     display.SetAndObserveColorNodeID(strain_color_node(display.GetScene()).GetID())
     display.SetActiveScalarName(STRAIN_NAME)
     display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
-    display.SetScalarRange(NOT_TRUSTED_PERCENT, STRAIN_LIMIT_PERCENT)
+    display.SetScalarRange(REJECTED_PERCENT, STRAIN_LIMIT_PERCENT)
     display.SetScalarVisibility(True)
 
 
@@ -167,7 +148,7 @@ def _band(
     strain = np.asarray(percent, dtype=np.float64)[np.stack([first, first + 1, first + 1, first], axis=1)]
     sure = (trusted[first] & trusted[first + 1])[:, None] & np.isfinite(strain).all(axis=1, keepdims=True)
     shown = np.where(
-        sure, np.clip(np.nan_to_num(strain), -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT), NOT_TRUSTED_PERCENT
+        sure, np.clip(np.nan_to_num(strain), -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT), REJECTED_PERCENT
     )
     points, cells = vtk.vtkPoints(), vtk.vtkCellArray()
     points.SetData(numpy_to_vtk(places.reshape(-1, 3), deep=True))

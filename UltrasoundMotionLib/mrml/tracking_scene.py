@@ -9,19 +9,17 @@ from pathlib import Path
 import slicer
 
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.mrml.color_legend import add_color_legend
-from UltrasoundMotionLib.mrml.displacement_plot import DisplacementPlot, add_displacement_plot
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
-from UltrasoundMotionLib.mrml.quiet_vtk import quiet_vtk
-from UltrasoundMotionLib.mrml.scene_files import write_scene
+from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.strain_nodes import add_strain
+from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.track_links import link_results
 from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks, add_trajectories
-from UltrasoundMotionLib.mrml.track_table import add_track_table
+from UltrasoundMotionLib.mrml.track_tables import DisplacementPlot, add_displacement_plot, add_track_table
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.strain.strain_result import StrainResult

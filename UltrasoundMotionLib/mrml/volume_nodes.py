@@ -1,4 +1,4 @@
-"""Volumes, label maps and segmentations as Slicer's nodes."""
+"""Volumes, label maps and segmentations as Slicer's nodes, and volume nodes as arrays with geometry."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from collections.abc import Mapping
 import numpy as np
 import slicer
 import vtk
-from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.colour import luminance
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.mrml.image_geometry import SLICE_THICKNESS_MM, ijk_to_ras, to_vtk_matrix
+from UltrasoundMotionLib.mrml.image_geometry import (
+    LPS_TO_RAS,
+    SLICE_THICKNESS_MM,
+    from_vtk_matrix,
+    geometry_of,
+    ijk_to_ras,
+    to_vtk_matrix,
+)
 
 GREY_PERCENTILES = (0.5, 99.5)
 LABEL_COLORS = "vtkMRMLColorTableNodeLabels"
@@ -150,3 +159,46 @@ def _filled(node: slicer.vtkMRMLVolumeNode, volume: Volume, dtype: type | None =
     )
     node.SetAndObserveImageData(image)
     return node
+
+
+def volume_from_node(node: slicer.vtkMRMLVolumeNode) -> Volume:
+    """The image of a volume node in the node's own coordinates (without its parent transform), (K, J, I); K is 1 for a
+    slice.
+
+    Colour becomes luminance. The array shares the node's memory where no colour had to be turned to grey: copy it
+    before the node may change.
+
+    Raises:
+        InputError: the node holds no image, or its axes are not orthogonal.
+    """
+    image = node.GetImageData()
+    if image is None or image.GetPointData().GetScalars() is None:
+        raise InputError(f"{node.GetName()}: the volume holds no image")
+    width, height, depth = image.GetDimensions()
+    components = image.GetNumberOfScalarComponents()
+    stored = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(depth, height, width, components)
+    array = (
+        stored[..., 0]
+        if components == 1
+        else luminance(stored.reshape(depth * height, width, components)).reshape(depth, height, width)
+    )
+    spacing, origin, direction = geometry_of(node)
+    return Volume(array, tuple(spacing), tuple(origin), direction, node.GetName())
+
+
+def linear_between(
+    source: slicer.vtkMRMLTransformNode | None, target: slicer.vtkMRMLTransformNode | None, name: str
+) -> np.ndarray:
+    """(4, 4) LPS mm, from what stands under one transform node to what stands under another; None is the world.
+
+    Raises:
+        InputError: the way between them is not linear; `name` says whose transform that is.
+    """
+    between, linear = vtk.vtkGeneralTransform(), vtk.vtkTransform()
+    slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, between)
+    if not slicer.vtkMRMLTransformNode.IsGeneralTransformLinear(between, linear):
+        raise InputError(
+            f"{name}: is under a transform that bends it; harden the transform first, or take the volume out of it"
+        )
+    mirror = np.diag([*LPS_TO_RAS, 1.0])
+    return mirror @ from_vtk_matrix(linear.GetMatrix()) @ mirror

@@ -9,11 +9,10 @@ import numpy as np
 import slicer
 
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.mrml.color_legend import add_color_legend
-from UltrasoundMotionLib.mrml.plot_nodes import add_series
 from UltrasoundMotionLib.mrml.strain_nodes import StrainNodes, add_strain
+from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
-from UltrasoundMotionLib.mrml.table_columns import add_table
+from UltrasoundMotionLib.mrml.table_nodes import add_series, add_table
 from UltrasoundMotionLib.mrml.track_links import link_results, remove_derived
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracked_wall import MAIN_LAYER, TrackedWall

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs import run_job
 from UltrasoundMotionLib.mrml.image_geometry import SLICE_THICKNESS_MM
-from UltrasoundMotionLib.mrml.registration_views import show_over
+from UltrasoundMotionLib.mrml.views import show_over
 from UltrasoundMotionLib.mrml.volume_nodes import add_volume
 from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 from UltrasoundMotionModuleLib.shared.sample_data import HEART

@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.jobs import JobRequest, registration_request
-from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
+from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, numbered_alike
 from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs, show_registration
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
@@ -24,8 +24,8 @@ from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
     show_sequence_registration,
     volumes_of_sequence,
 )
-from UltrasoundMotionLib.mrml.registration_views import show_over
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.views import show_over
 from UltrasoundMotionLib.registration import Registration
 from UltrasoundMotionModuleLib.shared.clip import loadInSteps
 

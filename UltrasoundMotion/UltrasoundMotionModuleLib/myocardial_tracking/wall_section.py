@@ -11,8 +11,7 @@ from slicer import vtkMRMLMarkupsNode
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks
-from UltrasoundMotionLib.mrml.wall_preview import WallPreview
+from UltrasoundMotionLib.mrml.wall_contour_nodes import WallPreview, add_clicks
 from UltrasoundMotionModuleLib.myocardial_tracking.logic import MarkedWall, MyocardialTrackingLogic
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
 from UltrasoundMotionModuleLib.shared.clip_section import imageOrNone

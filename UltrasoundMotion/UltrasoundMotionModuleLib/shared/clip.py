@@ -12,7 +12,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.sampled_colour import SampledColour, WithSampledColour
-from UltrasoundMotionLib.mrml.image_from_nodes import image_sequence_from_node
+from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 
 Loading = Generator[tuple[int, int, str], None, ImageSequence]

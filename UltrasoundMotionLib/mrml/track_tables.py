@@ -1,4 +1,4 @@
-"""How far each point moves: a table, and a chart that the plot view shows."""
+"""Tracks as tables, and the displacement of each point as a chart."""
 
 from __future__ import annotations
 
@@ -10,9 +10,31 @@ import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.markups_display import point_color
-from UltrasoundMotionLib.mrml.plot_nodes import add_chart, add_series
-from UltrasoundMotionLib.mrml.table_columns import add_table
+from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
 from UltrasoundMotionLib.tracking import PointTracks
+
+
+def add_track_table(scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str) -> slicer.vtkMRMLTableNode:
+    """Adds a table with one row for each point of each frame reached: frame, time_s (where known), label, x, y
+    (pixels), confidence, visible.
+
+    A saved scene rounds its numbers to six digits, a thousandth of a pixel; the landmarks in the same scene keep all of
+    them.
+    """
+    frames, points = np.nonzero(np.isfinite(tracks.positions_px).all(axis=2))
+    x, y = tracks.positions_px[frames, points].T
+    times = {} if tracks.times_s is None else {"time_s": np.asarray(tracks.times_s)[frames]}
+    columns = {
+        "frame": frames,
+        **times,
+        "label": [tracks.labels[point] for point in points],
+        "x": x,
+        "y": y,
+        "confidence": tracks.confidence[frames, points],
+        "visible": tracks.visible[frames, points].astype(np.int32),
+    }
+    return add_table(scene, name, columns, {"time_s": "s", "x": "px", "y": "px"} if times else {"x": "px", "y": "px"})
+
 
 MOST_SERIES = 12
 MEAN_COLOR = (0.15, 0.15, 0.15)  # the plot view is white
