@@ -1,7 +1,4 @@
-"""The papers' measures and tables, and the benchmarks beside other libraries.
-
-Nothing here imports torch or OpenCV before it runs.
-"""
+"""Measures and tables of the papers for tracks and registrations. Importing it does not import torch."""
 
 from UltrasoundMotionLib.evaluation.forward_backward import ForwardBackward, forward_backward_error
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks

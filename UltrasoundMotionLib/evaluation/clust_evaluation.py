@@ -1,6 +1,4 @@
-"""CLUST's tables: tracks in the challenge's format against its annotations, landmark by landmark, for each group and
-pooled.
-"""
+"""Evaluation of the CLUST challenge: errors of tracks in its format per landmark, per group and pooled."""
 
 from __future__ import annotations
 
@@ -16,21 +14,19 @@ from UltrasoundMotionLib.text_table import format_number, markdown_table, text_t
 from UltrasoundMotionLib.tracking.files.clust_annotation import clust_files, read_clust_tracks
 
 GROUP = re.compile(r"^[A-Za-z]+\d?(?=[-_])")
-"""CLUST names its sequences by the group that gave them: CIL-01, ETH-01-1, ICR-01, MED1-01, MED2-01 ..."""
+"""CLUST names its sequences by their institution: CIL-01, ETH-01-1, ICR-01, MED1-01, MED2-01 ..."""
 
 
 @dataclass(frozen=True)
 class ClustTable:
-    """Measures of each landmark by its label, of each group by name, and of all annotations pooled."""
+    """Measures of each landmark by label, of each group by name, and of all annotations pooled."""
 
     landmarks: Mapping[str, TrackMeasures]
     groups: Mapping[str, TrackMeasures]
     pooled: TrackMeasures
 
     def table(self, markdown: bool = False) -> str:
-        """Mean, standard deviation, 95th percentile, least and greatest tracking error, and the same without tracking
-        (NoTE).
-        """
+        """Formats mean, standard deviation, 95th percentile and extremes of the error with and without tracking."""
         unit = self.pooled.tracking_error.unit
         header = [
             "landmarks",
@@ -45,7 +41,7 @@ class ClustTable:
         return (markdown_table if markdown else text_table)(header, rows)
 
     def as_dict(self) -> dict:
-        """For JSON."""
+        """Returns the content for JSON."""
         return {
             "unit": self.pooled.tracking_error.unit,
             "landmarks": {name: flat_measures(one) for name, one in self.landmarks.items()},
@@ -55,7 +51,7 @@ class ClustTable:
 
 
 def clust_group(label: str) -> str:
-    """The group in the name of a sequence or landmark; the whole name when it has none."""
+    """Returns the group in the name of a sequence or landmark, or the whole name if it has none."""
     found = GROUP.match(label)
     return found.group() if found else label
 
@@ -67,18 +63,19 @@ def evaluate_clust(
     spacing_mm: Mapping[str, tuple[float, float]] | None = None,
     only_annotated: bool = True,
 ) -> ClustTable:
-    """Compares `results/<landmark>.txt` with the annotations of sequence folders, each landmark from its own first
-    annotated frame.
+    """Compares `results/<landmark>.txt` with the annotations of sequence folders.
+
+    Each landmark counts from its own first annotated frame.
 
     Args:
-        folders: one for each sequence, with `Annotation/*.txt` and, where the images are at hand, `Data/*.png`.
-        results: folder of result files, as `write_clust_tracks` writes them.
-        spacing_mm: (x, y) pixel size of each sequence by its folder's name; all of them or none, in which case errors
+        folders: one per sequence, with `Annotation/*.txt` and, if available, the images `Data/*.png`.
+        results: folder of result files in the format of `write_clust_tracks`.
+        spacing_mm: (x, y) pixel size of each sequence by its folder's name, of all of them or none; without it errors
             are in pixels.
-        only_annotated: leave landmarks out that have a single annotation, as those of the challenge's test sequences.
+        only_annotated: skip landmarks with a single annotation, as in the challenge's test sequences.
 
     Raises:
-        InputError: annotations out of order or beyond the last image; a landmark without result; a sequence without
+        InputError: annotations out of order or beyond the last image; a landmark without a result; a sequence without
             spacing while others have one; no landmark to compare.
     """
     errors: dict[str, TrackErrors] = {}
@@ -99,9 +96,8 @@ def evaluate_clust(
             tracks = replace(read_clust_tracks(result), query_frame=truth.query_frame)
             errors[path.stem] = compare_tracks(tracks, truth, name=path.stem)
     if not errors:
-        raise InputError(
-            f"{', '.join(map(str, folders))}: no landmark has more than one annotation, so there is nothing to compare with"
-        )
+        names = ", ".join(map(str, folders))
+        raise InputError(f"{names}: no landmark has more than one annotation, so there is nothing to compare with")
     groups: dict[str, list[TrackErrors]] = {}
     for label, one in errors.items():
         groups.setdefault(clust_group(label), []).append(one)
@@ -113,10 +109,8 @@ def evaluate_clust(
 
 
 def _image_count(folder: Path) -> int | None:
-    """Images beside the annotations; None when there are none."""
-    pictures = folder / "Data"
-    return (
-        sum(1 for path in pictures.iterdir() if path.suffix.lower() in {".png", ".jpg", ".bmp"}) or None
-        if pictures.is_dir()
-        else None
-    )
+    """Returns the number of images of a sequence, or None without images."""
+    images = folder / "Data"
+    if not images.is_dir():
+        return None
+    return sum(1 for path in images.iterdir() if path.suffix.lower() in {".png", ".jpg", ".bmp"}) or None

@@ -1,4 +1,4 @@
-"""How far points miss their start after being tracked to the last frame and back: an error that needs no truth."""
+"""Forward-backward error: an error of tracking that needs no ground truth."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from UltrasoundMotionLib.tracking.query import PointQuery
 
 @dataclass(frozen=True)
 class ForwardBackward:
-    """Distances (N,) between where the points were given and where the way back ends, in px and, where the spacing is
-    known, in mm.
+    """Distances (N,) between query points and their positions after tracking forwards and backwards.
 
-    NaN: the point had left the image on the last frame, so that there is no way back.
+    In px and, if the spacing is known, in mm; NaN for a point outside the image on the last frame, which cannot be
+    tracked back.
     """
 
     error_px: np.ndarray
@@ -25,12 +25,12 @@ class ForwardBackward:
 
     @property
     def median_px(self) -> float:
-        """Over the points that came back; NaN when none did."""
+        """The median of the points that were tracked back; NaN if none was."""
         return float(np.nanmedian(self.error_px)) if np.isfinite(self.error_px).any() else float("nan")
 
     @property
     def left_image_count(self) -> int:
-        """How many points had left the image."""
+        """The number of points outside the image on the last frame."""
         return int(np.count_nonzero(~np.isfinite(self.error_px)))
 
 
@@ -41,25 +41,26 @@ def forward_backward_error(
     *,
     query_frame: int = 0,
 ) -> ForwardBackward:
-    """Tracks points (N, 2) from the query frame to the last frame, and from where they are there back to the query
-    frame.
+    """Tracks points (N, 2) from the query frame to the last frame, and back to the query frame.
 
     Args:
-        track: called as `track(sequence, points, query_frame)`; the way back starts on the last frame and knows nothing
-            of the way there.
+        sequence: the frames.
+        query_points: (N, 2).
+        track: called as `track(sequence, points, query_frame)`; the backward call is independent of the forward one.
+        query_frame: the frame of the points.
 
     Raises:
-        InputError: see `PointQuery.on`; whatever `track` raises.
+        InputError: as `PointQuery.on` and `track`.
     """
     points = PointQuery.on(sequence, query_points, frame=query_frame).points_px
     last = len(sequence) - 1
     width, height = sequence.frame_size
-    there = track(sequence, points, query_frame).positions_px[last]
-    inside = np.all((there >= -0.5) & (there <= [width - 0.5, height - 0.5]), axis=1)
+    forward = track(sequence, points, query_frame).positions_px[last]
+    inside = np.all((forward >= -0.5) & (forward <= [width - 0.5, height - 0.5]), axis=1)
     difference = np.full(points.shape, np.nan)
     if inside.any():
-        back = track(sequence, there[inside], last).positions_px[query_frame]
-        difference[inside] = back - points[inside]
+        backward = track(sequence, forward[inside], last).positions_px[query_frame]
+        difference[inside] = backward - points[inside]
     spacing = sequence.spacing_mm
     return ForwardBackward(
         error_px=np.linalg.norm(difference, axis=1),

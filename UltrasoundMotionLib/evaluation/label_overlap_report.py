@@ -1,4 +1,4 @@
-"""Registrations measured from files: label overlap, surface distance and Jacobian for each pair, and pooled."""
+"""Evaluation of registrations: label overlap, surface distance and Jacobian of each pair, and their means."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from UltrasoundMotionLib.json_output import finite
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures
+    from UltrasoundMotionLib.fields.displacement_field import DisplacementField
+    from UltrasoundMotionLib.fields.jacobian_summary import JacobianMeasures
 
 
 @dataclass(frozen=True)
 class PairOverlap:
-    """One registered pair.
+    """Measures of one registered pair.
 
     Attributes:
-        name: of the pair.
-        dice: per label, 0 to 1.
-        hd95_mm: per label; infinite where one map lacks the label.
-        jacobian: of the displacement, or None where none was given.
+        name: name of the pair.
+        dice: Dice coefficient by label, 0 to 1.
+        hd95_mm: 95th percentile of the surface distance by label; infinite where one map lacks the label.
+        jacobian: measures of the displacement, or None without one.
     """
 
     name: str
@@ -36,25 +37,25 @@ class PairOverlap:
 
 @dataclass(frozen=True)
 class OverlapReport:
-    """Several pairs. Means are over pairs; a label that neither map of a pair has does not count there."""
+    """Measures of several pairs. Means are over the pairs in which either map has the label."""
 
     pairs: tuple[PairOverlap, ...]
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Every label of any pair."""
+        """All labels of all pairs."""
         return tuple(sorted({label for pair in self.pairs for label in pair.dice}))
 
     def mean_dice(self) -> dict[int, float]:
-        """Per label."""
+        """Returns the mean Dice coefficient by label."""
         return {label: _mean([pair.dice.get(label, np.nan) for pair in self.pairs]) for label in self.labels}
 
     def mean_hd95_mm(self) -> dict[int, float]:
-        """Per label, over the pairs in which both maps have it."""
+        """Returns the mean surface distance by label, over the pairs in which both maps have it."""
         return {label: _mean([pair.hd95_mm.get(label, np.nan) for pair in self.pairs]) for label in self.labels}
 
     def as_dict(self) -> dict:
-        """For JSON; what was not measured is null."""
+        """Returns the content for JSON; values that were not measured are null."""
         fields = [asdict(pair.jacobian) for pair in self.pairs if pair.jacobian is not None]
         pooled = {
             "pairs": len(self.pairs),
@@ -66,7 +67,7 @@ class OverlapReport:
         return finite({"pairs": [asdict(pair) for pair in self.pairs], "pooled": pooled})
 
     def table(self, markdown: bool = False) -> str:
-        """A row a pair, then their mean and standard deviation."""
+        """Formats one row per pair, then their mean and standard deviation."""
         labels = self.labels
         with_field = any(pair.jacobian is not None for pair in self.pairs)
         header = ["pair", "Dice", *(f"Dice {label}" for label in labels), *(f"HD95 {label} mm" for label in labels)]
@@ -83,11 +84,8 @@ class OverlapReport:
         dice = [pair.dice.get(label, np.nan) for label in self.labels]
         numbers = [_mean(dice), *dice, *(pair.hd95_mm.get(label, np.nan) for label in self.labels)]
         if with_field:
-            numbers += (
-                [np.nan, np.nan]
-                if pair.jacobian is None
-                else [100 * pair.jacobian.share_nonpositive, pair.jacobian.std_log]
-            )
+            jacobian = pair.jacobian
+            numbers += [np.nan, np.nan] if jacobian is None else [100 * jacobian.share_nonpositive, jacobian.std_log]
         return numbers
 
     @staticmethod
@@ -101,34 +99,35 @@ class OverlapReport:
 def measure_overlap(
     name: str, fixed: Volume, warped: Volume, displacement: DisplacementField | None = None
 ) -> PairOverlap:
-    """Compares the labels of the fixed image with labels carried onto its grid.
+    """Compares the labels of the fixed image with labels warped to its grid.
 
     Raises:
-        InputError: maps on different grids, without a label above 0, without one in common; a displacement on another
+        InputError: maps on different grids, without a label above 0 or without one in common; a displacement on another
             grid.
     """
     import torch
 
-    from UltrasoundMotionLib.fields import ImageGrid, jacobian_measures
+    from UltrasoundMotionLib.fields.image_grid import ImageGrid
+    from UltrasoundMotionLib.fields.jacobian import jacobian_measures
     from UltrasoundMotionLib.similarity import dice, surface_distance
 
     grid = ImageGrid.of(fixed)
     others = {"labels": ImageGrid.of(warped)} | ({} if displacement is None else {"displacement": displacement.grid})
     for what, other in others.items():
-        if other.dimension != grid.dimension or not grid.matches(
-            other, tolerance_mm=1e-3 * min(grid.spacing_mm) * max(grid.shape)
-        ):
+        tolerance_mm = 1e-3 * min(grid.spacing_mm) * max(grid.shape)
+        if other.dimension != grid.dimension or not grid.matches(other, tolerance_mm=tolerance_mm):
             raise InputError(
-                f"{name}: the {what} lie on another grid ({other.shape[::-1]} voxels) than the fixed labels ({grid.shape[::-1]})"
+                f"{name}: the {what} lie on another grid ({other.shape[::-1]} voxels) "
+                f"than the fixed labels ({grid.shape[::-1]})"
             )
-    maps = [one.array.astype(np.int64) for one in (fixed, warped)]
-    present = [{int(value) for value in np.unique(one) if value > 0} for one in maps]
+    first, second = (one.array.astype(np.int64) for one in (fixed, warped))
+    present = [{int(value) for value in np.unique(one) if value > 0} for one in (first, second)]
     if not present[0] & present[1]:
         raise InputError(
             f"{name}: the fixed map holds {sorted(present[0])} and the other {sorted(present[1])}: no label in common"
         )
-    overlap = dice(*(torch.from_numpy(one) for one in maps))
-    distances = surface_distance(*maps, fixed.spacing_mm, list(overlap))
+    overlap = dice(torch.from_numpy(first), torch.from_numpy(second))
+    distances = surface_distance(first, second, fixed.spacing_mm, list(overlap))
     jacobian = None if displacement is None else jacobian_measures(displacement.to_voxels())
     return PairOverlap(name, overlap, {label: one.hd95_mm for label, one in distances.items()}, jacobian)
 

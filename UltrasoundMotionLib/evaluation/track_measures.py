@@ -1,4 +1,4 @@
-"""The measures of the papers, from the errors of one sequence or of several pooled."""
+"""Tracking measures of the papers, of one sequence or of several pooled."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors
 
-THRESHOLDS_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Of the position accuracy (TAP-Vid; the impartial-motion paper, Sec. 4.2)."""
+_THRESHOLDS_PX = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Thresholds of the position accuracy (TAP-Vid; the impartial-motion paper, Sec. 4.2)."""
 
 LOST_PX = 8.0
-"""A point whose every error in the last tenth of the sequence is above this is lost for good.
-
-Our choice: half of TAP-Vid's largest threshold.
-"""
+"""A point with all errors in the last tenth of the sequence above this is lost; half of TAP-Vid's largest threshold."""
 
 
 @dataclass(frozen=True)
 class Distances:
-    """Mean, standard deviation (over the population), 95th percentile (linear), least and greatest of a set of
-    distances, as CLUST reports them.
+    """Statistics of distances as CLUST reports them.
+
+    Mean, population standard deviation, 95th percentile (linear interpolation), minimum and maximum.
     """
 
     mean: float
@@ -36,6 +34,7 @@ class Distances:
 
     @classmethod
     def of(cls, values: np.ndarray, unit: str) -> Distances:
+        """Computes the statistics of an array."""
         return cls(
             float(values.mean()),
             float(values.std()),
@@ -48,27 +47,29 @@ class Distances:
 
 @dataclass(frozen=True)
 class TrackMeasures:
-    """Measures of one sequence, or of several together. Only annotated, visible points count, and never the query
-    frame.
+    """Measures of one sequence, or of several pooled.
+
+    Only annotated, visible points count, and never on the query frame.
 
     Attributes:
-        name: the sequence's, or what was pooled.
+        name: name of the sequence or of the pool.
         point_count: points with at least one annotation that counts.
         annotation_count: positions compared.
-        position_accuracy: fraction of positions whose error is less than 1, 2, 4, 8, 16 px (TAP-Vid's delta^x; strictly
-            less).
-        delta_avg: their mean.
+        position_accuracy: fraction of positions whose error is (strictly) less than 1, 2, 4, 8, 16 px (TAP-Vid's
+            delta^x).
+        delta_avg: mean of `position_accuracy`.
         median_trajectory_error_px: each point's median error over its frames, averaged over points (MTE of PIPs++,
-            Zheng et al. 2023, which the impartial-motion paper uses). PIPs++' own script also counts the query frame,
-            as an error of zero; we do not.
-        tracking_error: over all positions, in mm, or in px when the spacing is unknown (TE of the LSDM paper, Eq. 18).
-        no_tracking_error: the same if every point had stayed where it was on the query frame (NoTE, Eq. 19).
-        median_error_px: over all positions.
-        lost_count: points lost for good (`points_lost`).
-        occlusion_accuracy: fraction of annotations on which tracker and truth agree whether the point is visible. None
-            when the truth has no annotated point that is out of sight. TAP-Vid's rule.
-        average_jaccard: mean over the thresholds of TP / (truth visible + FP), TAP-Vid's Eq. for AJ; None as above.
-        frames_per_second: frames over seconds of all sequences together; None when it was not measured.
+            Zheng et al. 2023, used by the impartial-motion paper). PIPs++' own script also counts the query frame as an
+            error of zero; this does not.
+        median_error_px: median error over all positions.
+        tracking_error: error over all positions, in mm, or in px if the spacing is unknown (TE of the LSDM paper,
+            Eq. 18).
+        no_tracking_error: error if every point had stayed at its position on the query frame (NoTE, Eq. 19).
+        lost_count: number of lost points (`points_lost`).
+        occlusion_accuracy: fraction of annotations on which tracker and truth agree on the visibility of the point
+            (TAP-Vid); None if the truth has no annotated occluded point.
+        average_jaccard: mean over the thresholds of TP / (truth visible + FP), TAP-Vid's AJ; None as above.
+        frames_per_second: frames per second over all sequences; None if it was not measured.
     """
 
     name: str
@@ -87,9 +88,9 @@ class TrackMeasures:
 
 
 def points_lost(errors: TrackErrors, threshold_px: float = LOST_PX) -> np.ndarray:
-    """(N,) bool: the points whose every counted error in the last tenth of the frames is above the threshold.
+    """Returns True for points with all counted errors in the last tenth of the frames above the threshold; (N,) bool.
 
-    A point without a counted position there is judged by the last one it has; without any it is not lost.
+    A point without a counted position there is judged by its last one; a point without any is not lost.
     """
     frame_count = len(errors.error_px)
     last_tenth = frame_count - math.ceil(frame_count / 10)
@@ -108,35 +109,33 @@ def measure_tracks(
     name: str | None = None,
     lost_px: float = LOST_PX,
 ) -> TrackMeasures:
-    """Measures over all positions of one sequence, or of several pooled as if they were one (each annotation weighs the
-    same, as CLUST does).
+    """Computes the measures over all positions of one sequence, or of several pooled.
+
+    Each annotation has the same weight, as in CLUST.
 
     Raises:
-        InputError: no sequence, none of them has a visible annotated position, or some have a spacing and some have
-            none.
+        InputError: no sequence, no visible annotated position, or a spacing for some sequences only.
     """
     several = [sequences] if isinstance(sequences, TrackErrors) else list(sequences)
     if not several or not any(errors.counted.any() for errors in several):
         raise InputError(f"{name or 'tracks'}: no visible annotated position to compare with")
     if len({errors.error_mm is None for errors in several}) > 1:
         raise InputError(
-            f"{name or 'tracks'}: some sequences have a spacing in mm and some have none; state --spacing-mm or compare them apart"
+            f"{name or 'tracks'}: some sequences have a spacing in mm and some have none; "
+            "state --spacing-mm or compare them apart"
         )
 
+    unit = "px" if several[0].error_mm is None else "mm"
     error_px = np.concatenate([errors.error_px[errors.counted] for errors in several])
-    if several[0].error_mm is None:
-        unit, tracking = "px", error_px
-        no_tracking = np.concatenate([errors.no_tracking_px[errors.counted] for errors in several])
-    else:
-        unit, tracking = "mm", np.concatenate([errors.error_mm[errors.counted] for errors in several])
-        no_tracking = np.concatenate([errors.no_tracking_mm[errors.counted] for errors in several])
+    tracking = np.concatenate([errors.error[errors.counted] for errors in several])
+    no_tracking = np.concatenate([errors.no_tracking[errors.counted] for errors in several])
     medians = [
         float(np.median(error[counted]))
         for errors in several
         for error, counted in zip(errors.error_px.T, errors.counted.T, strict=True)
         if counted.any()
     ]
-    accuracy = tuple(float(np.mean(error_px < threshold)) for threshold in THRESHOLDS_PX)
+    accuracy = tuple(float(np.mean(error_px < threshold)) for threshold in _THRESHOLDS_PX)
     occlusion_accuracy, average_jaccard = _visibility_measures(several)
     return TrackMeasures(
         name=name or (several[0].name if len(several) == 1 else f"{len(several)} sequences pooled"),
@@ -156,7 +155,7 @@ def measure_tracks(
 
 
 def _visibility_measures(several: Sequence[TrackErrors]) -> tuple[float | None, float | None]:
-    """TAP-Vid's occlusion accuracy and average Jaccard, or None for both where the truth hides no point."""
+    """Returns TAP-Vid's occlusion accuracy and average Jaccard, or None if the truth has no occluded point."""
     if not any(np.any(errors.annotated & ~errors.visible) for errors in several):
         return None, None
     annotated = [errors.annotated for errors in several]
@@ -166,7 +165,7 @@ def _visibility_measures(several: Sequence[TrackErrors]) -> tuple[float | None, 
     )
     error = np.concatenate([errors.error_px[where] for errors, where in zip(several, annotated, strict=True)])
     jaccard = []
-    for threshold in THRESHOLDS_PX:
+    for threshold in _THRESHOLDS_PX:
         correct = truth & (error < threshold)
         true_positives = np.count_nonzero(correct & predicted)
         false_positives = np.count_nonzero(predicted & ~correct)
@@ -175,21 +174,22 @@ def _visibility_measures(several: Sequence[TrackErrors]) -> tuple[float | None, 
 
 
 def _pooled_rate(several: Sequence[TrackErrors]) -> float | None:
-    if any(errors.frames_per_second is None for errors in several):
-        return None
-    frames = sum(len(errors.error_px) for errors in several)
-    return float(frames / sum(len(errors.error_px) / errors.frames_per_second for errors in several))
+    frames, seconds = 0, 0.0
+    for errors in several:
+        if errors.frames_per_second is None:
+            return None
+        frames += len(errors.error_px)
+        seconds += len(errors.error_px) / errors.frames_per_second
+    return float(frames / seconds)
 
 
 def flat_measures(measures: TrackMeasures) -> dict[str, float | int | None]:
-    """Every number under a plain name (`accuracy_1px`, `tracking_error_mean` ...), for tables and for the spread over
-    sequences.
-    """
+    """Returns every number by a flat name (`accuracy_1px`, `tracking_error_mean` ...), for tables and JSON."""
     flat: dict[str, float | int | None] = {}
     for item in fields(measures):
         value = getattr(measures, item.name)
         if item.name == "position_accuracy":
-            flat |= {f"accuracy_{threshold:g}px": one for threshold, one in zip(THRESHOLDS_PX, value, strict=True)}
+            flat |= {f"accuracy_{threshold:g}px": one for threshold, one in zip(_THRESHOLDS_PX, value, strict=True)}
         elif isinstance(value, Distances):
             flat |= {
                 f"{item.name}_{part.name}": getattr(value, part.name) for part in fields(value) if part.name != "unit"

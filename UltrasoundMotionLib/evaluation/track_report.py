@@ -1,4 +1,4 @@
-"""What one tracker, or one set of files, reached over several sequences: each, pooled, and how much they differ."""
+"""Report of a tracker's measures over several sequences: each, pooled, and their spread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from UltrasoundMotionLib.evaluation.track_errors import TrackErrors
 from UltrasoundMotionLib.evaluation.track_measures import LOST_PX, TrackMeasures, flat_measures, measure_tracks
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 
-COLUMNS = (
+_COLUMNS = (
     ("points", "point_count", 0),
     ("positions", "annotation_count", 0),
     ("<1px", "accuracy_1px", 3),
@@ -38,8 +38,9 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Spread:
-    """How one measure differs between sequences: their unweighted mean, standard deviation (n - 1; None of one
-    sequence), least and greatest.
+    """Spread of one measure over sequences: unweighted mean, sample standard deviation, minimum and maximum.
+
+    The standard deviation of a single sequence is None.
     """
 
     mean: float
@@ -49,13 +50,14 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
+        """Computes the spread of the values of all sequences."""
         std = float(np.std(values, ddof=1)) if len(values) > 1 else None
         return cls(float(np.mean(values)), std, float(np.min(values)), float(np.max(values)))
 
 
 @dataclass(frozen=True)
 class TrackReport:
-    """Measures per sequence, of all positions pooled, and the spread over sequences by the names of `flat_measures`."""
+    """Measures per sequence, of all positions pooled, and their spread by the names of `flat_measures`."""
 
     sequences: tuple[TrackMeasures, ...]
     pooled: TrackMeasures
@@ -64,11 +66,11 @@ class TrackReport:
 
     @property
     def unit(self) -> str:
-        """Of TE and NoTE: mm, or px when the spacing is unknown."""
+        """The unit of TE and NoTE: mm, or px if the spacing is unknown."""
         return self.pooled.tracking_error.unit
 
     def as_dict(self) -> dict:
-        """For JSON; numbers that were not measured are null."""
+        """Returns the content for JSON; numbers that were not measured are null."""
         return {
             "lost_px": self.lost_px,
             "unit": self.unit,
@@ -78,33 +80,28 @@ class TrackReport:
         }
 
     def table(self, markdown: bool = False) -> str:
-        """One row per sequence, then the pool, and with several sequences their mean, standard deviation, least and
-        greatest.
-        """
+        """Formats one row per sequence; for several also the pool and the mean, standard deviation and extremes."""
         rows = [self._row(one.name, flat_measures(one)) for one in self.sequences]
         if len(self.sequences) > 1:
             rows.append(self._row("pooled", flat_measures(self.pooled)))
             for part in ("mean", "std", "min", "max"):
-                rows.append(
-                    self._row(
-                        f"{part} of sequences", {name: getattr(spread, part) for name, spread in self.spread.items()}
-                    )
-                )
-        used = [0] + [column for column in range(1, len(COLUMNS) + 1) if any(row[column] != "-" for row in rows)]
-        header = ["sequence", *(heading.replace("TE ", f"TE ({self.unit}) ") for heading, _, _ in COLUMNS)]
+                numbers = {name: getattr(spread, part) for name, spread in self.spread.items()}
+                rows.append(self._row(f"{part} of sequences", numbers))
+        used = [0] + [column for column in range(1, len(_COLUMNS) + 1) if any(row[column] != "-" for row in rows)]
+        header = ["sequence", *(heading.replace("TE ", f"TE ({self.unit}) ") for heading, _, _ in _COLUMNS)]
         kept_rows = [[row[column] for column in used] for row in rows]
         return (markdown_table if markdown else text_table)([header[column] for column in used], kept_rows)
 
     @staticmethod
     def _row(name: str, numbers: dict) -> list[str]:
-        return [name, *(format_number(numbers.get(key), digits) for _, key, digits in COLUMNS)]
+        return [name, *(format_number(numbers.get(key), digits) for _, key, digits in _COLUMNS)]
 
 
 def report_tracks(sequences: Sequence[TrackErrors], *, name: str = "pooled", lost_px: float = LOST_PX) -> TrackReport:
-    """Measures every sequence and all of them pooled.
+    """Measures every sequence, and all of them pooled.
 
     Raises:
-        InputError: see `measure_tracks`.
+        InputError: as `measure_tracks`.
     """
     each = tuple(measure_tracks(errors, lost_px=lost_px) for errors in sequences)
     pooled = measure_tracks(sequences, name=name, lost_px=lost_px)

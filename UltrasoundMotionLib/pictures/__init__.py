@@ -1,4 +1,4 @@
-"""Pictures of tracked points: frames with the points on them, still and moving, and their displacement over time."""
+"""Figures of results: tracked points on frames and over time, strain reports, registered pairs."""
 
 from UltrasoundMotionLib.pictures.displacement_plot import draw_displacement, write_displacement_plot
 from UltrasoundMotionLib.pictures.overlay_animation import check_animation_format, write_overlay_animation

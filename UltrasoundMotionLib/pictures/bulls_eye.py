@@ -1,4 +1,4 @@
-"""The bull's-eye: the left ventricle seen from its apex, one field a segment."""
+"""Bull's-eye plots of the left ventricle, one field per segment."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WALLS = (
+_WALLS = (
     ("anterior", 90),
     ("anteroseptal", 150),
     ("inferoseptal", 210),
@@ -31,14 +31,12 @@ WALLS = (
 )
 """Name and direction (degrees counter-clockwise from the right) of the walls around the bull's-eye."""
 
-NOT_MEASURED_COLOR = "#efefef"
+_NOT_MEASURED_COLOR = "#efefef"
 
 
 @dataclass(frozen=True)
 class BullsEyeField:
-    """One field: its segment's number, its ring (radii from 0 to 1) and its sector (degrees counter-clockwise from the
-    right).
-    """
+    """One field: number of the segment, ring (radii 0 to 1), sector (degrees counter-clockwise from the right)."""
 
     number: int
     inner: float
@@ -48,19 +46,19 @@ class BullsEyeField:
 
     @property
     def middle(self) -> tuple[float, float]:
-        """Where its number stands."""
+        """The position (x, y) of its label."""
         radius = 0.0 if self.inner == 0 and self.to_deg - self.from_deg >= 360 else (self.inner + self.outer) / 2
         angle = np.deg2rad((self.from_deg + self.to_deg) / 2)
         return float(radius * np.cos(angle)), float(radius * np.sin(angle))
 
 
 def bulls_eye_fields(segment_count: int) -> tuple[BullsEyeField, ...]:
-    """The fields of the 16-, 17- or 18-segment left ventricle in the order of their numbers.
+    """Returns the fields of the 16-, 17- or 18-segment left ventricle in the order of their numbers.
 
     Basal segments outside, apical inside; anterior at the top, the septum on the left, numbers counter-clockwise from
     anterior (Cerqueira et al., Circulation 105:539, 2002, for 17; Lang et al., J Am Soc Echocardiogr 28:1, 2015,
-    section 3.6, for 16 and 18). 16 and 17 have four apical segments; 17 has the apical cap in the middle besides; 18
-    has six apical segments.
+    section 3.6, for 16 and 18). There are four apical segments in the models of 16 and 17, six in that of 18; 17 is the
+    apical cap in the centre.
 
     Raises:
         InputError: another number of segments.
@@ -69,11 +67,11 @@ def bulls_eye_fields(segment_count: int) -> tuple[BullsEyeField, ...]:
         raise InputError(f"a left ventricle has 16, 17 or 18 segments, got {segment_count}")
     rings = {16: (1.0, 0.7, 0.4, 0.0), 17: (1.0, 0.75, 0.5, 0.24), 18: (1.0, 0.7, 0.4, 0.0)}[segment_count]
     sectors = (6, 6, 6 if segment_count == 18 else 4)
-    fields = []
+    fields: list[BullsEyeField] = []
     for outer, inner, count in zip(rings[:-1], rings[1:], sectors, strict=True):
         width = 360 / count
-        for place in range(count):
-            middle = 90 + place * width
+        for sector in range(count):
+            middle = 90 + sector * width
             fields.append(BullsEyeField(len(fields) + 1, inner, outer, middle - width / 2, middle + width / 2))
     if segment_count == 17:
         fields.append(BullsEyeField(17, 0.0, rings[-1], 0.0, 360.0))
@@ -89,14 +87,19 @@ def draw_bulls_eye(
     title: str = "",
     font_size: float = 8.5,
 ) -> None:
-    """Draws it on empty axes.
+    """Draws a bull's-eye on empty axes.
 
     Args:
-        percent: strain of the segments that were looked at, by number; NaN is a rejected segment (grey, hatched). A
-            segment that is missing was not in the views given and stays pale and empty.
+        axes: where to draw.
+        percent: strain by segment number; NaN is a rejected segment (grey, hatched). A missing segment was not measured
+            (pale, without a number).
+        segment_count: 16, 17 or 18.
+        limit_percent: strain at the ends of the colour scale.
+        title: title of the plot.
+        font_size: size of the numbers.
 
     Raises:
-        InputError: see `bulls_eye_fields`; or a number that the model does not have.
+        InputError: another number of segments; a number that is not in the model.
     """
     from matplotlib.patches import Wedge
 
@@ -106,13 +109,13 @@ def draw_bulls_eye(
         raise InputError(f"a {segment_count}-segment model has no segment {min(unknown)}")
     for field in fields:
         value = percent.get(field.number)
-        measured = value is not None and np.isfinite(value)
-        color = (
-            strain_colors(np.array(value), limit_percent)
-            if measured
-            else (NOT_MEASURED_COLOR if value is None else REJECTED_COLOR)
-        )
-        hatch = "////" if value is not None and not measured else None
+        color: np.ndarray | str = _NOT_MEASURED_COLOR
+        ink, text, hatch = "white", "\u00d7", None
+        if value is not None and np.isfinite(value):
+            color = strain_colors(np.array(value), limit_percent)
+            ink, text = text_color_on(color), f"{value:.0f}".replace("-", "\u2212")
+        elif value is not None:
+            color, hatch = REJECTED_COLOR, "////"
         wedge = Wedge(
             (0, 0),
             field.outer,
@@ -125,17 +128,15 @@ def draw_bulls_eye(
         wedge.set(edgecolor="white" if value is None else "#404040", hatch=hatch, zorder=1 if value is None else 2)
         axes.add_patch(wedge)
         if value is not None:
-            ink = text_color_on(color) if measured else "white"
-            text = f"{value:.0f}".replace("-", "\u2212") if measured else "\u00d7"
-            style = {"ha": "center", "va": "center", "fontsize": font_size, "fontweight": "bold", "zorder": 3}
-            axes.text(*field.middle, text, color=ink, **style)
-    for wall, direction in WALLS:
+            x, y = field.middle
+            axes.text(x, y, text, color=ink, ha="center", va="center", fontsize=font_size, fontweight="bold", zorder=3)
+    for wall, direction in _WALLS:
         angle = np.deg2rad(direction)
         turn = {90: 0, 270: 0}.get(direction, direction - 90 if direction < 180 else direction + 90)
         turn = (turn + 90) % 180 - 90
-        place = (1.11 * np.cos(angle), 1.11 * np.sin(angle))
         axes.text(
-            *place,
+            1.11 * np.cos(angle),
+            1.11 * np.sin(angle),
             wall,
             ha="center",
             va="center",
@@ -155,7 +156,7 @@ def draw_bulls_eye(
 def draw_strain_scale(
     figure: Figure, axes: Axes, *, limit_percent: float = STRAIN_LIMIT_PERCENT, label: str = "strain (%)"
 ) -> None:
-    """Fills empty axes with the vertical colour bar of strain: shortening (red) at the top, as vendors draw it."""
+    """Draws the vertical colour bar of strain on empty axes, shortening (red) at the top, as vendors do."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -165,14 +166,14 @@ def draw_strain_scale(
     bar.ax.tick_params(labelsize=7, length=2)
     bar.set_label(label, fontsize=7.5)
     bar.outline.set_linewidth(0.5)
-    for place, word in ((1.01, "shortens"), (-0.01, "lengthens")):
+    for height, word in ((1.01, "shortens"), (-0.01, "lengthens")):
         bar.ax.text(
             0.5,
-            place,
+            height,
             word,
             transform=bar.ax.transAxes,
             ha="center",
-            va="bottom" if place > 1 else "top",
+            va="bottom" if height > 1 else "top",
             fontsize=7,
             color="0.3",
         )

@@ -1,4 +1,4 @@
-"""How far each point has moved from where it was on the query frame, over time."""
+"""Plots of each point's displacement from its position on the query frame, over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from UltrasoundMotionLib.atomic_output import atomic_output
-from UltrasoundMotionLib.pictures.label_colors import MOST_IN_LEGEND, label_colormap, label_colors
+from UltrasoundMotionLib.pictures.label_colors import MAXIMUM_IN_LEGEND, label_colormap, label_colors
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -30,11 +30,10 @@ def write_displacement_plot(path: str | Path, tracks: PointTracks, *, title: str
 
 
 def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
-    """A figure with the displacement of every point in x (to the right, upper panel) and in y (downwards, lower panel)
-    over time.
+    """Draws the displacement of every point over time: x (to the right) in the upper panel, y (downwards) in the lower.
 
-    In mm where the spacing is known, in pixels otherwise; in seconds from the first frame where the times are known, by
-    frame otherwise. Where a point is lost its best guess is drawn thin and dotted.
+    In mm if the spacing is known, otherwise in pixels; in seconds from the first frame if the times are known,
+    otherwise by frame. Estimates of lost points are drawn as thin dotted lines.
 
     Raises:
         MissingPackageError: the extra `plot` is not installed.
@@ -49,7 +48,7 @@ def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
     figure = Figure(figsize=(10, 6.4), layout="constrained")
     panels = figure.subplots(2, 1, sharex=True, sharey=True)
     figure.suptitle(
-        title or f"{len(tracks.labels)} points" + (f" followed by {tracks.model}" if tracks.model else ""), fontsize=13
+        title or f"{len(tracks.labels)} points" + (f" tracked by {tracks.model}" if tracks.model else ""), fontsize=13
     )
     for component, (panel, name) in enumerate(
         zip(panels, (f"x, to the right ({unit})", f"y, downwards ({unit})"), strict=True)
@@ -70,19 +69,19 @@ def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
     panels[0].annotate("query frame", **above_query, fontsize=8, va="top")
     panels[1].set_xlabel("frame" if times is None else "time (s)")
     figure.supylabel("displacement from the query frame", fontsize=10)
-    _draw_key(figure, panels, tracks.labels)
+    _draw_legend(figure, panels, tracks.labels)
     return figure
 
 
 def _draw_curves(axes: Axes, axis: np.ndarray, values: np.ndarray, tracks: PointTracks) -> None:
     for column, color in enumerate(label_colors(len(tracks.labels))):
-        seen = np.where(tracks.visible[:, column], values[:, column], np.nan)
+        visible = np.where(tracks.visible[:, column], values[:, column], np.nan)
         axes.plot(axis, values[:, column], color=color, linewidth=0.8, linestyle=":")
-        axes.plot(axis, seen, color=color, linewidth=1.6, label=tracks.labels[column])
+        axes.plot(axis, visible, color=color, linewidth=1.6, label=tracks.labels[column])
 
 
-def _draw_key(figure: Figure, panels: np.ndarray, labels: tuple[str, ...]) -> None:
-    if len(labels) <= MOST_IN_LEGEND:
+def _draw_legend(figure: Figure, panels: np.ndarray, labels: tuple[str, ...]) -> None:
+    if len(labels) <= MAXIMUM_IN_LEGEND:
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", frameon=False)
         return
     from matplotlib.cm import ScalarMappable

@@ -1,4 +1,4 @@
-"""One frame with its points: what the strip and the animation have in common."""
+"""Drawing of a frame with its points, for the strip and the animation."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BACKGROUND = "#0d0d10"
-QUERY_COLOR = "#ffd75e"
-GAMMA = 0.7  # ultrasound prints too dark: mid greys are lifted for the eye; the data is not touched
+_QUERY_COLOR = "#ffd75e"
+_GAMMA = 0.7  # brightens mid greys for display only
 
 
 class FrameOverlay:
     """Draws any frame of a sequence with its points on matplotlib axes.
 
-    A point is a disc in the colour of its label; a lost one is a ring; a fading tail shows where it has just been seen.
-    All frames share one crop around the points and one grey window, taken from the query frame.
+    A point is a disc in the colour of its label, a lost point is a ring, and a fading tail shows the last positions.
+    All frames have the same crop around the points and the same grey window, that of the query frame.
 
     Args:
-        connect: a thin line through the points in the order of their labels (a wall, a contour).
+        sequence: the frames.
+        tracks: the points.
+        connect: draw a thin line through the points in the order of their labels (a wall, a contour).
         tail_frames: length of the tail.
     """
 
@@ -46,26 +48,26 @@ class FrameOverlay:
 
     @property
     def aspect(self) -> float:
-        """Width of the crop over its height, as it is to be shown."""
+        """The displayed width of the crop over its height."""
         return (self.right - self.left) / ((self.bottom - self.top) * self.pixel_aspect)
 
     def crop(self, frame: int) -> np.ndarray:
-        """The shown part of a frame (h, w), float32."""
+        """Returns the displayed part of a frame (h, w), float32."""
         return self.sequence.frame(frame)[self.top : self.bottom, self.left : self.right]
 
     def caption(self, frame: int) -> str:
-        """Frame number, time where known, and whether it is the query frame."""
+        """Returns the frame number, the time if known, and "query" for the query frame."""
         times = self.tracks.times_s
         parts = [f"frame {frame}"] + ([] if times is None else [f"{times[frame] - times[0]:.2f} s"])
         return " \u00b7 ".join([*parts, "query"] if frame == self.tracks.query_frame else parts)
 
     def caption_color(self, frame: int) -> str:
-        """Yellow for the query frame, white for the others."""
-        return QUERY_COLOR if frame == self.tracks.query_frame else "white"
+        """Returns yellow for the query frame, white for the others."""
+        return _QUERY_COLOR if frame == self.tracks.query_frame else "white"
 
     def draw_frame(self, axes: Axes, frame: int) -> None:
         """Draws `frame` on empty axes without its points."""
-        shown = np.clip((self.crop(frame) - self.black) / (self.white - self.black), 0, 1) ** GAMMA
+        shown = np.clip((self.crop(frame) - self.black) / (self.white - self.black), 0, 1) ** _GAMMA
         extent = (self.left - 0.5, self.right - 0.5, self.bottom - 0.5, self.top - 0.5)
         axes.set_axis_off()
         axes.imshow(
@@ -83,8 +85,10 @@ class FrameOverlay:
             axes.plot(*positions.T, color="white", linewidth=marker_size / 7, alpha=0.45, zorder=2)
         self._draw_tails(axes, frame, marker_size / 4)
         line = marker_size / 6
+        x, y = positions.T
         axes.scatter(
-            *positions[visible].T,
+            x[visible],
+            y[visible],
             s=marker_size**2,
             c=self.colors[visible],
             edgecolors="black",
@@ -92,7 +96,8 @@ class FrameOverlay:
             zorder=4,
         )
         axes.scatter(
-            *positions[~visible].T,
+            x[~visible],
+            y[~visible],
             s=marker_size**2,
             facecolors="none",
             edgecolors=self.colors[~visible],
@@ -111,18 +116,18 @@ class FrameOverlay:
         fade = np.linspace(0.1, 0.9, len(steps) - 1)
         colors = np.repeat(self.colors[None], len(fade), axis=0)
         colors[..., 3] = fade[:, None]
-        seen = self.tracks.visible[steps[:-1]] & self.tracks.visible[steps[1:]]  # a guess leaves no trail
+        visible = self.tracks.visible[steps[:-1]] & self.tracks.visible[steps[1:]]
         axes.add_collection(
-            LineCollection(list(segments[seen]), colors=colors[seen], linewidths=line_width, zorder=3), autolim=False
+            LineCollection(list(segments[visible]), colors=colors[visible], linewidths=line_width, zorder=3),
+            autolim=False,
         )
 
 
 def crop_box(positions_px: np.ndarray, frame_size: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom (the last two exclusive) of the part of the image to show: all positions with a margin
-    of a quarter.
+    """Returns left, top, right and bottom (the last two exclusive) of a crop around all positions.
 
-    Positions outside the image do not widen it. It is at least a quarter of the image in either direction, and not much
-    longer than wide.
+    The margin is a quarter of the longer side. Positions outside the image do not widen it. It is at least a quarter of
+    the image in either direction, and not much longer than wide.
     """
     bounds = []
     for axis, size in enumerate(frame_size):

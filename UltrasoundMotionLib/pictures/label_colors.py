@@ -1,4 +1,4 @@
-"""One colour for each point, the same in every picture."""
+"""Colours of points by label, the same in every figure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.colors import Colormap
 
-MOST_IN_LEGEND = 8
+MAXIMUM_IN_LEGEND = 8
 
 
 def label_colormap() -> Colormap:
-    """Turbo without its dark ends, so that every colour shows on grey."""
+    """Returns the colour map turbo without its dark ends, so that every colour is visible on grey."""
     import matplotlib
     from matplotlib.colors import ListedColormap
 
@@ -21,5 +21,5 @@ def label_colormap() -> Colormap:
 
 
 def label_colors(count: int) -> np.ndarray:
-    """(count, 4) RGBA from 0 to 1 in the order of the labels."""
+    """Returns (count, 4) RGBA from 0 to 1 in the order of the labels."""
     return label_colormap()(np.linspace(0, 1, count) if count > 1 else np.array([0.35]))

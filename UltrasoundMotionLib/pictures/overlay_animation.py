@@ -1,4 +1,4 @@
-"""The sequence as it plays, with its points, in one file that any browser shows."""
+"""Animations of a sequence with its points, as GIF or MP4."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-FORMATS = (".gif", ".mp4")
-LONGER_SIDE_PX = 560
-MOST_FRAMES = 200
-QUICKEST_FRAME_S = 0.02  # browsers slow down a GIF whose frames are shorter
-UNTIMED_FRAME_S = 0.05
-GREY_LEVELS = 128
+_FORMATS = (".gif", ".mp4")
+_LONGER_SIDE_PX = 560
+_MAXIMUM_FRAMES = 200
+_SHORTEST_FRAME_S = 0.02  # browsers slow down a GIF with shorter frames
+_UNTIMED_FRAME_S = 0.05
+_GREY_LEVELS = 128
 
 
 def check_animation_format(path: str | Path) -> None:
-    """Refuses what `write_overlay_animation` cannot write, before the long work.
+    """Checks that `write_overlay_animation` can write a format, before long work.
 
     Raises:
         OutputError: neither .gif nor .mp4.
         MissingPackageError: the extra `plot`, or `video` for .mp4, is not installed.
     """
     suffix = Path(path).suffix.lower()
-    if suffix not in FORMATS:
+    if suffix not in _FORMATS:
         raise OutputError(f"{path}: an animation ends in .gif or .mp4")
     require_plot_packages("the animation")
     if suffix == ".mp4" and find_spec("av") is None:
@@ -53,13 +53,12 @@ def write_overlay_animation(
     connect: bool = False,
     progress: Progress = no_progress,
 ) -> None:
-    """Writes the reached frames with their points as .gif or .mp4, at true speed where the frame times are known and 20
-    a second otherwise.
+    """Writes the tracked frames with their points as .gif or .mp4, in real time if the frame times are known.
 
-    A sequence of more than 200 frames, or more than 50 a second, is thinned; the speed stays true.
+    Otherwise at 20 frames per second. Above 200 frames, or 50 per second, frames are skipped without a change of speed.
 
     Raises:
-        MissingPackageError, OutputError: see `check_animation_format`; the file cannot be written.
+        MissingPackageError, OutputError: as `check_animation_format`; the file cannot be written.
     """
     check_animation_format(path)
     frames, duration_s = animation_frames(tracks)
@@ -73,23 +72,25 @@ def write_overlay_animation(
 
 
 def animation_frames(tracks: PointTracks) -> tuple[list[int], np.ndarray]:
-    """The frames to show, and how long each stays, in seconds."""
+    """Returns the frames to show and their durations in seconds."""
     reached = np.flatnonzero(tracks.reached)
-    times = np.arange(len(reached)) * UNTIMED_FRAME_S if tracks.times_s is None else np.asarray(tracks.times_s)[reached]
-    mean_step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else UNTIMED_FRAME_S
-    stride = max(-(-len(reached) // MOST_FRAMES), int(np.ceil(QUICKEST_FRAME_S / mean_step - 1e-6)))
+    times = (
+        np.arange(len(reached)) * _UNTIMED_FRAME_S if tracks.times_s is None else np.asarray(tracks.times_s)[reached]
+    )
+    mean_step = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else _UNTIMED_FRAME_S
+    stride = max(-(-len(reached) // _MAXIMUM_FRAMES), int(np.ceil(_SHORTEST_FRAME_S / mean_step - 1e-6)))
     starts = times[::stride]
     return reached[::stride].tolist(), np.diff(starts, append=starts[-1] + stride * mean_step)
 
 
 def _picture_size(overlay: FrameOverlay) -> tuple[int, int]:
-    """Width and height in pixels: even, as video needs them."""
+    """Returns width and height in pixels, both even, as video requires."""
     longer = max(overlay.aspect, 1.0)
-    return 2 * round(LONGER_SIDE_PX * overlay.aspect / longer / 2), 2 * round(LONGER_SIDE_PX / longer / 2)
+    return 2 * round(_LONGER_SIDE_PX * overlay.aspect / longer / 2), 2 * round(_LONGER_SIDE_PX / longer / 2)
 
 
 def _render(overlay: FrameOverlay, frames: list[int], progress: Progress) -> Iterator[np.ndarray]:
-    """(h, w, 3) uint8 pictures, one at a time."""
+    """Yields the images, (h, w, 3) uint8."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -110,9 +111,8 @@ def _write_gif(path: Path, pictures: Iterator[np.ndarray], duration_s: np.ndarra
     from PIL import Image
 
     palette = _shared_palette(colors)
-    ends = np.round(np.cumsum(duration_s) * 100).astype(
-        int
-    )  # a GIF counts hundredths; rounding the ends keeps the speed true
+    # a GIF has hundredths of a second; rounding the ends of the frames keeps the mean speed
+    ends = np.round(np.cumsum(duration_s) * 100).astype(int)
     durations_ms = (np.maximum(np.diff(ends, prepend=0), 2) * 10).tolist()
     images = (Image.fromarray(picture).quantize(palette=palette, dither=Image.Dither.NONE) for picture in pictures)
     first = next(images)
@@ -120,14 +120,13 @@ def _write_gif(path: Path, pictures: Iterator[np.ndarray], duration_s: np.ndarra
 
 
 def _shared_palette(colors: np.ndarray) -> Image:
-    """Greys for the tissue; the rest of the 256 for the labels' colours, full and blended with darker and lighter
-    ground.
+    """Returns a palette of greys for the tissue and of the labels' colours, pure and blended with greys.
 
-    One palette for all frames: with one for each, still tissue would flicker.
+    It is shared by all frames: with one palette per frame, static tissue would flicker.
     """
     from PIL import Image
 
-    greys = np.repeat(np.linspace(0, 255, GREY_LEVELS)[:, None], 3, axis=1)
+    greys = np.repeat(np.linspace(0, 255, _GREY_LEVELS)[:, None], 3, axis=1)
     kept = colors[np.unique(np.linspace(0, len(colors) - 1, min(len(colors), 30)).round().astype(int)), :3] * 255
     blends = [share * kept + (1 - share) * ground for share, ground in ((1.0, 0), (0.6, 20), (0.6, 140), (0.3, 60))]
     query = np.array([[255, 215, 94]])

@@ -1,4 +1,4 @@
-"""Whether the packages that draw are there."""
+"""Check for the optional packages of the figures."""
 
 from importlib.util import find_spec
 
@@ -6,10 +6,10 @@ from UltrasoundMotionLib.errors import MissingPackageError
 
 
 def require_plot_packages(what: str = "pictures") -> None:
-    """Looks for matplotlib and Pillow without importing them.
+    """Checks that matplotlib and Pillow are installed, without importing them.
 
     Raises:
-        MissingPackageError: one is missing; the message names `what` needs it and the extra that installs it.
+        MissingPackageError: one is missing; the message has `what` needs it and the extra that installs it.
     """
     for module, name in (("matplotlib", "matplotlib"), ("PIL", "Pillow")):
         if find_spec(module) is None:

@@ -1,8 +1,8 @@
-"""Strain over time: a curve for each segment, and the whole wall's."""
+"""Curves of strain over time, of each segment and of the whole wall."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,14 +12,14 @@ from UltrasoundMotionLib.strain.strain_result import StrainResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-DIASTOLE_COLOR, SYSTOLE_COLOR = "#4d4d4d", "#0b7a3b"
+_DIASTOLE_COLOR, _SYSTOLE_COLOR = "#4d4d4d", "#0b7a3b"
 
 
 def draw_strain_curves(axes: Axes, result: StrainResult) -> None:
-    """Draws on empty axes: segments in their colours (dots at each one's peak), the whole wall bold and, thin and
-    dashed, smoothed; ED and ES marked.
+    """Draws the curves on empty axes, with end-diastole (ED) and end-systole (ES) marked.
 
-    Outside of the measured cycle the curves are pale.
+    Segments are in their colours with a dot at the peak; the whole wall is bold, its smoothed curve thin and dashed.
+    Outside the measured cycle the curves are pale.
     """
     frame_count = len(result.global_percent)
     times = result.times_s
@@ -28,7 +28,7 @@ def draw_strain_curves(axes: Axes, result: StrainResult) -> None:
     inside = np.zeros(frame_count, dtype=bool)
     inside[cycle.first_frame : cycle.last_frame + 1] = True
 
-    def draw(curve: np.ndarray, **style: object) -> None:
+    def draw(curve: np.ndarray, **style: Any) -> None:
         label = style.pop("label", None)
         axes.plot(axis, curve, **(style | {"alpha": 0.25}))
         axes.plot(axis, np.where(inside, curve, np.nan), label=label, **style)
@@ -59,8 +59,8 @@ def draw_strain_curves(axes: Axes, result: StrainResult) -> None:
         )
     draw(result.global_percent, color=MEAN_COLOR, linewidth=3.0, zorder=4, label="whole wall")
     marked = (
-        (result.events.end_diastole_frames, "ED", DIASTOLE_COLOR),
-        (result.events.end_systole_frames, "ES", SYSTOLE_COLOR),
+        (result.events.end_diastole_frames, "ED", _DIASTOLE_COLOR),
+        (result.events.end_systole_frames, "ES", _SYSTOLE_COLOR),
     )
     for frames, name, color in marked:
         for frame in frames:
@@ -72,15 +72,12 @@ def draw_strain_curves(axes: Axes, result: StrainResult) -> None:
                 linestyle="-" if measured else (0, (3, 3)),
                 zorder=2,
             )
-            place = {
-                "xy": (axis[frame], 1),
-                "xycoords": ("data", "axes fraction"),
-                "xytext": (0, 2),
-                "textcoords": "offset points",
-            }
             axes.annotate(
                 name,
-                **place,
+                xy=(axis[frame], 1),
+                xycoords=("data", "axes fraction"),
+                xytext=(0, 2),
+                textcoords="offset points",
                 ha="center",
                 va="bottom",
                 fontsize=8,

@@ -1,12 +1,10 @@
-"""Strain on one page, laid out as vendors do: the wall at end-diastole and end-systole, curves, bull's-eye, and the
-numbers with their quality.
-"""
+"""One-page strain reports: the wall at end-diastole and end-systole, curves, bull's-eye, and a table with quality."""
 
 from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +18,7 @@ from UltrasoundMotionLib.pictures.strain_colors import REJECTED_COLOR, segment_c
 from UltrasoundMotionLib.pictures.strain_curve_panel import draw_strain_curves
 from UltrasoundMotionLib.pictures.strain_wall_panel import draw_strain_wall
 from UltrasoundMotionLib.strain.segment_model import segment_model
+from UltrasoundMotionLib.strain.strain_measures import StrainMeasures
 from UltrasoundMotionLib.strain.strain_result import SegmentQuality, StrainResult
 from UltrasoundMotionLib.strain.ventricle_segments import LeftVentricleStrain
 
@@ -27,10 +26,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH_INCH, HEIGHT_INCH = 14.0, 9.0
-MINUS = "\u2212"
-MOST_NOTES = 5
-COLUMNS = (
+_WIDTH_INCH, _HEIGHT_INCH = 14.0, 9.0
+_MINUS_SIGN = "\u2212"
+_MAXIMUM_NOTES = 5
+_COLUMNS = (
     ("", 0.0),
     ("ES", 0.365),
     ("peak\nsystolic", 0.455),
@@ -38,9 +37,7 @@ COLUMNS = (
     ("PSI", 0.615),
     ("quality", 0.65),
 )
-"""Heading and place (0 to 1) of the table's columns; numbers are set to the right of it, the first and the last column
-to the left.
-"""
+"""Heading and x position (0 to 1) of the table's columns; the first and last are left-aligned, others right-aligned."""
 
 
 def write_strain_report(
@@ -54,7 +51,7 @@ def write_strain_report(
     """Writes `draw_strain_report` as a PNG.
 
     Raises:
-        MissingPackageError, InputError: see `draw_strain_report`.
+        MissingPackageError, InputError: as `draw_strain_report`.
         OutputError: the file cannot be written.
     """
     figure = draw_strain_report(result, sequence, ventricle=ventricle, title=title)
@@ -69,16 +66,17 @@ def draw_strain_report(
     ventricle: LeftVentricleStrain | None = None,
     title: str = "",
 ) -> Figure:
-    """One page with everything of one view, and the bull's-eye of all views that were given.
+    """Draws the report of one view, with a bull's-eye of all given views.
 
     Args:
+        result: strain of the view.
         sequence: the clip; without it the wall is drawn on black.
-        ventricle: end-systolic strain of this and other views, for the bull's-eye; this view's own segments without it.
-        title: of the page; the clip's name when empty.
+        ventricle: end-systolic strain of this and other views, for the bull's-eye; only this view without it.
+        title: title of the page; the clip's name if empty.
 
     Raises:
         MissingPackageError: the extra `plot` is not installed.
-        InputError: the clip has another number of frames than the tracks, so it is not the one that was tracked.
+        InputError: the clip has another number of frames than the tracks.
     """
     require_plot_packages("the strain report")
     from matplotlib.figure import Figure
@@ -86,18 +84,20 @@ def draw_strain_report(
     frame_count = len(result.global_percent)
     if sequence is not None and len(sequence) != frame_count:
         raise InputError(
-            f"{sequence.name}: {len(sequence)} frames, but the tracks have {frame_count}; give the clip that was tracked"
+            f"{sequence.name}: {len(sequence)} frames, but the tracks have {frame_count}; "
+            "give the clip that was tracked"
         )
-    figure = Figure(figsize=(WIDTH_INCH, HEIGHT_INCH), facecolor="white")
+    figure = Figure(figsize=(_WIDTH_INCH, _HEIGHT_INCH), facecolor="white")
     _draw_header(figure, result, title or (sequence.name if sequence is not None else ""))
     overlay = FrameOverlay(_clip(result) if sequence is None else sequence, result.wall_tracks())
     walls = ((result.cycle.reference_frame, "end-diastole"), (result.cycle.end_systole_frame, "end-systole"))
     for number, (frame, name) in enumerate(walls):
-        axes = figure.add_axes((0.015 + 0.275 * number, 0.455, 0.27, 0.43))
-        backdrop = figure.add_axes(axes.get_position(), zorder=-1, facecolor=BACKGROUND)
+        rectangle = (0.015 + 0.275 * number, 0.455, 0.27, 0.43)
+        axes = figure.add_axes(rectangle)
+        backdrop = figure.add_axes(rectangle, zorder=-1, facecolor=BACKGROUND)
         backdrop.set_xticks([])
         backdrop.set_yticks([])
-        draw_strain_wall(axes, overlay, result, frame, caption=f"{name}, {_place_in_time(result, frame)}")
+        draw_strain_wall(axes, overlay, result, frame, caption=f"{name}, {_frame_and_time(result, frame)}")
     draw_strain_curves(figure.add_axes((0.05, 0.065, 0.5, 0.34)), result)
     _draw_ventricle(figure.add_axes((0.585, 0.47, 0.33, 0.42)), result, ventricle)
     draw_strain_scale(figure, figure.add_axes((0.93, 0.52, 0.012, 0.32)), label="end-systolic strain (%)")
@@ -127,29 +127,30 @@ def _draw_ventricle(axes: Axes, result: StrainResult, ventricle: LeftVentricleSt
         if number in shown
     }
     draw_bulls_eye(axes, percent, segment_count=ventricle.segment_count)
-    words = f"{' + '.join(ventricle.views)}: GLS {signed(ventricle.gls_percent)} %, mean of segments {signed(ventricle.gls_segment_mean_percent)} %"
-    axes.text(0.5, 0.0, words, transform=axes.transAxes, fontsize=9, fontweight="bold", ha="center", va="center")
+    text = f"{' + '.join(ventricle.views)}: GLS {signed(ventricle.gls_percent)} %, "
+    text += f"mean of segments {signed(ventricle.gls_segment_mean_percent)} %"
+    axes.text(0.5, 0.0, text, transform=axes.transAxes, fontsize=9, fontweight="bold", ha="center", va="center")
 
 
 def _clip(result: StrainResult) -> ImageSequence:
-    """A black clip as large as the contour needs."""
+    """Returns a black clip that contains the contour."""
     known = result.positions_px[np.isfinite(result.positions_px).all(axis=2)]
     width, height = (int(np.ceil(size)) for size in known.max(axis=0) * 1.15 + 10)
     black = np.broadcast_to(np.zeros((1, height, width), dtype=np.uint8), (len(result.positions_px), height, width))
     return ImageSequence(black, result.spacing_mm)
 
 
-def _place_in_time(result: StrainResult, frame: int) -> str:
+def _frame_and_time(result: StrainResult, frame: int) -> str:
     if result.times_s is None:
         return f"frame {frame}"
     return f"frame {frame}, {result.times_s[frame] - result.times_s[0]:.2f} s"
 
 
 def signed(value: float | None, digits: int = 1) -> str:
-    """A number for print with a true minus sign; a dash where it is not known."""
+    """Formats a number with a typographic minus sign; a dash if it is unknown."""
     if value is None or not np.isfinite(value):
         return "\u2013"
-    return f"{value:.{digits}f}".replace("-", MINUS)
+    return f"{value:.{digits}f}".replace("-", _MINUS_SIGN)
 
 
 def _draw_header(figure: Figure, result: StrainResult, title: str) -> None:
@@ -177,7 +178,7 @@ def _draw_header(figure: Figure, result: StrainResult, title: str) -> None:
 
 
 def _facts(result: StrainResult) -> list[str]:
-    """What the numbers rest on, the drift last."""
+    """Returns remarks on the input of the measurement, the drift last."""
     source = {"contour": "from the contour's size", "ecg": "from the ECG", "given": "given"}[result.events.source]
     facts = [f"events {source}: ED frame {result.cycle.reference_frame}, ES frame {result.cycle.end_systole_frame}"]
     if result.events.heart_rate_bpm is not None:
@@ -197,18 +198,18 @@ def _draw_table(axes: Axes, result: StrainResult) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     step, top = 0.088, 0.955
-    for name, place in COLUMNS:
+    for name, x in _COLUMNS:
         side = "left" if name in ("", "quality") else "right"
-        axes.text(place, top, name, fontsize=8, color="0.35", ha=side, va="center", linespacing=0.95)
+        axes.text(x, top, name, fontsize=8, color="0.35", ha=side, va="center", linespacing=0.95)
     unit = "frames" if result.times_s is None else "ms"
-    for (_, place), text in zip(COLUMNS[1:5], ("%", "%", unit, "%"), strict=True):
-        axes.text(place, top - 0.055, text, fontsize=7, color="0.5", ha="right", va="center")
+    for (_, x), text in zip(_COLUMNS[1:5], ("%", "%", unit, "%"), strict=True):
+        axes.text(x, top - 0.055, text, fontsize=7, color="0.5", ha="right", va="center")
     axes.axhline(top - 0.085, color="0.6", linewidth=0.8)
     row = top - 0.085 - 0.6 * step
     _draw_row(axes, row, result.measures, result, name="whole wall", weight="bold")
     if result.measures.gls_segment_mean_percent is not None:
         mean = f"mean of segments {signed(result.measures.gls_segment_mean_percent)} %"
-        axes.text(COLUMNS[5][1], row, mean, fontsize=7, color="0.3", va="center")
+        axes.text(_COLUMNS[5][1], row, mean, fontsize=7, color="0.3", va="center")
     if result.smoothed is not None:
         row -= 0.8 * step
         _draw_row(axes, row, result.smoothed.measures, result, name="whole wall, smoothed", weight="normal")
@@ -216,7 +217,6 @@ def _draw_table(axes: Axes, result: StrainResult) -> None:
     row -= 0.15 * step
     for number, (measures, quality) in enumerate(zip(result.segment_measures, result.quality, strict=True)):
         row -= 0.86 * step
-        color = segment_color(number) if quality.accepted else REJECTED_COLOR
         axes.plot(
             [0.012],
             [row],
@@ -232,12 +232,12 @@ def _draw_table(axes: Axes, result: StrainResult) -> None:
             result,
             name=f"  {quality.name}",
             weight="normal",
-            ink="black" if quality.accepted else color,
+            ink="black" if quality.accepted else REJECTED_COLOR,
         )
         axes.text(
-            COLUMNS[5][1],
+            _COLUMNS[5][1],
             row,
-            _verdict(quality),
+            _quality_text(quality),
             fontsize=6.8,
             color="0.3" if quality.accepted else "#a02020",
             va="center",
@@ -247,7 +247,7 @@ def _draw_table(axes: Axes, result: StrainResult) -> None:
     _draw_notes(axes, row - 0.75 * step, result)
 
 
-def _verdict(quality: SegmentQuality) -> str:
+def _quality_text(quality: SegmentQuality) -> str:
     if not quality.accepted:
         words = f"rejected: {quality.reason}"
     else:
@@ -257,25 +257,28 @@ def _verdict(quality: SegmentQuality) -> str:
 
 
 def _draw_row(
-    axes: Axes, row: float, measures: object, result: StrainResult, *, name: str, weight: str, ink: str = "black"
+    axes: Axes,
+    row: float,
+    measures: StrainMeasures,
+    result: StrainResult,
+    *,
+    name: str,
+    weight: str,
+    ink: str = "black",
 ) -> None:
-    peak = (
-        measures.frames_to_peak
-        if result.times_s is None
-        else None
-        if measures.time_to_peak_s is None
-        else 1000 * measures.time_to_peak_s
-    )
+    peak: float | None = measures.frames_to_peak
+    if result.times_s is not None:
+        peak = None if measures.time_to_peak_s is None else 1000 * measures.time_to_peak_s
     cells = (
         signed(measures.end_systolic_percent),
         signed(measures.peak_systolic_percent),
         signed(peak, 0),
         signed(measures.post_systolic_index_percent, 0),
     )
-    style = {"fontsize": 9, "va": "center", "color": ink, "fontweight": weight}
+    style: dict[str, Any] = {"fontsize": 9, "va": "center", "color": ink, "fontweight": weight}
     axes.text(0.02 if name.startswith("  ") else 0.0, row, name, ha="left", **style)
-    for (_, place), cell in zip(COLUMNS[1:5], cells, strict=True):
-        axes.text(place, row, cell, ha="right", **style)
+    for (_, x), cell in zip(_COLUMNS[1:5], cells, strict=True):
+        axes.text(x, row, cell, ha="right", **style)
 
 
 def _draw_notes(axes: Axes, top: float, result: StrainResult) -> None:
@@ -290,6 +293,6 @@ def _draw_notes(axes: Axes, top: float, result: StrainResult) -> None:
     lines = [*textwrap.wrap(words, 105)]
     if result.uncertainty is not None:
         lines += textwrap.wrap(f"Uncertainty of global strain: {result.uncertainty.method}.", 105)
-    for note in result.notes[:MOST_NOTES]:
+    for note in result.notes[:_MAXIMUM_NOTES]:
         lines += textwrap.wrap(f"\u2022 {note}", 105, subsequent_indent="   ")
     axes.text(0.0, top, "\n".join(lines), fontsize=7, color="0.35", va="top", linespacing=1.25)

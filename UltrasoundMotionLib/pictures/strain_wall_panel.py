@@ -1,4 +1,4 @@
-"""One frame of a clip with the wall coloured by strain."""
+"""Drawing of a frame with the wall coloured by strain."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from UltrasoundMotionLib.strain.strain_result import StrainResult
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BAND_OPACITY = 0.68
+_BAND_OPACITY = 0.68
 
 
 def draw_strain_wall(axes: Axes, overlay: FrameOverlay, result: StrainResult, frame: int, *, caption: str) -> None:
-    """Draws a frame on empty axes: the wall as a band in the colours of strain, along its outside a line in the colours
-    of the segments.
+    """Draws a frame on empty axes with the wall as a translucent band in the colours of strain.
 
-    Rejected segments are grey. The colours are of smoothed strain where there is any: raw strain from one point to the
-    next is mostly noise. What the clip shows stays visible through the band.
+    Along its outside is a line in the colours of the segments. Rejected segments are grey. The colours are of smoothed
+    strain if there is any, since raw strain between adjacent points is mostly noise.
     """
     from matplotlib.collections import LineCollection, PolyCollection
 
@@ -41,9 +40,9 @@ def draw_strain_wall(axes: Axes, overlay: FrameOverlay, result: StrainResult, fr
     pieces = np.flatnonzero(known[:-1] & known[1:])
     quadrilaterals = np.stack([edges[0][pieces], edges[0][pieces + 1], edges[1][pieces + 1], edges[1][pieces]], axis=1)
     middle = (percent[pieces] + percent[pieces + 1]) / 2
-    sure = accepted[segment[pieces]] & accepted[segment[pieces + 1]]
-    colors = strain_colors(np.where(sure, middle, np.nan))
-    band = PolyCollection(list(quadrilaterals), facecolors=colors, edgecolors="none", alpha=BAND_OPACITY, zorder=3)
+    both_accepted = accepted[segment[pieces]] & accepted[segment[pieces + 1]]
+    colors = strain_colors(np.where(both_accepted, middle, np.nan))
+    band = PolyCollection(list(quadrilaterals), facecolors=colors, edgecolors="none", alpha=_BAND_OPACITY, zorder=3)
     axes.add_collection(band, autolim=False)
     lines = np.stack([outer[pieces], outer[pieces + 1]], axis=1)
     line_colors = [segment_color(number) for number in segment[pieces]]
