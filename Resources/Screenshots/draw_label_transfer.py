@@ -8,7 +8,7 @@ import sys
 import matplotlib.pyplot as plt
 import numpy as np
 
-from UltrasoundMotionLib.lab.benchmarks.registration_datasets import LabelledImage, read_hippocampus
+from UltrasoundMotionLib.lab.registration_datasets import LabelledImage, read_hippocampus
 from UltrasoundMotionLib.registration import transfer_labels
 
 ATLAS, SUBJECTS = "hippocampus_263", ("hippocampus_311", "hippocampus_309")

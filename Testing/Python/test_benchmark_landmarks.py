@@ -9,9 +9,9 @@ from scipy import ndimage
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.evaluation.track_errors import compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
-from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTracker, same_points
-from UltrasoundMotionLib.lab.benchmarks.landmark_benchmark import benchmark_landmarks, landmark_cases
 from UltrasoundMotionLib.lab.benchmarks.landmark_targets import landmark_targets
+from UltrasoundMotionLib.lab.benchmarks.landmarks import benchmark_landmarks, landmark_cases
+from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, same_points
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 
 
@@ -77,7 +77,7 @@ def test_goals_of_issue_7():
 
 def test_the_fixed_template_follows_a_shift_and_is_never_renewed():
     pytest.importorskip("cv2", reason="needs the extra benchmark")
-    from UltrasoundMotionLib.lab.benchmarks.opencv_peers import FixedTemplate
+    from UltrasoundMotionLib.lab.benchmarks.peers.opencv import FixedTemplate
 
     noise = ndimage.gaussian_filter(np.random.default_rng(1).standard_normal((96, 96)), 2)
     noise = 128 + 100 * noise / np.abs(noise).max()

@@ -8,9 +8,16 @@ import pytest
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.lab.benchmarks.registration_rows import MethodResult, PairResult, RowFile
-from UltrasoundMotionLib.lab.benchmarks.registration_runner import method_settings, run_pairs
-from UltrasoundMotionLib.lab.benchmarks.registration_targets import learned_targets
+from UltrasoundMotionLib.lab.benchmarks.registration.benchmark import default_methods, registration_result
+from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import MethodResult, PairResult
+from UltrasoundMotionLib.lab.benchmarks.registration.runner import (
+    kept_rows,
+    method_call,
+    method_settings,
+    row_file,
+    run_pairs,
+)
+from UltrasoundMotionLib.lab.benchmarks.registration.targets import learned_targets
 
 
 def row(pair, dice, nonpositive=0.0, seconds=0.5):
@@ -46,26 +53,72 @@ def test_settings_of_a_method():
 
 
 def test_rows_outlive_an_interruption(tmp_path):
-    kept = RowFile(tmp_path / "rows.jsonl", {"method": "greedy", "part": "held-out"})
-    other = RowFile(kept.path, {"method": "ants", "part": "held-out"})
-    kept.add(row("a", 0.7))
-    other.add(row("a", 0.6))
+    kept = row_file(tmp_path / "rows.jsonl", {"method": "greedy", "part": "held-out"})
+    other = row_file(kept.path, {"method": "ants", "part": "held-out"})
+    kept.append(row("a", 0.7))
+    other.append(row("a", 0.6))
     with kept.path.open("a") as file:
         file.write('{"run": {"method": "gre')  # the power went
-    kept.add(row("b", 0.8))
+    kept.append(row("b", 0.8))
     assert kept.read() == {"a": row("a", 0.7), "b": row("b", 0.8)}
     assert other.read() == {"a": row("a", 0.6)}
     with pytest.raises(InputError, match="line 1"):
         (tmp_path / "other.jsonl").write_text("[1]\n")
-        RowFile(tmp_path / "other.jsonl", {}).read()
+        row_file(tmp_path / "other.jsonl", {}).read()
+
+
+def test_rows_of_the_former_name_of_a_part_are_found(tmp_path):
+    before = row_file(tmp_path / "rows.jsonl", {"method": "greedy", "part": "left-aside"})
+    now = row_file(before.path, {"method": "greedy", "part": "untuned"})
+    before.append(row("a", 0.7))
+    before.append(row("b", 0.6))
+    now.append(row("b", 0.8))
+    assert kept_rows(now) == {"a": row("a", 0.7), "b": row("b", 0.8)}
+    assert kept_rows(row_file(before.path, {"method": "greedy", "part": "tuned"})) == {}
 
 
 def test_only_what_is_missing_is_run(tmp_path, capsys):
-    kept = RowFile(tmp_path / "rows.jsonl", {})
+    kept = row_file(tmp_path / "rows.jsonl", {})
     pair = type("Pair", (), {"name": "a"})()  # nothing of it may be looked at: its row is kept
-    kept.add(row("a", 0.7))
+    kept.append(row("a", 0.7))
     assert run_pairs("ours:no-such-method", [pair], kept) == [row("a", 0.7)]
     assert capsys.readouterr().err == ""
+
+
+def test_default_methods_are_all_that_are_registered():
+    from UltrasoundMotionLib.registration.registry import available_methods
+
+    chosen = default_methods()
+    assert chosen[0] == "unregistered"
+    assert {name.removeprefix("ours:") for name in chosen} == {
+        *("unregistered", "ants", "convexadam", "demons", "elastix", "greedy"),
+        *(method.name for method in available_methods()),
+    }
+    assert len(chosen) == len({name.removeprefix("ours:") for name in chosen})
+    assert all(callable(method_call(name)) for name in chosen)
+
+
+def test_a_method_that_is_missing_is_a_row_that_says_how_to_get_it():
+    found = registration_result(
+        [
+            MethodResult("greedy", (row("a", 0.7), row("b", 0.5))),
+            MethodResult("ours:instance", (row("a", 0.75), row("b", 0.65))),
+            MethodResult("ants", (), "comparing with antspyx needs it: pip install it"),
+        ],
+        "hippocampus-random",
+        threads=1,
+        part="untuned",
+        atlas=None,
+    )
+    header, _, greedy, instance, ants = found.table().splitlines()
+    assert header.split()[-4:] == ["greedy", "95", "%", "interval"]
+    assert instance.endswith("+0.100  +0.050 to +0.150")
+    assert greedy.endswith("-               -") or greedy.split()[-2:] == ["-", "-"]
+    assert "skipped: comparing with antspyx needs it: pip install it" in ants
+    content = found.as_dict()
+    assert [one["method"] for one in content["methods"]] == ["greedy", "ours:instance", "ants"]
+    assert content["methods"][2]["missing"].endswith("pip install it")
+    assert content["methods"][1]["cases"]["difference"]["mean"] == pytest.approx(0.1)
 
 
 def test_goals_of_the_learned_methods():

@@ -9,9 +9,9 @@ import SimpleITK as sitk
 from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTracker
-from UltrasoundMotionLib.lab.benchmarks.strain_benchmark import benchmark_strain
-from UltrasoundMotionLib.lab.benchmarks.strain_cases import StrainCase
+from UltrasoundMotionLib.lab.benchmarks.strain.benchmark import benchmark_strain
+from UltrasoundMotionLib.lab.benchmarks.strain.cases import StrainCase
+from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json
 from UltrasoundMotionLib.tracking import PointTracks, write_tracks_csv
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
@@ -250,7 +250,7 @@ def test_benchmark_measures_what_a_tracker_gets_wrong():
         assert row["end_systole_within_1"] == 1.0
     (clip,) = next(row for row in result.rows if row.tracker == "timid").clips
     assert clip.in_interval == (1.96 * clip.stated_deviation >= 1.5)
-    met = {target.what: target.met for target in result.targets()}
+    met = {target.what: target.met for target in result.targets}
     assert met["knows, GLS: mean absolute error"]
     assert not met["timid, GLS: mean absolute error"]
     assert met["GLS from exact tracks: largest error"]
@@ -266,4 +266,4 @@ def test_benchmark_counts_a_wall_that_was_not_tracked_as_no_number():
     )
     summary = result.rows[0].summary
     assert (summary["without_gls"], summary["gls_mae"], summary["rejected_segments"]) == (1, None, 6)
-    assert not any(target.met for target in result.targets() if target.what.startswith("still, GLS"))
+    assert not any(target.met for target in result.targets if target.what.startswith("still, GLS"))

@@ -19,27 +19,23 @@ from UltrasoundMotionLib.evaluation import (
     report_tracks,
 )
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import BenchmarkTracker, same_points
-from UltrasoundMotionLib.lab.benchmarks.disk_benchmark import DISK_FILE, benchmark_disk, disk_points, read_disk
-from UltrasoundMotionLib.lab.benchmarks.memory_benchmark import benchmark_memory
-from UltrasoundMotionLib.lab.benchmarks.opencv_peers import (
-    PEERS,
-    ChainedLucasKanade,
-    available_peers,
-    find_peer,
-    sample_bilinear,
+from UltrasoundMotionLib.lab.benchmarks.disk import (
+    DISK_FILE,
+    benchmark_disk,
+    disk_points,
+    fit_rotation,
+    read_disk,
+    rotation_per_frame,
 )
-from UltrasoundMotionLib.lab.benchmarks.rigid_rotation import fit_rotation, rotation_per_frame
-from UltrasoundMotionLib.lab.benchmarks.round_trip_benchmark import benchmark_round_trip, structured_points
+from UltrasoundMotionLib.lab.benchmarks.memory import benchmark_memory
+from UltrasoundMotionLib.lab.benchmarks.peers import available_peers, find_peer
+from UltrasoundMotionLib.lab.benchmarks.peers.opencv import ChainedLucasKanade, sample_bilinear
+from UltrasoundMotionLib.lab.benchmarks.phantom_cases import DIFFICULTIES, HARDER_HALF_NAME, KINDS, BenchmarkCase
+from UltrasoundMotionLib.lab.benchmarks.round_trip import benchmark_round_trip, structured_points
 from UltrasoundMotionLib.lab.benchmarks.swaying_speckle import SwayingSpeckle
-from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import (
-    DIFFICULTIES,
-    HARDER_HALF_NAME,
-    KINDS,
-    BenchmarkCase,
-    benchmark_tracking,
-)
-from UltrasoundMotionLib.lab.benchmarks.wire_benchmark import WIRES_FOLDER, WIRES_NAME, read_wire_positions
+from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, same_points
+from UltrasoundMotionLib.lab.benchmarks.tracking import benchmark_tracking
+from UltrasoundMotionLib.lab.benchmarks.wires import WIRES_FOLDER, WIRES_NAME, read_wire_positions
 from UltrasoundMotionLib.lab.cli import benchmark
 from UltrasoundMotionLib.text_table import markdown_table, text_table
 from UltrasoundMotionLib.tracking import (
@@ -333,11 +329,11 @@ def test_swaying_speckle_moves_as_it_says():
     assert np.array_equal(moved[10:-10, 10:-10], sequence.frames[20][10:-10, 10:-10])
 
 
-@pytest.mark.parametrize("name", [peer.name for peer in PEERS])
+@pytest.mark.parametrize("name", [peer.name for peer in available_peers("tracking")])
 def test_peers_follow_texture_that_moves(name):
     pytest.importorskip("cv2")
     sequence, truth = swaying()
-    tracks = run_tracker(sequence, find_peer(name).create, truth.positions_px[0], labels=truth.labels)
+    tracks = run_tracker(sequence, find_peer(name, "tracking").call, truth.positions_px[0], labels=truth.labels)
     measures = measure_tracks(compare_tracks(tracks, truth))
     assert measures.no_tracking_error.mean > 3, "the texture moves"
     # CSRT searches on a coarse grid of features: about half a pixel, at worst two. KCF answers in whole pixels and lags
@@ -347,11 +343,13 @@ def test_peers_follow_texture_that_moves(name):
     assert measures.tracking_error.max < worst
 
 
-@pytest.mark.parametrize("name", [peer.name for peer in PEERS])
+@pytest.mark.parametrize("name", [peer.name for peer in available_peers("tracking")])
 def test_peers_take_points_on_the_border(name):
     pytest.importorskip("cv2")
     sequence, _ = swaying(4)
-    tracks = run_tracker(sequence, find_peer(name).create, np.array([[0.0, 0.0], [127.4, 127.4], [-0.5, 60.0]]))
+    tracks = run_tracker(
+        sequence, find_peer(name, "tracking").call, np.array([[0.0, 0.0], [127.4, 127.4], [-0.5, 60.0]])
+    )
     assert np.isfinite(tracks.positions_px).all()
     assert tracks.positions_px[0] == pytest.approx(np.array([[0.0, 0.0], [127.4, 127.4], [-0.5, 60.0]]))
 
@@ -359,11 +357,11 @@ def test_peers_take_points_on_the_border(name):
 def test_nanotrack_takes_part_where_its_files_are(monkeypatch, tmp_path):
     pytest.importorskip("cv2")
     monkeypatch.delenv("ULTRASOUND_MOTION_NANOTRACK", raising=False)
-    assert "opencv-nano" not in [peer.name for peer in available_peers()]
+    assert "opencv-nano" not in [peer.name for peer in available_peers("tracking")]
     monkeypatch.setenv("ULTRASOUND_MOTION_NANOTRACK", str(tmp_path))
-    assert available_peers()[-1].name == "opencv-nano"
+    assert available_peers("tracking")[-1].name == "opencv-nano"
     with pytest.raises(InputError, match=r"nanotrack_backbone_sim.onnx is not there; set ULTRASOUND_MOTION_NANOTRACK"):
-        find_peer("opencv-nano").create()
+        find_peer("opencv-nano", "tracking").call()
 
 
 def test_chained_lucas_kanade_says_when_it_has_lost_a_point():
@@ -389,7 +387,7 @@ def test_bilinear_sampling_agrees_with_scipy():
     )
     assert np.allclose(sample_bilinear(field, points), expected, atol=1e-12)
     with pytest.raises(InputError, match="opencv-lk"):
-        find_peer("opencv-none")
+        find_peer("opencv-none", "tracking")
 
 
 # --- benchmarks
@@ -412,9 +410,9 @@ def test_disk_benchmark_measures_a_disk_that_is_known_to_turn(shared_data):
     sequence = read_disk(shared_data(DISK_FILE))
     assert sequence.frames.shape == (32, 251, 251)
     assert np.hypot(*(disk_points() - [118, 131]).T).max() <= 90
-    result = benchmark_disk(sequence, [BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, False)])
+    result = benchmark_disk(sequence, [BenchmarkTracker("opencv-dis", find_peer("opencv-dis", "tracking").call, False)])
     assert 0.25 < result.rows[0].degrees_per_frame < 0.45
-    assert result.targets() == ()
+    assert result.targets == ()
     with pytest.raises(InputError, match="does not exist"):
         read_disk("no such.mat")
 
@@ -450,7 +448,7 @@ def test_tracking_benchmark_groups_pools_and_judges():
 
     trackers = [
         BenchmarkTracker("still", Still, True),
-        BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, False),
+        BenchmarkTracker("opencv-dis", find_peer("opencv-dis", "tracking").call, False),
     ]
     cases = [
         BenchmarkCase("heart", difficulty, f"{difficulty} {n}", sequence, truth)
@@ -467,7 +465,7 @@ def test_tracking_benchmark_groups_pools_and_judges():
     assert (HARDER_HALF_NAME, "still", 4) in groups
     assert ("easy", "opencv-dis", 2) in groups
     assert groups[-1][0] == HARDER_HALF_NAME
-    (target,) = result.targets()
+    (target,) = result.targets
     assert target.what == "heart, harder half: mean accuracy of still"
     assert not target.met
     assert "heart harder half (4)" in result.table()
@@ -484,13 +482,13 @@ def test_round_trip_tells_a_tracker_that_moves_from_one_that_does_not():
     apart = np.linalg.norm(points[:, None] - points, axis=2) + 1e3 * np.eye(3)
     assert apart.min() > 24
     result = benchmark_round_trip(
-        sequence, [BenchmarkTracker("opencv-dis", find_peer("opencv-dis").create, True)], point_count=3
+        sequence, [BenchmarkTracker("opencv-dis", find_peer("opencv-dis", "tracking").call, True)], point_count=3
     )
     (row,) = result.rows
     assert row.unit == "px"
     assert row.median < 0.3
     assert 6 < row.moved < 9, "it sways by 6 px to either side along both axes, out of step"
-    assert result.targets() == ()
+    assert result.targets == ()
     with pytest.raises(InputError, match="no structure"):
         structured_points(np.zeros((128, 128)), 3)
 

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, warp
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.images.volume_files import read_volume, write_volume
-from UltrasoundMotionLib.lab.benchmarks.registration_datasets import read_hippocampus
+from UltrasoundMotionLib.lab.registration_datasets import read_hippocampus
 from UltrasoundMotionLib.lab.training.registration.batches import (
     BatchConfig,
     LabelledArrays,

@@ -66,7 +66,7 @@ def test_follows_a_known_motion(name):
 
 def test_agrees_with_opencv_kcf():
     pytest.importorskip("cv2")
-    from UltrasoundMotionLib.lab.benchmarks.opencv_peers import KcfPerPoint
+    from UltrasoundMotionLib.lab.benchmarks.peers.opencv_boxes import KcfPerPoint
 
     texture, points = speckle(128, seed=3), np.array([[64.0, 60.0]])
     ours, theirs = KcfTracker(KcfConfig(), CPU), KcfPerPoint()

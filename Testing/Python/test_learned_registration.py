@@ -275,7 +275,7 @@ def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
 
 
 def test_shipped_anatomy_finds_a_hippocampus(shared_data):
-    from UltrasoundMotionLib.lab.benchmarks.registration_datasets import random_pairs
+    from UltrasoundMotionLib.lab.registration_datasets import random_pairs
 
     if not (models_folder() / "anatomy-hippocampus.json").is_file():
         pytest.skip("needs the weights anatomy-hippocampus, which are not shipped yet")

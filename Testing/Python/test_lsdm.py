@@ -15,9 +15,9 @@ from torch import nn
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, jacobian_determinant
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.lab.benchmarks.benchmark_trackers import same_points
 from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation import lsdm_ablation
-from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import BenchmarkCase
+from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
+from UltrasoundMotionLib.lab.benchmarks.trackers import same_points
 from UltrasoundMotionLib.lab.training.landmarks.landmark_batches import LandmarkBatch, LandmarkBatchConfig
 from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
 from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig

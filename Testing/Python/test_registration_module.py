@@ -29,7 +29,7 @@ from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.images import read_volume
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs import run_job
-from UltrasoundMotionLib.lab.benchmarks.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc
+from UltrasoundMotionLib.lab.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS

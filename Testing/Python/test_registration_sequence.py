@@ -11,7 +11,7 @@ from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.lab.benchmarks.tissue_tracking_table import tissue_tracking_table
+from UltrasoundMotionLib.lab.benchmarks.sequence.neighbouring_frames import tissue_tracking_table
 from UltrasoundMotionLib.registration.sequences.coupled_motion import laplacian, solve_motion
 from UltrasoundMotionLib.registration.sequences.frames import tissue_mask
 from UltrasoundMotionLib.registration.sequences.register_sequence import register_sequence, stream_sequence_registration
@@ -106,7 +106,7 @@ def test_a_series_of_volumes():
 
 
 def test_a_simulated_heart_is_followed_better_than_by_chained_dis_flow():
-    peers = pytest.importorskip("UltrasoundMotionLib.lab.benchmarks.opencv_peers")
+    peers = pytest.importorskip("UltrasoundMotionLib.lab.benchmarks.peers.opencv")
     pytest.importorskip("cv2", reason="needs the extra benchmark")
     simulated = phantom_set("heart", "hard", 1, 100, frame_count=24, image_size=(160, 160))[0].simulate()
     y, x = (axis[::3] for axis in np.nonzero(simulated.tissue_mask))

@@ -21,8 +21,8 @@ from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.images.volume_files import write_volume
-from UltrasoundMotionLib.lab.benchmarks.registration_datasets import learned_part
 from UltrasoundMotionLib.lab.cli.train_registration import between_steps
+from UltrasoundMotionLib.lab.registration_datasets import learned_part
 from UltrasoundMotionLib.lab.training.registration.augmentation import Augmentation, Change, PairAugmentation
 from UltrasoundMotionLib.lab.training.registration.batches import (
     BatchConfig,

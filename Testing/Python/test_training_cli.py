@@ -8,7 +8,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.lab.training.motion_bias import polar_motion
+from UltrasoundMotionLib.lab.benchmarks.motion_bias import polar_motion
 from UltrasoundMotionLib.lab.training.training_plot import read_log
 from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet
 

@@ -1,1 +1,1 @@
-"""Benchmarks beside other libraries."""
+"""Benchmarks: one module each, with its settings, its run and its command; `benchmark` finds them. The other modules are what they share."""

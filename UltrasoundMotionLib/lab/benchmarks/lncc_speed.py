@@ -5,12 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-from torch.nn import functional
-
-from UltrasoundMotionLib.similarity.local_cross_correlation import lncc, lncc_map
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -39,6 +37,9 @@ def _five_convolution_lncc(fixed: Tensor, moving: Tensor, window: int, epsilon: 
 
     Variances and epsilon are per voxel of the window, as in `lncc`, so that both agree away from the border.
     """
+    import torch
+    from torch.nn import functional
+
     convolve = functional.conv2d if fixed.ndim == 4 else functional.conv3d
     kernel = torch.ones(1, 1, *[window] * (fixed.ndim - 2), dtype=fixed.dtype, device=fixed.device)
     count = kernel.numel()
@@ -59,6 +60,10 @@ def measure_lncc_speed(
         device: a torch device.
         threads: CPU threads for both; restored afterwards.
     """
+    import torch
+
+    from UltrasoundMotionLib.similarity.local_cross_correlation import lncc, lncc_map
+
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -92,4 +97,6 @@ def _seconds(similarity: Callable[[Tensor], Tensor], moving: Tensor, device: str
 
 def _wait(device: str) -> None:
     if device.startswith("cuda"):
+        import torch
+
         torch.cuda.synchronize(device)

@@ -19,8 +19,8 @@ from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tra
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
 from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
 from UltrasoundMotionLib.lab.benchmarks.kept_rows import kept_row
-from UltrasoundMotionLib.lab.benchmarks.target import Target
-from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import BenchmarkCase
+from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
+from UltrasoundMotionLib.lab.benchmarks.table import Target
 from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import LandmarkSource
 from UltrasoundMotionLib.lab.training.landmarks.landmark_training import (
     STATE_NAME,

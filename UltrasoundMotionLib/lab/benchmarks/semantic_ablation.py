@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from UltrasoundMotionLib.lab.benchmarks.kept_rows import kept_row
-from UltrasoundMotionLib.lab.benchmarks.target import Target
+from UltrasoundMotionLib.lab.benchmarks.table import Target
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 
@@ -181,7 +181,7 @@ def run_semantic_ablation(
 def _cases(
     subjects: Sequence[TrainingSubject], dataset: str, most: int
 ) -> list[tuple[str, LabelledArrays, LabelledArrays]]:
-    from UltrasoundMotionLib.lab.benchmarks.registration_datasets import evenly
+    from UltrasoundMotionLib.lab.registration_datasets import evenly
     from UltrasoundMotionLib.lab.training.registration.batches import BatchConfig, pair_list
 
     everything = {

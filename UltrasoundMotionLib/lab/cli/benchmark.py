@@ -3,37 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import importlib
+import pkgutil
+from importlib import import_module
 
-BENCHMARKS = (
-    "tracking",
-    "landmarks",
-    "wires",
-    "disk",
-    "round_trip",
-    "speed",
-    "memory",
-    "scene",
-    "registration",
-    "sequence",
-    "strain",
-    "motion_bias",
-    "query_phase",
-    "ablation",
-    "semantic_ablation",
-    "lsdm_ablation",
-)
-"""Modules of `cli/benchmarks`, each with `add_parser` and `run` as a verb has.
-
-A new benchmark adds its name here and its file there.
-"""
+from UltrasoundMotionLib.lab import benchmarks
+from UltrasoundMotionLib.lab.cli import benchmarks as ablations
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb and its benchmarks."""
+    """Adds the verb and its benchmarks: the modules of `lab/benchmarks` that have `add_parser(subparsers)`.
+
+    They are all imported, so they import torch and other slow packages where they need them.
+    """
     parser = subparsers.add_parser(
         "benchmark", help="measure accuracy, speed and memory, beside other libraries and beside the goals"
     )
-    benchmarks = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for name in BENCHMARKS:
-        importlib.import_module(f"UltrasoundMotionLib.lab.cli.benchmarks.{name}").add_parser(benchmarks)
+    commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
+    for package in (benchmarks, ablations):
+        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            module = import_module(found.name)
+            if hasattr(module, "add_parser"):
+                module.add_parser(commands)

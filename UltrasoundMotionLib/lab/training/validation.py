@@ -11,7 +11,7 @@ from torch import Tensor
 
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
-from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import thin_points
+from UltrasoundMotionLib.lab.benchmarks.phantom_cases import thin_points
 from UltrasoundMotionLib.lab.training.phantom_clips import TUNING_SEED, spread_in_time
 from UltrasoundMotionLib.simulation import SimulatedSequence, phantom_set
 from UltrasoundMotionLib.tracking import PointTracks

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-from UltrasoundMotionLib.lab.benchmarks.tracking_benchmark import DIFFICULTIES, HARDER_HALF
-from UltrasoundMotionLib.lab.cli.benchmarks.result_output import add_output_arguments, check_output, show
-from UltrasoundMotionLib.lab.cli.benchmarks.tracker_arguments import whole_number
+from UltrasoundMotionLib.json_output import write_json
+from UltrasoundMotionLib.lab.benchmarks.command import add_output_arguments, check_arguments, whole_number
+from UltrasoundMotionLib.lab.benchmarks.phantom_cases import DIFFICULTIES, HARDER_HALF
 
 TUNING_SEED = 100
 DESCRIPTION = """Trains LSDM with the complete and the partial decoder, without and with EMMA, without and with the deformation pyramid (Table S2),
@@ -73,7 +73,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
     parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default), cuda, mps or auto")
     add_output_arguments(parser)
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     parser.set_defaults(run=run)
 
 
@@ -83,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.errors import InputError
-    from UltrasoundMotionLib.lab.benchmarks.landmark_benchmark import landmark_cases
+    from UltrasoundMotionLib.lab.benchmarks.landmarks import landmark_cases
     from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation import lsdm_ablation
     from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import clip_sources
     from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig
@@ -94,7 +93,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError("--frames 1: there is nothing to follow; take 2 or more")
     if not Path(arguments.clips).is_dir():
         raise InputError(f"--clips {arguments.clips}: no such folder")
-    check_output(arguments)
+    check_arguments(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     training = LandmarkTrainingConfig(
@@ -125,5 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(
         f"{len(sources)} clips, {arguments.steps} steps each; {len(cases)} livers of seed {arguments.seed}, {arguments.frames} frames each"
     )
-    show(result, arguments, table=result.table(markdown=arguments.markdown))
+    print(result.table(markdown=arguments.markdown))
+    if arguments.json:
+        write_json(arguments.json, result.as_dict())
     return 0

@@ -8,8 +8,13 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-from UltrasoundMotionLib.lab.cli.benchmarks.result_output import add_output_arguments, check_output, show
-from UltrasoundMotionLib.lab.cli.benchmarks.tracker_arguments import add_data_argument, whole_number
+from UltrasoundMotionLib.json_output import write_json
+from UltrasoundMotionLib.lab.benchmarks.command import (
+    add_data_argument,
+    add_output_arguments,
+    check_arguments,
+    whole_number,
+)
 
 DESCRIPTION = """The rows of Table 1 and Sec. 3.1 of Ha et al. (Sensors 2020) on public data: published, transformation (fields composed),
 single-step, without-guidance, shared-weights, pre-trained, diffeomorphic, poly-affine and bspline-flownet. Each learns for the same number of steps
@@ -27,9 +32,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default="hippocampus",
         help="random pairs (default), or ACDC's two phases",
     )
-    add_data_argument(
-        parser, required=True, content="MSD Task04 Hippocampus (images, labels), or ACDC's training patients"
-    )
+    add_data_argument(parser, content="MSD Task04 Hippocampus (images, labels), or ACDC's training patients")
     parser.add_argument(
         "--steps", metavar="N", type=whole_number, default=150, help="of training, for each variant (default 150)"
     )
@@ -46,7 +49,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--seed", metavar="S", type=whole_number, default=1, help="of weights and batches (default 1)")
     parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
     parser.add_argument("--out", metavar="DIR", type=Path, help="keep states and rows here, and go on from them")
-    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     add_output_arguments(parser)
     parser.set_defaults(run=run)
 
@@ -57,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from UltrasoundMotionLib.lab.benchmarks.semantic_ablation import run_semantic_ablation
 
-    check_output(arguments)
+    check_arguments(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
     with (
@@ -79,5 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(
         f"{result.dataset}: {result.steps} steps a variant from seed {result.seed}, {result.pairs} pairs of {result.part} subjects"
     )
-    show(result, arguments, table=result.table(markdown=arguments.markdown))
+    print(result.table(markdown=arguments.markdown))
+    if arguments.json:
+        write_json(arguments.json, result.as_dict())
     return 0

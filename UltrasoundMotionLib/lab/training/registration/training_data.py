@@ -10,7 +10,7 @@ import torch
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import ImageGrid
-from UltrasoundMotionLib.lab.benchmarks.registration_datasets import (
+from UltrasoundMotionLib.lab.registration_datasets import (
     LabelledImage,
     RegistrationPair,
     acdc_as_published,

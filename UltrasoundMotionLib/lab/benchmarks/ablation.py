@@ -1,0 +1,100 @@
+"""`benchmark ablation`: the tracker `specknet` part by part, from the published network alone to the whole."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+from UltrasoundMotionLib.lab.benchmarks.command import (
+    TUNING_SEED,
+    add_output_arguments,
+    add_phantom_arguments,
+    check_against,
+    check_arguments,
+    show,
+    thread_count,
+    whole_number,
+)
+from UltrasoundMotionLib.lab.benchmarks.phantom_cases import MOST_POINTS, phantom_cases
+from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
+from UltrasoundMotionLib.lab.benchmarks.tracking import benchmark_tracking
+
+NETWORK_ALONE = "specknet-published"
+
+STEPS: tuple[tuple[str, dict[str, object]], ...] = (
+    (
+        "+ temporal prior",
+        {"short": {"enabled": False}, "long": {"enabled": False}, "consensus": {"length": 0.0}},
+    ),
+    ("+ short memory", {"long": {"enabled": False}, "consensus": {"length": 0.0}}),
+    ("+ sub-pixel long memory", {"consensus": {"length": 0.0}}),
+    ("+ neighbours (specknet)", {}),
+)
+"""Name, and the settings that switch the later parts off."""
+
+
+def ablation_trackers(device: str = "cpu", weights: str | Path | None = None) -> tuple[BenchmarkTracker, ...]:
+    """Returns Lucas-Kanade's two memories without the network, the network alone, and the steps between it and the
+    whole tracker.
+
+    Args:
+        weights: in place of the shipped ones, for instance while they are trained.
+    """
+    from UltrasoundMotionLib.tracking.registry import find_tracker
+
+    plain, network, whole = map(find_tracker, ("lucas-kanade", NETWORK_ALONE, "specknet"))
+    return (
+        BenchmarkTracker("lucas-kanade (no network)", lambda: plain.make(device), ours=True),
+        BenchmarkTracker(NETWORK_ALONE, lambda: network.make(device, weights=weights), ours=True),
+        *(
+            BenchmarkTracker(
+                name, lambda switches=switches: whole.make(device, settings=switches, weights=weights), ours=True
+            )
+            for name, switches in STEPS
+        ),
+    )
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the benchmark."""
+    parser = subparsers.add_parser(
+        "ablation",
+        help="the parts of the tracker specknet, one after the other",
+        description=(
+            "Follows phantoms' tissue with SpeckNet as published and with one part of the tracker specknet after the other."
+        ),
+    )
+    add_phantom_arguments(parser, count=3, seed=TUNING_SEED)
+    parser.add_argument(
+        "--points",
+        metavar="N",
+        type=whole_number,
+        default=MOST_POINTS,
+        help=f"of a phantom, at most (default {MOST_POINTS})",
+    )
+    parser.add_argument(
+        "--weights", metavar="CARD", type=Path, help="model card of other weights than the shipped ones"
+    )
+    parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default), cuda, mps or auto")
+    add_output_arguments(parser, against=NETWORK_ALONE)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs and prints it."""
+    from UltrasoundMotionLib.device import choose_device
+
+    check_arguments(arguments)
+    trackers = ablation_trackers(choose_device(arguments.device), arguments.weights)
+    check_against(arguments, [tracker.name for tracker in trackers])
+    cases = phantom_cases(
+        arguments.kind, arguments.difficulty, count=arguments.count, seed=arguments.seed, most_points=arguments.points
+    )
+    case_count = len(arguments.kind) * len(arguments.difficulty) * arguments.count
+    with TerminalProgress("benchmark", "runs") as progress:
+        result = benchmark_tracking(cases, trackers, case_count=case_count, threads=thread_count(), progress=progress)
+    print(f"{case_count} phantoms of seed {arguments.seed}, {thread_count()} threads, device {arguments.device}")
+    show(replace(result, against=NETWORK_ALONE), arguments)
+    return 0

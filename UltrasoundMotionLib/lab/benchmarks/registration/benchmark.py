@@ -1,0 +1,233 @@
+"""`benchmark registration`: registration, ours and the peers', on the same pairs of public data in one run."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from UltrasoundMotionLib.atomic_output import check_output_path
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.lab.benchmarks.command import (
+    add_data_argument,
+    add_output_arguments,
+    check_against,
+    check_arguments,
+    show,
+    whole_number,
+)
+from UltrasoundMotionLib.lab.benchmarks.peak_memory import run_in_child
+from UltrasoundMotionLib.lab.benchmarks.peers import available_peers
+from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import MethodResult, PairResult
+from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
+    FORMER_PARTS,
+    ONE_ATLAS,
+    PARTS,
+    PROTOCOLS,
+    UNTUNED,
+    label_names,
+    shipped_atlas,
+)
+from UltrasoundMotionLib.lab.benchmarks.registration.runner import OURS, UNREGISTERED, quiet_threads
+from UltrasoundMotionLib.lab.benchmarks.registration.targets import instance_targets, learned_targets
+from UltrasoundMotionLib.lab.benchmarks.rows import from_json
+from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
+
+RUNNER = "UltrasoundMotionLib.lab.benchmarks.registration.runner"
+GREEDY = "greedy"
+"""The peer that all are compared with by default."""
+PAIR_LINE = re.compile(r"\S+: .+ \(\d+ of \d+\): Dice ")
+"""What the runner prints of each pair, among whatever libraries print."""
+
+DESCRIPTION = """Every method in a process of its own, on the same pairs, with as many threads; each pair is reported as it is done. Labels only score.
+Protocols: hippocampus-most-similar, hippocampus-random, hippocampus-one-atlas (all at 1 mm, 48 x 64 x 48), acdc (end-systole onto end-diastole,
+native grids) and acdc-published (the same at 1.56 mm, 128 x 128 x 64). --part says from which subjects: those that no setting of the methods
+without training was chosen on (untuned, the default; tuned are the others), or the learned methods' train, validation and held-out.
+The peers come with pip install "ultrasound-motion[benchmark,elastix]"; one that is not installed is a row that says so."""
+
+CASES: CaseMeasure[MethodResult] = CaseMeasure(
+    "Dice",
+    values=lambda row: {pair.pair: pair.mean_dice for pair in row.pairs},
+    method=lambda row: row.method,
+)
+
+
+def registration_columns(labels: Sequence[int], names: Sequence[str]) -> tuple[Column[MethodResult], ...]:
+    """Means over the pairs, of seconds medians; the spread is the standard deviation of a pair's mean Dice."""
+
+    def measured(value: Callable[[MethodResult], float]) -> Callable[[MethodResult], float | None]:
+        return lambda row: float(value(row)) if row.pairs else None
+
+    def dice(row: MethodResult) -> list[float]:
+        return [pair.mean_dice for pair in row.pairs]
+
+    return (
+        Column("method", lambda row: row.method.removeprefix(OURS).replace(":", " "), names_method=True),
+        Column("pairs", lambda row: len(row.pairs)),
+        Column("Dice", lambda row: np.mean(dice(row)) if row.pairs else f"skipped: {row.missing}"),
+        Column("std", measured(lambda row: np.std(dice(row)))),
+        Column("min", measured(lambda row: np.min(dice(row)))),
+        *(
+            Column(name, measured(lambda row, label=label: row.label_mean("dice", label)))
+            for label, name in zip(labels, names, strict=True)
+        ),
+        Column(
+            "HD95", measured(lambda row: np.mean([row.label_mean("hd95_mm", label) for label in labels])), unit="mm"
+        ),
+        Column("std log J", measured(lambda row: row.mean("std_log_jacobian"))),
+        Column("max", measured(lambda row: max(pair.std_log_jacobian for pair in row.pairs))),
+        Column("J <= 0", measured(lambda row: 100 * row.mean("nonpositive")), 4, unit="%"),
+        Column("", measured(lambda row: row.median("seconds")), 2, unit="s"),
+        Column("CPU", measured(lambda row: row.median("processor_seconds")), 2, unit="s"),
+        Column("", measured(lambda row: row.peak_bytes / 2**20), 0, unit="MB"),
+    )
+
+
+def registration_result(
+    methods: Sequence[MethodResult], protocol: str, *, threads: int, part: str, atlas: str | None
+) -> BenchmarkResult[MethodResult]:
+    """All methods on one protocol, with the project's goals for those that were measured."""
+    names = label_names(protocol)
+    return BenchmarkResult(
+        registration_columns(list(names), list(names.values())),
+        tuple(methods),
+        (*instance_targets(protocol, methods), *learned_targets(protocol, methods)),
+        {"protocol": protocol, "part": part, "atlas": atlas, "threads": threads},
+        cases=CASES,
+        against=GREEDY,
+        rows_key="methods",
+    )
+
+
+def default_methods() -> tuple[str, ...]:
+    """No registration, every peer, and every method of `register` that is not a peer already."""
+    from UltrasoundMotionLib.registration.registry import available_methods
+
+    peers = [peer.name for peer in available_peers("registration")]
+    ours = [f"{OURS}{method.name}" for method in available_methods() if method.name not in peers]
+    return (UNREGISTERED, *peers, *ours)
+
+
+def benchmark_registration(
+    folder: str | Path,
+    protocol: str,
+    *,
+    methods: Sequence[str] | None = None,
+    pair_count: int = 20,
+    threads: int = 1,
+    part: str = UNTUNED,
+    atlas: str | None = None,
+    rows: str | Path | None = None,
+    on_line: Callable[[str], None] | None = None,
+) -> BenchmarkResult[MethodResult]:
+    """Runs every method, each in a process of its own with that many threads, over the same pairs.
+
+    Args:
+        folder: of the public data set: MSD Task04 Hippocampus, or ACDC's training set.
+        protocol: one of `PROTOCOLS`. "hippocampus-most-similar", "-random" and "-one-atlas": 1 mm, clipped, [0, 1], 48
+            x 64 x 48; "acdc": end-systole onto end-diastole on the native grids; "acdc-published": the same at 1.56 mm,
+            128 x 128 x 64.
+        methods: see `method_call`; None: `default_methods()`, where a method of ours that cannot register these images
+            is a row that says why.
+        pair_count: how many subjects or patients, evenly chosen.
+        threads: for every method.
+        part: one of `PARTS`, from whose subjects the pairs are.
+        atlas: the subject that "hippocampus-one-atlas" puts onto all others; None: that of the shipped LT-Net.
+        rows: file that keeps each pair's row as soon as it is measured; what it holds already of the same method,
+            protocol, part, atlas and number of threads is not measured again.
+        on_line: called with a line of text for each pair that was measured.
+
+    Raises:
+        InputError: an unknown protocol or part, or data that is not there. A package that is missing is a row that says
+            so.
+        OutputError: the file of rows cannot be written.
+    """
+    if protocol not in PROTOCOLS:
+        raise InputError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
+    if part not in PARTS:
+        raise InputError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
+    if atlas is not None and protocol != ONE_ATLAS:
+        raise InputError(f"atlas {atlas}: {protocol} takes none; {ONE_ATLAS} does")
+    if protocol == ONE_ATLAS:
+        atlas = atlas or shipped_atlas()
+    shared = [protocol, str(folder), "--pairs", str(pair_count), "--threads", str(threads), "--part", part]
+    shared += [] if atlas is None else ["--atlas", atlas]
+    if rows is not None:
+        shared += ["--rows", str(check_output_path(rows))]
+    names = label_names(protocol)
+    results = []
+    for method in default_methods() if methods is None else methods:
+        try:
+            answer = run_in_child(RUNNER, [method, *shared], quiet_threads(threads), on_line)
+        except InputError as error:
+            if methods is not None or not method.startswith(OURS):
+                raise
+            answer = {"missing": str(error)}
+        pairs = from_json(tuple[PairResult, ...], answer.get("rows", ()))
+        results.append(MethodResult(method, pairs, answer.get("missing", ""), names))
+    return registration_result(results, protocol, threads=threads, part=part, atlas=atlas)
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the benchmark."""
+    parser = subparsers.add_parser(
+        "registration", help="registration beside ANTs, greedy, ConvexAdam, elastix and demons", description=DESCRIPTION
+    )
+    parser.add_argument("protocol", metavar="PROTOCOL", help="see above")
+    add_data_argument(parser, content="MSD Task04 Hippocampus (images, labels), or ACDC's training patients")
+    parser.add_argument(
+        "--methods",
+        metavar="M",
+        nargs="+",
+        help="unregistered, peers by name, ours:NAME, ours:NAME:SETTING=VALUE,... as ours:semantic:refine=no (default: unregistered, all peers, all methods of `register`)",
+    )
+    parser.add_argument(
+        "--pairs", metavar="N", type=whole_number, default=20, help="subjects or patients, evenly chosen (default 20)"
+    )
+    parser.add_argument("--threads", metavar="N", type=whole_number, default=1, help="of every method (default 1)")
+    parser.add_argument(
+        "--part",
+        metavar="P",
+        default=UNTUNED,
+        help="untuned (default; its former name left-aside is taken too), tuned, train, validation or held-out",
+    )
+    parser.add_argument(
+        "--atlas", metavar="SUBJECT", help="of hippocampus-one-atlas (default: that of the shipped LT-Net)"
+    )
+    parser.add_argument(
+        "--rows",
+        metavar="R.jsonl",
+        type=Path,
+        help="keep each pair's row here as it is done; pairs that are there already are not run again",
+    )
+    add_output_arguments(parser, against=GREEDY)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs and prints it."""
+    check_arguments(arguments)
+    if arguments.methods:
+        check_against(arguments, arguments.methods)
+
+    def forward(line: str) -> None:
+        if PAIR_LINE.match(line):
+            print(line, file=sys.stderr, flush=True)
+
+    result = benchmark_registration(
+        arguments.data,
+        arguments.protocol,
+        methods=arguments.methods,
+        pair_count=arguments.pairs,
+        threads=arguments.threads,
+        part=FORMER_PARTS.get(arguments.part, arguments.part),
+        atlas=arguments.atlas,
+        rows=arguments.rows,
+        on_line=forward,
+    )
+    show(result, arguments)
+    return 0

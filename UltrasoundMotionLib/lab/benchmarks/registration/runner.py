@@ -1,0 +1,182 @@
+"""One registration method over the pairs of one protocol, in a process of its own: `python -m ...registration.runner`
+prints its rows as JSON.
+
+Its own process, because thread counts must be known before a library is loaded, and memory is measured per process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from UltrasoundMotionLib.errors import InputError, MissingPackageError
+from UltrasoundMotionLib.lab.benchmarks.peak_memory import own_peak_bytes
+from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import PairResult
+from UltrasoundMotionLib.lab.benchmarks.registration.protocols import FORMER_PARTS, PARTS, PROTOCOLS, protocol_pairs
+from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
+from UltrasoundMotionLib.lab.registration_datasets import RegistrationPair
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.fields import DisplacementField
+    from UltrasoundMotionLib.images.volume import Volume
+
+UNREGISTERED = "unregistered"
+OURS = "ours:"
+WORDS = {"yes": True, "no": False, "none": None}
+
+
+def quiet_threads(threads: int) -> dict[str, str]:
+    """Returns an environment that gives every library that many threads and lets none of them wait by spinning."""
+    count = str(threads)
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
+    return {**dict.fromkeys(names, count), "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def method_settings(method: str) -> tuple[str, dict[str, Any]]:
+    """Splits a method as it is asked for: `ours:semantic:refine=no,model=semantic-cardiac` into `semantic` and
+    {"refine": False, "model": "semantic-cardiac"}.
+
+    Raises:
+        InputError: an option that is no NAME=VALUE.
+    """
+    name, _, options = method.removeprefix(OURS).partition(":")
+    settings: dict[str, Any] = {}
+    for option in filter(None, options.split(",")):
+        key, equals, value = option.partition("=")
+        if not (key and equals and value):
+            raise InputError(f"method {method}: expected NAME=VALUE after the colon, got {option!r}")
+        settings[key] = WORDS[value] if value in WORDS else _number_or_text(value)
+    return name, settings
+
+
+def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
+    """Returns the method as one call: (fixed, moving) -> displacement on the grid of the fixed image.
+
+    Args:
+        method: "unregistered", a peer's name, or "ours:" and a method's name, with settings of its configuration after
+            a colon: "ours:semantic:refine=no,model=semantic-cardiac".
+
+    Raises:
+        InputError: there is no such method or setting.
+    """
+    from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+    from UltrasoundMotionLib.jobs.plain_settings import settings_from
+    from UltrasoundMotionLib.lab.benchmarks.peers import find_peer
+    from UltrasoundMotionLib.registration import find_method, register
+
+    if method == UNREGISTERED:
+        return lambda fixed, moving: DisplacementField.zero(ImageGrid.of(fixed))
+    if not method.startswith(OURS):
+        return find_peer(method, "registration").call
+    name, settings = method_settings(method)
+    config = settings_from(find_method(name).configuration, settings) if settings else None
+    return lambda fixed, moving: register(fixed, moving, method=name, config=config, device="cpu").displacement
+
+
+def run_method(call: Callable[[Volume, Volume], DisplacementField], pair: RegistrationPair) -> PairResult:
+    """Registers one pair and measures it on the fixed grid, labels warped by nearest neighbour.
+
+    Seconds are of the registration alone.
+    """
+    from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_measures
+    from UltrasoundMotionLib.registration.measuring import label_measures
+
+    fixed, moving = pair.fixed.image, pair.moving.image
+    wall, processor = time.perf_counter(), time.process_time()
+    field = call(fixed, moving)
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    unmoved, warped = (
+        one.warp(pair.moving.labels, mode="nearest") for one in (DisplacementField.zero(ImageGrid.of(fixed)), field)
+    )
+    labels = label_measures(pair.fixed.labels, unmoved, warped)
+    jacobian = jacobian_measures(field.to_voxels())
+    return PairResult(
+        pair=pair.name,
+        dice={label: one.dice for label, one in labels.items()},
+        hd95_mm={label: one.hd95_mm for label, one in labels.items()},
+        std_log_jacobian=jacobian.std_log,
+        nonpositive=jacobian.share_nonpositive,
+        seconds=wall,
+        processor_seconds=processor,
+        peak_bytes=own_peak_bytes(),
+    )
+
+
+def run_pairs(method: str, pairs: list[RegistrationPair], kept: RowFile[PairResult] | None) -> list[PairResult]:
+    """Returns a row for every pair; those that are kept already are taken from there, each new one is kept and printed
+    on stderr at once.
+    """
+    rows = {} if kept is None else kept_rows(kept)
+    left = [pair for pair in pairs if pair.name not in rows]
+    if left:
+        call = method_call(method)
+        run_method(call, left[0])  # so that loading libraries is not measured
+    for number, pair in enumerate(left, start=len(pairs) - len(left) + 1):
+        row = rows[pair.name] = run_method(call, pair)
+        if kept is not None:
+            kept.append(row)
+        measured = f"Dice {row.mean_dice:.3f}, {100 * row.nonpositive:.4f} % folded, {row.seconds:.2f} s"
+        print(f"{method}: {pair.name} ({number} of {len(pairs)}): {measured}", file=sys.stderr, flush=True)
+    return [rows[pair.name] for pair in pairs]
+
+
+def row_file(path: Path, run: Mapping[str, object]) -> RowFile[PairResult]:
+    """Returns the file of a method's rows; `run` is method, protocol, part, atlas and threads."""
+    return RowFile(path, PairResult, run, case=lambda row: row.pair)
+
+
+def kept_rows(kept: RowFile[PairResult]) -> dict[Hashable, PairResult]:
+    """Returns the rows of the run by pair, those under a former name of its part as well."""
+    former = [name for name, part in FORMER_PARTS.items() if part == kept.run.get("part")]
+    rows: dict[Hashable, PairResult] = {}
+    for name in former:
+        rows |= replace(kept, run={**kept.run, "part": name}).read()
+    return rows | kept.read()
+
+
+def main() -> int:
+    """Runs the method that the arguments name and prints its rows, or what is missing, as JSON."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("method")
+    parser.add_argument("protocol", choices=PROTOCOLS)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--atlas")
+    parser.add_argument("--rows", type=Path)
+    arguments = parser.parse_args()
+
+    import SimpleITK as sitk
+    import torch
+
+    torch.set_num_threads(arguments.threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)
+    shared = {name: getattr(arguments, name) for name in ("method", "protocol", "part", "atlas", "threads")}
+    kept = None if arguments.rows is None else row_file(arguments.rows, shared)
+    pairs = protocol_pairs(arguments.protocol, arguments.folder, arguments.pairs, arguments.part, arguments.atlas)
+    try:
+        rows = run_pairs(arguments.method, pairs, kept)
+    except MissingPackageError as error:
+        print(json.dumps({"missing": str(error)}))
+        return 0
+    print(json.dumps({"rows": [asdict(row) for row in rows]}))
+    return 0
+
+
+def _number_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The project's goals for registration, beside what was measured: issue 3 for `instance`, issue 8 for the methods that
+learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+
+from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import MethodResult
+from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
+    ACDC,
+    ACDC_PUBLISHED,
+    MOST_SIMILAR,
+    ONE_ATLAS,
+    RANDOM,
+    label_names,
+)
+from UltrasoundMotionLib.lab.benchmarks.registration.runner import OURS, UNREGISTERED, method_settings
+from UltrasoundMotionLib.lab.benchmarks.table import Target
+
+INSTANCE = f"{OURS}instance"
+INSTANCE_ON_ACDC = {"dice": 0.87, "smooth": 0.25, "seconds": 10.0}
+INSTANCE_SECONDS = 3.0
+INSTANCE_FOLDED = 1e-4
+
+SEMANTIC_DICE = {RANDOM: 0.85, MOST_SIMILAR: 0.85, ACDC: 0.91, ACDC_PUBLISHED: 0.778}
+PUBLISHED_DICE = {"RV": 0.774, "LV": 0.825, "myocardium": 0.734}
+"""Of the semantically guided paper's Table 1, on its own grid."""
+LEARNED_FOLDED = 1e-3
+INFERENCE_SECONDS = 1.0
+
+
+def instance_targets(protocol: str, methods: Sequence[MethodResult]) -> tuple[Target, ...]:
+    """Issue 3's goals for `instance` with its own settings: on ACDC by number, elsewhere the best of the peers
+    measured.
+    """
+    present = {method.method: method for method in methods if method.pairs}
+    peers = [method for name, method in present.items() if not name.startswith(OURS) and name != UNREGISTERED]
+    ours = present.get(INSTANCE)
+    if ours is None or protocol in (ACDC_PUBLISHED, ONE_ATLAS) or not (peers or protocol == ACDC):
+        return ()
+    dice, smooth, folded = (ours.mean(name) for name in ("mean_dice", "std_log_jacobian", "nonpositive"))
+    if protocol == ACDC:
+        dice_goal, smooth_goal, seconds_goal, whose = *INSTANCE_ON_ACDC.values(), ""
+    else:
+        best = max(peers, key=lambda one: one.mean("mean_dice"))
+        dice_goal, smooth_goal, seconds_goal, whose = (
+            best.mean("mean_dice"),
+            best.mean("std_log_jacobian"),
+            INSTANCE_SECONDS,
+            f" ({best.method})",
+        )
+    seconds = ours.median("processor_seconds")
+    return (
+        Target(f"{protocol}: Dice of instance", f"at least {dice_goal:.3f}{whose}", f"{dice:.3f}", dice >= dice_goal),
+        Target(
+            f"{protocol}: std of log-Jacobian",
+            f"at most {smooth_goal:.3f}{whose}",
+            f"{smooth:.3f}",
+            smooth <= smooth_goal,
+        ),
+        Target(
+            f"{protocol}: non-positive Jacobians", "at most 0.01 %", f"{100 * folded:.4f} %", folded <= INSTANCE_FOLDED
+        ),
+        Target(
+            f"{protocol}: processor seconds a pair",
+            f"at most {seconds_goal:g}",
+            f"{seconds:.1f}",
+            seconds <= seconds_goal,
+        ),
+    )
+
+
+def learned_targets(protocol: str, methods: Sequence[MethodResult]) -> tuple[Target, ...]:
+    """Issue 8's goals for each row of `semantic`, and on one atlas of `ltnet`, which is held against the best method
+    that learned nothing.
+    """
+    targets: list[Target] = []
+    measured = [method for method in methods if method.pairs]
+    for one in measured:
+        goals = LEARNED_GOALS.get(method_settings(one.method)[0])
+        found = [] if goals is None else goals(protocol, one, measured)
+        if not found:
+            continue
+        targets += found
+        name, folded, seconds = _title(protocol, one), one.mean("nonpositive"), one.median("processor_seconds")
+        targets.append(
+            Target(
+                f"{name}: non-positive Jacobians", "at most 0.1 %", f"{100 * folded:.4f} %", folded <= LEARNED_FOLDED
+            )
+        )
+        if not _refines(one.method):
+            what = f"{name}: processor seconds a pair"
+            targets.append(Target(what, f"under {INFERENCE_SECONDS:g}", f"{seconds:.2f}", seconds < INFERENCE_SECONDS))
+    return tuple(targets)
+
+
+def _semantic_goals(protocol: str, one: MethodResult, measured: Sequence[MethodResult]) -> list[Target]:
+    """Dice above a figure of the protocol, on the paper's grid each label's as well."""
+    if protocol not in SEMANTIC_DICE:
+        return []
+    name = _title(protocol, one)
+    targets = [_dice_above(f"{name}: Dice", SEMANTIC_DICE[protocol], one.mean("mean_dice"))]
+    if protocol == ACDC_PUBLISHED:
+        labels = {text: one.label_mean("dice", label) for label, text in label_names(protocol).items()}
+        targets += [_dice_above(f"{name}: Dice of {text}", PUBLISHED_DICE[text], dice) for text, dice in labels.items()]
+    return targets
+
+
+def _ltnet_goals(protocol: str, one: MethodResult, measured: Sequence[MethodResult]) -> list[Target]:
+    """On one atlas, Dice above that of the best method that learned nothing."""
+    unlearned = [other for other in measured if other.method != UNREGISTERED and not _learned(other.method)]
+    if protocol != ONE_ATLAS or not unlearned:
+        return []
+    best = max(unlearned, key=lambda other: other.mean("mean_dice"))
+    whose = f" ({best.method.removeprefix(OURS)})"
+    return [_dice_above(f"{_title(protocol, one)}: Dice", best.mean("mean_dice"), one.mean("mean_dice"), whose)]
+
+
+LEARNED_GOALS: Mapping[str, Callable[[str, MethodResult, Sequence[MethodResult]], list[Target]]] = {
+    "semantic": _semantic_goals,
+    "ltnet": _ltnet_goals,
+}
+"""Goals of a method by its name, from protocol, its row, and all rows."""
+
+
+def _title(protocol: str, one: MethodResult) -> str:
+    return f"{protocol}: {one.method.removeprefix(OURS)}"
+
+
+def _learned(method: str) -> bool:
+    """Says if a method is one of ours that needs trained weights: its settings name a model."""
+    from UltrasoundMotionLib.registration import find_method
+
+    if not method.startswith(OURS):
+        return False
+    configuration = find_method(method_settings(method)[0]).configuration
+    return any(setting.name == "model" for setting in fields(configuration))
+
+
+def _dice_above(what: str, goal: float, measured: float, whose: str = "") -> Target:
+    return Target(what, f"above {goal:.3f}{whose}", f"{measured:.3f}", measured > goal)
+
+
+def _refines(method: str) -> bool:
+    """Says if the method goes on after its network has answered: the goal of one second is the network's."""
+    from UltrasoundMotionLib.registration import find_method
+
+    name, settings = method_settings(method)
+    return bool(
+        settings["refine"] if "refine" in settings else getattr(find_method(name).configuration(), "refine", False)
+    )

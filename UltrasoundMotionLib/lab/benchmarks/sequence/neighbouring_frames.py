@@ -1,0 +1,180 @@
+"""SSMSR's Table II for any clip: how alike neighbouring frames become, for `sequence`, methods of `register` and
+OpenCV's DIS flow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError, MissingPackageError
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.lab.benchmarks.peers.opencv import import_opencv
+from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
+from UltrasoundMotionLib.progress import Progress, no_progress
+
+if TYPE_CHECKING:
+    import torch
+
+    from UltrasoundMotionLib.images.volume import Volume
+
+STILL, OURS, DIS = "no motion", "sequence", "opencv-dis"
+
+
+@dataclass(frozen=True)
+class NeighbourRow:
+    """One method on pairs of neighbouring frames (SSMSR, III-B): fixed is a frame, moving the one before it.
+
+    Attributes:
+        frames: number of the fixed frame of each pair.
+        mse_by_pair, nlcc_by_pair: inside the mask of III-A, intensities in [0, 1], window radius ten.
+        share_nonpositive: of folded pixels there, mean over the pairs.
+    """
+
+    method: str
+    frames: tuple[int, ...]
+    mse_by_pair: tuple[float, ...]
+    nlcc_by_pair: tuple[float, ...]
+    share_nonpositive: float
+    seconds_per_pair: float
+
+    @property
+    def mse(self) -> float:
+        """Mean over the pairs."""
+        return float(np.mean(self.mse_by_pair))
+
+    @property
+    def nlcc(self) -> float:
+        """Mean over the pairs."""
+        return float(np.mean(self.nlcc_by_pair))
+
+    def as_dict(self) -> dict[str, str | float]:
+        """For JSON: means and standard deviations over the pairs."""
+        return {
+            "method": self.method,
+            "mse": self.mse,
+            "mse_std": _deviation(self.mse_by_pair),
+            "nlcc": self.nlcc,
+            "nlcc_std": _deviation(self.nlcc_by_pair),
+            "share_nonpositive": self.share_nonpositive,
+            "seconds_per_pair": self.seconds_per_pair,
+        }
+
+
+COLUMNS: tuple[Column[NeighbourRow], ...] = (
+    Column("method", "method", names_method=True),
+    Column("MSE", lambda row: 1e3 * row.mse, unit="1e-3"),
+    Column("std", lambda row: 1e3 * _deviation(row.mse_by_pair)),
+    Column("NLCC", lambda row: 10 * row.nlcc, unit="1e-1"),
+    Column("std", lambda row: 10 * _deviation(row.nlcc_by_pair)),
+    Column("folded", lambda row: 100 * row.share_nonpositive, unit="%"),
+    Column("s/pair", "seconds_per_pair"),
+)
+"""In the paper's units."""
+
+CASES: CaseMeasure[NeighbourRow] = CaseMeasure(
+    "NLCC 1e-1",
+    values=lambda row: {f"frame {frame}": 10 * one for frame, one in zip(row.frames, row.nlcc_by_pair, strict=True)},
+    method=lambda row: row.method,
+)
+
+
+def tissue_tracking_table(
+    sequence: ImageSequence,
+    methods: Sequence[str] = (),
+    *,
+    pair_count: int | None = None,
+    steps: int | None = None,
+    device: str = "cpu",
+    progress: Progress = no_progress,
+) -> BenchmarkResult[NeighbourRow]:
+    """Registers pairs of neighbouring frames by every method and measures all of them by the same code.
+
+    `sequence` follows the whole clip; the others get each pair on its own.
+
+    Args:
+        methods: of `register`, with their default settings.
+        pair_count: so many pairs, evenly spread; all when None.
+        steps: the most of each scale for methods that train a network, fewer than theirs to save time; theirs when
+            None.
+
+    Raises:
+        InputError: fewer than two frames, no such method or device.
+    """
+    import torch
+
+    from UltrasoundMotionLib.registration import find_method, register
+    from UltrasoundMotionLib.registration.methods.multiscale.config import SsmsrConfig
+    from UltrasoundMotionLib.registration.sequences.frames import open_frames
+    from UltrasoundMotionLib.registration.sequences.register_sequence import measure_frame, register_sequence
+
+    if pair_count is not None and pair_count < 1:
+        raise InputError(f"pair_count: expected 1 or more, got {pair_count}")
+    trained = {
+        name: found.configuration()
+        for name in methods
+        if issubclass((found := find_method(name)).configuration, SsmsrConfig)
+    }
+    settings = {} if steps is None else {name: replace(config, steps=steps) for name, config in trained.items()}
+    frames = open_frames(sequence, 0, "tissue")
+    last = len(frames) - 1
+    numbers = np.unique(np.linspace(1, last, min(pair_count or last, last)).round().astype(int)).tolist()
+    followed = register_sequence(sequence, mode="frame-to-frame", mask="tissue", device=device)
+    missing = {}
+    try:
+        flow = import_opencv().DISOpticalFlow_create(import_opencv().DISOPTICAL_FLOW_PRESET_MEDIUM)
+    except MissingPackageError as error:
+        missing[DIS] = str(error)
+
+    def as_tensor(displacement: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(displacement, -1, 0), dtype=np.float32))[None]
+
+    def eight_bits(number: int) -> np.ndarray:
+        return (255 * frames.tensor(number)[0, 0].numpy()).round().clip(0, 255).astype(np.uint8)
+
+    def registered(method: str) -> Callable[[int], torch.Tensor]:
+        def displacement_of(number: int) -> torch.Tensor:
+            fixed, moving = (_volume(sequence, frames.tensor(one)[0, 0].numpy(), one) for one in (number, number - 1))
+            return register(
+                fixed, moving, method=method, config=settings.get(method), device=device, initial_transform=None
+            ).displacement.to_voxels()
+
+        return displacement_of
+
+    ways: dict[str, Callable[[int], torch.Tensor]] = {
+        STILL: lambda number: torch.zeros(1, 2, *frames.mask.shape[2:]),
+        OURS: lambda number: as_tensor(followed.frames[number].displacement),
+    }
+    if not missing:
+        ways[DIS] = lambda number: as_tensor(flow.calc(eight_bits(number), eight_bits(number - 1), None))
+    ways |= {method: registered(method) for method in methods}
+    rows = []
+    for done, (name, displacement_of) in enumerate(ways.items()):
+        measures, seconds = [], 0.0
+        for step, number in enumerate(numbers):
+            progress(done * len(numbers) + step, len(ways) * len(numbers), name)
+            began = time.perf_counter()
+            displacement = displacement_of(number)
+            seconds += time.perf_counter() - began
+            measures.append(measure_frame(frames.tensor(number), frames.tensor(number - 1), frames.mask, displacement))
+        per_pair = followed.seconds / last if name == OURS else seconds / len(numbers)
+        folded = float(np.mean([one.share_nonpositive for one in measures]))
+        similarity = (tuple(one.mse for one in measures), tuple(one.nlcc for one in measures))
+        rows.append(NeighbourRow(name, tuple(numbers), *similarity, folded, per_pair))
+    progress(len(ways) * len(numbers), len(ways) * len(numbers), "done")
+    details = {"clip": sequence.name, "pairs": len(numbers)}
+    return BenchmarkResult(COLUMNS, tuple(rows), details=details, cases=CASES, against=DIS, missing=missing)
+
+
+def _volume(sequence: ImageSequence, image: np.ndarray, number: int) -> Volume:
+    from UltrasoundMotionLib.images.volume import Volume
+
+    return Volume(image, sequence.spacing_mm or (1.0, 1.0), (0.0, 0.0), np.eye(2), f"frame {number}")
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1 if len(values) > 1 else 0))
