@@ -1,7 +1,7 @@
 """Public data sets for registration, prepared as the papers prepare them, and the pairs that are registered.
 
 Labels are for scoring, and for the training of networks that learn from some. What we tuned on is fixed by number, so
-that everything else is data left aside: hippocampus subjects up to 227, and of every group of twenty ACDC patients the
+that everything else is held-out data: hippocampus subjects up to 227, and of every group of twenty ACDC patients the
 first seven. Networks have parts of their own, see `learned_part`.
 """
 
@@ -54,7 +54,7 @@ def hippocampus_subjects(folder: str | Path, *, tuned: bool | None = None) -> tu
     labelsTr/), sorted.
 
     Args:
-        tuned: True for the subjects we tuned on, False for those left aside, None for all.
+        tuned: True for the subjects we tuned on, False for the others, None for all.
 
     Raises:
         InputError: none are there.

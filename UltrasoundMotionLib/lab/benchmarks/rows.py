@@ -6,14 +6,14 @@ A line is `{"run": {...settings...}, "row": {...fields...}}`. Several runs may w
 from __future__ import annotations
 
 import json
-import types
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.settings import from_plain
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -27,7 +27,8 @@ class RowFile(Generic[Row]):
 
     Attributes:
         path: of the file; it appears with the first row.
-        row_class: a frozen dataclass whose fields are numbers, texts, None, or dicts and tuples of such.
+        row_class: a frozen dataclass whose fields are numbers, texts, None, or dicts and tuples of such (a dict comes
+            back with its keys as text).
         run: the settings that the rows of this run share, as values that JSON has.
         case: the name of a row's case; a later row replaces an earlier one of the same case.
         one_run: refuse a file that holds rows of another run, rather than pass over them.
@@ -103,25 +104,6 @@ class RowFile(Generic[Row]):
 
     def _row(self, content: Any, number: int) -> Row:
         try:
-            return from_json(self.row_class, content)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{self.path}, line {number}: no {self.row_class.__name__} ({error})") from error
-
-
-def from_json(kind: Any, value: Any) -> Any:
-    """Returns a JSON value as what the annotation `kind` says: a dataclass, a tuple, a dict with keys other than text.
-
-    Raises:
-        AttributeError, KeyError, TypeError, ValueError: the value does not fit.
-    """
-    if isinstance(kind, type) and is_dataclass(kind):
-        hints = get_type_hints(kind)
-        return kind(**{name: from_json(hints[name], one) for name, one in value.items()})
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType):
-        return None if value is None else from_json(next(one for one in arguments if one is not type(None)), value)
-    if origin is dict:
-        return {arguments[0](key): from_json(arguments[1], one) for key, one in value.items()}
-    if origin is tuple:
-        return tuple(from_json(arguments[0], one) for one in value)
-    return value
+            return from_plain(self.row_class, content)
+        except (InputError, TypeError, ValueError) as error:
+            raise InputError(f"{self.path}, line {number}: no row of this benchmark ({error})") from error

@@ -63,9 +63,7 @@ def benchmark_trackers(
         entries = [entry for entry in available_trackers() if kind in (None, entry.kind)]
     else:
         entries = [find_tracker(name) for name in models]
-    trackers = [
-        BenchmarkTracker(entry.name, lambda entry=entry: entry.make(chosen_device), True) for entry in entries
-    ]
+    trackers = [BenchmarkTracker(entry.name, lambda entry=entry: entry.make(chosen_device), True) for entry in entries]
     wanted = available_peers("tracking") if peers is None else [find_peer(name, "tracking") for name in peers]
     installed, missing = installed_peers(wanted)
     trackers += [BenchmarkTracker(peer.name, peer.call, False) for peer in installed]

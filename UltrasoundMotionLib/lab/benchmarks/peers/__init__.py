@@ -7,7 +7,6 @@ that is not installed raises MissingPackageError, which a benchmark shows as a r
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +14,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, Literal, TypeVar
 
-from UltrasoundMotionLib.errors import InputError, MissingPackageError
+from UltrasoundMotionLib.errors import MissingPackageError
+from UltrasoundMotionLib.registry import Registry
 
 Kind = Literal["tracking", "registration"]
 Make = TypeVar("Make", bound=Callable[..., Any])
@@ -34,23 +34,23 @@ class Peer:
         settings: the keyword arguments that `call` gives to what the peer's file defines.
         takes_part: whether it is one of those that run when none is named.
         dense: whether it makes a flow of the whole image, so that any number of points costs the same.
+        rank: orders tables, the smallest first.
     """
 
     name: str
     summary: str
     kind: Kind
-    call: partial[Any]
+    call: Callable[..., Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
     takes_part: Callable[[], bool] = lambda: True
     dense: bool = False
-
-    @property
-    def module(self) -> str:
-        """Name of the module that defines it."""
-        return str(self.call.func.__module__)
+    rank: int = 100
 
 
-_PEERS: dict[tuple[Kind, str], Peer] = {}
+_REGISTRIES: dict[Kind, Registry[Peer]] = {
+    "tracking": Registry("tracking peer", __name__),
+    "registration": Registry("registration peer", __name__),
+}
 
 
 def peer(
@@ -61,6 +61,7 @@ def peer(
     settings: Mapping[str, Any] | None = None,
     takes_part: Callable[[], bool] = lambda: True,
     dense: bool = False,
+    rank: int = 100,
 ) -> Callable[[Make], Make]:
     """Decorator: makes a class or function a peer, called with `settings`. See `Peer`.
 
@@ -69,30 +70,25 @@ def peer(
     """
 
     def add(make: Make) -> Make:
-        if (kind, name) in _PEERS:
-            raise InputError(f"a {kind} peer named {name} is registered already")
         chosen = dict(settings or {})
-        _PEERS[kind, name] = Peer(name, summary, kind, partial(make, **chosen), chosen, takes_part, dense)
+        _REGISTRIES[kind].add(Peer(name, summary, kind, partial(make, **chosen), chosen, takes_part, dense, rank))
         return make
 
     return add
 
 
 def available_peers(kind: Kind) -> tuple[Peer, ...]:
-    """All peers of a kind that take part when none is named, file by file."""
-    return tuple(one for one in _all_peers(kind) if one.takes_part())
+    """All peers of a kind that take part when none is named."""
+    return tuple(one for one in _REGISTRIES[kind].all() if one.takes_part())
 
 
 def find_peer(name: str, kind: Kind) -> Peer:
     """The peer of that name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is none; the message lists those there are.
     """
-    known = {one.name: one for one in _all_peers(kind)}
-    if name not in known:
-        raise InputError(f"{kind} peer {name!r} does not exist; there are {', '.join(known)}")
-    return known[name]
+    return _REGISTRIES[kind].find(name)
 
 
 def import_package(module: str, package: str, extra: str = "benchmark") -> ModuleType:
@@ -107,10 +103,3 @@ def import_package(module: str, package: str, extra: str = "benchmark") -> Modul
         raise MissingPackageError(
             f'comparing with {package} needs it: pip install "ultrasound-motion[{extra}]"'
         ) from error
-
-
-def _all_peers(kind: Kind) -> tuple[Peer, ...]:
-    for module in pkgutil.iter_modules(__path__):
-        import_module(f"{__name__}.{module.name}")
-    chosen = [one for one in _PEERS.values() if one.kind == kind]
-    return tuple(sorted(chosen, key=lambda one: one.module))

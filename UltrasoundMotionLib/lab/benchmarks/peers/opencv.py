@@ -64,6 +64,7 @@ def sample_bilinear(field: np.ndarray, points: np.ndarray) -> np.ndarray:
     "opencv-lk",
     f"OpenCV pyramidal Lucas-Kanade, frame to frame, window {WINDOW_PX} x {WINDOW_PX}, {LEVELS} levels",
     settings={"window_px": WINDOW_PX, "levels": LEVELS},
+    rank=10,
 )
 class ChainedLucasKanade:
     """Pyramidal Lucas-Kanade (calcOpticalFlowPyrLK) from each frame to the next; a point that it loses stays where it
@@ -100,6 +101,7 @@ class ChainedLucasKanade:
     "OpenCV DIS flow from the query frame, preset MEDIUM, warm-started",
     settings={"warm_start": True},
     dense=True,
+    rank=20,
 )
 class DisFromQueryFrame:
     """Dense inverse search (Kroeger et al., ECCV 2016), preset MEDIUM, from the query frame to each frame.
@@ -125,7 +127,7 @@ class DisFromQueryFrame:
         return all_found(self._query_points + sample_bilinear(self._flow, self._query_points))
 
 
-@peer("opencv-dis-chained", "OpenCV DIS flow frame to frame, preset MEDIUM", dense=True)
+@peer("opencv-dis-chained", "OpenCV DIS flow frame to frame, preset MEDIUM", dense=True, rank=30)
 class ChainedDis:
     """Dense inverse search, preset MEDIUM, from each frame to the next, summed along the points' paths."""
 
@@ -153,6 +155,7 @@ class ChainedDis:
     "opencv-template",
     f"fixed template of {TEMPLATE_BOX_PX} x {TEMPLATE_BOX_PX} px, OpenCV matchTemplate, normalised",
     settings={"box_px": TEMPLATE_BOX_PX, "reach_px": TEMPLATE_REACH_PX},
+    rank=40,
 )
 class FixedTemplate:
     """Each point's surroundings on the query frame (matchTemplate, normalised correlation), looked for around its last

@@ -66,7 +66,10 @@ class _BoxPerPoint(ABC):
 
 
 @peer(
-    "opencv-csrt", f"OpenCV CSRT, one per point, box {CSRT_BOX_PX} x {CSRT_BOX_PX} px", settings={"box_px": CSRT_BOX_PX}
+    "opencv-csrt",
+    f"OpenCV CSRT, one per point, box {CSRT_BOX_PX} x {CSRT_BOX_PX} px",
+    settings={"box_px": CSRT_BOX_PX},
+    rank=50,
 )
 class CsrtPerPoint(_BoxPerPoint):
     """CSRT (Lukezic et al., CVPR 2017).
@@ -83,7 +86,12 @@ class CsrtPerPoint(_BoxPerPoint):
         return self._cv2.TrackerCSRT_create(self._parameters)
 
 
-@peer("opencv-kcf", f"OpenCV KCF, one per point, box {KCF_BOX_PX} x {KCF_BOX_PX} px", settings={"box_px": KCF_BOX_PX})
+@peer(
+    "opencv-kcf",
+    f"OpenCV KCF, one per point, box {KCF_BOX_PX} x {KCF_BOX_PX} px",
+    settings={"box_px": KCF_BOX_PX},
+    rank=60,
+)
 class KcfPerPoint(_BoxPerPoint):
     """KCF (Henriques et al., TPAMI 2015), with OpenCV's own settings but for the size of the window, which it does not
     compress.
@@ -103,6 +111,7 @@ class KcfPerPoint(_BoxPerPoint):
     f"NanoTrack v2 by OpenCV, one per point, box {NANO_BOX_PX} x {NANO_BOX_PX} px",
     settings={"box_px": NANO_BOX_PX},
     takes_part=lambda: bool(os.environ.get(NANO_FOLDER)),
+    rank=70,
 )
 class NanoPerPoint(_BoxPerPoint):
     """NanoTrack (a light Siamese tracker of natural video, Apache-2.0) by OpenCV, from its authors' ONNX files, which

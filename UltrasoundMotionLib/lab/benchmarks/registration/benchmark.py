@@ -34,8 +34,8 @@ from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
 )
 from UltrasoundMotionLib.lab.benchmarks.registration.runner import OURS, UNREGISTERED, quiet_threads
 from UltrasoundMotionLib.lab.benchmarks.registration.targets import instance_targets, learned_targets
-from UltrasoundMotionLib.lab.benchmarks.rows import from_json
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
+from UltrasoundMotionLib.settings import from_plain
 
 RUNNER = "UltrasoundMotionLib.lab.benchmarks.registration.runner"
 GREEDY = "greedy"
@@ -167,7 +167,7 @@ def benchmark_registration(
             if methods is not None or not method.startswith(OURS):
                 raise
             answer = {"missing": str(error)}
-        pairs = from_json(tuple[PairResult, ...], answer.get("rows", ()))
+        pairs = tuple(from_plain(PairResult, row) for row in answer.get("rows", ()))
         results.append(MethodResult(method, pairs, answer.get("missing", ""), names))
     return registration_result(results, protocol, threads=threads, part=part, atlas=atlas)
 

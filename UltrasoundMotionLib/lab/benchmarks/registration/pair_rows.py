@@ -27,6 +27,10 @@ class PairResult:
     processor_seconds: float
     peak_bytes: int
 
+    def __post_init__(self) -> None:
+        for name in ("dice", "hd95_mm"):  # JSON has labels as text
+            object.__setattr__(self, name, {int(label): value for label, value in getattr(self, name).items()})
+
     @property
     def mean_dice(self) -> float:
         """Over the labels that either map has."""
