@@ -27,7 +27,7 @@ from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
-from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
+from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.registration import Registration
@@ -248,7 +248,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         text = pairSummary(result)
         return text if complete else _("Cancelled; the best so far is shown: {summary}").format(summary=text)
 
-    def _chooseOutputs(self, nodes: RegistrationOutputs) -> None:
+    def _chooseOutputs(self, nodes: RegistrationNodes) -> None:
         chosen = {"outputTransform": nodes.transform, "outputWarped": nodes.warped, "outputTable": nodes.table}
         if nodes.jacobian is not None:
             chosen["outputJacobian"] = nodes.jacobian

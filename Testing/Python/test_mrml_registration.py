@@ -13,12 +13,10 @@ from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, geometry_of
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
-from UltrasoundMotionLib.mrml.registration_nodes import add_registration, checkerboard
-from UltrasoundMotionLib.mrml.registration_scene import (
-    add_sequence_registration,
-    write_registration_scene,
-    write_sequence_registration_scene,
-)
+from UltrasoundMotionLib.mrml.registration_nodes import checkerboard, show_registration
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
+from UltrasoundMotionLib.mrml.registration_scene import write_registration_scene, write_sequence_registration_scene
+from UltrasoundMotionLib.mrml.registration_sequence_nodes import add_sequence_registration
 from UltrasoundMotionLib.mrml.scene_files import read_scene
 from UltrasoundMotionLib.mrml.volume_nodes import add_volume
 from UltrasoundMotionLib.registration import Registration, RegistrationMeasures
@@ -96,7 +94,8 @@ def segment_voxels(node, number):
 def test_a_result_stands_beside_the_fixed_image(scene, pair):
     fixed, moving, registration = pair
     fixed_node, moving_node = add_volume(scene, fixed, "atlas"), add_volume(scene, moving, "patient")
-    nodes = add_registration(fixed_node, fixed, registration, moving_node=moving_node)
+    images = RegistrationPair.of_images(fixed_node, moving_node, fixed, moving)
+    nodes = show_registration(images, registration, with_checkerboard=True, fill_labels=True, apply=True)
 
     points = inner_points()
     np.testing.assert_allclose(
@@ -144,10 +143,12 @@ def test_a_checkerboard_takes_turns(pair):
 
 def test_a_field_on_another_grid_is_refused(scene, pair):
     _, moving, registration = pair
-    node = add_volume(scene, moving, "patient")
+    images = RegistrationPair.of_images(
+        add_volume(scene, moving, "patient"), add_volume(scene, moving, "again"), moving, moving
+    )
     before = scene.GetNumberOfNodes()
     with pytest.raises(InputError, match="another grid"):
-        add_registration(node, moving, registration)
+        show_registration(images, registration)
     assert scene.GetNumberOfNodes() == before
 
 
@@ -177,7 +178,10 @@ def test_a_scene_opens_with_the_moving_volume_on_the_fixed_one(pair, tmp_path):
             for node in scene.GetNodesByClass("vtkMRMLSegmentationNode")
         ]
         np.testing.assert_allclose(colors[0], colors[1], atol=0.01)
-        jacobian, blue = scene.GetFirstNodeByName("fixed atlas Jacobian").GetDisplayNode().GetColorNode(), [0.0] * 4
+        jacobian, blue = (
+            scene.GetFirstNodeByName("moving patient to fixed atlas Jacobian").GetDisplayNode().GetColorNode(),
+            [0.0] * 4,
+        )
         jacobian.GetColor(0, blue)
         np.testing.assert_allclose(blue[:3], [0, 0, 1], atol=0.01)
         composite = scene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")

@@ -35,7 +35,7 @@ from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid
-from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
+from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
@@ -80,7 +80,7 @@ def test_what_cannot_be_registered_is_refused_in_one_line(logic, scene):
         ((flat, away), {}, r"planes that are \d+ degrees apart"),
         ((fixed, moving), {"fixedSegmentation": labels}, "choose the moving segmentation too"),
         ((fixed, moving), {"movingMask": flat}, "labels must be whole numbers"),
-        ((fixed, moving), {"outputs": RegistrationOutputs(warped=moving)}, "is an input"),
+        ((fixed, moving), {"outputs": RegistrationNodes(warped=moving)}, "is an input"),
         ((fixed, moving), {"method": "thinking"}, "no registration method named thinking"),
     ):
         with pytest.raises(InputError, match=words) as caught:

@@ -92,9 +92,16 @@ def add_displacement_transform(
 ) -> slicer.vtkMRMLTransformNode:
     """Adds the field as a transform node: put the moving image (or the fixed points, see `carries`) under it."""
     node = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
+    fill_displacement_transform(node, grid, carries=carries)
+    return node
+
+
+def fill_displacement_transform(
+    node: slicer.vtkMRMLTransformNode, grid: DisplacementGrid, *, carries: Carries = Carries.MOVING_TO_FIXED
+) -> None:
+    """Gives a transform node the field, as `add_displacement_transform`; what it held before is gone."""
     node.CreateDefaultDisplayNodes()
     _observe(node, oriented_grid_transform(grid), carries)
-    return node
 
 
 def add_displacement_sequence(

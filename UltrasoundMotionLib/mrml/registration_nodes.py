@@ -1,136 +1,205 @@
-"""A registered pair of images as Slicer's nodes: the transform that carries the moving image onto the fixed one, and
-what it gives.
+"""The result of a registration as Slicer's nodes, new ones or nodes that the user chose; the only way from one to the
+other, for the module and for scenes that the command line writes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import slicer
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.mrml.displacement_transforms import DisplacementGrid, add_displacement_transform
+from UltrasoundMotionLib.mrml.displacement_transforms import fill_displacement_transform
 from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map, show_jacobian
+from UltrasoundMotionLib.mrml.labels_from_nodes import Label
 from UltrasoundMotionLib.mrml.node_removal import remove_node, undone_on_error
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under
+from UltrasoundMotionLib.mrml.registration_table import fill_measures_table
+from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
-from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume, comparable_levels, grey_levels
+from UltrasoundMotionLib.mrml.volume_nodes import comparable_levels, fill_segmentation, fill_volume, grey_levels
 from UltrasoundMotionLib.registration import Registration
 
 CHECKERS = 6
+GRID_CLASSES = ("vtkMRMLTransformNode", "vtkMRMLGridTransformNode")
+GRID_TOLERANCE_MM = 1e-3
 
 
 @dataclass(frozen=True)
 class RegistrationNodes:
-    """Everything that one registration put into the scene.
+    """The nodes of a result; as an argument, the nodes to fill, where None makes a new one.
 
     Attributes:
-        transform: the displacement as a grid transform; a parent of the moving volume, it shows that on the fixed one.
-        warped: the moving image resampled onto the fixed grid, for flicker: fixed and warped share grid and grey
-            levels.
-        jacobian: determinant of the displacement at every voxel: 1 keeps volume, 0 and below folds.
-        checkerboard: fixed and warped image in turns.
-        segmentation: the moving labels on the fixed image, or None.
+        transform: grid transform for the moving volume, in the place of the transform that it stands under (if any).
+        warped: the moving volume resampled onto the fixed grid.
+        jacobian: how much each point grows (above 1) or shrinks (below 1) from the fixed to the moving image; at 0 and
+            below the field folds.
+        checkerboard: fixed and warped image in alternating blocks.
+        segmentation: the moving labels on the fixed volume; None where there were none.
+        table: measures.
     """
 
-    transform: slicer.vtkMRMLTransformNode
-    warped: slicer.vtkMRMLScalarVolumeNode
-    jacobian: slicer.vtkMRMLScalarVolumeNode
-    checkerboard: slicer.vtkMRMLScalarVolumeNode
-    segmentation: slicer.vtkMRMLSegmentationNode | None
+    transform: slicer.vtkMRMLTransformNode | None = None
+    warped: slicer.vtkMRMLScalarVolumeNode | None = None
+    jacobian: slicer.vtkMRMLScalarVolumeNode | None = None
+    checkerboard: slicer.vtkMRMLScalarVolumeNode | None = None
+    segmentation: slicer.vtkMRMLSegmentationNode | None = None
+    table: slicer.vtkMRMLTableNode | None = None
 
     def nodes(self) -> Iterator[slicer.vtkMRMLNode]:
-        """All of them."""
-        for name in self.__dataclass_fields__:
-            node = getattr(self, name)
-            if node is not None:
-                yield node
+        """The nodes that exist."""
+        return (node for node in (getattr(self, one.name) for one in fields(self)) if node is not None)
 
     def remove(self) -> None:
-        """Takes all of it out of the scene; a moving volume under the transform is where it was before."""
+        """Removes all of it from the scene; a moving volume under the transform goes back to where it was."""
+        scene = self.transform.GetScene() if self.transform is not None else None
+        if scene is not None:
+            for volume in nodes_of_class(scene, "vtkMRMLVolumeNode"):
+                if volume.GetTransformNodeID() == self.transform.GetID():
+                    before = parent_before_registration(volume)
+                    volume.SetAndObserveTransformNodeID(before.GetID() if before is not None else None)
         for node in self.nodes():
             remove_node(node)
 
+    def check(self, pair: RegistrationPair, inputs: tuple[slicer.vtkMRMLNode, ...] = ()) -> None:
+        """Raises InputError where an output is an input, is used twice, or is a transform that cannot hold a
+        displacement or moves an input.
+        """
+        chosen = list(self.nodes())
+        for node in chosen:
+            if node in (pair.fixed_node, pair.moving_node, *inputs):
+                raise InputError(
+                    f"{node.GetName()}: is an input; choose another node for the output, or none to make a new one"
+                )
+            if sum(node is other for other in chosen) > 1:
+                raise InputError(f"{node.GetName()}: is chosen for two outputs")
+        if self.transform is None:
+            return
+        if self.transform.GetClassName() not in GRID_CLASSES:
+            kind = self.transform.GetNodeTagName()
+            raise InputError(
+                f"{self.transform.GetName()}: is a {kind}, which holds no displacements;"
+                " choose none to make a new transform"
+            )
+        for parent in (pair.fixed_node.GetParentTransformNode(), parent_before_registration(pair.moving_node)):
+            if parent is not None and (parent is self.transform or parent.IsTransformNodeMyParent(self.transform)):
+                raise InputError(
+                    f"{self.transform.GetName()}: moves an input; choose another node for the output,"
+                    " or none to make a new one"
+                )
 
-def add_registration(
-    fixed_node: slicer.vtkMRMLVolumeNode,
-    fixed: Volume,
-    registration: Registration,
+
+def show_registration(
+    pair: RegistrationPair,
+    found: Registration,
+    chosen: RegistrationNodes | None = None,
     *,
-    moving_node: slicer.vtkMRMLVolumeNode | None = None,
+    labels: tuple[Label, ...] = (),
+    with_jacobian: bool = True,
+    with_checkerboard: bool = False,
+    fill_labels: bool = False,
+    apply: bool = False,
 ) -> RegistrationNodes:
-    """Adds a result beside the fixed image that is in the scene, in a folder of the Data module.
+    """Adds a result to the scene beside the fixed volume and returns its nodes. The inputs stay as they are.
 
     Args:
-        fixed_node: of the fixed image.
-        fixed: the same image; its grid is the displacement's.
-        moving_node: put under the transform if given, which is the only change to it.
+        found: the registration of `pair.fixed` and `pair.moving`.
+        chosen: nodes to fill instead of new ones.
+        labels: names and colours of the moving labels.
+        with_jacobian, with_checkerboard: also make these volumes.
+        fill_labels: fill the moving labels in slice views; otherwise only their outlines are drawn.
+        apply: put the moving volume under the transform, which is the only change to it.
 
     Raises:
-        InputError: the displacement lies on another grid than the fixed image; the scene is then as it was.
+        InputError: the displacement lies on another grid than the fixed image; as `RegistrationNodes.check` and
+            `RegistrationPair.check_unchanged`. The scene is then as it was.
     """
-    grid = registration.displacement.grid
-    if not ImageGrid.of(fixed).matches(grid, tolerance_mm=1e-3):
+    chosen = chosen or RegistrationNodes()
+    chosen.check(pair)
+    pair.check_unchanged()
+    grid = found.displacement.grid
+    if not ImageGrid.of(pair.fixed).matches(grid, tolerance_mm=GRID_TOLERANCE_MM):
         raise InputError(
-            f"{fixed.name}: the displacement lies on another grid ({grid.shape[::-1]} voxels against {fixed.array.shape[::-1]})"
+            f"{pair.fixed.name}: the displacement lies on another grid"
+            f" ({grid.shape[::-1]} voxels against {pair.fixed.array.shape[::-1]})"
         )
-    scene, name = fixed_node.GetScene(), fixed_node.GetName()
-    levels = grey_levels(fixed)
+    scene, fixed, moving = pair.fixed_node.GetScene(), pair.fixed_node.GetName(), pair.moving_node.GetName()
+    suffix = " (interrupted)" if found.interrupted else ""
+
+    def new(class_name: str, name: str) -> slicer.vtkMRMLNode:
+        return scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name + suffix))
+
+    volume, made_jacobian, made_board = "vtkMRMLScalarVolumeNode", with_jacobian, with_checkerboard
+    labelled = found.warped_labels is not None
     with undone_on_error(scene):
-        shown = registration.warped
         nodes = RegistrationNodes(
-            transform=add_displacement_transform(
-                scene, displacement_grid(registration.displacement), f"moving to {name}"
+            transform=chosen.transform or new("vtkMRMLTransformNode", f"{moving} to {fixed}"),
+            warped=chosen.warped or new(volume, f"{moving} on {fixed}"),
+            jacobian=(chosen.jacobian or new(volume, f"{moving} to {fixed} Jacobian")) if made_jacobian else None,
+            checkerboard=(chosen.checkerboard or new(volume, f"{fixed} checkerboard")) if made_board else None,
+            segmentation=(
+                (chosen.segmentation or new("vtkMRMLSegmentationNode", f"{moving} segmentation on {fixed}"))
+                if labelled
+                else None
             ),
-            warped=add_volume(scene, shown, f"moving on {name}", levels=comparable_levels(levels, shown)),
-            jacobian=_add_jacobian(scene, fixed, registration.displacement, f"{name} Jacobian"),
-            checkerboard=add_volume(scene, checkerboard(fixed, shown), f"{name} checkerboard", levels=(0.0, 1.0)),
-            segmentation=None
-            if registration.warped_labels is None
-            else add_segmentation(scene, registration.warped_labels, f"moving labels on {name}", fixed_node),
+            table=chosen.table or new("vtkMRMLTableNode", f"{moving} to {fixed} measures"),
         )
-        put_in_folder(scene, fixed_node, nodes.nodes(), f"{name} registration")
-        if moving_node is not None:
-            moving_node.SetAndObserveTransformNodeID(nodes.transform.GetID())
+        for node in nodes.nodes():
+            if node.IsA("vtkMRMLTransformableNode"):
+                node.SetAndObserveTransformNodeID(pair.fixed_node.GetTransformNodeID())
+        _fill(nodes, pair, found, labels, fill_labels)
+        put_in_folder(scene, pair.fixed_node, nodes.nodes(), f"{fixed} registration")
+    if apply:
+        put_under(pair.moving_node, nodes.transform)
     return nodes
 
 
-def displacement_grid(field: DisplacementField) -> DisplacementGrid:
-    """The field for a transform node; a 2D one as a slice in the plane z = 0.
-
-    Raises:
-        InputError: axes that are not orthogonal, which a grid transform cannot hold.
-    """
-    placed = field.as_single_slice()
-    grid = placed.grid
-    return DisplacementGrid(placed.displacement_mm, grid.spacing_mm, grid.origin_mm, grid.direction)
+def _fill(
+    nodes: RegistrationNodes,
+    pair: RegistrationPair,
+    found: Registration,
+    labels: tuple[Label, ...],
+    fill_labels: bool,
+) -> None:
+    displacement_mm = found.displacement.displacement_mm
+    fill_displacement_transform(nodes.transform, pair.displacement_grid(displacement_mm))
+    fixed, warped = (pair.on_fixed_node(one.array, one.name) for one in (pair.fixed, found.warped))
+    fill_volume(nodes.warped, warped, levels=comparable_levels(grey_levels(fixed), warped))
+    if nodes.jacobian is not None:
+        jacobian = pair.on_fixed_node(jacobian_map(displacement_mm, pair.fixed).array, "Jacobian")
+        show_jacobian(nodes.jacobian, jacobian, legend=True)
+    if nodes.checkerboard is not None:
+        fill_volume(nodes.checkerboard, checkerboard(fixed, warped), levels=(0.0, 1.0))
+    names = {label.number: label.name for label in labels}
+    if nodes.segmentation is not None:
+        carried = pair.on_fixed_node(found.warped_labels.array, "labels")
+        colors = {label.number: label.color for label in labels if label.color is not None}
+        fill_segmentation(nodes.segmentation, carried, pair.fixed_node, names=names, colors=colors, filled=fill_labels)
+    fill_measures_table(
+        nodes.table,
+        found.measures,
+        method=found.method,
+        label_names=names,
+        notes=found.notes,
+        interrupted=found.interrupted,
+    )
 
 
 def checkerboard(fixed: Volume, warped: Volume) -> Volume:
-    """Both images in [0, 1] in turns, in blocks as wide in mm along every axis; float32 on the fixed grid."""
+    """Two images of one grid, scaled to [0, 1], in alternating blocks that are as wide in mm along every axis; float32
+    on the fixed grid.
+    """
     pictures = [_in_unit_range(volume) for volume in (fixed, warped)]
     spacing = np.array(fixed.spacing_mm[::-1])
     edge_mm = (np.array(fixed.array.shape) * spacing).max() / CHECKERS
     lines = [np.arange(size) * step // edge_mm for size, step in zip(fixed.array.shape, spacing, strict=True)]
     odd = sum(np.meshgrid(*lines, indexing="ij")) % 2 == 1
-    return Volume(
-        np.where(odd, pictures[1], pictures[0]).astype(np.float32),
-        fixed.spacing_mm,
-        fixed.origin_mm,
-        fixed.direction,
-        "checkerboard",
-    )
-
-
-def _add_jacobian(
-    scene: slicer.vtkMRMLScene, fixed: Volume, field: DisplacementField, name: str
-) -> slicer.vtkMRMLScalarVolumeNode:
-    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
-    show_jacobian(node, jacobian_map(field.displacement_mm, fixed))
-    return node
+    array = np.where(odd, pictures[1], pictures[0]).astype(np.float32)
+    return Volume(array, fixed.spacing_mm, fixed.origin_mm, fixed.direction, "checkerboard")
 
 
 def _in_unit_range(volume: Volume) -> np.ndarray:

@@ -10,7 +10,7 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.displacement_transforms import DisplacementGrid
-from UltrasoundMotionLib.mrml.volume_nodes import linear_between, volume_from_node
+from UltrasoundMotionLib.mrml.volume_nodes import in_space, linear_between, volume_from_node
 
 MOST_TILT_DEGREES = 5.0
 NO_OFFSET_MM = 1e-6
@@ -74,6 +74,21 @@ class RegistrationPair:
         return cls(fixed_node, moving_node, fixed, placed, fixed, np.eye(4), np.linalg.inv(to_fixed))
 
     @classmethod
+    def of_images(
+        cls,
+        fixed_node: slicer.vtkMRMLVolumeNode,
+        moving_node: slicer.vtkMRMLVolumeNode,
+        fixed: Volume,
+        moving: Volume,
+    ) -> RegistrationPair:
+        """The pair of two images and the nodes that `add_volume` made of them, which stand under no transform.
+
+        The space of the pair is that of the images; a 2D one lies in the plane z = 0 of the nodes.
+        """
+        to_nodes = np.eye(4)[:, [0, 1, 3]] if fixed.array.ndim == 2 else np.eye(4)
+        return cls(fixed_node, moving_node, fixed, moving, in_space(fixed), to_nodes, to_nodes)
+
+    @classmethod
     def _in_plane(
         cls,
         fixed_node: slicer.vtkMRMLVolumeNode,
@@ -85,7 +100,8 @@ class RegistrationPair:
         tilt = np.degrees(np.arccos(min(1.0, abs(float(fixed.direction[:, 2] @ placed.direction[:, 2])))))
         if tilt > MOST_TILT_DEGREES:
             raise InputError(
-                f"{fixed.name} and {moving.name} lie in planes that are {tilt:.0f} degrees apart; slices must lie in one plane"
+                f"{fixed.name} and {moving.name} lie in planes that are {tilt:.0f} degrees apart;"
+                " slices must lie in one plane"
             )
         plane = np.eye(4)
         plane[:3, :3], plane[:3, 3] = fixed.direction, fixed.origin_mm
@@ -167,7 +183,9 @@ class RegistrationPair:
 
 
 def parent_before_registration(moving_node: slicer.vtkMRMLVolumeNode) -> slicer.vtkMRMLTransformNode | None:
-    """What the volume stood under before a registration put it under its result; its parent transform where none did."""
+    """Returns the transform that the volume stood under before a registration put it under its result; its parent
+    transform where none did.
+    """
     parent = moving_node.GetParentTransformNode()
     if parent is not None and parent.GetNodeReferenceID(MOVING_ROLE) == moving_node.GetID():
         return parent.GetNodeReference(REPLACED_PARENT_ROLE)

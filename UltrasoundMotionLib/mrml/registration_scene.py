@@ -8,25 +8,23 @@ from pathlib import Path
 import numpy as np
 import slicer
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.mrml.displacement_transforms import Carries, DisplacementGrid, add_displacement_sequence
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
-from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, add_registration, displacement_grid
+from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
+from UltrasoundMotionLib.mrml.registration_sequence_nodes import add_sequence_registration
 from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, write_scene
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
-from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, view_node
+from UltrasoundMotionLib.mrml.views import FOREGROUND_OPACITY, set_layout, show_as_acquired, view_node
 from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration import Registration
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 SLICE_VIEWS = (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal"))
-FOREGROUND_OPACITY = 0.5
 
 
 def build_registration_scene(
@@ -45,19 +43,20 @@ def build_registration_scene(
     labels, 0 to 1, lies beside the result, black to white.
 
     Raises:
-        InputError: as `add_registration`.
+        InputError: as `show_registration`.
     """
     fixed_node, moving_node = (
         add_volume(scene, fixed, f"fixed {fixed.name}"),
         add_volume(scene, moving, f"moving {moving.name}"),
     )
-    nodes = add_registration(fixed_node, fixed, registration, moving_node=moving_node)
+    pair = RegistrationPair.of_images(fixed_node, moving_node, fixed, moving)
+    nodes = show_registration(pair, registration, with_checkerboard=True, fill_labels=True, apply=True)
+    added = []
     if fixed_labels is not None:
-        labels = add_segmentation(scene, fixed_labels, "fixed labels", fixed_node, filled=False)
-        put_in_folder(scene, fixed_node, [labels], f"{fixed_node.GetName()} registration")
+        added.append(add_segmentation(scene, fixed_labels, "fixed labels", fixed_node, filled=False))
     if confidence is not None:
-        trust = add_volume(scene, confidence, f"{moving.name} confidence", levels=(0.0, 1.0))
-        put_in_folder(scene, fixed_node, [trust], f"{fixed_node.GetName()} registration")
+        added.append(add_volume(scene, confidence, f"{moving.name} confidence", levels=(0.0, 1.0)))
+    put_in_folder(scene, fixed_node, added, f"{fixed_node.GetName()} registration")
     flat = min(fixed_node.GetImageData().GetDimensions()) == 1
     for view_name, orientation in SLICE_VIEWS[: 1 if flat else None]:
         node = view_node(scene, "vtkMRMLSliceNode", view_name)
@@ -91,7 +90,7 @@ def write_registration_scene(
     """Writes a registered pair as a scene (`.mrb`) in which the transform carries the moving volume onto the fixed one.
 
     Raises:
-        InputError: as `add_registration`.
+        InputError: as `show_registration`.
         OutputError: as `write_scene`.
     """
     with quiet_vtk(), HeadlessScene() as scene:
@@ -100,36 +99,6 @@ def write_registration_scene(
         written = write_scene(scene, path)
         progress(1, 1, "writing the scene")
     return written
-
-
-def add_sequence_registration(
-    image: SequenceNodes, registration: SequenceRegistration, name: str, *, progress: Progress = no_progress
-) -> SequenceNodes:
-    """Adds the fields of a sequence as a transform sequence in the browser of the clip.
-
-    Landmarks, a contour or a mask placed on the reference frame and put under the transform move with the tissue. The
-    fields are stored on their control grids, a few kilobytes a frame.
-
-    Raises:
-        InputError: fields from frame to frame (they cannot carry one frame's landmarks), frames that were not reached,
-            another frame count.
-    """
-    if registration.mode != "to-reference":
-        raise InputError(
-            f"{name}: a transform sequence needs fields to a reference frame, these are {registration.mode}"
-        )
-    if len(registration) != len(image.index.values):
-        raise InputError(
-            f"{name}: {len(registration)} fields but the clip in the scene has {len(image.index.values)} frames"
-        )
-    if not registration.reached.all():
-        missing = int(np.flatnonzero(~registration.reached)[0])
-        raise InputError(f"{name}: frame {missing} has no field; the registration was interrupted")
-
-    def field_of(frame: int) -> DisplacementGrid:
-        return displacement_grid(registration.frames[frame].field(coarse=True))
-
-    return add_displacement_sequence(image, field_of, name, carries=Carries.FIXED_TO_MOVING, progress=progress)
 
 
 def write_sequence_registration_scene(

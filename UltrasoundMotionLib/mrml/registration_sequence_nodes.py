@@ -11,12 +11,13 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.displacement_transforms import Carries, DisplacementGrid, add_displacement_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
-from UltrasoundMotionLib.mrml.registration_scene import add_sequence_registration
 from UltrasoundMotionLib.mrml.registration_table import fill_frames_table
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.volume_nodes import GREY_PERCENTILES, volume_from_node
+from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 
@@ -79,12 +80,46 @@ def volumes_of_sequence(image: SequenceNodes) -> list[Volume]:
     for number, item in enumerate(items):
         if item is None or not item.IsA("vtkMRMLVolumeNode"):
             raise InputError(
-                f"{image.sequence.GetName()}: item {number} is {item.GetClassName() if item else 'missing'}, expected an image volume"
+                f"{image.sequence.GetName()}: item {number} is {item.GetClassName() if item else 'missing'},"
+                " expected an image volume"
             )
     return [
         replace(volume_from_node(item), name=f"{image.sequence.GetName()} frame {number}")
         for number, item in enumerate(items)
     ]
+
+
+def add_sequence_registration(
+    image: SequenceNodes, registration: SequenceRegistration, name: str, *, progress: Progress = no_progress
+) -> SequenceNodes:
+    """Adds the fields of a sequence as a transform sequence in the browser of the clip.
+
+    Landmarks, a contour or a mask placed on the reference frame and put under the transform move with the tissue. The
+    fields are stored on their control grids, a few kilobytes a frame.
+
+    Raises:
+        InputError: fields from frame to frame (they cannot carry one frame's landmarks), frames that were not reached,
+            another frame count.
+    """
+    if registration.mode != "to-reference":
+        raise InputError(
+            f"{name}: a transform sequence needs fields to a reference frame, these are {registration.mode}"
+        )
+    if len(registration) != len(image.index.values):
+        raise InputError(
+            f"{name}: {len(registration)} fields but the clip in the scene has {len(image.index.values)} frames"
+        )
+    if not registration.reached.all():
+        missing = int(np.flatnonzero(~registration.reached)[0])
+        raise InputError(f"{name}: frame {missing} has no field; the registration was interrupted")
+
+    def field_of(frame: int) -> DisplacementGrid:
+        field = registration.frames[frame].field(coarse=True).as_single_slice()
+        return DisplacementGrid(
+            field.displacement_mm, field.grid.spacing_mm, field.grid.origin_mm, field.grid.direction
+        )
+
+    return add_displacement_sequence(image, field_of, name, carries=Carries.FIXED_TO_MOVING, progress=progress)
 
 
 def show_sequence_registration(

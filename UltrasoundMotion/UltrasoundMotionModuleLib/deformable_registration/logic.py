@@ -17,7 +17,7 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from UltrasoundMotionLib.jobs import run_job
-from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs
+from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs, SequenceRegistrationOutputs
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.progress import Progress, no_progress
@@ -101,11 +101,11 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
         movingSegmentation: slicer.vtkMRMLNode | None = None,
         fixedMask: slicer.vtkMRMLNode | None = None,
         movingMask: slicer.vtkMRMLNode | None = None,
-        outputs: RegistrationOutputs | None = None,
+        outputs: RegistrationNodes | None = None,
         withJacobian: bool = True,
         applyTransform: bool = False,
         progress: Progress | None = None,
-    ) -> RegistrationOutputs:
+    ) -> RegistrationNodes:
         """Finds where every point of the fixed volume lies in the moving one, and puts the result beside the fixed
         volume.
 
@@ -228,9 +228,9 @@ class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
             image, parameters.referenceFrame, device=parameters.device.value, mask=parameters.fixedMask, chosen=chosen
         )
 
-    def chosenOutputs(self, parameters: DeformableRegistrationParameterNode) -> RegistrationOutputs:
+    def chosenOutputs(self, parameters: DeformableRegistrationParameterNode) -> RegistrationNodes:
         """The output nodes that are chosen for a pair."""
-        return RegistrationOutputs(
+        return RegistrationNodes(
             transform=parameters.outputTransform,
             warped=parameters.outputWarped,
             jacobian=parameters.outputJacobian if parameters.makeJacobian else None,

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.jobs import JobRequest, registration_request
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, numbered_alike
-from UltrasoundMotionLib.mrml.registration_outputs import RegistrationOutputs, show_registration
+from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
     ChosenSequenceOutputs,
@@ -49,11 +49,11 @@ class PairTask:
     pair: RegistrationPair
     request: JobRequest
     labels: tuple[Label, ...]
-    outputs: RegistrationOutputs
+    outputs: RegistrationNodes
     withJacobian: bool
     applyTransform: bool
 
-    def show(self, found: Registration) -> RegistrationOutputs:
+    def show(self, found: Registration) -> RegistrationNodes:
         """Puts the result into the scene and into the slice views."""
         nodes = show_registration(
             self.pair,
@@ -80,14 +80,14 @@ def pairTask(
     movingSegmentation: slicer.vtkMRMLNode | None = None,
     fixedMask: slicer.vtkMRMLNode | None = None,
     movingMask: slicer.vtkMRMLNode | None = None,
-    outputs: RegistrationOutputs | None = None,
+    outputs: RegistrationNodes | None = None,
     withJacobian: bool = True,
     applyTransform: bool = False,
 ) -> PairTask:
     """Reads the nodes and makes the job.
 
     Raises:
-        InputError: see `RegistrationPair.of_nodes`, `labels_on_grid` and `RegistrationOutputs.check`.
+        InputError: see `RegistrationPair.of_nodes`, `labels_on_grid` and `RegistrationNodes.check`.
     """
     given = {
         "fixed_labels": fixedSegmentation,
@@ -99,7 +99,7 @@ def pairTask(
         raise InputError(
             _("the fixed segmentation is for comparing with the moving one: choose the moving segmentation too")
         )
-    outputs = outputs or RegistrationOutputs()
+    outputs = outputs or RegistrationNodes()
     pair = RegistrationPair.of_nodes(fixedNode, movingNode)
     outputs.check(pair, tuple(node for node in given.values() if node is not None))
     images: dict[str, Volume] = {}
