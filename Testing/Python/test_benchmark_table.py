@@ -14,10 +14,13 @@ from scipy import stats
 from UltrasoundMotionLib.errors import InputError, MissingPackageError, OutputError
 from UltrasoundMotionLib.lab.benchmarks import peers
 from UltrasoundMotionLib.lab.benchmarks.case_statistics import CaseStatistics, paired_difference
+from UltrasoundMotionLib.lab.benchmarks.landmarks import benchmark_landmarks, landmark_cases
 from UltrasoundMotionLib.lab.benchmarks.peers import available_peers, find_peer, import_package, peer
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column, Target, target_table
-from UltrasoundMotionLib.lab.benchmarks.trackers import benchmark_trackers
+from UltrasoundMotionLib.lab.benchmarks.trackers import benchmark_trackers, run_timed
+from UltrasoundMotionLib.tracking import registry
+from UltrasoundMotionLib.tracking.clip_tracker import ClipTracks
 
 
 @dataclass(frozen=True)
@@ -240,6 +243,31 @@ def test_default_trackers_are_all_that_are_registered():
     landmarks = [one.name for one in benchmark_trackers(None, [], kind="landmarks").trackers]
     assert landmarks == [entry.name for entry in available_trackers() if entry.kind == "landmarks"]
     assert set(landmarks) < set(names)
+
+
+class WholeClip:
+    """A whole-clip tracker of two frames at a time that leaves points where they are."""
+
+    frames_at_most = 2
+
+    def track(self, frames, query_points):
+        shape = (len(frames), len(query_points))
+        positions = np.broadcast_to(query_points, (*shape, 2))
+        return ClipTracks(positions.astype(np.float64), np.ones(shape), np.ones(shape, dtype=bool))
+
+
+def test_a_whole_clip_tracker_takes_part_like_an_online_one(monkeypatch):
+    registry.available_trackers()  # which imports all files
+    monkeypatch.setattr(registry.TRACKERS, "_entries", dict(registry.TRACKERS._entries))
+    registry.tracker("toy", "a toy", kind="landmarks", online=False)(lambda setup: WholeClip())
+    (toy,) = benchmark_trackers(["toy"], []).trackers
+    assert "toy" in [one.name for one in benchmark_trackers(None, [], kind="landmarks").trackers]
+    assert toy.ours and not toy.online
+    (case,) = landmark_cases(("easy",), count=1, seed=3, frame_count=5)
+    row = benchmark_landmarks([case], [toy]).rows[-1]
+    assert row.measures.tracking_error == row.measures.no_tracking_error
+    assert row.speed.one > 0
+    assert run_timed(toy, case.sequence, case.truth)[0].model == "toy"
 
 
 def test_every_benchmark_is_found_and_takes_markdown_and_json(capsys):

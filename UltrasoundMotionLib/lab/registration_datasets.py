@@ -68,15 +68,14 @@ def hippocampus_subjects(folder: str | Path, *, tuned: bool | None = None) -> tu
     if tuned is not None:
         names = [name for name in names if (int(name.rsplit("_", maxsplit=1)[1]) <= HIPPOCAMPUS_TUNED_UP_TO) == tuned]
     if not names:
-        raise InputError(
-            f"{folder}: no hippocampus_*.nii.gz with labels; expected Task04_Hippocampus of the Medical Segmentation Decathlon"
-        )
+        wanted = "Task04_Hippocampus of the Medical Segmentation Decathlon"
+        raise InputError(f"{folder}: no hippocampus_*.nii.gz with labels; expected {wanted}")
     return tuple(names)
 
 
 def learned_part(subjects: Sequence[str], part: str) -> tuple[str, ...]:
-    """Those of the subjects' names that are in a part of the networks that learn: "train", "validation" (tuning as
-    well) or "held-out".
+    """Selects the subjects' names that are in a part of the networks that learn: "train", "validation" (tuning as well)
+    or "held-out".
 
     Hippocampus subjects up to 305, up to 319 and above; of every group of twenty ACDC patients the first ten, the
     eleventh and the others.

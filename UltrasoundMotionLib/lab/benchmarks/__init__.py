@@ -1,1 +1,3 @@
-"""Benchmarks: one module each, with its settings, its run and its command; `benchmark` finds them. The other modules are what they share."""
+"""Benchmarks, one module or folder each, which the command `benchmark` finds by its `add_parser`; the modules without
+one are shared by all.
+"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
@@ -46,12 +47,10 @@ def ablation_trackers(device: str = "cpu", weights: str | Path | None = None) ->
 
     plain, network, whole = map(find_tracker, ("lucas-kanade", NETWORK_ALONE, "specknet"))
     return (
-        BenchmarkTracker("lucas-kanade (no network)", lambda: plain.make(device), ours=True),
-        BenchmarkTracker(NETWORK_ALONE, lambda: network.make(device, weights=weights), ours=True),
+        BenchmarkTracker("lucas-kanade (no network)", partial(plain.make, device), ours=True),
+        BenchmarkTracker(NETWORK_ALONE, partial(network.make, device, weights=weights), ours=True),
         *(
-            BenchmarkTracker(
-                name, lambda switches=switches: whole.make(device, settings=switches, weights=weights), ours=True
-            )
+            BenchmarkTracker(name, partial(whole.make, device, settings=switches, weights=weights), ours=True)
             for name, switches in STEPS
         ),
     )
@@ -63,7 +62,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "ablation",
         help="the parts of the tracker specknet, one after the other",
         description=(
-            "Follows phantoms' tissue with SpeckNet as published and with one part of the tracker specknet after the other."
+            "Follows phantoms' tissue with SpeckNet as published and with one part of the tracker specknet after the"
+            " other."
         ),
     )
     add_phantom_arguments(parser, count=3, seed=TUNING_SEED)

@@ -1,4 +1,4 @@
-"""What the commands of the benchmarks share: arguments for phantoms, trackers and output, and how a result is shown."""
+"""Arguments and output that the commands of the benchmarks share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.benchmarks.trackers import ChosenTrackers
 
 TUNING_SEED = 100
-"""Of benchmarks that choose settings: below `EVALUATION_SEED`."""
+"""Default seed of benchmarks that choose settings: below `EVALUATION_SEED`."""
 
 
 def add_phantom_arguments(
@@ -30,12 +30,16 @@ def add_phantom_arguments(
     seed: int = EVALUATION_SEED,
 ) -> None:
     """Adds `--kind`, `--difficulty`, `--count` and `--seed`, by which a set of phantoms is chosen."""
-    said = "all" if tuple(difficulties) == DIFFICULTIES else " ".join(difficulties)
+    default = "all" if tuple(difficulties) == DIFFICULTIES else " ".join(difficulties)
     each = "kind and difficulty" if kinds else "difficulty"
     if kinds:
         parser.add_argument("--kind", nargs="+", choices=KINDS, default=KINDS, help="phantoms (default: all)")
     parser.add_argument(
-        "--difficulty", nargs="+", choices=DIFFICULTIES, default=difficulties, help=f"of the phantoms (default: {said})"
+        "--difficulty",
+        nargs="+",
+        choices=DIFFICULTIES,
+        default=difficulties,
+        help=f"of the phantoms (default: {default})",
     )
     parser.add_argument(
         "--count", metavar="N", type=whole_number, default=count, help=f"phantoms of each {each} (default {count})"

@@ -1,5 +1,5 @@
-"""`benchmark disk`: a real disk on a motor (PyMUST's `PWI_disk`, 32 plane-wave frames), and how well the trackers measure
-how fast it turns.
+"""`benchmark disk`: the rotation that trackers measure of a real disk on a motor (PyMUST's `PWI_disk`, 32 plane-wave
+frames).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def disk_targets(rows: Sequence[DiskRow]) -> tuple[Target, ...]:
 
 
 def read_disk(path: str | Path) -> ImageSequence:
-    """The disk's B-mode frames, `I` (251, 251, 32) uint8 at 0.1 mm.
+    """Reads the disk's B-mode frames, `I` (251, 251, 32) uint8 at 0.1 mm.
 
     Raises:
         InputError: the file is missing, is not a MATLAB file, or holds something else.
@@ -90,15 +90,14 @@ def read_disk(path: str | Path) -> ImageSequence:
     except Exception as error:  # loadmat raises whatever its parser stumbles over
         raise InputError(f"{path}: is not the disk's MATLAB file: {str(error).splitlines()[0]}") from error
     if frames.ndim != 3 or frames.dtype != np.uint8 or frames.shape[2] < DISK_FRAMES:
-        raise InputError(
-            f"{path}: expected `I` as (H, W, T) uint8 with at least {DISK_FRAMES} frames, got {frames.shape} {frames.dtype}"
-        )
+        wanted = f"`I` as (H, W, T) uint8 with at least {DISK_FRAMES} frames"
+        raise InputError(f"{path}: expected {wanted}, got {frames.shape} {frames.dtype}")
     moved = np.ascontiguousarray(np.moveaxis(frames, 2, 0))
     return ImageSequence(moved, spacing_mm=(PIXEL_MM, PIXEL_MM), name="rotating disk", path=path)
 
 
 def disk_points(radius_px: float = POINTS_RADIUS_PX, step_px: float = POINTS_STEP_PX) -> np.ndarray:
-    """(N, 2) points of a square grid on the disk, around its centre."""
+    """Returns (N, 2) points of a square grid on the disk, around its centre."""
     steps = np.arange(-(radius_px // step_px), radius_px // step_px + 1) * step_px
     grid = np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2)
     return np.asarray(DISK_CENTRE_PX) + grid[np.hypot(*grid.T) <= radius_px]
@@ -111,7 +110,10 @@ def benchmark_disk(
     tracker calls lost.
     """
     first = ImageSequence(
-        sequence.frames[:DISK_FRAMES], spacing_mm=sequence.spacing_mm, name=sequence.name, path=sequence.path
+        np.stack([sequence.frame(index) for index in range(DISK_FRAMES)]),
+        spacing_mm=sequence.spacing_mm,
+        name=sequence.name,
+        path=sequence.path,
     )
     points = disk_points()
     start = np.full((DISK_FRAMES, len(points), 2), np.nan)
@@ -145,8 +147,10 @@ def fit_rotation(fixed: np.ndarray, moved: np.ndarray) -> tuple[float, float]:
 
 
 def rotation_per_frame(positions_px: np.ndarray, query_frame: int = 0) -> tuple[float, float]:
-    """Degrees per frame of points (T, N, 2), by least squares over all frames through zero at the query frame; and the
-    mean distance that remains.
+    """Fits degrees per frame to points (T, N, 2), by least squares over all frames through zero at the query frame.
+
+    Returns:
+        Them, and the mean distance that remains, in pixels.
     """
     fits = np.array([fit_rotation(positions_px[query_frame], frame) for frame in positions_px])
     lag = np.arange(len(positions_px)) - query_frame

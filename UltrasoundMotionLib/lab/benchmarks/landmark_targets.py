@@ -18,7 +18,8 @@ ONE_FPS, FIVE_FPS = 25.0, 10.0
 def landmark_targets(
     harder: Mapping[str, TrackMeasures], speeds: Mapping[str, tuple[float, float]]
 ) -> tuple[Target, ...]:
-    """Goals for LSDM beside the peers, for the order of the three networks, and for the speed of every tracker of ours.
+    """Returns the goals for LSDM beside the peers, for the order of the three networks, and for the speed of every
+    tracker of ours.
 
     Args:
         harder: each tracker's measures on the harder half, by name; a name may have a word behind the tracker's own, as

@@ -17,6 +17,7 @@ from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import TrackMeasures, flat_measures, measure_tracks
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.command import (
     add_output_arguments,
     add_phantom_arguments,
@@ -41,7 +42,6 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv, write_tracks_csv
 from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
-from UltrasoundMotionLib.tracking.run import run_tracker
 
 VESSELS = ("vessel", "fork")
 FRAME_COUNT = 300
@@ -51,9 +51,10 @@ ALL = "all"
 FIXED_TEMPLATE = "opencv-template"
 """The peer that all are compared with by default: the classical way to follow a vessel."""
 
-DESCRIPTION = f"""Simulates livers that breathe irregularly for hundreds of frames while their speckle changes, shadows pass and the probe drifts,
-and follows the vessels and forks that the first frame shows. Errors are in mm, over all positions where the truth is seen, as CLUST reports them.
-Seeds from {EVALUATION_SEED} on are kept for this; nothing is tuned or trained on them."""
+DESCRIPTION = f"""Simulates livers that breathe irregularly for hundreds of frames while their speckle changes, shadows
+pass and the probe drifts, and follows the vessels and forks that the first frame shows. Errors are in mm, over all
+positions where the truth is seen, as CLUST reports them. Seeds from {EVALUATION_SEED} on are kept for this; nothing is
+tuned or trained on them."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class LandmarkRow:
     speed: LandmarkSpeed
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         names = {"difficulty": self.difficulty, "phantoms": len(self.by_phantom), "tracker": self.tracker}
         return {**names, "ours": self.ours, **flat_measures(self.measures)}
 
@@ -102,8 +103,8 @@ COLUMNS: tuple[Column[LandmarkRow], ...] = (
     Column("fps 1", "speed.one", 1),
     Column("fps 5", "speed.five", 1),
 )
-"""Tracking error over all positions where the truth is seen, the same had nothing been tracked (NoTE), the landmarks lost
-for good, and frames a second with one landmark and with five.
+"""Tracking error over all positions where the truth is seen, the same had nothing been tracked (NoTE), the landmarks
+lost for good, and frames a second with one landmark and with five.
 """
 
 CASES: CaseMeasure[LandmarkRow] = CaseMeasure(
@@ -201,17 +202,16 @@ def _tracks(tracker: BenchmarkTracker, case: BenchmarkCase, folder: Path | None)
     kept = None if folder is None else folder / f"{case.name}-{len(case.sequence)}-{tracker.name.replace(' ', '-')}.csv"
     if kept is not None and kept.exists():
         return replace(read_tracks_csv(kept), query_frame=0)
-    tracks = run_tracker(
-        case.sequence, tracker.create, case.truth.positions_px[0], labels=case.truth.labels, model=tracker.name
-    )
+    tracks = tracker.track(case.sequence, case.truth.positions_px[0], labels=case.truth.labels)
     if kept is not None:
         write_tracks_csv(kept, tracks)
     return tracks
 
 
 def _speed(tracker: BenchmarkTracker, case: BenchmarkCase, wall_clock: bool) -> LandmarkSpeed:
-    """Frames a second of `update`, the first few left out, with one landmark and with five; where there are fewer, some
-    are given twice.
+    """Measures frames a second with one landmark and with five; where there are fewer, some are given twice.
+
+    A tracker that is online is timed by `update`, the first few frames left out; another by the whole beginning.
     """
     clock = time.perf_counter if wall_clock else time.process_time
     frames = [
@@ -220,8 +220,14 @@ def _speed(tracker: BenchmarkTracker, case: BenchmarkCase, wall_clock: bool) -> 
     ]
     rates = []
     for count in SPEED_LANDMARKS:
+        points = np.resize(case.truth.positions_px[0], (count, 2))
+        if not tracker.online:
+            began = clock()
+            tracker.track(ImageSequence(np.stack(frames)), points)
+            rates.append(len(frames) / max(clock() - began, 1e-9))
+            continue
         followed = tracker.create()
-        followed.start(frames[0], np.resize(case.truth.positions_px[0], (count, 2)))
+        followed.start(frames[0], points)
         warm = min(3, len(frames) - 1)
         for frame in frames[1 : 1 + warm]:
             followed.update(frame)
@@ -286,12 +292,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _with_watched(trackers: Sequence[BenchmarkTracker]) -> tuple[BenchmarkTracker, ...]:
-    """Ours, then each of ours again with `track --watch-shadows`, then the peers."""
+    """Returns ours, then those of them that are online again with `track --watch-shadows`, then the peers."""
     from UltrasoundMotionLib.tracking.wrappers.watched_tracker import WatchedTracker
 
     def watched(create: Callable[[], OnlineTracker]) -> Callable[[], OnlineTracker]:
         return lambda: WatchedTracker(create())
 
     ours = [one for one in trackers if one.ours]
-    both = [*ours, *(replace(one, name=f"{one.name} watched", create=watched(one.create)) for one in ours)]
+    both = [
+        *ours,
+        *(replace(one, name=f"{one.name} watched", create=watched(one.create)) for one in ours if one.online),
+    ]
     return (*both, *(one for one in trackers if not one.ours))

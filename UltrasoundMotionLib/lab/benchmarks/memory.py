@@ -52,7 +52,7 @@ class MemoryRow:
         return self.long_mb - self.short_mb
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         return {**asdict(self), "growth_mb": self.growth_mb}
 
 

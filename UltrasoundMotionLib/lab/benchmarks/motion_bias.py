@@ -1,5 +1,5 @@
-"""`benchmark motion-bias`: where points of the heart go, seen from each phase of the beat, that is the directional bias of
-what there is to learn from, before and after augmentation.
+"""`benchmark motion-bias`: directions in which points of the heart go, seen from each phase of the beat, before and
+after augmentation: the directional bias of what there is to learn from.
 
 Azad et al., "Taming Modern Point Tracking for Speckle Tracking Echocardiography via Impartial Motion", Sec. 4.3, Eqs.
 2-3 and Fig. 6.
@@ -68,7 +68,7 @@ class PhaseMotion:
         return float(np.abs(np.mean(self.radius_px**2 * np.exp(2j * self.angle))) / np.mean(self.radius_px**2))
 
     def as_dict(self) -> dict[str, float]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         mean_px = float(self.radius_px.mean())
         return {"phase": self.phase, "mean_px": mean_px, "one_way": self.one_way, "one_axis": self.one_axis}
 
@@ -81,7 +81,7 @@ class MotionBias:
     after: PhaseMotion
 
     def as_dict(self) -> dict[str, dict[str, float]]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         return {"before": self.before.as_dict(), "after": self.after.as_dict()}
 
 
@@ -123,7 +123,7 @@ def measure_motion_bias(
     from UltrasoundMotionLib.lab.training.motion_augmentation import MotionRanges, draw_affine
     from UltrasoundMotionLib.lab.training.phantom_clips import DIFFICULTY_WEIGHTS, check_training_seed
     from UltrasoundMotionLib.simulation import phantom_set
-    from UltrasoundMotionLib.simulation.heart import heart_motion, wall_contour
+    from UltrasoundMotionLib.simulation.heart import HeartPhantom, heart_motion, wall_contour
     from UltrasoundMotionLib.simulation.motion import trajectories
 
     check_training_seed(seed)
@@ -135,9 +135,9 @@ def measure_motion_bias(
     }
     difficulties = list(DIFFICULTY_WEIGHTS)
     for number in range(count):
-        phantom = phantom_set("heart", difficulties[number % len(difficulties)], 1, int(rng.integers(200, 9000)))[
-            0
-        ].phantom
+        (case,) = phantom_set("heart", difficulties[number % len(difficulties)], 1, int(rng.integers(200, 9000)))
+        phantom = case.phantom
+        assert isinstance(phantom, HeartPhantom)
         motion = heart_motion(phantom)
         times = (np.arange(steps) / steps - phantom.course.start) * phantom.course.period_s
         places = phantom.imaging.pixels_from_mm(trajectories(motion, wall_contour(motion, "mid", 21), times))
@@ -190,7 +190,8 @@ def write_motion_bias_picture(path: Path | str, bias: Sequence[MotionBias]) -> N
             panel.set_xticks(np.deg2rad([0, 90, 180, 270]), ["left", "down", "right", "up"], fontsize=8)
             panel.tick_params(axis="y", labelsize=7)
             panel.set_title(
-                f"{100 * motion.phase:.0f} % of the beat, {name}\none way {motion.one_way:.2f}, one axis {motion.one_axis:.2f}",
+                f"{100 * motion.phase:.0f} % of the beat, {name}\n"
+                f"one way {motion.one_way:.2f}, one axis {motion.one_axis:.2f}",
                 fontsize=9,
             )
     figure.colorbar(mesh, ax=axes, shrink=0.7, label="part of all displacements in a bin")

@@ -1,4 +1,4 @@
-"""The most memory a piece of work ever held, measured in a process of its own."""
+"""Peak memory of a piece of work, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _LINUX_STATUS = Path("/proc/self/status")
 
 
 def own_peak_bytes() -> int:
-    """The resident high-water mark of this process in bytes.
+    """Returns the resident high-water mark of this process in bytes.
 
     On Linux it is read from VmHWM, because getrusage's figure starts at what the parent process held.
 
     Raises:
-        InputError: the system does not tell (Windows).
+        InputError: the system does not report it (Windows).
     """
     if _LINUX_STATUS.exists():
         for line in _LINUX_STATUS.read_text(encoding="ascii").splitlines():
@@ -57,6 +57,7 @@ def run_in_child(
             command, stdout=output, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
         )
         try:
+            assert child.stderr is not None
             for line in child.stderr:
                 complaint = line.strip() or complaint
                 if on_line is not None:
@@ -64,7 +65,8 @@ def run_in_child(
             code = child.wait()
         finally:
             child.kill()
-            child.stderr.close()
+            if child.stderr is not None:
+                child.stderr.close()
             child.wait()
         output.seek(0)
         lines = output.read().strip().splitlines()

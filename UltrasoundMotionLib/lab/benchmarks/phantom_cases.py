@@ -17,7 +17,7 @@ Whoever tunes a tracker or trains a network uses seeds below it.
 """
 
 MOST_POINTS = 24
-"""Of a phantom's points, as many as this, evenly chosen, so that CSRT, which takes them one by one, is done within
+"""Number of a phantom's points that are kept, evenly chosen, so that CSRT, which takes them one by one, is done within
 minutes.
 """
 
@@ -64,14 +64,14 @@ def phantom_cases(
 
 
 def thin_points(tracks: PointTracks, most_points: int) -> PointTracks:
-    """At most that many of the points, evenly spaced in their order."""
+    """Keeps at most that many of the points, evenly spaced in their order."""
     point_count = len(tracks.labels)
     kept = np.unique(np.linspace(0, point_count - 1, min(most_points, point_count)).round().astype(int))
     return choose_points(tracks, kept)
 
 
 def choose_points(tracks: PointTracks, chosen: Sequence[int] | np.ndarray) -> PointTracks:
-    """The same tracks of the points with these indices, in this order."""
+    """Keeps the points with these indices, in this order."""
     return replace(
         tracks,
         positions_px=tracks.positions_px[:, chosen],

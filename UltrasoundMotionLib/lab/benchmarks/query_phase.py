@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class PhaseRow:
     by_phantom: Mapping[str, float]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         names = ("tracker", "phase", "delta_avg", "median_trajectory_error_px")
         return {name: getattr(self, name) for name in names}
 
@@ -61,7 +62,7 @@ CASES: CaseMeasure[PhaseRow] = CaseMeasure(
 
 
 def best_phase(rows: Sequence[PhaseRow], tracker: str) -> float:
-    """The phase whose accuracy, averaged with its neighbours', is highest."""
+    """Returns the phase with the highest accuracy, averaged with that of the phases beside it."""
     own = [row for row in rows if row.tracker == tracker]
     values = np.array([row.delta_avg for row in own])
     smooth = (np.roll(values, 1) + 2 * values + np.roll(values, -1)) / 4
@@ -69,7 +70,8 @@ def best_phase(rows: Sequence[PhaseRow], tracker: str) -> float:
 
 
 def query_phase_result(rows: Sequence[PhaseRow]) -> BenchmarkResult[PhaseRow]:
-    """A line for each phase with mean accuracy and median trajectory error of each tracker, then the best phase of each.
+    """Lays out a line for each phase with mean accuracy and median trajectory error of each tracker, then the best
+    phase of each.
 
     There are no targets: it is a finding.
     """
@@ -77,8 +79,8 @@ def query_phase_result(rows: Sequence[PhaseRow]) -> BenchmarkResult[PhaseRow]:
     best = {name: best_phase(rows, name) for name in trackers}
     columns: list[Column[dict[str, Any]]] = [Column("query frame at", lambda line: line["at"])]
     for name in trackers:
-        columns.append(Column(f"{name} delta_avg", lambda line, name=name: line[name][0]))
-        columns.append(Column(f"{name} MTE", lambda line, name=name: line[name][1], 2, unit="px"))
+        columns.append(Column(f"{name} delta_avg", partial(_entry, name=name, place=0)))
+        columns.append(Column(f"{name} MTE", partial(_entry, name=name, place=1), 2, unit="px"))
     lines: list[dict[str, Any]] = [
         {"at": f"{100 * phase:.0f} %"}
         | {row.tracker: (row.delta_avg, row.median_trajectory_error_px) for row in rows if row.phase == phase}
@@ -86,6 +88,10 @@ def query_phase_result(rows: Sequence[PhaseRow]) -> BenchmarkResult[PhaseRow]:
     ]
     lines.append({"at": "best"} | {name: (f"{100 * phase:.0f} %", "") for name, phase in best.items()})
     return BenchmarkResult(columns, tuple(rows), details={"best": best}, cases=CASES, lines=lines)
+
+
+def _entry(line: dict[str, Any], name: str, place: int) -> Any:
+    return line[name][place]
 
 
 def benchmark_query_phase(
@@ -106,7 +112,7 @@ def benchmark_query_phase(
     Raises:
         InputError: a count under 1; see `phantom_set`.
     """
-    from UltrasoundMotionLib.simulation import phantom_set
+    from UltrasoundMotionLib.simulation import HeartPhantom, phantom_set
 
     if count < 1:
         raise InputError(f"count must be at least 1, got {count}")
@@ -114,10 +120,12 @@ def benchmark_query_phase(
     cases = [case for difficulty in difficulties for case in phantom_set("heart", difficulty, count, seed)]
     total, done = len(cases) * len(phases) * len(trackers), 0
     for case in cases:
-        course = case.phantom.course
-        frame_count = int(np.ceil(1.05 * course.period_s * case.phantom.imaging.frame_rate_hz)) + 1
-        simulated = replace(case, phantom=replace(case.phantom, frame_count=frame_count)).simulate()
-        shown = course.phase(simulated.sequence.times_s)
+        phantom = case.phantom
+        assert isinstance(phantom, HeartPhantom)
+        frame_count = int(np.ceil(1.05 * phantom.course.period_s * phantom.imaging.frame_rate_hz)) + 1
+        simulated = replace(case, phantom=replace(phantom, frame_count=frame_count)).simulate()
+        assert simulated.sequence.times_s is not None
+        shown = phantom.course.phase(simulated.sequence.times_s)
         for phase in phases:
             away = np.abs(shown - phase)
             frame = int(np.argmin(np.minimum(away, 1 - away)))

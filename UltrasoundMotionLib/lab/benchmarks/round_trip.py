@@ -29,12 +29,11 @@ from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, Column, Ta
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
-from UltrasoundMotionLib.tracking.run import run_tracker
 
 LIVER_FOLDER = "liver-free-breathing/frames"
 LIVER_SPACING_MM = (0.2732, 0.2732)
 GOAL_MM = 1.0
-"""Set for the landmark trackers on the breathing liver; the others are held against it all the same."""
+"""Set for landmark trackers on the breathing liver; all trackers are compared with it."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,8 @@ def round_trip_targets(rows: Sequence[RoundTripRow], sequence: ImageSequence) ->
 def structured_points(
     frame: np.ndarray, count: int, *, sigma_px: float = 4.0, margin_px: int = 24, apart_px: int = 24
 ) -> np.ndarray:
-    """(N, 2) places with structure in two directions: peaks of the structure tensor's lesser eigenvalue (Shi and Tomasi
-    1994), the best first.
+    """Finds (N, 2) places with structure in two directions: peaks of the structure tensor's lesser eigenvalue (Shi and
+    Tomasi 1994), the best first.
 
     Raises:
         InputError: the frame has no such place.
@@ -124,7 +123,7 @@ def benchmark_round_trip(
         def track(
             clip: ImageSequence, start: np.ndarray, frame: int, tracker: BenchmarkTracker = tracker, ways: list = ways
         ) -> PointTracks:
-            ways.append(run_tracker(clip, tracker.create, start, query_frame=frame, model=tracker.name))
+            ways.append(tracker.track(clip, start, query_frame=frame))
             return ways[-1]
 
         result = forward_backward_error(sequence, points, track)

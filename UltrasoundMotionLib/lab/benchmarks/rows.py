@@ -66,9 +66,8 @@ class RowFile(Generic[Row]):
                 row = self._row(held["row"], number)
                 rows[self.case(row)] = row
             elif self.one_run:
-                raise InputError(
-                    f"{self.path}, line {number}: is of a run with other settings ({held['run']}) than asked for ({run})"
-                )
+                settings = f"is of a run with other settings ({held['run']}) than asked for ({run})"
+                raise InputError(f"{self.path}, line {number}: {settings}")
         return rows
 
     def append(self, row: Row) -> None:

@@ -1,4 +1,4 @@
-"""`benchmark scene`: how long a scene of 300 frames of 512 x 512 with 20 landmarks and a curve takes to build and to save."""
+"""`benchmark scene`: seconds to build and to save a scene of 300 frames of 512 x 512, 20 landmarks and a curve."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sequence of any length that takes no memory, for measuring speed and memory."""
+"""A simulated sequence of any length that takes no memory, for measuring speed and memory."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SwayingSpeckle:
         self._texture = np.rint(255 * (texture - texture.min()) / np.ptp(texture)).astype(np.uint8)
 
     def shift_px(self, index: int) -> tuple[int, int]:
-        """How far frame `index` has moved from the texture's own place, (x, y) in whole pixels."""
+        """Returns the shift of frame `index` from the texture's own place, (x, y) in whole pixels."""
         phase = 2 * np.pi * index / 100
         return round(0.75 * REACH_PX * np.sin(phase)), round(0.75 * REACH_PX * np.sin(2 * phase))
 

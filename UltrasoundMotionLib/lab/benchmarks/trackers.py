@@ -1,28 +1,54 @@
-"""The trackers that take part in a benchmark, ours and others', and the one way in which each of them is run and timed."""
+"""The trackers that take part in a benchmark, ours and others', and the one way in which each is run and timed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from UltrasoundMotionLib.errors import MissingPackageError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.peers import Peer, available_peers, find_peer
-from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
-from UltrasoundMotionLib.tracking.run import run_tracker
+from UltrasoundMotionLib.tracking.query import PointQuery
+from UltrasoundMotionLib.tracking.run import run_clip_query, run_query
 
 
 @dataclass(frozen=True)
 class BenchmarkTracker:
-    """A tracker by its name in tables; `ours` tells it from the peers."""
+    """A tracker of a benchmark.
+
+    Attributes:
+        name: in tables.
+        create: makes a fresh tracker, an `OnlineTracker` or a `ClipTracker`.
+        ours: whether it is of this project; the others are peers.
+        online: whether it is an `OnlineTracker`.
+    """
 
     name: str
-    create: Callable[[], OnlineTracker]
+    create: Callable[[], Any]
     ours: bool
+    online: bool = True
+
+    def track(
+        self,
+        sequence: ImageSequence,
+        points_px: np.ndarray,
+        *,
+        labels: Sequence[str] | None = None,
+        query_frame: int = 0,
+    ) -> PointTracks:
+        """Follows points (N, 2), given on the query frame, through the whole sequence.
+
+        Raises:
+            InputError: see `PointQuery.on`.
+        """
+        query = PointQuery.on(sequence, points_px, labels=labels, frame=query_frame)
+        return (run_query if self.online else run_clip_query)(sequence, self.create, query, model=self.name)
 
 
 @dataclass(frozen=True)
@@ -41,8 +67,8 @@ def benchmark_trackers(
     device: str = "cpu",
     threads: int | None = None,
 ) -> ChosenTrackers:
-    """Ours by model name (None: all that the registry has), then the peers by theirs (None: all), all with the same
-    number of threads.
+    """Returns ours by model name (None: all that the registry has), then the peers by theirs (None: all), all with the
+    same number of threads.
 
     Args:
         kind: where `models` is None, only ours of this kind ("points" or "landmarks").
@@ -63,7 +89,9 @@ def benchmark_trackers(
         entries = [entry for entry in available_trackers() if kind in (None, entry.kind)]
     else:
         entries = [find_tracker(name) for name in models]
-    trackers = [BenchmarkTracker(entry.name, lambda entry=entry: entry.make(chosen_device), True) for entry in entries]
+    trackers = [
+        BenchmarkTracker(entry.name, partial(entry.make, chosen_device), True, entry.online) for entry in entries
+    ]
     wanted = available_peers("tracking") if peers is None else [find_peer(name, "tracking") for name in peers]
     installed, missing = installed_peers(wanted)
     trackers += [BenchmarkTracker(peer.name, peer.call, False) for peer in installed]
@@ -98,20 +126,14 @@ def run_timed(tracker: BenchmarkTracker, sequence: ImageSequence, truth: PointTr
     Returns:
         The tracks, and frames per second from the first frame read to the last result.
     """
+    query_frame = truth.query_frame
     started = time.perf_counter()
-    tracks = run_tracker(
-        sequence,
-        tracker.create,
-        truth.positions_px[truth.query_frame],
-        labels=truth.labels,
-        query_frame=truth.query_frame,
-        model=tracker.name,
-    )
+    tracks = tracker.track(sequence, truth.positions_px[query_frame], labels=truth.labels, query_frame=query_frame)
     return tracks, len(sequence) / (time.perf_counter() - started)
 
 
 def same_points(positions_px: np.ndarray, labels: Sequence[str] | None = None, query_frame: int = 0) -> PointTracks:
-    """Positions (T, N, 2), NaN where unknown, as a truth: visible wherever they are known."""
+    """Returns positions (T, N, 2), NaN where unknown, as a truth: visible wherever they are known."""
     known = np.all(np.isfinite(positions_px), axis=2)
     return PointTracks(
         positions_px=positions_px,

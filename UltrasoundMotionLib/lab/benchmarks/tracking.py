@@ -32,8 +32,9 @@ from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasur
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, run_timed
 from UltrasoundMotionLib.progress import Progress, no_progress
 
-DESCRIPTION = f"""Simulates beating hearts and breathing livers of graded difficulty and follows their tissue with every tracker.
-Pixel errors are those of images resized to 256 x 256. Seeds from {EVALUATION_SEED} on are kept for this; nothing is tuned on them."""
+DESCRIPTION = f"""Simulates beating hearts and breathing livers of graded difficulty and follows their tissue with every
+tracker. Pixel errors are those of images resized to 256 x 256. Seeds from {EVALUATION_SEED} on are kept for this;
+nothing is tuned on them."""
 
 DIS_FROM_QUERY_FRAME = "opencv-dis"
 """The peer that our trackers are to beat, and by default the one that all are compared with."""
@@ -66,7 +67,7 @@ class TrackingRow:
         return f"{spread.min:.3f}-{spread.max:.3f}"
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         names = {"kind": self.kind, "difficulty": self.difficulty, "tracker": self.tracker, "ours": self.ours}
         return {**names, **self.report.as_dict()}
 

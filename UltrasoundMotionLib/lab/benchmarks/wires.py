@@ -48,7 +48,7 @@ class WireRow:
     lost: tuple[str, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         return {"tracker": self.tracker, "ours": self.ours, "lost": self.lost, **self.report.as_dict()}
 
 

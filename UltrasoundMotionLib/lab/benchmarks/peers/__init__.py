@@ -1,8 +1,8 @@
 """Trackers and registrations of other packages, one file per package, each behind the same call as our own.
 
-Their settings are chosen to do well, not to lose; what was measured when choosing is in the docs. They are found in the
-Python that runs the benchmark: `pip install "ultrasound-motion[benchmark,elastix]"` brings them all from PyPI. A package
-that is not installed raises MissingPackageError, which a benchmark shows as a row.
+Their settings are chosen to do well, not to lose; the docs list them. They are found in the Python that runs the
+benchmark: `pip install "ultrasound-motion[benchmark,elastix]"` brings them all from PyPI. A package that is not
+installed raises MissingPackageError, which a benchmark shows as a row.
 """
 
 from __future__ import annotations

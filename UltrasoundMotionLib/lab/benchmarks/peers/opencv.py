@@ -83,7 +83,7 @@ class ChainedLucasKanade:
         return all_found(self._positions)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
+        """Finds the points on the next frame."""
         current = to_8_bits(frame)
         points = self._positions.astype(np.float32)[:, None, :]
         moved, status, _ = self._cv2.calcOpticalFlowPyrLK(self._previous, current, points, None, **self._settings)
@@ -115,7 +115,7 @@ class DisFromQueryFrame:
         self._warm_start = warm_start
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Takes the query frame (H, W) and the points (N, 2) on it."""
         self._query_frame = to_8_bits(frame)
         self._query_points = np.array(query_points, dtype=np.float64)
         self._flow: np.ndarray | None = None
@@ -141,7 +141,7 @@ class ChainedDis:
         return all_found(self._positions)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
+        """Finds the points on the next frame."""
         current = to_8_bits(frame)
         flow = self._flow_method.calc(self._previous, current, None)
         height, width = current.shape
@@ -169,7 +169,7 @@ class FixedTemplate:
         self._half, self._reach = box_px // 2, reach_px
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Takes the query frame (H, W) and the points (N, 2) on it."""
         self._positions = np.array(query_points, dtype=np.float64)
         self._limits = np.array(frame.shape[::-1], dtype=np.float64) - 0.5
         padded, margin = self._padded(frame)
@@ -180,14 +180,14 @@ class FixedTemplate:
         return all_found(self._positions)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
+        """Finds the points on the next frame."""
         padded, margin = self._padded(frame)
         reach, size = self._reach, self._half + self._reach
         for point, template in enumerate(self._templates):
             x, y = (np.rint(self._positions[point] - self._offsets[point]).astype(int) + margin).tolist()
             around = padded[y - size : y + size + 1, x - size : x + size + 1]
             response = self._cv2.matchTemplate(around, template, self._cv2.TM_CCOEFF_NORMED)
-            row, column = np.unravel_index(int(response.argmax()), response.shape)
+            row, column = (int(one) for one in np.unravel_index(int(response.argmax()), response.shape))
             peak = np.array(
                 [column + _parabola_peak(response[row], column), row + _parabola_peak(response[:, column], row)]
             )
@@ -202,7 +202,9 @@ class FixedTemplate:
 
 
 def _parabola_peak(values: np.ndarray, index: int) -> float:
-    """Where the parabola through a greatest value and its neighbours peaks, relative to it; 0 at an end."""
+    """Returns the place, relative to a greatest value, of the peak of the parabola through it and its neighbours; 0 at
+    an end.
+    """
     if not 0 < index < len(values) - 1:
         return 0.0
     before, here, after = (float(value) for value in values[index - 1 : index + 2])

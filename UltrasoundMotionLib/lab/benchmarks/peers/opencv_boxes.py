@@ -37,7 +37,7 @@ class _BoxPerPoint(ABC):
         """A fresh tracker of one box."""
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Takes the query frame (H, W) and the points (N, 2) on it."""
         image = self._cv2.cvtColor(to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
         self._positions = np.array(query_points, dtype=np.float64)
         # A box starts on whole pixels and inside of the image; what that took from its centre is given back to the
@@ -54,7 +54,7 @@ class _BoxPerPoint(ABC):
         return all_found(self._positions)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
+        """Finds the points on the next frame."""
         image = self._cv2.cvtColor(to_8_bits(frame), self._cv2.COLOR_GRAY2BGR)
         found = np.zeros(len(self._trackers), dtype=bool)
         for point, tracker in enumerate(self._trackers):
@@ -126,9 +126,8 @@ class NanoPerPoint(_BoxPerPoint):
         paths = [Path(os.environ.get(NANO_FOLDER, "")) / name for name in NANO_FILES]
         missing = next((path for path in paths if not path.is_file()), None)
         if missing is not None:
-            raise InputError(
-                f"opencv-nano: {missing} is not there; set {NANO_FOLDER} to a folder with {' and '.join(NANO_FILES)} of NanoTrack v2"
-            )
+            files = f"{' and '.join(NANO_FILES)} of NanoTrack v2"
+            raise InputError(f"opencv-nano: {missing} is not there; set {NANO_FOLDER} to a folder with {files}")
         self._parameters = self._cv2.TrackerNano_Params()
         self._parameters.backbone, self._parameters.neckhead = map(str, paths)
         self._cv2.utils.logging.setLogLevel(

@@ -6,7 +6,9 @@ import argparse
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,13 +43,14 @@ RUNNER = "UltrasoundMotionLib.lab.benchmarks.registration.runner"
 GREEDY = "greedy"
 """The peer that all are compared with by default."""
 PAIR_LINE = re.compile(r"\S+: .+ \(\d+ of \d+\): Dice ")
-"""What the runner prints of each pair, among whatever libraries print."""
+"""A line that the runner prints for a pair; libraries print others."""
 
-DESCRIPTION = """Every method in a process of its own, on the same pairs, with as many threads; each pair is reported as it is done. Labels only score.
-Protocols: hippocampus-most-similar, hippocampus-random, hippocampus-one-atlas (all at 1 mm, 48 x 64 x 48), acdc (end-systole onto end-diastole,
-native grids) and acdc-published (the same at 1.56 mm, 128 x 128 x 64). --part says from which subjects: those that no setting of the methods
-without training was chosen on (untuned, the default; tuned are the others), or the learned methods' train, validation and held-out.
-The peers come with pip install "ultrasound-motion[benchmark,elastix]"; one that is not installed is a row that says so."""
+DESCRIPTION = """Every method in a process of its own, on the same pairs, with as many threads; each pair is reported as
+it is done. Labels only score. Protocols: hippocampus-most-similar, hippocampus-random, hippocampus-one-atlas (all at
+1 mm, 48 x 64 x 48), acdc (end-systole onto end-diastole, native grids) and acdc-published (the same at 1.56 mm, 128 x
+128 x 64). --part says from which subjects: those that no setting of the methods without training was chosen on
+(untuned, the default; tuned are the others), or the learned methods' train, validation and held-out. The peers come
+with pip install "ultrasound-motion[benchmark,elastix]"; one that is not installed is a row that says so."""
 
 CASES: CaseMeasure[MethodResult] = CaseMeasure(
     "Dice",
@@ -59,8 +62,11 @@ CASES: CaseMeasure[MethodResult] = CaseMeasure(
 def registration_columns(labels: Sequence[int], names: Sequence[str]) -> tuple[Column[MethodResult], ...]:
     """Means over the pairs, of seconds medians; the spread is the standard deviation of a pair's mean Dice."""
 
-    def measured(value: Callable[[MethodResult], float]) -> Callable[[MethodResult], float | None]:
+    def measured(value: Callable[[MethodResult], Any]) -> Callable[[MethodResult], float | None]:
         return lambda row: float(value(row)) if row.pairs else None
+
+    def of_label(row: MethodResult, label: int) -> float | None:
+        return row.label_mean("dice", label) if row.pairs else None
 
     def dice(row: MethodResult) -> list[float]:
         return [pair.mean_dice for pair in row.pairs]
@@ -71,10 +77,7 @@ def registration_columns(labels: Sequence[int], names: Sequence[str]) -> tuple[C
         Column("Dice", lambda row: np.mean(dice(row)) if row.pairs else f"skipped: {row.missing}"),
         Column("std", measured(lambda row: np.std(dice(row)))),
         Column("min", measured(lambda row: np.min(dice(row)))),
-        *(
-            Column(name, measured(lambda row, label=label: row.label_mean("dice", label)))
-            for label, name in zip(labels, names, strict=True)
-        ),
+        *(Column(name, partial(of_label, label=label)) for label, name in zip(labels, names, strict=True)),
         Column(
             "HD95", measured(lambda row: np.mean([row.label_mean("hd95_mm", label) for label in labels])), unit="mm"
         ),
@@ -183,7 +186,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--methods",
         metavar="M",
         nargs="+",
-        help="unregistered, peers by name, ours:NAME, ours:NAME:SETTING=VALUE,... as ours:semantic:refine=no (default: unregistered, all peers, all methods of `register`)",
+        help="unregistered, peers by name, ours:NAME, ours:NAME:SETTING=VALUE,... as ours:semantic:refine=no (default: "
+        "unregistered, all peers, all methods of `register`)",
     )
     parser.add_argument(
         "--pairs", metavar="N", type=whole_number, default=20, help="subjects or patients, evenly chosen (default 20)"

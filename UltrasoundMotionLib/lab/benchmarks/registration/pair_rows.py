@@ -75,7 +75,7 @@ class MethodResult:
         return float(np.mean(finite)) if finite else math.nan
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; labels by their names."""
+        """Returns what JSON keeps of it; labels by their names."""
 
         def content(pair: PairResult) -> dict[str, Any]:
             by_name = {

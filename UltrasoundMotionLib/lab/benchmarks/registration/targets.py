@@ -26,7 +26,7 @@ INSTANCE_FOLDED = 1e-4
 
 SEMANTIC_DICE = {RANDOM: 0.85, MOST_SIMILAR: 0.85, ACDC: 0.91, ACDC_PUBLISHED: 0.778}
 PUBLISHED_DICE = {"RV": 0.774, "LV": 0.825, "myocardium": 0.734}
-"""Of the semantically guided paper's Table 1, on its own grid."""
+"""Table 1 of the semantically guided paper, on its own grid."""
 LEARNED_FOLDED = 1e-3
 INFERENCE_SECONDS = 1.0
 
@@ -73,7 +73,7 @@ def instance_targets(protocol: str, methods: Sequence[MethodResult]) -> tuple[Ta
 
 
 def learned_targets(protocol: str, methods: Sequence[MethodResult]) -> tuple[Target, ...]:
-    """Issue 8's goals for each row of `semantic`, and on one atlas of `ltnet`, which is held against the best method
+    """Issue 8's goals for each row of `semantic`, and on one atlas of `ltnet`, which is compared with the best method
     that learned nothing.
     """
     targets: list[Target] = []
@@ -130,7 +130,7 @@ def _title(protocol: str, one: MethodResult) -> str:
 
 
 def _learned(method: str) -> bool:
-    """Says if a method is one of ours that needs trained weights: its settings name a model."""
+    """Returns True for a method of ours that needs trained weights: its settings name a model."""
     from UltrasoundMotionLib.registration import find_method
 
     if not method.startswith(OURS):
@@ -144,7 +144,7 @@ def _dice_above(what: str, goal: float, measured: float, whose: str = "") -> Tar
 
 
 def _refines(method: str) -> bool:
-    """Says if the method goes on after its network has answered: the goal of one second is the network's."""
+    """Returns True for a method that optimises further after its network: the goal of one second is the network's."""
     from UltrasoundMotionLib.registration import find_method
 
     name, settings = method_settings(method)

@@ -1,5 +1,5 @@
-"""`benchmark sequence`: dense motion of tissue by `sequence` beside OpenCV's DIS flow, on phantoms with exact motion and on
-a real clip.
+"""`benchmark sequence`: dense motion of tissue by `sequence` beside OpenCV's DIS flow, on phantoms with exact motion
+and on a real clip.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 if TYPE_CHECKING:
     from UltrasoundMotionLib.simulation import SimulatedSequence
 
-DESCRIPTION = f"""Without --clip: end-point error of the dense field in the tissue of phantoms, beside OpenCV's DIS flow. Seeds from
-{EVALUATION_SEED} on are kept for this; nothing is tuned on them. With --clip: SSMSR's Table II, mean squared error and local
-cross-correlation of neighbouring frames, for `sequence`, DIS flow and methods of `register`."""
+DESCRIPTION = f"""Without --clip: end-point error of the dense field in the tissue of phantoms, beside OpenCV's DIS
+flow. Seeds from {EVALUATION_SEED} on are kept for this; nothing is tuned on them. With --clip: SSMSR's Table II, mean
+squared error and local cross-correlation of neighbouring frames, for `sequence`, DIS flow and methods of `register`."""
 
 OURS, CHAINED_FLOW = "sequence", "opencv-dis-chained"
 POINT_STEP_PX = 3
@@ -80,7 +80,7 @@ class SequenceRow:
         return float(np.mean([getattr(one, name) for one in self.phantoms]))
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         return {"group": self.group, "method": self.method, "mean_px": self.mean("mean_px")}
 
 
@@ -132,8 +132,8 @@ def simulated_sequences(
 def benchmark_sequence(
     phantoms: Iterable[SimulatedSequence], *, phantom_count: int, device: str = "cpu", progress: Progress = no_progress
 ) -> BenchmarkResult[SequenceRow]:
-    """Registers every phantom's frames to frame 0, by `register_sequence` and by each peer that makes a flow of the whole
-    image.
+    """Registers every phantom's frames to frame 0, by `register_sequence` and by each peer that makes a flow of the
+    whole image.
     """
     import torch
 

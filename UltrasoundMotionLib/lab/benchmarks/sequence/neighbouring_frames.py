@@ -53,7 +53,7 @@ class NeighbourRow:
         return float(np.mean(self.nlcc_by_pair))
 
     def as_dict(self) -> dict[str, str | float]:
-        """For JSON: means and standard deviations over the pairs."""
+        """Returns what JSON keeps of it: means and standard deviations over the pairs."""
         return {
             "method": self.method,
             "mse": self.mse,
@@ -124,13 +124,15 @@ def tissue_tracking_table(
     last = len(frames) - 1
     numbers = np.unique(np.linspace(1, last, min(pair_count or last, last)).round().astype(int)).tolist()
     followed = register_sequence(sequence, mode="frame-to-frame", mask="tissue", device=device)
+    displacements = [None if one is None else one.displacement for one in followed.frames]
     missing = {}
     try:
         flow = import_opencv().DISOpticalFlow_create(import_opencv().DISOPTICAL_FLOW_PRESET_MEDIUM)
     except MissingPackageError as error:
         missing[DIS] = str(error)
 
-    def as_tensor(displacement: np.ndarray) -> torch.Tensor:
+    def as_tensor(displacement: np.ndarray | None) -> torch.Tensor:
+        assert displacement is not None, "nothing interrupted the call"
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(displacement, -1, 0), dtype=np.float32))[None]
 
     def eight_bits(number: int) -> np.ndarray:
@@ -147,7 +149,7 @@ def tissue_tracking_table(
 
     ways: dict[str, Callable[[int], torch.Tensor]] = {
         STILL: lambda number: torch.zeros(1, 2, *frames.mask.shape[2:]),
-        OURS: lambda number: as_tensor(followed.frames[number].displacement),
+        OURS: lambda number: as_tensor(displacements[number]),
     }
     if not missing:
         ways[DIS] = lambda number: as_tensor(flow.calc(eight_bits(number), eight_bits(number - 1), None))

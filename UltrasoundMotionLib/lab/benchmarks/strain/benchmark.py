@@ -1,5 +1,5 @@
-"""`benchmark strain`: strain from tracks on phantoms whose strain is known, that is how far off it is, how reproducible, and
-whether the stated uncertainty is true.
+"""`benchmark strain`: errors of strain from tracks on phantoms with known strain, its reproducibility, and the truth of
+the uncertainty that is stated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
 )
 from UltrasoundMotionLib.lab.benchmarks.phantom_cases import EVALUATION_SEED
 from UltrasoundMotionLib.lab.benchmarks.strain.cases import StrainCase, given_on, strain_cases
-from UltrasoundMotionLib.lab.benchmarks.strain.errors import StrainErrors, gls_percent, strain_errors
+from UltrasoundMotionLib.lab.benchmarks.strain.errors import StrainErrors, strain_errors
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column, Target
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
 from UltrasoundMotionLib.lab.benchmarks.tracking import DIS_FROM_QUERY_FRAME
@@ -35,8 +35,9 @@ from UltrasoundMotionLib.strain import longitudinal_strain
 from UltrasoundMotionLib.text_table import format_number
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
-DESCRIPTION = f"""Simulates beating hearts of graded difficulty, follows their wall with every tracker, and compares global and segmental strain
-(longitudinal, of the mid-wall) with the truth, in percent points. Seeds from {EVALUATION_SEED} on are kept for this; nothing is tuned on them."""
+DESCRIPTION = f"""Simulates beating hearts of graded difficulty, follows their wall with every tracker, and compares
+global and segmental strain (longitudinal, of the mid-wall) with the truth, in percent points. Seeds from
+{EVALUATION_SEED} on are kept for this; nothing is tuned on them."""
 
 ALL = "all"
 SEGMENT_COUNT = 6
@@ -93,7 +94,7 @@ class StrainRow:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Returns what JSON keeps of it."""
         content: dict[str, Any] = {"difficulty": self.difficulty, "tracker": self.tracker, **self.summary}
         return content | ({} if self.difficulty == ALL else {"clips_each": [asdict(clip) for clip in self.clips]})
 
@@ -202,7 +203,9 @@ def benchmark_strain(
     errors: dict[tuple[str, str], list[StrainErrors]] = {}
     exact = []
     for done, case in enumerate(cases):
-        exact.append(gls_percent(longitudinal_strain(given_on(case, case.end_diastole_frame, 1))) - case.gls_percent)
+        found = longitudinal_strain(given_on(case, case.end_diastole_frame, 1)).measures.gls_percent
+        assert found is not None, "exact tracks have a beat"
+        exact.append(found - case.gls_percent)
         for number, tracker in enumerate(trackers):
             progress(done * len(trackers) + number, case_count * len(trackers), f"{case.name}: {tracker.name}")
             measured = strain_errors(case, tracker, layer_count, query_frame_count)

@@ -53,14 +53,17 @@ def strain_cases(
     Raises:
         InputError: see `phantom_set`.
     """
-    from UltrasoundMotionLib.simulation import phantom_set
+    from UltrasoundMotionLib.simulation import HeartPhantom, phantom_set
 
     for difficulty in difficulties:
         for case in phantom_set("heart", difficulty, count, seed):
-            course = replace(case.phantom.course, start=1 - LEAD_IN)
-            frame_count = int(np.ceil((1 + 2 * LEAD_IN) * course.period_s * case.phantom.imaging.frame_rate_hz)) + 1
-            simulated = replace(case, phantom=replace(case.phantom, course=course, frame_count=frame_count)).simulate()
+            phantom = case.phantom
+            assert isinstance(phantom, HeartPhantom)
+            course = replace(phantom.course, start=1 - LEAD_IN)
+            frame_count = int(np.ceil((1 + 2 * LEAD_IN) * course.period_s * phantom.imaging.frame_rate_hz)) + 1
+            simulated = replace(case, phantom=replace(phantom, course=course, frame_count=frame_count)).simulate()
             strain = simulated.strain
+            assert strain is not None, "a heart has it"
             diastole, systole = strain.end_diastole_frames[0], strain.end_systole_frames[0]
             of_wall, of_segments = (
                 100 * ((1 + curve) / (1 + curve[diastole]) - 1)
@@ -81,7 +84,7 @@ def strain_cases(
 
 
 def given_on(case: StrainCase, query_frame: int, layer_count: int) -> PointTracks:
-    """The truth for a contour that is given on a frame: the middle layer alone (1), or all three (3)."""
+    """Returns the truth for a contour that is given on a frame: the middle layer alone (1), or all three (3)."""
     labels = case.layers["mid"] if layer_count == 1 else tuple(label for name in LAYERS for label in case.layers[name])
     index = [case.truth.labels.index(label) for label in labels]
     shape = (len(case.truth.positions_px), len(index))

@@ -60,17 +60,16 @@ def strain_errors(
         query_frame_count: on how many frames the contour is given in turn.
     """
     spread = np.linspace(case.end_diastole_frame, case.next_end_diastole_frame, query_frame_count, endpoint=False)
-    by_query_frame = []
-    first: tuple[StrainResult | None, PointTracks, PointTracks] | None = None
+    measured: list[tuple[StrainResult | None, PointTracks, PointTracks]] = []
     for query_frame in np.unique(spread.round().astype(int)).tolist():
         truth = given_on(case, query_frame, layer_count)
         tracks, _ = run_timed(tracker, case.sequence, truth)
         tracks = replace(tracks, times_s=case.sequence.times_s, spacing_mm=case.sequence.spacing_mm)
-        result = _strain(case, tracks, layer_count)
-        first = first or (result, tracks, truth)
-        if result is not None and result.measures.gls_percent is not None:
-            by_query_frame.append(gls_percent(result))
-    result, tracks, truth = first
+        measured.append((_strain(case, tracks, layer_count), tracks, truth))
+    by_query_frame = [
+        one.measures.gls_percent for one, _, _ in measured if one is not None and one.measures.gls_percent is not None
+    ]
+    result, tracks, truth = measured[0]
     distance = np.linalg.norm((tracks.positions_px - truth.positions_px) * np.asarray(case.sequence.spacing_mm), axis=2)
     common = (case.difficulty, case.name, tracker.name, case.gls_percent)
     if result is None:
@@ -104,8 +103,3 @@ def _strain(case: StrainCase, tracks: PointTracks, layer_count: int) -> StrainRe
         return layered_strain(tracks, case.layers).layers["mid"] if layer_count > 1 else longitudinal_strain(tracks)
     except InputError:
         return None
-
-
-def gls_percent(result: StrainResult) -> float:
-    """Global longitudinal strain in percent."""
-    return float(result.measures.gls_percent)
