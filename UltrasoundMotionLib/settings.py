@@ -29,6 +29,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError, OptionError
 
 T = TypeVar("T")
+S = TypeVar("S", bound=Any)
 
 _KEY = "option"
 
@@ -91,9 +92,13 @@ def option(default: Any = MISSING, *, default_factory: Any = MISSING, **descript
     return field(default=default, metadata=metadata) if default is not MISSING else field(metadata=metadata)
 
 
-@functools.cache
 def options_of(kind: type) -> tuple[Option, ...]:
     """The options of a dataclass, in the order of its fields; fields declared without `option` are left out."""
+    return _options_of(kind)
+
+
+@functools.cache
+def _options_of(kind: Any) -> tuple[Option, ...]:
     hints = _hints(kind)
     found = []
     for one in fields(kind):
@@ -173,7 +178,7 @@ def from_plain(kind: type[T], values: Mapping[str, Any] | T) -> T:
     return kind(**given)
 
 
-def with_changes(settings: T, changes: Mapping[str, Any] | None) -> T:
+def with_changes(settings: S, changes: Mapping[str, Any] | None) -> S:
     """The settings with some of them changed; a mapping changes nested settings by name.
 
     Raises:
@@ -181,7 +186,7 @@ def with_changes(settings: T, changes: Mapping[str, Any] | None) -> T:
     """
     if not changes:
         return settings
-    known = {one.name: one for one in fields(settings)}  # type: ignore[arg-type]
+    known = {one.name: one for one in fields(settings)}
     if unknown := sorted(set(changes) - set(known)):
         name = type(settings).__name__
         raise InputError(f"{name} has no {', '.join(unknown)}; it has {', '.join(sorted(known))}")
@@ -193,10 +198,11 @@ def with_changes(settings: T, changes: Mapping[str, Any] | None) -> T:
             given[name] = with_changes(before, value)
         else:
             given[name] = _from_plain(value, hints.get(name), known[name])
-    return replace(settings, **given)  # type: ignore[type-var]
+    changed: S = replace(settings, **given)
+    return changed
 
 
-def takes_request(kind: type) -> Callable[[Callable[..., T]], Callable[..., T]]:
+def takes_request(kind: type[Any]) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Decorator: the fields of a request become keyword options of a function that has a parameter `request`.
 
     The function may be called with `request=`, with options by name, or with both: the names then change the request.

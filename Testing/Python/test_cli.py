@@ -23,7 +23,7 @@ from UltrasoundMotionLib.errors import Cancelled
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv, read_strain_json
 from UltrasoundMotionLib.tracking import read_tracks_csv
-from UltrasoundMotionLib.tracking.typical_frame import find_typical_frame
+from UltrasoundMotionLib.tracking.query_frame import find_typical_frame
 from UltrasoundMotionLib.weights import find_card, read_card, shipped_cards
 
 COMMAND = [sys.executable, "-m", "UltrasoundMotionLib"]

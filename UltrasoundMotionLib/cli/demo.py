@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.cli.strain import summarise_strain
@@ -117,19 +118,18 @@ def make_folder(folder: Path) -> None:
 
 
 def choose_outputs(folder: Path) -> tuple[TrackingOutputs, StrainOutputs, list[str]]:
-    """All that the installed packages can write, of tracks and of strain, and for the rest which package is missing."""
-    table = TrackingOutputs(tracks=folder / "wall-tracks.csv")
-    table.check()
-    chosen = {"tracks": table.tracks}
-    left_out = []
-    pictures = {
+    """Returns the outputs that the installed packages can write, and for the others the package that is missing."""
+    TrackingOutputs(tracks=folder / "wall-tracks.csv").check()
+    chosen: dict[str, Any] = {"tracks": folder / "wall-tracks.csv"}
+    left_out: list[str] = []
+    pictures: dict[str, Any] = {
         "overlay": folder / "wall-overlay.png",
         "animation": folder / "wall-animation.gif",
         "plot": folder / "wall-displacement.png",
     }
     for group in ({"scene": folder / "wall.mrb"}, pictures):
         try:
-            TrackingOutputs(**group).check()
+            replace(TrackingOutputs(), **group).check()
         except MissingPackageError as missing:
             left_out.append(str(missing))
         else:
@@ -137,7 +137,7 @@ def choose_outputs(folder: Path) -> tuple[TrackingOutputs, StrainOutputs, list[s
     page = folder / "wall-strain.png" if "plot" in chosen else None
     strain = StrainOutputs(strain=folder / "wall-strain.csv", report=folder / "wall-strain.json", plot=page)
     strain.check()
-    return TrackingOutputs(**chosen, connect=True), strain, left_out
+    return replace(TrackingOutputs(connect=True), **chosen), strain, left_out
 
 
 def write_points(path: Path) -> None:

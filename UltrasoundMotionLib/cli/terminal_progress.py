@@ -1,4 +1,4 @@
-"""How far a long call is: a bar on a terminal, a line now and then anywhere else."""
+"""Progress of a long call: a bar on a terminal, a line now and then anywhere else; and notes for the user."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class TerminalProgress:
         share = done / total
         filled = round(BAR_WIDTH * share)
         bar = f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}] " if self.is_terminal else ""
-        first_done, first_time = self._first
+        first_done, first_time = self._first or (done, now)
         if done == first_done or now == first_time:
             return f"{bar}{done}/{total} {self.unit} ({share:.0%})"
         rate = (done - first_done) / (now - first_time)

@@ -83,6 +83,17 @@ class JobFolder:
         except FileNotFoundError:
             return None
 
+    def required(self, name: str, *, in_memory: bool = True) -> np.ndarray:
+        """Reads, or only maps, an array that must have been written.
+
+        Raises:
+            OutputError: it is not there.
+        """
+        values = self.read(name) if in_memory else self.open(name)
+        if values is None:
+            raise OutputError(f"{self._file(name)}: the job's data are gone")
+        return values
+
     def remove(self) -> None:
         """Removes the folder and everything in it."""
         shutil.rmtree(self.path, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Frames that show nothing new: black ones, and ones like the one before."""
+"""Stalled video: frames that are black or repeat the frame before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REPEATED, STALLED = "repeated", "stalled"
 
 @dataclass(frozen=True)
 class StallConfig:
-    """When a frame shows nothing new.
+    """Limits by which a frame counts as black or repeated.
 
     Attributes:
         frozen_frames: a frame like the one before is skipped; from so many in a row on, the video counts as stalled.
@@ -42,10 +42,8 @@ class StalledVideo:
         self._mean = float(first.mean()) - self._least
         self._last = np.array(first)
 
-    def see(self, frame: np.ndarray) -> str | None:
-        """`REPEATED` for a frame to be skipped, `STALLED` for one that nothing can be told from, None for one to be
-        followed into.
-        """
+    def check(self, frame: np.ndarray) -> str | None:
+        """Returns `REPEATED` for a frame to be skipped, `STALLED` for one of a stalled video, None for one to track in."""
         black = (
             frame.mean() - self._least < self.config.black_share * self._mean
             or frame.std() < self.config.black_share * self._deviation
@@ -57,14 +55,14 @@ class StalledVideo:
         self.missed += 1
         return REPEATED if frozen and self.missed < self.config.frozen_frames else STALLED
 
-    def go_on(self) -> int:
-        """How many frames were missed before this one; counting starts again."""
+    def resume(self) -> int:
+        """Returns the number of frames missed before this one; counting starts again."""
         missed, self.missed = self.missed, 0
         return missed
 
 
-def held(last: FrameTracks, stall: str) -> FrameTracks:
-    """What to report of a frame that shows nothing new: the last positions, not visible and with confidence 0 when the
+def tracks_of_stall(last: FrameTracks, stall: str) -> FrameTracks:
+    """Returns the points of a frame that shows nothing new: the last ones, not visible and with confidence 0 when the
     video has stalled.
     """
     if stall == REPEATED:

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.settings import takes_request
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 from UltrasoundMotionLib.tracking.query import PointQuery
-from UltrasoundMotionLib.tracking.quiet_frame import choose_query_frame
+from UltrasoundMotionLib.tracking.query_frame import choose_query_frame
 from UltrasoundMotionLib.tracking.registry import TrackerEntry, available_trackers, find_tracker
 from UltrasoundMotionLib.tracking.request import AUTO, TrackRequest
 from UltrasoundMotionLib.tracking.run import run_clip_query, run_query

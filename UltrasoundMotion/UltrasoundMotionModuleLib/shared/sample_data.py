@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.errors import UltrasoundMotionError
 from UltrasoundMotionLib.images import read_sequence, write_sequence
 from UltrasoundMotionLib.jobs import JobRequest, run_job
-from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip, simulation_request
+from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip, simulation_job
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
@@ -56,7 +56,7 @@ class Sample:
 
     def request(self) -> JobRequest:
         """The job that simulates it."""
-        return simulation_request(self.kind, frame_count=self.frameCount, seed=self.seed)
+        return simulation_job(kind=self.kind, frame_count=self.frameCount, seed=self.seed)
 
     def keep(self, simulated: SimulatedClip) -> None:
         """Stores it, the clip last: a sample is whole or not there."""

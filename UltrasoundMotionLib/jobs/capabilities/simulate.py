@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
+from UltrasoundMotionLib.settings import check_options, from_plain, option, takes_request, to_plain
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
@@ -26,23 +26,32 @@ class SimulatedClip:
     truth: PointTracks
 
 
-def simulation_request(kind: str, *, frame_count: int = 40, seed: int = 1) -> JobRequest:
-    """Asks for `simulate_heart` or `simulate_liver`; the result is a `SimulatedClip`.
+@dataclass(frozen=True)
+class SimulateRequest:
+    """The options of a simulated clip.
 
-    Raises:
-        InputError: another kind.
+    Attributes:
+        kind: "heart" or "liver".
+        frame_count: number of frames.
+        seed: of the simulation.
     """
-    if kind not in KINDS:
-        raise InputError(f"kind must be one of {', '.join(KINDS)}, got {kind}")
-    return JobRequest(
-        capability=__name__,
-        options={"kind": kind, "frame_count": frame_count, "seed": seed, "device": "cpu"},
-        arrays={},
-    )
+
+    kind: str = option("heart", choices=KINDS, help="organ")
+    frame_count: int = option(40, minimum=2, unit="frames", help="length of the clip")
+    seed: int = option(1, minimum=0, help="of the simulation")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+
+
+@takes_request(SimulateRequest)
+def simulation_job(*, request: SimulateRequest) -> JobRequest:
+    """Makes the job of `simulate_heart` or `simulate_liver`; its result is a `SimulatedClip`."""
+    return JobRequest(capability=__name__, options={"request": to_plain(request), "device": "cpu"}, arrays={})
 
 
 def choose_device(options: Mapping[str, Any]) -> str:
-    """Simulation needs no graphics card."""
+    """Returns the CPU: simulation needs no graphics card."""
     return "cpu"
 
 
@@ -50,12 +59,13 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     """Simulates in the child process."""
     from UltrasoundMotionLib.simulation import HeartPhantom, LiverPhantom, simulate_heart, simulate_liver
 
-    phantom, simulate = {"heart": (HeartPhantom, simulate_heart), "liver": (LiverPhantom, simulate_liver)}[
-        job.options["kind"]
-    ]
-    simulated = simulate(
-        phantom(frame_count=job.options["frame_count"]), seed=job.options["seed"], progress=job.progress
-    )
+    request = from_plain(SimulateRequest, job.options["request"])
+    if request.kind == "heart":
+        heart = HeartPhantom(frame_count=request.frame_count)
+        simulated = simulate_heart(heart, seed=request.seed, progress=job.progress)
+    else:
+        liver = LiverPhantom(frame_count=request.frame_count)
+        simulated = simulate_liver(liver, seed=request.seed, progress=job.progress)
     sequence, truth = simulated.sequence, simulated.truth
     for name, values in (("frames", sequence.frames), ("positions_px", truth.positions_px), ("visible", truth.visible)):
         job.folder.write(name, values)
@@ -71,15 +81,15 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> SimulatedClip:
     """The clip as it was in the child."""
     sequence = ImageSequence(
-        frames=folder.read("frames"),
+        frames=folder.required("frames"),
         spacing_mm=found["spacing_mm"],
         times_s=found["times_s"],
         origin_mm=found["origin_mm"],
         name=found["name"],
     )
-    visible = folder.read("visible")
+    visible = folder.required("visible")
     truth = PointTracks(
-        positions_px=folder.read("positions_px"),
+        positions_px=folder.required("positions_px"),
         confidence=visible.astype(float),
         visible=visible,
         labels=tuple(found["labels"]),

@@ -75,13 +75,13 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     from UltrasoundMotionLib.tracking.track import prepare_tracking
 
     options, path = job.options, job.options["path"]
-    frames: FrameSource = job.folder.open("frames")
+    frames: FrameSource = job.folder.required("frames", in_memory=False)
     colour = job.folder.open("colour")
     if colour is not None:
         frames = WithSampledColour(frames, colour)
     sequence = ImageSequence(frames=frames, name=options["name"], path=None if path is None else Path(path))
     request = replace(from_plain(TrackRequest, options["request"]), device=device)
-    prepared = prepare_tracking(sequence, job.folder.read("query_points"), request=request)
+    prepared = prepare_tracking(sequence, job.folder.required("query_points"), request=request)
     job.notes += prepared.notes
     shape = (len(sequence), len(prepared.query.points_px))
     confidence = job.folder.create("confidence", shape, np.float64, 0.0)
@@ -99,7 +99,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> PointTracks:
     """The tracks as they are in the folder."""
-    positions, confidence, visible = (folder.read(name) for name in ("positions_px", "confidence", "visible"))
+    positions, confidence, visible = (folder.required(name) for name in ("positions_px", "confidence", "visible"))
     sequence = request.context["sequence"]
     return PointTracks(
         positions_px=positions,

@@ -48,7 +48,7 @@ def read_query_points(path: str | Path, sequence: ImageSequence) -> QueryPoints:
     """
     path = Path(path)
     if path.name.lower().endswith(".csv"):
-        places, notes = list(_read_csv(path)), ()
+        places, notes = list(_read_csv(path)), tuple[str, ...]()
     elif path.name.lower().endswith(".json"):
         places, notes = _read_markups(path, sequence)
     else:
@@ -84,7 +84,8 @@ def _read_csv(path: Path) -> Iterator[tuple[str, str, tuple[float, float]]]:
 def _read_markups(
     path: Path, sequence: ImageSequence
 ) -> tuple[list[tuple[str, str, tuple[float, float]]], tuple[str, ...]]:
-    places, unplaced = [], []
+    places: list[tuple[str, str, tuple[float, float]]] = []
+    unplaced: list[str] = []
     for markup in _load_markups(path):
         to_lps = _sign_to_lps(path, markup)
         control_points = markup.get("controlPoints")

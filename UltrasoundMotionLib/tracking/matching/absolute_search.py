@@ -1,6 +1,4 @@
-"""A second source of drift-free positions, beside the long template: something that knows the query points and finds
-them in any frame.
-"""
+"""Absolute search: a second source of positions without drift, which finds the query points anew in any frame."""
 
 from __future__ import annotations
 
@@ -13,14 +11,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Finding:
-    """Where the query points were found in one frame.
+    """Positions of the query points in one frame.
 
     Attributes:
         points: (N, 2) px of the frame.
         covariance: (N, 2, 2) px^2 of that position, if it is the right place.
         likelihood: (N,) log-likelihood of the point being there ...
         expected_likelihood: (N,) ... and where it was expected.
-        visibility: (N,) in [0, 1], how likely the point is seen there at all.
+        visibility: (N,) in [0, 1], probability that the point is in sight there.
     """
 
     points: Tensor
@@ -34,21 +32,21 @@ class AbsoluteSearch(Protocol):
     """Finds query points anew in every frame.
 
     Attributes:
-        frames_at_once: how many frames it likes to see together.
+        frames_at_once: number of frames that it processes together.
     """
 
     frames_at_once: int
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
-        """Remembers how points (N, 2) px look on `frame` (H, W)."""
+        """Stores the appearance of points (N, 2) px on `frame` (H, W)."""
         ...
 
-    def see(self, frames: np.ndarray) -> None:
-        """Looks at the next frames (K, H, W)."""
+    def add_frames(self, frames: np.ndarray) -> None:
+        """Takes the next frames (K, H, W)."""
         ...
 
     def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
-        """Where the points are in the frame of that index among those last seen, given what is expected: (N, 2) px and
-        its covariance (N, 2, 2).
+        """Finds the points in one of the last frames, given their expected positions (N, 2) px and covariance
+        (N, 2, 2).
         """
         ...

@@ -46,7 +46,7 @@ class BlockTemplates:
 
 
 class BlockMatcher:
-    """See the module's docstring; implements `Matcher`."""
+    """Implements `Matcher`, as this module's docstring describes."""
 
     def __init__(self, config: BlockMatchingConfig, device: torch.device) -> None:
         self.config = config
@@ -89,7 +89,7 @@ class BlockMatcher:
         *,
         coarsest: int | None = None,
     ) -> Match:
-        """See `Matcher.match`."""
+        """Implements `Matcher.match`."""
         start = len(pyramid.levels) - 1 if coarsest is None else min(coarsest, len(pyramid.levels) - 1)
         points, correlation, information = expected, expected[:, 0], covariance
         for level in range(start, -1, -1):
@@ -144,5 +144,5 @@ class BlockMatcher:
         return whole + offset, near[:, 1, 1], curvature
 
     def correlate(self, templates: BlockTemplates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
-        """See `Matcher.correlate`."""
+        """Implements `Matcher.correlate`."""
         return self._correlation_map(templates.blocks[0], self._sampler.sample(pyramid.levels[0], points))[:, 0, 0]

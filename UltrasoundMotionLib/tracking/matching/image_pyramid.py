@@ -44,7 +44,7 @@ def build_pyramid(frame: Tensor, level_count: int, sigma: float) -> ImagePyramid
 
 
 def level_count_for(height: int, width: int, smallest: int = 24, most: int = 6) -> int:
-    """How many levels leave the coarsest with at least `smallest` pixels on its shorter side."""
+    """Returns the number of levels that leaves the coarsest with at least `smallest` pixels on its shorter side."""
     count = 1
     while count < most and min(height, width) / 2**count >= smallest:
         count += 1

@@ -11,35 +11,39 @@ its covariance grows, and when it has grown too far the long template is searche
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.device import one_thread
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.matching.absolute_search import AbsoluteSearch, Finding
 from UltrasoundMotionLib.tracking.matching.block_matching import BlockMatcher, BlockMatchingConfig
-from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid, build_pyramid, level_count_for, to_level
+from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid, build_pyramid, level_count_for
 from UltrasoundMotionLib.tracking.matching.matcher import Match, Matcher, inverse_2x2, isotropic
 from UltrasoundMotionLib.tracking.matching.neighbour_consensus import FEWEST, neighbour_consensus
 from UltrasoundMotionLib.tracking.matching.neighbour_motion import share_motion
 from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
 from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
+from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
 
 class LongShortTracker:
-    """Implements `OnlineTracker` with any `Matcher`; keeps two frames and the templates, whatever the length of the
-    clip.
+    """Implements `OnlineTracker` with any `Matcher`; keeps two frames and the templates, whatever the clip's length.
 
-    With an `AbsoluteSearch` what that finds is heard between the short match and the long one, whose search so begins
-    in the right place.
+    The finding of an `AbsoluteSearch` is fused between the short match and the long one, whose search so begins in the
+    right place.
     """
 
     def __init__(
-        self, matcher: Matcher, config: LongShortSettings, device: torch.device, absolute: AbsoluteSearch | None = None
+        self,
+        matcher: Matcher[Any],
+        config: LongShortSettings,
+        device: torch.device,
+        absolute: AbsoluteSearch | None = None,
     ) -> None:
         self.config = config
         self._matcher = matcher
@@ -47,66 +51,59 @@ class LongShortTracker:
         self.frames_at_once = 1 if absolute is None else absolute.frames_at_once
         self._recovery_matcher = BlockMatcher(BlockMatchingConfig(search_radius=12), device)
         self._device = device
+        self._placed: tuple[Tensor, Tensor] | None = None
 
     @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Implements `OnlineTracker.start`."""
         if self._absolute is not None:
             self._absolute.start(frame, query_points)
         return self._start(frame, query_points)
 
-    def keep_at(self, which: np.ndarray, positions_px: np.ndarray) -> None:
-        """The next update leaves points `which` (N,) bool at `positions_px` (N, 2): they cannot be seen, and their
-        place is less sure than before.
-
-        Not `hold`, which watched trackers are told: without an absolute search points are not found again from there as
-        surely as by following.
+    def place(self, which: np.ndarray, positions_px: np.ndarray) -> None:
+        """Places points `which` (N,) bool at `positions_px` (N, 2) in the next update: they are out of sight, and their
+        positions become less certain.
         """
-        placed = to_level(torch.tensor(np.array(positions_px, dtype=np.float32), device=self._device), self._halvings)
-        self._held = torch.tensor(np.array(which, dtype=bool), device=self._device), placed
+        placed = self._scale.to_working(torch.tensor(np.array(positions_px, dtype=np.float32), device=self._device))
+        self._placed = torch.tensor(np.array(which, dtype=bool), device=self._device), placed
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
+        """Implements `OnlineTracker.update`."""
         return self.update_many(frame[None])[0]
 
     def release(self) -> None:
-        """Takes the last `keep_at` back: there is no next update for now."""
-        self._held = None
+        """Takes the last `place` back: there is no next update for now."""
+        self._placed = None
 
     def check_size(self, shape: tuple[int, ...]) -> None:
         """Raises InputError for a frame (H, W) of another size than the first."""
-        if shape != self._shape:
-            raise InputError(
-                f"the frame is {shape[1]} x {shape[0]} pixels, the first one was {self._shape[1]} x {self._shape[0]}"
-            )
+        if shape != self._scale.shape:
+            height, width = self._scale.shape
+            raise InputError(f"the frame is {shape[1]} x {shape[0]} pixels, the first one was {width} x {height}")
 
     @torch.inference_mode()
     def update_many(self, frames: np.ndarray) -> list[FrameTracks]:
-        """See `OnlineTracker`."""
+        """Updates with several frames (K, H, W) at once."""
         self.check_size(frames.shape[1:])
         if self._absolute is not None:
-            self._absolute.see(frames)
+            self._absolute.add_frames(frames)
         return [self._update(frame, index) for index, frame in enumerate(frames)]
 
     @one_thread()
     def _start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        self._shape = frame.shape
-        longer = max(frame.shape)
-        self._halvings = 0
-        while longer / 2**self._halvings >= 2 * self.config.working_size:
-            self._halvings += 1
-        self._unit = longer / 2**self._halvings / 256
+        self._scale = WorkingScale.of(frame.shape, self.config.working_size)
+        self._unit = self._scale.unit
         pyramid = self._pyramid(frame)
-        points = to_level(torch.tensor(np.array(query_points, dtype=np.float32), device=self._device), self._halvings)
+        points = self._scale.to_working(torch.tensor(np.array(query_points, dtype=np.float32), device=self._device))
         self._query_points = points
         self._long = self._matcher.describe(pyramid, points)
         self._recovery = self._recovery_matcher.describe(pyramid, points)
         self._previous, self._short = pyramid, self._long
         self._points, self._covariance = points, isotropic(0.01, len(points), points)
         self._usual = UsualPlace(points, self.config.sight.usual_place, self._unit)
-        self._held: tuple[Tensor, Tensor] | None = None
+        self._placed = None
         self._visibility = torch.ones(len(points), device=self._device)
-        self._unasked = 0
+        self._frames_since_search = 0
         return FrameTracks(
             np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool)
         )
@@ -134,12 +131,12 @@ class LongShortTracker:
         else:
             covariance = covariance + step_prior
         visibility = self._visibility
-        if self._is_asked():
+        if self._searches_now():
             finding = self._find(
                 index, points, covariance + isotropic((config.absolute.search * self._unit) ** 2, count, points)
             )
             self._visibility = visibility = finding.visibility
-            points, covariance = self._hear(points, covariance, finding)
+            points, covariance = self._fuse_finding(points, covariance, finding)
             if config.consensus.length > 0 and count >= FEWEST:
                 points, covariance = self._regroup(index, points, covariance)
         if config.long.enabled:
@@ -147,15 +144,15 @@ class LongShortTracker:
             coarsest = config.long.level if config.short.enabled else config.short.level
             found = self._matcher.match(self._long, pyramid, points, search, coarsest=coarsest)
             here = self._matcher.correlate(self._long, pyramid, points)
-            points, covariance = self._correct(points, covariance, found, here)
+            points, covariance = self._fuse_long_match(points, covariance, found, here)
             correlation = torch.maximum(here, found.correlation)
             points, covariance = self._recover(points, covariance, correlation, pyramid)
             if config.sight.correlation is not None:
                 visibility = 1 - (1 - visibility) * torch.sigmoid(
                     config.sight.slope * (config.sight.correlation - correlation)
                 )
-        if self._held is not None:
-            visibility = torch.where(self._held[0], 0.0, visibility)
+        if self._placed is not None:
+            visibility = torch.where(self._placed[0], 0.0, visibility)
         points, covariance = self._unseen(points, covariance, visibility)
         points = self._inside(points)
         templates = self._matcher.describe(pyramid, points)
@@ -175,35 +172,35 @@ class LongShortTracker:
         )
         self._previous, self._short, self._points, self._covariance = pyramid, templates, points, covariance
         confidence_array = confidence.cpu().numpy().astype(np.float64)
-        return FrameTracks(self._in_frame(points), confidence_array, confidence_array > config.confidence.visible_above)
+        return FrameTracks(
+            self._scale.to_frame(points), confidence_array, confidence_array > config.confidence.visible_above
+        )
 
-    def _is_asked(self) -> bool:
-        """Whether the absolute search is to look at this frame."""
+    def _searches_now(self) -> bool:
+        """Tells whether the absolute search runs in this frame."""
         if self._absolute is None:
             return False
-        self._unasked += 1
-        asked = self._unasked >= self.config.absolute.every or bool(
+        self._frames_since_search += 1
+        asked = self._frames_since_search >= self.config.absolute.every or bool(
             (self._visibility < self.config.sight.visibility).any()
         )
-        self._unasked = 0 if asked else self._unasked
+        self._frames_since_search = 0 if asked else self._frames_since_search
         return asked
 
     def _unseen(self, points: Tensor, covariance: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions and covariances where points out of sight go back towards their usual places, and kept ones are
-        where they were put.
-        """
+        """Moves points out of sight back towards their usual places, and placed ones to their places."""
         if self._absolute is not None and self.config.sight.visibility > 0:
             points, covariance = self._usual.after(points, covariance, visibility >= self.config.sight.visibility)
-        if self._held is not None:
-            (held, placed), self._held = self._held, None
+        if self._placed is not None:
+            (held, placed), self._placed = self._placed, None
             points = torch.where(held[:, None], placed, points)
             covariance = torch.where(held[:, None, None], self._usual.grown(self._covariance), covariance)
         return points, covariance
 
-    def _correct(
+    def _fuse_long_match(
         self, points: Tensor, covariance: Tensor, found: Match, correlation_here: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Fuses what the long template says into positions and covariances; see `_fuse`."""
+        """Fuses a match of the long template into positions and covariances."""
         config = self.config
         evidence = torch.log1p(-correlation_here.clamp(0, 0.999).square()) - torch.log1p(
             -found.correlation.clamp(0, 0.999).square()
@@ -211,8 +208,8 @@ class LongShortTracker:
         odds = config.long.evidence_weight * self._matcher.independent_samples * evidence + config.long.readiness
         return self._fuse(points, covariance, found.points, found.information, odds=odds, trust=config.long.trust)
 
-    def _hear(self, points: Tensor, covariance: Tensor, finding: Finding) -> tuple[Tensor, Tensor]:
-        """Fuses what the absolute search says into positions and covariances; see `_fuse`."""
+    def _fuse_finding(self, points: Tensor, covariance: Tensor, finding: Finding) -> tuple[Tensor, Tensor]:
+        """Fuses a finding of the absolute search into positions and covariances."""
         config = self.config
         odds = config.absolute.evidence * (finding.likelihood - finding.expected_likelihood) + config.absolute.readiness
         odds = odds + torch.logit(finding.visibility, eps=1e-4)
@@ -230,12 +227,12 @@ class LongShortTracker:
         odds: Tensor,
         trust: float,
     ) -> tuple[Tensor, Tensor]:
-        """A Kalman update with doubts.
+        """Makes a Kalman update that is robust to false matches.
 
         One match brings little that is new, since its error stays the same for many frames (`trust`). One that lies
-        further off than both uncertainties explain is either a false peak or the truth about a point that went astray:
-        the odds are the likelihood there against here (`odds`, a logarithm), times how surprising (Student's t) so long
-        a way is.
+        further off than both uncertainties explain is either a false peak or the position of a point that was lost: the
+        odds are the ratio of the likelihoods there and here (`odds`, a logarithm), times the density (Student's t) of
+        so long a way.
         """
         config = self.config
         innovation = (found - points)[..., None]
@@ -243,7 +240,7 @@ class LongShortTracker:
         squared = (innovation.transpose(1, 2) @ inverse_2x2(spread) @ innovation)[:, 0, 0]
         surprise = 0.5 * (config.fusion.surprise_freedom + 2) * torch.log1p(squared / config.fusion.surprise_freedom)
         belief = torch.sigmoid(odds - surprise)
-        # Believed though surprising: the covariance was too small, and grows to what was seen.
+        # Accepted though surprising: the covariance was too small, and grows to fit the innovation.
         excess = belief * (squared / config.fusion.gate - 1).clamp(min=0)
         covariance = covariance * (1 + excess)[:, None, None]
         information = found_information * (trust * belief)[:, None, None]
@@ -251,10 +248,10 @@ class LongShortTracker:
         return points + (corrected @ information @ innovation)[..., 0], corrected
 
     def _regroup(self, index: int, points: Tensor, covariance: Tensor) -> tuple[Tensor, Tensor]:
-        """Looks for points that are far from where their neighbours went where these expect them, and moves those that
-        are likelier there.
+        """Searches for points that are far from the consensus of their neighbours where these expect them, and moves
+        those that are likelier there.
 
-        The likelihood is the absolute search's, and Student's t of how far off the consensus a place is.
+        The likelihood is the absolute search's, and Student's t of the distance from the consensus.
         """
         config, unit = self.config, self._unit
         consensus = neighbour_consensus(
@@ -291,12 +288,11 @@ class LongShortTracker:
         return torch.where(moved[:, None], there.points, points), torch.where(moved[:, None, None], found, covariance)
 
     def _find(self, index: int, points: Tensor, covariance: Tensor) -> Finding:
-        """What the absolute search says, from working pixels to the frame's and back."""
-        scale = 2.0**self._halvings
+        """Runs the absolute search, from working pixels to the frame's and back."""
+        scale = 2.0**self._scale.halvings
+        assert self._absolute is not None
         finding = self._absolute.find(index, (points + 0.5) * scale - 0.5, covariance * scale**2)
-        return replace(
-            finding, points=to_level(finding.points, self._halvings), covariance=finding.covariance / scale**2
-        )
+        return replace(finding, points=self._scale.to_working(finding.points), covariance=finding.covariance / scale**2)
 
     def _recover(
         self, points: Tensor, covariance: Tensor, correlation: Tensor, pyramid: ImagePyramid
@@ -304,8 +300,7 @@ class LongShortTracker:
         """Searches the long template in a wide window for points whose position has become uncertain, and moves those
         it finds beyond doubt.
 
-        Only for those: tissue repeats itself, and a search for every point that merely looks different loses more than
-        it finds.
+        Tissue repeats itself: a search for every point that merely looks different loses more than it finds.
         """
         config = self.config
         deviation = covariance.diagonal(dim1=1, dim2=2).mean(-1).sqrt()
@@ -323,20 +318,12 @@ class LongShortTracker:
         points[which], covariance[which] = again.points[certain], again.covariance[certain]
         return points, covariance
 
-    def _in_frame(self, points: Tensor) -> np.ndarray:
-        """Working points as positions (N, 2) in the frame, inside it."""
-        positions = (points.cpu().numpy().astype(np.float64) + 0.5) * 2**self._halvings - 0.5
-        return np.clip(positions, 0, [self._shape[1] - 1, self._shape[0] - 1])
-
     def _inside(self, points: Tensor) -> Tensor:
         height, width = self._previous.levels[0].shape
         limit = torch.tensor([width - 1.0, height - 1.0], device=self._device)
         return torch.minimum(points.clamp(min=0), limit)
 
     def _pyramid(self, frame: np.ndarray) -> ImagePyramid:
-        image = torch.tensor(np.array(frame, dtype=np.float32), device=self._device)
-        for _ in range(self._halvings):
-            image = F.avg_pool2d(image[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
-        config = self.config
+        image, config = self._scale.image(frame, self._device), self.config
         used = 1 + max(config.short.level, config.long.level, config.recovery.level)
         return build_pyramid(image, min(used, level_count_for(*image.shape)), config.smoothing)

@@ -49,7 +49,7 @@ class LucasKanadeTemplates:
 
 
 class LucasKanadeMatcher:
-    """See the module's docstring; implements `Matcher`."""
+    """Implements `Matcher`, as this module's docstring describes."""
 
     def __init__(self, config: LucasKanadeConfig, device: torch.device) -> None:
         self.config = config
@@ -97,7 +97,7 @@ class LucasKanadeMatcher:
         *,
         coarsest: int | None = None,
     ) -> Match:
-        """See `Matcher.match`."""
+        """Implements `Matcher.match`."""
         start = len(pyramid.levels) - 1 if coarsest is None else min(coarsest, len(pyramid.levels) - 1)
         samples = self.independent_samples
         points, correlation, information = expected, expected[:, 0], covariance
@@ -133,6 +133,6 @@ class LucasKanadeMatcher:
         return Match(points, covariance, correlation, information)
 
     def correlate(self, templates: LucasKanadeTemplates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
-        """See `Matcher.correlate`."""
+        """Implements `Matcher.correlate`."""
         patch = self._normalise(self._sampler.sample(pyramid.levels[0], points).flatten(1))[0]
         return (patch * templates.patches[0]).sum(dim=1)

@@ -1,27 +1,27 @@
-"""What the two weight-free trackers' matchers have in common: the interface, and how sure a match of correlated speckle
-can be.
-"""
+"""Template matching: the contract of a matcher, and the certainty of a match of correlated speckle."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid
 
+T = TypeVar("T", bound="Templates")
+
 
 @dataclass(frozen=True)
 class Match:
-    """Where templates were found.
+    """Positions at which templates were found.
 
     Attributes:
         points: (N, 2) px, the maximum a posteriori position.
         covariance: (N, 2, 2) px^2 of that position.
         correlation: (N,) in [-1, 1] on the finest level.
-        information: (N, 2, 2) px^-2, what the finest level alone said, without the prior.
+        information: (N, 2, 2) px^-2 from the finest level alone, without the prior.
     """
 
     points: Tensor
@@ -31,21 +31,22 @@ class Match:
 
 
 class Templates(Protocol):
-    """What a matcher remembers of the surroundings of N points in one frame."""
+    """Templates of the surroundings of N points in one frame."""
 
-    points: Tensor
+    @property
+    def points(self) -> Tensor: ...
 
 
-class Matcher(Protocol):
-    """Finds templates of one frame in another, given what is believed beforehand."""
+class Matcher(Protocol[T]):
+    """Finds templates of one frame in another, given a prior."""
 
-    def describe(self, pyramid: ImagePyramid, points: Tensor) -> Templates:
+    def describe(self, pyramid: ImagePyramid, points: Tensor) -> T:
         """Takes templates around points (N, 2) of a frame."""
         ...
 
     def match(
         self,
-        templates: Templates,
+        templates: T,
         pyramid: ImagePyramid,
         expected: Tensor,
         covariance: Tensor,
@@ -58,18 +59,18 @@ class Matcher(Protocol):
         """
         ...
 
-    def correlate(self, templates: Templates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
+    def correlate(self, templates: T, pyramid: ImagePyramid, points: Tensor) -> Tensor:
         """Correlation (N,) of each template with the surroundings of `points` (N, 2) on the finest level."""
         ...
 
     @property
     def independent_samples(self) -> float:
-        """How many independent numbers a template holds."""
+        """Number of independent samples in a template."""
         ...
 
 
 def correlation_gain(correlation: Tensor, independent_samples: float) -> Tensor:
-    """How much a match with this correlation tells: rho^2 / (1 - rho^2), less what chance alone gives.
+    """Returns the information of a match with this correlation: rho^2 / (1 - rho^2), less that of chance alone.
 
     The Cramer-Rao bound of a shift between two signals correlated by rho is proportional to (1 - rho^2) / rho^2.
     The best of many wrong shifts reaches a rho of about 2 / sqrt(n) with n independent samples, which counts as

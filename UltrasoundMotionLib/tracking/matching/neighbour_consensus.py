@@ -1,9 +1,9 @@
-"""Where a point's neighbours expect it: a smooth field through their ways since the query frame, deaf to those that
-went astray.
+"""Consensus of neighbours on a point's position: a smooth field through their displacements since the query frame, robust
+to outliers.
 
 `neighbour_motion` couples the motion from one frame to the next, in which a lost point moves along with the others and
-stays lost. The whole way since the query frame shows it: tissue is connected, so a point that is far from where all its
-neighbours went is in the wrong place.
+stays lost. The displacement since the query frame shows it: tissue is connected, so a point that is far from where its
+neighbours moved to is in the wrong place.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 FEWEST = 8
-"""Points below which there is no consensus: with few, one that moves by itself looks like one that went astray."""
+"""Points below which there is no consensus: with few, one that moves by itself looks like an outlier."""
 
 
 @dataclass(frozen=True)
 class Consensus:
-    """Where the others expect each point (N, 2), and the variance (N,) of that, px^2."""
+    """Positions (N, 2) at which the others expect each point, and their variance (N,) in px^2."""
 
     points: Tensor
     variance: Tensor
@@ -35,8 +35,8 @@ def neighbour_consensus(
     least_spread: float,
     iterations: int = 6,
 ) -> Consensus:
-    """Each point's position as predicted from all others by a Gaussian process over their ways, reweighted until strays
-    do not count.
+    """Predicts each point's position from all others by a Gaussian process over their displacements, reweighted until
+    outliers do not count.
 
     Leaving a point out of its own prediction needs no second inversion (Sundararajan and Keerthi, Neural Computation
     2001).
@@ -45,9 +45,9 @@ def neighbour_consensus(
         places: (N, 2) positions on the query frame.
         points: (N, 2) positions now.
         variance: (N,) of these, px^2.
-        length: distance in px over which ways are alike.
-        own_share: share of a way's standard deviation that neighbours do not explain.
-        least_spread: variance in px^2 of the ways that is assumed at least.
+        length: distance in px over which displacements are alike.
+        own_share: share of a displacement's standard deviation that neighbours do not explain.
+        least_spread: least variance of the displacements that is assumed, in px^2.
     """
     way = points - places
     shape = torch.exp(-0.5 * torch.cdist(places, places).square() / length**2)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class SharedMotion:
-    """Motion (N, 2) and its covariance (N, 2, 2) after the neighbours have been heard."""
+    """Motion (N, 2) and its covariance (N, 2, 2) with the neighbours' motion taken into account."""
 
     displacement: Tensor
     covariance: Tensor
@@ -19,7 +19,7 @@ class SharedMotion:
 def share_motion(
     places: Tensor, displacement: Tensor, covariance: Tensor, length: float, own_share: float, *, stretch: float = 0.0
 ) -> SharedMotion:
-    """Posterior of the points' motion given their measured motion and what neighbours saw.
+    """Posterior of the points' motion given their measured motion and that of their neighbours.
 
     The prior is a weighted mean motion, plus a smooth deviation over `length` pixels, plus each point's own
     (`own_share` of the smooth one's standard deviation). The scale of the deviation comes from the measurements
@@ -27,7 +27,7 @@ def share_motion(
     left as it is.
 
     Args:
-        places: (N, 2) where the points were on the query frame.
+        places: (N, 2) positions on the query frame.
         displacement: (N, 2) measured motion.
         covariance: (N, 2, 2) of each measurement.
         stretch: standard deviation, over `length` and relative to the smooth deviation's, of a motion that grows

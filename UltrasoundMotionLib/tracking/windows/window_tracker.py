@@ -1,4 +1,4 @@
-"""What trackers by windows share: frames in, landmarks out, landmarks that are held."""
+"""Base of the trackers that look for each landmark in a window around its last position."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torch import Tensor
 from UltrasoundMotionLib.device import one_thread
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
-from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, held
-from UltrasoundMotionLib.tracking.windows.windows import WorkingScale
+from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, tracks_of_stall
+from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
 
 @dataclass(frozen=True)
 class Found:
-    """Where the landmarks are: points (N, 2) in working pixels, sizes (N,) relative to the query frame, confidence (N,)
-    in [0, 1].
+    """Landmarks found in a frame: points (N, 2) in working pixels, sizes (N,) relative to the query frame, confidence
+    (N,) in [0, 1].
     """
 
     points: Tensor
@@ -40,7 +40,7 @@ class WindowTracker(ABC):
 
     @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Implements `OnlineTracker.start`."""
         self._scale = WorkingScale.of(frame.shape)
         self._points = self._scale.to_working(
             torch.tensor(np.array(query_points, dtype=np.float32), device=self._device)
@@ -55,8 +55,8 @@ class WindowTracker(ABC):
         return self._last
 
     def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
-        """The next update leaves landmarks `which` (N,) bool at `positions_px` (N, 2) and learns nothing from them:
-        they cannot be seen.
+        """Holds landmarks `which` (N,) bool at `positions_px` (N, 2) in the next update, which learns nothing from them:
+        they are out of sight.
         """
         self._held = torch.tensor(np.array(which, dtype=bool), device=self._device)
         placed = self._scale.to_working(torch.tensor(np.array(positions_px, dtype=np.float32), device=self._device))
@@ -64,8 +64,9 @@ class WindowTracker(ABC):
 
     @torch.inference_mode()
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`. In a black or frozen stretch of video landmarks stay where they are, not visible,
-        and nothing is learnt.
+        """Implements `OnlineTracker.update`.
+
+        In a black or frozen stretch of video landmarks stay where they are, not visible, and nothing is learnt.
 
         Raises:
             InputError: the frame has another size than the first.
@@ -75,10 +76,10 @@ class WindowTracker(ABC):
             raise InputError(
                 f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {width} x {height}"
             )
-        if (stall := self._video.see(frame)) is not None:
+        if (stall := self._video.check(frame)) is not None:
             self._held = torch.zeros_like(self._held)
-            return held(self._last, stall)
-        self._video.go_on()
+            return tracks_of_stall(self._last, stall)
+        self._video.resume()
         with one_thread():
             self._last = self._update(self._scale.image(frame, self._device))
         return self._last

@@ -1,55 +1,12 @@
-"""Windows around landmarks, as every tracker by windows cuts them out of its frames."""
+"""Windows around landmarks, cut out of frames, and responses in them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-UNIT_SIZE = 256
-"""Window sizes are stated for a frame whose longer side has so many pixels."""
-
-
-@dataclass(frozen=True)
-class WorkingScale:
-    """From a frame's pixels to those that a tracker works on: a frame of 512 pixels or more is halved until its longer
-    side is shorter.
-
-    Attributes:
-        shape: (H, W) of the frame.
-        halvings: how often it is halved.
-        unit: working pixels for one pixel of a frame whose longer side has 256.
-    """
-
-    shape: tuple[int, int]
-    halvings: int
-    unit: float
-
-    @classmethod
-    def of(cls, shape: tuple[int, int]) -> WorkingScale:
-        longer, halvings = max(shape), 0
-        while longer / 2**halvings >= 2 * UNIT_SIZE:
-            halvings += 1
-        return cls(tuple(shape), halvings, longer / 2**halvings / UNIT_SIZE)
-
-    def image(self, frame: np.ndarray, device: torch.device) -> Tensor:
-        """The working image (h, w) float32."""
-        image = torch.tensor(np.array(frame, dtype=np.float32), device=device)
-        for _ in range(self.halvings):
-            image = F.avg_pool2d(image[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
-        return image
-
-    def to_working(self, points: Tensor) -> Tensor:
-        """Points (N, 2) of the frame in working pixels."""
-        return (points + 0.5) / 2**self.halvings - 0.5
-
-    def to_frame(self, points: Tensor) -> np.ndarray:
-        """Working points as positions (N, 2) float64 inside the frame."""
-        positions = (points.cpu().numpy().astype(np.float64) + 0.5) * 2**self.halvings - 0.5
-        return np.clip(positions, 0, [self.shape[1] - 1, self.shape[0] - 1])
 
 
 def crop_windows(image: Tensor, centres: Tensor, steps: Tensor, size: int, *, outside: str = "nearest") -> Tensor:
@@ -61,7 +18,7 @@ def crop_windows(image: Tensor, centres: Tensor, steps: Tensor, size: int, *, ou
         steps: (N,) pixels from one sample to the next.
         size: samples along a side; with an odd size the centre is a sample, with an even one it is the sample at size
             // 2.
-        outside: what lies beyond the image: "nearest" pixel, or the image's "mean", as the Siamese trackers pad.
+        outside: padding beyond the image: "nearest" pixel, or the image's "mean", as the Siamese trackers pad.
 
     Returns:
         (N, size, size), or (N, C, size, size) for an image with channels.
@@ -94,8 +51,8 @@ def cosine_window(size: int, device: torch.device) -> Tensor:
 
 
 def gaussian_response(size: int, sigma: float, device: torch.device) -> Tensor:
-    """(size, size) Gaussian with its peak of 1 at the first sample, wrapped around: what a filter shall answer to a
-    target that has not moved.
+    """(size, size) Gaussian with its peak of 1 at the first sample, wrapped around: the response wanted of a
+    filter to a target that has not moved.
     """
     distance = torch.arange(size, device=device, dtype=torch.float32)
     distance = torch.minimum(distance, size - distance)

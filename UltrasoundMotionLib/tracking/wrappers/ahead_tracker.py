@@ -1,6 +1,4 @@
-"""Any tracker, its answers made for a moment later: what a system needs that acts on an image when the image is already
-old.
-"""
+"""Prediction ahead of any tracker, for a system that acts on an image when the image is already old."""
 
 from __future__ import annotations
 
@@ -12,8 +10,8 @@ from UltrasoundMotionLib.tracking.wrappers.motion_memory import MotionMemory, Mo
 
 
 class AheadTracker:
-    """Implements `OnlineTracker` around another one: each answer is where the landmarks will be `frames` after the
-    frame it was given for.
+    """Implements `OnlineTracker` around another one: each result is predicted for `frames` after the frame it was
+    found in.
     """
 
     def __init__(self, tracker: OnlineTracker, frames: int, config: MotionMemoryConfig | None = None) -> None:
@@ -22,13 +20,13 @@ class AheadTracker:
         self._tracker, self._frames, self._config = tracker, frames, config
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`; nothing is known yet of how the landmarks move, so they are where they are."""
+        """Implements `OnlineTracker.start`; the motion is not known yet, so nothing is predicted."""
         first = self._tracker.start(frame, query_points)
         self._memory = MotionMemory(first.positions_px, max(frame.shape) / 256, self._config)
         return first
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
+        """Implements `OnlineTracker.update`."""
         found = self._tracker.update(frame)
         self._memory.add(found.positions_px, found.visible)
         ahead = np.clip(self._memory.predict(self._frames), 0, [frame.shape[1] - 1, frame.shape[0] - 1])

@@ -1,6 +1,4 @@
-"""What is known of how landmarks move, to say where one is that cannot be seen: its companions' motion, the breaths so
-far, its velocity.
-"""
+"""Memory of landmarks' motion, which predicts one that is out of sight from its companions, earlier breaths and velocity."""
 
 from __future__ import annotations
 
@@ -14,15 +12,14 @@ class MotionMemoryConfig:
     """Settings; lengths in pixels of a frame whose longer side has 256, times in frames.
 
     Attributes:
-        frames: how many frames are remembered.
-        velocity_frames: over how many the velocity is taken.
-        velocity_decay: what is left of the velocity after each frame that is predicted by it alone.
-        cycle_distance: how near (position, and velocity over `velocity_frames`) a remembered state must be to predict
-            what follows.
-        cycle_neighbours: how many remembered states are averaged.
-        companions: how many of the nearest landmarks a hidden one goes with.
-        companion_prior: how firmly a landmark is taken to move exactly as its companions before it was seen to move
-            differently (pixels squared).
+        frames: number of frames that are remembered.
+        velocity_frames: number of frames over which the velocity is taken.
+        velocity_decay: factor of the velocity after each frame that is predicted by it alone.
+        cycle_distance: distance (in position, and velocity over `velocity_frames`) within which a remembered state
+            predicts the next one.
+        cycle_neighbours: number of remembered states that are averaged.
+        companions: number of the nearest landmarks that a hidden one moves with.
+        companion_prior: weight, in pixels squared, of the assumption that a landmark moves as its companions do.
     """
 
     frames: int = 600
@@ -52,8 +49,8 @@ class MotionMemory:
         self._seen = np.concatenate((self._seen[-self.config.frames + 1 :], np.asarray(seen, dtype=bool)[None]))
 
     def predict(self, frames: int = 1) -> np.ndarray:
-        """Positions (N, 2) so many frames after the last: as in like states before (breathing comes back), else by the
-        velocity, which decays.
+        """Predicts positions (N, 2) so many frames after the last: by similar states before (breathing repeats), else by
+        the velocity, which decays.
         """
         span = self.config.velocity_frames
         path = self._positions[-span - 1 :].copy()
@@ -97,8 +94,8 @@ class MotionMemory:
         return np.where(total[:, None] > 0, like_before, step)
 
     def follow_companions(self, positions_px: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """`positions_px` (N, 2) of the newest frame, not added yet, those that were not `seen` replaced: moved with the
-        landmarks that were.
+        """Returns `positions_px` (N, 2) of the newest frame, not added yet, with those not `seen` moved along with those
+        that were.
 
         A hidden landmark moves as the nearest few that are seen now and were in the frame before, by a linear map
         fitted to the frames in which all were seen, which starts at moving alike. Without companions it goes where

@@ -1,6 +1,4 @@
-"""Tracking that may look ahead: each landmark followed there and back again, both ways fused by their uncertainty, and
-smoothed.
-"""
+"""Offline tracking: each landmark followed forwards and backwards, both fused by their uncertainty, and smoothed."""
 
 from __future__ import annotations
 
@@ -24,12 +22,11 @@ class OfflineConfig:
 
     Attributes:
         measured_px: standard deviation of a tracked position of full confidence.
-        drift_px: by how much a frame adds to it, away from where the tracker was started (as the root of the number of
-            frames).
-        hidden_px: what each frame without sight adds to it, once more.
-        acceleration_px: of the smoother, see `smooth_paths`.
-        agree_px: difference of the two ways that lowers the confidence to 0.6.
-        visible_above: confidence under which a landmark is marked not visible because the two ways differ.
+        drift_px: standard deviation that each frame since the tracker's start adds to it.
+        hidden_px: standard deviation that each frame out of sight adds to it.
+        acceleration_px: standard deviation of the acceleration, see `smooth_paths`.
+        agree_px: difference of the two passes that lowers the confidence to 0.6.
+        visible_above: confidence under which a landmark is marked not visible because the two passes differ.
     """
 
     measured_px: float = 0.5
@@ -55,11 +52,11 @@ def track_offline(
 
     From the query frame to the end of the sequence as online; from the end back again with a fresh tracker; the two
     weighed by variances that grow with the frames since each began and with those since each last saw the landmark; the
-    way back begins with what the way forward has gathered, and counts the less, the further from the query point it
+    backward pass begins with the variance of the forward one, and counts the less, the further from the query point it
     ends. Then a smoother. Frames before the query frame the same, mirrored.
 
-    `on_frame` is called on the way forward, and once more for every frame when all is done. A cancelled run with
-    `keep_partial` returns the way forward as it is.
+    `on_frame` is called in the forward pass, and once more for every frame when all is done. A cancelled run with
+    `keep_partial` returns the forward pass as it is.
     """
     config = config or OfflineConfig()
     unit = max(sequence.frame_size) / 256
@@ -95,8 +92,8 @@ def track_offline(
             there.labels,
             0,
         )
-        positions[frames], confidence[frames], visible[frames] = fuse_ways(
-            replace_part(there, frames), back_part, unit, config
+        positions[frames], confidence[frames], visible[frames] = _fuse_passes(
+            _selected_frames(there, frames), back_part, unit, config
         )
     result = replace(there, positions_px=positions, confidence=confidence, visible=visible)
     if on_frame is not None:
@@ -105,8 +102,8 @@ def track_offline(
     return result
 
 
-def replace_part(tracks: PointTracks, frames: np.ndarray) -> PointTracks:
-    """The frames (K,) of the tracks in that order; the first is the query frame."""
+def _selected_frames(tracks: PointTracks, frames: np.ndarray) -> PointTracks:
+    """Selects frames (K,) of the tracks in that order; the first becomes the query frame."""
     return replace(
         tracks,
         positions_px=tracks.positions_px[frames],
@@ -117,17 +114,17 @@ def replace_part(tracks: PointTracks, frames: np.ndarray) -> PointTracks:
     )
 
 
-def hidden_since(visible: np.ndarray) -> np.ndarray:
-    """(T, N) for how many frames up to each one a landmark has not been visible; 0 where it is."""
+def _frames_hidden(visible: np.ndarray) -> np.ndarray:
+    """Counts (T, N) the frames up to each one in which a landmark has not been visible; 0 where it is."""
     frames = np.arange(len(visible))[:, None]
     return frames - np.maximum.accumulate(np.where(visible, frames, 0), axis=0)
 
 
-def fuse_ways(
+def _fuse_passes(
     there: PointTracks, back: PointTracks, unit: float, config: OfflineConfig
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions (T, N, 2), confidence (T, N) and visibility (T, N) of two ways over the same frames, of which `there`
-    began on the first.
+    """Fuses two passes over the same frames, of which `there` began on the first, into positions (T, N, 2), confidence
+    (T, N) and visibility (T, N).
     """
     since = np.arange(len(there.positions_px), dtype=np.float64)[:, None]
     measured, drift, lost = (
@@ -137,10 +134,10 @@ def fuse_ways(
     )
     closing = np.sum((back.positions_px[0] - there.positions_px[0]) ** 2, axis=1)
     there_variance = (
-        measured / np.maximum(there.confidence, 0.05) + drift * since + lost * hidden_since(there.visible) ** 2
+        measured / np.maximum(there.confidence, 0.05) + drift * since + lost * _frames_hidden(there.visible) ** 2
     )
     back_variance = measured / np.maximum(back.confidence, 0.05) + drift * (2 * since[-1] - since) + closing
-    back_variance = back_variance + lost * hidden_since(back.visible[::-1])[::-1] ** 2
+    back_variance = back_variance + lost * _frames_hidden(back.visible[::-1])[::-1] ** 2
     apart = np.linalg.norm(there.positions_px - back.positions_px, axis=2)
     weights = np.stack((1 / there_variance, 1 / back_variance))
     weights[:, 0] = [[1 / 1e-6], [0.0]]

@@ -1,4 +1,4 @@
-"""Whether sound reaches the landmarks: the random walks' confidence, on a reduced grid, against what is usual at the
+"""Detection of landmarks in shadow: the random walks' confidence on a reduced grid, relative to the usual one at the
 same depth.
 """
 
@@ -11,7 +11,7 @@ from UltrasoundMotionLib.images.confidence_map import confidence_map, reduce_fra
 
 
 class ShadowWatch:
-    """Sees a sequence frame by frame and keeps nothing but which pixels have ever shown an image."""
+    """Sees a sequence frame by frame and keeps only the mask of pixels that have ever shown an image."""
 
     def __init__(self, first_frame: np.ndarray, grid: int = 96) -> None:
         self._grid = grid
@@ -35,8 +35,8 @@ class ShadowWatch:
         return ndimage.map_coordinates(relative, places[:, ::-1].T, order=1, mode="nearest")
 
     def _sector(self) -> np.ndarray:
-        """The reduced grid's pixels that belong to the image: the largest piece of what was ever shown, without holes
-        along the columns.
+        """The reduced grid's pixels that belong to the image: the largest piece of the pixels ever shown, without
+        holes along the columns.
         """
         shown = reduce_frame(self._shown.astype(np.float64), self._grid)[0] > 0.5
         pieces, count = ndimage.label(shown)

@@ -1,17 +1,15 @@
-"""The smoothest paths that agree with what was measured, each position weighed by its uncertainty (Rauch, Tung and
-Striebel, AIAA J. 1965).
-"""
+"""Smooth paths through uncertain positions (Rauch, Tung and Striebel, AIAA J. 1965)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-UNKNOWN = 1e12
-"""Variance of a position or velocity of which nothing is known, in pixels squared."""
+_UNKNOWN = 1e12
+"""Variance of an unknown position or velocity, in pixels squared."""
 
 
 def smooth_paths(positions: np.ndarray, variances: np.ndarray, acceleration: float) -> tuple[np.ndarray, np.ndarray]:
-    """Kalman filter forwards and Rauch-Tung-Striebel smoother backwards with nearly constant velocity.
+    """Runs a Kalman filter forwards and a Rauch-Tung-Striebel smoother backwards with nearly constant velocity.
 
     Args:
         positions: (T, N, 2) measured; not read where the variance is infinite.
@@ -26,7 +24,7 @@ def smooth_paths(positions: np.ndarray, variances: np.ndarray, acceleration: flo
     noise = acceleration**2 * np.array([[0.25, 0.5], [0.5, 1.0]])  # constant acceleration within a frame
     state, spread = (
         np.zeros((count, 2, 2)),
-        np.tile(UNKNOWN * np.eye(2), (count, 1, 1)),
+        np.tile(_UNKNOWN * np.eye(2), (count, 1, 1)),
     )  # state: (N, [place, velocity], [x, y])
     filtered, spreads, expected, expected_spreads = [], [], [], []
     for frame in range(frame_count):

@@ -1,6 +1,4 @@
-"""Any tracker, watched: landmarks in shadow, at the border, and frames that show nothing new are reported as such and
-not followed blindly.
-"""
+"""Watching of any tracker: landmarks in shadow or at the border, and stalled video, are reported as not visible."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker
-from UltrasoundMotionLib.tracking.stalled_video import StallConfig, StalledVideo, held
+from UltrasoundMotionLib.tracking.stalled_video import StallConfig, StalledVideo, tracks_of_stall
 from UltrasoundMotionLib.tracking.wrappers.motion_memory import MotionMemory, MotionMemoryConfig
 from UltrasoundMotionLib.tracking.wrappers.shadow_watch import ShadowWatch
 
@@ -26,7 +24,7 @@ class WatchConfig:
             below usual), under which a landmark is in shadow ...
         seen_above: ... until it is above this again.
         border_px: a landmark nearer to the frame's border than this is marked not visible.
-        stall: when a frame shows nothing new.
+        stall: limits of stalled video.
         motion: of the memory that predicts hidden landmarks.
     """
 
@@ -42,11 +40,11 @@ class WatchConfig:
 class WatchedTracker:
     """Implements `OnlineTracker` around another one.
 
-    A hidden landmark goes where the motion memory expects it, with confidence 0 and `visible` False, and is taken up
-    again when sound reaches it. A tracker that has `hold(which (N,) bool, positions_px (N, 2))` is told so before each
-    update, learns nothing from the hidden landmarks and looks for them where they are expected; any other goes on as it
-    likes, and is heard again afterwards. A frozen or black frame is not shown to the tracker; the landmarks stay where
-    they were until the video goes on.
+    A hidden landmark moves as the motion memory predicts, with confidence 0 and `visible` False, and is followed again
+    when sound reaches it. A tracker that has `hold(which (N,) bool, positions_px (N, 2))` gets the hidden landmarks
+    before each update, learns nothing from them and looks for them where they are expected; the results of any other
+    are ignored for hidden landmarks. A frozen or black frame does not reach the tracker; the landmarks stay where they
+    were until the video goes on.
     """
 
     def __init__(self, tracker: OnlineTracker, config: WatchConfig | None = None) -> None:
@@ -54,7 +52,7 @@ class WatchedTracker:
         self.config = config or WatchConfig()
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Implements `OnlineTracker.start`."""
         config = self.config
         first = self._tracker.start(frame, query_points)
         self._last = first
@@ -68,7 +66,7 @@ class WatchedTracker:
         return first
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`.
+        """Implements `OnlineTracker.update`.
 
         Raises:
             InputError: the frame has another size than the first.
@@ -78,9 +76,9 @@ class WatchedTracker:
             raise InputError(
                 f"the frame is {frame.shape[1]} x {frame.shape[0]} pixels, the first one was {width} x {height}"
             )
-        if (stall := self._video.see(frame)) is not None:
-            return held(self._last, stall)
-        missed = self._video.go_on()
+        if (stall := self._video.check(frame)) is not None:
+            return tracks_of_stall(self._last, stall)
+        missed = self._video.resume()
         expected = self._inside(self._memory.predict(missed + 1))
         if self._shadow is not None:
             reach = self._shadow.reach(frame, expected)

@@ -24,7 +24,8 @@ from UltrasoundMotionLib.tracking.trackers.siamese.crops import (
     exemplar_windows,
     search_windows,
 )
-from UltrasoundMotionLib.tracking.windows.windows import UNIT_SIZE, crop_windows
+from UltrasoundMotionLib.tracking.windows.windows import crop_windows
+from UltrasoundMotionLib.tracking.working_scale import UNIT_SIZE
 
 FIELD_SIZE = 128
 FIELD_SAMPLE_PX = 1.0

@@ -14,7 +14,7 @@ from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
 from UltrasoundMotionLib.tracking.matching.matcher import isotropic
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import CELL
 from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmSearch
-from UltrasoundMotionLib.tracking.windows.windows import WorkingScale
+from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,14 @@ class LsdmAbsolute:
         self._search, self._device = search, device
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
-        """See `AbsoluteSearch.start`."""
+        """Implements `AbsoluteSearch.start`."""
         self._scale = WorkingScale.of(frame.shape)
         points = self._scale.to_working(torch.tensor(np.array(query_points, dtype=np.float32), device=self._device))
         self._search.start(self._scale.image(frame, self._device), points, self._scale)
         self._looked = True
 
-    def see(self, frames: np.ndarray) -> None:
-        """See `AbsoluteSearch.see`."""
+    def add_frames(self, frames: np.ndarray) -> None:
+        """Implements `AbsoluteSearch.add_frames`."""
         self._images = [self._scale.image(frame, self._device) for frame in frames]
         self._looked = False
 

@@ -57,7 +57,7 @@ class DeformationNetwork(nn.Module):
             self.decoders = nn.ModuleList((Decoder(channels, 2), Decoder(channels, 2)))
 
     def encode(self, windows: Tensor) -> tuple[Tensor, ...]:
-        """Maps at strides 2, 4, 8 and 16."""
+        """Returns maps at strides 2, 4, 8 and 16."""
         maps = []
         for stage in self.encoder:
             windows = stage(windows)
@@ -77,8 +77,10 @@ class DeformationNetwork(nn.Module):
             levels.append(beside(torch.cat([*three, *compared], dim=1)))
         decoded = [decoder(levels) for decoder in self.decoders]
         velocities = torch.cat([velocity for velocity, _ in decoded], dim=1).float()
-        features = tuple(torch.cat(maps, dim=1) for maps in zip(*(maps for _, maps in decoded), strict=True))
-        return (velocities[:, :2], velocities[:, 2:]), features
+        stride_2, stride_4, stride_8 = (
+            torch.cat(maps, dim=1) for maps in zip(*(maps for _, maps in decoded), strict=True)
+        )
+        return (velocities[:, :2], velocities[:, 2:]), (stride_2, stride_4, stride_8)
 
 
 def unit_length(maps: Tensor) -> Tensor:
@@ -136,7 +138,7 @@ class Decoder(nn.Module):
         )
         self.velocity = nn.Conv2d(first, outputs, 3, padding=1)
         nn.init.normal_(self.velocity.weight, std=1e-3)  # begins at rest, as registration networks do
-        nn.init.zeros_(self.velocity.bias)
+        nn.init.zeros_(self.velocity.get_parameter("bias"))
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
         """Velocity (B, outputs, H/2, W/2) and the features before it at strides 2, 4 and 8."""

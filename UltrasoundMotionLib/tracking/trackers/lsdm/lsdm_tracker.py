@@ -20,7 +20,7 @@ from UltrasoundMotionLib.tracking.matching.settings import (
     SightSettings,
 )
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
-from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, held
+from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, tracks_of_stall
 from UltrasoundMotionLib.tracking.trackers.lsdm.absolute import LsdmAbsolute, LsdmFindingConfig
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
 from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmResult, LsdmSearch
@@ -79,8 +79,8 @@ class LsdmTracker:
         return self._last
 
     def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
-        """See `LongShortTracker.keep_at`."""
-        self._memories.keep_at(which, positions_px)
+        """Holds landmarks out of sight at given positions in the next update, see `LongShortTracker.place`."""
+        self._memories.place(which, positions_px)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
         """See `OnlineTracker.update`. In a black or frozen stretch of video landmarks stay where they are, not visible,
@@ -90,10 +90,10 @@ class LsdmTracker:
             InputError: the frame has another size than the first.
         """
         self._memories.check_size(frame.shape)
-        if (stall := self._video.see(frame)) is not None:
+        if (stall := self._video.check(frame)) is not None:
             self._memories.release()
-            return held(self._last, stall)
-        self._video.go_on()
+            return tracks_of_stall(self._last, stall)
+        self._video.resume()
         self._last = self._memories.update(frame)
         return self._last
 

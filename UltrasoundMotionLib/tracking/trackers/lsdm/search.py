@@ -12,7 +12,8 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import WINDOW, Decoded, Look, Lsdm, exemplar_window, to_pixels
 from UltrasoundMotionLib.tracking.trackers.siamese.crops import GreyRange, standardised
-from UltrasoundMotionLib.tracking.windows.windows import WorkingScale, crop_windows
+from UltrasoundMotionLib.tracking.windows.windows import crop_windows
+from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ class SiamRpnNetwork(nn.Module):
         )
         self.adjust_score.weight.copy_(torch.eye(len(self.adjust_score.weight))[:, :, None, None])
         for layer in (self.exemplar_score, self.window_score, self.adjust_score):
-            nn.init.zeros_(layer.bias)
+            nn.init.zeros_(layer.get_parameter("bias"))
 
     def kernels(self, exemplars: Tensor) -> RpnKernels:
         """What is kept of exemplars (N, 1, 127, 127)."""

@@ -25,7 +25,8 @@ def build_specknet(configuration: Mapping[str, Any]) -> SpeckNet:
 
     from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet, SpeckNetConfig
 
-    return SpeckNet(from_plain(SpeckNetConfig, configuration)).to(memory_format=torch.channels_last)
+    network = SpeckNet(from_plain(SpeckNetConfig, configuration))
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stub lacks it
 
 
 SPECKNET = NetworkKind("SpeckNet", build_specknet)

@@ -57,11 +57,11 @@ class SpeckNetAbsolute:
         self._search = search
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
-        """See `AbsoluteSearch.start`."""
+        """Implements `AbsoluteSearch.start`."""
         self._search.start(frame, query_points)
 
-    def see(self, frames: np.ndarray) -> None:
-        """See `AbsoluteSearch.see`."""
+    def add_frames(self, frames: np.ndarray) -> None:
+        """Implements `AbsoluteSearch.add_frames`."""
         self._log_volumes = self._search.log_volumes(frames)
 
     def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:

@@ -39,10 +39,11 @@ def query_features(maps: Features, points: Tensor) -> Features:
 
     Beyond the border: the border's.
     """
-    return tuple(
+    first, second, third = (
         F.normalize(sample_cells(values, to_cells(points, stride)), dim=2, eps=1e-4)
         for values, stride in zip(maps, STRIDES, strict=True)
     )
+    return first, second, third
 
 
 def log_cost_volume(
@@ -56,7 +57,7 @@ def log_cost_volume(
             question.
     """
     height, width = maps[0].shape[2:]
-    total: Tensor | None = None
+    total = maps[0].new_zeros(())
     for feature, values in zip(query, maps, strict=True):
         cosine = torch.matmul(feature, values.flatten(2)).unflatten(2, values.shape[2:])
         volume = (0.5 + 0.5 * cosine).clamp(min=LOWEST)
@@ -66,7 +67,7 @@ def log_cost_volume(
             log_volume = F.interpolate(
                 volume**config.contrast_power, (height, width), mode="bilinear", align_corners=False
             ).log()
-        total = log_volume if total is None else total + log_volume
+        total = total + log_volume
     if valid_size is not None:
         rows = torch.arange(height, device=total.device) * STRIDES[0] < valid_size[0]
         columns = torch.arange(width, device=total.device) * STRIDES[0] < valid_size[1]

@@ -28,7 +28,7 @@ class SpeckNetSearch:
         """Remembers how points (N, 2) px look on `frame` (H, W)."""
         values = self._to_device(frame[None])
         self._shape = frame.shape
-        self.grid = NetworkGrid.of(*frame.shape, self.config.input_size)
+        self.grid = NetworkGrid.of(frame.shape[0], frame.shape[1], self.config.input_size)
         self._grey = GreyScale.of(values)
         points = torch.tensor(np.array(query_points, dtype=np.float32), device=self._device)
         self._query = query_features(self._features(values), self.grid.to_network(points)[None])

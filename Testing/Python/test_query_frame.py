@@ -6,8 +6,7 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.simulation import TimeCourse
-from UltrasoundMotionLib.tracking.quiet_frame import choose_query_frame, find_cycle
-from UltrasoundMotionLib.tracking.typical_frame import find_typical_frame
+from UltrasoundMotionLib.tracking.query_frame import choose_query_frame, find_cycle, find_typical_frame
 
 
 def moved_texture(shifts: np.ndarray, seed: int) -> ImageSequence:
