@@ -42,7 +42,7 @@ class TrackErrors:
 
     @property
     def annotated(self) -> np.ndarray:
-        """(T, N) bool, True where the truth has a position, except on the query frame."""
+        """Mask (T, N), True where the truth has a position, except on the query frame."""
         return np.isfinite(self.error_px)
 
     @property
@@ -57,7 +57,7 @@ class TrackErrors:
 
     @property
     def counted(self) -> np.ndarray:
-        """(T, N) bool, True where the point is annotated and visible, so that its error counts."""
+        """Mask (T, N), True where the point is annotated and visible, so that its error counts."""
         return self.annotated & self.visible
 
 

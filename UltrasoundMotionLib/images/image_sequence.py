@@ -22,7 +22,7 @@ class FrameSource(Protocol):
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """(T, H, W)."""
+        """The numbers of frames, rows and columns, (T, H, W)."""
         ...
 
     @property

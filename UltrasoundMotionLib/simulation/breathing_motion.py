@@ -116,6 +116,7 @@ class BreathingMotion:
         drift = np.asarray(self.breathing.drift_mm_per_s)
 
         def at(time_s: float) -> np.ndarray:
+            """Returns the positions at a time, (N, 2)."""
             excursion, offset = self.excursion(time_s)
             pulse = self.breathing.heartbeat_mm * np.sin(2 * np.pi * self._heart_rate * time_s + waves[0])
             displacement = (excursion * along)[:, None] * self._along

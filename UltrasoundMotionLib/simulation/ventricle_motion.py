@@ -299,6 +299,7 @@ class Ventricle:
         table_epi = self.ellipse(np.full(_TABLE_SIZE, self.epi), self._angles)
 
         def at(state: WallState) -> np.ndarray:
+            """Returns the positions for a state of the wall, (N, 2)."""
             moved = positions.copy()
             if len(wall_index):
                 moved[wall_index] += wall_fade * (self._wall(state, wall_radius, wall_angle) - wall_from)
