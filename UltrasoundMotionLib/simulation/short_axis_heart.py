@@ -14,7 +14,7 @@ from scipy import ndimage
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.simulation.texture import soft_step
 
-_RV, _MYOCARDIUM, _LV = 1, 2, 3
+RV, MYOCARDIUM, LV = 1, 2, 3
 _LV_BLOOD, _RV_BLOOD, _WALL, _PAPILLARY = 1.0, 0.85, 0.33, 0.42
 _FAT, _MUSCLE, _LIVER, _LUNG = 1.15, 0.3, 0.36, 0.05
 _SUBSLICES = 4
@@ -179,9 +179,9 @@ class _HeartPlane:
         labels = np.zeros(self.x.shape, dtype=np.int64)
         if self.beyond_base:
             return labels
-        labels[(self.rv > 0) & (self.radius > self.outer)] = _RV
-        labels[self.radius < self.outer] = _MYOCARDIUM
-        labels[self.radius < self.cavity] = _LV
+        labels[(self.rv > 0) & (self.radius > self.outer)] = RV
+        labels[self.radius < self.outer] = MYOCARDIUM
+        labels[self.radius < self.cavity] = LV
         return labels
 
     def paint(self, around: np.ndarray) -> np.ndarray:
