@@ -3,6 +3,8 @@ missing, and the list of benchmarks.
 """
 
 import json
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -229,7 +231,7 @@ def test_a_peer_is_one_decorated_file_and_settings_are_what_it_is_called_with(mo
 def test_a_package_that_is_missing_says_how_to_install_it(monkeypatch):
     with pytest.raises(MissingPackageError, match=r'needs it: pip install "ultrasound-motion\[elastix\]"'):
         import_package("no_such_package_at_all", "itk-elastix", extra="elastix")
-    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     chosen = benchmark_trackers(["lucas-kanade"], ["opencv-lk"])
     assert [one.name for one in chosen.trackers] == ["lucas-kanade"]
     assert chosen.missing == {"opencv-lk": 'comparing with OpenCV needs it: pip install "ultrasound-motion[benchmark]"'}
@@ -285,3 +287,14 @@ def test_every_benchmark_is_found_and_takes_markdown_and_json(capsys):
         options = capsys.readouterr().out
         assert "--markdown" in options
         assert "--json" in options
+
+
+def test_finding_the_benchmarks_imports_nothing_slow():
+    code = """if True:
+        import argparse, sys
+        from UltrasoundMotionLib.lab.cli import benchmark
+        benchmark.add_parser(argparse.ArgumentParser().add_subparsers())
+        print(*sorted({"torch", "scipy", "SimpleITK", "cv2", "matplotlib"} & sys.modules.keys()))
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -15,7 +15,7 @@ from torch import nn
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, jacobian_determinant
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation import lsdm_ablation
+from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
 from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.lab.benchmarks.trackers import same_points
 from UltrasoundMotionLib.lab.training.landmarks.landmark_batches import LandmarkBatch, LandmarkBatchConfig

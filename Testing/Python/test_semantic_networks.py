@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import jacobian_measures, warp
-from UltrasoundMotionLib.lab.benchmarks.semantic_ablation import run_semantic_ablation
+from UltrasoundMotionLib.lab.benchmarks.semantic_ablation.variants import run_semantic_ablation
 from UltrasoundMotionLib.lab.training.registration import training_data
 from UltrasoundMotionLib.lab.training.registration.batches import LabelledArrays, RegistrationBatch, TrainingSubject
 from UltrasoundMotionLib.lab.training.registration.semantic_objective import (

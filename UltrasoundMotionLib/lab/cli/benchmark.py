@@ -7,7 +7,6 @@ import pkgutil
 from importlib import import_module
 
 from UltrasoundMotionLib.lab import benchmarks
-from UltrasoundMotionLib.lab.cli import benchmarks as ablations
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -19,8 +18,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "benchmark", help="measure accuracy, speed and memory, beside other libraries and beside the goals"
     )
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for package in (benchmarks, ablations):
-        for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            module = import_module(found.name)
-            if hasattr(module, "add_parser"):
-                module.add_parser(commands)
+    for found in pkgutil.iter_modules(benchmarks.__path__, f"{benchmarks.__name__}."):
+        module = import_module(found.name)
+        if hasattr(module, "add_parser"):
+            module.add_parser(commands)

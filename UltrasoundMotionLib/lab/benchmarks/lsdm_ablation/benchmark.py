@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.errors import InputError
     from UltrasoundMotionLib.lab.benchmarks.landmarks import landmark_cases
-    from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation import lsdm_ablation
+    from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
     from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import clip_sources
     from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig
 

@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs and prints it."""
     import torch
 
-    from UltrasoundMotionLib.lab.benchmarks.semantic_ablation import run_semantic_ablation
+    from UltrasoundMotionLib.lab.benchmarks.semantic_ablation.variants import run_semantic_ablation
 
     check_arguments(arguments)
     if arguments.threads:
