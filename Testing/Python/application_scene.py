@@ -1,14 +1,15 @@
 """A scene whose subject hierarchy is kept as the 3D Slicer application keeps it, for the tests of everything that adds
 nodes.
 
-    with HeadlessScene() as scene, application_items(scene):
+    with application_items_everywhere(), HeadlessScene() as scene:
         ...     # every node that is added has an item of the Data module at once, as in the application
 
 The application's qSlicerSubjectHierarchyPluginLogic makes an item for each node that one of its plugins accepts,
 removes it with the node, and adds missing items after an import or a batch. slicer-core has the subject hierarchy
 itself, but not that class. `ApplicationItems` follows it (read in Slicer 5.12,
 Modules/Loadable/SubjectHierarchy/Widgets/qSlicerSubjectHierarchyPluginLogic.cxx, and `canAddNodeToSubjectHierarchy` of
-the plugins). `application_items_everywhere` does it for the scenes that the library makes by itself.
+the plugins). `application_items_everywhere` does it for the scenes that the library makes by itself, too; conftest.py
+does so for all tests that import Slicer's libraries.
 """
 
 from __future__ import annotations
@@ -115,16 +116,6 @@ class ApplicationItems:
 
     def _tree(self) -> slicer.vtkMRMLSubjectHierarchyNode:
         return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(self._scene)
-
-
-@contextmanager
-def application_items(scene: slicer.vtkMRMLScene) -> Iterator[ApplicationItems]:
-    """Keeps an item for each node of the scene while the block runs."""
-    items = ApplicationItems(scene)
-    try:
-        yield items
-    finally:
-        items.close()
 
 
 @contextmanager

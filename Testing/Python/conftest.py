@@ -1,6 +1,7 @@
 """Fixtures that several test files use, and what becomes of tests whose optional packages are not installed."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +54,24 @@ def shared_data():
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def slicer_core():
+    """Gives the `slicer` package; from then on every headless scene has the subject hierarchy items that the
+    application would make.
+    """
+    slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+    if not hasattr(slicer, "vtkMRMLScene"):
+        pytest.skip("the package named slicer is not slicer-core")
+    from application_scene import application_items_everywhere
+
+    with application_items_everywhere():
+        yield slicer
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scenes_as_in_the_application(request):
+    """Requests `slicer_core` before all others where a test file imports Slicer's libraries."""
+    if sys.modules.get("slicer") is not None:
+        request.getfixturevalue("slicer_core")

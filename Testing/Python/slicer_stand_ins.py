@@ -455,15 +455,18 @@ class Application:
         old.cleanup()
         return self.open_module(name)
 
-    def wait(self, condition: Callable[[], bool], timeout_s: float = 30.0) -> float:
-        """Runs Qt's event loop until the condition holds; the seconds it took."""
-        start = time.perf_counter()
+    def wait(self, condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
+        """Runs Qt's event loop until the condition holds.
+
+        Raises:
+            TimeoutError: it did not within the seconds that even a busy machine never needs.
+        """
+        until = time.monotonic() + timeout_s
         while not condition():
-            if time.perf_counter() - start > timeout_s:
+            if time.monotonic() > until:
                 raise TimeoutError(f"waited {timeout_s} s")
             qt_stand_ins.process_events(5)
             time.sleep(0.001)
-        return time.perf_counter() - start
 
     def close_module(self, name: str) -> None:
         """Leaves the module and destroys its widget."""

@@ -71,9 +71,8 @@ def assert_refused(result, *words):
         assert str(word) in error, error
 
 
-def test_register_writes_everything(run, pair, tmp_path):
+def test_register_writes_everything(slicer_core, run, pair, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra plot")
-    pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
     names = {"displacement": "u.nrrd", "warped": "w.nii.gz", "labels": "l.mha"}
     options = [word for name, file in names.items() for word in (f"--out-{name}", tmp_path / file)]
     options += [

@@ -106,9 +106,8 @@ def test_events_are_the_users(strain, tmp_path):
     assert report["measures"]["gls_percent"] == pytest.approx(expected, abs=1e-3)
 
 
-def test_page_and_scene_of_a_clip(strain, tmp_path):
+def test_page_and_scene_of_a_clip(slicer_core, strain, tmp_path):
     pytest.importorskip("matplotlib", reason="needs matplotlib")
-    pytest.importorskip("slicer", reason="needs slicer-core")
     clip = tmp_path / "clip.mha"
     sitk.WriteImage(sitk.GetImageFromArray(np.full((FRAMES, 240, 260), 50, np.uint8)), str(clip))
     code, said, _ = strain(

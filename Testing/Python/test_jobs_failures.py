@@ -33,7 +33,7 @@ def process(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def wait_until(condition, seconds):
+def wait_until(condition, seconds=60):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"not within {seconds} s"
@@ -65,13 +65,11 @@ def test_a_job_that_does_not_listen_is_killed_with_all_it_started_and_keeps_its_
         job = process.submit(misbehaving_request("hang"))
         pids = (begun(process, job), *process.pids)
         assert len(set(pids)) == 3 and all(is_alive(pid) for pid in pids)
-        asked = time.monotonic()
         process.cancel(job)
-        assert time.monotonic() - asked < 0.05
+        assert not job.ended  # the call returned while the job, which would never end by itself, went on
         end = end_of(process, job)
         assert isinstance(end, JobCancelled) and end.result == job.partial() == 7.0
-        assert time.monotonic() - asked < 1.5  # a second on a machine that does nothing else
-        wait_until(lambda: not any(is_alive(pid) for pid in pids), 2)
+        wait_until(lambda: not any(is_alive(pid) for pid in pids), 30)
         assert chat(process) == ""
         pids = process.pids
     assert not any(is_alive(pid) for pid in pids)

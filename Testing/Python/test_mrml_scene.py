@@ -13,7 +13,7 @@ from UltrasoundMotionLib.mrml.image_nodes import SPACING_KNOWN_ATTRIBUTE, add_im
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.scene_timing import measure_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
-from UltrasoundMotionLib.mrml.tracking_scene import write_tracking_scene
+from UltrasoundMotionLib.mrml.tracking_scene import build_tracking_scene, write_tracking_scene
 
 DEFINED = 2  # vtkMRMLMarkupsNode.PositionDefined, checked below
 
@@ -281,8 +281,27 @@ def test_closing_gives_slicers_scene_back():
         assert slicer.mrmlScene is outer
 
 
-def test_a_scene_of_300_frames_is_quick():
-    timing = measure_scene(frame_count=300, frame_size=(512, 512), landmark_count=20)
-    assert timing.build_s < 3
-    assert timing.save_s < 10
-    assert timing.step_ms < 20
+def test_a_scene_is_timed_and_its_file_is_as_large_as_its_pixels():
+    timing = measure_scene(frame_count=30, frame_size=(256, 256), landmark_count=6)
+    assert min(timing.build_s, timing.save_s, timing.read_s, timing.step_ms) > 0
+    pixels_mb = 30 * 256 * 256 / 1e6  # noise, which no compression makes smaller
+    assert pixels_mb < timing.file_mb < 1.5 * pixels_mb
+
+
+def test_neither_building_nor_stepping_grows_with_the_clip():
+    def nodes_and_events_of_a_step(frame_count, landmark_count):
+        events = []
+        with HeadlessScene() as scene:
+            sequence = clip(frame_count)
+            tracks = tracks_on(sequence, landmark_count)
+            image, _ = build_tracking_scene(scene, sequence, tracks, curve_labels=tracks.labels[:3])
+            image.browser.SetSelectedItemNumber(3)
+            nodes = [scene.GetNthNode(number) for number in range(scene.GetNumberOfNodes())]
+            for node in nodes:
+                node.AddObserver("AnyEvent", lambda node, event: events.append((node.GetID(), event)))
+            image.browser.SetSelectedItemNumber(4)
+            return len(nodes), len(events)
+
+    nodes, events = nodes_and_events_of_a_step(8, 5)
+    assert nodes_and_events_of_a_step(60, 5) == (nodes, events)
+    assert nodes_and_events_of_a_step(8, 15)[1] == events <= 30

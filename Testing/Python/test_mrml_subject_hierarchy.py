@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import slicer
 
-from application_scene import application_items, items_of
+from application_scene import items_of
 from strain_motions import beat, half_ellipse, stretched, tracks_of
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
@@ -17,7 +17,7 @@ from UltrasoundMotionLib.strain import longitudinal_strain
 
 @pytest.fixture
 def scene():
-    with HeadlessScene() as scene, application_items(scene):
+    with HeadlessScene() as scene:
         yield scene
 
 

@@ -506,13 +506,13 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
         panel.onApply()
         assert panel.ui.applyButton.text == "&Cancel" and not panel.ui.sampleDataButton.enabled
         panel.onCancel()
-        application.wait(lambda: not panel.applyButton.running, 10)
+        application.wait(lambda: not panel.applyButton.running)
         assert panel.ui.applyButton.text == "&Apply" and "Cancelled" in panel.ui.statusLabel.text
     assert node_names(scene) == before and panel.ui.sampleDataButton.enabled
     panel.onApply()
-    application.wait(lambda: panel.ui.progressBar.value > 0, 60)
+    application.wait(lambda: panel.ui.progressBar.value > 0)
     panel.onCancel()
-    application.wait(lambda: not panel.applyButton.running, 10)
+    application.wait(lambda: not panel.applyButton.running)
     assert "frames" not in panel.ui.progressBar.format  # a pair is counted in steps
     assert "Cancelled" in panel.ui.statusLabel.text or "nothing folds" in panel.ui.statusLabel.text
     if (
@@ -520,7 +520,7 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
     ):  # the best so far, and it says so
         assert table_of(parameters.outputTable)["interrupted"][1] == "yes"
     panel.onApply()
-    application.wait(lambda: not panel.applyButton.running, 120)
+    application.wait(lambda: not panel.applyButton.running)
     assert application.errors == [] and "nothing folds" in panel.ui.statusLabel.text, (
         application.errors,
         panel.ui.statusLabel.text,
@@ -533,18 +533,18 @@ def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scen
         panel.commandArguments()
     scene.RemoveNode(nodes["fixed"].GetParentTransformNode())
     panel.onApply()
-    application.wait(lambda: not panel.applyButton.running, 120)
+    application.wait(lambda: not panel.applyButton.running)
     assert node_names(scene) == made
     panel.onApply()
-    application.wait(lambda: panel.ui.progressBar.value > 0, 60)
+    application.wait(lambda: panel.ui.progressBar.value > 0)
     panel.onCancel()
-    application.wait(lambda: not panel.applyButton.running, 10)
+    application.wait(lambda: not panel.applyButton.running)
     assert node_names(scene) == made and "interrupted" not in table_of(
         parameters.outputTable
     )  # a cancelled run spoils no earlier result
     panel.onApply()
     slicer.mrmlScene.Clear(False)
-    application.wait(lambda: not panel.applyButton.running, 10)
+    application.wait(lambda: not panel.applyButton.running)
     assert scene.GetNumberOfNodesByClass("vtkMRMLTransformNode") == 0
     assert capfd.readouterr().err.count("Traceback") == 0
 

@@ -132,18 +132,15 @@ def test_markups_go_through_the_geometry_of_the_image(tmp_path, sequence, system
     assert points.notes == ()
 
 
-def test_markups_saved_by_slicer_are_read(tmp_path, sequence):
-    slicer = pytest.importorskip("slicer", reason="needs slicer-core")
-    if not hasattr(slicer, "vtkMRMLMarkupsFiducialNode"):
-        pytest.skip("the package named slicer is not slicer-core")
+def test_markups_saved_by_slicer_are_read(slicer_core, tmp_path, sequence):
     expected = np.array([[8.0, 12.0], [0.0, 29.0]])
-    scene = slicer.vtkMRMLScene()
+    scene = slicer_core.vtkMRMLScene()
     node = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
     for x, y, z in sequence.pixels_to_lps_mm(expected):
         node.AddControlPoint([-x, -y, z])
     node.AddControlPoint([0, 0, 0])
     node.SetNthControlPointPositionMissing(2)
-    storage = scene.AddNode(slicer.vtkMRMLMarkupsJsonStorageNode())
+    storage = scene.AddNode(slicer_core.vtkMRMLMarkupsJsonStorageNode())
     storage.SetFileName(str(tmp_path / "p.mrk.json"))
     assert storage.WriteData(node) == 1
     points = read_query_points(tmp_path / "p.mrk.json", sequence)
