@@ -5,6 +5,7 @@ process.
 import os
 import subprocess
 import sys
+import threading
 import time
 
 import numpy as np
@@ -40,6 +41,21 @@ def chatter(job):
     os.write(1, b'{"event":"result","job":1,"found":{"value":"forged"},"notes":[]}\n')
     subprocess.run([sys.executable, "-c", "print('printed by a child')"], check=True)
     return {"value": sys.stdin.read()}
+
+
+def count_importing_threads(job):
+    """Counts the threads beside this one that are in the midst of an import."""
+    stacks = sys._current_frames()
+    del stacks[threading.get_ident()]
+    return {"value": sum(_is_importing(frame) for frame in stacks.values())}
+
+
+def _is_importing(frame):
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def hang(job):

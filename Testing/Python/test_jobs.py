@@ -40,7 +40,7 @@ def process(folder):
     os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *([before] if before else [])])
     with JobProcess(folder=folder) as process:
         process.start()
-        wait_until(lambda: process.is_warm, 60)
+        wait_until(lambda: process.is_warm)
         yield process
     if before is None:
         del os.environ["PYTHONPATH"]
@@ -48,14 +48,14 @@ def process(folder):
         os.environ["PYTHONPATH"] = before
 
 
-def wait_until(condition, seconds=60):
+def wait_until(condition, seconds=120):
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, f"not within {seconds} s"
         time.sleep(0.005)
 
 
-def events_of(process, job, seconds=30):
+def events_of(process, job, seconds=120):
     """All events up to the job's end."""
     events = []
 
@@ -183,7 +183,7 @@ def test_registrations_are_those_of_the_library(process):
 def test_the_first_result_is_visible_long_before_the_last(process):
     sequence = clip(400, 96)
     job = process.submit(track_job(sequence, POINTS, query_frame=3))
-    wait_until(lambda: job.partial() is not None, 30)
+    wait_until(lambda: job.partial() is not None)
     early = job.partial()
     assert 0 < early.reached.sum() < 400 and early.reached[3]
     process.cancel(job)
@@ -198,7 +198,7 @@ def test_the_first_result_is_visible_long_before_the_last(process):
 def test_ten_cancels_in_a_row_leave_one_child_and_no_data(process, folder):
     for _ in range(10):
         job = process.submit(track_job(clip(400, 96), POINTS))
-        wait_until(lambda job=job: job.partial() is not None, 10)
+        wait_until(lambda job=job: job.partial() is not None)
         process.cancel(job)
         end = events_of(process, job)[-1]
         assert isinstance(end, JobCancelled)

@@ -23,6 +23,7 @@ from UltrasoundMotionLib.jobs.process_tree import WINDOWS, end_own_group, is_ali
 from UltrasoundMotionLib.jobs.running_job import RunningJob
 
 _PARENT_CHECK_INTERVAL_S = 0.5
+_IDLE_BEFORE_PRELOAD_S = 0.1  # a child that was started for a job gets it sooner
 
 
 def main(parent: int | None, root: Path | None) -> None:
@@ -56,10 +57,15 @@ class _Child:
     def serve(self) -> NoReturn:
         """Runs jobs until `_exit` ends the process."""
         self._send(event="ready", pid=os.getpid())
-        for work in (self._read_messages, self._preload, *([self._watch_parent] if self._parent else [])):
+        for work in (self._read_messages, *([self._watch_parent] if self._parent else [])):
             threading.Thread(target=work, name=work.__name__, daemon=True).start()
+        idle_s: float | None = _IDLE_BEFORE_PRELOAD_S
         while True:
-            self._run(self._jobs.get())
+            try:
+                self._run(self._jobs.get(timeout=idle_s))
+            except queue.Empty:
+                idle_s = None
+                self._preload()
 
     def _send(self, **message: Any) -> None:
         try:
@@ -103,7 +109,11 @@ class _Child:
             raise InputError(f"job {number}: expected do to be run or cancel, got {do!r}")
 
     def _preload(self) -> None:
-        """Imports the libraries that every job needs, so that the first job is as quick as the others."""
+        """Imports the libraries that every job needs, so that the first job is as quick as the others.
+
+        On the thread that runs the jobs: of two threads that import the same packages, one can be given a module that
+        the other has only begun.
+        """
         try:
             from UltrasoundMotionLib.jobs.capabilities.track import warm_up
 
@@ -111,6 +121,8 @@ class _Child:
         except Exception:
             traceback.print_exc()  # the first job that needs it reports the error
         self._send(event="warm")
+        if not self._jobs.empty():
+            return  # the job imports what it needs
         with suppress(Exception):  # reported above
             from UltrasoundMotionLib.registration.registry import available_methods
 
