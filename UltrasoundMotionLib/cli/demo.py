@@ -34,13 +34,15 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser = subparsers.add_parser(
         "demo",
         help="a real echo in, strain, a 3D Slicer scene, pictures and tables out",
-        description="Follows 21 points along the left-ventricular wall of an apical four-chamber echocardiogram (30 frames, from the pydicom package;"
-        " nothing is downloaded), measures its longitudinal strain, and writes a 3D Slicer scene, pictures, plots and tables.",
+        description="Follows 21 points along the left-ventricular wall of an apical four-chamber echocardiogram "
+        "(30 frames, from the pydicom package; nothing is downloaded), measures its longitudinal strain, and writes "
+        "a 3D Slicer scene, pictures, plots and tables.",
     )
     parser.add_argument(
         "--registration",
         action="store_true",
-        help="instead: put the end-systole of a simulated heart in MRI onto its end-diastole with a trained network; writes scene, picture, report",
+        help="instead: put the end-systole of a simulated heart in MRI onto its end-diastole with a "
+        "trained network; writes scene, picture, report",
     )
     parser.add_argument(
         "--out",
@@ -99,7 +101,8 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"  look at {outputs.animation}, which plays in any browser;")
     print("  run the same on your own clip:")
     print(
-        f"    ultrasound-motion track CLIP.dcm --points POINTS.csv --query-frame K --model {TRACKER} --out tracks.csv --animation tracks.gif"
+        "    ultrasound-motion track CLIP.dcm --points POINTS.csv --query-frame K --model "
+        f"{TRACKER} --out tracks.csv --animation tracks.gif"
     )
     print("    ultrasound-motion strain tracks.csv --clip CLIP.dcm --out strain.csv --plot strain.png")
     return 0

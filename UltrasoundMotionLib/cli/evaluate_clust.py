@@ -14,10 +14,11 @@ from UltrasoundMotionLib.tracking.request import TrackRequest
 if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking import PointTracks
 
-DESCRIPTION = """Compares results in CLUST's format (RESULTS/<landmark>.txt, lines of `frame x y`) with the annotations of sequence folders
-(FOLDER/Annotation/<landmark>.txt, FOLDER/Data/*.png), and prints mean, standard deviation, 95th percentile, min and max of the tracking error
-and of no tracking (NoTE), for each landmark, each group and pooled. With --model, first tracks each sequence from its first annotations
-and writes RESULTS, ready to be submitted."""
+DESCRIPTION = """Compares results in CLUST's format (RESULTS/<landmark>.txt, lines of `frame x y`) with the
+annotations of sequence folders (FOLDER/Annotation/<landmark>.txt, FOLDER/Data/*.png), and prints mean, standard
+deviation, 95th percentile, min and max of the tracking error and of no tracking (NoTE), for each landmark, each group
+and pooled. With --model, first tracks each sequence from its first annotations and writes RESULTS, ready to be
+submitted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -10,8 +10,9 @@ from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
 from UltrasoundMotionLib.errors import InputError
 
-DESCRIPTION = """Compares label maps on the fixed image's grid with labels that a registration carried there, and prints Dice and HD95 for each label,
-and of the displacements the share of folded voxels and the standard deviation of the log-Jacobian, for each pair and over all pairs."""
+DESCRIPTION = """Compares label maps on the fixed image's grid with labels that a registration carried there, and
+prints Dice and HD95 for each label, and of the displacements the share of folded voxels and the standard deviation of
+the log-Jacobian, for each pair and over all pairs."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -11,10 +11,10 @@ from UltrasoundMotionLib.cli.request_arguments import positive_number
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
-DESCRIPTION = """Compares tracks with truth by label and frame and prints position accuracy (TAP-Vid), median trajectory error (PIPs++),
-tracking error and no-tracking error (CLUST), and points lost for good, for each sequence and pooled over all positions.
-A truth is a table like the tracks', or a CLUST annotation: one .txt per landmark, or their folder; it may leave out frames.
-Only points that the truth has and shows count; the query frame never does."""
+DESCRIPTION = """Compares tracks with truth by label and frame and prints position accuracy (TAP-Vid), median
+trajectory error (PIPs++), tracking error and no-tracking error (CLUST), and points lost for good, for each sequence
+and pooled over all positions. A truth is a table like the tracks', or a CLUST annotation: one .txt per landmark, or
+their folder; it may leave out frames. Only points that the truth has and shows count; the query frame never does."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -53,7 +53,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar=("W", "H"),
         nargs=2,
         type=positive_number,
-        help="size of the images; pixel errors are then those of images resized to 256 x 256, for which TAP-Vid's thresholds are meant",
+        help="size of the images; pixel errors are then those of images resized to 256 x 256, for "
+        "which TAP-Vid's thresholds are meant",
     )
     parser.add_argument(
         "--lost-px",

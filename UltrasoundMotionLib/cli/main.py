@@ -1,4 +1,4 @@
-"""The command line's entry: finds the verb, runs it, and turns whatever happens into an exit code and at most one line."""
+"""Entry of the command line: runs a verb and turns its outcome into an exit code and at most one line."""
 
 from __future__ import annotations
 

@@ -72,7 +72,10 @@ class TerminalProgress:
         if done == first_done or now == first_time:
             return f"{bar}{done}/{total} {self.unit} ({share:.0%})"
         rate = (done - first_done) / (now - first_time)
-        return f"{bar}{done}/{total} {self.unit} ({share:.0%}), {rate:.1f} {self.unit}/s, {duration((total - done) / rate)} left"
+        return (
+            f"{bar}{done}/{total} {self.unit} ({share:.0%}), {rate:.1f} {self.unit}/s, "
+            f"{duration((total - done) / rate)} left"
+        )
 
 
 def duration(seconds: float) -> str:

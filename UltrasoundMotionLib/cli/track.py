@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking import PointTracks
     from UltrasoundMotionLib.tracking.track import PreparedTracking
 
-DESCRIPTION = """Follows points through an ultrasound sequence, forwards and backwards from the frame on which they were
-placed. Each frame gives every point a position, a confidence from 0 to 1 and whether it is visible; a lost point keeps
-its best guess."""
+DESCRIPTION = """Follows points through an ultrasound sequence, forwards and backwards from the frame on which they
+were placed. Each frame gives every point a position, a confidence from 0 to 1 and whether it is visible; a lost point
+keeps its best guess."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from UltrasoundMotionLib.tracking.query import PointQuery
 
 @dataclass(frozen=True)
 class FrameTracks:
-    """All points on one frame: positions_px (N, 2) float64, confidence (N,) in [0, 1], visible (N,) bool."""
+    """Points on one frame: positions_px (N, 2) float64, confidence (N,) in [0, 1], visible (N,) bool."""
 
     positions_px: np.ndarray
     confidence: np.ndarray

@@ -45,13 +45,15 @@ class PointTracks:
         frame_count, point_count = positions.shape[:2]
         if confidence.shape != (frame_count, point_count) or visible.shape != (frame_count, point_count):
             raise InputError(
-                f"positions {positions.shape}, confidence {confidence.shape} and visible {visible.shape} do not fit each other"
+                f"positions {positions.shape}, confidence {confidence.shape} and visible "
+                f"{visible.shape} do not fit each other"
             )
         if len(self.labels) != point_count or len(set(self.labels)) != point_count:
             raise InputError(f"{point_count} points need {point_count} different labels, got {list(self.labels)}")
         if not 0 <= self.query_frame < frame_count:
             raise InputError(
-                f"query frame {self.query_frame} does not exist; there are {frame_count} frames (0 to {frame_count - 1})"
+                f"query frame {self.query_frame} does not exist; there are {frame_count} frames "
+                f"(0 to {frame_count - 1})"
             )
         if np.any((confidence < 0) | (confidence > 1)):
             raise InputError("confidence must lie between 0 and 1")

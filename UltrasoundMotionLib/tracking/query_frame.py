@@ -1,4 +1,5 @@
-"""Choice of the query frame: diastasis of a beating heart, where it rests before the atria contract, else a typical frame.
+"""Choice of the query frame: diastasis of a beating heart, where it rests before the atria contract, else a typical
+frame.
 
 Azad et al., "Taming Modern Point Tracking for Speckle Tracking Echocardiography via Impartial Motion", Sec. 4.4 and
 5.2.2: of all phases, points placed at about 72 % of the cycle, diastasis, are followed best. Without an ECG the cycle
@@ -49,8 +50,8 @@ class QueryFrameChoice:
 
 
 def choose_query_frame(sequence: ImageSequence) -> QueryFrameChoice:
-    """Chooses the quiet frame nearest to the middle of the clip where a cycle is found; else the frame that is most like all
-    the others.
+    """Chooses the quiet frame nearest to the middle of the clip where a cycle is found; else the frame that is most
+    like all the others.
 
     Raises:
         InputError: every frame is blank, or one cannot be read.
@@ -66,8 +67,8 @@ def choose_query_frame(sequence: ImageSequence) -> QueryFrameChoice:
 
 
 def find_cycle(sequence: ImageSequence) -> Cycle | None:
-    """Finds the cycle of a beating (or breathing) clip of up to 600 frames that is longer than the cycle; None where there is
-    none to be sure of.
+    """Finds the cycle of a beating (or breathing) clip of up to 600 frames that is longer than the cycle; None where
+    there is none to be sure of.
 
     Raises:
         InputError: every frame is blank, or one cannot be read.

@@ -48,7 +48,8 @@ class TrackerEntry:
         network: the kind of network it needs.
         devices: kinds of PyTorch device that it can use; empty for trackers without PyTorch.
         gives_confidence: whether its confidence says something; otherwise it is 1 wherever a point is visible.
-        online: whether it sees one frame at a time (`OnlineTracker`); otherwise a clip or windows of it (`ClipTracker`).
+        online: whether it sees one frame at a time (`OnlineTracker`); otherwise a clip or windows of it
+            (`ClipTracker`).
         use: one sentence for users who choose: what it is good for.
     """
 
@@ -67,7 +68,7 @@ class TrackerEntry:
 
     @property
     def needs_whole_clip(self) -> bool:
-        """Whether it is a `ClipTracker`."""
+        """True for a `ClipTracker`."""
         return not self.online
 
     @property
@@ -77,7 +78,7 @@ class TrackerEntry:
 
     @property
     def installed(self) -> bool:
-        """Whether it can run as it is: it needs no weights, or those it takes by default are installed."""
+        """True where it needs no weights, or those it takes by default are installed."""
         return self.weights is None or any(path.stem == self.weights for path in installed_cards())
 
     def make(

@@ -43,7 +43,7 @@ class StalledVideo:
         self._last = np.array(first)
 
     def check(self, frame: np.ndarray) -> str | None:
-        """Returns `REPEATED` for a frame to be skipped, `STALLED` for one of a stalled video, None for one to track in."""
+        """Returns `REPEATED` for a frame to skip, `STALLED` for one of a stalled video, None for one to track in."""
         black = (
             frame.mean() - self._least < self.config.black_share * self._mean
             or frame.std() < self.config.black_share * self._deviation

@@ -1,4 +1,6 @@
-"""The resolution that trackers work at: large frames are halved until their speckle has the size of patches and windows."""
+"""The resolution that trackers work at: large frames are halved until their speckle has the size of patches and
+windows.
+"""
 
 from __future__ import annotations
 

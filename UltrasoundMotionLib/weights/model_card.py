@@ -15,7 +15,7 @@ from UltrasoundMotionLib.errors import InputError
 
 @dataclass(frozen=True)
 class ModelCard:
-    """One JSON file beside the weights, `NAME.json` beside `NAME.safetensors`.
+    """Card of trained weights: the JSON file `NAME.json` beside `NAME.safetensors`.
 
     Attributes:
         name: of the files.

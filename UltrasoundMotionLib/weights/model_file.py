@@ -34,8 +34,8 @@ class LoadedWeights:
         for name in sorted(wanted.keys() | held.keys()):
             if wanted.get(name) != held.get(name):
                 raise InputError(
-                    f"weights {self.card.name}: {name} is {held.get(name, 'missing')}, the network {self.card.architecture} "
-                    f"of its card needs {wanted.get(name, 'no such tensor')}"
+                    f"weights {self.card.name}: {name} is {held.get(name, 'missing')}, the network "
+                    f"{self.card.architecture} of its card needs {wanted.get(name, 'no such tensor')}"
                 )
         network.load_state_dict(self.tensors)
 
@@ -99,7 +99,8 @@ def _checked_bytes(card_path: Path) -> tuple[ModelCard, bytes]:
     found = hashlib.sha256(content).hexdigest()
     if found != card.sha256:
         raise InputError(
-            f"{path}: damaged, or not the weights of its card (sha256 {found[:12]}..., on the card {card.sha256[:12]}...); install the package again"
+            f"{path}: damaged, or not the weights of its card (sha256 {found[:12]}..., on the "
+            f"card {card.sha256[:12]}...); install the package again"
         )
     return card, content
 

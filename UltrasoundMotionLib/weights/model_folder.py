@@ -78,7 +78,8 @@ def find_card(weights: str | Path) -> Path:
             raise InputError(f"{path}: no such file of weights")
         if not card.is_file():
             raise InputError(
-                f"{path}: has no card {card.name} beside it; `ultrasound-motion models import {path} --as NAME` makes one"
+                f"{path}: has no card {card.name} beside it; `ultrasound-motion models import "
+                f"{path} --as NAME` makes one"
             )
         return card
     if path.suffix or len(path.parts) > 1:

@@ -21,8 +21,8 @@ from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 @dataclass(frozen=True)
 class ClustAnnotation:
-    """One landmark: frames (K,) int64, strictly increasing, counted from 0; positions_px (K, 2) float64, (x, y) as
-    stored.
+    """Annotation of one landmark: frames (K,) int64, strictly increasing, counted from 0; positions_px (K, 2) float64,
+    (x, y) as stored.
     """
 
     label: str

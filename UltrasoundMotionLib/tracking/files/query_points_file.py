@@ -103,7 +103,8 @@ def _read_markups(
             distance = float((position - np.asarray(sequence.origin_mm)) @ sequence.direction[:, 2])
             if abs(distance) > FARTHEST_FROM_PLANE_MM:
                 raise InputError(
-                    f"{path}: {where}: point {label} lies {abs(distance):.1f} mm from the image plane; was it placed on this image?"
+                    f"{path}: {where}: point {label} lies {abs(distance):.1f} mm from the image "
+                    "plane; was it placed on this image?"
                 )
             x, y = sequence.lps_mm_to_pixels(position).tolist()
             places.append((where, label, (x, y)))

@@ -33,7 +33,8 @@ def table_lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dic
                     continue
                 if len(values) != len(header):
                     raise InputError(
-                        f"{path}: line {reader.line_num}: expected {len(header)} values ({','.join(header)}), found {len(values)}"
+                        f"{path}: line {reader.line_num}: expected {len(header)} values "
+                        f"({','.join(header)}), found {len(values)}"
                     )
                 yield reader.line_num, dict(zip(header, values, strict=True))
     except FileNotFoundError:

@@ -1,5 +1,5 @@
-"""Consensus of neighbours on a point's position: a smooth field through their displacements since the query frame, robust
-to outliers.
+"""Consensus of neighbours on a point's position: a smooth field through their displacements since the query frame,
+robust to outliers.
 
 `neighbour_motion` couples the motion from one frame to the next, in which a lost point moves along with the others and
 stays lost. The displacement since the query frame shows it: tissue is connected, so a point that is far from where its

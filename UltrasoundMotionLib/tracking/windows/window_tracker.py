@@ -55,8 +55,8 @@ class WindowTracker(ABC):
         return self._last
 
     def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
-        """Holds landmarks `which` (N,) bool at `positions_px` (N, 2) in the next update, which learns nothing from them:
-        they are out of sight.
+        """Holds landmarks `which` (N,) bool at `positions_px` (N, 2) in the next update, which learns nothing from
+        them: they are out of sight.
         """
         self._held = torch.tensor(np.array(which, dtype=bool), device=self._device)
         placed = self._scale.to_working(torch.tensor(np.array(positions_px, dtype=np.float32), device=self._device))

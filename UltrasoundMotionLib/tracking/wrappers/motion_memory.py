@@ -1,4 +1,6 @@
-"""Memory of landmarks' motion, which predicts one that is out of sight from its companions, earlier breaths and velocity."""
+"""Memory of landmarks' motion, which predicts one that is out of sight from its companions, earlier breaths and
+velocity.
+"""
 
 from __future__ import annotations
 
@@ -49,8 +51,8 @@ class MotionMemory:
         self._seen = np.concatenate((self._seen[-self.config.frames + 1 :], np.asarray(seen, dtype=bool)[None]))
 
     def predict(self, frames: int = 1) -> np.ndarray:
-        """Predicts positions (N, 2) so many frames after the last: by similar states before (breathing repeats), else by
-        the velocity, which decays.
+        """Predicts positions (N, 2) so many frames after the last: by similar states before (breathing repeats), else
+        by the velocity, which decays.
         """
         span = self.config.velocity_frames
         path = self._positions[-span - 1 :].copy()
@@ -94,8 +96,8 @@ class MotionMemory:
         return np.where(total[:, None] > 0, like_before, step)
 
     def follow_companions(self, positions_px: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Returns `positions_px` (N, 2) of the newest frame, not added yet, with those not `seen` moved along with those
-        that were.
+        """Returns `positions_px` (N, 2) of the newest frame, not added yet, with those not `seen` moved along with
+        those that were.
 
         A hidden landmark moves as the nearest few that are seen now and were in the frame before, by a linear map
         fitted to the frames in which all were seen, which starts at moving alike. Without companions it goes where

@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class CorrelationFilter:
-    """One filter for each of N landmarks, in the Fourier domain.
+    """Filters in the Fourier domain, one for each of N landmarks.
 
     Attributes:
         template: (N, C, H, W // 2 + 1) complex, the features it was learnt from.
@@ -32,15 +32,15 @@ class CorrelationFilter:
         )
 
     def repeated(self, times: int) -> CorrelationFilter:
-        """Each landmark's filter `times` times in a row, to answer to so many windows of it."""
+        """Repeats each landmark's filter `times` times in a row, to respond to so many windows of it."""
         return CorrelationFilter(
             self.template.repeat_interleave(times, dim=0), self.weights.repeat_interleave(times, dim=0)
         )
 
 
 def gaussian_correlation(first: Tensor, second: Tensor, sigma: float, size: int) -> Tensor:
-    """The Gaussian kernel of `first` with every cyclic shift of `second` (Eq. 31): from (N, C, H, W // 2 + 1) to (N, H,
-    W // 2 + 1), all transformed.
+    """Computes the Gaussian kernel of `first` with every cyclic shift of `second` (Eq. 31): from (N, C, H, W // 2 + 1)
+    to (N, H, W // 2 + 1), all transformed.
 
     As in the authors' code, the squared distance is divided by the number of features, and negative ones (rounding)
     count as 0.
@@ -53,7 +53,7 @@ def gaussian_correlation(first: Tensor, second: Tensor, sigma: float, size: int)
 
 
 def _power(features: Tensor, size: int) -> Tensor:
-    """Squared norm (N, 1, 1) of the features behind their half spectrum (Parseval)."""
+    """Computes the squared norm (N, 1, 1) of the features behind their half spectrum (Parseval)."""
     squared = features.real.square() + features.imag.square()
     total = 2 * squared.sum(dim=(1, 2, 3)) - squared[..., 0].sum(dim=(1, 2))
     if size % 2 == 0:
@@ -62,15 +62,15 @@ def _power(features: Tensor, size: int) -> Tensor:
 
 
 def train_filter(features: Tensor, response: Tensor, sigma: float, regularization: float) -> CorrelationFilter:
-    """The filter that answers to features (N, C, H, W) with the wanted response (H, W) (Eq. 17)."""
+    """Trains the filter whose response to features (N, C, H, W) is the wanted one (H, W) (Eq. 17)."""
     template = torch.fft.rfft2(features)
     kernel = gaussian_correlation(template, template, sigma, features.shape[-1])
     return CorrelationFilter(template, torch.fft.rfft2(response) / (kernel + regularization))
 
 
 def respond(learnt: CorrelationFilter, features: Tensor, sigma: float) -> Tensor:
-    """The answer (N, H, W) to features (N, C, H, W): at (y, x) for a target that has moved by so much, wrapped around
-    (Eq. 22).
+    """Computes the response (N, H, W) to features (N, C, H, W): entry (y, x) stands for a target that has moved by so
+    much, wrapped around (Eq. 22).
     """
     size = features.shape[-1]
     kernel = gaussian_correlation(torch.fft.rfft2(features), learnt.template, sigma, size)

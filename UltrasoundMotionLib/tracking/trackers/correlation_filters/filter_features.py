@@ -1,4 +1,4 @@
-"""What a correlation filter sees of a window."""
+"""Features of a window for correlation filters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORIENTATIONS = 9
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """What a window is described by.
+    """Kind of features that describe a window.
 
     Attributes:
         features: "grey" or "gradients", see `window_features`.
@@ -45,7 +45,7 @@ class FeatureConfig:
 
 
 def window_features(windows: Tensor, kind: str, cell_px: int) -> Tensor:
-    """Features (N, C, h, w) of windows (N, H, W).
+    """Computes features (N, C, h, w) of windows (N, H, W).
 
     "grey": the grey levels, without their mean and at one contrast, so that gain and shadow borders pull less; one a
     pixel. "gradients": nine orientations of the gradient, averaged over cells of `cell_px` pixels and normalised over 3

@@ -19,8 +19,7 @@ from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_win
 
 @dataclass(frozen=True)
 class KcfConfig(FeatureConfig):
-    """Settings. Those of the paper's Table 2 for grey levels are the defaults; a point has no size, so the target's is
-    ours.
+    """Settings of KCF; the defaults are those of the paper's Table 2 for grey levels, and a target size of our own.
 
     Attributes:
         target_px: side of the target in pixels of a frame whose longer side has 256.
@@ -54,7 +53,7 @@ class KcfConfig(FeatureConfig):
 
 
 class KcfTracker(WindowTracker):
-    """See the module's docstring; keeps one filter a landmark."""
+    """Tracks each landmark with a correlation filter of its own."""
 
     def __init__(self, config: KcfConfig, device: torch.device) -> None:
         super().__init__(device, config.visible_above)

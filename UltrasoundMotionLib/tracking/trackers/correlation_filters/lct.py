@@ -27,7 +27,7 @@ from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_win
 
 @dataclass(frozen=True)
 class LctConfig(FeatureConfig):
-    """Settings; the defaults are the paper's (Sec. 4.1) or, where it gives none, those of the authors' code.
+    """Settings of LCT; the defaults are the paper's (Sec. 4.1) or, where it gives none, those of the authors' code.
 
     Attributes:
         target_px: side of the target in pixels of a frame whose longer side has 256; a point has no size, so this is
@@ -81,7 +81,7 @@ class LctConfig(FeatureConfig):
 
 
 class LctTracker(WindowTracker):
-    """See the module's docstring; keeps two filters and a few windows a landmark."""
+    """Tracks each landmark with two correlation filters and a few remembered windows."""
 
     def __init__(self, config: LctConfig, device: torch.device) -> None:
         super().__init__(device, config.visible_above)
@@ -141,7 +141,7 @@ class LctTracker(WindowTracker):
         return self._resize(image, points)
 
     def _resize(self, image: Tensor, points: Tensor) -> Found:
-        """The size to which the target filter answers most."""
+        """Chooses the size with the highest response of the target filter."""
         count, several = len(points), len(self._tried_sizes)
         sizes = (self._sizes[:, None] * self._tried_sizes).flatten()
         features = self._features(image, points.repeat_interleave(several, dim=0), sizes, self._target_size)
@@ -154,8 +154,8 @@ class LctTracker(WindowTracker):
         return Found(points, self._sizes * self._tried_sizes[best], values)
 
     def _judge(self, image: Tensor, points: Tensor, sizes: Tensor, landmark: int | None = None) -> Tensor:
-        """The target filter's highest answer (N,) around each landmark's point, or (K,) around K points of one
-        landmark.
+        """Returns the target filter's highest response (N,) around each landmark's point, or (K,) around K points of
+        one landmark.
         """
         learnt = self._target
         if landmark is not None:

@@ -1,4 +1,4 @@
-"""A bounded memory of what each landmark looked like, and the search of a whole image for it."""
+"""Memory of each landmark's appearance, and the search of a whole image for it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from UltrasoundMotionLib.tracking.windows.windows import crop_windows
 
 
 class TemplateMemory:
-    """For each landmark the window on the query frame and the last few that were believed; nearest neighbours by
-    normalised correlation.
+    """Windows of each landmark on the query frame and the last few trusted frames; nearest neighbours by normalised
+    correlation.
     """
 
     def __init__(self, image: Tensor, points: Tensor, steps: Tensor, *, size: int, capacity: int) -> None:
@@ -21,13 +21,13 @@ class TemplateMemory:
         self._added = torch.zeros(len(points), dtype=torch.long, device=image.device)
 
     def _cut(self, image: Tensor, points: Tensor) -> Tensor:
-        """Windows (N, size, size) of zero mean and unit norm."""
+        """Cuts windows (N, size, size) of zero mean and unit norm."""
         windows = crop_windows(image, points, self._steps, self._size)
         centred = windows - windows.mean(dim=(1, 2), keepdim=True)
         return centred / (centred.square().sum(dim=(1, 2), keepdim=True).sqrt() + 1.0)
 
     def add(self, image: Tensor, points: Tensor, which: Tensor) -> None:
-        """Remembers landmarks `which` (N,) bool at `points` (N, 2) in place of their oldest windows; the query frame's
+        """Stores landmarks `which` (N,) bool at `points` (N, 2) in place of their oldest windows; the query frame's
         stay.
         """
         rows = torch.nonzero(which)[:, 0]
@@ -38,8 +38,8 @@ class TemplateMemory:
         self._added[rows] += 1
 
     def search(self, image: Tensor, landmark: int, centre: Tensor, reach: float, candidates: int) -> Tensor:
-        """The most alike places (K, 2) for one landmark within `reach` pixels of `centre` (2,) in x and y; half a
-        window apart from each other.
+        """Finds the most similar places (K, 2) for one landmark within `reach` pixels of `centre` (2,) in x and y; half
+        a window apart from each other.
         """
         step = float(self._steps[landmark])
         corner = (centre - reach - step * self._size / 2).floor().long().clamp(min=0)

@@ -1,6 +1,4 @@
-"""LSDM's response as an absolute search for `LongShortTracker`: it knows the landmarks and finds them anew in every
-frame.
-"""
+"""LSDM's response as an absolute search for `LongShortTracker`."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
 @dataclass(frozen=True)
 class LsdmFindingConfig:
-    """How the response is read. Chosen on tuning liver phantoms (Docs/concepts/lsdm.md).
+    """Settings by which the response becomes a finding. Chosen on tuning liver phantoms (Docs/concepts/lsdm.md).
 
     Attributes:
         likelihood_weight: log-likelihood for one logit.
@@ -35,7 +33,7 @@ class LsdmFindingConfig:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the response says: places (N, 2), the logits there (N,), and where the landmark was expected (N,)."""
+    """Positions read from a response: places (N, 2), the logits there (N,), and at the expected place (N,)."""
 
     points: Tensor
     there: Tensor
@@ -64,7 +62,7 @@ class LsdmAbsolute:
         self._looked = False
 
     def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
-        """See `AbsoluteSearch.find`; once a frame."""
+        """Implements `AbsoluteSearch.find`; once a frame."""
         points, unit = self._scale.to_working(expected), self._scale.unit
         pixels = 2.0**self._scale.halvings
         variance = covariance.diagonal(dim1=1, dim2=2).mean(-1) / (pixels * unit) ** 2
@@ -79,7 +77,7 @@ class LsdmAbsolute:
         )
 
     def catch_up(self, positions_px: np.ndarray) -> None:
-        """Looks at the last frame around landmarks (N, 2) there, if nobody asked what can be seen in it."""
+        """Runs the network on the last frame around landmarks (N, 2), if the search was skipped there."""
         if not self._looked:
             points = torch.tensor(positions_px, dtype=torch.float32, device=self._device)
             self._search.look(self._images[-1], self._scale.to_working(points))
@@ -87,8 +85,8 @@ class LsdmAbsolute:
 
 
 def read_response(logits: Tensor, variance: Tensor, config: LsdmFindingConfig) -> Answer:
-    """The best place of responses (N, h, w) around what is expected, their middle, with a variance (N,): of two alike,
-    the expected one.
+    """Returns the best place of responses (N, h, w) around the expected one, their middle, whose variance is (N,): of
+    two look-alikes, the expected one.
     """
     height, width = logits.shape[1:]
     x = CELL * (torch.arange(width, device=logits.device) - width // 2)
@@ -104,7 +102,7 @@ def read_response(logits: Tensor, variance: Tensor, config: LsdmFindingConfig) -
 
 
 def _sample(logits: Tensor, places: Tensor) -> Tensor:
-    """Logits (N,) at places (N, 2) in pixels from the middle, interpolated; the border's beyond it."""
+    """Interpolates logits (N,) at places (N, 2) in pixels from the middle; the border's beyond it."""
     middle = torch.tensor([logits.shape[2] // 2, logits.shape[1] // 2], device=logits.device)
     grid = (places / CELL / middle)[:, None, None]
     return torch.nn.functional.grid_sample(

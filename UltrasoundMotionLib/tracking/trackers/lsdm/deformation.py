@@ -18,8 +18,8 @@ SHARPNESS = 20.0
 
 
 def normalised(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> nn.Sequential:
-    """Convolution, normalisation of one window by itself, leaky ReLU; cell i of the output lies over cell stride * i of
-    the input.
+    """Builds a convolution with normalisation of each window by itself and leaky ReLU; cell i of the output lies over
+    cell stride * i of the input.
     """
     convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
     return nn.Sequential(convolution, nn.GroupNorm(GROUPS, outputs), nn.LeakyReLU(0.1))
@@ -67,7 +67,7 @@ class DeformationNetwork(nn.Module):
     def decode(
         self, first: tuple[Tensor, ...], before: tuple[Tensor, ...], now: tuple[Tensor, ...]
     ) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]:
-        """((long, short), features) from the encoded windows."""
+        """Decodes ((long, short), features) from the encoded windows."""
         levels = []
         for number, (beside, *three) in enumerate(zip(self.beside, first, before, now, strict=True)):
             compared = []
@@ -84,7 +84,7 @@ class DeformationNetwork(nn.Module):
 
 
 def unit_length(maps: Tensor) -> Tensor:
-    """Maps (B, C, h, w) over their length along the channels; float32.
+    """Divides maps (B, C, h, w) by their length along the channels; float32.
 
     The same as torch's `normalize`, ten times quicker.
     """
@@ -93,8 +93,8 @@ def unit_length(maps: Tensor) -> Tensor:
 
 
 def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
-    """(B, (2 radius + 1)^2, h, w): inner products of `first` (B, C, h, w) with `second` at places up to `radius` cells
-    away, 0 beyond its border.
+    """Computes (B, (2 radius + 1)^2, h, w) inner products of `first` (B, C, h, w) with `second` at places up to
+    `radius` cells away, 0 beyond its border.
     """
     batch, channels, height, width = first.shape
     side = 2 * radius + 1
@@ -109,8 +109,8 @@ def local_correlation(first: Tensor, second: Tensor, radius: int) -> Tensor:
 
 
 def matched_motion(first: Tensor, second: Tensor) -> Tensor:
-    """Velocity (B, 2, 2 h, 2 w) in pixels from features (B, C, h, w) of unit length at stride 4: the mean way to places
-    that look alike.
+    """Computes a velocity (B, 2, 2 h, 2 w) in pixels from features (B, C, h, w) of unit length at stride 4: the mean
+    way to similar places.
 
     Ours: the decoders start from it, and what they add is small. It is block matching with the features that tracking
     teaches: correlations are averaged over blocks of 20 pixels, the softmax over all ways up to 16 pixels weighs them,
@@ -126,8 +126,8 @@ def matched_motion(first: Tensor, second: Tensor) -> Tensor:
 
 
 class Decoder(nn.Module):
-    """From stride 16 up to stride 2, with the encoder's maps beside; the last convolution gives `outputs` velocity
-    components.
+    """Decodes maps from stride 16 up to stride 2, with the encoder's maps beside; the last convolution gives `outputs`
+    velocity components.
     """
 
     def __init__(self, channels: tuple[int, int, int, int], outputs: int) -> None:
@@ -141,7 +141,7 @@ class Decoder(nn.Module):
         nn.init.zeros_(self.velocity.get_parameter("bias"))
 
     def forward(self, levels: list[Tensor]) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Velocity (B, outputs, H/2, W/2) and the features before it at strides 2, 4 and 8."""
+        """Returns the velocity (B, outputs, H/2, W/2) and the features before it at strides 2, 4 and 8."""
         values, maps = levels[-1], []
         for stage, beside in zip(self.stages, reversed(levels[:-1]), strict=True):
             values = stage(torch.cat((doubled(values, beside), beside), dim=1))
@@ -150,7 +150,7 @@ class Decoder(nn.Module):
 
 
 def doubled(values: Tensor, like: Tensor) -> Tensor:
-    """The map interpolated to that of half the stride: cell i goes to cell 2 i."""
+    """Interpolates a map to half the stride: cell i goes to cell 2 i."""
     height, width = like.shape[-2:]
     padded = F.pad(values, (0, 1, 0, 1), mode="replicate")
     size = (2 * values.shape[-2] + 1, 2 * values.shape[-1] + 1)

@@ -41,26 +41,28 @@ STILL = 1e-3
 
 
 def attention(motion: Tensor, seeds: Tensor, sharpness: float) -> Tensor:
-    """E-step (Eq. 15): responsibilities (B, P, k) of seeds (B, 2, k) for motion (B, 2, P)."""
+    """Computes the E-step (Eq. 15): responsibilities (B, P, k) of seeds (B, 2, k) for motion (B, 2, P)."""
     size = (motion.square().sum(dim=1, keepdim=True).mean(dim=2, keepdim=True) + STILL**2).sqrt()
     direction = seeds / (seeds.square().sum(dim=1, keepdim=True) + STILL**2).sqrt()
     return torch.softmax(motion.transpose(1, 2).contiguous() @ (direction * (sharpness / size)), dim=2)
 
 
 def fitted_seeds(motion: Tensor, responsibilities: Tensor) -> Tensor:
-    """M-step (Eq. 16): each seed (B, 2, k) is the mean of the motion (B, 2, P), weighted by its responsibilities (B, P,
-    k).
+    """Computes the M-step (Eq. 16): each seed (B, 2, k) is the mean of the motion (B, 2, P), weighted by its
+    responsibilities (B, P, k).
     """
     return motion @ responsibilities / (responsibilities.sum(dim=1, keepdim=True) + 1e-6)
 
 
 def recomposed(seeds: Tensor, responsibilities: Tensor) -> Tensor:
-    """Motion (B, 2, P): at each pixel the mean of the seeds (B, 2, k), weighted by its responsibilities (B, P, k)."""
+    """Recomposes a motion (B, 2, P): at each pixel the mean of the seeds (B, 2, k), weighted by its responsibilities
+    (B, P, k).
+    """
     return seeds @ responsibilities.transpose(1, 2)
 
 
 class Emma(nn.Module):
-    """The module; differentiable, its gains are all it learns.
+    """Aligns a long and a short motion; differentiable, its gains are its only parameters.
 
     Args:
         seeds: k, a square number.
@@ -83,7 +85,7 @@ class Emma(nn.Module):
             self.gains = nn.Parameter(torch.full((2,), START_GAIN))
 
     def forward(self, long: Tensor, short: Tensor) -> tuple[Tensor, Tensor]:
-        """Aligned long and short velocities (B, 2, h, w) from unaligned ones of the same shape."""
+        """Aligns long and short velocities (B, 2, h, w)."""
         if self.iterations == 0:
             return long, short
         shape = long.shape

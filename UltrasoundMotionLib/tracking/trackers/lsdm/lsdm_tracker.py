@@ -1,5 +1,5 @@
-"""LSDM as a tracker of landmarks: its network finds them anew in every frame, a short and a long memory of grey levels
-place them exactly.
+"""LSDM as a tracker of landmarks: its network finds them anew, a short and a long memory of grey levels place them
+exactly.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def lsdm_memories() -> LongShortSettings:
 
 @dataclass(frozen=True)
 class LsdmTrackerConfig:
-    """How the network is used.
+    """Settings of the tracker `lsdm`.
 
     Attributes:
         interval: frames from x_{t-dt} to x_t, of those that the network looks at.
@@ -60,8 +60,8 @@ class LsdmTrackerConfig:
 
 
 class LsdmTracker:
-    """Implements `OnlineTracker`; keeps two frames' templates, and the query frame and the last `interval` ones as the
-    network saw them.
+    """Implements `OnlineTracker`; keeps two frames' templates, and the network's features of the query frame and the
+    last `interval` ones.
     """
 
     def __init__(self, network: Lsdm, config: LsdmTrackerConfig, device: torch.device) -> None:
@@ -73,7 +73,7 @@ class LsdmTracker:
         )
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Implements `OnlineTracker.start`."""
         self._video = StalledVideo(frame)
         self._last = self._memories.start(frame, query_points)
         return self._last
@@ -83,8 +83,9 @@ class LsdmTracker:
         self._memories.place(which, positions_px)
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`. In a black or frozen stretch of video landmarks stay where they are, not visible,
-        and nothing is learnt.
+        """Implements `OnlineTracker.update`.
+
+        In a black or frozen stretch of video landmarks stay where they are, not visible, and nothing is learnt.
 
         Raises:
             InputError: the frame has another size than the first.
@@ -99,7 +100,7 @@ class LsdmTracker:
 
     @torch.inference_mode()
     def result(self) -> LsdmResult:
-        """Of the last frame.
+        """Returns the motions and positions of the last frame.
 
         Raises:
             InputError: there has been no update yet.

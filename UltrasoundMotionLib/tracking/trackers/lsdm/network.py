@@ -1,5 +1,5 @@
-"""LSDM's network: a deformation network for the long and the short motion, and a Siamese one that it leads (Liu et al.,
-Figs. 3 and 5).
+"""LSDM's network: a deformation network for the long and the short motion, and the Siamese one that it guides (Liu et
+al., Figs. 3 and 5).
 
 Windows are in pixels of the working image and follow the landmark: that of x_0 lies around its place on the query
 frame, that of x_{t-dt} around where it was found there, that of x_t around where it is expected. So the two motions are
@@ -35,7 +35,7 @@ CELL = 2
 
 @dataclass(frozen=True)
 class LsdmConfig:
-    """What the network is made of.
+    """Sizes and options of the network.
 
     Attributes:
         decoder: "complete", long and short separated at the last convolution, or "partial", two decoders. The paper
@@ -66,9 +66,7 @@ class LsdmConfig:
 
 @dataclass(frozen=True)
 class Look:
-    """What the network sees of one window (B, 1, 128, 128): the Siamese features at strides 2 and 4, the motion
-    encoder's maps.
-    """
+    """Features of one window (B, 1, 128, 128): the Siamese ones at strides 2 and 4, and the motion encoder's maps."""
 
     features: tuple[Tensor, Tensor]
     levels: tuple[Tensor, ...]
@@ -76,9 +74,7 @@ class Look:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What the decoder says by itself: velocities (B, 2, 64, 64) in pixels, not aligned yet, and its features at
-    strides 2, 4 and 8.
-    """
+    """Output of the decoder: velocities (B, 2, 64, 64) in pixels, not aligned, and features at strides 2, 4 and 8."""
 
     long: Tensor
     short: Tensor
@@ -117,17 +113,17 @@ class Lsdm(nn.Module):
         self.head = SiameseHead()
 
     def look(self, windows: Tensor) -> Look:
-        """At a window, whichever of the three it is."""
+        """Computes the features of a window, whichever of the three it is."""
         return Look(self.features(windows), self.deformation.encode(windows))
 
     def decode(self, first: Look, before: Look, now: Look) -> Decoded:
-        """From windows of x_0, x_{t-dt} and x_t: all that the response needs."""
+        """Decodes windows of x_0, x_{t-dt} and x_t for the response."""
         (long, short), features = self.deformation.decode(first.levels, before.levels, now.levels)
         return Decoded(long, short, features)
 
     def motion(self, decoded: Decoded, first: Look, before: Look, now: Look) -> Motion:
-        """Both motions between the windows that were decoded; half of the network's time, and only needed where the
-        fields are asked for.
+        """Computes both motions between the windows that were decoded; half of the network's time, only needed where
+        the fields are asked for.
         """
         with torch.autocast(decoded.long.device.type, enabled=False):  # a few hundredths of a pixel matter
             long = decoded.long + matched_motion(first.features[1], now.features[1])
@@ -135,13 +131,13 @@ class Lsdm(nn.Module):
             return Motion(*self.alignment(long, short))
 
     def displacement(self, velocity: Tensor, *, inverse: bool = False) -> Tensor:
-        """exp(velocity), or exp(-velocity), as a displacement (B, 2, 64, 64) in pixels, one vector a cell."""
+        """Integrates exp(velocity), or exp(-velocity), to displacements (B, 2, 64, 64) in pixels, one vector a cell."""
         sign = -1.0 if inverse else 1.0
         return CELL * integrate_velocity(sign / CELL * velocity.float(), self.config.squarings)
 
     def response(self, exemplar: tuple[Tensor, Tensor], decoded: Decoded, now: Look) -> Tensor:
-        """Logits (B, 33, 33) of where the landmark is in the window of x_t; entry (y, x) stands for pixel (32 + 2 x, 32
-        + 2 y) of it.
+        """Computes logits (B, 33, 33) of the landmark's place in the window of x_t; entry (y, x) stands for its pixel
+        (32 + 2 x, 32 + 2 y).
 
         Args:
             exemplar: `features.early` of the exemplar's window.
@@ -152,18 +148,18 @@ class Lsdm(nn.Module):
 
 
 def exemplar_window(first: Tensor) -> Tensor:
-    """The exemplar (B, 1, 64, 64) in the middle of x_0's window."""
+    """Cuts the exemplar (B, 1, 64, 64) out of the middle of x_0's window."""
     margin = (WINDOW - EXEMPLAR) // 2
     return first[..., margin : margin + EXEMPLAR, margin : margin + EXEMPLAR]
 
 
 def to_pixels(displacement: Tensor) -> Tensor:
-    """A displacement of one vector a cell (B, 2, 64, 64), for every pixel (B, 2, 128, 128) of the window."""
+    """Interpolates a displacement of one vector a cell (B, 2, 64, 64) to every pixel (B, 2, 128, 128) of the window."""
     fine = F.interpolate(displacement, size=(WINDOW - 1, WINDOW - 1), mode="bilinear", align_corners=True)
     return F.pad(fine, (0, 1, 0, 1), mode="replicate")
 
 
 def at_landmark(displacement: Tensor) -> Tensor:
-    """The displacement (B, 2) of the window's middle."""
+    """Returns the displacement (B, 2) of the window's middle."""
     middle = WINDOW // 2 // CELL
     return displacement[:, :, middle, middle]

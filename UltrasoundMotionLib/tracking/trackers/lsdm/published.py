@@ -1,4 +1,4 @@
-"""LSDM as published: the peak of the response in every frame; motion leads the exemplar and says nothing else."""
+"""LSDM's response alone: its peak in every frame; motion guides the exemplar only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ VISIBLE_ABOVE = 0.3
 
 
 class LsdmPublishedTracker(WindowTracker):
-    """Windows lie where the landmarks were found on the frame before; `interval` frames lie between x_{t-dt} and x_t."""
+    """Tracks in windows that lie where the landmarks were found on the frame before; `interval` frames lie between
+    x_{t-dt} and x_t.
+    """
 
     def __init__(self, network: Lsdm, device: torch.device, interval: int = 1) -> None:
         super().__init__(device, VISIBLE_ABOVE)
@@ -30,12 +32,12 @@ class LsdmPublishedTracker(WindowTracker):
         return Found(self._points + CELL * self._scale.unit * shift, self._sizes, torch.sigmoid(highest))
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
-        """Nothing: the exemplar is the query frame's."""
+        """Learns nothing: the exemplar is the query frame's."""
         self._confidence = confidence.cpu().numpy().astype(np.float64)
 
     @torch.inference_mode()
     def result(self) -> LsdmResult:
-        """Of the last frame.
+        """Returns the motions and positions of the last frame.
 
         Raises:
             InputError: there has been no update yet.

@@ -1,4 +1,4 @@
-"""LSDM's network looking at frame after frame: windows around the landmarks, both motions, the response."""
+"""LSDM's network in frame after frame: windows around the landmarks, both motions, the response."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
 @dataclass(frozen=True)
 class LsdmResult:
-    """All that LSDM says of the last frame, for N landmarks.
+    """Motions and positions of N landmarks in the last frame.
 
     Attributes:
         positions_px: (N, 2) where they are, in pixels of the frame.
@@ -40,22 +40,22 @@ class LsdmResult:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What the network saw of one frame's windows, and their middles (N, 2) in working pixels."""
+    """Features of one frame's windows, and the windows' middles (N, 2) in working pixels."""
 
     look: Look
     middles: Tensor
 
 
 class LsdmSearch:
-    """Keeps what the network saw of the query frame and of the last `interval` frames; images and points in working
-    pixels (`WorkingScale`).
+    """Keeps the features of the query frame and of the last `interval` frames; images and points in working pixels
+    (`WorkingScale`).
     """
 
     def __init__(self, network: Lsdm, interval: int) -> None:
         self._network, self._interval = network, interval
 
     def start(self, image: Tensor, points: Tensor, scale: WorkingScale) -> None:
-        """Looks at landmarks (N, 2) on the query frame (h, w)."""
+        """Computes the features of landmarks (N, 2) on the query frame (h, w)."""
         self._scale, self._grey = scale, GreyRange.of(image)
         windows = self._windows(image, points)
         self._exemplar = self._network.features.early(exemplar_window(windows))
@@ -64,7 +64,7 @@ class LsdmSearch:
         self._answer: tuple[Decoded, _Seen, _Seen] | None = None
 
     def look(self, image: Tensor, points: Tensor) -> Tensor:
-        """The response's logits (N, 33, 33) in the next frame, whose windows lie around `points` (N, 2)."""
+        """Computes the response's logits (N, 33, 33) in the next frame, whose windows lie around `points` (N, 2)."""
         now, before = _Seen(self._network.look(self._windows(image, points)), points), self._recent[0]
         decoded = self._network.decode(self._first.look, before.look, now.look)
         self._answer = (decoded, before, now)
@@ -72,7 +72,8 @@ class LsdmSearch:
         return self._network.response(self._exemplar, decoded, now.look)
 
     def result(self, positions_px: np.ndarray, confidence: np.ndarray) -> LsdmResult:
-        """Of the last frame, with what a tracker made of it. The motions are computed here, not in every frame.
+        """Returns the result of the last frame, with the positions of a tracker. The motions are computed here, not in
+        every frame.
 
         Raises:
             InputError: there has been no update yet.
@@ -97,6 +98,6 @@ class LsdmSearch:
         )
 
     def _windows(self, image: Tensor, points: Tensor) -> Tensor:
-        """(N, 1, 128, 128), standardised."""
+        """Cuts windows (N, 1, 128, 128), standardised."""
         steps = torch.full((len(points),), self._scale.unit, device=points.device)
         return standardised(crop_windows(self._grey.apply(image), points, steps, WINDOW, outside="mean")[:, None])

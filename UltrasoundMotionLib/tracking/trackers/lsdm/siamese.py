@@ -19,7 +19,7 @@ LOGIT = 15.0
 
 
 class SiameseFeatures(nn.Module):
-    """Windows (B, 1, H, W) -> features of unit length at strides 2 and 4; cell i lies at pixel 2 i and 4 i.
+    """Features of unit length at strides 2 and 4 of windows (B, 1, H, W); cell i lies at pixel 2 i and 4 i.
 
     Two levels: the fine one says where, the coarse one which of several alike. In two halves, `early` (of the exemplar
     once a sequence) and `late`, between which and after which the pyramid injects.
@@ -35,26 +35,26 @@ class SiameseFeatures(nn.Module):
         self.fine = nn.Sequential(normalised(fine, fine), nn.Conv2d(fine, fine, 1))
 
     def early(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps at strides 2 and 4."""
+        """Computes maps at strides 2 and 4."""
         fine = self.stem(windows)
         return fine, self.down(fine)
 
     def late(
         self, maps: tuple[Tensor, Tensor], injected: tuple[Tensor | None, Tensor | None] = (None, None)
     ) -> tuple[Tensor, Tensor]:
-        """Features from early maps, each with what is injected added."""
+        """Computes features from early maps, with what is injected added to each."""
         fine, coarse = (values if more is None else values + more for values, more in zip(maps, injected, strict=True))
         fine = self.fine(fine + doubled(self.beside(coarse), fine))
         return unit_length(fine), unit_length(self.coarse(coarse))
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
-        """Both halves."""
+        """Computes features of windows by both halves."""
         return self.late(self.early(windows))
 
 
 class DeformationPyramid(nn.Module):
-    """DPN (Sec. III-E): motion features, summed from coarse to fine, brought to the exemplar's maps by kernels that are
-    larger for larger maps.
+    """Deformation pyramid network (Sec. III-E): motion features, summed from coarse to fine, brought to the exemplar's
+    maps by kernels that are larger for larger maps.
 
     What it adds starts at 0, so that the Siamese branch first learns what it would learn without.
     """
@@ -73,8 +73,8 @@ class DeformationPyramid(nn.Module):
             nn.init.zeros_(last.bias)
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """What to add to the exemplar's maps at strides 2 and 4, from motion features of the whole window at strides 2,
-        4 and 8.
+        """Computes what is added to the exemplar's maps at strides 2 and 4, from motion features of the whole window at
+        strides 2, 4 and 8.
         """
         eighth = self.lateral[2](features[2])
         quarter = self.lateral[1](features[1])
@@ -85,7 +85,7 @@ class DeformationPyramid(nn.Module):
 
 
 def _middle(values: Tensor) -> Tensor:
-    """The part of a window's map that lies over the exemplar: half its side, in the middle."""
+    """Cuts out the part of a window's map that lies over the exemplar: half its side, in the middle."""
     height, width = values.shape[-2:]
     return values[..., height // 4 : height - height // 4, width // 4 : width - width // 4]
 
@@ -123,8 +123,7 @@ def _bump(size: int) -> Tensor:
 
 
 def correlate(template: Tensor, search: Tensor, weights: Tensor, reach: int) -> Tensor:
-    """Cross-correlation (B, 2 reach + 1, 2 reach + 1) of each template (B, C, h, w) with its own search map (B, C, H,
-    W).
+    """Cross-correlates (B, 2 reach + 1, 2 reach + 1) each template (B, C, h, w) with its own search map (B, C, H, W).
 
     Only the middle of the template counts, `weights` (k, k) with k odd, and shifts up to `reach` cells. Cell size // 2
     is the middle of a map. By Fourier transform: convolutions with a kernel for each sample are slow, and their
@@ -142,8 +141,9 @@ def correlate(template: Tensor, search: Tensor, weights: Tensor, reach: int) -> 
 
 
 def find_peak(logits: Tensor, radius: float = 2.5) -> tuple[Tensor, Tensor]:
-    """Where the response (B, h, w) is highest, between cells too: (B, 2) cells (x, y) from its middle, the mean place
-    by likelihood within `radius` cells of the highest; and the logit (B,) of that."""
+    """Finds the peak of responses (B, h, w), between cells too: (B, 2) cells (x, y) from the middle, the mean place by
+    likelihood within `radius` cells of the highest; and its logit (B,).
+    """
     batch, height, width = logits.shape
     highest, flat = logits.flatten(1).max(dim=1)
     column, row = flat % width, flat // width

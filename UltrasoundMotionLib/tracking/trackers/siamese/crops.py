@@ -1,4 +1,4 @@
-"""The two windows of a Siamese tracker: the landmark with its context, and the place where it is looked for.
+"""The two windows of a Siamese tracker: the exemplar, a landmark with its context, and the search window.
 
 Bertinetto et al., "Fully-Convolutional Siamese Networks for Object Tracking" (ECCV workshops 2016), Sec. 3.1: the
 exemplar is 127 samples wide and holds a target of side w with a margin of p = w / 2 on each side (their p = (w + h) /
@@ -34,30 +34,32 @@ class GreyRange:
 
     @classmethod
     def of(cls, frame: Tensor) -> GreyRange:
-        """From the least value (0) to the 99.5th percentile (1) of a frame (H, W), of some 20 000 of its pixels."""
+        """Takes the range from the least value (0) to the 99.5th percentile (1) of a frame (H, W), of some 20 000 of
+        its pixels.
+        """
         values = frame.flatten()
         return cls(float(values.min()), float(torch.quantile(values[:: max(1, len(values) // 20000)], BRIGHT_PART)))
 
     def apply(self, frames: Tensor) -> Tensor:
-        """Frames of any shape."""
+        """Scales frames of any shape."""
         return (frames - self.low) / (max(self.high - self.low, 0.0) or 1.0)
 
 
 def exemplar_windows(image: Tensor, points: Tensor, steps: Tensor) -> Tensor:
-    """(N, 1, 127, 127) windows of `image` (H, W) around `points` (N, 2), `steps` (N,) pixels from sample to sample; the
-    image's mean beyond it.
+    """Cuts windows (N, 1, 127, 127) of `image` (H, W) around `points` (N, 2), `steps` (N,) pixels from sample to
+    sample; the image's mean beyond it.
     """
     return crop_windows(image, points, steps, EXEMPLAR_SIZE, outside="mean")[:, None]
 
 
 def search_windows(image: Tensor, points: Tensor, steps: Tensor) -> Tensor:
-    """(N, 1, 255, 255), as `exemplar_windows`."""
+    """Cuts windows (N, 1, 255, 255), as `exemplar_windows`."""
     return crop_windows(image, points, steps, INSTANCE_SIZE, outside="mean")[:, None]
 
 
 def standardised(windows: Tensor) -> Tensor:
-    """Windows (N, 1, H, W) of about 0 to 1 with mean 0 and deviation 1 each, so that gain and shadow change little;
-    nearly blank ones stay small.
+    """Standardises windows (N, 1, H, W) of about 0 to 1 to mean 0 and deviation 1 each, so that gain and shadow change
+    little; nearly blank ones stay small.
     """
     centred = windows - windows.mean(dim=(2, 3), keepdim=True)
     return centred / (centred.square().mean(dim=(2, 3), keepdim=True).sqrt() + 0.02)

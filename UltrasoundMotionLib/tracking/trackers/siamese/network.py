@@ -1,4 +1,4 @@
-"""What SiamFC and SiamRPN have in common: the embedding, and correlations of what it gives.
+"""Embedding and correlation of the Siamese trackers SiamFC and SiamRPN.
 
 Bertinetto et al. 2016, Table 1: AlexNet's five convolutions without padding, stride 8 in all, batch normalisation and
 ReLU after all but the last.
@@ -31,7 +31,7 @@ class EmbeddingConfig:
 
 
 class SiameseEmbedding(nn.Sequential):
-    """(N, 1, 127, 127) -> (N, C, 6, 6); (N, 1, 255, 255) -> (N, C, 22, 22)."""
+    """Embedding of windows: (N, 1, 127, 127) -> (N, C, 6, 6); (N, 1, 255, 255) -> (N, C, 22, 22)."""
 
     def __init__(self, config: EmbeddingConfig) -> None:
         first, second, third, fourth, fifth = config.channels
@@ -51,7 +51,7 @@ def _block(inputs: int, outputs: int, width: int, stride: int = 1) -> tuple[nn.M
 
 
 def correlate(kernels: Tensor, features: Tensor) -> Tensor:
-    """Each sample's features (N, C, H, W) correlated with its own kernels (N, K, C, h, w): (N, K, H - h + 1, W - w +
+    """Correlates each sample's features (N, C, H, W) with its own kernels (N, K, C, h, w): (N, K, H - h + 1, W - w +
     1).
 
     Divided by the square root of the kernel's size, so that answers stay near 1 whatever the width of the network.

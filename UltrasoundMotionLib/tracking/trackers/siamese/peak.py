@@ -1,4 +1,4 @@
-"""From a map of answers to one place between its cells."""
+"""Peaks of response maps, between cells."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class MapPeaks:
-    """places (N, 2), x and y in cells of the map, between them too; cells (N,) number of the highest cell, row by row."""
+    """Peaks of N maps: places (N, 2), x and y in cells of the map, between them too; cells (N,) number of the highest
+    cell, row by row.
+    """
 
     places: Tensor
     cells: Tensor
 
 
 def upsampled(maps: Tensor, factor: int) -> Tensor:
-    """(N, h, w) -> (N, factor (h - 1) + 1, factor (w - 1) + 1), bicubic; every `factor`-th value is an old one
-    (Bertinetto et al. 2016, Sec. 4.1).
+    """Upsamples maps (N, h, w) to (N, factor (h - 1) + 1, factor (w - 1) + 1), bicubic; every `factor`-th value is an
+    old one (Bertinetto et al. 2016, Sec. 4.1).
     """
     if factor == 1:
         return maps
@@ -28,8 +30,8 @@ def upsampled(maps: Tensor, factor: int) -> Tensor:
 
 
 def windowed_peaks(maps: Tensor, window: Tensor, influence: float) -> MapPeaks:
-    """Peaks of maps (N, h, w) above their least values and of a window (h, w), each of sum 1, mixed with the window's
-    share `influence`.
+    """Finds the peaks of maps (N, h, w) above their least values mixed with a window (h, w), each of sum 1, by the
+    window's share `influence`.
 
     As the code of SiamFC's authors has it.
     """
@@ -39,8 +41,8 @@ def windowed_peaks(maps: Tensor, window: Tensor, influence: float) -> MapPeaks:
 
 
 def map_peaks(maps: Tensor) -> MapPeaks:
-    """Highest cells of maps (N, h, w), and a parabola through their neighbours along each axis; on the map's border the
-    cell itself.
+    """Finds the highest cells of maps (N, h, w), and a parabola through their neighbours along each axis; on the map's
+    border the cell itself.
     """
     count, height, width = maps.shape
     cells = maps.reshape(count, -1).argmax(dim=1)

@@ -1,4 +1,4 @@
-"""What SiamFC's and SiamRPN's trackers share: what is kept of the exemplar, and the search windows of a frame."""
+"""Base of the Siamese trackers: kernels of the exemplars, and search windows."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ class SiameseConfig:
 
 
 class SiameseTracker(WindowTracker):
-    """Keeps of each landmark the kernels that its exemplar was made into, once on the query frame and, if asked for, of
-    recent frames.
-    """
+    """Keeps the kernels of each landmark's exemplar on the query frame and, if asked for, of recent frames."""
 
     config: SiameseConfig
 
@@ -56,7 +54,7 @@ class SiameseTracker(WindowTracker):
 
     @abstractmethod
     def _describe(self, exemplars: Tensor) -> Kernels:
-        """What is kept of exemplars (N, 1, 127, 127); each tensor begins with N."""
+        """Computes the kernels of exemplars (N, 1, 127, 127); each tensor begins with N."""
 
     def _begin(self, image: Tensor) -> None:
         self._grey = GreyRange.of(image)
@@ -68,8 +66,8 @@ class SiameseTracker(WindowTracker):
         )
 
     def _search(self, image: Tensor, sizes: Tensor) -> tuple[Tensor, Tensor]:
-        """Search windows (N S, 1, 255, 255) around N landmarks at S relative `sizes`, and the working pixels (N, S)
-        between their samples.
+        """Cuts search windows (N S, 1, 255, 255) around N landmarks at S relative `sizes`, and gives the working pixels
+        (N, S) between their samples.
         """
         steps = (self._sizes[:, None] * sizes) * (self._scale.unit * SAMPLE_PX)
         points = self._points.repeat_interleave(len(sizes), dim=0)

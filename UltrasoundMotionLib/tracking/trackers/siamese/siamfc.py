@@ -17,8 +17,8 @@ from UltrasoundMotionLib.tracking.windows.windows import cosine_window
 
 @dataclass(frozen=True)
 class SiamFcConfig(SiameseConfig):
-    """Settings; the defaults are the paper's, or where it gives none those of the authors' code, but for the single
-    size (`siamfc_published`).
+    """Settings of SiamFC; the defaults are the paper's, or where it gives none those of the authors' code, but for the
+    single size (`siamfc_published`).
 
     Attributes:
         window_influence: share of the cosine window (the code's 0.176).
@@ -41,7 +41,7 @@ PUBLISHED = SiamFcConfig(sizes=(1 / 1.0375, 1.0, 1.0375))
 
 
 class SiamFcTracker(SiameseTracker):
-    """The highest place of the answer, after upsampling and with some preference for the middle."""
+    """Places each landmark at the peak of the upsampled response, with a preference for the middle."""
 
     config: SiamFcConfig
 

@@ -1,4 +1,4 @@
-"""SiamFC's network: how alike the landmark and each place of the search window are (Bertinetto et al. 2016, Eq. 1)."""
+"""SiamFC's network: similarity of the landmark and each place of the search window (Bertinetto et al. 2016, Eq. 1)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfi
 
 @dataclass(frozen=True)
 class SiamFcNetworkConfig:
-    """The network's only choice is its width."""
+    """Width of the network."""
 
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
 
 
 class SiamFcNetwork(nn.Module):
-    """The embedding phi and f(z, x) = g phi(z) * phi(x) + b, whose sigmoid is the chance that the landmark is there."""
+    """Embedding phi and response f(z, x) = g phi(z) * phi(x) + b, whose sigmoid is the probability that the landmark is
+    there.
+    """
 
     def __init__(self, config: SiamFcNetworkConfig | None = None) -> None:
         super().__init__()
@@ -29,13 +31,13 @@ class SiamFcNetwork(nn.Module):
         self.bias = nn.Parameter(torch.zeros(()))
 
     def kernels(self, exemplars: Tensor) -> Tensor:
-        """(N, 1, C, 6, 6) what is kept of exemplars (N, 1, 127, 127)."""
+        """Computes kernels (N, 1, C, 6, 6) of exemplars (N, 1, 127, 127)."""
         return self.embedding(standardised(exemplars))[:, None]
 
     def scores(self, kernels: Tensor, windows: Tensor) -> Tensor:
-        """(N, 17, 17) logits for search windows (N, 1, 255, 255)."""
+        """Computes logits (N, 17, 17) for search windows (N, 1, 255, 255)."""
         return self.gain * correlate(kernels, self.embedding(standardised(windows)))[:, 0] + self.bias
 
     def forward(self, exemplars: Tensor, windows: Tensor) -> Tensor:
-        """Logits (N, 17, 17) of exemplars and search windows."""
+        """Computes logits (N, 17, 17) of exemplars and search windows."""
         return self.scores(self.kernels(exemplars), windows)

@@ -22,7 +22,7 @@ from UltrasoundMotionLib.tracking.windows.windows import cosine_window
 
 @dataclass(frozen=True)
 class SiamRpnConfig(SiameseConfig):
-    """Settings; the paper describes these without giving values, which are those of the authors' later code
+    """Settings of SiamRPN; the paper describes these without giving values, which are those of the authors' later code
     (DaSiamRPN).
 
     Attributes:
@@ -48,7 +48,7 @@ PUBLISHED = SiamRpnConfig(mean_radius=0, size_rate=0.3)
 
 
 class SiamRpnTracker(SiameseTracker):
-    """The centre of the best proposal."""
+    """Places each landmark by its proposals."""
 
     config: SiamRpnConfig
 

@@ -33,7 +33,7 @@ KERNEL = 4  # 6 x 6 features through a 3 x 3 convolution
 
 @dataclass(frozen=True)
 class SiamRpnNetworkConfig:
-    """Widths and anchors.
+    """Widths and anchors of the network.
 
     Attributes:
         embedding: see there.
@@ -51,20 +51,20 @@ class SiamRpnNetworkConfig:
 
 @dataclass(frozen=True)
 class RpnKernels:
-    """What is kept of N exemplars: score (N, 2k, C, 4, 4) and box (N, 4k, C, 4, 4)."""
+    """Kernels of N exemplars: score (N, 2k, C, 4, 4) and box (N, 4k, C, 4, 4)."""
 
     score: Tensor
     box: Tensor
 
     def repeated(self, times: int) -> RpnKernels:
-        """Each landmark's kernels `times` times in a row."""
+        """Repeats each landmark's kernels `times` times in a row."""
         return RpnKernels(self.score.repeat_interleave(times, dim=0), self.box.repeat_interleave(times, dim=0))
 
 
 @dataclass(frozen=True)
 class RpnAnswer:
-    """Of N search windows and k anchors: logits (N, k, 2, 17, 17), background and target; boxes (N, k, 4, 17, 17), the
-    corrections of Eq. 8.
+    """Proposals in N search windows for k anchors: logits (N, k, 2, 17, 17), background and target; boxes (N, k, 4, 17,
+    17), the corrections of Eq. 8.
     """
 
     logits: Tensor
@@ -72,7 +72,7 @@ class RpnAnswer:
 
 
 class SiamRpnNetwork(nn.Module):
-    """See the module's docstring."""
+    """Region proposal network whose kernels are made from the exemplar."""
 
     def __init__(self, config: SiamRpnNetworkConfig | None = None) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class SiamRpnNetwork(nn.Module):
 
     @torch.no_grad()
     def _begin_as_siamese(self) -> None:
-        """Kernels of the target as the window's features, of the background as their opposite."""
+        """Sets the target's kernels to the window's features, the background's to their opposite."""
         like = self.window_score.weight
         self.exemplar_score.weight.copy_(
             torch.stack([-like, like]).repeat(len(self.config.anchor_ratios), 1, 1, 1, 1).flatten(0, 1)
@@ -99,13 +99,13 @@ class SiamRpnNetwork(nn.Module):
             nn.init.zeros_(layer.get_parameter("bias"))
 
     def kernels(self, exemplars: Tensor) -> RpnKernels:
-        """What is kept of exemplars (N, 1, 127, 127)."""
+        """Computes the kernels of exemplars (N, 1, 127, 127)."""
         features = self.embedding(standardised(exemplars))
         shape = (len(features), -1, self.config.head_channels, KERNEL, KERNEL)
         return RpnKernels(self.exemplar_score(features).reshape(shape), self.exemplar_box(features).reshape(shape))
 
     def answer(self, kernels: RpnKernels, windows: Tensor) -> RpnAnswer:
-        """The proposals in search windows (N, 1, 255, 255)."""
+        """Computes the proposals in search windows (N, 1, 255, 255)."""
         features = self.embedding(standardised(windows))
         logits = self.adjust_score(correlate(kernels.score, self.window_score(features)))
         boxes = self.adjust_box(correlate(kernels.box, self.window_box(features)))
@@ -113,11 +113,11 @@ class SiamRpnNetwork(nn.Module):
         return RpnAnswer(logits.unflatten(1, (anchors, 2)), boxes.unflatten(1, (anchors, 4)))
 
     def forward(self, exemplars: Tensor, windows: Tensor) -> RpnAnswer:
-        """The proposals for exemplars and search windows."""
+        """Computes the proposals for exemplars and search windows."""
         return self.answer(self.kernels(exemplars), windows)
 
     def anchors(self, device: torch.device) -> Tensor:
-        """(k, 4, 17, 17): x, y from the window's middle, width, height, all in its samples."""
+        """Anchors (k, 4, 17, 17): x, y from the window's middle, width, height, all in its samples."""
         place = STRIDE * (torch.arange(SCORE_SIZE, device=device, dtype=torch.float32) - SCORE_SIZE // 2)
         y, x = torch.meshgrid(place, place, indexing="ij")
         sides = [
@@ -130,13 +130,13 @@ class SiamRpnNetwork(nn.Module):
 
 
 def corrected(anchors: Tensor, boxes: Tensor) -> Tensor:
-    """Anchors (k, 4, ...) with the corrections (N, k, 4, ...) applied: (N, k, 4, ...) (Eq. 12)."""
+    """Applies corrections (N, k, 4, ...) to anchors (k, 4, ...): (N, k, 4, ...) (Eq. 12)."""
     centre = anchors[:, :2] + boxes[:, :, :2] * anchors[:, 2:]
     return torch.cat([centre, anchors[:, 2:] * boxes[:, :, 2:].clamp(-2, 2).exp()], dim=2)
 
 
 def corrections(anchors: Tensor, truth: Tensor) -> Tensor:
-    """What brings anchors (k, 4, ...) onto boxes (N, 4): (N, k, 4, ...) (Eq. 8)."""
+    """Computes the corrections (N, k, 4, ...) that bring anchors (k, 4, ...) onto boxes (N, 4) (Eq. 8)."""
     wanted = truth.reshape(len(truth), 1, 4, *(1,) * (anchors.ndim - 2))
     return torch.cat(
         [(wanted[:, :, :2] - anchors[:, :2]) / anchors[:, 2:], (wanted[:, :, 2:] / anchors[:, 2:]).log()], dim=2
@@ -144,7 +144,7 @@ def corrections(anchors: Tensor, truth: Tensor) -> Tensor:
 
 
 def overlap(anchors: Tensor, truth: Tensor) -> Tensor:
-    """Intersection over union (N, k, ...) of anchors (k, 4, ...) and boxes (N, 4)."""
+    """Computes the intersection over union (N, k, ...) of anchors (k, 4, ...) and boxes (N, 4)."""
     wanted = truth.reshape(len(truth), 1, 4, *(1,) * (anchors.ndim - 2))
     low = torch.maximum(anchors[:, :2] - anchors[:, 2:] / 2, wanted[:, :, :2] - wanted[:, :, 2:] / 2)
     high = torch.minimum(anchors[:, :2] + anchors[:, 2:] / 2, wanted[:, :, :2] + wanted[:, :, 2:] / 2)

@@ -1,4 +1,4 @@
-"""Which of SiamRPN's proposals is the landmark (Li et al., CVPR 2018, Sec. 3.4.2)."""
+"""Choice of the best of SiamRPN's proposals (Li et al., CVPR 2018, Sec. 3.4.2)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import RpnAns
 
 @dataclass(frozen=True)
 class ProposalConfig:
-    """How proposals are ranked.
+    """Settings by which proposals are ranked.
 
     Attributes:
         window_influence: share of the cosine window in the ranks.
@@ -30,7 +30,7 @@ class ProposalConfig:
 
 @dataclass(frozen=True)
 class BestBoxes:
-    """boxes (N, 4): x and y from the search window's middle, width, height, in its samples; scores (N,) in [0, 1]."""
+    """Best boxes (N, 4): x and y from the search window's middle, width, height, in samples; scores (N,) in [0, 1]."""
 
     boxes: Tensor
     scores: Tensor
@@ -43,7 +43,7 @@ def best_boxes(
     sides: Tensor | None = None,
     window: Tensor | None = None,
 ) -> BestBoxes:
-    """The best proposal of each landmark.
+    """Chooses the best proposal of each landmark.
 
     Args:
         anchors: (k, 4, h, w), see `SiamRpnNetwork.anchors`.
@@ -73,7 +73,9 @@ def best_boxes(
 
 
 def _change(boxes: Tensor, sides: Tensor) -> Tensor:
-    """max(r / r', r' / r) * max(s / s', s' / s) of Eq. 14 for boxes (N, k, 4, h, w) and squares of `sides` (N,)."""
+    """Computes max(r / r', r' / r) * max(s / s', s' / s) of Eq. 14 for boxes (N, k, 4, h, w) and squares of `sides`
+    (N,).
+    """
     width, height = boxes[:, :, 2], boxes[:, :, 3]
     ratio = torch.maximum(width / height, height / width)
     margin = (width + height) / 2

@@ -23,8 +23,8 @@ from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
 
 @dataclass(frozen=True)
 class SpeckNetFindingConfig:
-    """How a cost volume is read. Found on tuning phantoms, so that predicted and actual errors agree
-    (Docs/concepts/specknet.md).
+    """Settings by which a cost volume becomes a finding. Chosen on tuning phantoms, so that predicted and actual errors
+    agree (Docs/concepts/specknet.md).
 
     Attributes:
         likelihood_weight: log-likelihood for one unit of the log volume.
@@ -47,7 +47,7 @@ class SpeckNetFindingConfig:
 
 
 class SpeckNetAbsolute:
-    """Implements `AbsoluteSearch`; keeps the query points' features and the cost volumes of the frames last seen."""
+    """Implements `AbsoluteSearch`; keeps the query points' features and the cost volumes of the last frames."""
 
     def __init__(
         self, search: SpeckNetSearch, config: SpeckNetFindingConfig | None = None, frames_at_once: int = 1
@@ -65,7 +65,7 @@ class SpeckNetAbsolute:
         self._log_volumes = self._search.log_volumes(frames)
 
     def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
-        """See `AbsoluteSearch.find`."""
+        """Implements `AbsoluteSearch.find`."""
         config, grid, log_volume = self.config, self._search.grid, self._log_volumes[index]
         height, width = log_volume.shape[1:]
         pixels = grid.pixels_per_frame_pixel

@@ -1,4 +1,4 @@
-"""SpeckNet's cost volumes: where a query point's features are found again, as a distribution over the frame.
+"""SpeckNet's cost volumes: the similarity of a query point's features to each cell, as a distribution over the frame.
 
 Everything is kept as a logarithm: three volumes in [0, 1] to the power of 15 each multiply to numbers down to 1e-90 and
 less, which float32 does not hold (and which would end the gradient). Positions are (x, y) in pixels of the network's
@@ -21,7 +21,7 @@ LOWEST = 0.01  # of a volume before the power, so that its 15th power stays a fl
 
 @dataclass(frozen=True)
 class Peak:
-    """What a cost volume says about B x N positions.
+    """Peaks of the cost volumes of B x N positions.
 
     Attributes:
         points: (B, N, 2) px, the soft argmax.
@@ -35,7 +35,7 @@ class Peak:
 
 
 def query_features(maps: Features, points: Tensor) -> Features:
-    """Bilinear samples of the maps (B, C, h, w) at points (B, N, 2) or (1, N, 2): each (B, N, C) of unit length.
+    """Samples the maps (B, C, h, w) bilinearly at points (B, N, 2) or (1, N, 2): each (B, N, C) of unit length.
 
     Beyond the border: the border's.
     """
@@ -49,7 +49,7 @@ def query_features(maps: Features, points: Tensor) -> Features:
 def log_cost_volume(
     query: Features, maps: Features, config: SpeckNetConfig, valid_size: tuple[int, int] | None = None
 ) -> Tensor:
-    """Logarithm (B, N, H/8, W/8) of the product of the three volumes.
+    """Computes the logarithm (B, N, H/8, W/8) of the product of the three volumes.
 
     Args:
         query: features (B, N, C) of the query points, or (1, N, C) for the same in all frames.
@@ -76,7 +76,7 @@ def log_cost_volume(
 
 
 def soft_argmax(log_volume: Tensor, config: SpeckNetConfig) -> Peak:
-    """Mean and spread of the volume, as a distribution, within `peak_radius` cells of its highest cell.
+    """Computes mean and spread of the volume, as a distribution, within `peak_radius` cells of its highest cell.
 
     The highest cell chooses the disk and has no gradient; the mean within the disk has.
     """
@@ -84,7 +84,7 @@ def soft_argmax(log_volume: Tensor, config: SpeckNetConfig) -> Peak:
 
 
 def soft_argmax_at(log_volume: Tensor, best: Tensor, radius: float) -> Peak:
-    """The same around given cells `best` (B, N), row * width + column, within `radius` cells."""
+    """Computes `soft_argmax` around given cells `best` (B, N), row * width + column, within `radius` cells."""
     height, width = log_volume.shape[2:]
     flat = log_volume.flatten(2)
     disk = _disk(radius, flat.device)
@@ -101,7 +101,7 @@ def soft_argmax_at(log_volume: Tensor, best: Tensor, radius: float) -> Peak:
 
 
 def _disk(radius: float, device: torch.device) -> Tensor:
-    """(K, 2) whole-cell offsets within the radius."""
+    """Whole-cell offsets (K, 2) within the radius."""
     axis = torch.arange(-int(radius), int(radius) + 1, device=device)
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     offsets = torch.stack((x, y), dim=-1).view(-1, 2)
@@ -109,17 +109,17 @@ def _disk(radius: float, device: torch.device) -> Tensor:
 
 
 def to_cells(points: Tensor, stride: int) -> Tensor:
-    """Pixels of the network's input as columns and rows of a map."""
+    """Converts pixels of the network's input to columns and rows of a map."""
     return (points + 0.5) / stride - 0.5
 
 
 def to_pixels(cells: Tensor, stride: int) -> Tensor:
-    """Columns and rows of a map as pixels of the network's input."""
+    """Converts columns and rows of a map to pixels of the network's input."""
     return (cells + 0.5) * stride - 0.5
 
 
 def sample_cells(values: Tensor, cells: Tensor) -> Tensor:
-    """Bilinear samples (B, N, C) of maps (B, C, h, w) at cells (B, N, 2)."""
+    """Samples maps (B, C, h, w) bilinearly at cells (B, N, 2): (B, N, C)."""
     size = torch.tensor([values.shape[3], values.shape[2]], dtype=cells.dtype, device=cells.device)
     grid = (2 * cells + 1) / size - 1
     grid = grid.expand(values.shape[0], -1, -1)[:, None]

@@ -1,4 +1,4 @@
-"""SpeckNet: every point is found in every frame by its features alone, on three scales at once.
+"""SpeckNet: finds every point in every frame by its features alone, on three scales at once.
 
 Azad et al., "Taming Modern Point Tracking for Speckle Tracking Echocardiography via Impartial Motion", Sec. 4.2 and
 Fig. 4. A frame is unshuffled by 2, passes a pruned ResNet of four groups of two residual blocks, and the last three
@@ -22,7 +22,7 @@ STRIDES = (8, 8, 16)
 
 @dataclass(frozen=True)
 class SpeckNetConfig:
-    """The paper's values, where it gives them.
+    """Sizes of the network; the paper's values, where it gives them.
 
     Attributes:
         input_size: longer side of the network's input, in pixels.
@@ -41,8 +41,8 @@ class SpeckNetConfig:
 
 
 class SpeckNet(nn.Module):
-    """(B, 1, H, W) frames of about 0 to 1 -> three feature maps. H and W are multiples of 16; 512 is what it is made
-    for.
+    """Feature network: (B, 1, H, W) frames of about 0 to 1 -> three feature maps. H and W are multiples of 16; it is
+    made for 512.
 
     Normalisation is by instance (one frame, one channel), so that a frame's features do not depend on the frames beside
     it: streamed or in batches, the result is the same. Convolutions that halve the resolution are 4 wide, so that cell
@@ -61,7 +61,7 @@ class SpeckNet(nn.Module):
         self.output_norms = nn.ModuleList(_instance_norm(channels) for channels in config.channels[1:])
 
     def features(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps (B, C, H/8, W/8), (B, C', H/8, W/8), (B, C'', H/16, W/16) of unit length along the channels."""
+        """Computes maps (B, C, H/8, W/8), (B, C', H/8, W/8), (B, C'', H/16, W/16) of unit length along the channels."""
         values = self.group1(self.stem(F.pixel_unshuffle(frames - 0.5, self.config.unshuffle)))
         maps = []
         for group, norm in zip((self.group2, self.group3, self.group4), self.output_norms, strict=True):
@@ -73,8 +73,8 @@ class SpeckNet(nn.Module):
 
 
 class _ResidualBlock(nn.Module):
-    """Normalisation and ReLU before each of two convolutions (He et al., ECCV 2016), so that what leaves the block is
-    signed.
+    """Residual block with normalisation and ReLU before each of two convolutions (He et al., ECCV 2016), so that its
+    output is signed.
     """
 
     def __init__(self, inputs: int, outputs: int, *, halve: bool) -> None:

@@ -1,4 +1,4 @@
-"""The way from a frame of any size and grey scale to SpeckNet's input, and of positions to and fro."""
+"""Conversion of frames of any size and grey scale to SpeckNet's input, and of positions both ways."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BRIGHT_PERCENTILE = 99.5
 
 @dataclass(frozen=True)
 class GreyScale:
-    """Grey values as (value - offset) / range; taken from the query frame and kept for the whole clip, so that a frame
-    changes nothing of another.
+    """Grey values as (value - offset) / range; taken from the query frame and kept for the whole clip, so that frames
+    do not depend on each other.
     """
 
     offset: float
@@ -23,8 +23,8 @@ class GreyScale:
 
     @classmethod
     def of(cls, frame: Tensor) -> GreyScale:
-        """From the lowest grey value (0) to the 99.5th percentile of what is brighter than it (1): black borders do not
-        count.
+        """Takes the range from the lowest grey value (0) to the 99.5th percentile of the brighter ones (1): black
+        borders do not count.
         """
         offset = frame.min()
         brighter = frame[frame > offset]
@@ -39,8 +39,8 @@ class GreyScale:
 
 @dataclass(frozen=True)
 class NetworkGrid:
-    """Frames of (height, width) brought to a longer side of `input_size`, aspect kept, and padded to multiples of 16 at
-    the right and below.
+    """Grid of the network's input: frames of (height, width) brought to a longer side of `input_size`, aspect kept, and
+    padded to multiples of 16 at the right and below.
 
     Attributes:
         height / width: of the frame.
@@ -59,7 +59,7 @@ class NetworkGrid:
 
     @property
     def valid_size(self) -> tuple[int, int]:
-        """Height and width that are no padding."""
+        """Height and width without padding."""
         return self.valid_height, self.valid_width
 
     @property
@@ -68,7 +68,7 @@ class NetworkGrid:
         return 0.5 * (self.valid_height / self.height + self.valid_width / self.width)
 
     def resize(self, frames: Tensor) -> Tensor:
-        """Frames (B, height, width), grey values scaled, as the network's input (B, 1, H, W)."""
+        """Converts frames (B, height, width), grey values scaled, to the network's input (B, 1, H, W)."""
         values = frames[:, None]
         if self.valid_size != (self.height, self.width):
             values = F.interpolate(values, self.valid_size, mode="bilinear", align_corners=False, antialias=True)
@@ -76,11 +76,11 @@ class NetworkGrid:
         return F.pad(values, (0, right, 0, below)) if below or right else values
 
     def to_network(self, points: Tensor) -> Tensor:
-        """Positions (..., 2) in the frame as positions on the input."""
+        """Converts positions (..., 2) in the frame to positions on the input."""
         return (points + 0.5) * self._scale(points) - 0.5
 
     def to_frame(self, points: Tensor) -> Tensor:
-        """Positions (..., 2) on the input as positions in the frame."""
+        """Converts positions (..., 2) on the input to positions in the frame."""
         return (points + 0.5) / self._scale(points) - 0.5
 
     def _scale(self, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""SpeckNet as published: each frame by itself, each point by itself (Sec. 4.2)."""
+"""SpeckNet as published: each frame and each point by itself (Sec. 4.2)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
 
 
 class SpeckNetPublished:
-    """Implements `OnlineTracker`; remembers the query points' features only.
+    """Implements `OnlineTracker`; keeps the query points' features only.
 
     The confidence is the mean match, in [0, 1], of the three volumes at the peak. The paper has no notion of
     visibility: all points are visible.
@@ -23,19 +23,19 @@ class SpeckNetPublished:
 
     @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.start`."""
+        """Implements `OnlineTracker.start`."""
         self._search.start(frame, query_points)
         count = len(query_points)
         self._limit = [frame.shape[1] - 1, frame.shape[0] - 1]
         return FrameTracks(np.array(query_points, dtype=np.float64), np.ones(count), np.ones(count, dtype=bool))
 
     def update(self, frame: np.ndarray) -> FrameTracks:
-        """See `OnlineTracker.update`."""
+        """Implements `OnlineTracker.update`."""
         return self.update_many(frame[None])[0]
 
     @torch.inference_mode()
     def update_many(self, frames: np.ndarray) -> list[FrameTracks]:
-        """The same for several frames (K, H, W) at once."""
+        """Updates with several frames (K, H, W) at once."""
         config = self._search.config
         peak = soft_argmax(self._search.log_volumes(frames), config)
         positions = self._search.grid.to_frame(peak.points).cpu().numpy().astype(np.float64).clip(0, self._limit)

@@ -1,4 +1,4 @@
-"""Finds query points in frames with a trained SpeckNet: the part that every tracker built on it has in common."""
+"""Search for query points in frames with a trained SpeckNet: the common part of all trackers built on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class SpeckNetSearch:
         self._device = device
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
-        """Remembers how points (N, 2) px look on `frame` (H, W)."""
+        """Computes the features of points (N, 2) px on `frame` (H, W)."""
         values = self._to_device(frame[None])
         self._shape = frame.shape
         self.grid = NetworkGrid.of(frame.shape[0], frame.shape[1], self.config.input_size)
@@ -34,14 +34,15 @@ class SpeckNetSearch:
         self._query = query_features(self._features(values), self.grid.to_network(points)[None])
 
     def log_volumes(self, frames: np.ndarray) -> Tensor:
-        """Logarithm (K, N, h, w) of the cost volumes of K frames (K, H, W).
+        """Computes the logarithm (K, N, h, w) of the cost volumes of K frames (K, H, W).
 
         Raises:
             InputError: frames of another size than the first.
         """
         if frames.shape[1:] != self._shape:
             raise InputError(
-                f"the frame is {frames.shape[2]} x {frames.shape[1]} pixels, the first one was {self._shape[1]} x {self._shape[0]}"
+                f"the frame is {frames.shape[2]} x {frames.shape[1]} pixels, the first one was "
+                f"{self._shape[1]} x {self._shape[0]}"
             )
         return log_cost_volume(self._query, self._features(self._to_device(frames)), self.config, self.grid.valid_size)
 
