@@ -26,9 +26,10 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.landmark_tracking.logic import LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
-from UltrasoundMotionModuleLib.shared.choices import Direction, trackerSummaries
+from UltrasoundMotionModuleLib.shared.choices import Direction, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, shownFrame, whyNotClip
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
+from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import LIVER, addSample, loadSample, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
@@ -40,6 +41,7 @@ from UltrasoundMotionLib.mrml.track_links import is_result, link_results, remove
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_results
 from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.request import TrackRequest
 
 __all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
 
@@ -84,6 +86,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._notes: list[str] = []
         self._placed: tuple[tuple, int] = ((), 0)
         self._clipSection = ClipSection(self.ui)
+        self._trackerMenu = EntryMenu(
+            self.ui.trackerSelector, trackers, lambda name: setattr(self.parameters, "tracker", name)
+        )
         self.ui.landmarksWidget.setNodeBaseName("Landmarks")
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
@@ -106,7 +111,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load the sample")
-        return whyNotClip(parameters.inputClip) or self._whyNotLandmarks()
+        return (
+            whyNotClip(parameters.inputClip) or self._whyNotLandmarks() or self._trackerMenu.whyNot(parameters.tracker)
+        )
 
     def _whyNotLandmarks(self) -> str:
         parameters = self.parameters
@@ -141,7 +148,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self.ui.queryFrameLabel.text = self._queryFrameText(
                 shownFrame(image), image.sequence.GetNumberOfDataNodes()
             )
-        self.ui.trackerSelector.toolTip = trackerSummaries()[self.parameters.tracker]
+        self._trackerMenu.show(self.parameters.tracker)
         self.ui.aheadSpinBox.enabled = not self.parameters.offline  # the whole clip is known then
         result = self._resultOrNone()
         for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
@@ -180,9 +187,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
         self._notes = offPlaneNotes(points)
-        return self._job(
-            points.points_px, points.labels, self._clip.shownFrame, parameters.direction, parameters.tracker
-        )
+        request = self.logic.request(parameters, self._clip.shownFrame)
+        return self._job(points.points_px, points.labels, request)
 
     def onTrackAgain(self) -> None:
         """Follows the points that were moved on the frame shown anew from there."""
@@ -194,27 +200,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._notes = []
         self._clip, self._live = found.clip, LiveTracks(found.clip.sequence, nodes=found.landmarks)
         direction = Direction.BACKWARD if self.parameters.direction is Direction.BACKWARD else Direction.FORWARD
-        return self._job(found.points_px, found.labels, found.frame, direction, self.parameters.tracker)
+        return self._job(found.points_px, found.labels, self.logic.request(self.parameters, found.frame, direction))
 
-    def _job(
-        self, points: object, labels: tuple[str, ...], frame: int, direction: Direction, model: str
-    ) -> BackgroundJob:
+    def _job(self, points_px: np.ndarray, labels: tuple[str, ...], request: TrackRequest) -> BackgroundJob:
         self._startedAt = time.perf_counter()
-        options = {
-            "device": self.parameters.device,
-            "hideGraphics": self.parameters.hideGraphics,
-            "tracking": self._trackingOptions(),
-        }
-        steps = trackInSteps(self._clip, points, labels, queryFrame=frame, model=model, direction=direction, **options)
-        return BackgroundJob(steps, self)
-
-    def _trackingOptions(self) -> dict[str, bool | int]:
-        parameters = self.parameters
-        return {
-            "watch_shadows": parameters.watchShadows,
-            "offline": parameters.offline,
-            "ahead_frames": 0 if parameters.offline else parameters.aheadFrames,
-        }
+        return BackgroundJob(trackInSteps(self._clip, points_px, labels, request), self)
 
     def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
         """The first frames of a new run: the result of the last goes."""
@@ -311,17 +301,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         """See `MotionModuleWidget.commandArguments`."""
         parameters = self.parameters
         clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
-        return trackCommand(
-            clip,
-            points.points_px,
-            points.labels,
-            parameters.landmarks,
-            model=parameters.tracker,
-            direction=parameters.direction,
-            device=parameters.device,
-            hideGraphics=parameters.hideGraphics,
-            tracking=self._trackingOptions(),
-        )
+        request = self.logic.request(parameters, clip.shownFrame)
+        return trackCommand(clip, points.points_px, points.labels, parameters.landmarks, request)
 
 
 class LandmarkTrackingTest(ScriptedLoadableModuleTest):

@@ -23,6 +23,7 @@ From the Python console, on a clip and three clicks (hinge, apex, hinge) that ar
 
 import time
 
+import numpy as np
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -34,10 +35,11 @@ from UltrasoundMotionModuleLib.myocardial_tracking.sample import addHeart, loadH
 from UltrasoundMotionModuleLib.myocardial_tracking.strain_section import StrainSection
 from UltrasoundMotionModuleLib.myocardial_tracking.wall_section import POINT_EVENTS, WallSection
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
-from UltrasoundMotionModuleLib.shared.choices import Direction
+from UltrasoundMotionModuleLib.shared.choices import Direction, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf, whyNotClip
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
+from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import HEART, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import summary, trackInSteps, unsavedFiles
@@ -46,6 +48,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
 from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.request import TrackRequest
 
 __all__ = ["MyocardialTracking", "MyocardialTrackingLogic", "MyocardialTrackingTest", "MyocardialTrackingWidget"]
 
@@ -88,6 +91,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._clip: Clip | None = None
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self.ui)
+        self._trackerMenu = EntryMenu(
+            self.ui.trackerSelector, trackers, lambda name: setattr(self.parameters, "tracker", name)
+        )
         self._wallSection = WallSection(self.ui, self.logic, lambda: self.parameters)
         self._strainSection = StrainSection(
             self.ui, self.logic, self.applyButton.say, self.resourcePath("requirements-report.txt")
@@ -104,6 +110,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._clipSection.disconnect()
+            self._trackerMenu.disconnect()
             self._wallSection.disconnect()
             self._strainSection.disconnect()
 
@@ -136,7 +143,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         if parameters.contour == parameters.trackedWall or is_tracked_wall(parameters.contour):
             return _("The marked wall is the result of a run; choose what you clicked or drew")
         marked = self._wallSection.made()
-        return marked if isinstance(marked, str) else ""
+        return marked if isinstance(marked, str) else self._trackerMenu.whyNot(parameters.tracker)
 
     def watchedNodes(self) -> list[tuple[object, int]]:
         """See `MotionModuleWidget.watchedNodes`."""
@@ -157,6 +164,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         parameters = self.parameters
         self._clipSection.update(parameters.inputClip)
         self._wallSection.update()
+        self._trackerMenu.show(parameters.tracker)
         self.ui.sampleDataButton.enabled = self.run is None
         wall = self._wallOrNone() if self.run is None else None
         for button in (self.ui.correctButton, self.ui.trackAgainButton):
@@ -183,7 +191,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._settings = StrainSettings(
             compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks
         )
-        return self._job(marked.points_px, marked.labels, marked.contour.frame, Direction.BOTH)
+        return self._job(marked.points_px, marked.labels, self.logic.request(self.parameters, marked.contour.frame))
 
     def onTrackAgain(self) -> None:
         """Follows the points that were moved on the frame shown anew from there."""
@@ -194,15 +202,11 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._clip, self._before, self._settings = clipOf(wall.image.sequence), None, StrainSettings.of_wall(wall)
         labels, points = wall.to_follow(self._clip.sequence, self._clip.shownFrame)
         self._live = LiveWall.of_wall(wall, self._clip.sequence)
-        return self._job(points, labels, self._clip.shownFrame, Direction.FORWARD)
+        return self._job(points, labels, self.logic.request(self.parameters, self._clip.shownFrame, Direction.FORWARD))
 
-    def _job(self, points: object, labels: tuple[str, ...], frame: int, direction: Direction) -> BackgroundJob:
+    def _job(self, points_px: np.ndarray, labels: tuple[str, ...], request: TrackRequest) -> BackgroundJob:
         self._startedAt = time.perf_counter()
-        parameters = self.parameters
-        options = {"model": parameters.tracker, "device": parameters.device, "hideGraphics": parameters.hideGraphics}
-        return BackgroundJob(
-            trackInSteps(self._clip, points, labels, queryFrame=frame, direction=direction, **options), self
-        )
+        return BackgroundJob(trackInSteps(self._clip, points_px, labels, request), self)
 
     def onPartial(self, result: PointTracks) -> None:
         """See `MotionModuleWidget.onPartial`."""
@@ -255,7 +259,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
                 raise InputError(reason)
             marked = self._wallSection.make()
             notes = unsavedFiles(marked.clip.nodes.sequence)
-            showCommand(self.title, commandText(marked, self.parameters, self._strainSection.wall), notes)
+            request = self.logic.request(self.parameters, marked.contour.frame)
+            text = commandText(marked, request, self.parameters, self._strainSection.wall)
+            showCommand(self.title, text, notes)
 
 
 class MyocardialTrackingTest(ScriptedLoadableModuleTest):

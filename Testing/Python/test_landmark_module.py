@@ -148,11 +148,11 @@ def positions(bench, tracked):
         ({"query_frame": 7}, {"queryFrame": 7}),
         (
             {"model": "kcf", "watch_shadows": True},
-            {"model": "kcf", "tracking": {"watch_shadows": True}, "queryFrame": 0},
+            {"model": "kcf", "watchShadows": True, "queryFrame": 0},
         ),
         (
             {"offline": True, "hide_graphics": False},
-            {"tracking": {"offline": True}, "hideGraphics": False, "queryFrame": 0},
+            {"offline": True, "hideGraphics": False, "query_frame": 0},
         ),
     ],
 )

@@ -434,7 +434,7 @@ def requested(widget):
         try:
             next(steps)
         except StopIteration as finished:
-            return finished.value.options
+            return finished.value.options["request"]
 
 
 @needs_qt

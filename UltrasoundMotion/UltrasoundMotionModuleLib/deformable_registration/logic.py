@@ -14,7 +14,6 @@ from slicer import (
     vtkMRMLVectorVolumeNode,
 )
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
 
 from UltrasoundMotionLib.jobs import run_job
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
@@ -32,6 +31,7 @@ from UltrasoundMotionModuleLib.deformable_registration.tasks import (
 from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 from UltrasoundMotionModuleLib.shared.choices import Device
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
+from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
 
 # Slicer's wrapper knows unions of nodes by typing.Union only, and needs None among them.
 Image = Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
@@ -79,13 +79,10 @@ class DeformableRegistrationParameterNode:
     applyTransform: bool = False
 
 
-class DeformableRegistrationLogic(ScriptedLoadableModuleLogic):
-    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be
-    used, and return nodes.
-    """
+class DeformableRegistrationLogic(MotionModuleLogic):
+    """Registration of pairs and of sequences; see `MotionModuleLogic`."""
 
-    def getParameterNode(self) -> DeformableRegistrationParameterNode:
-        return DeformableRegistrationParameterNode(super().getParameterNode())
+    parameterNodeClass = DeformableRegistrationParameterNode
 
     def register(
         self,

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import slicer
 from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode
-from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
@@ -27,8 +25,12 @@ from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints, query_points_from_markups, tracks_from_markups
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
-from UltrasoundMotionModuleLib.shared.choices import Device, Direction, trackerNames
+from UltrasoundMotionLib.tracking.request import TrackRequest
+from UltrasoundMotionModuleLib.shared.choices import Device, Direction, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf
+from UltrasoundMotionModuleLib.shared.entry_menu import EntryParameter
+from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
+from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
 FARTHEST_AHEAD = 100
@@ -49,7 +51,7 @@ class LandmarkTrackingParameterNode:
 
     inputClip: vtkMRMLScalarVolumeNode
     landmarks: vtkMRMLMarkupsFiducialNode
-    tracker: Annotated[str, Choice(trackerNames())] = "lucas-kanade"
+    tracker: str = TrackRequest.model
     direction: Direction = Direction.BOTH
     device: Device = Device.AUTOMATIC
     hideGraphics: bool = True
@@ -79,13 +81,11 @@ class Corrections:
     points_px: np.ndarray
 
 
-class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
-    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be
-    used, and return nodes.
-    """
+class LandmarkTrackingLogic(MotionModuleLogic):
+    """Tracking of landmarks, corrections and exports; see `MotionModuleLogic`."""
 
-    def getParameterNode(self) -> LandmarkTrackingParameterNode:
-        return LandmarkTrackingParameterNode(super().getParameterNode())
+    parameterNodeClass = LandmarkTrackingParameterNode
+    entryParameters = (EntryParameter("tracker", trackers, TrackRequest.model),)
 
     def input(self, clipNode: slicer.vtkMRMLNode, markupsNode: slicer.vtkMRMLMarkupsNode) -> tuple[Clip, QueryPoints]:
         """The clip, and the points on it in pixels, each node under whatever transforms it has.
@@ -96,34 +96,27 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         clip = clipOf(clipNode)
         return clip, query_points_from_markups(markupsNode, clip.nodes, clip.sequence)
 
+    @takesOptions(TrackRequest, query_frame=None)
     def track(
         self,
         sequenceNode: slicer.vtkMRMLNode,
         markupsNode: slicer.vtkMRMLMarkupsNode,
         *,
-        model: str = "lucas-kanade",
-        queryFrame: int | None = None,
-        direction: str = "both",
-        device: str = "auto",
-        progress: Progress | None = None,
         drawPaths: bool = True,
-        hideGraphics: bool = True,
-        tracking: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+        options: GivenOptions[TrackRequest],
     ) -> TrackNodes:
         """Follows points through a clip and puts the result beside it, in its browser.
+
+        The options of `TrackRequest` are keywords too: `model`, `weights`, `queryFrame` (the frame on which the points
+        were placed; the one shown when None), `direction`, `device`, `watchShadows`, `offline`, `aheadFrames`,
+        `hideGraphics`, `settings`; or all of them as `request`.
 
         Args:
             sequenceNode: the clip's sequence, its browser, or the volume that shows it; grey or RGB.
             markupsNode: the points, on the image plane; they may stand under other transforms than the clip.
-            model: a tracker; `ultrasound-motion models list` names them.
-            queryFrame: the frame on which the points were placed; the one shown when None.
-            direction: "both", or only "forward" or "backward" from the query frame.
-            device: "auto", "cpu", "cuda" or "mps".
-            progress: called as progress(done, total, message); raising from it cancels.
             drawPaths: add the path of each point as a curve.
-            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place
-                of tissue.
-            tracking: watch for shadows, look ahead, as `{"watch_shadows": True}`; none of it when None.
+            progress: called as progress(done, total, message); raising from it cancels.
 
         Returns:
             The landmarks that play with the clip, their paths, a table of all positions, and a plot of the
@@ -133,16 +126,8 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
             InputError: no clip, no points, points outside the image, an unknown model, frame, direction or device.
         """
         clip, points = self.input(sequenceNode, markupsNode)
-        frame = clip.shownFrame if queryFrame is None else queryFrame
-        options = {
-            "model": model,
-            "direction": direction,
-            "device": device,
-            "hideGraphics": hideGraphics,
-            "tracking": tracking,
-            "progress": progress,
-        }
-        tracks = trackAndWait(clip, points.points_px, points.labels, queryFrame=frame, **options)
+        request = options.request(query_frame=clip.shownFrame)
+        tracks = trackAndWait(clip, points.points_px, points.labels, request, progress)
         return add_tracks(clip.nodes, clip.sequence, tracks, trajectories=drawPaths)
 
     def corrections(self, trackedNode: slicer.vtkMRMLMarkupsNode, frame: int | None = None) -> Corrections:
@@ -163,42 +148,49 @@ class LandmarkTrackingLogic(ScriptedLoadableModuleLogic):
         clip = clipOf(image_of(landmarks).sequence)
         return place_lost_points(landmarks, clip.sequence, clip.shownFrame if frame is None else frame)
 
+    @takesOptions(TrackRequest, query_frame=None, direction="forward")
     def trackAgain(
         self,
         trackedNode: slicer.vtkMRMLMarkupsNode,
         frame: int | None = None,
         *,
-        model: str = "lucas-kanade",
-        direction: str = "forward",
-        device: str = "auto",
-        progress: Progress | None = None,
         drawPaths: bool = True,
-        hideGraphics: bool = True,
-        tracking: Mapping[str, Any] | None = None,
+        progress: Progress | None = None,
+        options: GivenOptions[TrackRequest],
     ) -> TrackNodes:
         """Follows the points that were moved on a frame anew from there; everything before stays as it was.
+
+        The options of `TrackRequest` are keywords too, as in `track`; `direction` is "forward" by default, and
+        "backward" keeps what comes after.
 
         Args:
             trackedNode: `landmarks.proxy` of a result.
             frame: on which points were moved; the one shown when None. Where none was moved, all its points are
                 followed.
-            direction: "forward", or "backward" to keep what comes after.
 
         Returns:
             The same landmarks; paths, table and plot are new. Raises as `track`.
         """
         found = self.corrections(trackedNode, frame)
-        options = {
-            "model": model,
-            "direction": direction,
-            "device": device,
-            "hideGraphics": hideGraphics,
-            "tracking": tracking,
-            "progress": progress,
-        }
-        tracks = trackAndWait(found.clip, found.points_px, found.labels, queryFrame=found.frame, **options)
+        request = replace(options.request(query_frame=found.frame), query_frame=found.frame)
+        tracks = trackAndWait(found.clip, found.points_px, found.labels, request, progress)
         LiveTracks(found.clip.sequence, nodes=found.landmarks).show(tracks)
         return renew_derived(found.clip.nodes, found.clip.sequence, found.landmarks, trajectories=drawPaths)
+
+    def request(
+        self, parameters: LandmarkTrackingParameterNode, queryFrame: int, direction: Direction | None = None
+    ) -> TrackRequest:
+        """The request for the parameters of the panel; `direction` in place of theirs if given."""
+        return TrackRequest(
+            model=parameters.tracker,
+            query_frame=queryFrame,
+            direction=(direction or parameters.direction).value,
+            device=parameters.device.value,
+            watch_shadows=parameters.watchShadows,
+            offline=parameters.offline,
+            ahead_frames=0 if parameters.offline else parameters.aheadFrames,  # the whole clip is known then
+            hide_graphics=parameters.hideGraphics,
+        )
 
     def tracks(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> PointTracks:
         """A result as arrays, corrections included: positions in pixels of the clip."""

@@ -11,18 +11,20 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.jobs import track_job
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
+from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.myocardial_tracking.logic import MarkedWall
 from UltrasoundMotionModuleLib.shared.tracking import fileOf
 
 
-def commandText(marked: MarkedWall, parameters: object, wall: TrackedWall | None) -> str:
+def commandText(marked: MarkedWall, request: TrackRequest, parameters: object, wall: TrackedWall | None) -> str:
     """`ultrasound-motion track ... && ultrasound-motion strain ...`.
 
     The points of the wall, which no file holds yet, are written into the application's temporary folder; the clip is
     named by its file.
 
     Args:
-        parameters: the panel's choices.
+        request: of tracking.
+        parameters: the panel's other choices.
         wall: the tracked wall whose events and segments a reader has changed, if there is one.
 
     Raises:
@@ -36,13 +38,10 @@ def commandText(marked: MarkedWall, parameters: object, wall: TrackedWall | None
         marked.clip.sequence,
         marked.points_px,
         labels=marked.labels,
-        query_frame=marked.contour.frame,
-        model=parameters.tracker,
-        device=parameters.device.value,
-        hide_graphics=parameters.hideGraphics,
         input_path=fileOf(marked.clip.nodes.sequence),
         points_path=points,
         out_path="wall-tracks.csv",
+        request=request,
     ).command
     settings = StrainSettings.of_wall(wall) if wall is not None else StrainSettings()
     strain = [

@@ -10,8 +10,7 @@ from typing import Annotated, Union
 import numpy as np
 import slicer
 from slicer import vtkMRMLMarkupsCurveNode, vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode
-from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
-from slicer.ScriptedLoadableModule import ScriptedLoadableModuleLogic
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.bulls_eye_nodes import BullsEyeNodes, put_bulls_eye
@@ -32,9 +31,13 @@ from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_stra
 from UltrasoundMotionLib.strain.ventricle_segments import APICAL_VIEWS
 from UltrasoundMotionLib.strain.wall_layers import wall_layers
 from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.myocardial_tracking.choices import Layers, SegmentCount, View
-from UltrasoundMotionModuleLib.shared.choices import Device, trackerNames
+from UltrasoundMotionModuleLib.shared.choices import Device, Direction, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf
+from UltrasoundMotionModuleLib.shared.entry_menu import EntryParameter
+from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
+from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
 WALL_THICKNESS_MM = 10.0
@@ -64,7 +67,7 @@ class MyocardialTrackingParameterNode:
     view: View = View.A4C
     layers: Layers = Layers.ONE
     wallThickness: Annotated[float, WithinRange(2.0, 40.0)] = WALL_THICKNESS_MM
-    tracker: Annotated[str, Choice(trackerNames())] = WALL_TRACKER
+    tracker: str = WALL_TRACKER
     device: Device = Device.AUTOMATIC
     hideGraphics: bool = True
     addLandmarks: bool = False
@@ -117,13 +120,11 @@ class StrainAndNodes:
     nodes: StrainNodes
 
 
-class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
-    """Everything the panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be
-    used, and return nodes.
-    """
+class MyocardialTrackingLogic(MotionModuleLogic):
+    """Tracking of the heart's wall, and strain; see `MotionModuleLogic`."""
 
-    def getParameterNode(self) -> MyocardialTrackingParameterNode:
-        return MyocardialTrackingParameterNode(super().getParameterNode())
+    parameterNodeClass = MyocardialTrackingParameterNode
+    entryParameters = (EntryParameter("tracker", trackers, WALL_TRACKER),)
 
     def mark(
         self,
@@ -145,6 +146,7 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
             raise InputError(f"layers must be 1 or 3, got {layers}")
         return MarkedWall(clip, contour, wall_layers(contour, wallThickness if layers == 3 else None))
 
+    @takesOptions(TrackRequest, model=WALL_TRACKER, query_frame=None)
     def track(
         self,
         sequenceNode: slicer.vtkMRMLNode,
@@ -153,13 +155,14 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         view: str = "A4C",
         layers: int = 1,
         wallThickness: float = WALL_THICKNESS_MM,
-        model: str = WALL_TRACKER,
-        queryFrame: int | None = None,
-        device: str = "auto",
         progress: Progress | None = None,
-        hideGraphics: bool = True,
+        options: GivenOptions[TrackRequest],
     ) -> TrackedWall:
         """Follows the wall of the left ventricle through a clip, as a curve that plays in the clip's browser.
+
+        The options of `TrackRequest` are keywords too: `model`, `weights`, `queryFrame` (the frame on which the wall
+        was marked; the one shown when None), `device`, `offline`, `hideGraphics` and the others; or all of them as
+        `request`.
 
         Args:
             sequenceNode: the clip's sequence, its browser, or the volume that shows it; grey or RGB.
@@ -168,12 +171,7 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
             view: A4C, A2C, APLAX, SAX-base, SAX-mid or SAX-apex.
             layers: 1 follows the line that was marked, 3 one at half the wall's thickness to either side of it too.
             wallThickness: in mm, or in pixels where the clip's pixel size is unknown; for three layers.
-            model: a tracker; `ultrasound-motion models list` names them.
-            queryFrame: the frame on which the wall was marked; the one shown when None.
-            device: "auto", "cpu", "cuda" or "mps".
             progress: called as progress(done, total, message); raising from it cancels.
-            hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place
-                of tissue.
 
         Returns:
             The wall; `strain` takes it.
@@ -181,41 +179,53 @@ class MyocardialTrackingLogic(ScriptedLoadableModuleLogic):
         Raises:
             InputError: no clip, no wall (see `contour_from_node`), an unknown model, frame, view or device.
         """
+        request = options.request(query_frame=clipOf(sequenceNode).shownFrame)
         marked = self.mark(
-            sequenceNode, contourNode, view=view, layers=layers, wallThickness=wallThickness, queryFrame=queryFrame
+            sequenceNode,
+            contourNode,
+            view=view,
+            layers=layers,
+            wallThickness=wallThickness,
+            queryFrame=request.query_frame,
         )
-        options = {"model": model, "device": device, "hideGraphics": hideGraphics, "progress": progress}
-        tracks = trackAndWait(marked.clip, marked.points_px, marked.labels, queryFrame=marked.contour.frame, **options)
         live = marked.live()
-        live.show(tracks)
+        live.show(trackAndWait(marked.clip, marked.points_px, marked.labels, request, progress))
         return live.wall
 
+    @takesOptions(TrackRequest, model=WALL_TRACKER, query_frame=None, direction="forward")
     def trackAgain(
         self,
         wall: TrackedWall | slicer.vtkMRMLNode,
         frame: int | None = None,
         *,
-        model: str = WALL_TRACKER,
-        device: str = "auto",
         progress: Progress | None = None,
-        hideGraphics: bool = True,
+        options: GivenOptions[TrackRequest],
     ) -> TrackedWall:
         """Follows the points that were moved on a frame (the one shown when None) anew from there on; earlier frames
-        stay as they were.
+        stay as they were. The options of `TrackRequest` are keywords too, as in `track`.
         """
         wall = wallOf(wall)
         clip = clipOf(wall.image.sequence)
         frame = clip.shownFrame if frame is None else frame
         labels, points = wall.to_follow(clip.sequence, frame)
-        options = {
-            "model": model,
-            "direction": "forward",
-            "device": device,
-            "hideGraphics": hideGraphics,
-            "progress": progress,
-        }
-        LiveWall.of_wall(wall, clip.sequence).show(trackAndWait(clip, points, labels, queryFrame=frame, **options))
+        request = replace(options.request(query_frame=frame), query_frame=frame)
+        LiveWall.of_wall(wall, clip.sequence).show(trackAndWait(clip, points, labels, request, progress))
         return wall
+
+    def request(
+        self,
+        parameters: MyocardialTrackingParameterNode,
+        queryFrame: int,
+        direction: Direction = Direction.BOTH,
+    ) -> TrackRequest:
+        """The request of tracking for the parameters of the panel."""
+        return TrackRequest(
+            model=parameters.tracker,
+            query_frame=queryFrame,
+            direction=direction.value,
+            device=parameters.device.value,
+            hide_graphics=parameters.hideGraphics,
+        )
 
     def strain(
         self,

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import enum
+from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.registry import Registry
+    from UltrasoundMotionLib.tracking.registry import TrackerEntry
 
 
 class Device(enum.Enum):
@@ -41,15 +46,8 @@ class Direction(enum.Enum):
         }[self]
 
 
-def trackerNames() -> list[str]:
-    """The trackers there are, as the library names them."""
-    from UltrasoundMotionLib.tracking.registry import available_trackers
+def trackers() -> Registry[TrackerEntry]:
+    """The registry of trackers."""
+    from UltrasoundMotionLib.tracking.registry import TRACKERS
 
-    return [entry.name for entry in available_trackers()]
-
-
-def trackerSummaries() -> dict[str, str]:
-    """One line on each tracker."""
-    from UltrasoundMotionLib.tracking.registry import available_trackers
-
-    return {entry.name: entry.summary for entry in available_trackers()}
+    return TRACKERS

@@ -43,6 +43,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self._parameterNode = None
         self._guiTag = None
         self._watched: list[tuple[object, int]] = []
+        self._parameterNotes = ""
 
     # What a module gives
 
@@ -138,6 +139,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
     def onSceneStartClose(self, caller: object, event: int) -> None:
         """The nodes of a run are about to go: it is cancelled, and heard of no more."""
         self.forgetRun()
+        self._parameterNotes = ""
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: object, event: int) -> None:
@@ -154,6 +156,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """Connects the panel with the scene's parameter node, made where there is none."""
         self.setParameterNode(self.logic.getParameterNode())
         self.selectDefaults()
+        self._parameterNotes = self.logic.takeNotes() or self._parameterNotes
+        if self._parameterNotes:
+            self.applyButton.say(self._parameterNotes)
 
     def setParameterNode(self, parameters: object) -> None:
         """Shows these parameters and keeps them as the user changes them; None lets go of them."""
@@ -209,7 +214,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """
         with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
             ensurePackages(self.resourcePath("requirements.txt"), self.title)
-            self.run = makeJob()
+            self.run, self._parameterNotes = makeJob(), ""
             self._showResult = showResult or self.showResult
             self.applyButton.begin(_("Starting ..."))
             self.run.start()

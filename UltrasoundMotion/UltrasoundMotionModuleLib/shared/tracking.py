@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import slicer
 from slicer.i18n import tr as _
@@ -15,43 +12,19 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.shared.background_job import Preparation, sharedProcess
-from UltrasoundMotionModuleLib.shared.choices import Device, Direction
 from UltrasoundMotionModuleLib.shared.clip import Clip, loaded, loadInSteps
 
 FAR_MM = 1.0
 """Off the image plane: more than the thickness that Slicer gives to a slice."""
 
 
-def trackInSteps(
-    clip: Clip,
-    points_px: np.ndarray,
-    labels: tuple[str, ...],
-    *,
-    queryFrame: int,
-    model: str,
-    direction: Direction = Direction.BOTH,
-    device: Device = Device.AUTOMATIC,
-    hideGraphics: bool = True,
-    tracking: Mapping[str, Any] | None = None,
-) -> Preparation:
+def trackInSteps(clip: Clip, points_px: np.ndarray, labels: tuple[str, ...], request: TrackRequest) -> Preparation:
     """The preparation of a run for a `BackgroundJob`; its result is `PointTracks` on the clip.
 
     Args:
         points_px: (N, 2), (x, y) in pixels of the clip.
-        queryFrame: the frame they are placed on.
-        hideGraphics: fill the text, rulers and traces that the scanner drew, which a tracker would follow in place of
-            tissue.
-        tracking: watch for shadows, look ahead; none of it when None.
     """
     sequence = yield from loadInSteps(clip.sequence)
-    request = TrackRequest(
-        model=model,
-        query_frame=queryFrame,
-        direction=direction.value,
-        device=device.value,
-        hide_graphics=hideGraphics,
-        **(tracking or {}),
-    )
     return track_job(sequence, points_px, labels=labels, request=request)
 
 
@@ -59,28 +32,14 @@ def trackAndWait(
     clip: Clip,
     points_px: np.ndarray,
     labels: tuple[str, ...],
-    *,
-    queryFrame: int,
-    model: str,
-    direction: str = "both",
-    device: str = "auto",
-    hideGraphics: bool = True,
-    tracking: Mapping[str, Any] | None = None,
+    request: TrackRequest,
     progress: Progress | None = None,
 ) -> PointTracks:
     """Tracks in the shared child process and waits for it; see `trackInSteps`.
 
     Raises:
-        InputError: points outside the image, an unknown tracker, direction or device, a clip of one frame.
+        InputError: points outside the image, an unknown tracker or device, a clip of one frame.
     """
-    request = TrackRequest(
-        model=model,
-        query_frame=queryFrame,
-        direction=direction,
-        device=device,
-        hide_graphics=hideGraphics,
-        **(tracking or {}),
-    )
     job = track_job(loaded(clip.sequence), points_px, labels=labels, request=request)
     return run_job(job, sharedProcess().process, progress=progress or no_progress)
 
@@ -118,12 +77,7 @@ def trackCommand(
     points_px: np.ndarray,
     labels: tuple[str, ...],
     pointsNode: slicer.vtkMRMLMarkupsNode,
-    *,
-    model: str,
-    direction: Direction,
-    device: Device,
-    hideGraphics: bool,
-    tracking: Mapping[str, Any] | None = None,
+    request: TrackRequest,
 ) -> tuple[str, ...]:
     """The command line that repeats the run; it names the files that clip and points were loaded from or saved to,
     where there are any.
@@ -132,14 +86,9 @@ def trackCommand(
         clip.sequence,
         points_px,
         labels=labels,
-        query_frame=clip.shownFrame,
-        model=model,
-        direction=direction.value,
-        device=device.value,
-        hide_graphics=hideGraphics,
-        **(tracking or {}),
         input_path=fileOf(clip.nodes.sequence),
         points_path=fileOf(pointsNode) or _pointsFile(pointsNode),
+        request=request,
     ).command
 
 

@@ -1,0 +1,166 @@
+"""Options of the modules' calls, and the menus of trackers and methods: both come from the library's declarations."""
+
+import inspect
+from dataclasses import dataclass, fields
+
+import pytest
+import slicer
+
+import slicer_stand_ins
+from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.errors import InputError, OptionError
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.registry import Registry
+from UltrasoundMotionLib.tracking.registry import TRACKERS, available_trackers
+from UltrasoundMotionLib.tracking.request import TrackRequest
+
+needs_qt = pytest.mark.skipif(
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+)
+
+
+@pytest.fixture
+def application():
+    with HeadlessScene() as scene, slicer_application(scene) as application:
+        application.load_module("LandmarkTracking")
+        yield application
+
+
+@pytest.fixture
+def options(application):
+    from UltrasoundMotionModuleLib.shared import options
+
+    return options
+
+
+# Options
+
+
+def test_a_call_takes_the_fields_of_its_request(options):
+    @options.takesOptions(TrackRequest, query_frame=None, model="ncc", spelled={"frame": "query_frame"})
+    def track(clip, *, options):
+        return options.request(query_frame=7)
+
+    assert track("clip") == TrackRequest(model="ncc", query_frame=7)
+    assert track("clip", queryFrame=3, hideGraphics=False) == TrackRequest("ncc", query_frame=3, hide_graphics=False)
+    assert track("clip", query_frame=3, watch_shadows=True) == TrackRequest("ncc", query_frame=3, watch_shadows=True)
+    assert track("clip", frame=3).query_frame == 3
+    assert track("clip", queryFrame=None).query_frame == 7
+    whole = TrackRequest(query_frame=2, offline=True)
+    assert track("clip", request=whole) == whole
+    assert track("clip", request=whole, queryFrame=4) == TrackRequest(query_frame=4, offline=True)
+    with pytest.raises(InputError, match="given twice"):
+        track("clip", queryFrame=3, query_frame=4)
+    with pytest.raises(InputError, match="expected TrackRequest"):
+        track("clip", request={"model": "ncc"})
+    with pytest.raises(OptionError, match="direction"):
+        track("clip", direction="sideways")
+    with pytest.raises(TypeError, match="nothing"):
+        track("clip", nothing=1)
+
+
+def test_help_shows_every_option_with_its_default(application):
+    from UltrasoundMotionModuleLib.landmark_tracking.logic import LandmarkTrackingLogic
+
+    parameters = inspect.signature(LandmarkTrackingLogic.track).parameters
+    assert {one.name for one in fields(TrackRequest)} <= set(parameters)
+    assert parameters["hide_graphics"].default is True
+    assert parameters["query_frame"].default is None  # the frame shown
+    assert "options" not in parameters
+
+
+# Menus
+
+
+@dataclass(frozen=True)
+class Toy:
+    name: str
+    summary: str = "moves nothing"
+    use: str = ""
+    rank: int = 1
+    installed: bool = True
+
+
+def toys(*entries, unavailable=()):
+    """A registry that has looked already."""
+    registry = Registry("toy", "UltrasoundMotionLib.tracking.trackers")
+    registry._look = lambda: None
+    for entry in entries:
+        registry.add(entry)
+    registry._seen = dict(unavailable)
+    return registry
+
+
+@needs_qt
+def test_the_menu_lists_what_is_installed(application):
+    widget = application.open_module("LandmarkTracking")
+    box, available = widget.ui.trackerSelector, [entry.name for entry in available_trackers()]
+    assert [box.itemText(index) for index in range(len(available))] == available
+    assert box.count == len(TRACKERS.all()) + len(TRACKERS.unavailable)
+    box.currentIndex = 2
+    assert widget.parameters.tracker == available[2]
+    assert TRACKERS.find(available[2]).summary in box.toolTip
+    widget.parameters.tracker = available[0]
+    assert box.currentIndex == 0
+
+
+@needs_qt
+def test_what_cannot_run_is_listed_with_the_reason_and_cannot_be_chosen(application):
+    import qt
+    from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu, MenuItem
+
+    registry = toys(
+        Toy("untrained", installed=False, use="For nobody"),
+        Toy("plain", rank=2),
+        unavailable={"heavy": "monai"}.items(),
+    )
+    chosen, box = [], qt.QComboBox()
+    first = MenuItem("", "As the preset says", "")
+    menu = EntryMenu(box, lambda: registry, chosen.append, [first])
+    assert [box.itemText(index) for index in range(box.count)] == ["As the preset says", "plain", "untrained", "heavy"]
+    tips = [box.itemData(index, qt.Qt.ToolTipRole) for index in range(box.count)]
+    assert tips[1] == "moves nothing"
+    assert tips[2] == "moves nothing. For nobody Its trained weights are not installed."
+    assert "monai" in tips[3]
+    enabled = [bool(box.model().flags(box.model().index(index, 0)) & qt.Qt.ItemIsEnabled) for index in range(4)]
+    assert enabled == [True, True, False, False]
+    box.currentIndex = 1
+    menu.show("")
+    assert chosen == ["plain"]  # showing is no choice
+    assert menu.whyNot("plain") == ""
+    assert "weights" in menu.whyNot("untrained")
+    assert "There is no \u201cgone\u201d here" in menu.whyNot("gone")
+    menu.show("gone")
+    assert box.currentIndex == -1
+
+
+@pytest.mark.parametrize(
+    ("saved", "restored", "told"),
+    [
+        ("lucas-kanade", "lucas-kanade", False),
+        ("KCF", "kcf", False),  # as an enumeration was saved
+        ("PRESET", "", False),
+        ("dropped-since", "lucas-kanade", True),
+        ("", "", False),
+    ],
+)
+def test_scenes_that_were_saved_before_load(application, saved, restored, told):
+    from LandmarkTracking import LandmarkTrackingLogic
+
+    node = slicer.vtkMRMLScriptedModuleNode()
+    node.SetParameter("tracker", saved)
+    (parameter,) = LandmarkTrackingLogic.entryParameters
+    assert bool(parameter.restore(node)) is told
+    assert node.GetParameter("tracker") == restored
+
+
+@needs_qt
+def test_a_tracker_that_is_gone_gives_way_with_a_message(application):
+    from LandmarkTracking import LandmarkTrackingLogic
+
+    logic = LandmarkTrackingLogic()
+    logic.getParameterNode().parameterNode.SetParameter("tracker", "dropped-since")
+    widget = application.open_module("LandmarkTracking")
+    assert widget.parameters.tracker == "lucas-kanade"
+    assert "dropped-since" in widget.ui.statusLabel.text
+    assert application.errors == []

@@ -1,0 +1,135 @@
+"""A menu of the trackers or registration methods that are installed, and a parameter that holds the name of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.registry import Registry
+
+RegistryOf = Callable[[], Registry[Any]]
+"""Gives a registry when it is asked for: to look for entries takes longer than a module may take to load."""
+
+
+@dataclass(frozen=True)
+class MenuItem:
+    """A line of a menu.
+
+    Attributes:
+        name: value of the parameter.
+        title: text of the line.
+        tip: its tool tip.
+        why_not: why it cannot be chosen; empty where it can.
+    """
+
+    name: str
+    title: str
+    tip: str
+    why_not: str = ""
+
+
+def itemsOf(registry: Registry[Any]) -> list[MenuItem]:
+    """A line for each entry of a registry: first what can run here, then what cannot, with the reason."""
+    items = []
+    for entry in registry.all():
+        why_not = "" if entry.installed else _("Its trained weights are not installed.")
+        tip = ". ".join(part for part in (entry.summary, entry.use) if part)
+        items.append(MenuItem(entry.name, entry.name, tip, why_not))
+    for module, package in registry.unavailable.items():
+        why_not = _("It needs the Python package {package}, which is not installed.").format(package=package)
+        items.append(MenuItem(module, module, "", why_not))
+    return sorted(items, key=lambda item: bool(item.why_not))
+
+
+@dataclass(frozen=True)
+class EntryParameter:
+    """A text parameter that holds the name of an entry.
+
+    Attributes:
+        name: of the parameter.
+        registry: of the entries.
+        default: the entry to use where the name is not known; empty where an empty name means something else.
+    """
+
+    name: str
+    registry: RegistryOf
+    default: str
+
+    def restore(self, node: slicer.vtkMRMLScriptedModuleNode) -> str:
+        """Makes the parameter of a loaded scene valid: names as they were spelled before are renamed, and a name that
+        is not known here gives way to the default.
+
+        Returns:
+            What the user should know; empty where nothing was lost.
+        """
+        saved = node.GetParameter(self.name)
+        if not saved:
+            return ""
+        names = [entry.name for entry in self.registry().all() if entry.installed]
+        if saved in names:
+            return ""
+        former = saved.lower().replace("_", "-")  # until version 0.1 some were saved as `INSTANCE`, or `PRESET`
+        if former == "preset" or former in names:
+            node.SetParameter(self.name, "" if former == "preset" else former)
+            return ""
+        node.SetParameter(self.name, self.default)
+        text = _("The scene asks for \u201c{name}\u201d, which is not installed here; the default is used instead.")
+        return text.format(name=saved)
+
+
+class EntryMenu:
+    """A combo box for an `EntryParameter`."""
+
+    def __init__(
+        self, comboBox: object, registry: RegistryOf, onChosen: Callable[[str], None], first: Sequence[MenuItem] = ()
+    ) -> None:
+        """Fills the combo box.
+
+        Args:
+            onChosen: called with the name when the user has chosen one.
+            first: lines before those of the registry.
+        """
+        self._comboBox, self._onChosen = comboBox, onChosen
+        self._tip = comboBox.toolTip
+        self._items = [*first, *itemsOf(registry())]
+        self._updating = True
+        comboBox.clear()
+        for index, item in enumerate(self._items):
+            comboBox.addItem(item.title)
+            comboBox.setItemData(index, " ".join(part for part in (item.tip, item.why_not) if part), qt.Qt.ToolTipRole)
+            if item.why_not:
+                comboBox.setItemData(index, 0, int(qt.Qt.UserRole) - 1)  # the role of an item's flags: it is disabled
+        self._updating = False
+        comboBox.connect("currentIndexChanged(int)", self.onIndexChanged)
+
+    def disconnect(self) -> None:
+        """Lets go of the combo box."""
+        self._comboBox.disconnect("currentIndexChanged(int)", self.onIndexChanged)
+
+    def show(self, name: str) -> None:
+        """Selects an entry; nothing is selected where there is no such entry."""
+        self._updating = True
+        item = self._find(name)
+        self._comboBox.currentIndex = -1 if item is None else self._items.index(item)
+        self._comboBox.toolTip = item.tip if item is not None and item.tip else self._tip
+        self._updating = False
+
+    def whyNot(self, name: str) -> str:
+        """Why a run with this entry is not possible; empty where it is."""
+        item = self._find(name)
+        if item is None:
+            return _("There is no \u201c{name}\u201d here; choose another").format(name=name)
+        return f"{item.title}: {item.why_not}" if item.why_not else ""
+
+    def onIndexChanged(self, index: int) -> None:
+        """Passes the user's choice on."""
+        if not self._updating and index >= 0:
+            self._onChosen(self._items[index].name)
+
+    def _find(self, name: str) -> MenuItem | None:
+        return next((item for item in self._items if item.name == name), None)
