@@ -15,7 +15,7 @@ from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_tr
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map
-from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike
+from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, match_numbers
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, fill_segmentation, volume_from_node
 
@@ -60,7 +60,7 @@ def test_labels_come_by_name_from_segmentations_and_label_maps(scene):
     swapped = np.array([0, 5, 2])[labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]).array]
     volume = RegistrationPair.of_nodes(nodes["fixed"], nodes["moving"]).fixed_labels(swapped)
     fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names={5: "LABEL 1", 2: "label 2"})
-    alike = numbered_alike(moving_labels, labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]))
+    alike = match_numbers(moving_labels, labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]))
     np.testing.assert_array_equal(alike.array, np.array([0, 0, 2, 0, 0, 1])[swapped])
     fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names=names)
     found = labels_on_grid(nodes["fixed segmentation"], nodes["fixed"])

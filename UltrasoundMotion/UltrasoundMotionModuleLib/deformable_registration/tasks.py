@@ -15,7 +15,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.jobs import JobRequest, registration_request
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
-from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, numbered_alike
+from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, match_numbers
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
 from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
@@ -109,7 +109,7 @@ def pairTask(
         labels, images["moving_labels"] = moving.labels, pair.moving_labels(moving.array)
         if fixedSegmentation is not None:
             images["fixed_labels"] = pair.fixed_labels(
-                numbered_alike(moving, labels_on_grid(fixedSegmentation, fixedNode)).array
+                match_numbers(moving, labels_on_grid(fixedSegmentation, fixedNode)).array
             )
     if fixedMask is not None:
         images["fixed_mask"] = pair.fixed_labels(_mask(fixedMask, fixedNode))
