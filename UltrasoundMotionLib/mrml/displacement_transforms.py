@@ -40,7 +40,7 @@ class DisplacementGrid:
         direction: (3, 3), columns are the LPS unit vectors of the axes x, y, z.
 
     Raises:
-        InputError: wrong shapes, values that are not finite, spacing that is not positive, axes that are not orthonormal.
+        InputError: wrong shapes, values that are not finite, spacing that is not positive, axes not orthonormal.
     """
 
     displacement_mm: np.ndarray

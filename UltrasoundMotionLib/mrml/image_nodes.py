@@ -123,8 +123,8 @@ def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
     """Returns a sequence node of one-slice volumes, grey or RGB, as a clip with geometry, times and attributes.
 
     The spacing is unknown where `add_image_sequence` marked it so, and where it is exactly 1 x 1 mm without a mark
-    (Slicer's reader sets that for a clip that is not calibrated); a note states it. Times are known where the index is in
-    seconds or milliseconds.
+    (Slicer's reader sets that for a clip that is not calibrated); a note states it. Times are known where the index is
+    in seconds or milliseconds.
 
     Raises:
         InputError: the sequence is empty, or holds items that are not volumes of one slice.
