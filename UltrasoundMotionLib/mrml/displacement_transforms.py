@@ -44,8 +44,8 @@ class DisplacementGrid:
     """
 
     displacement_mm: np.ndarray
-    spacing_mm: tuple[float, float, float]
-    origin_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
     direction: np.ndarray
 
     def __post_init__(self) -> None:
@@ -101,7 +101,7 @@ def fill_displacement_transform(
 ) -> None:
     """Gives a transform node the field, as `add_displacement_transform`; what it held before is gone."""
     node.CreateDefaultDisplayNodes()
-    _observe(node, oriented_grid_transform(grid), carries)
+    _observe(node, _oriented_grid_transform(grid), carries)
 
 
 def add_displacement_sequence(
@@ -130,7 +130,7 @@ def add_displacement_sequence(
         return join_browser(image.browser, node, proxy, editable=False)
 
 
-def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
+def _oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
     """Converts a field to RAS vectors on a RAS grid.
 
     It is no plain vtkGridTransform, whose orientation Slicer cannot save.
@@ -213,5 +213,5 @@ def _set_item(
 ) -> None:
     loose = slicer.vtkMRMLTransformNode()
     loose.SetName(name)
-    _observe(loose, oriented_grid_transform(grid), carries)
+    _observe(loose, _oriented_grid_transform(grid), carries)
     node.SetDataNodeAtValue(loose, value)

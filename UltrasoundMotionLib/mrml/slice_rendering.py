@@ -119,11 +119,3 @@ class SliceView:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def render_slice_view(
-    scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, path: str | Path, size: tuple[int, int] = (800, 600)
-) -> Path:
-    """Writes a PNG of the volume as acquired in a slice view, with everything that the scene shows on it."""
-    with SliceView(scene, volume, size) as view:
-        return view.write_png(path)

@@ -10,6 +10,9 @@ from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
 from UltrasoundMotionLib.mrml.image_geometry import from_vtk_matrix, to_vtk_matrix
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 
+FOREGROUND_OPACITY = 0.5
+"""Opacity of a volume shown over another."""
+
 
 def show_as_acquired(
     scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, view_name: str = "Red"
@@ -95,7 +98,9 @@ def _ijk_to_world(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     return from_vtk_matrix(matrix) @ ijk_to_ras
 
 
-def show_over(background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode, opacity: float = 0.5) -> None:
+def show_over(
+    background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode, opacity: float = FOREGROUND_OPACITY
+) -> None:
     """Shows one volume over another in every slice view of the scene.
 
     Views that show the background already keep their position. Otherwise they are moved to it: a single slice is shown
