@@ -19,9 +19,9 @@ from UltrasoundMotionLib.jobs import (
     JobProcess,
     JobProgress,
     JobStarted,
-    registration_request,
+    registration_job,
     run_job,
-    sequence_registration_request,
+    sequence_registration_job,
     track_job,
 )
 
@@ -150,7 +150,7 @@ def test_registrations_are_those_of_the_library(process):
     maps["fixed_mask"] = replace(fixed, array=np.pad(np.ones((36, 44), np.uint8), 2))
     settings = {"scales": [2, 1], "iterations": [3, 2], "control_strides": [1, 2]}
     start = np.array([[1.0, 0, 0.5], [0, 1, 0], [0, 0, 1]])
-    found = run_job(registration_request(fixed, moving, **maps, config=settings, initial_transform=start), process)
+    found = run_job(registration_job(fixed, moving, **maps, settings=settings, initial_transform=start), process)
     import SimpleITK as sitk
 
     config = InstanceConfig(scales=(2, 1), iterations=(3, 2), control_strides=(1, 2))
@@ -167,7 +167,7 @@ def test_registrations_are_those_of_the_library(process):
     assert (found.method, found.notes, found.interrupted) == (wanted.method, wanted.notes, False)
 
     sequence = clip(4, 48)
-    found = run_job(sequence_registration_request(sequence, 2, config={"control_stride": 8}), process)
+    found = run_job(sequence_registration_job(sequence, reference_frame=2, settings={"control_stride": 8}), process)
     from UltrasoundMotionLib.registration import SequenceConfig
 
     wanted = register_sequence(sequence, reference_frame=2, config=SequenceConfig(control_stride=8))
@@ -225,9 +225,9 @@ def test_errors_come_back_as_the_librarys_own(process):
         run_job(track_job(clip(), POINTS, model="guess"), process)
     with pytest.raises(InputError, match=r"point 0 at \(500, 3\) lies outside"):
         track_job(clip(), np.array([[500.0, 3.0]]))
-    with pytest.raises(InputError, match="InstanceConfig has no speed"):
+    with pytest.raises(InputError, match="InstanceSettings has no speed"):
         image = Volume(speckle((16, 16)), (1.0, 1.0), (0.0, 0.0), np.eye(2))
-        run_job(registration_request(image, image, config={"speed": 3}), process)
+        run_job(registration_job(image, image, settings={"speed": 3}), process)
     with pytest.raises(InputError, match=r"device nonsense is not available"):
         run_job(track_job(clip(), POINTS, device="nonsense"), process)
 
@@ -263,7 +263,7 @@ if __name__ == "__main__":
     frames = np.random.default_rng(0).integers(0, 255, (3, 64, 64), dtype=np.uint8)
     with JobProcess() as process:
         tracks = run_job(track_job(ImageSequence(frames=frames), np.array([[30.0, 30.0]])), process)
-        field = run_job(sequence_registration_request(ImageSequence(frames=frames)), process)
+        field = run_job(sequence_registration_job(ImageSequence(frames=frames)), process)
     assert tracks.reached.all() and field.reached.all()
     print(sorted({name.split(".")[0] for name in sys.modules} & {"torch", "slicer", "qt", "matplotlib", "av"}))
 """

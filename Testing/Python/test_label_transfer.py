@@ -33,15 +33,15 @@ from UltrasoundMotionLib.lab.training.registration.reversibility import (
 )
 from UltrasoundMotionLib.lab.training.registration.trainer import Optimizers, train_step
 from UltrasoundMotionLib.registration import register, transfer_labels
-from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
-from UltrasoundMotionLib.registration.methods.ltnet.label_transfer import (
+from UltrasoundMotionLib.registration.label_transfer import (
     LEAST_WIDTH_MM,
     reversal_miss_mm,
 )
-from UltrasoundMotionLib.registration.methods.ltnet.method import LtnetConfig, load_ltnet
+from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
+from UltrasoundMotionLib.registration.methods.ltnet import LTNET, LtNetSettings
 from UltrasoundMotionLib.registration.methods.ltnet.network import LtNet, LtNetConfig, PatchDiscriminator
 from UltrasoundMotionLib.similarity import dice
-from UltrasoundMotionLib.weights import ModelCard, save_weights
+from UltrasoundMotionLib.weights import ModelCard, load_network, save_weights
 
 SIZE = 32
 TINY = LtNetConfig(dimension=2, encoder=(8, 16), decoder=(16, 16, 16))
@@ -254,7 +254,7 @@ def test_labels_arrive_with_a_confidence_that_falls_with_the_miss_of_the_way_bac
         (1.5, 3.0),
         (0.0, 0.0),
     ):  # mm; the way back goes on in the same direction: a shift for whatever is seen
-        config = LtnetConfig(shipped_as(tmp_path, shifting(shift)), refine=False)
+        config = LtNetSettings(shipped_as(tmp_path, shifting(shift)), refine=False)
         found = transfer_labels(
             fixed, atlas, atlas_labels, fixed_labels=replace(atlas_labels, array=truth), config=config
         )
@@ -323,7 +323,7 @@ def test_the_command_line_writes_the_confidence_beside_the_labels(tmp_path, monk
     confidence, labels = read_volume(files["c"]).array, read_volume(files["out"]).array
     assert set(np.unique(labels)) == {0, 1, 2}
     volumes = [read_volume(files[name]) for name in ("fixed", "atlas", "labels")]
-    found = transfer_labels(*volumes, config=LtnetConfig(refine=False))
+    found = transfer_labels(*volumes, config=LtNetSettings(refine=False))
     assert np.array_equal(confidence, found.confidence.array) and np.array_equal(labels, found.labels.array)
     assert 0 < confidence.min() < 0.5 < confidence.max() <= 1
 
@@ -354,7 +354,7 @@ def test_the_shipped_network_brings_the_atlas_s_labels_to_a_validation_subject(s
 
 def test_labels_and_weights_that_do_not_fit_are_refused_by_name(tmp_path):
     fixed, atlas, atlas_labels = images()
-    config = LtnetConfig(shipped_as(tmp_path, shifting(0.0)), refine=False)
+    config = LtNetSettings(shipped_as(tmp_path, shifting(0.0)), refine=False)
     strange = replace(atlas_labels, array=np.where(atlas_labels.array == 2, 7, atlas_labels.array))
     with pytest.raises(
         InputError,
@@ -370,10 +370,10 @@ def test_labels_and_weights_that_do_not_fit_are_refused_by_name(tmp_path):
             replace(fixed, spacing_mm=(0.1, 0.1)), replace(atlas, spacing_mm=(0.1, 0.1)), method="ltnet", config=config
         )
     with pytest.raises(InputError, match="are of SpeckNet, not LtNet"):
-        load_ltnet(shipped_as(tmp_path, shifting(0.0), architecture="SpeckNet"), "cpu")
+        load_network(shipped_as(tmp_path, shifting(0.0), architecture="SpeckNet"), LTNET)
     with pytest.raises(InputError, match="not LtNet's"):
-        load_ltnet(shipped_as(tmp_path, shifting(0.0), configuration={}), "cpu")
-    with pytest.raises(InputError, match="ltnet-elbow are not installed"):
-        register(fixed, atlas, method="ltnet", config=LtnetConfig("ltnet-elbow"))
+        load_network(shipped_as(tmp_path, shifting(0.0), configuration={}), LTNET)
+    with pytest.raises(InputError, match="ltnet-elbow: no weights of that name are installed"):
+        register(fixed, atlas, method="ltnet", config=LtNetSettings("ltnet-elbow"))
     with pytest.raises(InputError, match="needs one atlas that fits every image"):
         make_recipe("cardiac", "default")

@@ -13,12 +13,13 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.training.registration.anatomy_objective import AnatomyObjective
 from UltrasoundMotionLib.lab.training.registration.batches import RegistrationBatch
 from UltrasoundMotionLib.registration import InstanceConfig, register
-from UltrasoundMotionLib.registration.learned.domain_choice import card_for
-from UltrasoundMotionLib.registration.learned.guided_refinement import refined, refinement_config, velocity_of
+from UltrasoundMotionLib.registration.learned.guided_refinement import refined, refinement_settings, velocity_of
 from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
-from UltrasoundMotionLib.registration.likeness import LikenessWeights
-from UltrasoundMotionLib.registration.methods.instance import displacement_of, optimise_velocity
-from UltrasoundMotionLib.registration.methods.semantic.anatomy_maps import class_maps, load_anatomy, turned_grid
+from UltrasoundMotionLib.registration.learned.network_choice import card_for, load_domain_network
+from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
+from UltrasoundMotionLib.registration.methods.instance.velocity import displacement_of, optimise_velocity
+from UltrasoundMotionLib.registration.methods.semantic import ANATOMY, SemanticSettings
+from UltrasoundMotionLib.registration.methods.semantic.anatomy_maps import class_maps, turned_grid
 from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import (
     CARDIAC_ANATOMY,
     AnatomyConfig,
@@ -26,7 +27,6 @@ from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import (
     fold,
     unfold,
 )
-from UltrasoundMotionLib.registration.methods.semantic.semantic_method import SemanticConfig
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.similarity import dice, soft_dice
 from UltrasoundMotionLib.weights import ModelCard, models_folder, save_weights
@@ -156,12 +156,12 @@ def test_a_network_of_both_phases_begins_as_the_one_of_single_images():
 def test_class_maps_guide_where_images_say_nothing():
     pair, maps = noise_pair()
     before = float(soft_dice(*maps))
-    field = refined(pair, quiet, config=QUICK, maps=maps)
+    field = refined(pair, quiet, settings=QUICK, maps=maps)
     after = float(soft_dice(maps[0], warp(maps[1], field)))
     assert before < 0.65
     assert after > 0.9
     assert jacobian_measures(field).share_nonpositive == 0
-    unguided = refined(pair, quiet, config=QUICK)
+    unguided = refined(pair, quiet, settings=QUICK)
     assert float(soft_dice(maps[0], warp(maps[1], unguided))) < 0.8
 
 
@@ -188,7 +188,7 @@ def test_refinement_starts_at_the_prediction():
     velocity = velocity_of(start)
     torch.testing.assert_close(displacement_of(velocity, pair), start, atol=0.03, rtol=0)
     barely = replace(QUICK, scales=(1,), iterations=(1,), control_strides=(1,), learning_rate=1e-4)
-    torch.testing.assert_close(refined(pair, quiet, config=barely, start=start), start, atol=0.05, rtol=0)
+    torch.testing.assert_close(refined(pair, quiet, settings=barely, start=start), start, atol=0.05, rtol=0)
 
 
 def test_planes_finer_than_slices_allow_do_not_change_the_scales_in_mm():
@@ -199,13 +199,13 @@ def test_planes_finer_than_slices_allow_do_not_change_the_scales_in_mm():
         )
         for size in (2.5, 1.25)
     )
-    assert refinement_config(fine, guided=True).scales == tuple(
-        2 * scale for scale in refinement_config(coarse, guided=True).scales
+    assert refinement_settings(fine, guided=True).scales == tuple(
+        2 * scale for scale in refinement_settings(coarse, guided=True).scales
     )
 
 
 def test_class_maps_do_not_depend_on_how_an_image_is_stored(tmp_path):
-    model = load_anatomy(saved_card(tmp_path), "cpu")
+    model = load_domain_network(saved_card(tmp_path), ANATOMY)
     pair, _ = noise_pair()
     maps = class_maps(pair, model)
     assert maps[0].shape == (1, 2, *SHAPE)
@@ -230,7 +230,7 @@ def test_a_grid_turns_around_its_centre():
 
 def test_semantic_registers_with_maps_and_says_what_it_noticed(tmp_path):
     warned = replace(SMALL_DOMAIN, familiar=((0.5, 5.0, 6.0),))
-    config = SemanticConfig(
+    config = SemanticSettings(
         anatomy=str(saved_card(tmp_path, domain=warned)), refinement=replace(QUICK, iterations=(3, 2, 1))
     )
     result = register(*volumes(), method="semantic", config=config, initial_transform=None)
@@ -246,13 +246,13 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match="no prediction"):
         register(fixed, moving, method="instance", refine=True)
     with pytest.raises(InputError, match="start is one of"):
-        SemanticConfig(start="somewhere")
+        SemanticSettings(start="somewhere")
     path = saved_card(tmp_path, name="other", architecture="SpeckNet")
     with pytest.raises(InputError, match="not AnatomyNetwork"):
-        register(fixed, moving, method="semantic", config=SemanticConfig(anatomy=str(path)))
+        register(fixed, moving, method="semantic", config=SemanticSettings(anatomy=str(path)))
     path = saved_card(tmp_path, name="nameless", configuration={"network": asdict(SMALL)})
     with pytest.raises(InputError, match="no domain"):
-        register(fixed, moving, method="semantic", config=SemanticConfig(anatomy=str(path)))
+        register(fixed, moving, method="semantic", config=SemanticSettings(anatomy=str(path)))
 
 
 def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
@@ -260,7 +260,7 @@ def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
         saved_card(tmp_path, domain=domain, name=name)
         for domain, name in ((CARDIAC_CINE, "anatomy-cardiac"), (HIPPOCAMPUS, "anatomy-hippocampus"))
     ]
-    monkeypatch.setattr("UltrasoundMotionLib.registration.learned.domain_choice.shipped_cards", lambda: tuple(paths))
+    monkeypatch.setattr("UltrasoundMotionLib.registration.learned.network_choice.installed_cards", lambda: tuple(paths))
     names = ("anatomy-cardiac", "anatomy-hippocampus")
     brain, heart = (torch.rand(1, 1, *shape) for shape in ((40, 52, 36), (8, 100, 110)))
     heart_grid = ImageGrid((8, 100, 110), (1.8, 1.8, 10.0), (0.0,) * 3, np.eye(3))

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration import DemonsConfig, InstanceConfig, available_methods, register
-from UltrasoundMotionLib.registration.methods.instance import leaving
+from UltrasoundMotionLib.registration.methods.instance.velocity import leaving
 
 torch.set_num_threads(1)
 
@@ -228,14 +228,14 @@ def test_running_out_of_gpu_memory_falls_back(monkeypatch):
 
     calls = []
 
-    def run(pair, config, report):
-        calls.append(pair.fixed.numel())
+    def run(setup):
+        calls.append(setup.pair.fixed.numel())
         if len(calls) < 3:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return run_instance(pair, config, report)
+        return run_instance(setup)
 
     fixed, moving, _truth = pair_with_truth((20, 20, 20), (1.0, 1.0, 1.0), np.eye(3), (1.0, 1.0, 1.0), 6.0)
-    full = RegistrationMethod("instance", "always full", InstanceConfig, run)
+    full = RegistrationMethod("instance", "always full", run, settings=InstanceConfig)
     monkeypatch.setattr("UltrasoundMotionLib.registration.register_images.find_method", lambda name: full)
     result = register(fixed, moving, config=InstanceConfig(iterations=(2, 2, 2)))
     assert calls[1] < calls[0]
@@ -282,7 +282,7 @@ def label_map(value):
         (GOOD, HOLED, {}, "moving: 1 of 1728 voxels are NaN or infinite"),
         (GOOD, FAR, {"initial_transform": None}, "fixed and moving do not overlap"),
         (GOOD, GOOD, {"method": "magic"}, "no registration method named magic"),
-        (GOOD, GOOD, {"config": DemonsConfig()}, "instance takes InstanceConfig"),
+        (GOOD, GOOD, {"config": DemonsConfig()}, "instance takes InstanceSettings"),
         (GOOD, GOOD, {"device": "cuda:99" if not torch.cuda.is_available() else "tpu"}, "is not available"),
         (GOOD, GOOD, {"moving_labels": SMALLER}, "moving_labels: must lie on the grid of moving"),
         (GOOD, GOOD, {"moving_labels": label_map(1.5)}, "labels must be whole numbers"),
@@ -304,7 +304,7 @@ def test_every_method_has_a_summary_and_defaults():
     assert {"instance", "demons"} <= set(names)
     for method in available_methods():
         assert method.summary
-        method.configuration()
+        method.settings_from()
 
 
 @pytest.mark.parametrize(

@@ -65,12 +65,8 @@ def test_a_preset_takes_its_trained_method_where_its_weights_are(choices, instal
 
 
 def test_refinement_is_offered_for_the_methods_that_have_it(choices):
-    fields = {
-        method.value: getattr(find_method(method.value).configuration(), "refine", None)
-        for method in choices.Method
-        if method.value
-    }
-    assert {name for name, refine in fields.items() if refine is not None} == set(choices.REFINABLE)
+    fields = {method.value: find_method(method.value).refinable for method in choices.Method if method.value}
+    assert {name for name, refine in fields.items() if refine} == set(choices.REFINABLE)
     refinement = choices.Refinement
     assert [one.of("semantic") for one in (refinement.METHOD, refinement.YES, refinement.NO)] == [None, True, False]
     assert refinement.YES.of("demons") is None

@@ -13,17 +13,17 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, resample_displacement, warp
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration import InstanceConfig, available_methods, register
-from UltrasoundMotionLib.registration.methods.multiscale.config import (
-    MultiscaleConfig,
-    SsmsrConfig,
-    SsrConfig,
-    VoxelMorphConfig,
+from UltrasoundMotionLib.registration.methods.multiscale.optimisation import optimise_scales
+from UltrasoundMotionLib.registration.methods.multiscale.settings import (
+    MultiscaleSettings,
+    SinglePassSettings,
+    SsmsrSettings,
+    SsrSettings,
     published_ablation,
 )
-from UltrasoundMotionLib.registration.methods.multiscale.method import optimise_scales
-from UltrasoundMotionLib.registration.methods.multiscale.network import ResidualUNet
 from UltrasoundMotionLib.registration.methods.multiscale.stage import Found, ScaleProblem, optimise
 from UltrasoundMotionLib.registration.methods.multiscale.weights import write_weights
+from UltrasoundMotionLib.registration.methods.voxelmorph.unet import ResidualUNet
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 torch.set_num_threads(1)
@@ -94,7 +94,7 @@ def test_the_published_network_has_the_parameters_of_voxelmorph_2():
 def test_the_loss_is_the_papers():
     """Against LNCC and squared gradient written out in float64, at half the scale, after a displacement found before."""
     pair, truth = working_pair((20, 24), (2.0, -1.0), 6.0)
-    config = SsmsrConfig(**{**SMALL, "smoothness": 3.0})
+    config = SsmsrSettings(**{**SMALL, "smoothness": 3.0})
     network = ResidualUNet(2, (8, 8), (8, 8, 8, 8))
     torch.nn.init.normal_(network.field.weight, std=0.05)
     problem = ScaleProblem(pair, config, 2.0, Found(truth))
@@ -119,7 +119,7 @@ def test_the_loss_is_the_papers():
 @pytest.mark.parametrize(("method", "share"), [("ssmsr", 0.4), ("ssr", 0.6), ("multiscale", 0.4)])
 def test_every_preset_finds_a_known_deformation_in_2d(method, share):
     fixed, moving, truth = pair_with_truth((40, 44), (3.0, -2.5), 8.0)
-    defaults = {one.name: one.configuration for one in available_methods()}[method]()
+    defaults = {one.name: one for one in available_methods()}[method].settings_from()
     settings = {"steps": 60, **SMALL} if method != "multiscale" else {"steps": 10}
     result = register(fixed, moving, method=method, config=replace(defaults, **settings))
     assert error(result.displacement, truth) < share * error(DisplacementField.zero(truth.grid), truth)
@@ -130,7 +130,7 @@ def test_every_preset_finds_a_known_deformation_in_2d(method, share):
 def test_networks_alone_and_from_instance_sum_to_one_velocity():
     fixed, moving, truth = pair_with_truth((32, 36), (3.0, -2.5), 8.0)
     still = error(DisplacementField.zero(truth.grid), truth)
-    alone = MultiscaleConfig(start=None, scales=(2.0, 1.0), steps=(60, 30), learning_rate=5e-3, tolerance=None)
+    alone = MultiscaleSettings(start=None, scales=(2.0, 1.0), steps=(60, 30), learning_rate=5e-3, tolerance=None)
     done = []
     fields = [
         register(
@@ -140,16 +140,16 @@ def test_networks_alone_and_from_instance_sum_to_one_velocity():
             config=config,
             progress=lambda now, total, message: done.append((now, total)),
         )
-        for config in (alone, MultiscaleConfig(steps=4))
+        for config in (alone, MultiscaleSettings(steps=4))
     ]
     assert all(error(one.displacement, truth) < 0.4 * still for one in fields)
-    start = sum(MultiscaleConfig().start.iterations)
+    start = sum(MultiscaleSettings().start.iterations)
     assert done == [(now, 90) for now in range(1, 91)] + [(now, start + 4) for now in range(1, start + 5)]
 
 
 def test_velocity_gives_a_diffeomorphism_in_3d():
     fixed, moving, truth = pair_with_truth((16, 18, 18), (2.0, -2.0, 1.5), 5.0)
-    config = SsmsrConfig(**SMALL, output="velocity", steps=50)
+    config = SsmsrSettings(**SMALL, output="velocity", steps=50)
     result = register(fixed, moving, method="ssmsr", config=config)
     assert error(result.displacement, truth) < 0.5 * error(DisplacementField.zero(truth.grid), truth)
     assert result.measures.jacobian.minimum > 0
@@ -158,7 +158,7 @@ def test_velocity_gives_a_diffeomorphism_in_3d():
 def test_each_scale_starts_from_the_weights_and_the_reconstruction_before():
     pair, _truth = working_pair((24, 24), (2.0, 2.0), 6.0)
     seen = []
-    config = SsmsrConfig(**SMALL, scales=(2.0, 1.0), steps=(20, 1), tolerance=None)
+    config = SsmsrSettings(**SMALL, scales=(2.0, 1.0), steps=(20, 1), tolerance=None)
     result = optimise_scales([pair], config, lambda done, total, message, field: seen.append((done, total, field())))
     assert [one[:2] for one in seen] == [(done, 21) for done in range(1, 22)]
     coarse, fine = result.weights
@@ -178,7 +178,7 @@ def test_optimisation_stops_when_it_no_longer_pays_and_never_before():
         (10.0, 20),
         (None, 45),
     ):  # nothing pays 10: two windows are seen; without a rule all steps are made
-        config = SsmsrConfig(**SMALL, patience=10, tolerance=tolerance)
+        config = SsmsrSettings(**SMALL, patience=10, tolerance=tolerance)
         problem = ScaleProblem(pair, config, 1.0, Found(torch.zeros(1, 2, 24, 24)))
         assert (
             optimise(ResidualUNet(2, (8, 8), (8, 8, 8, 8)), [problem], 45, config, lambda done, loss: None) == expected
@@ -193,7 +193,7 @@ def test_the_same_seed_gives_the_same_field_and_leaves_the_callers_random_number
     for _repeat in range(2):
         torch.manual_seed(5)
         fields.append(
-            register(fixed, moving, method="ssr", config=SsrConfig(**SMALL, steps=5)).displacement.displacement_mm
+            register(fixed, moving, method="ssr", config=SsrSettings(**SMALL, steps=5)).displacement.displacement_mm
         )
         assert torch.equal(torch.rand(1), expected)
     np.testing.assert_array_equal(*fields)
@@ -203,13 +203,13 @@ def test_a_network_trained_over_pairs_registers_another_in_one_pass(tmp_path):
     path = tmp_path / "weights.safetensors"
     settings = {name: value for name, value in SMALL.items() if name != "learning_rate"}
     pairs = [working_pair((32, 32), (2.5, -2.0), 8.0, seed)[0] for seed in range(3)]
-    trained = optimise_scales(pairs, SsrConfig(**SMALL, steps=150, tolerance=None), lambda *_: None)
+    trained = optimise_scales(pairs, SsrSettings(**SMALL, steps=150, tolerance=None), lambda *_: None)
     write_weights(path, trained.weights)
     fixed, moving, truth = pair_with_truth((32, 32), (2.5, -2.0), 8.0, seed=11)
-    one_pass = register(fixed, moving, method="ssr", config=VoxelMorphConfig(**settings, weights=path))
+    one_pass = register(fixed, moving, method="ssr", config=SinglePassSettings(**settings, weights=path))
     still = error(DisplacementField.zero(truth.grid), truth)
     assert error(one_pass.displacement, truth) < 0.8 * still
-    test_time = register(fixed, moving, method="ssr", config=SsrConfig(**SMALL, weights=path, steps=60))
+    test_time = register(fixed, moving, method="ssr", config=SsrSettings(**SMALL, weights=path, steps=60))
     assert error(test_time.displacement, truth) < error(one_pass.displacement, truth)
 
 
@@ -218,11 +218,11 @@ def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "weights.safetensors"
     write_weights(path, [ResidualUNet(2, (8, 8), (8, 8, 8, 8)).state_dict()])
     with pytest.raises(InputError, match="of another network"):
-        register(fixed, moving, method="ssr", config=VoxelMorphConfig(weights=path))
+        register(fixed, moving, method="ssr", config=SinglePassSettings(weights=path))
     path.write_text("not weights")
     for name, says in ((path, "no safetensors file"), (tmp_path / "none", "no such file of weights")):
         with pytest.raises(InputError, match=says):
-            register(fixed, moving, method="ssr", config=VoxelMorphConfig(weights=name))
+            register(fixed, moving, method="ssr", config=SinglePassSettings(weights=name))
 
 
 def test_the_ablation_has_the_papers_rows(tmp_path):
@@ -231,7 +231,7 @@ def test_the_ablation_has_the_papers_rows(tmp_path):
     assert list(volume) == ["VoxelMorph", "SSR (w/o multi-scale)", "SSMSR (1/2)", "SSMSR (1)"]
     assert [one.scales_in(3) for one in volume.values()] == [(1.0,), (1.0,), (2.0,), (2.0, 1.0)]
     assert [sum(one.steps_in(3)) for one in volume.values()] == [0, 50, 50, 100]
-    full = SsmsrConfig()
+    full = SsmsrSettings()
     assert (full.learning_rate, full.smoothness, full.steps_in(2), full.output) == (
         1e-3,
         10.0,
@@ -243,14 +243,14 @@ def test_the_ablation_has_the_papers_rows(tmp_path):
 @pytest.mark.parametrize(
     ("configuration", "wrong", "says"),
     [
-        (SsmsrConfig, {"output": "spline"}, "output is one of"),
-        (SsmsrConfig, {"symmetric": True}, "need output 'velocity'"),
-        (SsmsrConfig, {"scales": (2.0, 1.0), "steps": (5,)}, "one for each of the scales"),
-        (SsmsrConfig, {"scales": (0.5,)}, "scales must be 1 or more"),
-        (SsmsrConfig, {"learning_rate": 0.0}, "must be above 0"),
-        (VoxelMorphConfig, {}, "a trained network is needed"),
-        (MultiscaleConfig, {"smoothness": -1.0}, "0 or more"),
-        (SsmsrConfig, {"start": InstanceConfig()}, "start gives a velocity"),
+        (SsmsrSettings, {"output": "spline"}, "output is one of"),
+        (SsmsrSettings, {"symmetric": True}, "need output 'velocity'"),
+        (SsmsrSettings, {"scales": (2.0, 1.0), "steps": (5,)}, "one for each of the scales"),
+        (SsmsrSettings, {"scales": (0.5,)}, "scales must be 1 or more"),
+        (SsmsrSettings, {"learning_rate": 0.0}, "must be above 0"),
+        (SinglePassSettings, {}, "a trained network is needed"),
+        (MultiscaleSettings, {"smoothness": -1.0}, "0 or more"),
+        (SsmsrSettings, {"start": InstanceConfig()}, "start gives a velocity"),
     ],
 )
 def test_impossible_settings_are_refused(configuration, wrong, says):

@@ -15,7 +15,8 @@ from UltrasoundMotionLib.lab.benchmarks.sequence.neighbouring_frames import tiss
 from UltrasoundMotionLib.registration.sequences.coupled_motion import laplacian, solve_motion
 from UltrasoundMotionLib.registration.sequences.frames import tissue_mask
 from UltrasoundMotionLib.registration.sequences.register_sequence import register_sequence, stream_sequence_registration
-from UltrasoundMotionLib.registration.sequences.template_following import SequenceConfig, TemplateFollower
+from UltrasoundMotionLib.registration.sequences.settings import SequenceSettings
+from UltrasoundMotionLib.registration.sequences.template_following import TemplateFollower
 from UltrasoundMotionLib.simulation import phantom_set
 
 
@@ -242,7 +243,7 @@ def test_the_coupled_system_is_solved():
         ({"mask": np.zeros((80, 80))}, "no voxel"),
         ({"mask": "heart"}, "heart"),
         ({"device": "tpu"}, "tpu"),
-        ({"config": object()}, "SequenceConfig"),
+        ({"config": object()}, "SequenceSettings"),
     ],
 )
 def test_bad_arguments_are_named(options, words):
@@ -268,4 +269,4 @@ def test_bad_frames_are_named():
     with pytest.raises(InputError, match="frame 1 lies on another grid"):
         register_sequence(volumes)
     with pytest.raises(InputError, match="scales"):
-        SequenceConfig(scales=(1,))
+        SequenceSettings(scales=(1,))

@@ -30,6 +30,7 @@ from UltrasoundMotionLib.lab.training.registration.semantic_objective import (
     semantic_loss,
     windowed,
 )
+from UltrasoundMotionLib.registration.methods.semantic import TWO_STEP
 from UltrasoundMotionLib.registration.methods.semantic.correlation_flow import correlation
 from UltrasoundMotionLib.registration.methods.semantic.feature_unet import (
     OFFICIAL_2D,
@@ -42,7 +43,6 @@ from UltrasoundMotionLib.registration.methods.semantic.poly_affine import poly_a
 from UltrasoundMotionLib.registration.methods.semantic.registration_network import RegistrationNetwork
 from UltrasoundMotionLib.registration.methods.semantic.two_step import (
     TwoStepNetwork,
-    load_two_step,
     predict_two_step,
     two_step_network,
 )
@@ -52,7 +52,8 @@ from UltrasoundMotionLib.registration.methods.semantic.two_step_config import (
     find_variant,
     published,
 )
-from UltrasoundMotionLib.weights import ModelCard, save_weights
+from UltrasoundMotionLib.settings import from_plain
+from UltrasoundMotionLib.weights import ModelCard, load_network, save_weights
 
 OFFICIAL_FILE = "ULTRASOUND_MOTION_OFFICIAL_UNET"
 """Environment variable with the path of the authors' unet.pth."""
@@ -243,8 +244,8 @@ def test_labels_that_are_no_class_and_impossible_settings_are_refused():
         find_variant("two")
     with pytest.raises(InputError, match="scales must be odd"):
         replace(small(), scales=(4, 3))
-    with pytest.raises(InputError, match="not that of a two-step network"):
-        TwoStepConfig.from_json({"channels": [1, 2]})
+    with pytest.raises(InputError, match="TwoStepConfig needs unet"):
+        from_plain(TwoStepConfig, {"channels": [1, 2]})
     with pytest.raises(InputError, match="takes"):
         predict_two_step(TwoStepNetwork(small()).eval(), torch.rand(1, 1, 16, 16), torch.rand(1, 1, 16, 16))
 
@@ -255,7 +256,7 @@ def test_weights_come_back_from_a_card_through_half_precision(tmp_path):
     card = ModelCard("semantic-test", objective.architecture, objective.configuration(), "", (), "", 1, "", {}, "", "")
     save_weights(tmp_path, objective.weights(), card)
     fixed, moving = torch.rand(2, 1, 1, 16, 24, 16)
-    loaded = load_two_step(tmp_path / "semantic-test.json")
+    loaded = load_network(tmp_path / "semantic-test.json", TWO_STEP).network
     assert next(loaded.parameters()).dtype == torch.float32
     assert (predict_two_step(loaded, fixed, moving) - objective.displacement(fixed, moving)).abs().max() < 0.01
 
@@ -443,6 +444,6 @@ def test_with_the_statistics_of_the_pair_use_is_as_training(tmp_path):
         used = network.eval()(fixed, moving).displacement
     torch.testing.assert_close(used, trained)
     assert not any("running" in name for name in network.state_dict())
-    assert TwoStepConfig.from_json(json.loads(json.dumps(asdict(config)))) == config
+    assert from_plain(TwoStepConfig, json.loads(json.dumps(asdict(config)))) == config
     with pytest.raises(InputError, match="statistics is one of"):
         replace(config, statistics="batch")

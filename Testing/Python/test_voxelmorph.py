@@ -24,13 +24,14 @@ from UltrasoundMotionLib.lab.training.registration.trainer import train_registra
 from UltrasoundMotionLib.lab.training.registration.voxelmorph_objective import VoxelMorphLoss, VoxelMorphObjective
 from UltrasoundMotionLib.registration import register
 from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
-from UltrasoundMotionLib.registration.methods.instance import InstanceConfig
-from UltrasoundMotionLib.registration.methods.multiscale.config import SsrConfig, published_ablation
-from UltrasoundMotionLib.registration.methods.voxelmorph.method import VoxelmorphConfig, load_voxelmorph
-from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph, VoxelMorphNetworkConfig
+from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
+from UltrasoundMotionLib.registration.methods.multiscale.settings import SsrSettings, published_ablation
+from UltrasoundMotionLib.registration.methods.voxelmorph import VOXELMORPH, VoxelMorphSettings
+from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph, VoxelMorphConfig
+from UltrasoundMotionLib.weights import load_network
 
 SMALL = {"encoder": (8, 8), "decoder": (8, 8, 8, 8)}
-FLAT = VoxelMorphNetworkConfig(dimension=2, output="velocity", full_size=False, encoder=(8, 8), decoder=(8, 8, 8))
+FLAT = VoxelMorphConfig(dimension=2, output="velocity", full_size=False, encoder=(8, 8), decoder=(8, 8, 8))
 TINY = replace(HIPPOCAMPUS, labels={1: "head", 2: "body"})
 
 
@@ -64,7 +65,7 @@ def test_a_velocity_gives_both_directions_and_they_undo_each_other():
         network(image, image).shape == (1, 2, 32, 32) and network(image, image).abs().max() < 0.05
     )  # untrained: nearly at rest
     with pytest.raises(InputError, match="both directions need output 'velocity'"):
-        VoxelMorphObjective(VoxelMorphNetworkConfig(dimension=2), VoxelMorphLoss(symmetric=True), "x", TINY)
+        VoxelMorphObjective(VoxelMorphConfig(dimension=2), VoxelMorphLoss(symmetric=True), "x", TINY)
 
 
 def test_the_loss_is_its_parts():
@@ -115,7 +116,7 @@ def saved(tmp_path):
 
     def save(bias=(0.0, 0.0, 0.0), name="voxelmorph-hippocampus", **settings):
         torch.manual_seed(0)
-        objective = VoxelMorphObjective(VoxelMorphNetworkConfig(**settings), VoxelMorphLoss(), name, HIPPOCAMPUS)
+        objective = VoxelMorphObjective(VoxelMorphConfig(**settings), VoxelMorphLoss(), name, HIPPOCAMPUS)
         with torch.no_grad():
             objective.network.unet.field.weight.zero_()
             objective.network.unet.field.bias.copy_(torch.tensor(bias))
@@ -138,7 +139,7 @@ def hippocampus_like(seed, direction=None):
 
 def test_the_method_brings_the_field_to_the_image(saved):
     card = saved(bias=(1.0, -2.0, 0.5), **SMALL)
-    settings = VoxelmorphConfig(model=str(card))
+    settings = VoxelMorphSettings(model=str(card))
     # the domain is RAS: its x points to the patient's right, LPS -x, its y forward, LPS -y
     for direction in (None, np.eye(3), np.array([[0.0, 1, 0], [1, 0, 0], [0, 0, -1]])):
         fixed, moving = hippocampus_like(1, direction), hippocampus_like(2, direction)
@@ -155,10 +156,10 @@ def test_refinement_starts_where_the_network_ends(saved):
     array = gaussian_filter(np.random.default_rng(1).random((36, 50, 44)), 1.5).astype(np.float32)
     fixed = Volume(array[:, :, 5:39].copy(), (1.0, 1.0, 1.0), (5.0, -3.0, 2.0), np.diag([-1.0, -1.0, 1.0]))
     moving = replace(fixed, array=array[:, :, 2:36].copy())  # three voxels along x; the network finds two of them
-    short = InstanceConfig(scales=(1,), iterations=(12,), control_strides=(2,), learning_rate=0.1)
+    short = InstanceSettings(scales=(1,), iterations=(12,), control_strides=(2,), learning_rate=0.1)
     errors = {}
     for name, settings in {"network": {}, "refined": {"refine": True}}.items():
-        config = VoxelmorphConfig(model=str(card), refinement=short, **settings)
+        config = VoxelMorphSettings(model=str(card), refinement=short, **settings)
         found = register(
             fixed, moving, method="voxelmorph", config=config, initial_transform=None
         ).displacement.displacement_mm
@@ -179,21 +180,21 @@ def test_images_no_model_is_for_are_refused(saved, tmp_path):
             large,
             replace(large, array=large.array[::-1].copy()),
             method="voxelmorph",
-            config=VoxelmorphConfig(model=str(card)),
+            config=VoxelMorphSettings(model=str(card)),
         )
     with pytest.raises(InputError, match=r"use method='instance'"):
         register(large, replace(large, array=large.array[::-1].copy()), method="voxelmorph")
-    with pytest.raises(InputError, match="no such model card"):
+    with pytest.raises(InputError, match="no weights of that name"):
         register(
             hippocampus_like(1),
             hippocampus_like(2),
             method="voxelmorph",
-            config=VoxelmorphConfig(model="voxelmorph-nothing"),
+            config=VoxelMorphSettings(model="voxelmorph-nothing"),
         )
     changed = card.read_text().replace('"VoxelMorph"', '"LtNet"')
     card.write_text(changed)
     with pytest.raises(InputError, match="are of LtNet, not VoxelMorph"):
-        load_voxelmorph(card, "cpu")
+        load_network(card, VOXELMORPH)
 
 
 def test_the_papers_row_takes_the_same_weights(saved):
@@ -201,7 +202,7 @@ def test_the_papers_row_takes_the_same_weights(saved):
     same.
     """
     card = saved()
-    objective = VoxelMorphObjective(VoxelMorphNetworkConfig(), VoxelMorphLoss(), "trained", HIPPOCAMPUS)
+    objective = VoxelMorphObjective(VoxelMorphConfig(), VoxelMorphLoss(), "trained", HIPPOCAMPUS)
     torch.nn.init.normal_(objective.network.unet.field.weight, std=0.5)
     recipe = Recipe(objective, HIPPOCAMPUS, BatchConfig(), RegistrationTraining(steps=1))
     save_trained(card.parent, recipe, "hippocampus", subjects=2, command="none", validation={}, validation_subjects=1)
@@ -218,9 +219,9 @@ def test_the_papers_row_takes_the_same_weights(saved):
     row = published_ablation(3, weights=card)["VoxelMorph"]
     one = register(fixed, moving, method="ssr", config=row, initial_transform=None).displacement.displacement_mm
     other = register(
-        fixed, moving, method="voxelmorph", config=VoxelmorphConfig(model=str(card)), initial_transform=None
+        fixed, moving, method="voxelmorph", config=VoxelMorphSettings(model=str(card)), initial_transform=None
     ).displacement.displacement_mm
     assert np.abs(one).max() > 0.1 and np.abs(one - other).max() < 1e-3
     diffeomorphic = saved(name="other", output="velocity", **SMALL)
     with pytest.raises(InputError, match="gives no displacement of images in"):
-        register(fixed, moving, method="ssr", config=SsrConfig(weights=diffeomorphic, steps=0))
+        register(fixed, moving, method="ssr", config=SsrSettings(weights=diffeomorphic, steps=0))

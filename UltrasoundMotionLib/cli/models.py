@@ -131,20 +131,14 @@ def _registration_network(card_path: Path) -> str:
     """Builds the registration network that a card describes, puts its weights into it, and names it; empty where the
     card is a tracker's.
     """
-    from UltrasoundMotionLib.registration.methods.ltnet.method import load_ltnet
-    from UltrasoundMotionLib.registration.methods.semantic.anatomy_maps import load_anatomy
-    from UltrasoundMotionLib.registration.methods.semantic.two_step import load_two_step
-    from UltrasoundMotionLib.registration.methods.voxelmorph.method import load_voxelmorph
-    from UltrasoundMotionLib.weights import read_card
+    from UltrasoundMotionLib.registration import available_methods
+    from UltrasoundMotionLib.weights import load_network, read_card
 
+    kinds = {kind.architecture: kind for method in available_methods() for kind in method.networks}
     architecture = read_card(card_path).architecture
-    loaders = {"AnatomyNetwork": load_anatomy, "LtNet": load_ltnet, "VoxelMorph": load_voxelmorph}
-    if architecture in loaders:
-        loaders[architecture](card_path, "cpu")
-    elif architecture in ("TwoStepNetwork", "CorrelationFlow"):
-        load_two_step(card_path)
-    else:
+    if architecture not in kinds:
         return ""
+    load_network(card_path, kinds[architecture])
     return architecture
 
 

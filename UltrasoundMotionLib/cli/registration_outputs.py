@@ -11,6 +11,7 @@ from UltrasoundMotionLib.cli.output_paths import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.json_output import finite, write_json
+from UltrasoundMotionLib.settings import check_options, option
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images.volume import Volume
@@ -36,19 +37,33 @@ class RegistrationOutputs:
         displacement: vector image on the fixed grid, LPS mm.
         warped: the moving image on the fixed grid.
         labels: the moving labels there.
-        confidence: how far each of them can be trusted, from LT-Net.
+        confidence: how far each of them can be trusted, from a method that transfers labels.
         report: measures (.json).
         picture: both images, their difference and the warped grid (.png); needs the extra `plot`.
         scene: 3D Slicer scene (.mrb); needs the extra `slicer`.
     """
 
-    displacement: Path
-    warped: Path | None = None
-    labels: Path | None = None
-    confidence: Path | None = None
-    report: Path | None = None
-    picture: Path | None = None
-    scene: Path | None = None
+    displacement: Path = option(
+        flag="--out-displacement", metavar="U.nrrd", help="vector image on the grid of FIXED, LPS mm"
+    )
+    warped: Path | None = option(None, flag="--out-warped", metavar="W", help="also write MOVING on the grid of FIXED")
+    labels: Path | None = option(None, flag="--out-labels", metavar="L2", help="where to write the carried labels")
+    confidence: Path | None = option(
+        None,
+        flag="--out-confidence",
+        metavar="C",
+        help="with a method that transfers labels (ltnet): how far each label can be trusted, 0 to 1",
+    )
+    report: Path | None = option(None, metavar="R.json", help="also write all measures")
+    picture: Path | None = option(
+        None,
+        metavar="P.png",
+        help="also draw both images, their difference and the warped grid (extra plot)",
+    )
+    scene: Path | None = option(None, metavar="S.mrb", help="also write a 3D Slicer scene (extra slicer)")
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
         """(name, path) of every file to write."""
@@ -71,7 +86,7 @@ class RegistrationOutputs:
 
             require_plot_packages()
         if self.scene:
-            import UltrasoundMotionLib.mrml  # noqa: F401  says what is missing
+            import UltrasoundMotionLib.mrml  # noqa: F401  its error names the missing package
 
     def check_grid(self, fixed: Volume) -> None:
         """Raises OutputError where NIfTI was asked for a displacement of one slice, which cannot be read back."""
@@ -96,9 +111,9 @@ class RegistrationOutputs:
         write_displacement(self.displacement, registration.displacement)
         if self.warped:
             write_volume(self.warped, registration.warped)
-        if self.labels:
+        if self.labels and registration.warped_labels is not None:
             write_volume(self.labels, registration.warped_labels)
-        if self.confidence:
+        if self.confidence and confidence is not None:
             write_volume(self.confidence, confidence)
         if self.report:
             write_json(self.report, report_of(fixed, moving, registration))
@@ -122,8 +137,9 @@ class RegistrationOutputs:
 
 
 def report_of(fixed: Volume, moving: Volume, registration: Registration) -> dict:
-    """For JSON: similarity before and after, labels, Jacobian, seconds, device; null where a number is not defined (a
-    label that is missing).
+    """The report as JSON holds it: similarity before and after, labels, Jacobian, seconds, device.
+
+    Null where a number is not defined (a label that is missing).
     """
     measures = registration.measures
     content = {

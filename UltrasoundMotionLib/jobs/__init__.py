@@ -7,8 +7,8 @@
 The application's side imports neither torch nor slicer nor qt; a capability's file imports what it needs in the child.
 """
 
-from UltrasoundMotionLib.jobs.capabilities.register import registration_request
-from UltrasoundMotionLib.jobs.capabilities.register_sequence import sequence_registration_request
+from UltrasoundMotionLib.jobs.capabilities.register import registration_job
+from UltrasoundMotionLib.jobs.capabilities.register_sequence import sequence_registration_job
 from UltrasoundMotionLib.jobs.capabilities.track import track_job
 from UltrasoundMotionLib.jobs.job import (
     Job,
@@ -33,8 +33,8 @@ __all__ = [
     "JobProgress",
     "JobRequest",
     "JobStarted",
-    "registration_request",
+    "registration_job",
     "run_job",
-    "sequence_registration_request",
+    "sequence_registration_job",
     "track_job",
 ]

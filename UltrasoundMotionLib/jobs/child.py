@@ -127,6 +127,8 @@ class _Child:
             from UltrasoundMotionLib.registration.registry import available_methods
 
             available_methods()
+            import UltrasoundMotionLib.registration.methods.instance.velocity
+            import UltrasoundMotionLib.registration.register_images
             import UltrasoundMotionLib.registration.sequences.register_sequence  # noqa: F401
 
     def _watch_parent(self) -> None:

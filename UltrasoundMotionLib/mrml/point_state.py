@@ -1,4 +1,6 @@
-"""A point's tracking state as the control point's description, readable for users and parsed without loss."""
+"""How sure a tracker was of a point, as the control point's description: people read it in Slicer, and it reads back
+without loss.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +8,19 @@ import re
 
 import numpy as np
 
-from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking import PointTracks
 
 NOT_REACHED = "not reached"
-_CONFIDENCE = re.compile(r"confidence (\d(?:\.\d+)?)")
-_BEST_GUESS = re.compile(r"perhaps at x (\S+) y (\S+) px")
-_TRACKED = re.compile(r"tracked to x (\S+) y (\S+) px")
+CONFIDENCE = re.compile(r"confidence (\d(?:\.\d+)?)")
+BEST_GUESS = re.compile(r"perhaps at x (\S+) y (\S+) px")
+TRACKED = re.compile(r"tracked to x (\S+) y (\S+) px")
 
 
 def describe_point(tracks: PointTracks, frame: int, point: int) -> str:
-    """Describes a point, as `confidence 0.87, tracked to x 12.3 y 45.6 px`; a lost point with the tracker's best guess.
+    """`confidence 0.87, tracked to x 12.3 y 45.6 px`; of a lost point the tracker's best guess, which the markups node
+    itself cannot keep.
 
-    The markups node cannot store a guess for a missing point. A point that lies elsewhere than its description says was
-    moved by a user.
+    Where a point is elsewhere than its description says, a user has put it there.
     """
     x, y = tracks.positions_px[frame, point]
     if not np.isfinite(x + y):
@@ -30,19 +32,21 @@ def describe_point(tracks: PointTracks, frame: int, point: int) -> str:
 
 
 def confidence_in(description: str) -> float | None:
-    """Returns the confidence in a description, or None."""
-    found = _CONFIDENCE.search(description)
+    """The confidence that a description states, or None where it states none."""
+    found = CONFIDENCE.search(description)
     return float(found.group(1)) if found else None
 
 
 def best_guess_in(description: str) -> tuple[float, float] | None:
-    """Returns the best guess (x, y) in pixels in the description of a lost point, or None."""
-    return _position(_BEST_GUESS.search(description))
+    """The (x, y) in pixels that the description of a lost point states, or None."""
+    return _position(BEST_GUESS.search(description))
 
 
 def tracked_position_in(description: str) -> tuple[float, float] | None:
-    """Returns the tracked position (x, y) in pixels in the description of a visible point, or None."""
-    return _position(_TRACKED.search(description))
+    """The (x, y) in pixels to which the tracker followed a visible point, or None where the description does not state
+    it.
+    """
+    return _position(TRACKED.search(description))
 
 
 def _position(found: re.Match[str] | None) -> tuple[float, float] | None:

@@ -1,7 +1,8 @@
-"""Turns what callers give into volumes that can be registered, or says in one line why they cannot."""
+"""The images of a registration as volumes, checked."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,54 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 LEAST_SIZE = 4
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedImages:
+    """A pair of images that can be registered; labels and masks lie on the grid of their image."""
+
+    fixed: Volume
+    moving: Volume
+    fixed_mask: Volume | None
+    moving_mask: Volume | None
+    fixed_labels: Volume | None
+    moving_labels: Volume | None
+
+    @property
+    def grid(self) -> ImageGrid:
+        """The fixed image's grid."""
+        return ImageGrid.of(self.fixed)
+
+
+def check_images(
+    fixed: Volume | sitk.Image,
+    moving: Volume | sitk.Image,
+    *,
+    fixed_mask: Volume | sitk.Image | None = None,
+    moving_mask: Volume | sitk.Image | None = None,
+    fixed_labels: Volume | sitk.Image | None = None,
+    moving_labels: Volume | sitk.Image | None = None,
+) -> CheckedImages:
+    """Checks the images of a registration.
+
+    Raises:
+        InputError: images that cannot be registered, or of different dimensions; masks or labels that do not fit.
+    """
+    first, second = checked_image(fixed, "fixed"), checked_image(moving, "moving")
+    if first.array.ndim != second.array.ndim:
+        raise InputError(
+            f"fixed is {first.array.ndim}D and moving {second.array.ndim}D; both must have the same dimension"
+        )
+    checked = CheckedImages(
+        first,
+        second,
+        _checked_mask(fixed_mask, first, "fixed_mask"),
+        _checked_mask(moving_mask, second, "moving_mask"),
+        checked_labels(fixed_labels, first, "fixed_labels"),
+        checked_labels(moving_labels, second, "moving_labels"),
+    )
+    _check_labels_match(checked.fixed_labels, checked.moving_labels)
+    return checked
 
 
 def checked_image(image: Volume | sitk.Image, name: str) -> Volume:
@@ -55,7 +104,7 @@ def checked_labels(labels: Volume | sitk.Image | None, image: Volume, name: str)
     return volume
 
 
-def checked_mask(mask: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
+def _checked_mask(mask: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
     """A mask on the grid of its image with at least one voxel above 0.
 
     Raises:
@@ -70,7 +119,7 @@ def checked_mask(mask: Volume | sitk.Image | None, image: Volume, name: str) -> 
     return volume
 
 
-def check_labels_match(fixed_labels: Volume | None, moving_labels: Volume | None) -> None:
+def _check_labels_match(fixed_labels: Volume | None, moving_labels: Volume | None) -> None:
     """Raises InputError where both maps are given and share no label above 0."""
     if fixed_labels is None or moving_labels is None:
         return

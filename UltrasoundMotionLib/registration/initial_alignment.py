@@ -9,6 +9,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.registration.request import ALIGNMENTS
 from UltrasoundMotionLib.registration.working_pair import scale_intensities
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 POOR_OVERLAP = 0.5
 PROBES_PER_AXIS = 16
-KINDS = ("rigid", "affine")
 SEED = 20
 SAMPLED_SHARE = 0.2
 LEAST_SAMPLES = 20000
@@ -51,8 +51,8 @@ def align(fixed: Volume, moving: Volume, kind: str) -> sitk.Transform:
     """
     import SimpleITK as sitk
 
-    if kind not in KINDS:
-        raise InputError(f"initial_transform: expected one of {', '.join(KINDS)}, got {kind!r}")
+    if kind not in ALIGNMENTS:
+        raise InputError(f"initial_transform: expected one of {', '.join(ALIGNMENTS)}, got {kind!r}")
     images = [_scaled(volume) for volume in (fixed, moving)]
     euler = sitk.Euler3DTransform if fixed.array.ndim == 3 else sitk.Euler2DTransform
     try:

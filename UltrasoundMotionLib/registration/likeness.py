@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import warp
+from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES, LikenessWeights
 from UltrasoundMotionLib.similarity import LocalCrossCorrelation, mind, mse
-
-THICK_SLICES = 2.5
-"""An axis with this many times the finest spacing holds slices: windows and patches stay within each."""
 
 LEAST_ENERGY = 1e-6
 """Of class maps: a class that neither image has counts nothing."""
-
-
-@dataclass(frozen=True)
-class LikenessWeights:
-    """Which terms count how much; the loss is their sum.
-
-    Attributes:
-        lncc: of 1 - local cross-correlation (squared form), averaged over the windows.
-        windows: edge lengths of its windows in voxels in 3D.
-        plane_windows: the same in 2D, and within thick slices; wider, since a square holds fewer voxels than a cube.
-        mse: of the mean squared difference of intensities, each image in [0, 1].
-        mind: of the mean squared difference of MIND-SSC features, for other modalities.
-        maps: of the difference of class maps, where the pair has them: 1 - Dice of hard maps, averaged over the
-            classes.
-    """
-
-    lncc: float = 1.0
-    windows: tuple[int, ...] = (5,)
-    plane_windows: tuple[int, ...] = (9,)
-    mse: float = 0.0
-    mind: float = 0.0
-    maps: float = 0.0
-
-    def __post_init__(self) -> None:
-        terms = {name: getattr(self, name) for name in ("lncc", "mse", "mind", "maps")}
-        if min(terms.values()) < 0 or max(terms.values()) == 0:
-            raise InputError(
-                f"likeness: weights must be 0 or more and one above 0, got {', '.join(f'{k} {v}' for k, v in terms.items())}"
-            )
-        for windows in (self.windows, self.plane_windows):
-            if self.lncc and (not windows or min(windows) < 2):
-                raise InputError(f"likeness: windows must be 2 voxels or more, got {windows}")
 
 
 class Likeness:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_measures, warp
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.registration.checked_input import CheckedImages
 from UltrasoundMotionLib.registration.registration import LabelMeasures, RegistrationMeasures
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.similarity import dice, lncc, mse, surface_distance
@@ -15,29 +16,28 @@ WINDOW = 5
 
 
 def measure(
-    pair: WorkingPair, voxels: Tensor, displacement: DisplacementField, label_maps: tuple[Volume, Volume, Volume] | None
+    pair: WorkingPair, voxels: Tensor, displacement: DisplacementField, images: CheckedImages, labels: Volume | None
 ) -> RegistrationMeasures:
-    """Everything but time and device, which the caller knows.
+    """All measures but time and device, which the caller knows.
 
     Args:
         voxels: displacement (1, n, *spatial) in voxels of the pair's grid.
         displacement: on the fixed grid.
-        label_maps: of the fixed image, of the moving image, and the latter warped; or None.
+        labels: of the moving image, warped; None where it has none.
     """
     pair = pair.to("cpu")
     warped = warp(pair.moving, voxels.to(pair.moving.dtype))
-    labels = {}
-    if label_maps is not None:
-        fixed_labels, moving_labels, warped_labels = label_maps
-        unmoved = DisplacementField.zero(ImageGrid.of(fixed_labels)).warp(moving_labels, mode="nearest")
-        labels = label_measures(fixed_labels, unmoved, warped_labels)
+    label_map_measures = {}
+    if images.fixed_labels is not None and images.moving_labels is not None and labels is not None:
+        unmoved = DisplacementField.zero(ImageGrid.of(images.fixed_labels)).warp(images.moving_labels, mode="nearest")
+        label_map_measures = label_measures(images.fixed_labels, unmoved, labels)
     return RegistrationMeasures(
         lncc_before=float(lncc(pair.fixed, pair.moving, WINDOW, mask=pair.fixed_mask)),
         lncc=float(lncc(pair.fixed, warped, WINDOW, mask=pair.fixed_mask)),
         mse_before=float(mse(pair.fixed, pair.moving, mask=pair.fixed_mask)),
         mse=float(mse(pair.fixed, warped, mask=pair.fixed_mask)),
         jacobian=jacobian_measures(displacement.to_voxels()),
-        labels=labels,
+        labels=label_map_measures,
         seconds=0.0,
         device="cpu",
     )

@@ -1,20 +1,25 @@
-"""The registration methods by name. A method registers itself; adding one touches its own file and `all_methods`."""
+"""The registration methods by name; each is one file or folder in `registration/methods`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import import_module
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from torch import Tensor
-
+from UltrasoundMotionLib.device import WITHOUT_MPS
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.registration.working_pair import WorkingPair
+from UltrasoundMotionLib.registry import Registry
+from UltrasoundMotionLib.settings import with_changes
+from UltrasoundMotionLib.weights import NetworkKind, find_card, installed_cards, kind_of_card, read_card
 
-ALL_DEVICES = ("cpu", "cuda", "mps")
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from UltrasoundMotionLib.registration.working_pair import WorkingPair
+
 FIELD_BYTES = 600
-"""Of a field that is optimised itself: 260 a voxel measured in 3D, 280 in 2D, doubled for what other libraries keep."""
+"""Bytes per voxel of a field that is itself optimised: 260 measured in 3D, 280 in 2D, doubled for what libraries keep."""
 
 
 class Report(Protocol):
@@ -26,79 +31,137 @@ class Report(Protocol):
     def __call__(self, done: int, total: int, message: str, displacement: Callable[[], Tensor]) -> None: ...
 
 
-Run = Callable[[WorkingPair, Any, Report], Tensor]
-"""(pair on its device, configuration, report) -> displacement (1, n, *spatial) in voxels of the pair's grid, channels
-(x, y[, z]).
-"""
+@dataclass(frozen=True, eq=False)
+class MethodSetup:
+    """The surroundings in which a method runs.
+
+    Attributes:
+        pair: both images on the working grid, on the device to compute on.
+        settings: of the method, of the kind its entry names; None where it has none.
+        report: to be called after each piece of work.
+        weights: card of the trained weights that were asked for; None: the method chooses.
+    """
+
+    pair: WorkingPair
+    settings: Any
+    report: Report
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
 class RegistrationMethod:
-    """A method that `register(method=...)` takes.
+    """A method that can be asked for by name.
 
     Attributes:
-        name: of the method.
+        name: as `method=` and `--method` take it.
         summary: one line for lists.
-        configuration: frozen dataclass of its settings; without arguments it gives the defaults.
-        run: does the work.
-        devices: the kinds of device it can use.
-        bytes_per_voxel: what it holds at its peak for each voxel of the working grid, by measurement, rounded up.
-        finest_mm: voxels of the working grid may be that fine, where thick slices would else make them coarser
-            (`choose_working_grid`).
+        run: does the work: gives the displacement (1, n, *spatial) in voxels of the pair's grid, channels (x, y[, z]).
+        rank: orders lists, the smallest first.
+        settings: makes its default settings, a frozen dataclass; None: it has none.
+        settings_for_pair: makes its default settings for a pair, where they depend on it.
+        weights: names of the trained weights that it chooses from; empty: it needs none.
+        networks: the kinds of network whose weights it can use.
+        refinable: whether its settings have `refine`: a network's prediction may be refined on the pair.
+        transfers_labels: whether its network also leads back, so that the labels it carries get a confidence; its
+            settings then have `refine` and `backward`.
+        devices: kinds of PyTorch device that it can use.
+        bytes_per_voxel: its peak memory per voxel of the working grid, measured, rounded up.
+        finest_mm: voxels of the working grid may be that fine, where thick slices would otherwise make them coarser
+            (see `choose_working_grid`).
+        use: one sentence for users who choose: what it is good for.
     """
 
     name: str
     summary: str
-    configuration: type
-    run: Run
-    devices: tuple[str, ...] = ALL_DEVICES
+    run: Callable[[MethodSetup], Tensor]
+    rank: int = 100
+    settings: Callable[[], Any] | None = None
+    settings_for_pair: Callable[[WorkingPair], Any] | None = None
+    weights: tuple[str, ...] = ()
+    networks: tuple[NetworkKind, ...] = ()
+    refinable: bool = False
+    transfers_labels: bool = False
+    devices: tuple[str, ...] = WITHOUT_MPS
     bytes_per_voxel: int = FIELD_BYTES
     finest_mm: float | None = None
+    use: str = ""
 
-    def default_for(self, pair: WorkingPair) -> Any:
-        """The settings for a pair when none are given: what the configuration's `for_pair` says where it has one, else
-        its defaults.
+    @property
+    def installed(self) -> bool:
+        """Whether it can run as it is: it needs no weights, or some that it chooses from are installed."""
+        return not self.weights or any(path.stem in self.weights for path in installed_cards())
+
+    def settings_from(
+        self, settings: Any = None, *, refine: bool | None = None, pair: WorkingPair | None = None
+    ) -> Any:
+        """The method's settings: those given, or its default ones with the changes of a mapping.
+
+        Args:
+            settings: of the method's kind, or changes by name; None: the default ones.
+            refine: changes the setting of that name; None leaves it.
+            pair: the default settings may depend on it.
+
+        Raises:
+            InputError: settings of another kind, changes to what it does not have, `refine` of a method that has no
+                prediction to refine.
         """
-        for_pair = getattr(self.configuration, "for_pair", None)
-        return self.configuration() if for_pair is None else for_pair(pair)
+        chosen = self._settings_from(settings, pair)
+        if refine is None:
+            return chosen
+        if not self.refinable:
+            raise InputError(f"refine: {self.name} has no prediction of a network to refine; leave it out")
+        return replace(chosen, refine=refine)
+
+    def _settings_from(self, settings: Any, pair: WorkingPair | None) -> Any:
+        if self.settings is None:
+            if settings:
+                raise InputError(f"settings: {self.name} has none")
+            return None
+        default = self.settings()
+        if settings is None or isinstance(settings, Mapping):
+            if pair is not None and self.settings_for_pair is not None:
+                default = self.settings_for_pair(pair)
+            return with_changes(default, settings)
+        if not isinstance(settings, type(default)):
+            raise InputError(f"settings: {self.name} takes {type(default).__name__}, got {type(settings).__name__}")
+        return settings
+
+    def card_from(self, weights: str | Path | None) -> Path | None:
+        """The card of the weights that were asked for; None where none were.
+
+        Raises:
+            InputError: see `find_card`; weights of a network that the method does not use.
+        """
+        if weights is None:
+            return None
+        if not self.networks:
+            raise InputError(f"weights {weights}: the method {self.name} needs none; leave them out")
+        path = find_card(weights)
+        kind_of_card(read_card(path), self.networks)
+        return path
 
 
-_METHODS: dict[str, RegistrationMethod] = {}
+METHODS: Registry[RegistrationMethod] = Registry("registration method", "UltrasoundMotionLib.registration.methods")
 
 
 def registration_method(
-    name: str,
-    summary: str,
-    configuration: type,
-    *,
-    devices: tuple[str, ...] = ALL_DEVICES,
-    bytes_per_voxel: int = FIELD_BYTES,
-    finest_mm: float | None = None,
-) -> Callable[[Run], Run]:
-    """Decorator: makes a function a registration method."""
+    name: str, summary: str, **abilities: Any
+) -> Callable[[Callable[[MethodSetup], Tensor]], Callable[[MethodSetup], Tensor]]:
+    """Decorator: registers a function that runs a method; `abilities` are the other attributes of `RegistrationMethod`.
 
-    def add(run: Run) -> Run:
-        if name in _METHODS:
-            raise InputError(f"a registration method named {name} is registered already")
-        _METHODS[name] = RegistrationMethod(name, summary, configuration, run, devices, bytes_per_voxel, finest_mm)
+    The function's file is imported by whoever lists the methods: it imports PyTorch inside the function.
+    """
+
+    def add(run: Callable[[MethodSetup], Tensor]) -> Callable[[MethodSetup], Tensor]:
+        METHODS.add(RegistrationMethod(name, summary, run, **abilities))
         return run
 
     return add
 
 
 def available_methods() -> tuple[RegistrationMethod, ...]:
-    """All methods, in the order of registration."""
-    for name in (
-        "demons",
-        "instance",
-        "multiscale.method",
-        "ltnet.method",
-        "semantic.semantic_method",
-        "voxelmorph.method",
-    ):
-        import_module(f"UltrasoundMotionLib.registration.methods.{name}")
-
-    return tuple(_METHODS.values())
+    """All methods, the default first."""
+    return METHODS.all()
 
 
 def find_method(name: str) -> RegistrationMethod:
@@ -107,7 +170,4 @@ def find_method(name: str) -> RegistrationMethod:
     Raises:
         InputError: there is none; the message lists those there are.
     """
-    methods = {method.name: method for method in available_methods()}
-    if name not in methods:
-        raise InputError(f"there is no registration method named {name}; choose one of {', '.join(methods)}")
-    return methods[name]
+    return METHODS.find(name)

@@ -71,9 +71,8 @@ def content_box(fixed: Volume, moving: Volume) -> tuple[slice, ...]:
     """The part of the fixed image outside which both images are flat padding, with a margin of two voxels; all of it if
     their grids differ.
     """
-    whole = tuple(slice(0, size) for size in fixed.array.shape)
     if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
-        return whole
+        return whole_box(fixed.array.shape)
     boxes = [varying_box(volume.array) for volume in (fixed, moving)]
     return tuple(
         slice(
@@ -82,6 +81,11 @@ def content_box(fixed: Volume, moving: Volume) -> tuple[slice, ...]:
         )
         for axis, size in enumerate(fixed.array.shape)
     )
+
+
+def whole_box(shape: tuple[int, ...]) -> tuple[slice, ...]:
+    """Slices of a whole array."""
+    return tuple(slice(0, size) for size in shape)
 
 
 def varying_box(array: np.ndarray) -> tuple[slice, ...]:

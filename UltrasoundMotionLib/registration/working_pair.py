@@ -11,6 +11,7 @@ from torch import Tensor
 
 from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.registration.checked_input import CheckedImages
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -58,23 +59,20 @@ class WorkingPair:
 
 
 def make_working_pair(
-    fixed: Volume,
-    moving: Volume,
-    grid: ImageGrid,
-    start: sitk.Transform | None,
-    *,
-    fixed_mask: Volume | None = None,
-    moving_mask: Volume | None = None,
-    same_scan: bool = False,
+    images: CheckedImages, grid: ImageGrid, start: sitk.Transform | None, *, same_scan: bool = False
 ) -> WorkingPair:
     """Resamples both images onto the grid, the moving one through the initial transform; beyond its border the border
     value continues.
     """
+    fixed_mask, moving_mask = (
+        None if mask is None else _tensor(_on_grid(_binary(mask), grid, transform, nearest=True))
+        for mask, transform in ((images.fixed_mask, None), (images.moving_mask, start))
+    )
     return WorkingPair(
-        fixed=_tensor(scale_intensities(_on_grid(fixed, grid, None))),
-        moving=_tensor(scale_intensities(_on_grid(moving, grid, start))),
-        fixed_mask=None if fixed_mask is None else _tensor(_on_grid(_binary(fixed_mask), grid, None, nearest=True)),
-        moving_mask=None if moving_mask is None else _tensor(_on_grid(_binary(moving_mask), grid, start, nearest=True)),
+        fixed=_tensor(scale_intensities(_on_grid(images.fixed, grid, None))),
+        moving=_tensor(scale_intensities(_on_grid(images.moving, grid, start))),
+        fixed_mask=fixed_mask,
+        moving_mask=moving_mask,
         grid=grid,
         same_scan=same_scan,
     )

@@ -13,14 +13,14 @@ from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.jobs import JobRequest, registration_request
+from UltrasoundMotionLib.jobs import JobRequest, registration_job
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
-from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, match_numbers
+from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, numbered_alike
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
-from UltrasoundMotionLib.mrml.registration_pair import VolumePair
+from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
     ChosenSequenceOutputs,
-    SequenceRegistrationNodes,
+    SequenceRegistrationOutputs,
     show_sequence_registration,
     volumes_of_sequence,
 )
@@ -46,7 +46,7 @@ class PairTask:
         withJacobian, applyTransform: see `show_registration`.
     """
 
-    pair: VolumePair
+    pair: RegistrationPair
     request: JobRequest
     labels: tuple[Label, ...]
     outputs: RegistrationNodes
@@ -87,7 +87,7 @@ def pairTask(
     """Reads the nodes and makes the job.
 
     Raises:
-        InputError: see `VolumePair.of_nodes`, `labels_on_grid` and `RegistrationNodes.check`.
+        InputError: see `RegistrationPair.of_nodes`, `labels_on_grid` and `RegistrationNodes.check`.
     """
     given = {
         "fixed_labels": fixedSegmentation,
@@ -100,7 +100,7 @@ def pairTask(
             _("the fixed segmentation is for comparing with the moving one: choose the moving segmentation too")
         )
     outputs = outputs or RegistrationNodes()
-    pair = VolumePair.of_nodes(fixedNode, movingNode)
+    pair = RegistrationPair.of_nodes(fixedNode, movingNode)
     outputs.check(pair, tuple(node for node in given.values() if node is not None))
     images: dict[str, Volume] = {}
     labels: tuple[Label, ...] = ()
@@ -109,21 +109,21 @@ def pairTask(
         labels, images["moving_labels"] = moving.labels, pair.moving_labels(moving.array)
         if fixedSegmentation is not None:
             images["fixed_labels"] = pair.fixed_labels(
-                match_numbers(moving, labels_on_grid(fixedSegmentation, fixedNode)).array
+                numbered_alike(moving, labels_on_grid(fixedSegmentation, fixedNode)).array
             )
     if fixedMask is not None:
         images["fixed_mask"] = pair.fixed_labels(_mask(fixedMask, fixedNode))
     if movingMask is not None:
         images["moving_mask"] = pair.moving_labels(_mask(movingMask, movingNode))
     paths = {"fixed": fixedNode, "moving": movingNode} | {name: given[name] for name in images}
-    request = registration_request(
+    request = registration_job(
         pair.fixed,
         pair.moving,
         **images,
         method=method,
         device=device,
         refine=refine,
-        initial_transform=None if start == "none" else start,
+        initial_transform=start,
         working_spacing_mm=workingSpacing,
         paths={name: filePath(node) for name, node in paths.items()},
     )
@@ -150,12 +150,12 @@ class SequenceTask:
 
     def inSteps(self) -> Generator[tuple[int, int, str], None, JobRequest]:
         """The preparation for a `BackgroundJob`; its result is a `StillSequence`."""
-        from UltrasoundMotionLib.jobs.capabilities.still_sequence import still_sequence_request
+        from UltrasoundMotionLib.jobs.capabilities.still_sequence import still_sequence_job
 
         sequence = self.sequence
         if isinstance(sequence, ImageSequence):
             sequence = yield from loadInSteps(sequence)
-        return still_sequence_request(sequence, self.referenceFrame, mask=self.mask, device=self.device)
+        return still_sequence_job(sequence, reference_frame=self.referenceFrame, mask=self.mask, device=self.device)
 
     def whyNotShown(self, found: StillSequence) -> str:
         """Why an interrupted run gives no nodes; empty for a whole one."""
@@ -166,7 +166,7 @@ class SequenceTask:
         )
         return text.format(done=int(found.registration.reached.sum()), count=len(found.registration))
 
-    def show(self, found: StillSequence) -> SequenceRegistrationNodes:
+    def show(self, found: StillSequence) -> SequenceRegistrationOutputs:
         """Puts the result into the browser of the sequence, and the still sequence in front in the slice views.
 
         Raises:

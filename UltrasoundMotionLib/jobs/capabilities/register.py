@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from UltrasoundMotionLib.cli import request_arguments
+from UltrasoundMotionLib.cli.register import RegisterInputs
+from UltrasoundMotionLib.cli.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.plain_geometry import grid_from, plain_geometry, volume_from
-from UltrasoundMotionLib.jobs.plain_settings import plain_settings, settings_from
 from UltrasoundMotionLib.registration.checked_input import as_volume
 from UltrasoundMotionLib.registration.registration import LabelMeasures, Registration, RegistrationMeasures
+from UltrasoundMotionLib.registration.request import RegisterRequest, matrix_of
+from UltrasoundMotionLib.settings import from_plain, takes_request, to_plain
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -27,119 +31,98 @@ if TYPE_CHECKING:
 IMAGES = ("fixed", "moving", "fixed_labels", "moving_labels", "fixed_mask", "moving_mask")
 
 
-def registration_request(
+@takes_request(RegisterRequest)
+def registration_job(
     fixed: Volume | sitk.Image,
     moving: Volume | sitk.Image,
     *,
-    method: str = "instance",
-    device: str = "auto",
-    fixed_labels: Volume | sitk.Image | None = None,
-    moving_labels: Volume | sitk.Image | None = None,
     fixed_mask: Volume | sitk.Image | None = None,
     moving_mask: Volume | sitk.Image | None = None,
-    initial_transform: str | np.ndarray | None = "auto",
-    config: Any = None,
-    refine: bool | None = None,
-    working_spacing_mm: float | None = None,
+    fixed_labels: Volume | sitk.Image | None = None,
+    moving_labels: Volume | sitk.Image | None = None,
     paths: Mapping[str, str | Path] | None = None,
     out_displacement: str | Path = "displacement.nrrd",
     out_warped: str | Path | None = None,
     out_labels: str | Path = "labels.nrrd",
+    request: RegisterRequest,
 ) -> JobRequest:
-    """Asks for `register` with these arguments; the result is its `Registration`.
+    """Makes the job of `register` with these arguments; its result is the same `Registration`.
+
+    The command line has no words for a matrix or for a method's settings: with those, the job's command is empty.
 
     Args:
-        initial_transform: as there, or an (n+1, n+1) matrix from fixed to moving points in LPS mm.
-        config: the method's settings, as its dataclass or by name: {"iterations": [10, 10, 5]}.
-        refine: as there.
-        paths: for `command`, the file of each image given, by argument name; those left out are named after the
-            argument.
-        out_displacement, out_warped, out_labels: for `command`, where the command line writes.
+        paths: the files to name in the job's command, by the name of each image's argument; files that are not given
+            are named after the argument.
+        out_displacement, out_warped, out_labels: the command line's outputs.
 
     Raises:
-        InputError: what is given is no image; a matrix of another shape.
+        InputError: no image; a matrix of another dimension; a transform that is not linear.
     """
     given = (fixed, moving, fixed_labels, moving_labels, fixed_mask, moving_mask)
     images = {name: as_volume(image, name) for name, image in zip(IMAGES, given, strict=True) if image is not None}
-    start = initial_transform
-    if not isinstance(start, str) and start is not None:
-        start = np.asarray(start, dtype=np.float64)
-        wanted = (images["fixed"].array.ndim + 1,) * 2
-        if start.shape != wanted or not np.isfinite(start).all():
-            raise InputError(
-                f"initial_transform: expected a {wanted[0]}x{wanted[0]} matrix of finite numbers, got shape {start.shape}"
-            )
-    options = {
-        "method": method,
-        "device": device,
-        "initial_transform": start,
-        "config": plain_settings(config),
-        "refine": refine,
-        "working_spacing_mm": working_spacing_mm,
-        "geometry": {name: plain_geometry(image) for name, image in images.items()},
-    }
+    request = _with_plain_start(request, images["fixed"].array.ndim)
     files = {name: (paths or {}).get(name, f"{name.replace('_', '-')}.nrrd") for name in images}
-    command = _command(options, files, {"displacement": out_displacement, "warped": out_warped, "labels": out_labels})
-    arrays = {name: np.asarray(image.array) for name, image in images.items()}
-    return JobRequest(capability=__name__, options=options, arrays=arrays, command=command)
+    command: tuple[str, ...] = ()
+    if request.settings is None and isinstance(request.initial_transform, str):
+        outputs = RegistrationOutputs(
+            displacement=Path(out_displacement),
+            warped=None if out_warped is None else Path(out_warped),
+            labels=Path(out_labels) if "moving_labels" in images else None,
+        )
+        inputs = RegisterInputs(**{name: Path(path) for name, path in files.items()})
+        command = request_arguments.command("register", (), inputs, request, outputs)
+    return JobRequest(
+        capability=__name__,
+        options={
+            "request": to_plain(request),
+            "device": request.device,
+            "geometry": {name: plain_geometry(image) for name, image in images.items()},
+        },
+        arrays={name: np.asarray(image.array) for name, image in images.items()},
+        command=command,
+    )
 
 
-def _command(
-    options: Mapping[str, Any], files: Mapping[str, str | Path], outputs: Mapping[str, str | Path | None]
-) -> tuple[str, ...]:
-    """The command line that repeats the run; it has no words for a matrix or for a method's settings."""
-    inputs = {name.replace("_", "-"): path for name, path in files.items()}
-    command = [
-        "register",
-        inputs.pop("fixed"),
-        inputs.pop("moving"),
-        "--method",
-        options["method"],
-        "--device",
-        options["device"],
-    ]
-    for name, path in inputs.items():
-        command += [f"--{name}", path]
-    for name, path in outputs.items():
-        if path is not None and (name != "labels" or "moving-labels" in inputs):
-            command += [f"--out-{name}", path]
-    start = options["initial_transform"]
-    if start is None or (isinstance(start, str) and start != "auto"):
-        command += ["--initial", start or "none"]
-    if options["refine"] is not None:
-        command.append("--refine" if options["refine"] else "--no-refine")
-    if options["working_spacing_mm"] is not None:
-        command += ["--working-spacing-mm", options["working_spacing_mm"]]
-    return ("ultrasound-motion", *map(str, command))
+def _with_plain_start(request: RegisterRequest, dimension: int) -> RegisterRequest:
+    """The request with an initial transform that JSON can hold.
+
+    Raises:
+        InputError: a matrix of another dimension; a transform that is not linear.
+    """
+    start = request.start
+    if isinstance(start, str):
+        return request
+    if not isinstance(start, np.ndarray):
+        start = matrix_of(start)
+        request = replace(request, initial_transform=start)
+    if len(start) != dimension + 1:
+        raise InputError(f"initial_transform is {len(start) - 1}D and the images {dimension}D")
+    return request
 
 
 def choose_device(options: Mapping[str, Any]) -> str:
     """The device to register on."""
-    from UltrasoundMotionLib.registration.register_images import choose_registration_device
+    from UltrasoundMotionLib.device import choose_device as choose
     from UltrasoundMotionLib.registration.registry import find_method
 
-    return choose_registration_device(options["device"], find_method(options["method"]))
+    method = find_method(options["request"]["method"])
+    return choose(options["device"], supported=method.devices, name=method.name)
 
 
 def run(job: RunningJob, device: str) -> dict[str, Any]:
     """Registers in the child process."""
-    from UltrasoundMotionLib.registration import find_method, register
+    from UltrasoundMotionLib.registration import register
 
     options = job.options
     images = {name: volume_from(job.folder.open(name), geometry) for name, geometry in options["geometry"].items()}
-    config, start = options["config"], options["initial_transform"]
+    request = from_plain(RegisterRequest, options["request"])
     registration = register(
         images.pop("fixed"),
         images.pop("moving"),
         **images,
-        method=options["method"],
-        device=device,
-        config=None if config is None else settings_from(find_method(options["method"]).configuration, config),
-        refine=options["refine"],
-        initial_transform=_affine(np.array(start)) if isinstance(start, list) else start,
-        working_spacing_mm=options["working_spacing_mm"],
         progress=job.progress,
         keep_partial=True,
+        request=replace(request, device=request.device if device == choose_device(options) else device),
     )
     job.folder.write("displacement_mm", registration.displacement.displacement_mm)
     volumes = {
@@ -177,17 +160,6 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
 
 
 def partial(request: JobRequest, folder: JobFolder) -> None:
-    """A field is whole at the end only; a job that is cancelled and has the time to end by itself gives the best so
+    """Nothing: a field is whole only at the end. A cancelled job that has the time to end by itself gives the best so
     far.
     """
-
-
-def _affine(matrix: np.ndarray) -> sitk.Transform:
-    """A homogeneous matrix as SimpleITK has it."""
-    import SimpleITK as sitk
-
-    dimension = len(matrix) - 1
-    transform = sitk.AffineTransform(dimension)
-    transform.SetMatrix(matrix[:dimension, :dimension].ravel().tolist())
-    transform.SetTranslation(matrix[:dimension, dimension].tolist())
-    return transform

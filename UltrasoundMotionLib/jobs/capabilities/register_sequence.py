@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,53 +16,40 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.plain_geometry import plain_geometry, volume_from
-from UltrasoundMotionLib.jobs.plain_settings import plain_settings, settings_from
+from UltrasoundMotionLib.registration.request import SequenceRequest
 from UltrasoundMotionLib.registration.sequences.sequence_registration import (
     FrameMeasures,
     FrameRegistration,
     SequenceRegistration,
 )
+from UltrasoundMotionLib.settings import from_plain, takes_request, to_plain
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.jobs.running_job import RunningJob
 
 
-def sequence_registration_request(
-    sequence: ImageSequence | Sequence[Volume],
-    reference_frame: int = 0,
-    *,
-    mode: str = "to-reference",
-    config: Any = None,
-    mask: np.ndarray | str | None = None,
-    device: str = "auto",
-) -> JobRequest:
-    """Asks for `register_sequence` with these arguments; the result is its `SequenceRegistration`.
+@takes_request(SequenceRequest)
+def sequence_registration_job(sequence: ImageSequence | Sequence[Volume], *, request: SequenceRequest) -> JobRequest:
+    """Makes the job of `register_sequence` with these arguments; its result is the same `SequenceRegistration`.
 
     The command line has no such verb, so that `command` is empty.
-
-    Args:
-        config: as there, or by name: {"control_stride": 8}.
 
     Raises:
         InputError: no frames, or volumes of different size or type.
     """
-    options = {
-        "reference_frame": int(reference_frame),
-        "mode": mode,
-        "config": plain_settings(config),
-        "mask": mask if isinstance(mask, str) else None,
-        "device": device,
-    }
+    arrays: dict[str, Any] = {}
+    if isinstance(request.mask, np.ndarray):
+        arrays["mask"] = request.mask
+        request = replace(request, mask=None)
+    options: dict[str, Any] = {"request": to_plain(request), "device": request.device}
     if isinstance(sequence, ImageSequence):
         options["clip"] = {
             name: getattr(sequence, name) for name in ("spacing_mm", "origin_mm", "direction", "name", "path")
         }
-        arrays = {"frames": sequence.frames}
+        arrays["frames"] = sequence.frames
     else:
         options["volumes"] = [plain_geometry(volume) for volume in sequence]
-        arrays = {"frames": _Stack(sequence)}
-    if mask is not None and not isinstance(mask, str):
-        arrays["mask"] = np.asarray(mask)
+        arrays["frames"] = _Stack(sequence)
     return JobRequest(capability=__name__, options=options, arrays=arrays)
 
 
@@ -79,8 +66,8 @@ class _Stack:
         for number, array in enumerate(self._arrays):
             if (array.shape, array.dtype) != (self.shape[1:], self.dtype):
                 raise InputError(
-                    f"sequence: frame {number} is {array.shape[::-1]} of {array.dtype}, frame 0 {self.shape[:0:-1]} of {self.dtype};"
-                    " give all frames one size and type"
+                    f"sequence: frame {number} is {array.shape[::-1]} of {array.dtype}, frame 0 {self.shape[:0:-1]} of"
+                    f" {self.dtype}; give all frames one size and type"
                 )
 
     def __getitem__(self, index: int) -> np.ndarray:
@@ -89,14 +76,15 @@ class _Stack:
 
 def choose_device(options: Mapping[str, Any]) -> str:
     """The device to register on."""
-    from UltrasoundMotionLib.registration.sequences.register_sequence import choose_sequence_device
+    from UltrasoundMotionLib.device import WITHOUT_MPS
+    from UltrasoundMotionLib.device import choose_device as choose
 
-    return choose_sequence_device(options["device"])
+    return choose(options["device"], supported=WITHOUT_MPS, name="registering a sequence")
 
 
 def run(job: RunningJob, device: str) -> dict[str, Any]:
     """Registers in the child process, and writes every frame at once where the application sees it."""
-    from UltrasoundMotionLib.registration import SequenceConfig, register_sequence
+    from UltrasoundMotionLib.registration import register_sequence
 
     options, frames, began = job.options, job.folder.open("frames"), time.perf_counter()
     if "clip" in options:
@@ -118,16 +106,17 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         kept["measures"][one.frame] = astuple(one.measures)
         kept["seconds"][one.frame] = time.perf_counter() - began  # last: a frame that has its time is whole
 
+    request = from_plain(SequenceRequest, options["request"])
     found = register_sequence(
         sequence,
-        reference_frame=options["reference_frame"],
-        mode=options["mode"],
-        config=None if options["config"] is None else settings_from(SequenceConfig, options["config"]),
-        mask=options["mask"] or job.folder.open("mask"),
-        device=device,
         progress=job.progress,
         on_frame=keep,
         keep_partial=True,
+        request=replace(
+            request,
+            device=request.device if device == choose_device(options) else device,
+            mask=request.mask or job.folder.open("mask"),
+        ),
     )
     return {"seconds": found.seconds, "device": found.device, "notes": found.notes, "interrupted": found.interrupted}
 
@@ -142,11 +131,11 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
         else None
         for frame in range(len(seconds))
     ]
-    options = request.options
+    asked = request.options["request"]
     return SequenceRegistration(
         frames=tuple(frames),
-        reference_frame=options["reference_frame"],
-        mode=options["mode"],
+        reference_frame=asked["reference_frame"],
+        mode=asked["mode"],
         seconds=found["seconds"],
         device=found["device"],
         notes=tuple(found["notes"]),

@@ -8,18 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from UltrasoundMotionLib.errors import OptionError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs.capabilities import register_sequence
-from UltrasoundMotionLib.jobs.capabilities.register_sequence import choose_device, sequence_registration_request
+from UltrasoundMotionLib.jobs.capabilities.register_sequence import choose_device, sequence_registration_job
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
+from UltrasoundMotionLib.registration.request import SequenceRequest
 from UltrasoundMotionLib.registration.sequences.sequence_registration import FrameRegistration, SequenceRegistration
+from UltrasoundMotionLib.settings import takes_request
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.jobs.running_job import RunningJob
 
-__all__ = ["StillSequence", "choose_device", "partial", "result", "run", "still_sequence_request"]
+__all__ = ["StillSequence", "choose_device", "partial", "result", "run", "still_sequence_job"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,21 +39,17 @@ class StillSequence:
     frames: np.ndarray | None
 
 
-def still_sequence_request(
-    sequence: ImageSequence | Sequence[Volume],
-    reference_frame: int = 0,
-    *,
-    mask: np.ndarray | str | None = None,
-    device: str = "auto",
-) -> JobRequest:
-    """Asks for `register_sequence` to the reference frame, and for the warped frames; the result is a `StillSequence`.
+@takes_request(SequenceRequest)
+def still_sequence_job(sequence: ImageSequence | Sequence[Volume], *, request: SequenceRequest) -> JobRequest:
+    """Makes the job of `register_sequence` to the reference frame and of the warped frames; its result is a
+    `StillSequence`.
 
     Raises:
-        InputError: as `sequence_registration_request`.
+        InputError: as `sequence_registration_job`; fields from frame to frame, which take no motion out.
     """
-    return replace(
-        sequence_registration_request(sequence, reference_frame, mask=mask, device=device), capability=__name__
-    )
+    if request.mode != SequenceRequest().mode:
+        raise OptionError("mode", f"expected {SequenceRequest().mode}, got {request.mode!r}")
+    return replace(sequence_registration_job(sequence, request=request), capability=__name__)
 
 
 def run(job: RunningJob, device: str) -> dict[str, Any]:
@@ -58,10 +57,11 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     found = register_sequence.run(job, device)
     if found["interrupted"]:
         return found
-    registration = register_sequence.result(_Options(job.options), job.folder, found)
+    registration = register_sequence.result(JobRequest(__name__, job.options, {}), job.folder, found)
     frames = job.folder.open("frames")
     still = np.empty(frames.shape, frames.dtype)
     for one in registration.frames:
+        assert one is not None  # it was not interrupted
         still[one.frame] = _warped(frames[one.frame], one, device)
         job.progress(one.frame + 1, len(frames), "taking the motion out")
     job.folder.write("still", still)
@@ -77,13 +77,6 @@ def partial(request: JobRequest, folder: JobFolder) -> StillSequence | None:
     """The fields that are whole by now; None before there is one."""
     registration = register_sequence.partial(request, folder)
     return None if registration is None else StillSequence(registration, None)
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What `register_sequence.result` reads of a request."""
-
-    options: Mapping[str, Any]
 
 
 def _warped(frame: np.ndarray, registration: FrameRegistration, device: str) -> np.ndarray:

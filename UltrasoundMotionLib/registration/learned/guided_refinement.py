@@ -13,12 +13,8 @@ from torch import Tensor
 
 from UltrasoundMotionLib.fields import integrate_velocity
 from UltrasoundMotionLib.registration.learned.anatomy_region import anatomy_region
-from UltrasoundMotionLib.registration.methods.instance import (
-    InstanceConfig,
-    displacement_of,
-    optimise_velocity,
-    squarings,
-)
+from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
+from UltrasoundMotionLib.registration.methods.instance.velocity import displacement_of, optimise_velocity, squarings
 from UltrasoundMotionLib.registration.registry import Report
 from UltrasoundMotionLib.registration.working_grid import FINEST_IN_SLICE
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
@@ -28,43 +24,43 @@ MARGIN_MM = 30.0
 """Around the anatomy; what surrounds it is registered there, and the field fades to 0."""
 
 
-def refinement_config(pair: WorkingPair, *, guided: bool) -> InstanceConfig:
+def refinement_settings(pair: WorkingPair, *, guided: bool) -> InstanceSettings:
     """The settings that were found best on validation subjects."""
-    config = InstanceConfig.for_pair(pair)
+    settings = InstanceSettings.for_pair(pair)
     if guided:
-        config = replace(config, likeness=replace(config.likeness, maps=1.0))
+        settings = replace(settings, likeness=replace(settings.likeness, maps=1.0))
     coarser = max(
         1.0, max(pair.spacing) / FINEST_IN_SLICE
     )  # networks see finer planes than slices of that thickness let a field be found on
-    return replace(config, scales=tuple(scale * coarser for scale in config.scales))
+    return replace(settings, scales=tuple(scale * coarser for scale in settings.scales))
 
 
 def refined(
     pair: WorkingPair,
     report: Report,
     *,
-    config: InstanceConfig | None = None,
+    settings: InstanceSettings | None = None,
     start: Tensor | None = None,
     maps: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """The displacement found by optimisation for this pair.
 
     Args:
-        config: None: `refinement_config`.
+        settings: None: `refinement_settings`.
         start: (1, n, *spatial) displacement in voxels of the pair's grid, a network's prediction; None: rest.
         maps: class maps of fixed and moving image, (1, C, *spatial) each.
 
     Returns:
         (1, n, *spatial) displacement in voxels of the pair's grid.
     """
-    config = config or refinement_config(pair, guided=maps is not None)
+    settings = settings or refinement_settings(pair, guided=maps is not None)
     region = None
     if maps is not None:
         pair = replace(pair, fixed_maps=maps[0], moving_maps=maps[1])
         region = anatomy_region(pair, MARGIN_MM)
     if region is None:
         return displacement_of(
-            optimise_velocity(pair, config, report, None if start is None else velocity_of(start)), pair
+            optimise_velocity(pair, settings, report, None if start is None else velocity_of(start)), pair
         )
     part = region.cut(pair)
 
@@ -72,7 +68,7 @@ def refined(
         report(done, total, message, lambda: region.whole(displacement()))
 
     velocity = optimise_velocity(
-        part, config, report_whole, None if start is None else velocity_of(region.inside(start))
+        part, settings, report_whole, None if start is None else velocity_of(region.inside(start))
     )
     return region.whole(displacement_of(velocity, part))
 

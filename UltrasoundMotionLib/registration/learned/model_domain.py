@@ -16,8 +16,9 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import ImageGrid, warp
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
-from UltrasoundMotionLib.registration.likeness import THICK_SLICES
+from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
+from UltrasoundMotionLib.settings import from_plain
 
 FADE_VOXELS = 16
 THIN_SLICES_MM, RESAMPLED_SLICES_MM = 4.0, 8.0
@@ -62,16 +63,15 @@ class ModelDomain:
 
     @classmethod
     def from_card(cls, values: Mapping[str, Any]) -> ModelDomain:
-        """From what `asdict` gives after JSON: lists become tuples, label values numbers.
+        """Builds the domain from a card's plain values.
 
         Raises:
             InputError: fields that are not those of a domain.
         """
         try:
-            given = {name: _tuples(value) for name, value in values.items()}
-            given["labels"] = {int(value): str(label) for value, label in given["labels"].items()}
-            return cls(**given)
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
+            labels = {int(value): str(label) for value, label in values["labels"].items()}
+            return from_plain(cls, {**values, "labels": labels})
+        except (TypeError, ValueError, KeyError, AttributeError, InputError) as error:
             raise InputError(f"a model card's domain is not one ({error})") from error
 
 
@@ -282,7 +282,3 @@ def _check_dimension(grid: ImageGrid, domain: ModelDomain) -> None:
         raise InputError(
             f"the images are {grid.dimension}D and models of {domain.modality} {len(domain.shape)}D; use method='instance'"
         )
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(one) for one in value) if isinstance(value, list) else value

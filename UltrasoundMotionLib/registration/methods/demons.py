@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from torch import Tensor
-
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.registration.likeness import THICK_SLICES
-from UltrasoundMotionLib.registration.registry import Report, registration_method
-from UltrasoundMotionLib.registration.working_pair import WorkingPair
+from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES
+from UltrasoundMotionLib.registration.registry import MethodSetup, registration_method
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+    from torch import Tensor
+
+    from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 HISTOGRAM_LEVELS = 256
 HISTOGRAM_POINTS = 7
@@ -23,7 +23,7 @@ ALONG_VOXELS, ACROSS_SLICES = 1.5, 0.5
 
 
 @dataclass(frozen=True)
-class DemonsConfig:
+class DemonsSettings:
     """Settings of `demons`.
 
     Attributes:
@@ -44,16 +44,21 @@ class DemonsConfig:
             or min(self.scales) < 1
             or min(self.iterations) < 1
         ):
-            raise InputError(
-                f"demons: scales {self.scales} and iterations {self.iterations} must have one entry of 1 or more a scale"
-            )
+            stages = f"scales {self.scales} and iterations {self.iterations}"
+            raise InputError(f"demons: {stages} must have one entry of 1 or more for each scale")
 
 
 @registration_method(
-    "demons", "SimpleITK's diffeomorphic demons on a pyramid; the plain baseline", DemonsConfig, devices=("cpu",)
+    "demons",
+    "SimpleITK's diffeomorphic demons on a pyramid; the plain baseline",
+    rank=4,
+    settings=DemonsSettings,
+    devices=("cpu",),
+    use="a baseline that other toolkits have as well",
 )
-def run_demons(pair: WorkingPair, config: DemonsConfig, report: Report) -> Tensor:
+def run_demons(setup: MethodSetup) -> Tensor:
     """Vercauteren et al., Diffeomorphic demons, NeuroImage 2009, after matching the moving histogram to the fixed one.
+
     Masks are not used.
 
     Returns:
@@ -61,17 +66,18 @@ def run_demons(pair: WorkingPair, config: DemonsConfig, report: Report) -> Tenso
     """
     import SimpleITK as sitk
 
+    pair, settings = setup.pair, setup.settings
     fixed, moving = (_image(image, pair) for image in (pair.fixed, pair.moving))
     moving = sitk.HistogramMatching(moving, fixed, HISTOGRAM_LEVELS, HISTOGRAM_POINTS)
-    smoothing = config.smoothing or tuple(
+    smoothing = settings.smoothing or tuple(
         ACROSS_SLICES if step >= THICK_SLICES else ALONG_VOXELS for step in pair.spacing
     )
     if len(smoothing) != pair.grid.dimension:
         raise InputError(f"demons: smoothing needs {pair.grid.dimension} numbers, got {smoothing}")
-    total = sum(config.iterations)
+    total = sum(settings.iterations)
     done = 0
     field = None
-    for scale, iterations in zip(config.scales, config.iterations, strict=True):
+    for scale, iterations in zip(settings.scales, settings.iterations, strict=True):
         demons = sitk.DiffeomorphicDemonsRegistrationFilter()
         demons.SetNumberOfIterations(iterations)
         demons.SetStandardDeviations(smoothing)
@@ -83,7 +89,7 @@ def run_demons(pair: WorkingPair, config: DemonsConfig, report: Report) -> Tenso
         )
         field = demons.Execute(*coarse) if start is None else demons.Execute(*coarse, start)
         done += iterations
-        report(done, total, f"scale 1/{scale}", lambda field=field: _in_voxels(field, pair))
+        setup.report(done, total, f"scale 1/{scale}", lambda field=field: _in_voxels(field, pair))
     return _in_voxels(field, pair)
 
 

@@ -3,68 +3,65 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from UltrasoundMotionLib.device import WITHOUT_MPS, choose_device, device_note
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import jacobian_determinant, resample_displacement, warp
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.registration.request import SequenceRequest, with_config
 from UltrasoundMotionLib.registration.sequences.frames import Frames, open_frames
 from UltrasoundMotionLib.registration.sequences.sequence_registration import (
     FrameMeasures,
     FrameRegistration,
     SequenceRegistration,
 )
-from UltrasoundMotionLib.registration.sequences.template_following import SequenceConfig, TemplateFollower
+from UltrasoundMotionLib.registration.sequences.settings import SequenceSettings
+from UltrasoundMotionLib.registration.sequences.template_following import TemplateFollower
+from UltrasoundMotionLib.settings import takes_request, with_changes
 from UltrasoundMotionLib.similarity import lncc, mse
 
-MODES = ("to-reference", "frame-to-frame")
+DEVICES = WITHOUT_MPS
+NAME = "registering a sequence"
 NLCC_WINDOW = 21
 """Radius ten, as in SSMSR, III-B."""
 
 
+@takes_request(SequenceRequest)
 def register_sequence(
     sequence: ImageSequence | Sequence[Volume],
     *,
-    reference_frame: int = 0,
-    mode: str = "to-reference",
-    config: SequenceConfig | None = None,
-    mask: np.ndarray | str | None = None,
-    device: str = "auto",
+    config: Any = None,
     progress: Progress = no_progress,
     on_frame: Callable[[FrameRegistration], None] | None = None,
     keep_partial: bool = False,
+    request: SequenceRequest,
 ) -> SequenceRegistration:
     """Finds where every point of the reference frame is in every other frame.
 
     Args:
         sequence: a clip, or volumes of one grid in the order of time.
-        reference_frame: the frame whose grid the fields live on; any.
-        mode: "to-reference": frame_t(x + u_t(x)) = reference(x). Fields are predicted by the frame before and refined
-            against the reference, so they do not drift. "frame-to-frame": fixed is frame t, moving the frame before it,
-            as in SSMSR, III-B.
-        config: settings; the defaults when None.
-        mask: (H, W) or (D, H, W), above 0 where the reference frame counts, in matching and in the measures; "tissue"
-            for SSMSR's (III-A: grey levels in [0.005, 0.995], dilated by 16 pixels) within the sector; None takes all
-            that ever changes (the sector).
-        device: "auto" (CUDA, then the CPU), "cpu", "cuda" ...
+        config: former name of `settings`.
         progress: called for each frame; raising from it stops the call.
         on_frame: called with each frame as soon as it is found, before `progress`.
         keep_partial: when `progress` raises, return what was finished (`interrupted` says so) rather than pass the
             exception on.
+        request: the options; each can be given by name instead, as in `register_sequence(..., reference_frame=3)`.
 
     Raises:
         InputError: fewer than two frames; frames that are too small, constant or not finite; volumes of different
             grids; a mask, frame, mode or device that does not fit.
     """
     began = time.perf_counter()
-    stream = _Stream(sequence, reference_frame=reference_frame, mode=mode, config=config, mask=mask, device=device)
+    stream = _Stream(sequence, with_config(request, config))
     found: list[FrameRegistration | None] = [None] * len(stream.frames)
     interrupted = False
     try:
@@ -79,49 +76,31 @@ def register_sequence(
         interrupted = True
     seconds = time.perf_counter() - began
     return SequenceRegistration(
-        tuple(found), reference_frame, mode, seconds, stream.device, tuple(stream.notes), interrupted
+        tuple(found), request.reference_frame, request.mode, seconds, stream.device, tuple(stream.notes), interrupted
     )
 
 
+@takes_request(SequenceRequest)
 def stream_sequence_registration(
-    sequence: ImageSequence | Sequence[Volume],
-    *,
-    reference_frame: int = 0,
-    mode: str = "to-reference",
-    config: SequenceConfig | None = None,
-    mask: np.ndarray | str | None = None,
-    device: str = "auto",
+    sequence: ImageSequence | Sequence[Volume], *, config: Any = None, request: SequenceRequest
 ) -> Iterator[FrameRegistration]:
-    """The same, one frame at a time in bounded memory: the reference frame first, then to the end, then from the
+    """Registers one frame at a time in bounded memory: the reference frame first, then to the end, then from the
     reference back to the first frame.
 
     Input is checked at the call. Arguments and errors as `register_sequence`.
     """
-    return iter(_Stream(sequence, reference_frame=reference_frame, mode=mode, config=config, mask=mask, device=device))
+    return iter(_Stream(sequence, with_config(request, config)))
 
 
 class _Stream:
     """Checked input, and the loop over it."""
 
-    def __init__(
-        self,
-        sequence: ImageSequence | Sequence[Volume],
-        *,
-        reference_frame: int,
-        mode: str,
-        config: SequenceConfig | None,
-        mask: np.ndarray | str | None,
-        device: str,
-    ) -> None:
-        if mode not in MODES:
-            raise InputError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
-        if config is not None and not isinstance(config, SequenceConfig):
-            raise InputError(f"config: sequence takes SequenceConfig, got {type(config).__name__}")
-        self.frames: Frames = open_frames(sequence, reference_frame, mask)
-        self.device = choose_sequence_device(device)
-        self.notes: list[str] = []
-        self._reference_frame, self._mode = reference_frame, mode
-        self._config = config or SequenceConfig()
+    def __init__(self, sequence: ImageSequence | Sequence[Volume], request: SequenceRequest) -> None:
+        self._settings = sequence_settings(request.settings)
+        self.frames: Frames = open_frames(sequence, request.reference_frame, request.mask)
+        self.device = choose_device(request.device, supported=DEVICES, name=NAME)
+        self.notes = [note for note in (device_note(request.device, supported=DEVICES, name=NAME),) if note]
+        self._reference_frame, self._mode = request.reference_frame, request.mode
 
     def __iter__(self) -> Iterator[FrameRegistration]:
         return self._to_reference() if self._mode == "to-reference" else self._frame_to_frame()
@@ -150,11 +129,11 @@ class _Stream:
             before = fixed
 
     def _follower(self, fixed: Tensor, mask: Tensor) -> TemplateFollower:
-        config = self._config
+        settings = self._settings
         if self._mode == "frame-to-frame":  # one pair: the other templates would be the fixed frame again
-            config = replace(config, reference=1.0, previous=0.0, average=0.0)
+            settings = replace(settings, reference=1.0, previous=0.0, average=0.0)
         images = (one.to(self.device) for one in (fixed, mask, self.frames.moving_mask))
-        return TemplateFollower(*images, config, self.frames.relative_spacing)
+        return TemplateFollower(*images, settings, self.frames.relative_spacing)
 
     def _updated(self, follower: TemplateFollower, moving: Tensor) -> TemplateFollower:
         """The follower one frame on; where a GPU's memory runs out, on the CPU from here."""
@@ -196,18 +175,14 @@ def measure_frame(fixed: Tensor, moving: Tensor, mask: Tensor, displacement: Ten
     )
 
 
-def choose_sequence_device(device: str) -> str:
-    """The torch device to use; "auto" takes CUDA where there is one, else the CPU.
+def sequence_settings(settings: Any = None) -> SequenceSettings:
+    """The settings given, or the default ones with the changes of a mapping.
 
     Raises:
-        InputError: the device does not exist here, or cannot be used.
+        InputError: settings of another kind, or changes to what there is not.
     """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind = device.split(":", maxsplit=1)[0]
-    if kind == "cpu" or (kind == "cuda" and torch.cuda.is_available()):
-        return device
-    raise InputError(
-        f"device {device} is not available for sequences; choose auto or cpu"
-        + (" or cuda" if torch.cuda.is_available() else "")
-    )
+    if settings is None or isinstance(settings, Mapping):
+        return with_changes(SequenceSettings(), settings)
+    if not isinstance(settings, SequenceSettings):
+        raise InputError(f"settings: a sequence takes SequenceSettings, got {type(settings).__name__}")
+    return settings

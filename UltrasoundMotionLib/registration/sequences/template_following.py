@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, resample_displacement, warp
 from UltrasoundMotionLib.fields.box_sums import box_sum
 from UltrasoundMotionLib.registration.sequences.coupled_motion import laplacian, pairs, solve_motion
+from UltrasoundMotionLib.registration.sequences.settings import SequenceSettings
 
 LEAST_SIZE = 8
 LARGEST_STEP = 2.0
@@ -28,63 +28,6 @@ VARIANCE_FLOOR = 1e-4
 """Of intensities in [0, 1]: keeps dark, empty windows from becoming pure noise."""
 LEAST_COUNT = 1e-3
 LEAST_WEIGHT = 1e-6
-
-
-@dataclass(frozen=True)
-class SequenceConfig:
-    """Settings of `register_sequence`.
-
-    Attributes:
-        scales: how many times coarser than the frames, from coarse to fine.
-        iterations: linearisations of each scale, for each frame.
-        control_stride: voxels of a scale between nodes of its control grid; the field is linear between nodes.
-        window: edge of the window in which intensities are normalised, in voxels of the scale.
-        reference, previous, average: weights of the three templates.
-        average_rate: share of the newest frame in the running mean.
-        smoothness: of the whole displacement, relative to the strength of the images.
-        steadiness: of its change since the frame before.
-        solver_iterations: conjugate gradients in each linearisation.
-    """
-
-    scales: tuple[int, ...] = (4, 2, 1)
-    iterations: tuple[int, ...] = (3, 3, 3)
-    control_stride: int = 4
-    window: int = 11
-    reference: float = 1.0
-    previous: float = 0.5
-    average: float = 1.0
-    average_rate: float = 0.2
-    smoothness: float = 0.2
-    steadiness: float = 0.5
-    solver_iterations: int = 20
-
-    def __post_init__(self) -> None:
-        if (
-            not self.scales
-            or len(self.scales) != len(self.iterations)
-            or min(self.scales) < 1
-            or min(self.iterations) < 0
-        ):
-            raise InputError(
-                f"sequence: scales {self.scales} and iterations {self.iterations} must have one entry a scale, of 1 and 0 or more"
-            )
-        if sum(self.iterations) == 0 or self.solver_iterations < 1 or self.control_stride < 1 or self.window < 3:
-            raise InputError(
-                "sequence: needs an iteration, a solver iteration, a control_stride of 1 or more and a window of 3 or more"
-            )
-        if min(self.reference, self.previous, self.average) < 0 or self.reference + self.previous + self.average == 0:
-            raise InputError(
-                "sequence: the weights of reference, previous and average must be 0 or more and one above 0"
-            )
-        if (
-            self.smoothness < 0
-            or self.steadiness < 0
-            or self.smoothness + self.steadiness == 0
-            or not 0 <= self.average_rate <= 1
-        ):
-            raise InputError(
-                "sequence: smoothness and steadiness must be 0 or more and one above 0, average_rate between 0 and 1"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,13 +67,18 @@ class TemplateFollower:
     """
 
     def __init__(
-        self, reference: Tensor, mask: Tensor, moving_mask: Tensor, config: SequenceConfig, spacing: tuple[float, ...]
+        self,
+        reference: Tensor,
+        mask: Tensor,
+        moving_mask: Tensor,
+        settings: SequenceSettings,
+        spacing: tuple[float, ...],
     ) -> None:
-        self._config = config
+        self._config = settings
         self._size = tuple(reference.shape[2:])
-        self._levels = [_level((reference, mask, moving_mask), config, scale, spacing) for scale in config.scales]
+        self._levels = [_level((reference, mask, moving_mask), settings, scale, spacing) for scale in settings.scales]
         self._average = self._previous = reference
-        control = control_size(self._size, config.control_stride)
+        control = control_size(self._size, settings.control_stride)
         self.field = torch.zeros(1, len(self._size), *control, device=reference.device)
 
     @torch.no_grad()
@@ -140,14 +88,14 @@ class TemplateFollower:
         Returns:
             (1, n, *spatial) displacement u in voxels with frame(x + u(x)) = reference(x).
         """
-        config, last = self._config, self.field
+        settings, last = self._config, self.field
         field = last
-        for level, iterations in zip(self._levels, config.iterations, strict=True):
+        for level, iterations in zip(self._levels, settings.iterations, strict=True):
             if iterations:
                 field = self._refined(field, last, level, frame, iterations)
         displacement = resample_displacement(field, self._size)
         warped = warp(frame, displacement)
-        self._average = torch.lerp(self._average, warped, config.average_rate)
+        self._average = torch.lerp(self._average, warped, settings.average_rate)
         self._previous, self.field = warped, field
         return displacement
 
@@ -165,24 +113,24 @@ class TemplateFollower:
 
     def _refined(self, field: Tensor, last: Tensor, level: _Level, frame: Tensor, iterations: int) -> Tensor:
         """The field after some Gauss-Newton steps at one scale, each composed onto it."""
-        config = self._config
+        settings = self._config
         moving = _resized(frame, level.size)
-        templates = [(config.reference, level.reference)]
-        for weight, image in ((config.previous, self._previous), (config.average, self._average)):
+        templates = [(settings.reference, level.reference)]
+        for weight, image in ((settings.previous, self._previous), (settings.average, self._average)):
             if weight:
-                templates.append((weight, _normalised(_resized(image, level.size), level.mask, config.window)))
+                templates.append((weight, _normalised(_resized(image, level.size), level.mask, settings.window)))
         for _ in range(iterations):
             displacement = resample_displacement(field, level.size)
             inside = level.mask * (warp(level.moving_mask, displacement) > 0.5)
-            warped = _normalised(warp(moving, displacement), inside, config.window)
-            tensor, force = _linearised(templates, warped, inside, level.control, config.window)
+            warped = _normalised(warp(moving, displacement), inside, settings.window)
+            tensor, force = _linearised(templates, warped, inside, level.control, settings.window)
             now, then = (resample_displacement(one, level.control) * level.voxels_per_node for one in (field, last))
             smooth, steady = (
-                [weight * axis for axis in level.stiffness] for weight in (config.smoothness, config.steadiness)
+                [weight * axis for axis in level.stiffness] for weight in (settings.smoothness, settings.steadiness)
             )
             force = force - laplacian(now, smooth) - laplacian(now - then, steady)
             both = [first + second for first, second in zip(smooth, steady, strict=True)]
-            step = solve_motion(tensor, force, both, config.solver_iterations).clamp(-LARGEST_STEP, LARGEST_STEP)
+            step = solve_motion(tensor, force, both, settings.solver_iterations).clamp(-LARGEST_STEP, LARGEST_STEP)
             field = compose(field, resample_displacement(step / level.voxels_per_node, tuple(field.shape[2:])))
         return field
 
@@ -193,7 +141,7 @@ def control_size(size: tuple[int, ...], stride: int) -> tuple[int, ...]:
 
 
 def _level(
-    images: tuple[Tensor, Tensor, Tensor], config: SequenceConfig, scale: int, spacing: tuple[float, ...]
+    images: tuple[Tensor, Tensor, Tensor], settings: SequenceSettings, scale: int, spacing: tuple[float, ...]
 ) -> _Level:
     """Of (reference, mask, moving mask)."""
     reference, mask, moving_mask = images
@@ -203,14 +151,14 @@ def _level(
     size = tuple(
         max(min(voxels, LEAST_SIZE), round(voxels / factor)) for voxels, factor in zip(full, factors, strict=True)
     )
-    control = control_size(size, config.control_stride)
+    control = control_size(size, settings.control_stride)
     ratio = [voxels / nodes for voxels, nodes in zip(size[::-1], control[::-1], strict=True)]
     small = (_resized(mask, size) > 0.5).to(reference.dtype)
     voxel = [step * before / after for step, before, after in zip(spacing, full[::-1], size[::-1], strict=True)]
     return _Level(
         size=size,
         control=control,
-        reference=_normalised(_resized(reference, size), small, config.window),
+        reference=_normalised(_resized(reference, size), small, settings.window),
         mask=small,
         moving_mask=_resized(moving_mask, size),
         voxels_per_node=torch.tensor(ratio, device=reference.device).view(1, -1, *[1] * len(size)),

@@ -59,14 +59,13 @@ def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
     """Returns the method as one call: (fixed, moving) -> displacement on the grid of the fixed image.
 
     Args:
-        method: "unregistered", a peer's name, or "ours:" and a method's name, with settings of its configuration after
-            a colon: "ours:semantic:refine=no,model=semantic-cardiac".
+        method: "unregistered", a peer's name, or "ours:" and a method's name, with changes to its settings after a
+            colon: "ours:semantic:refine=no,model=semantic-cardiac".
 
     Raises:
         InputError: there is no such method or setting.
     """
     from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
-    from UltrasoundMotionLib.jobs.plain_settings import settings_from
     from UltrasoundMotionLib.lab.benchmarks.peers import find_peer
     from UltrasoundMotionLib.registration import find_method, register
 
@@ -75,8 +74,8 @@ def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
     if not method.startswith(OURS):
         return find_peer(method, "registration").call
     name, settings = method_settings(method)
-    config = settings_from(find_method(name).configuration, settings) if settings else None
-    return lambda fixed, moving: register(fixed, moving, method=name, config=config, device="cpu").displacement
+    find_method(name).settings_from(settings)
+    return lambda fixed, moving: register(fixed, moving, method=name, settings=settings, device="cpu").displacement
 
 
 def run_method(call: Callable[[Volume, Volume], DisplacementField], pair: RegistrationPair) -> PairResult:

@@ -5,7 +5,6 @@ learned.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 
 from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import MethodResult
 from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
@@ -135,8 +134,7 @@ def _learned(method: str) -> bool:
 
     if not method.startswith(OURS):
         return False
-    configuration = find_method(method_settings(method)[0]).configuration
-    return any(setting.name == "model" for setting in fields(configuration))
+    return bool(find_method(method_settings(method)[0]).weights)
 
 
 def _dice_above(what: str, goal: float, measured: float, whose: str = "") -> Target:
@@ -148,6 +146,5 @@ def _refines(method: str) -> bool:
     from UltrasoundMotionLib.registration import find_method
 
     name, settings = method_settings(method)
-    return bool(
-        settings["refine"] if "refine" in settings else getattr(find_method(name).configuration(), "refine", False)
-    )
+    entry = find_method(name)
+    return entry.refinable and bool(entry.settings_from(settings).refine)

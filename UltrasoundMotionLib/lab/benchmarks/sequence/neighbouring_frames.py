@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -108,18 +108,14 @@ def tissue_tracking_table(
     import torch
 
     from UltrasoundMotionLib.registration import find_method, register
-    from UltrasoundMotionLib.registration.methods.multiscale.config import SsmsrConfig
+    from UltrasoundMotionLib.registration.methods.multiscale.settings import SsmsrSettings
     from UltrasoundMotionLib.registration.sequences.frames import open_frames
     from UltrasoundMotionLib.registration.sequences.register_sequence import measure_frame, register_sequence
 
     if pair_count is not None and pair_count < 1:
         raise InputError(f"pair_count: expected 1 or more, got {pair_count}")
-    trained = {
-        name: found.configuration()
-        for name in methods
-        if issubclass((found := find_method(name)).configuration, SsmsrConfig)
-    }
-    settings = {} if steps is None else {name: replace(config, steps=steps) for name, config in trained.items()}
+    trained = [name for name in methods if isinstance(find_method(name).settings_from(), SsmsrSettings)]
+    settings = {} if steps is None else {name: {"steps": steps} for name in trained}
     frames = open_frames(sequence, 0, "tissue")
     last = len(frames) - 1
     numbers = np.unique(np.linspace(1, last, min(pair_count or last, last)).round().astype(int)).tolist()
@@ -142,7 +138,7 @@ def tissue_tracking_table(
         def displacement_of(number: int) -> torch.Tensor:
             fixed, moving = (_volume(sequence, frames.tensor(one)[0, 0].numpy(), one) for one in (number, number - 1))
             return register(
-                fixed, moving, method=method, config=settings.get(method), device=device, initial_transform=None
+                fixed, moving, method=method, settings=settings.get(method), device=device, initial_transform=None
             ).displacement.to_voxels()
 
         return displacement_of

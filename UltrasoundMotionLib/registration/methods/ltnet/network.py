@@ -15,12 +15,12 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional
 
-from UltrasoundMotionLib.registration.methods.multiscale.network import NEGATIVE_SLOPE
 from UltrasoundMotionLib.registration.methods.voxelmorph.network import (
     HALF_SIZE_DECODER,
     VoxelMorph,
-    VoxelMorphNetworkConfig,
+    VoxelMorphConfig,
 )
+from UltrasoundMotionLib.registration.methods.voxelmorph.unet import NEGATIVE_SLOPE
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LtNetConfig:
     """What the generators are made of.
 
     Attributes:
-        dimension, encoder, decoder, full_size, output: of each generator, see `VoxelMorphNetworkConfig`. A displacement
+        dimension, encoder, decoder, full_size, output: of each generator, see `VoxelMorphConfig`. A displacement
             is published (from memory); the flow of a velocity hardly folds.
         shared: one generator goes both ways, so that it sees twice as many pairs; two are published (from memory).
     """
@@ -40,9 +40,9 @@ class LtNetConfig:
     output: str = "velocity"
     shared: bool = True
 
-    def generator(self) -> VoxelMorphNetworkConfig:
+    def generator(self) -> VoxelMorphConfig:
         """Of each; images are brought to mean 0 and deviation 1, without which learning took three times as many steps."""
-        return VoxelMorphNetworkConfig(
+        return VoxelMorphConfig(
             self.dimension, self.encoder, self.decoder, self.output, self.full_size, normalised=True
         )
 

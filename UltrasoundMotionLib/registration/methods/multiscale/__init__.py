@@ -1,1 +1,65 @@
-"""Multi-scale registration by networks optimised at test time (SSMSR)."""
+"""`multiscale`, `ssmsr` and `ssr`: networks optimised for the pair at test time give residual fields, coarse to fine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from UltrasoundMotionLib.registration.methods.multiscale.settings import (
+    MultiscaleSettings,
+    SsmsrSettings,
+    SsrSettings,
+)
+from UltrasoundMotionLib.registration.methods.voxelmorph import VOXELMORPH
+from UltrasoundMotionLib.registration.registry import MethodSetup, registration_method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NETWORK_BYTES = 1500
+"""Bytes per voxel of a U-Net and its derivatives: 980 measured in 3D, 1160 in 2D, rounded up."""
+
+
+@registration_method(
+    "multiscale",
+    "a U-Net for each scale optimised for the pair: SSMSR with what measures better",
+    rank=5,
+    settings=MultiscaleSettings,
+    networks=(VOXELMORPH,),
+    bytes_per_voxel=NETWORK_BYTES,
+    use="comparison: `instance`, then a network on top, in minutes",
+)
+def run_multiscale(setup: MethodSetup) -> Tensor:
+    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
+    from UltrasoundMotionLib.registration.methods.multiscale.optimisation import optimise_scales
+
+    settings = setup.settings if setup.weights is None else replace(setup.settings, weights=setup.weights)
+    return optimise_scales([setup.pair], settings, setup.report).displacements[0]
+
+
+@registration_method(
+    "ssmsr",
+    "a U-Net for each scale optimised for the pair, as published",
+    rank=6,
+    settings=SsmsrSettings,
+    networks=(VOXELMORPH,),
+    bytes_per_voxel=NETWORK_BYTES,
+    use="comparison with the paper; minutes to hours without a graphics card",
+)
+def run_ssmsr(setup: MethodSetup) -> Tensor:
+    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
+    return run_multiscale(setup)
+
+
+@registration_method(
+    "ssr",
+    "one U-Net optimised for the pair, SSMSR's ablation without scales",
+    rank=7,
+    settings=SsrSettings,
+    networks=(VOXELMORPH,),
+    bytes_per_voxel=NETWORK_BYTES,
+    use="comparison with the paper; minutes to hours without a graphics card",
+)
+def run_ssr(setup: MethodSetup) -> Tensor:
+    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
+    return run_multiscale(setup)

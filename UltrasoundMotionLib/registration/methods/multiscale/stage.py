@@ -14,8 +14,8 @@ from torch.nn import functional
 from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement, warp
 from UltrasoundMotionLib.registration.elastic_energy import elastic_gradient
 from UltrasoundMotionLib.registration.likeness import Likeness, scaled_mask
-from UltrasoundMotionLib.registration.methods.instance import squarings
-from UltrasoundMotionLib.registration.methods.multiscale.config import SsmsrConfig
+from UltrasoundMotionLib.registration.methods.instance.velocity import squarings
+from UltrasoundMotionLib.registration.methods.multiscale.settings import SsmsrSettings
 from UltrasoundMotionLib.registration.scale_grids import grid_at
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
@@ -40,22 +40,22 @@ class ScaleProblem:
     coarser one covers.
     """
 
-    def __init__(self, pair: WorkingPair, config: SsmsrConfig, scale: float, found: Found) -> None:
-        self.config = config
+    def __init__(self, pair: WorkingPair, settings: SsmsrSettings, scale: float, found: Found) -> None:
+        self.settings = settings
         self.size, self.spacing = grid_at(pair, scale)
         fixed = shrunk(pair.fixed, self.size)
         reconstruction = shrunk(warp(pair.moving, found.displacement), self.size)
-        summed = config.aggregation == "sum"
+        summed = settings.aggregation == "sum"
         moving = shrunk(pair.moving, self.size) if summed else reconstruction
         self.images = torch.cat([reconstruction, fixed], dim=1)
         masks = [scaled_mask(mask, self.size) for mask in (pair.fixed_mask, pair.moving_mask)]
-        self._forward = Likeness(fixed, moving, masks[0], config.likeness, self.spacing)
+        self._forward = Likeness(fixed, moving, masks[0], settings.likeness, self.spacing)
         self._backward = (
-            Likeness(moving, fixed, masks[1] if summed else None, config.likeness, self.spacing)
-            if config.symmetric
+            Likeness(moving, fixed, masks[1] if summed else None, settings.likeness, self.spacing)
+            if settings.symmetric
             else None
         )
-        field_size = self.size if config.full_size else tuple(-(-size // 2) for size in self.size)
+        field_size = self.size if settings.full_size else tuple(-(-size // 2) for size in self.size)
         self._unit = fixed.new_tensor(
             [space * old / new for space, old, new in zip(self.spacing, self.size[::-1], field_size[::-1], strict=True)]
         )
@@ -79,14 +79,14 @@ class ScaleProblem:
         dimension = len(self.size)
         lengths = residual * self._unit.view(1, -1, *[1] * dimension)
         gradient = elastic_gradient(
-            lengths.detach(), self._unit.tolist(), self.config.smoothness / dimension**2, self.config.volume
+            lengths.detach(), self._unit.tolist(), self.settings.smoothness / dimension**2, self.settings.volume
         )
         energy = (lengths * gradient).sum()  # quadratic: half of this, with this as its derivative
         return loss + energy - 0.5 * energy.detach()
 
     def displacement(self, residual: Tensor) -> Tensor:
         """(1, n, *spatial of the scale) in voxels of the scale."""
-        if self.config.output == "velocity":
+        if self.settings.output == "velocity":
             residual = integrate_velocity(residual, squarings(residual))
         return resample_displacement(residual, self.size)
 
@@ -95,7 +95,7 @@ def optimise(
     network: nn.Module,
     problems: Sequence[ScaleProblem],
     steps: int,
-    config: SsmsrConfig,
+    settings: SsmsrSettings,
     report: Callable[[int, float], None],
 ) -> int:
     """Adam on the weights, one pair a step, the pairs in a new random order each round; stops when it no longer pays.
@@ -107,11 +107,11 @@ def optimise(
     Returns:
         How many steps were made.
     """
-    optimiser = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
-    generator = torch.Generator().manual_seed(config.seed)
+    optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    generator = torch.Generator().manual_seed(settings.seed)
     order: list[int] = []
     losses: list[float] = []
-    window = max(config.patience, len(problems))
+    window = max(settings.patience, len(problems))
     for step in range(steps):
         if not order:
             order = torch.randperm(len(problems), generator=generator).tolist()
@@ -121,9 +121,9 @@ def optimise(
         optimiser.step()
         losses.append(float(loss.detach()))
         report(step + 1, losses[-1])
-        if config.tolerance is not None and (step + 1) % window == 0 and step + 1 >= 2 * window:
+        if settings.tolerance is not None and (step + 1) % window == 0 and step + 1 >= 2 * window:
             before, after = sum(losses[-2 * window : -window]) / window, sum(losses[-window:]) / window
-            if before - after < config.tolerance:
+            if before - after < settings.tolerance:
                 break
     return len(losses)
 

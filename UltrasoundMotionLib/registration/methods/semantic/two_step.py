@@ -4,12 +4,9 @@ warped by the first.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_displacement, warp
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
 from UltrasoundMotionLib.registration.methods.semantic.correlation_flow import CorrelationFlow
@@ -17,7 +14,6 @@ from UltrasoundMotionLib.registration.methods.semantic.feature_unet import Featu
 from UltrasoundMotionLib.registration.methods.semantic.registration_network import RegistrationNetwork
 from UltrasoundMotionLib.registration.methods.semantic.two_step_config import SQUARINGS, TwoStepConfig
 from UltrasoundMotionLib.registration.methods.semantic.two_step_output import TwoStepOutput
-from UltrasoundMotionLib.weights import load_weights
 
 
 class TwoStepNetwork(nn.Module):
@@ -99,18 +95,3 @@ def predict_two_step(network: TwoStepNetwork | CorrelationFlow, fixed: Tensor, m
     with torch.no_grad():
         found = network(normalise(fixed), normalise(moving)).displacement
     return resample_displacement(found, tuple(fixed.shape[2:]))
-
-
-def load_two_step(card_path: str | Path) -> TwoStepNetwork | CorrelationFlow:
-    """The network of a card with its weights, in eval mode, float32.
-
-    Raises:
-        InputError: see `weights.load_weights`; the weights are not of a two-step network, or not of the one its card
-            describes.
-    """
-    weights = load_weights(card_path)
-    if weights.card.architecture not in ("TwoStepNetwork", "CorrelationFlow"):
-        raise InputError(f"weights {weights.card.name}: are of {weights.card.architecture}, not of a two-step network")
-    network = two_step_network(TwoStepConfig.from_json(weights.card.configuration.get("network")))
-    weights.put_into(network)
-    return network.eval()

@@ -69,19 +69,6 @@ class TwoStepConfig:
         if not self.scales or any(scale < 1 or scale % 2 == 0 for scale in self.scales):
             raise InputError(f"two-step registration: scales must be odd numbers of voxels, got {self.scales}")
 
-    @classmethod
-    def from_json(cls, values: dict[str, object]) -> TwoStepConfig:
-        """From what `dataclasses.asdict` made of one, lists in place of tuples.
-
-        Raises:
-            InputError: fields that are missing, unknown or of another kind.
-        """
-        try:
-            unet = FeatureUNetConfig(**_with_tuples(values["unet"]))
-            return cls(**{**_with_tuples(values), "unet": unet})
-        except (TypeError, KeyError, AttributeError) as error:
-            raise InputError(f"the configuration is not that of a two-step network ({error})") from error
-
 
 def published(dimension: int, classes: int) -> TwoStepConfig:
     """The paper's network: about 200,000 parameters for the features and 2.3 million (2D; 3D: 2 million) for both
@@ -153,7 +140,3 @@ def find_variant(name: str) -> Variant:
             f"there is no variant named {name} of semantic registration; choose one of {', '.join(VARIANTS)}"
         )
     return VARIANTS[name]
-
-
-def _with_tuples(values: object) -> dict[str, object]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in dict(values).items()}  # type: ignore[call-overload]

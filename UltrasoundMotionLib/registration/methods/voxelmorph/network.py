@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
-from UltrasoundMotionLib.registration.methods.multiscale.network import NEGATIVE_SLOPE, ResidualUNet
+from UltrasoundMotionLib.registration.methods.voxelmorph.unet import NEGATIVE_SLOPE, ResidualUNet
 
 OUTPUTS = ("displacement", "velocity")
 SQUARINGS = 6
 
 
 @dataclass(frozen=True)
-class VoxelMorphNetworkConfig:
+class VoxelMorphConfig:
     """The network.
 
     Attributes:
@@ -52,7 +52,7 @@ class VoxelMorph(nn.Module):
     `unet` has the weights that `method="ssr"` takes, see `multiscale_weights`.
     """
 
-    def __init__(self, config: VoxelMorphNetworkConfig) -> None:
+    def __init__(self, config: VoxelMorphConfig) -> None:
         super().__init__()
         self.config = config
         self.unet = ResidualUNet(config.dimension, config.encoder, config.decoder, full_size=config.full_size)
@@ -78,3 +78,6 @@ class VoxelMorph(nn.Module):
         if self.config.output == "velocity":
             raw_field = integrate_velocity(-raw_field if backward else raw_field, SQUARINGS)
         return resample_displacement(raw_field, spatial)
+
+
+VoxelMorphNetworkConfig = VoxelMorphConfig

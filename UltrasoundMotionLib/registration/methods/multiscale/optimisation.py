@@ -1,6 +1,4 @@
-"""`multiscale`, `ssmsr` and `ssr`: a U-Net a scale, optimised for the pair at test time, gives residual fields from
-coarse to fine.
-"""
+"""The optimisation of `multiscale`, `ssmsr` and `ssr`: scale after scale, over one pair or many."""
 
 from __future__ import annotations
 
@@ -12,17 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_displacement
-from UltrasoundMotionLib.registration.methods.instance import optimise_velocity, squarings
-from UltrasoundMotionLib.registration.methods.multiscale.config import MultiscaleConfig, SsmsrConfig, SsrConfig
-from UltrasoundMotionLib.registration.methods.multiscale.network import ResidualUNet
+from UltrasoundMotionLib.registration.methods.instance.velocity import optimise_velocity, squarings
+from UltrasoundMotionLib.registration.methods.multiscale.settings import SsmsrSettings
 from UltrasoundMotionLib.registration.methods.multiscale.stage import Found, ScaleProblem, optimise
 from UltrasoundMotionLib.registration.methods.multiscale.weights import Weights, read_weights
-from UltrasoundMotionLib.registration.registry import Report, registration_method
+from UltrasoundMotionLib.registration.methods.voxelmorph.unet import ResidualUNet
+from UltrasoundMotionLib.registration.registry import Report
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 PROBLEMS_KEPT = 16
-NETWORK_BYTES = 1500
-"""Of a U-Net and its derivatives for each voxel: 980 measured in 3D, 1160 in 2D, rounded up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,34 +36,7 @@ class MultiscaleResult:
     steps: tuple[int, ...]
 
 
-@registration_method(
-    "multiscale",
-    "a U-Net a scale optimised for the pair: SSMSR with what measures better",
-    MultiscaleConfig,
-    bytes_per_voxel=NETWORK_BYTES,
-)
-def run_multiscale(pair: WorkingPair, config: SsmsrConfig, report: Report) -> Tensor:
-    """(1, n, *spatial) displacement in voxels of the pair's grid."""
-    return optimise_scales([pair], config, report).displacements[0]
-
-
-@registration_method(
-    "ssmsr", "a U-Net a scale optimised for the pair, as published", SsmsrConfig, bytes_per_voxel=NETWORK_BYTES
-)
-def run_ssmsr(pair: WorkingPair, config: SsmsrConfig, report: Report) -> Tensor:
-    """(1, n, *spatial) displacement in voxels of the pair's grid."""
-    return optimise_scales([pair], config, report).displacements[0]
-
-
-@registration_method(
-    "ssr", "one U-Net optimised for the pair, SSMSR's ablation without scales", SsrConfig, bytes_per_voxel=NETWORK_BYTES
-)
-def run_ssr(pair: WorkingPair, config: SsmsrConfig, report: Report) -> Tensor:
-    """(1, n, *spatial) displacement in voxels of the pair's grid."""
-    return optimise_scales([pair], config, report).displacements[0]
-
-
-def optimise_scales(pairs: Sequence[WorkingPair], config: SsmsrConfig, report: Report) -> MultiscaleResult:
+def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, report: Report) -> MultiscaleResult:
     """Every scale in turn: one network for all pairs is optimised, then every pair is reconstructed with it.
 
     One pair: test-time training. Many: the training of VoxelMorph (one scale) or of SSMSR's first weights, and the
@@ -81,24 +50,24 @@ def optimise_scales(pairs: Sequence[WorkingPair], config: SsmsrConfig, report: R
         InputError: the weights that the configuration names cannot be used.
     """
     dimension = pairs[0].fixed.ndim - 2
-    scales, steps = config.scales_in(dimension), config.steps_in(dimension)
-    warming = 0 if config.start is None else sum(config.start.iterations)
+    scales, steps = settings.scales_in(dimension), settings.steps_in(dimension)
+    warming = 0 if settings.start is None else sum(settings.start.iterations)
     total = max(1, warming * len(pairs) + sum(steps))
-    network = _new_network(dimension, config).to(pairs[0].fixed.device)
-    weights = None if config.weights is None else read_weights(config.weights, network, len(scales))
-    found = [_first_found(pair, config, _Part(report, number * warming, total)) for number, pair in enumerate(pairs)]
+    network = _new_network(dimension, settings).to(pairs[0].fixed.device)
+    weights = None if settings.weights is None else read_weights(settings.weights, network, len(scales))
+    found = [_first_found(pair, settings, _Part(report, number * warming, total)) for number, pair in enumerate(pairs)]
     kept: list[Weights] = []
     made: list[int] = []
     for index, scale in enumerate(scales):
         if weights is not None:
             network.load_state_dict(weights[index])
-        elif index and not config.keep_weights:
-            network = _new_network(dimension, config).to(pairs[0].fixed.device)
-        elif index and config.aggregation == "sum":
+        elif index and not settings.keep_weights:
+            network = _new_network(dimension, settings).to(pairs[0].fixed.device)
+        elif index and settings.aggregation == "sum":
             network.come_to_rest()  # what it gave before is in the sum already
-        problems = _Problems(pairs, config, scale, found)
+        problems = _Problems(pairs, settings, scale, found)
         part = _Part(report, warming * len(pairs) + sum(steps[:index]), total)
-        made.append(optimise(network, problems, steps[index], config, problems.watched(network, part)))
+        made.append(optimise(network, problems, steps[index], settings, problems.watched(network, part)))
         found = [problems.advanced(number, network) for number in range(len(pairs))]
         kept.append({name: value.detach().cpu().clone() for name, value in network.state_dict().items()})
     return MultiscaleResult(tuple(one.displacement for one in found), tuple(kept), tuple(made))
@@ -107,10 +76,10 @@ def optimise_scales(pairs: Sequence[WorkingPair], config: SsmsrConfig, report: R
 class _Problems(Sequence[ScaleProblem]):
     """Those of all pairs at a scale, made when asked for; the last few are kept."""
 
-    def __init__(self, pairs: Sequence[WorkingPair], config: SsmsrConfig, scale: float, found: list[Found]) -> None:
+    def __init__(self, pairs: Sequence[WorkingPair], settings: SsmsrSettings, scale: float, found: list[Found]) -> None:
         self._pairs, self._scale, self._found = pairs, scale, found
         self._make = lru_cache(maxsize=PROBLEMS_KEPT)(
-            lambda number: ScaleProblem(pairs[number], config, scale, found[number])
+            lambda number: ScaleProblem(pairs[number], settings, scale, found[number])
         )
 
     def __len__(self) -> int:
@@ -133,7 +102,7 @@ class _Problems(Sequence[ScaleProblem]):
         problem, found = self[number], self._found[number]
         residual = problem.residual(network)
         size = tuple(self._pairs[number].fixed.shape[2:])
-        if problem.config.aggregation == "sum":
+        if problem.settings.aggregation == "sum":
             return _of_velocity(residual, size)
         return Found(compose(found.displacement, resample_displacement(problem.displacement(residual), size)))
 
@@ -150,10 +119,10 @@ class _Part:
         self.report(self.before + done, self.total, message, displacement)
 
 
-def _first_found(pair: WorkingPair, config: SsmsrConfig, report: Report) -> Found:
+def _first_found(pair: WorkingPair, settings: SsmsrSettings, report: Report) -> Found:
     """At rest, or where `instance` ends."""
-    if config.start is not None:
-        return _of_velocity(optimise_velocity(pair, config.start, report), tuple(pair.fixed.shape[2:]))
+    if settings.start is not None:
+        return _of_velocity(optimise_velocity(pair, settings.start, report), tuple(pair.fixed.shape[2:]))
     return Found(pair.fixed.new_zeros(1, pair.fixed.ndim - 2, *pair.fixed.shape[2:]))
 
 
@@ -161,8 +130,8 @@ def _of_velocity(velocity: Tensor, size: tuple[int, ...]) -> Found:
     return Found(resample_displacement(integrate_velocity(velocity, squarings(velocity) + 2), size), velocity)
 
 
-def _new_network(dimension: int, config: SsmsrConfig) -> ResidualUNet:
+def _new_network(dimension: int, settings: SsmsrSettings) -> ResidualUNet:
     """The same for the same seed, whatever was drawn before."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        return ResidualUNet(dimension, config.encoder, config.decoder, full_size=config.full_size)
+        torch.manual_seed(settings.seed)
+        return ResidualUNet(dimension, settings.encoder, settings.decoder, full_size=settings.full_size)

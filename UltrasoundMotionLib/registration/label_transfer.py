@@ -13,16 +13,17 @@ from UltrasoundMotionLib.fields import DisplacementField
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.checked_input import as_volume, checked_labels
-from UltrasoundMotionLib.registration.learned.domain_choice import domain_of
-from UltrasoundMotionLib.registration.methods.ltnet.method import SHIPPED_MODELS, LtnetConfig
+from UltrasoundMotionLib.registration.learned.network_choice import domain_of
 from UltrasoundMotionLib.registration.register_images import register
 from UltrasoundMotionLib.registration.registration import Registration
+from UltrasoundMotionLib.registration.registry import RegistrationMethod, available_methods, find_method
+from UltrasoundMotionLib.registration.request import RegisterRequest, with_config
+from UltrasoundMotionLib.settings import takes_request
 from UltrasoundMotionLib.weights import find_card
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-METHOD = "ltnet"
 LEAST_WIDTH_MM = 1.0
 WIDTHS_MM = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
@@ -42,54 +43,59 @@ class LabelTransfer:
     registration: Registration
 
 
+@takes_request(RegisterRequest)
 def transfer_labels(
     fixed: Volume | sitk.Image,
     atlas: Volume | sitk.Image,
     atlas_labels: Volume | sitk.Image,
     *,
     fixed_labels: Volume | sitk.Image | None = None,
-    config: LtnetConfig | None = None,
-    refine: bool | None = None,
-    initial_transform: str | sitk.Transform | None = "auto",
-    device: str = "auto",
+    config: Any = None,
     progress: Progress = no_progress,
+    request: RegisterRequest,
 ) -> LabelTransfer:
-    """Brings the labels of an atlas to an image by LT-Net.
+    """Brings the labels of an atlas to an image.
 
     Args:
         fixed: the image without labels.
         atlas, atlas_labels: on one grid.
         fixed_labels: only to be compared with.
-        config, refine, initial_transform, device: as in `register`.
+        config: former name of `settings`.
         progress: of the registration; raising from it stops the call.
+        request: the options of `register`. Where it names the default method, the first one that transfers labels takes
+            its place.
 
     Raises:
-        InputError: as `register`; an atlas without labels, or with values that the model does not know.
+        InputError: as `register`; a method that does not transfer labels; an atlas without labels, or with values that
+            the weights do not know.
     """
     if atlas_labels is None:
         raise InputError("atlas_labels: an atlas needs its label map, whose labels are to be transferred")
-    check_label_values(atlas_labels, "atlas_labels", config)
+    request = with_config(request, config)
+    if request.method == RegisterRequest().method:
+        request = replace(request, method=label_transfer_methods()[0].name)
+    check_label_values(atlas_labels, "atlas_labels", request)
     registration = register(
-        fixed,
-        atlas,
-        method=METHOD,
-        device=device,
-        initial_transform=initial_transform,
-        fixed_labels=fixed_labels,
-        moving_labels=atlas_labels,
-        config=config,
-        refine=refine,
-        progress=progress,
+        fixed, atlas, fixed_labels=fixed_labels, moving_labels=atlas_labels, progress=progress, request=request
     )
-    confidence = label_confidence(
-        fixed, atlas, atlas_labels, registration, config=config, initial_transform=initial_transform, device=device
-    )
+    confidence = label_confidence(fixed, atlas, atlas_labels, registration, request=request)
+    assert registration.warped_labels is not None
     return LabelTransfer(registration.warped_labels, confidence, registration)
 
 
-def check_label_values(labels: Volume | sitk.Image, name: str, config: LtnetConfig | None = None) -> None:
-    """Raises InputError where a label map has no label, or values that the model of a configuration does not know."""
-    domain = domain_of(_card(config))
+def label_transfer_methods() -> tuple[RegistrationMethod, ...]:
+    """The methods whose transferred labels get a confidence."""
+    return tuple(method for method in available_methods() if method.transfers_labels)
+
+
+def check_label_values(labels: Volume | sitk.Image, name: str, request: RegisterRequest) -> None:
+    """Checks the labels to be transferred.
+
+    Raises:
+        InputError: a map without labels, or with values that the weights of a request do not know; a method that does
+            not transfer labels.
+    """
+    domain = domain_of(_card(request))
     values = {int(value) for value in np.unique(as_volume(labels, name).array) if value > 0}
     known = ", ".join(f"{value} {label}" for value, label in domain.labels.items())
     if not values:
@@ -104,9 +110,7 @@ def label_confidence(
     atlas_labels: Volume | sitk.Image,
     registration: Registration,
     *,
-    config: LtnetConfig | None = None,
-    initial_transform: str | sitk.Transform | None = "auto",
-    device: str = "auto",
+    request: RegisterRequest,
 ) -> Volume:
     """How far the label given to each voxel of the fixed image can be trusted, from how far the correspondence can be
     reversed there.
@@ -117,31 +121,36 @@ def label_confidence(
     nothing, at its border much. (Ours; the 1 mm was chosen on validation subjects.)
 
     Args:
-        fixed, atlas, config, initial_transform, device: as they were given to `register`.
         registration: of the atlas onto the image; its field may have been refined since.
+        request: of that registration; the working spacing is not used.
 
     Returns:
         float32 in [0, 1] on the fixed grid.
 
     Raises:
-        InputError: as `register`; labels that are not on the atlas's grid.
+        InputError: as `register`; labels that are not on the atlas's grid; a method that does not transfer labels.
     """
+    card = _card(request)
     moving = as_volume(atlas, "atlas")
     labels = checked_labels(atlas_labels, moving, "atlas_labels")
-    one_way = replace(config or LtnetConfig(), model=str(_card(config)), refine=False, backward=False)
-    there = register(fixed, moving, method=METHOD, device=device, initial_transform=initial_transform, config=one_way)
-    everywhere = replace(
-        moving, array=np.ones(moving.array.shape, np.uint8)
-    )  # else two alike images on one grid were cut to what differs
-    back = register(
-        moving,
-        there.warped,
-        method=METHOD,
-        device=device,
-        initial_transform=_inverse(initial_transform),
-        fixed_mask=everywhere,
-        config=replace(one_way, backward=True),
+    assert labels is not None
+    settings = find_method(request.method).settings_from(request.settings, refine=False)
+    one_way = replace(
+        request,
+        weights=card,
+        refine=None,
+        working_spacing_mm=None,
+        settings=replace(settings, backward=False),
     )
+    there = register(fixed, moving, request=one_way)
+    # with a mask of everything: two similar images on one grid would be cut to the region that differs
+    everywhere = replace(moving, array=np.ones(moving.array.shape, np.uint8))
+    way_back = replace(
+        one_way,
+        initial_transform=_inverse(one_way.start),
+        settings=replace(settings, backward=True),
+    )
+    back = register(moving, there.warped, fixed_mask=everywhere, request=way_back)
     miss = reversal_miss_mm(there.displacement, back.displacement)
     shares = shares_of_given(registration.displacement, labels, np.hypot(LEAST_WIDTH_MM, miss))
     grid = registration.displacement.grid
@@ -178,10 +187,21 @@ def shares_of_given(displacement: DisplacementField, labels: Volume, width_mm: n
     return np.clip(shares, 0, 1)
 
 
-def _card(config: LtnetConfig | None) -> Path:
-    model = (config or LtnetConfig()).model or SHIPPED_MODELS[0]
-    return Path(model) if Path(model).suffix == ".json" else find_card(model)
+def _card(request: RegisterRequest) -> Path:
+    """The card of the weights that a request takes.
+
+    Raises:
+        InputError: the method does not transfer labels, or there are no such weights.
+    """
+    method = find_method(request.method)
+    if not method.transfers_labels:
+        names = ", ".join(one.name for one in label_transfer_methods())
+        raise InputError(f"method {method.name}: its labels get no confidence; choose one of {names}")
+    model = method.settings_from(request.settings).model
+    return method.card_from(request.weights) or find_card(model or method.weights[0])
 
 
 def _inverse(start: Any) -> Any:
-    return start if start is None or isinstance(start, str) else start.GetInverse()
+    if isinstance(start, np.ndarray):
+        return np.linalg.inv(start)
+    return start if isinstance(start, str) else start.GetInverse()

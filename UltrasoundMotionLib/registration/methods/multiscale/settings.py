@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.registration.likeness import LikenessWeights
-from UltrasoundMotionLib.registration.methods.instance import InstanceConfig
+from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
+from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
 
 OUTPUTS = ("displacement", "velocity")
 AGGREGATIONS = ("composition", "sum")
@@ -16,12 +16,12 @@ STEPS_OF_THE_PAPER = 3500
 LIKENESS = LikenessWeights(lncc=1.0, windows=(5,), plane_windows=(6,))
 """The paper's: LNCC in windows of 6 x 6 in ultrasound and 5 x 5 x 5 in the hippocampus (III-B)."""
 MEASURED_LIKENESS = LikenessWeights()
-MEASURED_START = InstanceConfig(smoothness=0.05, volume=0.2, learning_rate=0.2)
+MEASURED_START = InstanceSettings(smoothness=0.05, volume=0.2, learning_rate=0.2)
 SCALES = {2: (8.0, 4.0, 2.0, 1.0), 3: (2.0, 1.0)}
 
 
 @dataclass(frozen=True)
-class SsmsrConfig:
+class SsmsrSettings:
     """Settings of the published method: Zhu et al., Test-Time Training for Deformable Multi-Scale Image Registration
     (SSMSR).
 
@@ -70,7 +70,7 @@ class SsmsrConfig:
     encoder: tuple[int, ...] = (16, 32, 32, 32)
     decoder: tuple[int, ...] = (32, 32, 32, 32, 32, 16, 16)
     keep_weights: bool = True
-    start: InstanceConfig | None = None
+    start: InstanceSettings | None = None
     weights: Path | None = None
     seed: int = 0
 
@@ -123,14 +123,14 @@ class SsmsrConfig:
 
 
 @dataclass(frozen=True)
-class SsrConfig(SsmsrConfig):
+class SsrSettings(SsmsrSettings):
     """SSR, the paper's ablation without scales: a single one, with test-time training."""
 
     scales: tuple[float, ...] | None = (1.0,)
 
 
 @dataclass(frozen=True)
-class VoxelMorphConfig(SsrConfig):
+class SinglePassSettings(SsrSettings):
     """VoxelMorph, the paper's ablation without test-time training: one pass of a network trained over a set of pairs,
     for `method="ssr"`.
 
@@ -140,7 +140,7 @@ class VoxelMorphConfig(SsrConfig):
     steps: tuple[int, ...] | int = 0
 
 
-def published_ablation(dimension: int, **settings: Any) -> dict[str, SsmsrConfig]:
+def published_ablation(dimension: int, **settings: Any) -> dict[str, SsmsrSettings]:
     """The rows of the paper's Table I (3D) or II (2D) that are this method's, by their names there, in their order.
 
     VoxelMorph is among them where `weights` are given.
@@ -149,19 +149,19 @@ def published_ablation(dimension: int, **settings: Any) -> dict[str, SsmsrConfig
         dimension: 2 or 3.
         settings: of all rows, such as fewer `steps` (one number for every scale).
     """
-    rows: dict[str, SsmsrConfig] = {}
+    rows: dict[str, SsmsrSettings] = {}
     weights = settings.pop("weights", None)
     if weights is not None:
-        rows["VoxelMorph"] = VoxelMorphConfig(**{**settings, "steps": 0}, weights=weights)
-    rows["SSR (w/o multi-scale)"] = SsrConfig(**settings)
+        rows["VoxelMorph"] = SinglePassSettings(**{**settings, "steps": 0}, weights=weights)
+    rows["SSR (w/o multi-scale)"] = SsrSettings(**settings)
     for count, scale in enumerate(SCALES[dimension], start=1):
         name = "1" if scale == 1 else f"1/{scale:g}"
-        rows[f"SSMSR ({name})"] = SsmsrConfig(**settings, scales=SCALES[dimension][:count])
+        rows[f"SSMSR ({name})"] = SsmsrSettings(**settings, scales=SCALES[dimension][:count])
     return rows
 
 
 @dataclass(frozen=True)
-class MultiscaleConfig(SsmsrConfig):
+class MultiscaleSettings(SsmsrSettings):
     """SSMSR's network with residual velocities that are summed, both directions, change of volume penalised, started
     from `instance`.
 
@@ -182,4 +182,4 @@ class MultiscaleConfig(SsmsrConfig):
     full_size: bool = False
     decoder: tuple[int, ...] = (32, 32, 32, 32, 32)
     likeness: LikenessWeights = MEASURED_LIKENESS
-    start: InstanceConfig | None = MEASURED_START
+    start: InstanceSettings | None = MEASURED_START

@@ -1,0 +1,142 @@
+"""The optimisation of `instance`: a stationary velocity field, from coarse to fine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
+from UltrasoundMotionLib.registration.elastic_energy import elastic_gradient
+from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
+from UltrasoundMotionLib.registration.likeness import Likeness, scaled_mask
+from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES
+from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
+from UltrasoundMotionLib.registration.registry import Report
+from UltrasoundMotionLib.registration.scale_grids import grid_at
+from UltrasoundMotionLib.registration.working_pair import WorkingPair
+
+LARGEST_FIRST_STEP = 0.4
+
+
+def optimise_velocity(
+    pair: WorkingPair, settings: InstanceSettings, report: Report, start: Tensor | None = None
+) -> Tensor:
+    """Minimises likeness of both directions + elastic energy over v, u = exp(v), by Adam at each scale.
+
+    Args:
+        start: (1, n, *spatial) velocity in voxels of its grid, which covers the pair's; None: rest.
+
+    Returns:
+        (1, n, *control grid of the last scale) velocity in voxels of that grid.
+    """
+    velocity = start
+    done = 0
+    for scale, iterations, stride in zip(settings.scales, settings.iterations, settings.control_strides, strict=True):
+        if iterations:
+
+            def report_after(iteration: int, message: str, found: Tensor, done: int = done) -> None:
+                report(done + iteration, sum(settings.iterations), message, lambda: displacement_of(found, pair))
+
+            velocity = _optimise_scale(pair, settings, (scale, iterations, stride), velocity, report_after)
+            done += iterations
+    return velocity
+
+
+def _optimise_scale(
+    pair: WorkingPair,
+    settings: InstanceSettings,
+    stage: tuple[float, int, float],
+    velocity: Tensor | None,
+    report: Callable[[int, str, Tensor], None],
+) -> Tensor:
+    """The velocity (1, n, *control grid) in voxels of its control grid after this scale."""
+    scale, iterations, stride = stage
+    image_size, image_spacing = grid_at(pair, scale)
+    control_size, control_spacing = grid_at(pair, scale * stride)
+    forward, backward = _likenesses(pair, settings, scale, image_size, image_spacing)
+    dimension = len(image_spacing)
+    unit = torch.tensor(control_spacing, device=pair.fixed.device).view(
+        1, -1, *[1] * dimension
+    )  # lengths to control voxels
+    if velocity is None:
+        start = torch.zeros(1, dimension, *control_size, device=pair.fixed.device)
+    else:
+        start = resample_displacement(velocity, control_size) * unit
+    deviations = tuple(
+        min(settings.smoothing * scale / spacing, settings.across_slices if step >= THICK_SLICES else math.inf)
+        for spacing, step in zip(control_spacing, pair.spacing, strict=True)
+    )
+    update = torch.zeros_like(start)
+    optimiser = torch.optim.Adam([update], lr=settings.learning_rate * scale)
+    current = start
+    for iteration in range(iterations):
+        lengths = current.detach().requires_grad_()
+        voxels = lengths / unit
+        steps = squarings(voxels)
+        displacement = resample_displacement(integrate_velocity(voxels, steps), image_size)
+        loss = forward.loss(displacement)
+        if backward is not None:
+            loss = 0.5 * (loss + backward.loss(resample_displacement(integrate_velocity(-voxels, steps), image_size)))
+        if settings.staying_inside:
+            loss = loss + settings.staying_inside * leaving(displacement)
+        loss.backward()
+        gradient = lengths.grad + elastic_gradient(current, control_spacing, settings.smoothness, settings.volume)
+        update.grad = smooth(gradient, deviations, adjoint=True)
+        optimiser.step()
+        current = start + smooth(update, deviations)
+        report(iteration + 1, f"scale 1/{scale:g}: loss {float(loss.detach()):.4f}", current / unit)
+    return current / unit
+
+
+def squarings(velocity: Tensor, largest_first_step: float = LARGEST_FIRST_STEP) -> int:
+    """How many squarings keep the first step of integration below a share of a voxel; at least 2, at most 8."""
+    largest = float(velocity.detach().abs().max())
+    return min(8, max(2, math.ceil(math.log2(max(largest, 1e-6) / largest_first_step))))
+
+
+def leaving(displacement: Tensor) -> Tensor:
+    """Mean squared distance, in voxels, of the points that a displacement (1, n, *spatial) takes beyond the outermost
+    voxels' centres.
+    """
+    total = displacement.new_zeros(())
+    for axis, size in enumerate(displacement.shape[:1:-1]):
+        line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
+        moved = displacement[:, axis] + line.view(-1, *[1] * axis)
+        total = total + (moved - moved.clamp(0, size - 1)).square().mean()
+    return total
+
+
+def displacement_of(velocity: Tensor, pair: WorkingPair) -> Tensor:
+    """exp(v) of a velocity in voxels of its own grid, (1, n, *spatial) in voxels of the pair's."""
+    return resample_displacement(
+        integrate_velocity(velocity, squarings(velocity, LARGEST_FIRST_STEP / 4)), tuple(pair.fixed.shape[2:])
+    )
+
+
+def _likenesses(
+    pair: WorkingPair, settings: InstanceSettings, scale: float, size: tuple[int, ...], spacing: tuple[float, ...]
+) -> tuple[Likeness, Likeness | None]:
+    fixed, moving = (_image_at(image, size) for image in (pair.fixed, pair.moving))
+    fixed_mask, moving_mask = (scaled_mask(mask, size) for mask in (pair.fixed_mask, pair.moving_mask))
+    maps = None
+    if settings.likeness.maps and pair.fixed_maps is not None and pair.moving_maps is not None:
+        maps = tuple(_image_at(one, size) for one in (pair.fixed_maps, pair.moving_maps))
+    forward = Likeness(fixed, moving, fixed_mask, settings.likeness, spacing, maps=maps)
+    if not settings.symmetric:
+        return forward, None
+    return forward, Likeness(moving, fixed, moving_mask, settings.likeness, spacing, maps=maps and maps[::-1])
+
+
+def _image_at(image: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Smoothed by half a coarse voxel and resampled."""
+    shrink = [old / new for old, new in zip(image.shape[:1:-1], size[::-1], strict=True)]
+    if all(one == 1 for one in shrink):
+        return image
+    smoothed = smooth(image, [0.5 * one if one > 1 else 0.0 for one in shrink])
+    return functional.interpolate(
+        smoothed, size=size, mode="bilinear" if len(size) == 2 else "trilinear", align_corners=False
+    )

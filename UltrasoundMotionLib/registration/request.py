@@ -1,0 +1,162 @@
+"""The requests of registration: every option that a user has, with its default, unit and help, checked once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import OptionError
+from UltrasoundMotionLib.settings import check_options, option
+
+AUTO, NONE = "auto", "none"
+ALIGNMENTS = ("rigid", "affine")
+"""Initial transforms that are found by mutual information."""
+
+STARTS = (AUTO, *ALIGNMENTS, NONE)
+MODES = ("to-reference", "frame-to-frame")
+TISSUE = "tissue"
+
+
+@dataclass(frozen=True)
+class RegisterRequest:
+    """The options of registering two images, the same from Python, the command line, a job and the panel.
+
+    Attributes:
+        method: name of the method, see `available_methods()`.
+        weights: trained weights in place of those that the method chooses for the pair: a name, a card or a safetensors
+            file beside its card.
+        refine: of methods that predict by a network: whether the prediction is refined on this pair; None: as the
+            method's settings say.
+        initial_transform: from fixed to moving points, LPS mm. "auto" finds a rigid one where the images cover less
+            than half of each other by their headers, "rigid" and "affine" always find one, "none" or None starts from
+            the headers; or an (n+1, n+1) matrix, or a SimpleITK transform.
+        working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid
+            all the same. None: the fixed image's voxels, see `choose_working_grid`.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        settings: changes to the method's settings by name, such as {"iterations": (20, 20, 10)}, or the settings
+            themselves. Changes are to the settings that the method takes for the pair.
+
+    Raises:
+        OptionError: a value that an option cannot take.
+    """
+
+    method: str = option(
+        "instance",
+        metavar="M",
+        always_shown=True,
+        help="registration method; see `ultrasound-motion models list` (default instance)",
+    )
+    weights: str | Path | None = option(
+        None,
+        metavar="FILE",
+        help="trained weights in place of the method's own (.safetensors beside its card, or a name)",
+    )
+    refine: bool | None = option(
+        None,
+        help="for a trained method: whether its prediction is refined on this pair, which takes seconds more (default:"
+        " as the method says)",
+    )
+    initial_transform: Any = option(
+        AUTO,
+        flag="--initial",
+        metavar="|".join(STARTS),
+        parse=str,
+        help="where to begin (default auto: rigid where the overlap is poor)",
+    )
+    working_spacing_mm: float | None = option(
+        None, above=0, unit="mm", metavar="S", help="search on a coarser grid; the result is on that of FIXED"
+    )
+    device: str = option(AUTO, metavar="D", help="auto (default), cpu or cuda")
+    settings: Any = option(None, on_command_line=False, help="changes to the method's settings by name")
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "initial_transform", _checked_start(self.initial_transform))
+        check_options(self)
+
+    @property
+    def start(self) -> str | np.ndarray | Any:
+        """The initial transform: a name of `STARTS`, a matrix as an array, or a SimpleITK transform."""
+        given = self.initial_transform
+        return np.array(given) if isinstance(given, tuple) else given
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceRequest:
+    """The options of registering the frames of a sequence.
+
+    Attributes:
+        reference_frame: the frame whose grid the fields live on; any.
+        mode: "to-reference": frame_t(x + u_t(x)) = reference(x). Fields are predicted by the frame before and refined
+            against the reference, so they do not drift. "frame-to-frame": fixed is frame t, moving the frame before it,
+            as in SSMSR, III-B.
+        mask: (H, W) or (D, H, W), above 0 where the reference frame counts, in matching and in the measures; "tissue"
+            for SSMSR's (III-A: grey levels in [0.005, 0.995], dilated by 16 pixels) within the sector; None takes all
+            that ever changes (the sector).
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        settings: changes to `SequenceSettings` by name, or the settings themselves.
+
+    Raises:
+        OptionError: a value that an option cannot take.
+    """
+
+    reference_frame: int = option(0, metavar="K", help="frame whose grid the fields live on, from 0 (default 0)")
+    mode: str = option(MODES[0], choices=MODES, help="register every frame to the reference, or to the frame before")
+    mask: Any = option(None, parse=str, metavar=TISSUE, help="where the reference counts (default: the sector)")
+    device: str = option(AUTO, metavar="D", help="auto (default), cpu or cuda")
+    settings: Any = option(None, on_command_line=False, help="changes to the settings by name")
+
+    def __post_init__(self) -> None:
+        if isinstance(self.mask, str) and self.mask != TISSUE:
+            raise OptionError("mask", f"expected an array, {TISSUE} or None, got {self.mask!r}")
+        if self.mask is not None and not isinstance(self.mask, str):
+            object.__setattr__(self, "mask", np.asarray(self.mask))
+        check_options(self)
+
+
+R = TypeVar("R", RegisterRequest, SequenceRequest)
+
+
+def with_config(request: R, config: Any) -> R:
+    """The request with settings given by their former name, `config`."""
+    return request if config is None else replace(request, settings=config)
+
+
+def matrix_of(transform: Any) -> np.ndarray:
+    """A linear SimpleITK transform as a homogeneous matrix (n+1, n+1).
+
+    Raises:
+        InputError: it is not linear.
+    """
+    if not transform.IsLinear():
+        raise OptionError("initial_transform", f"expected a linear transform, got {transform.GetName()}")
+    dimension = transform.GetDimension()
+    matrix = np.eye(dimension + 1)
+    matrix[:-1, -1] = transform.TransformPoint([0.0] * dimension)
+    for axis in range(dimension):
+        matrix[:-1, axis] = np.array(transform.TransformPoint(np.eye(dimension)[axis].tolist())) - matrix[:-1, -1]
+    return matrix
+
+
+def _checked_start(given: Any) -> Any:
+    """The initial transform as a name, as nested tuples, or as a SimpleITK transform."""
+    if given is None:
+        return NONE
+    if isinstance(given, str):
+        if given not in STARTS:
+            expected = ", ".join(STARTS)
+            raise OptionError("initial_transform", f"expected one of {expected}, or a transform, got {given!r}")
+        return given
+    if hasattr(given, "TransformPoint"):
+        return given
+    try:
+        matrix = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise OptionError("initial_transform", f"expected a matrix of numbers, got {given!r}") from None
+    if matrix.shape not in ((3, 3), (4, 4)) or not np.isfinite(matrix).all():
+        raise OptionError(
+            "initial_transform", f"expected a 3x3 or 4x4 matrix of finite numbers, got shape {matrix.shape}"
+        )
+    return tuple(tuple(row) for row in matrix.tolist())
