@@ -28,7 +28,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
+from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.registration import Registration
 
@@ -121,7 +121,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return _("Choose the moving volume, which is put onto the fixed one")
         if parameters.fixedSegmentation is not None and parameters.movingSegmentation is None:
             return _("The fixed segmentation is compared with the moving one: choose the moving segmentation too")
-        pair = RegistrationPair.of_nodes(parameters.fixedVolume, parameters.movingVolume)
+        pair = VolumePair.of_nodes(parameters.fixedVolume, parameters.movingVolume)
         if parameters.start.of(parameters.preset) == Start.AS_THEY_LIE.value and not pair.may_overlap():
             return _(
                 "The volumes do not overlap where they lie: choose another start under Advanced, or bring them together"

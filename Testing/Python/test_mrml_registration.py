@@ -14,7 +14,7 @@ from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, geometry_of
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.registration_nodes import checkerboard, show_registration
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
+from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.registration_scene import write_registration_scene, write_sequence_registration_scene
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import add_sequence_registration
 from UltrasoundMotionLib.mrml.scene_files import read_scene
@@ -94,7 +94,7 @@ def segment_voxels(node, number):
 def test_a_result_stands_beside_the_fixed_image(scene, pair):
     fixed, moving, registration = pair
     fixed_node, moving_node = add_volume(scene, fixed, "atlas"), add_volume(scene, moving, "patient")
-    images = RegistrationPair.of_images(fixed_node, moving_node, fixed, moving)
+    images = VolumePair.of_images(fixed_node, moving_node, fixed, moving)
     nodes = show_registration(images, registration, with_checkerboard=True, fill_labels=True, apply=True)
 
     points = inner_points()
@@ -143,7 +143,7 @@ def test_a_checkerboard_takes_turns(pair):
 
 def test_a_field_on_another_grid_is_refused(scene, pair):
     _, moving, registration = pair
-    images = RegistrationPair.of_images(
+    images = VolumePair.of_images(
         add_volume(scene, moving, "patient"), add_volume(scene, moving, "again"), moving, moving
     )
     before = scene.GetNumberOfNodes()

@@ -36,7 +36,7 @@ from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration
+from UltrasoundMotionLib.mrml.registration_pair import VolumePair, parent_before_registration
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser
@@ -187,7 +187,7 @@ def test_a_second_run_fills_the_same_nodes_and_removal_leaves_nothing(scene, reg
     assert second == first and node_names(scene) == names
     assert registered.moving.GetParentTransformNode() is first.transform
     np.testing.assert_allclose(  # the moving volume under its result is still registered from where it was
-        RegistrationPair.of_nodes(registered.fixed, registered.moving).moving.origin_mm,
+        VolumePair.of_nodes(registered.fixed, registered.moving).moving.origin_mm,
         registered.task.pair.moving.origin_mm,
     )
     second.remove()

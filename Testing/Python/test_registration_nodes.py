@@ -15,8 +15,8 @@ from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_tr
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map
-from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, numbered_alike
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under
+from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, match_numbers
+from UltrasoundMotionLib.mrml.registration_pair import VolumePair, parent_before_registration, put_under
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, fill_segmentation, volume_from_node
 
 
@@ -33,7 +33,7 @@ def test_what_counts_is_where_the_volumes_are_seen(scene):
     inner.SetAndObserveTransformNodeID(outer.GetID())
     fixed.SetAndObserveTransformNodeID(outer.GetID())
     moving.SetAndObserveTransformNodeID(inner.GetID())
-    pair = RegistrationPair.of_nodes(fixed, moving)
+    pair = VolumePair.of_nodes(fixed, moving)
     index = np.array([3.0, 5.0, 7.0])
     seen, back = np.zeros(3), np.zeros(3)
     place = moving.GetName() and pair.moving.index_to_lps_mm @ [*index, 1]
@@ -58,9 +58,9 @@ def test_labels_come_by_name_from_segmentations_and_label_maps(scene):
     moving_labels = labels_on_grid(nodes["moving segmentation"], nodes["moving"])
     names = {2: "Ventricle", 5: "Atrium"}
     swapped = np.array([0, 5, 2])[labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]).array]
-    volume = RegistrationPair.of_nodes(nodes["fixed"], nodes["moving"]).fixed_labels(swapped)
+    volume = VolumePair.of_nodes(nodes["fixed"], nodes["moving"]).fixed_labels(swapped)
     fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names={5: "LABEL 1", 2: "label 2"})
-    alike = numbered_alike(moving_labels, labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]))
+    alike = match_numbers(moving_labels, labels_on_grid(nodes["fixed segmentation"], nodes["fixed"]))
     np.testing.assert_array_equal(alike.array, np.array([0, 0, 2, 0, 0, 1])[swapped])
     fill_segmentation(nodes["fixed segmentation"], volume, nodes["fixed"], names=names)
     found = labels_on_grid(nodes["fixed segmentation"], nodes["fixed"])
@@ -84,7 +84,7 @@ def test_the_transform_takes_the_place_of_the_one_that_the_moving_volume_had(sce
     placement.SetAndObserveTransformNodeID(room.GetID())
     fixed.SetAndObserveTransformNodeID(room.GetID())
     moving.SetAndObserveTransformNodeID(placement.GetID())
-    pair = RegistrationPair.of_nodes(fixed, moving)
+    pair = VolumePair.of_nodes(fixed, moving)
     shape = pair.fixed.array.shape
     displacement = np.broadcast_to(np.array([0.75, -0.5, 0.25][: len(shape)]), (*shape, len(shape)))
     transform = add_displacement_transform(scene, pair.displacement_grid(displacement), "result")
@@ -103,7 +103,7 @@ def test_the_transform_takes_the_place_of_the_one_that_the_moving_volume_had(sce
     before = labels_on_grid(nodes["moving segmentation"], moving).array
     put_under(moving, transform)
     assert parent_before_registration(moving) is placement
-    again = RegistrationPair.of_nodes(fixed, moving)
+    again = VolumePair.of_nodes(fixed, moving)
     np.testing.assert_allclose(again.moving.index_to_lps_mm, pair.moving.index_to_lps_mm, atol=1e-9)
     count = scene.GetNumberOfNodes()
     np.testing.assert_array_equal(

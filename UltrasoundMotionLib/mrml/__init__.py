@@ -1,7 +1,7 @@
-"""Results as 3D Slicer's nodes and back: sequences, markups, transforms, tables, plots, scenes. The only place that
-imports slicer.
+"""Results as 3D Slicer's nodes and back: sequences, markups, transforms, tables, plots, scenes.
 
-Everything takes the scene explicitly: the application's own inside 3D Slicer, a `HeadlessScene` elsewhere.
+The only package that imports slicer. Everything takes the scene explicitly: the application's own inside 3D Slicer, a
+`HeadlessScene` elsewhere.
 """
 
 from UltrasoundMotionLib.errors import MissingPackageError

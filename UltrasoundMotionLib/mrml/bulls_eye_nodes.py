@@ -1,8 +1,7 @@
-"""The bull's-eye as Slicer shows it natively: an image whose pixels are strain, in the colours of strain, with the
-numbers as point labels.
+"""The bull's-eye as nodes: an image whose pixels are strain, and the numbers as labels of points.
 
-An image (and no model or picture) because a slice view shows it flat, Slicer tells the strain under the mouse, its
-colour legend fits, it is saved with the scene, and nothing but numpy is needed to draw it.
+It is an image rather than a model or a picture since a slice view shows it flat, Slicer displays the strain under the
+mouse, its colour legend fits, it is saved with the scene, and it is drawn with numpy alone.
 """
 
 from __future__ import annotations
@@ -16,44 +15,44 @@ import slicer
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.node_removal import remove_node
+from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT, add_color_legend, strain_color_node
 from UltrasoundMotionLib.mrml.views import show_as_acquired, view_node
 from UltrasoundMotionLib.mrml.volume_nodes import fill_volume
 from UltrasoundMotionLib.pictures.bulls_eye import bulls_eye_fields
 from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT
 
-NAME = "Strain bull's-eye"
-ATTRIBUTE = "UltrasoundMotion.BullsEye"
-SIZE = 400
-REACH = 1.15
-"""The image shows this much around a bull's-eye of radius 1."""
+_NAME = "Strain bull's-eye"
+_ATTRIBUTE = "UltrasoundMotion.BullsEye"
+_SIZE = 400
+_REACH = 1.15
+"""Half the width of the image, relative to the radius of the bull's-eye."""
 
-GAP = 0.012
-"""Width of the lines between fields, in the same unit."""
+_GAP = 0.012
+"""Width of the lines between segments, relative to the radius."""
 
-HEIGHT_MM = 1000.0
-"""Where it lies, so far off that no slice through a clip meets its numbers, and no slice through it a clip's landmarks.
-"""
+_HEIGHT_MM = 1000.0
+"""Position along z, so far away that no slice through a clip shows its numbers, nor the reverse."""
 
 OUTSIDE = 1000.0
-"""The value of pixels that belong to no measured segment; they are not shown."""
+"""Value of pixels outside every segment, which are not shown."""
 
 
 @dataclass(frozen=True)
 class BullsEyeNodes:
-    """The bull's-eye in the scene.
+    """Nodes of the bull's-eye in a scene.
 
     Attributes:
         image: strain in percent at every pixel.
-        numbers: a point with the number as its label in each segment.
+        numbers: a point in each segment, labelled with its strain.
     """
 
     image: slicer.vtkMRMLScalarVolumeNode
     numbers: slicer.vtkMRMLMarkupsFiducialNode
 
     def remove(self) -> None:
-        """Takes it out of the scene, and out of the views first: they would give it another display node while it goes."""
-        for composite in _nodes(self.image.GetScene(), "vtkMRMLSliceCompositeNode"):
+        """Removes it from the scene. Views release it first, or they would give it a new display node meanwhile."""
+        for composite in nodes_of_class(self.image.GetScene(), "vtkMRMLSliceCompositeNode"):
             if composite.GetBackgroundVolumeID() == self.image.GetID():
                 composite.SetBackgroundVolumeID(None)
         remove_node(self.image)
@@ -61,20 +60,20 @@ class BullsEyeNodes:
 
 
 def find_bulls_eye(scene: slicer.vtkMRMLScene) -> BullsEyeNodes | None:
-    """The scene's bull's-eye, or None."""
+    """Returns the scene's bull's-eye, or None."""
     found = {}
     for name in ("vtkMRMLScalarVolumeNode", "vtkMRMLMarkupsFiducialNode"):
-        found[name] = next((node for node in _nodes(scene, name) if node.GetAttribute(ATTRIBUTE)), None)
+        found[name] = next((node for node in nodes_of_class(scene, name) if node.GetAttribute(_ATTRIBUTE)), None)
     image, numbers = found.values()
     return BullsEyeNodes(image, numbers) if image is not None and numbers is not None else None
 
 
 def put_bulls_eye(scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segment_count: int) -> BullsEyeNodes:
-    """Draws strain in the scene's bull's-eye, added if it has none.
+    """Draws strain in the scene's bull's-eye, which is added if missing.
 
     Args:
-        percent: strain of the segments that were looked at, by number; NaN is a rejected one (grey). A missing one was
-            in no view and stays empty.
+        percent: strain of each imaged segment by number; NaN marks a rejected segment (grey). A segment that no view
+            shows is left out and stays empty.
         segment_count: 16, 17 or 18.
 
     Raises:
@@ -98,22 +97,20 @@ def put_bulls_eye(scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segm
         if field.number in percent:
             value = percent[field.number]
             text = f"{value:.0f}".replace("-", "\u2212") if np.isfinite(value) else "\u00d7"
-            nodes.numbers.AddControlPoint(*_place(np.array(field.middle)), text)
+            nodes.numbers.AddControlPoint(*_ras_position(np.array(field.middle)), text)
     nodes.numbers.SetLocked(True)
     nodes.numbers.EndModify(was_modifying)
     return nodes
 
 
 def show_bulls_eye(nodes: BullsEyeNodes, view_name: str = "Yellow") -> None:
-    """Shows it in a slice view, from which the coloured walls go: they are painted in every slice view, wherever its
-    slice lies.
-    """
+    """Shows it in a slice view and hides coloured walls there, which Slicer paints in every slice view."""
     scene = nodes.image.GetScene()
     view = show_as_acquired(scene, nodes.image, view_name)
     others = [
         node.GetID()
         for name in ("vtkMRMLSliceNode", "vtkMRMLViewNode")
-        for node in _nodes(scene, name)
+        for node in nodes_of_class(scene, name)
         if node is not view
     ]
     for display in _wall_displays(scene):
@@ -123,7 +120,7 @@ def show_bulls_eye(nodes: BullsEyeNodes, view_name: str = "Yellow") -> None:
 
 
 def hide_bulls_eye(nodes: BullsEyeNodes, view_name: str = "Yellow") -> None:
-    """Undoes `show_bulls_eye`."""
+    """Removes it from the slice view and shows coloured walls in all views again."""
     scene = nodes.image.GetScene()
     composite = view_node(scene, "vtkMRMLSliceCompositeNode", view_name)
     if composite.GetBackgroundVolumeID() == nodes.image.GetID():
@@ -134,29 +131,26 @@ def hide_bulls_eye(nodes: BullsEyeNodes, view_name: str = "Yellow") -> None:
 
 def _wall_displays(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLModelDisplayNode]:
     colors = strain_color_node(scene).GetID()
-    return [node for node in _nodes(scene, "vtkMRMLModelDisplayNode") if node.GetColorNodeID() == colors]
-
-
-def _nodes(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
-    return [scene.GetNthNodeByClass(number, class_name) for number in range(scene.GetNumberOfNodesByClass(class_name))]
+    return [node for node in nodes_of_class(scene, "vtkMRMLModelDisplayNode") if node.GetColorNodeID() == colors]
 
 
 def bulls_eye_image(percent: Mapping[int, float], segment_count: int) -> np.ndarray:
-    """(SIZE, SIZE) float32: the strain of the segment at each pixel, anterior at the top; grey's value in a rejected
-    one, OUTSIDE elsewhere.
+    """Returns the strain at each pixel (400, 400) float32, anterior at the top.
+
+    Rejected segments hold `REJECTED_PERCENT`, other pixels `OUTSIDE`.
     """
-    places = ((np.arange(SIZE) + 0.5) / SIZE * 2 - 1) * REACH
+    places = ((np.arange(_SIZE) + 0.5) / _SIZE * 2 - 1) * _REACH
     x, y = places[None, :], -places[:, None]
     radius, angle = np.hypot(x, y), np.rad2deg(np.arctan2(y, x))
-    image = np.full((SIZE, SIZE), OUTSIDE, dtype=np.float32)
+    image = np.full((_SIZE, _SIZE), OUTSIDE, dtype=np.float32)
     for field in bulls_eye_fields(segment_count):
         if field.number not in percent:
             continue
-        inside = (radius >= field.inner + GAP * (field.inner > 0)) & (radius <= field.outer - GAP)
+        inside = (radius >= field.inner + _GAP * (field.inner > 0)) & (radius <= field.outer - _GAP)
         half = (field.to_deg - field.from_deg) / 2
         if half < 180:
             off = np.abs((angle - field.from_deg - half + 180) % 360 - 180)
-            inside &= radius * np.deg2rad(half - off) > GAP
+            inside &= radius * np.deg2rad(half - off) > _GAP
         value = percent[field.number]
         image[inside] = (
             np.clip(value, -STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT) if np.isfinite(value) else REJECTED_PERCENT
@@ -165,8 +159,8 @@ def bulls_eye_image(percent: Mapping[int, float], segment_count: int) -> np.ndar
 
 
 def _add(scene: slicer.vtkMRMLScene) -> BullsEyeNodes:
-    image = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(NAME))
-    numbers = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(f"{NAME} numbers"))
+    image = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(_NAME))
+    numbers = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(f"{_NAME} numbers"))
     numbers.CreateDefaultDisplayNodes()
     display = numbers.GetDisplayNode()
     display.SetUseGlyphScale(False)
@@ -177,15 +171,16 @@ def _add(scene: slicer.vtkMRMLScene) -> BullsEyeNodes:
     for set_color in (display.SetSelectedColor, display.SetColor, display.SetActiveColor):
         set_color(1.0, 1.0, 1.0)
     for node in (image, numbers):
-        node.SetAttribute(ATTRIBUTE, "true")
+        node.SetAttribute(_ATTRIBUTE, "true")
     return BullsEyeNodes(image, numbers)
 
 
 def _volume(drawing: np.ndarray) -> Volume:
-    pixel = 100.0 * 2 * REACH / SIZE  # mm, of a bull's-eye with a radius of 100 mm
-    corner = -100.0 * REACH + pixel / 2
-    return Volume(drawing[None], (pixel, pixel, 1.0), (corner, corner, HEIGHT_MM), np.eye(3), NAME)
+    pixel = 100.0 * 2 * _REACH / _SIZE  # mm; the radius is 100 mm
+    corner = -100.0 * _REACH + pixel / 2
+    return Volume(drawing[None], (pixel, pixel, 1.0), (corner, corner, _HEIGHT_MM), np.eye(3), _NAME)
 
 
-def _place(middle: np.ndarray) -> np.ndarray:
-    return np.array([100.0 * middle[0], -100.0 * middle[1], HEIGHT_MM]) * LPS_TO_RAS
+def _ras_position(middle: np.ndarray) -> np.ndarray:
+    """RAS mm of a point (x, y) of the bull's-eye of radius 1."""
+    return np.array([100.0 * middle[0], -100.0 * middle[1], _HEIGHT_MM]) * LPS_TO_RAS

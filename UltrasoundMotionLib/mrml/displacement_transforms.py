@@ -19,17 +19,14 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequen
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 INVERSE_TOLERANCE_MM = 1e-4
-"""For the direction in which Slicer has to invert the grid.
-
-Its own is 0.01 mm, to which a transform returns when read from a file.
-"""
+"""Tolerance where Slicer inverts the grid. Its default is 0.01 mm, which a transform has again after loading."""
 
 
 class Carries(Enum):
-    """What a transform node is to do with the nodes under it, for a displacement u with fixed(x) = moving(x + u(x))."""
+    """Direction in which a transform node moves the nodes under it, for u with fixed(x) = moving(x + u(x))."""
 
     MOVING_TO_FIXED = "moving image onto the fixed one"
-    FIXED_TO_MOVING = "points of the fixed image to where they are in the moving one"
+    FIXED_TO_MOVING = "points of the fixed image to their positions in the moving one"
 
 
 @dataclass(frozen=True)
@@ -38,17 +35,17 @@ class DisplacementGrid:
 
     Attributes:
         displacement_mm: (K, J, I, 3) LPS mm vectors; K is 1 for a 2D field.
-        spacing_mm: (x, y, z).
+        spacing_mm: distances of the grid's nodes along (x, y, z).
         origin_mm: LPS position of the first node of the grid.
         direction: (3, 3), columns are the LPS unit vectors of the axes x, y, z.
 
     Raises:
-        InputError: other shapes, values that are not finite, spacing that is not positive, a singular direction.
+        InputError: wrong shapes, values that are not finite, spacing that is not positive, axes not orthonormal.
     """
 
     displacement_mm: np.ndarray
-    spacing_mm: tuple[float, float, float]
-    origin_mm: tuple[float, float, float]
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, ...]
     direction: np.ndarray
 
     def __post_init__(self) -> None:
@@ -68,29 +65,32 @@ class DisplacementGrid:
             raise InputError(f"the origin of a displacement grid is three finite numbers in mm, got {self.origin_mm}")
         if direction.shape != (3, 3) or not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
             raise InputError(
-                f"the direction of a displacement grid is a 3x3 matrix with orthonormal columns, got {direction.tolist()}"
+                "the direction of a displacement grid is a 3x3 matrix with orthonormal columns,"
+                f" got {direction.tolist()}"
             )
 
     @classmethod
     def of_slice(cls, sequence: ImageSequence, displacement_px: np.ndarray, step_px: float = 1.0) -> DisplacementGrid:
-        """A field (J, I, 2) of (x, y) pixel displacements in the plane of a clip, sampled every `step_px` pixels from
-        the first pixel on.
+        """Makes the grid of a field (J, I, 2) of (x, y) pixel displacements in the plane of a clip.
 
-        A clip's fields are best stored coarser than its pixels: a 512 x 512 grid costs 3 MB for every frame.
+        Fields are best stored coarser than the pixels: a 512 x 512 grid costs 3 MB per frame.
+
+        Args:
+            step_px: distance of samples in pixels, from the first pixel on.
         """
         field = np.asarray(displacement_px, dtype=np.float64)
         if field.ndim != 3 or field.shape[2] != 2:
             raise InputError(f"a field in the plane is (J, I, 2), got {field.shape}")
         pixel = np.asarray(sequence.spacing_mm or (1.0, 1.0))
         vectors = (field * pixel) @ sequence.direction[:, :2].T
-        spacing = (*(pixel * step_px), SLICE_THICKNESS_MM)
-        return cls(vectors[None], tuple(float(value) for value in spacing), sequence.origin_mm, sequence.direction)
+        spacing = (float(pixel[0] * step_px), float(pixel[1] * step_px), SLICE_THICKNESS_MM)
+        return cls(vectors[None], spacing, sequence.origin_mm, sequence.direction)
 
 
 def add_displacement_transform(
     scene: slicer.vtkMRMLScene, grid: DisplacementGrid, name: str, *, carries: Carries = Carries.MOVING_TO_FIXED
 ) -> slicer.vtkMRMLTransformNode:
-    """Adds the field as a transform node: put the moving image (or the fixed points, see `carries`) under it."""
+    """Adds a field as a transform node, under which the moving image (or fixed points, see `carries`) is put."""
     node = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
     fill_displacement_transform(node, grid, carries=carries)
     return node
@@ -101,7 +101,7 @@ def fill_displacement_transform(
 ) -> None:
     """Gives a transform node the field, as `add_displacement_transform`; what it held before is gone."""
     node.CreateDefaultDisplayNodes()
-    _observe(node, oriented_grid_transform(grid), carries)
+    _observe(node, _oriented_grid_transform(grid), carries)
 
 
 def add_displacement_sequence(
@@ -112,11 +112,11 @@ def add_displacement_sequence(
     carries: Carries = Carries.FIXED_TO_MOVING,
     progress: Progress = no_progress,
 ) -> SequenceNodes:
-    """Adds a transform that changes with the frame, in the browser of the image and under its transform.
+    """Adds a transform that changes with the frame, in the image's browser and under its transform.
 
     Args:
-        field_of: gives the field of frame t, or None where nothing moves (the reference frame). Called once for each
-            frame, in order. Every field must have the same grid size, or Slicer cannot save the sequence as one.
+        field_of: returns the field of a frame, or None where nothing moves (the reference frame). Called once per
+            frame, in order. All fields must have the same grid size, or Slicer cannot save the sequence.
 
     Raises:
         InputError: every frame is None, or the grids differ in size.
@@ -130,9 +130,10 @@ def add_displacement_sequence(
         return join_browser(image.browser, node, proxy, editable=False)
 
 
-def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
-    """The field as Slicer keeps it: RAS vectors on a RAS grid (of the plain vtkGridTransform Slicer cannot save the
-    orientation).
+def _oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
+    """Converts a field to RAS vectors on a RAS grid.
+
+    It is no plain vtkGridTransform, whose orientation Slicer cannot save.
     """
     depth, height, width = grid.displacement_mm.shape[:3]
     vectors = np.ascontiguousarray(np.asarray(grid.displacement_mm, dtype=np.float64) * LPS_TO_RAS)
@@ -146,13 +147,13 @@ def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTra
     transform = slicer.vtkOrientedGridTransform()
     transform.SetDisplacementGridData(image)
     transform.SetGridDirectionMatrix(to_vtk_matrix(direction))
-    transform.SetInterpolationModeToCubic()  # as Slicer gives to every grid that it reads: nothing changes on reload
+    transform.SetInterpolationModeToCubic()  # as every grid that Slicer reads: unchanged on reload
     transform.SetInverseTolerance(INVERSE_TOLERANCE_MM)
     return transform
 
 
 def transform_points(node: slicer.vtkMRMLTransformNode, points_lps_mm: np.ndarray) -> np.ndarray:
-    """LPS mm points (..., 3) as they are drawn when their node stands under `node` (and its parents)."""
+    """Returns LPS mm points (..., 3) transformed by a transform node and its parents."""
     to_world = vtk.vtkGeneralTransform()
     node.GetTransformToWorld(to_world)
     points = np.asarray(points_lps_mm, dtype=np.float64)
@@ -176,32 +177,33 @@ def _fill(
     progress: Progress,
 ) -> None:
     name = node.GetName().removesuffix(" sequence")
-    waiting: list[str] = []  # frames before the first field, whose grid they will have
+    waiting: list[str] = []  # frames before the first field, which get its grid
     first: DisplacementGrid | None = None
     for frame, value in enumerate(values):
         progress(frame, len(values), "putting the displacement fields into the scene")
         grid = field_of(frame)
-        if grid is None and first is None:
+        first = first or grid
+        if first is None:
             waiting.append(value)
             continue
-        first = first or grid
         if grid is not None and grid.displacement_mm.shape != first.displacement_mm.shape:
             raise InputError(
-                f"{name}: the field of frame {frame} is {grid.displacement_mm.shape}, the first is {first.displacement_mm.shape}"
+                f"{name}: the field of frame {frame} is {grid.displacement_mm.shape},"
+                f" the first is {first.displacement_mm.shape}"
             )
         for pending in waiting:
-            _set_item(node, _still(first), pending, name, carries)
+            _set_item(node, _zero_grid(first), pending, name, carries)
         waiting.clear()
-        _set_item(node, grid or _still(first), value, name, carries)
+        _set_item(node, grid or _zero_grid(first), value, name, carries)
     if first is None:
         raise InputError(f"{name}: no frame has a displacement field")
     progress(len(values), len(values), "putting the displacement fields into the scene")
 
 
-def _still(like: DisplacementGrid) -> DisplacementGrid:
-    """A field that moves nothing.
+def _zero_grid(like: DisplacementGrid) -> DisplacementGrid:
+    """Returns a zero field on the same grid.
 
-    Rest is a grid too: a file of a transform sequence holds grids of one size, and Slicer may refuse any other.
+    A transform sequence is saved as grids of one size; Slicer may refuse an identity transform among them.
     """
     return DisplacementGrid(np.zeros_like(like.displacement_mm), like.spacing_mm, like.origin_mm, like.direction)
 
@@ -211,5 +213,5 @@ def _set_item(
 ) -> None:
     loose = slicer.vtkMRMLTransformNode()
     loose.SetName(name)
-    _observe(loose, oriented_grid_transform(grid), carries)
+    _observe(loose, _oriented_grid_transform(grid), carries)
     node.SetDataNodeAtValue(loose, value)

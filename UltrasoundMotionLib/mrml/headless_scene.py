@@ -1,4 +1,4 @@
-"""A MRML scene outside the application: what makes the command line able to write what 3D Slicer opens."""
+"""A MRML scene outside the application, so that the command line can write scenes for 3D Slicer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from vtkmodules.vtkCommonCore import vtkCollection
 
 from UltrasoundMotionLib.errors import InputError
 
-MODULE_LOGICS = {
+_MODULE_LOGICS = {
     "Volumes": "vtkSlicerVolumesLogic",
     "Markups": "vtkSlicerMarkupsLogic",
     "Models": "vtkSlicerModelsLogic",
@@ -27,18 +27,17 @@ _open_scenes: list[HeadlessScene] = []
 
 
 class HeadlessScene:
-    """A scene with the module logics that the application would give it; a context manager that yields the
-    `vtkMRMLScene`.
+    """A scene with the application's module logics; a context manager that yields the `vtkMRMLScene`.
 
-    While open it is also `slicer.mrmlScene`, which `slicer.util` reads. In the application itself use
-    `slicer.mrmlScene`, never this.
+    While open it is also `slicer.mrmlScene`, which `slicer.util` reads. Inside the application use `slicer.mrmlScene`
+    instead.
 
     Attributes:
         scene: the vtkMRMLScene.
-        application_logic: the vtkSlicerApplicationLogic behind it (displayable managers ask for it).
+        application_logic: its vtkSlicerApplicationLogic, which displayable managers need.
 
     Raises:
-        InputError: made inside the application, whose own scene it would hide.
+        InputError: called inside the application, whose own scene it would hide.
     """
 
     def __init__(self) -> None:
@@ -56,10 +55,8 @@ class HeadlessScene:
         self.application_logic.SetSliceLogics(vtkCollection())
         self.application_logic.SetViewLogics(vtkCollection())
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
-        self.scene.RegisterNodeClass(
-            slicer.vtkMRMLColorLegendDisplayNode()
-        )  # the application's Colors module does that
-        self._logics = [self._add_module_logic(name, class_name) for name, class_name in MODULE_LOGICS.items()]
+        self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # as the Colors module does
+        self._logics = [self._add_module_logic(name, class_name) for name, class_name in _MODULE_LOGICS.items()]
         # ReadFromMRB unpacks in the cache directory of the data manager, and returns False without one.
         self._remote_io = slicer.vtkMRMLRemoteIOLogic()
         self._remote_io.GetCacheManager().SetRemoteCacheDirectory(self._cache_directory.name)
@@ -79,7 +76,7 @@ class HeadlessScene:
         return logic
 
     def close(self) -> None:
-        """Empties the scene and gives `slicer.mrmlScene` back to what it was."""
+        """Empties the scene and restores `slicer.mrmlScene`."""
         if slicer.mrmlScene is self.scene:
             slicer.mrmlScene = self._outer_scene
         _open_scenes.remove(self)
@@ -96,10 +93,10 @@ class HeadlessScene:
 
 
 def application_logic_of(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLApplicationLogic:
-    """The application logic behind a scene: the application's own, or that of an open `HeadlessScene`.
+    """Returns the application logic of a scene: the application's own, or that of an open `HeadlessScene`.
 
     Raises:
-        InputError: neither made the scene.
+        InputError: the scene belongs to neither.
     """
     if hasattr(slicer, "app"):
         return slicer.app.applicationLogic()

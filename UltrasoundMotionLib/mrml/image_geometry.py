@@ -1,4 +1,4 @@
-"""Between this library's LPS geometry and Slicer's RAS."""
+"""Conversions between this library's LPS geometry and Slicer's RAS."""
 
 from __future__ import annotations
 
@@ -10,27 +10,29 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 
 LPS_TO_RAS = np.array([-1.0, -1.0, 1.0])
-"""Factors of (x, y, z); its own inverse."""
+"""Factors of (x, y, z) from LPS to RAS, and back."""
 
 SLICE_THICKNESS_MM = 1.0
-"""What Slicer's own reader gives to a slice whose thickness is not known."""
+"""Thickness of a slice where it is unknown, as Slicer's own reader sets it."""
 
 
 def to_vtk_matrix(matrix: np.ndarray) -> vtk.vtkMatrix4x4:
-    """A (4, 4) array as vtkMatrix4x4."""
+    """Converts an array (4, 4) to a vtkMatrix4x4."""
     result = vtk.vtkMatrix4x4()
     result.DeepCopy(np.asarray(matrix, dtype=np.float64).ravel())
     return result
 
 
 def from_vtk_matrix(matrix: vtk.vtkMatrix4x4) -> np.ndarray:
-    """A vtkMatrix4x4 as (4, 4) array."""
+    """Converts a vtkMatrix4x4 to an array (4, 4)."""
     return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
 
 
 def ijk_to_ras(spacing_mm: np.ndarray, origin_mm: np.ndarray, direction: np.ndarray) -> np.ndarray:
-    """(4, 4) matrix from a voxel index (i, j, k) to RAS mm, of a grid given in LPS: spacing (3,), origin (3,),
-    direction (3, 3) columns.
+    """Returns the matrix (4, 4) from voxel indices (i, j, k) to RAS mm.
+
+    Args:
+        spacing_mm, origin_mm, direction: the grid in LPS: (3,), (3,) and (3, 3) with unit columns.
     """
     matrix = np.eye(4)
     matrix[:3, :3] = LPS_TO_RAS[:, None] * (
@@ -41,13 +43,13 @@ def ijk_to_ras(spacing_mm: np.ndarray, origin_mm: np.ndarray, direction: np.ndar
 
 
 def sequence_ijk_to_ras(sequence: ImageSequence) -> np.ndarray:
-    """(4, 4) matrix from (x, y, 0) pixels to RAS mm. A pixel counts as 1 mm where the spacing is unknown."""
+    """Returns the matrix (4, 4) from (x, y, 0) pixels to RAS mm; a pixel is 1 mm where the spacing is unknown."""
     spacing = np.array([*(sequence.spacing_mm or (1.0, 1.0)), SLICE_THICKNESS_MM])
     return ijk_to_ras(spacing, np.asarray(sequence.origin_mm), sequence.direction)
 
 
 def geometry_of(volume_node: slicer.vtkMRMLVolumeNode) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spacing (3,) in mm, LPS origin (3,) and LPS direction (3, 3) of a volume node, without its parent transform.
+    """Returns spacing (3,) in mm, origin (3,) and direction (3, 3) in LPS of a node, without its parent transform.
 
     Raises:
         InputError: the node's axes are not orthogonal.
@@ -65,12 +67,10 @@ def geometry_of(volume_node: slicer.vtkMRMLVolumeNode) -> tuple[np.ndarray, np.n
 
 
 def pixels_to_ras_mm(sequence: ImageSequence, points_px: np.ndarray) -> np.ndarray:
-    """Points (..., 2) in pixels to RAS mm (..., 3) in the image node's own coordinates (before any parent transform)."""
+    """Converts pixels (..., 2) to RAS mm (..., 3) in the image node's own coordinates, before any parent transform."""
     return sequence.pixels_to_lps_mm(points_px) * LPS_TO_RAS
 
 
 def ras_mm_to_pixels(sequence: ImageSequence, points_ras: np.ndarray) -> np.ndarray:
-    """Points (..., 3) in RAS mm of the image node's own coordinates to pixels (..., 2), projected along the image's
-    normal.
-    """
+    """Projects RAS mm (..., 3) in the image node's own coordinates along the image's normal to pixels (..., 2)."""
     return sequence.lps_mm_to_pixels(np.asarray(points_ras) * LPS_TO_RAS)

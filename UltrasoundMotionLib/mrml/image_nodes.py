@@ -16,22 +16,19 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceIndex, SequenceNodes
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 SPACING_KNOWN_ATTRIBUTE = "UltrasoundMotion.SpacingKnown"
-"""Attribute of the sequence node, its items and so its proxy: "true", or "false" where a pixel counts as 1 mm because
-nobody knows its size.
-"""
+"""Attribute of the sequence node, its items and so its proxy: "true", or "false" where the pixel size is unknown."""
 
-FRAMES_FOR_GREY_RANGE = 8
+_FRAMES_FOR_GREY_RANGE = 8
 
 
 def add_image_sequence(
     scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, progress: Progress = no_progress
 ) -> SequenceNodes:
-    """Adds the clip to the scene: a sequence of vtkMRMLScalarVolumeNode (W x H x 1), its proxy named as the clip, and a
-    browser.
+    """Adds a clip: a sequence of vtkMRMLScalarVolumeNode (W x H x 1), a proxy named as the clip, and a browser.
 
     The volumes' IJKToRAS comes from the clip's origin, direction and spacing (LPS). The index is the time in seconds,
-    or the frame number. Frame fields become attributes of the items, the clip's notes the description of the sequence
-    node. On an error or a cancel nothing is left in the scene.
+    or the frame number. Frame fields become attributes of the items; the clip's notes become the description of the
+    sequence node. An error or a cancel leaves the scene as it was.
 
     Raises:
         InputError: a frame cannot be read, or holds values that are not finite.
@@ -46,13 +43,12 @@ def add_image_sequence(
 
 
 def grey_range(sequence: ImageSequence) -> tuple[float, float]:
-    """The grey levels to show as black and white, from those pixels of a few frames that change: bright text would
-    darken the tissue.
+    """Returns the grey levels to show as black and white, from the pixels that change: bright text is left out.
 
     Black is 0 for uint8 and the 0.5th percentile otherwise; white is the 99.7th percentile, and at least 64 for uint8.
     A still uint8 clip is shown from 0 to 255.
     """
-    chosen = np.unique(np.linspace(0, len(sequence) - 1, FRAMES_FOR_GREY_RANGE).astype(int))
+    chosen = np.unique(np.linspace(0, len(sequence) - 1, _FRAMES_FOR_GREY_RANGE).astype(int))
     frames = np.stack([sequence.frame(int(index)) for index in chosen])
     changing = np.ptp(frames, axis=0) > 0
     tissue = frames[:, changing] if changing.any() else frames
@@ -99,7 +95,7 @@ def _show_grey_levels(proxy: slicer.vtkMRMLScalarVolumeNode, levels: tuple[float
 
 
 class SequenceNodeFrames:
-    """The frames of a sequence node, read one at a time (a `FrameSource`); colour becomes luminance.
+    """Frames of a sequence node, read one at a time (a `FrameSource`); colour becomes luminance.
 
     Use it on the thread that owns the scene. Frames are uint8 where the node's are, else float32.
     """
@@ -118,21 +114,20 @@ class SequenceNodeFrames:
         return luminance(pixels).astype(self.dtype)
 
     def colour_frame(self, index: int) -> np.ndarray | None:
-        """Frame `index` as RGB (H, W, 3) uint8, or None where the node is grey."""
+        """Returns frame `index` as RGB (H, W, 3) uint8, or None where the node is grey."""
         pixels = _pixels(self._node, index)
         return np.array(pixels[..., :3]) if pixels.shape[2] > 2 and pixels.dtype == np.uint8 else None
 
 
 def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
-    """The clip that a sequence node of one-slice volumes holds, grey or RGB, with its geometry, times and frame
-    attributes.
+    """Returns a sequence node of one-slice volumes, grey or RGB, as a clip with geometry, times and attributes.
 
     The spacing is unknown where `add_image_sequence` marked it so, and where it is exactly 1 x 1 mm without a mark
-    (Slicer's reader gives that to a clip that is not calibrated); a note says it. Times are known where the index is in
-    seconds or milliseconds.
+    (Slicer's reader sets that for a clip that is not calibrated); a note states it. Times are known where the index is
+    in seconds or milliseconds.
 
     Raises:
-        InputError: the sequence is empty, holds something else than volumes, or volumes of several slices.
+        InputError: the sequence is empty, or holds items that are not volumes of one slice.
     """
     name = node.GetName()
     if node.GetNumberOfDataNodes() == 0:
@@ -150,7 +145,7 @@ def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
         frames=frames,
         spacing_mm=(float(spacing[0]), float(spacing[1])) if known else None,
         times_s=SequenceIndex.of_node(node).times_s(),
-        origin_mm=tuple(float(value) for value in origin),
+        origin_mm=(float(origin[0]), float(origin[1]), float(origin[2])),
         direction=direction,
         name=name.removesuffix(" sequence"),
         frame_fields=_frame_fields(node),
@@ -159,11 +154,12 @@ def image_sequence_from_node(node: slicer.vtkMRMLSequenceNode) -> ImageSequence:
 
 
 def _pixels(node: slicer.vtkMRMLSequenceNode, index: int) -> np.ndarray:
-    """Frame `index` as stored: (H, W, components), shared with the node."""
+    """Returns frame `index` as stored (H, W, components); the memory is the node's."""
     volume = node.GetNthDataNode(index)
     if volume is None or not volume.IsA("vtkMRMLVolumeNode"):
         raise InputError(
-            f"{node.GetName()}: item {index} is {volume.GetClassName() if volume else 'missing'}, expected an image volume"
+            f"{node.GetName()}: item {index} is {volume.GetClassName() if volume else 'missing'},"
+            " expected an image volume"
         )
     image = volume.GetImageData()
     if image is None:
@@ -177,7 +173,7 @@ def _pixels(node: slicer.vtkMRMLSequenceNode, index: int) -> np.ndarray:
 
 
 def _frame_fields(node: slicer.vtkMRMLSequenceNode) -> dict[str, tuple[str, ...]]:
-    """Attributes that every item has, apart from Slicer's and our own."""
+    """Returns the attributes that every item has, apart from Slicer's and this library's."""
     items = [node.GetNthDataNode(index) for index in range(node.GetNumberOfDataNodes())]
     names = [name for name in items[0].GetAttributeNames() if not name.startswith(("Sequences.", "UltrasoundMotion."))]
     texts = {name: tuple(item.GetAttribute(name) for item in items) for name in names}

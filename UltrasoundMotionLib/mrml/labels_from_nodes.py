@@ -1,4 +1,4 @@
-"""Segmentations and label maps on the grid of their image, with the names and colours of what they hold."""
+"""Segmentations and label maps on the grid of their image, with names and colours."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Label:
 
     Attributes:
         number: its value in the array.
-        name: of the segment, or of the number in the label map's colours, or "label 3".
-        color: (red, green, blue) in [0, 1], or None where nothing says.
+        name: name of the segment, or of the number in the label map's colour table, or "label 3".
+        color: (red, green, blue) in [0, 1], or None where unknown.
     """
 
     number: int
@@ -35,18 +35,18 @@ class Label:
 
 @dataclass(frozen=True, eq=False)
 class LabelledGrid:
-    """What a segmentation or a label map holds.
+    """The labels of a segmentation or label map.
 
     Attributes:
         array: (K, J, I) int16 on the grid of the image; 0 is background.
-        labels: those that occur, by number.
+        labels: the labels that occur, in the order of their numbers.
     """
 
     array: np.ndarray
     labels: tuple[Label, ...]
 
     def renumbered(self, number_of: dict[int, int]) -> LabelledGrid:
-        """The same with other numbers; those that are not named keep theirs."""
+        """Returns the labels with other numbers; those that are not named keep theirs."""
         array = self.array.copy()
         for old, new in number_of.items():
             array[self.array == old] = new
@@ -58,18 +58,19 @@ class LabelledGrid:
 
 
 def labels_on_grid(node: slicer.vtkMRMLNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
-    """What a segmentation, a label map or a volume of whole numbers holds, on the grid of an image, nearest neighbour.
+    """Resamples a segmentation, label map or volume of whole numbers to the grid of an image, nearest neighbour.
 
-    Both may stand under transforms; what counts is where they are seen, and of an image that an earlier registration
-    moved where it was before, unless its labels were moved with it. Where segments overlap the later one wins.
+    Both may be under transforms, and their positions in the world count; for an image that an earlier registration
+    moved, its position before that, unless its labels were moved with it. Where segments overlap, the later one wins.
 
     Raises:
-        InputError: another kind of node, no label at all on the image, values that are no whole numbers, a transform
-            that bends.
+        InputError: another kind of node, no label on the image, values that are no whole numbers, a transform that is
+            not linear.
     """
     if node.IsA("vtkMRMLSegmentationNode") or node.IsA("vtkMRMLScalarVolumeNode"):
-        with _as_before(image, node) as placed:
-            found = _of_segmentation(node, placed) if node.IsA("vtkMRMLSegmentationNode") else _of_volume(node, placed)
+        with _before_registration(image, node) as placed:
+            read = _labels_of_segmentation if node.IsA("vtkMRMLSegmentationNode") else _labels_of_volume
+            found = read(node, placed)
     else:
         raise InputError(f"{node.GetName()}: expected a segmentation or a label map, got {node.GetClassName()}")
     if not found.labels:
@@ -77,12 +78,10 @@ def labels_on_grid(node: slicer.vtkMRMLNode, image: slicer.vtkMRMLVolumeNode) ->
     return found
 
 
-def numbered_alike(moving: LabelledGrid, fixed: LabelledGrid) -> LabelledGrid:
-    """The fixed labels with the numbers of the moving ones of the same name; where no name is in common, numbers are
-    taken as they are.
+def match_numbers(moving: LabelledGrid, fixed: LabelledGrid) -> LabelledGrid:
+    """Renumbers the fixed labels as the moving ones of the same name; without a common name, numbers stay.
 
-    Names that differ in upper and lower case only count as the same. A fixed label without a partner gets a number that
-    the moving ones do not have.
+    Upper and lower case do not matter. A fixed label without a partner gets a number that no moving label has.
     """
     by_name = {label.name.casefold(): label.number for label in moving.labels}
     if not any(label.name.casefold() in by_name for label in fixed.labels):
@@ -96,10 +95,10 @@ def numbered_alike(moving: LabelledGrid, fixed: LabelledGrid) -> LabelledGrid:
 
 
 @contextmanager
-def _as_before(image: slicer.vtkMRMLVolumeNode, labels: slicer.vtkMRMLNode) -> Iterator[slicer.vtkMRMLVolumeNode]:
-    """The image where its labels belong: itself, or a copy without pixels of its own that stands where the image was
-    before a registration.
-    """
+def _before_registration(
+    image: slicer.vtkMRMLVolumeNode, labels: slicer.vtkMRMLNode
+) -> Iterator[slicer.vtkMRMLVolumeNode]:
+    """Yields the image at its labels' position: itself, or a copy (sharing pixels) at its place before registration."""
     before = parent_before_registration(image)
     if before is image.GetParentTransformNode() or labels.GetParentTransformNode() is image.GetParentTransformNode():
         yield image
@@ -115,7 +114,7 @@ def _as_before(image: slicer.vtkMRMLVolumeNode, labels: slicer.vtkMRMLNode) -> I
         image.GetScene().RemoveNode(copy)
 
 
-def _of_segmentation(node: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
+def _labels_of_segmentation(node: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
     segmentation = node.GetSegmentation()
     segments = {
         segmentation.GetNthSegmentID(number): segmentation.GetNthSegment(number)
@@ -139,22 +138,23 @@ def _of_segmentation(node: slicer.vtkMRMLSegmentationNode, image: slicer.vtkMRML
     if scalars is None or merged.GetDimensions() != size:
         raise InputError(f"{node.GetName()}: the segments cannot be drawn on the grid of {image.GetName()}")
     array = vtk_to_numpy(scalars).reshape(size[::-1]).astype(np.int16)
-    there = set(np.unique(array).tolist())
+    present = set(np.unique(array).tolist())
     labels = [
         Label(number, segment.GetName(), tuple(segment.GetColor()))
         for number, segment in zip(numbers, segments.values(), strict=True)
-        if number in there
+        if number in present
     ]
     return LabelledGrid(array, tuple(sorted(labels, key=lambda label: label.number)))
 
 
-def _of_volume(node: slicer.vtkMRMLScalarVolumeNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
+def _labels_of_volume(node: slicer.vtkMRMLScalarVolumeNode, image: slicer.vtkMRMLVolumeNode) -> LabelledGrid:
     labels, target = volume_from_node(node), volume_from_node(image)
     to_labels = linear_between(image.GetParentTransformNode(), node.GetParentTransformNode(), node.GetName())
-    array = _at_nearest(labels, target, to_labels)
+    array = _resample_nearest(labels, target, to_labels)
     if array.dtype.kind == "f" and not np.array_equal(array, np.round(array)):
         raise InputError(
-            f"{node.GetName()}: labels must be whole numbers, got values such as {array[array != np.round(array)].flat[0]:g}"
+            f"{node.GetName()}: labels must be whole numbers,"
+            f" got values such as {array[array != np.round(array)].flat[0]:g}"
         )
     limits = np.iinfo(np.int16)
     if array.min() < 0 or array.max() > limits.max:
@@ -170,18 +170,18 @@ def _of_volume(node: slicer.vtkMRMLScalarVolumeNode, image: slicer.vtkMRMLVolume
 def _label(number: int, colors: slicer.vtkMRMLColorNode | None) -> Label:
     if colors is None or number >= colors.GetNumberOfColors():
         return Label(number, f"label {number}")
-    red_green_blue = [0.0] * 4
-    colors.GetColor(number, red_green_blue)
-    return Label(number, colors.GetColorName(number) or f"label {number}", tuple(red_green_blue[:3]))
+    rgba = [0.0] * 4
+    colors.GetColor(number, rgba)
+    return Label(number, colors.GetColorName(number) or f"label {number}", (rgba[0], rgba[1], rgba[2]))
 
 
-def _at_nearest(labels: Volume, target: Volume, to_labels: np.ndarray) -> np.ndarray:
-    """The values of the voxels nearest to those of the target grid, 0 outside."""
+def _resample_nearest(labels: Volume, target: Volume, to_labels: np.ndarray) -> np.ndarray:
+    """Returns the values of the voxels nearest to those of the target grid, 0 outside."""
     target_to_index = np.linalg.inv(labels.index_to_lps_mm) @ to_labels @ target.index_to_lps_mm
     if labels.array.shape == target.array.shape and np.allclose(target_to_index, np.eye(4), atol=1e-3):
         return labels.array
     from scipy.ndimage import affine_transform
 
-    reverse = [2, 1, 0]  # scipy counts in the array's order
+    reverse = [2, 1, 0]  # scipy uses the array's axis order
     matrix, offset = target_to_index[:3, :3][np.ix_(reverse, reverse)], target_to_index[reverse, 3]
     return affine_transform(labels.array, matrix, offset, target.array.shape, order=0, mode="grid-constant")

@@ -1,4 +1,4 @@
-"""Tracks that appear in the scene while they are being found."""
+"""Tracks shown in the scene while tracking runs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.markups_items import write_track_frames
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 class LiveTracks:
-    """Gives each frame of a growing result to the scene once, and again where it has changed: offline tracking corrects
-    what it found at first.
+    """Adds each frame of a growing result to the scene, and updates frames that change, as in offline tracking.
 
     Attributes:
-        nodes: the markups that play with the clip; None until the first frame is there.
+        nodes: the markups that play with the clip; None before the first frame.
     """
 
     def __init__(
@@ -31,21 +30,19 @@ class LiveTracks:
         *,
         nodes: SequenceNodes | None = None,
     ) -> None:
-        """Needs one of the two.
+        """Needs either `add` or `nodes`.
 
         Args:
             sequence: the clip, for its geometry.
             add: makes the markups from the first part of the result.
-            nodes: markups that are in the scene already, whose points of the same labels are to be replaced frame by
-                frame.
+            nodes: markups in the scene whose points of the same labels are replaced frame by frame.
         """
         self._sequence, self._add = sequence, add
         self._written: PointTracks | None = None
         self.nodes = nodes
 
     def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
-        """Puts the frames that are new or other than at the last call into the scene; when the time is over the others
-        wait for the next call.
+        """Writes the frames that are new or have changed since the last call; those beyond the time budget wait.
 
         Raises:
             InputError: the markups were removed from the scene in the meantime.
@@ -55,14 +52,15 @@ class LiveTracks:
                 f"{self.nodes.proxy.GetName()}: was removed from the scene while its points were being followed"
             )
         end = time.perf_counter() + budget_s
-        if self.nodes is None and tracks.reached.any():
+        if self.nodes is None and self._add is not None and tracks.reached.any():
             self.nodes, self._written = self._add(tracks), tracks
         stale = tracks.reached if self._written is None else tracks.reached & ~_same_frames(tracks, self._written)
-        kept = _nothing_of(tracks) if self._written is None else self._written
+        kept = _without_frames(tracks) if self._written is None else self._written
         positions, visible, confidence = kept.positions_px.copy(), kept.visible.copy(), kept.confidence.copy()
         for frame in np.flatnonzero(stale):
             if time.perf_counter() > end:
                 break
+            assert self.nodes is not None  # a stale frame is reached
             write_track_frames(self.nodes, self._sequence, tracks, [int(frame)])
             positions[frame], visible[frame], confidence[frame] = (
                 tracks.positions_px[frame],
@@ -72,14 +70,14 @@ class LiveTracks:
         self._written = replace(tracks, positions_px=positions, visible=visible, confidence=confidence)
 
 
-def _nothing_of(tracks: PointTracks) -> PointTracks:
-    """The same tracks with no frame reached."""
+def _without_frames(tracks: PointTracks) -> PointTracks:
+    """Returns the tracks with no frame reached."""
     return replace(
         tracks, positions_px=np.full_like(tracks.positions_px, np.nan), visible=np.zeros_like(tracks.visible)
     )
 
 
 def _same_frames(tracks: PointTracks, others: PointTracks) -> np.ndarray:
-    """(T,) whether a frame's points are where they were, and as visible."""
+    """Returns a mask (T,): True where positions and visibility of all points are equal."""
     same = np.all(tracks.positions_px == others.positions_px, axis=(1, 2))
     return same & np.all(tracks.visible == others.visible, axis=1)

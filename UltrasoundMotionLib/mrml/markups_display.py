@@ -1,4 +1,4 @@
-"""What tracked markups look like: sizes that fit the image, one colour for a point wherever it appears."""
+"""Appearance of tracked markups: sizes relative to the image, and the same colour for a point everywhere."""
 
 from __future__ import annotations
 
@@ -9,44 +9,42 @@ import slicer
 from UltrasoundMotionLib.images import ImageSequence
 
 LANDMARK_COLOR = (1.0, 0.84, 0.1)
-CURVE_COLOR = (0.2, 0.95, 0.75)
-MOST_LABELS_SHOWN = 24
-"""With more points the labels would hide the image."""
+_CURVE_COLOR = (0.2, 0.95, 0.75)
+_MAXIMUM_LABELS = 24
+"""With more points, labels would hide the image."""
 
 
 def point_color(number: int) -> tuple[float, float, float]:
-    """Red, green and blue (0 to 1) of point `number`: neighbours differ clearly, and all are legible on black and on
-    white.
-    """
+    """Returns the colour (red, green, blue in 0 to 1) of point `number`; consecutive numbers differ clearly."""
     return colorsys.hsv_to_rgb((0.13 + number * 0.381966) % 1.0, 0.8, 0.92)
 
 
-def image_size_mm(sequence: ImageSequence) -> float:
-    """The longer side of the image in mm (in pixels where the spacing is unknown, as in the scene)."""
+def _image_size_mm(sequence: ImageSequence) -> float:
+    """Returns the longer side of the image in mm, or in pixels where the spacing is unknown, as in the scene."""
     return max(
         size * spacing for size, spacing in zip(sequence.frame_size, sequence.spacing_mm or (1.0, 1.0), strict=True)
     )
 
 
 def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) -> None:
-    """Small discs of a fixed size in mm, with labels unless there are too many."""
+    """Shows points as small discs of a fixed size in mm, with labels unless there are too many."""
     display = markups.GetDisplayNode()
     display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.Circle2D)
-    _set_size(display, 0.012 * image_size_mm(sequence))
+    _set_size(display, 0.012 * _image_size_mm(sequence))
     _set_color(display, LANDMARK_COLOR)
-    display.SetPointLabelsVisibility(markups.GetNumberOfControlPoints() <= MOST_LABELS_SHOWN)
+    display.SetPointLabelsVisibility(markups.GetNumberOfControlPoints() <= _MAXIMUM_LABELS)
     display.SetTextScale(2.0)
 
 
 def show_curve(
     markups: slicer.vtkMRMLMarkupsNode,
     sequence: ImageSequence,
-    color: tuple[float, float, float] = CURVE_COLOR,
+    color: tuple[float, float, float] = _CURVE_COLOR,
     width: float = 0.004,
 ) -> None:
-    """A line without points and labels, `width` of the image's longer side wide."""
+    """Shows a curve as a line without points and labels; `width` is relative to the image's longer side."""
     display = markups.GetDisplayNode()
-    size = image_size_mm(sequence)
+    size = _image_size_mm(sequence)
     _set_size(display, 0.01 * size)
     _set_color(display, color)
     display.SetPointLabelsVisibility(False)
@@ -61,6 +59,6 @@ def _set_size(display: slicer.vtkMRMLMarkupsDisplayNode, size_mm: float) -> None
 
 
 def _set_color(display: slicer.vtkMRMLMarkupsDisplayNode, color: tuple[float, float, float]) -> None:
-    display.SetSelectedColor(*color)  # control points are selected unless a user clears that
+    display.SetSelectedColor(*color)  # control points are selected by default
     display.SetColor(*color)
     display.SetActiveColor(1.0, 1.0, 1.0)

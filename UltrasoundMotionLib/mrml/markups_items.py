@@ -1,4 +1,4 @@
-"""Markups that change from frame to frame: one markups node for each item of a sequence, played beside the image."""
+"""Markups sequences: one markups node per frame, played in step with the image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.point_state import describe_point
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 MODEL_ATTRIBUTE = "UltrasoundMotion.Model"
 QUERY_FRAME_ATTRIBUTE = "UltrasoundMotion.QueryFrame"
@@ -28,19 +28,18 @@ def add_markups_sequence(
     name: str,
     show_points: bool,
 ) -> SequenceNodes:
-    """Adds the chosen points of the tracks as a markups node that changes with the frame, in the browser and under the
-    transform of the image.
+    """Adds points of the tracks as a markups node that changes with the frame, in the image's browser and transform.
 
     The index is the image's, value for value. A point that is not visible, or was never reached, is marked as missing
-    in that frame. The list is locked (playback is several times faster so, and nothing moves by accident) and keeps its
-    number of points.
+    in that frame. The list is locked, which makes playback several times faster and prevents accidental moves, and its
+    number of points is fixed.
 
     Args:
         image: the nodes of the clip.
         sequence: the clip, for its geometry.
-        points: numbers of the tracks' points, in the order of the control points.
+        points: indices of the tracks' points, in the order of the control points.
         class_name: vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode or vtkMRMLMarkupsClosedCurveNode.
-        show_points: draw the control points themselves (a curve can be drawn without).
+        show_points: draw the control points; a curve can be drawn without them.
 
     Raises:
         InputError: the tracks have another number of frames than the image.
@@ -65,10 +64,9 @@ def add_markups_sequence(
 def write_track_frames(
     markups: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, frames: Iterable[int]
 ) -> None:
-    """Replaces the markups of these frames by the tracks', keeping the others: a run that was continued, or corrected
-    from a frame on.
+    """Replaces the markups of some frames by the tracks, for a run that is continued or corrected from a frame on.
 
-    The control points are matched by label; points that the tracks lack stay as they are.
+    Control points are matched by label; other frames, and points that the tracks lack, stay as they are.
 
     Raises:
         InputError: the tracks have another number of frames than the markups.
@@ -76,12 +74,13 @@ def write_track_frames(
     node = markups.sequence
     if node.GetNumberOfDataNodes() != tracks.positions_px.shape[0]:
         raise InputError(
-            f"{node.GetName()}: tracks of {tracks.positions_px.shape[0]} frames for markups of {node.GetNumberOfDataNodes()}"
+            f"{node.GetName()}: tracks of {tracks.positions_px.shape[0]} frames"
+            f" for markups of {node.GetNumberOfDataNodes()}"
         )
     number_of = {label: number for number, label in enumerate(tracks.labels)}
     was_modifying = node.StartModify()
     for frame in frames:
-        loose = _loose_copy(node.GetNthDataNode(frame))
+        loose = loose_copy(node.GetNthDataNode(frame))
         points = [
             number_of.get(loose.GetNthControlPointLabel(control), -1)
             for control in range(loose.GetNumberOfControlPoints())
@@ -94,11 +93,11 @@ def write_track_frames(
 def set_locked(markups: SequenceNodes, locked: bool) -> None:
     """Locks or unlocks the points in every frame.
 
-    Unlock to correct a point by dragging it; lock again for quick playback.
+    Unlock them to correct a point by dragging it; lock them again for fast playback.
     """
     was_modifying = markups.sequence.StartModify()
     for value in markups.index.values:
-        loose = _loose_copy(markups.sequence.GetDataNodeAtValue(value))
+        loose = loose_copy(markups.sequence.GetDataNodeAtValue(value))
         loose.SetLocked(locked)
         markups.sequence.UpdateDataNodeAtValue(loose, value)
     markups.sequence.EndModify(was_modifying)
@@ -115,8 +114,8 @@ def _loose_markups(class_name: str, name: str, labels: Sequence[str], show_point
     return markups
 
 
-def _loose_copy(item: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
-    """A copy to change and put back: an item that is updated from itself loses all its points."""
+def loose_copy(item: slicer.vtkMRMLMarkupsNode) -> slicer.vtkMRMLMarkupsNode:
+    """Returns a copy of an item to change and store again: an item that is updated from itself loses its points."""
     copy = getattr(slicer, item.GetClassName())()
     copy.CopyContent(item)
     return copy

@@ -1,4 +1,4 @@
-"""Taking results out of a scene, with everything that came with them."""
+"""Removal of results from a scene, with everything that belongs to them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from UltrasoundMotionLib.mrml.subject_hierarchy import forget_item
 
 
 def remove_node(node: slicer.vtkMRMLNode) -> None:
-    """Removes a node with what the scene would keep of it: display and storage nodes, its place in the Data module and
-    in browsers.
+    """Removes a node with its display and storage nodes, its item in the Data module and its entries in browsers.
 
-    Does nothing to a node that is not in a scene (any more).
+    Does nothing to a node that is in no scene.
     """
     scene = node.GetScene()
     if scene is None:
@@ -26,9 +25,8 @@ def remove_node(node: slicer.vtkMRMLNode) -> None:
             browser.RemoveSynchronizedSequenceNode(node.GetID())
     if node.IsA("vtkMRMLDisplayableNode"):
         displays = [node.GetNthDisplayNode(number) for number in range(node.GetNumberOfDisplayNodes())]
-        for display in reversed(
-            displays
-        ):  # the last first: a colour legend complains when it loses the display node whose colours it shows
+        # The last first: a colour legend reports an error when its primary display node is removed before it.
+        for display in reversed(displays):
             if display is not None:
                 scene.RemoveNode(display)
     if node.IsA("vtkMRMLStorableNode") and node.GetStorageNode() is not None:
@@ -37,7 +35,7 @@ def remove_node(node: slicer.vtkMRMLNode) -> None:
 
 
 def remove_sequence(nodes: SequenceNodes) -> None:
-    """Removes a sequence and its proxy; the browser stays for the others that it plays, and goes with the last."""
+    """Removes a sequence and its proxy, and the browser when it plays no other sequence."""
     remove_node(nodes.sequence)
     remove_node(nodes.proxy)
     if nodes.browser.GetScene() is not None and nodes.browser.GetNumberOfSynchronizedSequenceNodes(True) == 0:
@@ -46,7 +44,7 @@ def remove_sequence(nodes: SequenceNodes) -> None:
 
 @contextmanager
 def undone_on_error(scene: slicer.vtkMRMLScene) -> Iterator[None]:
-    """Removes from the scene what the block added to it, if the block ends with an error (a cancel is one)."""
+    """Removes the nodes that the block added to the scene if the block raises (also when cancelled)."""
     before = _node_ids(scene)
     try:
         yield
@@ -60,5 +58,5 @@ def undone_on_error(scene: slicer.vtkMRMLScene) -> Iterator[None]:
 
 
 def _node_ids(scene: slicer.vtkMRMLScene) -> dict[str, None]:
-    """The ids of all nodes, in the scene's order."""
+    """Returns the ids of all nodes, in the scene's order."""
     return dict.fromkeys(scene.GetNthNode(number).GetID() for number in range(scene.GetNumberOfNodes()))

@@ -1,6 +1,4 @@
-"""How sure a tracker was of a point, as the control point's description: people read it in Slicer, and it reads back
-without loss.
-"""
+"""A point's tracking state as the control point's description, readable for users and parsed without loss."""
 
 from __future__ import annotations
 
@@ -8,19 +6,19 @@ import re
 
 import numpy as np
 
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 NOT_REACHED = "not reached"
-CONFIDENCE = re.compile(r"confidence (\d(?:\.\d+)?)")
-BEST_GUESS = re.compile(r"perhaps at x (\S+) y (\S+) px")
-TRACKED = re.compile(r"tracked to x (\S+) y (\S+) px")
+_CONFIDENCE = re.compile(r"confidence (\d(?:\.\d+)?)")
+_BEST_GUESS = re.compile(r"perhaps at x (\S+) y (\S+) px")
+_TRACKED = re.compile(r"tracked to x (\S+) y (\S+) px")
 
 
 def describe_point(tracks: PointTracks, frame: int, point: int) -> str:
-    """`confidence 0.87, tracked to x 12.3 y 45.6 px`; of a lost point the tracker's best guess, which the markups node
-    itself cannot keep.
+    """Describes a point, as `confidence 0.87, tracked to x 12.3 y 45.6 px`; a lost point with the tracker's best guess.
 
-    Where a point is elsewhere than its description says, a user has put it there.
+    The markups node cannot store a guess for a missing point. A point that lies elsewhere than its description says was
+    moved by a user.
     """
     x, y = tracks.positions_px[frame, point]
     if not np.isfinite(x + y):
@@ -32,21 +30,19 @@ def describe_point(tracks: PointTracks, frame: int, point: int) -> str:
 
 
 def confidence_in(description: str) -> float | None:
-    """The confidence that a description states, or None where it states none."""
-    found = CONFIDENCE.search(description)
+    """Returns the confidence in a description, or None."""
+    found = _CONFIDENCE.search(description)
     return float(found.group(1)) if found else None
 
 
 def best_guess_in(description: str) -> tuple[float, float] | None:
-    """The (x, y) in pixels that the description of a lost point states, or None."""
-    return _position(BEST_GUESS.search(description))
+    """Returns the best guess (x, y) in pixels in the description of a lost point, or None."""
+    return _position(_BEST_GUESS.search(description))
 
 
 def tracked_position_in(description: str) -> tuple[float, float] | None:
-    """The (x, y) in pixels to which the tracker followed a visible point, or None where the description does not state
-    it.
-    """
-    return _position(TRACKED.search(description))
+    """Returns the tracked position (x, y) in pixels in the description of a visible point, or None."""
+    return _position(_TRACKED.search(description))
 
 
 def _position(found: re.Match[str] | None) -> tuple[float, float] | None:

@@ -1,6 +1,4 @@
-"""The result of a registration as Slicer's nodes, new ones or nodes that the user chose; the only way from one to the
-other, for the module and for scenes that the command line writes.
-"""
+"""The result of a registration as Slicer's nodes, for the module and for scenes that the command line writes."""
 
 from __future__ import annotations
 
@@ -11,36 +9,36 @@ import numpy as np
 import slicer
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.fields.image_grid import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.displacement_transforms import fill_displacement_transform
 from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map, show_jacobian
 from UltrasoundMotionLib.mrml.labels_from_nodes import Label
 from UltrasoundMotionLib.mrml.node_removal import remove_node, undone_on_error
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair, parent_before_registration, put_under
+from UltrasoundMotionLib.mrml.registration_pair import VolumePair, parent_before_registration, put_under
 from UltrasoundMotionLib.mrml.registration_table import fill_measures_table
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.volume_nodes import comparable_levels, fill_segmentation, fill_volume, grey_levels
-from UltrasoundMotionLib.registration import Registration
+from UltrasoundMotionLib.registration.registration import Registration
 
-CHECKERS = 6
-GRID_CLASSES = ("vtkMRMLTransformNode", "vtkMRMLGridTransformNode")
-GRID_TOLERANCE_MM = 1e-3
+_CHECKERS = 6
+_GRID_CLASSES = ("vtkMRMLTransformNode", "vtkMRMLGridTransformNode")
+_GRID_TOLERANCE_MM = 1e-3
 
 
 @dataclass(frozen=True)
 class RegistrationNodes:
-    """The nodes of a result; as an argument, the nodes to fill, where None makes a new one.
+    """The nodes of a registration result; as an argument, the nodes to fill, where None makes a new one.
 
     Attributes:
-        transform: grid transform for the moving volume, in the place of the transform that it stands under (if any).
+        transform: grid transform for the moving volume, in place of its present parent transform.
         warped: the moving volume resampled onto the fixed grid.
-        jacobian: how much each point grows (above 1) or shrinks (below 1) from the fixed to the moving image; at 0 and
-            below the field folds.
+        jacobian: growth (above 1) or shrinkage (below 1) at each point from the fixed to the moving image; the field
+            folds where it is 0 or less.
         checkerboard: fixed and warped image in alternating blocks.
-        segmentation: the moving labels on the fixed volume; None where there were none.
-        table: measures.
+        segmentation: the moving labels on the fixed volume; None without labels.
+        table: measures of the registration.
     """
 
     transform: slicer.vtkMRMLTransformNode | None = None
@@ -51,23 +49,25 @@ class RegistrationNodes:
     table: slicer.vtkMRMLTableNode | None = None
 
     def nodes(self) -> Iterator[slicer.vtkMRMLNode]:
-        """The nodes that exist."""
-        return (node for node in (getattr(self, one.name) for one in fields(self)) if node is not None)
+        """Yields the nodes that exist."""
+        return (node for node in (getattr(self, field.name) for field in fields(self)) if node is not None)
 
     def remove(self) -> None:
-        """Removes all of it from the scene; a moving volume under the transform goes back to where it was."""
-        scene = self.transform.GetScene() if self.transform is not None else None
-        if scene is not None:
-            for volume in nodes_of_class(scene, "vtkMRMLVolumeNode"):
+        """Removes all nodes from the scene; the moving volume gets its previous parent transform back."""
+        if self.transform is not None and self.transform.GetScene() is not None:
+            for volume in nodes_of_class(self.transform.GetScene(), "vtkMRMLVolumeNode"):
                 if volume.GetTransformNodeID() == self.transform.GetID():
                     before = parent_before_registration(volume)
                     volume.SetAndObserveTransformNodeID(before.GetID() if before is not None else None)
         for node in self.nodes():
             remove_node(node)
 
-    def check(self, pair: RegistrationPair, inputs: tuple[slicer.vtkMRMLNode, ...] = ()) -> None:
-        """Raises InputError where an output is an input, is used twice, or is a transform that cannot hold a
-        displacement or moves an input.
+    def check(self, pair: VolumePair, inputs: tuple[slicer.vtkMRMLNode, ...] = ()) -> None:
+        """Checks that the chosen nodes can be outputs.
+
+        Raises:
+            InputError: an output is an input, is used twice, or is a transform that cannot hold a displacement or that
+                moves an input.
         """
         chosen = list(self.nodes())
         for node in chosen:
@@ -79,7 +79,7 @@ class RegistrationNodes:
                 raise InputError(f"{node.GetName()}: is chosen for two outputs")
         if self.transform is None:
             return
-        if self.transform.GetClassName() not in GRID_CLASSES:
+        if self.transform.GetClassName() not in _GRID_CLASSES:
             kind = self.transform.GetNodeTagName()
             raise InputError(
                 f"{self.transform.GetName()}: is a {kind}, which holds no displacements;"
@@ -94,7 +94,7 @@ class RegistrationNodes:
 
 
 def show_registration(
-    pair: RegistrationPair,
+    pair: VolumePair,
     found: Registration,
     chosen: RegistrationNodes | None = None,
     *,
@@ -104,7 +104,7 @@ def show_registration(
     fill_labels: bool = False,
     apply: bool = False,
 ) -> RegistrationNodes:
-    """Adds a result to the scene beside the fixed volume and returns its nodes. The inputs stay as they are.
+    """Adds a registration result to the scene, in a folder beside the fixed volume, and returns its nodes.
 
     Args:
         found: the registration of `pair.fixed` and `pair.moving`.
@@ -112,17 +112,17 @@ def show_registration(
         labels: names and colours of the moving labels.
         with_jacobian, with_checkerboard: also make these volumes.
         fill_labels: fill the moving labels in slice views; otherwise only their outlines are drawn.
-        apply: put the moving volume under the transform, which is the only change to it.
+        apply: put the moving volume under the transform; without it the inputs do not change.
 
     Raises:
-        InputError: the displacement lies on another grid than the fixed image; as `RegistrationNodes.check` and
-            `RegistrationPair.check_unchanged`. The scene is then as it was.
+        InputError: the displacement lies on another grid than the fixed image, a chosen node cannot be an output, or
+            an input has changed. The scene is then as it was.
     """
     chosen = chosen or RegistrationNodes()
     chosen.check(pair)
     pair.check_unchanged()
     grid = found.displacement.grid
-    if not ImageGrid.of(pair.fixed).matches(grid, tolerance_mm=GRID_TOLERANCE_MM):
+    if not ImageGrid.of(pair.fixed).matches(grid, tolerance_mm=_GRID_TOLERANCE_MM):
         raise InputError(
             f"{pair.fixed.name}: the displacement lies on another grid"
             f" ({grid.shape[::-1]} voxels against {pair.fixed.array.shape[::-1]})"
@@ -160,14 +160,14 @@ def show_registration(
 
 def _fill(
     nodes: RegistrationNodes,
-    pair: RegistrationPair,
+    pair: VolumePair,
     found: Registration,
     labels: tuple[Label, ...],
     fill_labels: bool,
 ) -> None:
     displacement_mm = found.displacement.displacement_mm
     fill_displacement_transform(nodes.transform, pair.displacement_grid(displacement_mm))
-    fixed, warped = (pair.on_fixed_node(one.array, one.name) for one in (pair.fixed, found.warped))
+    fixed, warped = (pair.on_fixed_node(image.array, image.name) for image in (pair.fixed, found.warped))
     fill_volume(nodes.warped, warped, levels=comparable_levels(grey_levels(fixed), warped))
     if nodes.jacobian is not None:
         jacobian = pair.on_fixed_node(jacobian_map(displacement_mm, pair.fixed).array, "Jacobian")
@@ -175,7 +175,7 @@ def _fill(
     if nodes.checkerboard is not None:
         fill_volume(nodes.checkerboard, checkerboard(fixed, warped), levels=(0.0, 1.0))
     names = {label.number: label.name for label in labels}
-    if nodes.segmentation is not None:
+    if nodes.segmentation is not None and found.warped_labels is not None:
         carried = pair.on_fixed_node(found.warped_labels.array, "labels")
         colors = {label.number: label.color for label in labels if label.color is not None}
         fill_segmentation(nodes.segmentation, carried, pair.fixed_node, names=names, colors=colors, filled=fill_labels)
@@ -190,14 +190,12 @@ def _fill(
 
 
 def checkerboard(fixed: Volume, warped: Volume) -> Volume:
-    """Two images of one grid, scaled to [0, 1], in alternating blocks that are as wide in mm along every axis; float32
-    on the fixed grid.
-    """
+    """Returns two images of one grid, scaled to [0, 1], in alternating blocks of equal size in mm; float32."""
     pictures = [_in_unit_range(volume) for volume in (fixed, warped)]
     spacing = np.array(fixed.spacing_mm[::-1])
-    edge_mm = (np.array(fixed.array.shape) * spacing).max() / CHECKERS
+    edge_mm = (np.array(fixed.array.shape) * spacing).max() / _CHECKERS
     lines = [np.arange(size) * step // edge_mm for size, step in zip(fixed.array.shape, spacing, strict=True)]
-    odd = sum(np.meshgrid(*lines, indexing="ij")) % 2 == 1
+    odd = np.sum(np.meshgrid(*lines, indexing="ij"), axis=0) % 2 == 1
     array = np.where(odd, pictures[1], pictures[0]).astype(np.float32)
     return Volume(array, fixed.spacing_mm, fixed.origin_mm, fixed.direction, "checkerboard")
 

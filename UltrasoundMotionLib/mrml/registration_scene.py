@@ -1,4 +1,4 @@
-"""A registered pair, or a registered sequence, as a scene that opens in 3D Slicer."""
+"""A registered pair or sequence as a scene that opens in 3D Slicer."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
+from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import add_sequence_registration
 from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, write_scene
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.views import FOREGROUND_OPACITY, set_layout, show_as_acquired, view_node
 from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.registration import Registration
+from UltrasoundMotionLib.registration.registration import Registration
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
-SLICE_VIEWS = (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal"))
+_SLICE_VIEWS = (("Red", "Axial"), ("Yellow", "Sagittal"), ("Green", "Coronal"))
 
 
-def build_registration_scene(
+def _build_registration_scene(
     scene: slicer.vtkMRMLScene,
     fixed: Volume,
     moving: Volume,
@@ -36,20 +36,20 @@ def build_registration_scene(
     fixed_labels: Volume | None = None,
     confidence: Volume | None = None,
 ) -> tuple[slicer.vtkMRMLScalarVolumeNode, slicer.vtkMRMLScalarVolumeNode, RegistrationNodes]:
-    """Fills an empty scene: fixed, moving under the transform, and the result; slice views show moving over fixed, half
-    transparent.
+    """Fills an empty scene with the fixed image, the moving image under the transform, and the result.
 
-    Taking the transform off the moving volume in the Transforms module shows what it did. A confidence of the moving
-    labels, 0 to 1, lies beside the result, black to white.
+    Slice views show the moving image over the fixed one, half transparent. Removing the moving volume from the
+    transform, in the Transforms module, shows it before registration. A confidence of the moving labels, 0 to 1, is
+    added in grey.
 
     Raises:
-        InputError: as `show_registration`.
+        InputError: the displacement lies on another grid than the fixed image.
     """
     fixed_node, moving_node = (
         add_volume(scene, fixed, f"fixed {fixed.name}"),
         add_volume(scene, moving, f"moving {moving.name}"),
     )
-    pair = RegistrationPair.of_images(fixed_node, moving_node, fixed, moving)
+    pair = VolumePair.of_images(fixed_node, moving_node, fixed, moving)
     nodes = show_registration(pair, registration, with_checkerboard=True, fill_labels=True, apply=True)
     added = []
     if fixed_labels is not None:
@@ -58,7 +58,7 @@ def build_registration_scene(
         added.append(add_volume(scene, confidence, f"{moving.name} confidence", levels=(0.0, 1.0)))
     put_in_folder(scene, fixed_node, added, f"{fixed_node.GetName()} registration")
     flat = min(fixed_node.GetImageData().GetDimensions()) == 1
-    for view_name, orientation in SLICE_VIEWS[: 1 if flat else None]:
+    for view_name, orientation in _SLICE_VIEWS[: 1 if flat else None]:
         node = view_node(scene, "vtkMRMLSliceNode", view_name)
         composite = view_node(scene, "vtkMRMLSliceCompositeNode", view_name)
         composite.SetBackgroundVolumeID(fixed_node.GetID())
@@ -90,11 +90,11 @@ def write_registration_scene(
     """Writes a registered pair as a scene (`.mrb`) in which the transform carries the moving volume onto the fixed one.
 
     Raises:
-        InputError: as `show_registration`.
-        OutputError: as `write_scene`.
+        InputError: the displacement lies on another grid than the fixed image.
+        OutputError: the file cannot be written.
     """
     with quiet_vtk(), HeadlessScene() as scene:
-        build_registration_scene(scene, fixed, moving, registration, fixed_labels=fixed_labels, confidence=confidence)
+        _build_registration_scene(scene, fixed, moving, registration, fixed_labels=fixed_labels, confidence=confidence)
         progress(0, 1, "writing the scene")
         written = write_scene(scene, path)
         progress(1, 1, "writing the scene")
@@ -109,15 +109,14 @@ def write_sequence_registration_scene(
     landmarks_px: Sequence[Sequence[float]] | np.ndarray = (),
     progress: Progress = no_progress,
 ) -> Path:
-    """Writes a clip with its fields, and landmarks of the reference frame that they move, as a scene (`.mrb`) that
-    plays.
+    """Writes a clip with its displacement fields, and landmarks that they move, as a scene (`.mrb`) that plays.
 
     Args:
-        landmarks_px: (N, 2) on the reference frame.
+        landmarks_px: (N, 2) landmarks on the reference frame.
 
     Raises:
-        InputError: as `add_sequence_registration`.
-        OutputError: as `write_scene`.
+        InputError: the fields do not fit, see `add_sequence_registration`.
+        OutputError: the file cannot be written.
     """
     with quiet_vtk(), HeadlessScene() as scene:
         image = add_image_sequence(scene, sequence, progress=progress)
@@ -138,7 +137,7 @@ def write_sequence_registration_scene(
 
 
 def _show_slices(node: slicer.vtkMRMLSliceNode, volume: slicer.vtkMRMLVolumeNode, orientation: str) -> None:
-    """Through the middle of the volume, which fills the view."""
+    """Shows the slice through the middle of the volume, which fills the view."""
     bounds = np.zeros(6)
     volume.GetRASBounds(bounds)
     node.SetOrientation(orientation)

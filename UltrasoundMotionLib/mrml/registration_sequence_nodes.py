@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import slicer
@@ -22,13 +22,13 @@ from UltrasoundMotionLib.registration.sequences.sequence_registration import Seq
 
 
 @dataclass(frozen=True)
-class SequenceRegistrationOutputs:
+class SequenceRegistrationNodes:
     """The nodes of a registered sequence.
 
     Attributes:
-        transform: carries what lies on the reference frame, put under its proxy, with the motion.
-        still: the sequence with the motion taken out.
-        table: a row a frame: how alike it is to the reference before and after.
+        transform: transform sequence that moves nodes under its proxy from the reference frame with the tissue.
+        still: the sequence with the motion removed.
+        table: similarity to the reference before and after, one row per frame.
     """
 
     transform: SequenceNodes
@@ -36,7 +36,7 @@ class SequenceRegistrationOutputs:
     table: slicer.vtkMRMLTableNode
 
     def remove(self) -> None:
-        """Takes all of it out of the scene."""
+        """Removes all nodes from the scene."""
         remove_sequence(self.transform)
         remove_sequence(self.still)
         remove_node(self.table)
@@ -44,14 +44,14 @@ class SequenceRegistrationOutputs:
 
 @dataclass(frozen=True)
 class ChosenSequenceOutputs:
-    """Proxy nodes and table of an earlier result that the new one takes the place of; None makes new ones."""
+    """Proxy nodes and table of an earlier result that a new result replaces; None makes new ones."""
 
     transform: slicer.vtkMRMLTransformNode | None = None
     still: slicer.vtkMRMLScalarVolumeNode | None = None
     table: slicer.vtkMRMLTableNode | None = None
 
     def check(self, image: SequenceNodes) -> None:
-        """Raises InputError where an output is the input, moves it, or belongs to another browser."""
+        """Raises InputError if an output is the input, moves it, or belongs to another browser."""
         if image.proxy in (self.transform, self.still):
             raise InputError(
                 f"{image.proxy.GetName()}: is the input; choose another node for the output, or none to make a new one"
@@ -71,10 +71,10 @@ class ChosenSequenceOutputs:
 
 
 def volumes_of_sequence(image: SequenceNodes) -> list[Volume]:
-    """The items of a sequence of volumes of several slices, as they are in the sequence's own coordinates.
+    """Returns the items of a sequence of volumes in the sequence's own coordinates.
 
     Raises:
-        InputError: an item that is no volume.
+        InputError: an item is no volume.
     """
     items = [image.sequence.GetNthDataNode(number) for number in range(image.sequence.GetNumberOfDataNodes())]
     for number, item in enumerate(items):
@@ -92,10 +92,10 @@ def volumes_of_sequence(image: SequenceNodes) -> list[Volume]:
 def add_sequence_registration(
     image: SequenceNodes, registration: SequenceRegistration, name: str, *, progress: Progress = no_progress
 ) -> SequenceNodes:
-    """Adds the fields of a sequence as a transform sequence in the browser of the clip.
+    """Adds the fields of a registered sequence as a transform sequence in the clip's browser.
 
-    Landmarks, a contour or a mask placed on the reference frame and put under the transform move with the tissue. The
-    fields are stored on their control grids, a few kilobytes a frame.
+    Landmarks, a contour or a mask of the reference frame under the transform move with the tissue. The fields are
+    stored on their control grids, a few kilobytes per frame.
 
     Raises:
         InputError: fields from frame to frame (they cannot carry one frame's landmarks), frames that were not reached,
@@ -114,7 +114,9 @@ def add_sequence_registration(
         raise InputError(f"{name}: frame {missing} has no field; the registration was interrupted")
 
     def field_of(frame: int) -> DisplacementGrid:
-        field = registration.frames[frame].field(coarse=True).as_single_slice()
+        registered = registration.frames[frame]
+        assert registered is not None  # every frame was reached
+        field = registered.field(coarse=True).as_single_slice()
         return DisplacementGrid(
             field.displacement_mm, field.grid.spacing_mm, field.grid.origin_mm, field.grid.direction
         )
@@ -127,16 +129,17 @@ def show_sequence_registration(
     registration: SequenceRegistration,
     still: np.ndarray,
     chosen: ChosenSequenceOutputs | None = None,
-) -> SequenceRegistrationOutputs:
-    """Puts the fields and the warped frames into the browser of the image, and a table beside it.
+) -> SequenceRegistrationNodes:
+    """Adds fields and warped frames to the image's browser, and a table of measures.
 
     Args:
-        registration: to a reference frame, every frame reached.
-        still: (T, H, W) or (T, D, H, W), frames on the reference.
-        chosen: nodes of an earlier result, whose place this one takes: what stands under the transform stays under it.
+        registration: fields to a reference frame, every frame reached.
+        still: (T, H, W) or (T, D, H, W) frames warped to the reference.
+        chosen: nodes of an earlier result to replace; nodes under its transform stay under it.
 
     Raises:
-        InputError: as `add_sequence_registration`, or `ChosenSequenceOutputs.check`; the scene is then as it was.
+        InputError: the fields do not fit, see `add_sequence_registration`, or a chosen node cannot be an output; the
+            scene is then as it was.
     """
     chosen = chosen or ChosenSequenceOutputs()
     chosen.check(image)
@@ -153,17 +156,18 @@ def show_sequence_registration(
             *registration.notes,
             f"{registration.seconds:.3g} s on {registration.device}, reference frame {registration.reference_frame}",
         )
-        fill_frames_table(table, [one.measures for one in registration.frames], title, index, notes=notes)
-    outputs = SequenceRegistrationOutputs(
-        _in_place_of(chosen.transform, transform), _in_place_of(chosen.still, volumes), table
+        measures = [frame.measures for frame in registration.frames if frame is not None]
+        fill_frames_table(table, measures, title, index, notes=notes)
+    outputs = SequenceRegistrationNodes(
+        _replace_proxy(chosen.transform, transform), _replace_proxy(chosen.still, volumes), table
     )
-    shown = [getattr(outputs, one.name) for one in fields(outputs)]
-    put_in_folder(scene, image.proxy, [getattr(one, "proxy", one) for one in shown], f"{name} motion")
+    shown = (outputs.transform.proxy, outputs.still.proxy, outputs.table)
+    put_in_folder(scene, image.proxy, shown, f"{name} motion")
     return outputs
 
 
 def _add_still(image: SequenceNodes, frames: np.ndarray, name: str) -> SequenceNodes:
-    """Frames with the geometry of the image's items, shown as the image is."""
+    """Adds frames with geometry and grey levels of the image."""
     scene, index = image.scene, image.index
     sequence = create_sequence(scene, f"{name} sequence", index)
     for number, value in enumerate(index.values):
@@ -189,7 +193,7 @@ def _add_still(image: SequenceNodes, frames: np.ndarray, name: str) -> SequenceN
 
 
 def _levels(shown: slicer.vtkMRMLVolumeNode, frame: np.ndarray) -> tuple[float, float]:
-    """Those of the image where it is grey, else those of the frame."""
+    """Returns the grey levels of the image where it is grey, else those of the frame."""
     display = shown.GetDisplayNode()
     if display is not None and shown.GetImageData().GetNumberOfScalarComponents() == 1:
         return display.GetWindowLevelMin(), display.GetWindowLevelMax()
@@ -197,8 +201,8 @@ def _levels(shown: slicer.vtkMRMLVolumeNode, frame: np.ndarray) -> tuple[float, 
     return float(low), float(max(high, low + 1))
 
 
-def _in_place_of(proxy: slicer.vtkMRMLNode | None, nodes: SequenceNodes) -> SequenceNodes:
-    """Plays the sequence through an older proxy, whose own sequence goes; as it is where there is none."""
+def _replace_proxy(proxy: slicer.vtkMRMLNode | None, nodes: SequenceNodes) -> SequenceNodes:
+    """Plays the sequence through an older proxy, whose previous sequence is removed; None changes nothing."""
     if proxy is None:
         return nodes
     old = nodes.browser.GetSequenceNode(proxy)

@@ -19,11 +19,10 @@ from UltrasoundMotionLib.errors import InputError, OutputError
 
 @contextmanager
 def quiet_vtk() -> Iterator[vtk.vtkStringOutputWindow | None]:
-    """Collects what VTK would print while the block runs; in the application, whose error log does that, it changes
-    nothing and yields None.
+    """Collects VTK's messages while the block runs, for calls that report failure by their return value.
 
-    Outside the application a scene of markups makes Slicer's libraries warn of units once for every item that they
-    save.
+    In the application, which has an error log, nothing is changed and None is yielded. Elsewhere Slicer's libraries
+    print a warning about units for every markups item that they save.
     """
     if hasattr(slicer, "app"):
         yield None
@@ -49,8 +48,8 @@ def write_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".mrb":
         raise OutputError(f"{path}: a scene is written as .mrb, not {path.suffix or 'without an ending'}")
-    # A bundle carries its file's name inside, and one that starts with a dot cannot be saved: it gets its own name in a
-    # temporary folder.
+    # A bundle contains its own file name, and a name that starts with a dot cannot be saved: it is written under its
+    # final name in a temporary folder.
     with (
         atomic_output(path) as temporary,
         tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-", ignore_cleanup_errors=True) as folder,
@@ -66,7 +65,7 @@ def write_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:
 
 
 def read_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
-    """Replaces the content of `scene` by that of a `.mrb` file.
+    """Replaces the content of a scene by that of a `.mrb` file.
 
     Raises:
         InputError: the file is missing, not a complete bundle, damaged, without a scene in it, or parts of it could not
@@ -74,7 +73,7 @@ def read_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
     """
     path = Path(path)
     _check_bundle(path)
-    # Unpacking moves the process into the unpacked folder, and does not come back when it fails.
+    # Unpacking changes the working directory, and does not change it back when it fails.
     working_directory = Path.cwd()
     messages = slicer.vtkMRMLMessageCollection()
     try:
@@ -87,7 +86,7 @@ def read_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> None:
 
 
 def _check_bundle(path: Path) -> None:
-    """Finds what Slicer would only answer with `No URL specified`."""
+    """Checks a bundle for faults that Slicer reports only as `No URL specified`."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
@@ -102,8 +101,8 @@ def _check_bundle(path: Path) -> None:
         raise InputError(f"{path}: holds no scene (.mrml); expected a .mrb that 3D Slicer or this program wrote")
 
 
-def _first_message(messages: slicer.vtkMRMLMessageCollection, window: object | None) -> str:
-    """The first reason given, as `: reason` on one line; empty when none was."""
+def _first_message(messages: slicer.vtkMRMLMessageCollection, window: vtk.vtkStringOutputWindow | None) -> str:
+    """Returns the first reason given as `: reason` on one line; empty without one."""
     texts = [messages.GetNthMessageText(index) for index in range(messages.GetNumberOfMessages())]
     if not texts and window is not None:
         texts = [line.partition("): ")[2] or line for line in window.GetOutput().splitlines() if line.startswith("vtk")]

@@ -1,4 +1,4 @@
-"""The nodes of a scene by their class."""
+"""Nodes of a scene by class."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import slicer
 
 
 def nodes_of_class(scene: slicer.vtkMRMLScene, class_name: str) -> list[slicer.vtkMRMLNode]:
-    """Those of that class, or of one that extends it, in the scene's order (`slicer.util.getNodesByClass` looks in the
-    application's scene only).
+    """Returns the nodes of a class and its subclasses, in the scene's order.
+
+    `slicer.util.getNodesByClass` searches the application's scene only.
     """
     return [scene.GetNthNodeByClass(number, class_name) for number in range(scene.GetNumberOfNodesByClass(class_name))]

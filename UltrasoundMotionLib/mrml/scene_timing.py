@@ -1,4 +1,4 @@
-"""How long a scene takes to build, save, read and play: the figures that the documentation states."""
+"""Timing of building, saving, reading and playing a scene."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, read_scene, write_scene
 from UltrasoundMotionLib.mrml.tracking_scene import build_tracking_scene
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
 class SceneTiming:
-    """Measured once, wall clock.
+    """Wall-clock times of one measurement.
 
     Attributes:
-        build_s: seconds to put clip, landmarks, curve, paths, tables and plot into a scene.
+        build_s: seconds to add clip, landmarks, curve, paths, tables and plot to a scene.
         save_s: seconds to write it as .mrb, compressed.
         read_s: seconds to read it into a new scene.
-        step_ms: mean milliseconds to go to another frame, all markups included (without drawing).
+        step_ms: mean milliseconds to step to another frame, all markups included, without drawing.
         file_mb: size of the file in units of 1e6 bytes.
     """
 
@@ -44,8 +44,9 @@ def measure_scene(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> SceneTiming:
-    """Builds, saves, reads and plays a scene of noise (which compresses worse than any clip), half of its landmarks
-    joined by a curve.
+    """Builds, saves, reads and plays a scene of noise, half of whose landmarks are joined by a curve.
+
+    Noise compresses worse than any clip.
 
     Args:
         frame_size: (W, H).

@@ -11,19 +11,19 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 
-TOLERANCE = 1e-6
-"""Slicer's own is 0.001: frames closer in time than that would silently replace each other."""
+_TOLERANCE = 1e-6
+"""Smallest difference of index values. Slicer's default is 0.001: frames closer in time would replace each other."""
 
 
 @dataclass(frozen=True)
 class SequenceIndex:
-    """What numbers the items of a sequence node.
+    """The index of a sequence node.
 
     Attributes:
-        name: "time" or "frame", or whatever an existing sequence says.
+        name: "time" or "frame", or the name of an existing sequence's index.
         unit: "s", or "" for frames.
         kind: Slicer's index type, `vtkMRMLSequenceNode.NumericIndex` or `TextIndex`.
-        values: one text for each item, as stored.
+        values: index value of each item, as the text that is stored.
         tolerance: values closer than this are the same item to Slicer.
     """
 
@@ -31,11 +31,11 @@ class SequenceIndex:
     unit: str
     kind: int
     values: tuple[str, ...]
-    tolerance: float = TOLERANCE
+    tolerance: float = _TOLERANCE
 
     @classmethod
     def of_image(cls, sequence: ImageSequence) -> SequenceIndex:
-        """Seconds to the nanosecond where the frame times are known, else the frame's number from 0."""
+        """Makes the index of a clip: seconds to the nanosecond where times are known, else frame numbers from 0."""
         numeric = slicer.vtkMRMLSequenceNode.NumericIndex
         if sequence.times_s is None:
             return cls("frame", "", numeric, tuple(str(frame) for frame in range(len(sequence))))
@@ -45,30 +45,30 @@ class SequenceIndex:
             "s",
             numeric,
             tuple(repr(round(float(time), 9)) for time in sequence.times_s),
-            min(TOLERANCE, shortest / 4),
+            min(_TOLERANCE, shortest / 4),
         )
 
     @classmethod
     def of_node(cls, node: slicer.vtkMRMLSequenceNode) -> SequenceIndex:
-        """The index of an existing sequence node, text for text."""
+        """Returns the index of an existing sequence node, its values unchanged."""
         values = tuple(node.GetNthIndexValue(item) for item in range(node.GetNumberOfDataNodes()))
         return cls(
             node.GetIndexName(),
             node.GetIndexUnit(),
             node.GetIndexType(),
             values,
-            min(TOLERANCE, node.GetNumericIndexValueTolerance()),
+            min(_TOLERANCE, node.GetNumericIndexValueTolerance()),
         )
 
     def apply(self, node: slicer.vtkMRMLSequenceNode) -> None:
-        """Gives an empty sequence node this name, unit, type and tolerance; its items are added with `values`."""
+        """Sets name, unit, type and tolerance of an empty sequence node; its items are then added with `values`."""
         node.SetIndexName(self.name)
         node.SetIndexUnit(self.unit)
         node.SetIndexType(self.kind)
         node.SetNumericIndexValueTolerance(self.tolerance)
 
     def times_s(self) -> np.ndarray | None:
-        """(T,) seconds, or None where the index is not a strictly increasing time."""
+        """Returns the times (T,) in seconds, or None where the index is not a strictly increasing time."""
         scale = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3}.get(self.unit.strip().lower())
         if scale is None or self.kind != slicer.vtkMRMLSequenceNode.NumericIndex:
             return None
@@ -81,12 +81,12 @@ class SequenceIndex:
 
 @dataclass(frozen=True)
 class SequenceNodes:
-    """What is played together under one name.
+    """A sequence node with its proxy and its browser.
 
     Attributes:
         sequence: vtkMRMLSequenceNode that holds one item for each frame.
         proxy: the node that shows the browser's current item.
-        browser: the vtkMRMLSequenceBrowserNode that plays it, and possibly others.
+        browser: the vtkMRMLSequenceBrowserNode that plays it, and possibly other sequences.
     """
 
     sequence: slicer.vtkMRMLSequenceNode
@@ -95,21 +95,23 @@ class SequenceNodes:
 
     @property
     def scene(self) -> slicer.vtkMRMLScene:
-        """The scene the nodes live in."""
+        """The scene of the nodes."""
         return self.browser.GetScene()
 
     @property
     def index(self) -> SequenceIndex:
-        """What numbers the items."""
+        """The index of the sequence."""
         return SequenceIndex.of_node(self.sequence)
 
 
 def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
-    """The sequence, proxy and browser that `node` belongs to; it may be any of the three (of a browser the master
-    sequence is meant).
+    """Returns the sequence, proxy and browser that a node belongs to.
+
+    Args:
+        node: any of the three; a browser stands for its master sequence.
 
     Raises:
-        InputError: no browser plays it.
+        InputError: no browser plays the node.
     """
     if node.IsA("vtkMRMLSequenceBrowserNode"):
         browser, sequence = node, node.GetMasterSequenceNode()
@@ -129,7 +131,7 @@ def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
 
 
 def create_sequence(scene: slicer.vtkMRMLScene, name: str, index: SequenceIndex) -> slicer.vtkMRMLSequenceNode:
-    """An empty sequence node with that index.
+    """Adds an empty sequence node with this index.
 
     Fill it before a browser plays it: each later change updates every proxy.
     """
@@ -145,9 +147,9 @@ def create_browser(
     proxy: slicer.vtkMRMLNode,
     frame_rate_hz: float | None,
 ) -> SequenceNodes:
-    """A browser whose master is `sequence`, which plays at the frame rate (10 frames a second where it is unknown)."""
+    """Adds a browser with `sequence` as master that plays at the frame rate, 10 Hz where it is unknown."""
     browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", scene.GenerateUniqueName(name))
-    # One event for all of it: a browser that is told of its master alone makes a proxy of its own at once.
+    # In one event: a browser that has a master but no proxy makes its own at once.
     was_modifying = browser.StartModify()
     browser.SetPlaybackRateFps(frame_rate_hz or 10.0)
     browser.SetIndexDisplayFormat("%.3f" if sequence.GetIndexUnit() == "s" else "%.0f")
@@ -165,11 +167,11 @@ def join_browser(
     *,
     editable: bool,
 ) -> SequenceNodes:
-    """Lets `browser` play `sequence` through `proxy` too; the proxy shows the current item at once.
+    """Adds a sequence and its proxy to a browser; the proxy shows the current item at once.
 
     Args:
-        editable: what a user changes on the proxy is kept in the sequence (Slicer's "save changes"); else it is lost on
-            the next step.
+        editable: store changes that a user makes to the proxy in the sequence (Slicer's "save changes"); otherwise
+            they are lost on the next step.
     """
     was_modifying = browser.StartModify()
     browser.AddProxyNode(proxy, sequence, False)
@@ -180,7 +182,7 @@ def join_browser(
 
 
 def browsers_of(sequence: slicer.vtkMRMLSequenceNode) -> list[slicer.vtkMRMLSequenceBrowserNode]:
-    """The browsers that play a sequence node."""
+    """Returns the browsers that play a sequence node."""
     return [
         browser
         for browser in _browsers(sequence.GetScene())

@@ -1,4 +1,4 @@
-"""What Slicer's slice view shows, drawn without a screen by Slicer's own displayable managers."""
+"""Offscreen rendering of slice views by Slicer's own displayable managers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 
-DISPLAYABLE_MANAGERS = (
+_DISPLAYABLE_MANAGERS = (
     "vtkMRMLModelSliceDisplayableManager",
     "vtkMRMLMarkupsDisplayableManager",
     "vtkMRMLTransformsDisplayableManager2D",
@@ -25,17 +25,13 @@ DISPLAYABLE_MANAGERS = (
 
 
 class SliceView:
-    """A slice view of a scene in memory, with the image, markups, segmentations and transforms that the application
-    would draw in it.
+    """A slice view in memory, with image, markups, segmentations and transforms as the application draws them.
 
-    Colour legends are drawn of nodes that are added while the view is there (Slicer's own manager of legends listens
-    for them only).
-
-    Close it (or use it in a `with` block) before the scene goes.
+    Colour legends are drawn only for nodes that are added while the view exists, since Slicer's manager of legends
+    observes additions only. Close the view, or use it in a `with` block, before the scene is closed.
 
     Raises:
-        OutputError: there is no OpenGL on this machine, not even in software (Mesa's libegl1 and libgl1-mesa-dri are
-            enough).
+        OutputError: this machine has no OpenGL, not even in software (Mesa's libegl1 and libgl1-mesa-dri suffice).
     """
 
     def __init__(
@@ -75,7 +71,7 @@ class SliceView:
     ) -> slicer.vtkMRMLDisplayableManagerGroup:
         factory = slicer.vtkMRMLSliceViewDisplayableManagerFactory.GetInstance()
         factory.SetMRMLApplicationLogic(logic)
-        for manager in DISPLAYABLE_MANAGERS:
+        for manager in _DISPLAYABLE_MANAGERS:
             if not factory.IsDisplayableManagerRegistered(manager):
                 factory.RegisterDisplayableManager(manager)
         group = slicer.vtkMRMLDisplayableManagerGroup()
@@ -95,7 +91,7 @@ class SliceView:
         return actor
 
     def write_png(self, path: str | Path) -> Path:
-        """Draws the scene as it is now and writes it.
+        """Draws the scene in its present state and writes it.
 
         Raises:
             OutputError: the file cannot be written.
@@ -112,7 +108,7 @@ class SliceView:
         return Path(path)
 
     def close(self) -> None:
-        """Lets go of the scene; the slice view node stays in it."""
+        """Releases the scene; the slice view node stays in it."""
         self._managers.SetMRMLDisplayableNode(None)
         self._logics.RemoveItem(self._slice_logic)
         self._slice_logic.SetMRMLScene(None)
@@ -123,11 +119,3 @@ class SliceView:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def render_slice_view(
-    scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, path: str | Path, size: tuple[int, int] = (800, 600)
-) -> Path:
-    """Writes a PNG of the volume upright in a slice view, with what the scene shows on it; see `SliceView`."""
-    with SliceView(scene, volume, size) as view:
-        return view.write_png(path)

@@ -1,8 +1,8 @@
-"""Strain in the scene: the wall coloured by it, tables, and a chart with the segments in the colours of the report."""
+"""Strain in a scene: the coloured wall, tables, and a chart with the segments in the colours of the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,19 +27,19 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.strain.strain_files import strain_columns
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 
-GLOBAL_NAME = "whole wall"
+_GLOBAL_NAME = "whole wall"
 
 
 @dataclass(frozen=True)
 class StrainNodes:
-    """Everything that one strain result put beside a clip.
+    """The nodes of one strain result.
 
     Attributes:
-        band: the wall in the colours of (smoothed) strain, which slice views show.
+        band: the wall coloured by (smoothed) strain, for slice views.
         curve: the curve whose control points carry the raw strain.
-        curves_table: a row for each frame: time (or frame), whole wall, segments, and the rest of the CSV's columns.
+        curves_table: a row per frame: time (or frame), whole wall, segments, and the other columns of the CSV.
         measures_table: a row for the whole wall and for each segment: measures and quality.
-        chart: what a plot view shows.
+        chart: the chart for a plot view.
         series: its lines, the whole wall last.
     """
 
@@ -51,11 +51,11 @@ class StrainNodes:
     series: tuple[slicer.vtkMRMLPlotSeriesNode, ...]
 
     def shown_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
-        """The nodes that a user looks for in the Data module."""
+        """Yields the nodes that belong into the Data module's folder."""
         yield from (self.band.proxy, self.curve.proxy, self.curves_table, self.measures_table, self.chart, *self.series)
 
     def remove(self) -> None:
-        """Takes all of it out of the scene, the curve too; the clip and its browser stay."""
+        """Removes all of them from the scene, the curve too; clip and browser stay."""
         for nodes in (self.band, self.curve):
             remove_sequence(nodes)
         for node in (*self.series, self.chart, self.curves_table, self.measures_table):
@@ -65,13 +65,13 @@ class StrainNodes:
 def add_strain(
     image: SequenceNodes, sequence: ImageSequence, result: StrainResult, *, curve: SequenceNodes | None = None
 ) -> StrainNodes:
-    """Adds a strain result beside a clip that is in the scene, in a folder of the Data module.
+    """Adds a strain result to a clip in the scene, in a folder of the Data module.
 
     Args:
         image: the nodes of the clip, from `add_image_sequence` or `find_sequence_nodes`.
         sequence: the clip, for its name and geometry.
-        curve: the wall's curve if the scene has it already, whose control points are called as the result's points;
-            None adds one.
+        curve: the wall's curve if it is in the scene, with control points labelled as the result's points; None adds
+            one.
 
     Raises:
         InputError: the result does not fit the clip or the curve; the scene is then as it was.
@@ -84,14 +84,13 @@ def add_strain(
             )
         accepted = np.array([quality.accepted for quality in result.quality])
         color_curve_by_strain(curve, result.point_percent[:, _points_of_curve(curve, result)])
-        curve.proxy.GetDisplayNode().SetVisibility2D(False)  # the band shows it there, in colours
+        curve.proxy.GetDisplayNode().SetVisibility2D(False)  # slice views show the band instead
         trusted = accepted[result.segment_of_point]
-        shown = (
-            result.point_percent if result.smoothed is None else result.smoothed.point_percent
-        )  # raw from point to point is mostly noise
+        # Smoothed if possible: the raw differences between neighbouring points are mostly noise.
+        shown = result.point_percent if result.smoothed is None else result.smoothed.point_percent
         band = add_strain_band(image, sequence, result.positions_px, shown, trusted, name=f"{name} band")
         curves_table = _add_curves_table(scene, result, name)
-        series = _add_lines(curves_table, result)
+        series = _add_curves(curves_table, result)
         nodes = StrainNodes(
             band=band,
             curve=curve,
@@ -107,12 +106,11 @@ def add_strain(
 def write_strain_scene(
     path: str | Path, sequence: ImageSequence, result: StrainResult, *, progress: Progress = no_progress
 ) -> Path:
-    """Writes a clip and its strain as a scene (`.mrb`) that opens in 3D Slicer at end-systole, with the chart beside
-    the clip.
+    """Writes a clip and its strain as a scene (`.mrb`) that opens at end-systole with the chart beside the clip.
 
     Raises:
-        InputError: as `add_strain`.
-        OutputError: as `write_scene`.
+        InputError: the result does not fit the clip.
+        OutputError: the file cannot be written.
     """
     with quiet_vtk(), HeadlessScene() as scene:
         image = add_image_sequence(scene, sequence, progress=progress)
@@ -129,7 +127,7 @@ def write_strain_scene(
 
 
 def _points_of_curve(curve: SequenceNodes, result: StrainResult) -> list[int]:
-    """The result's points in the order of the curve's control points, whose direction the user chose."""
+    """Returns the result's points in the order of the curve's control points, whose direction the user chose."""
     item = curve.sequence.GetNthDataNode(0)
     labels = [item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints())]
     unknown = [label for label in labels if label not in result.point_labels]
@@ -152,30 +150,30 @@ def _add_curves_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: st
     return add_table(scene, name, columns, units)
 
 
-def _add_lines(table: slicer.vtkMRMLTableNode, result: StrainResult) -> tuple[slicer.vtkMRMLPlotSeriesNode, ...]:
+def _add_curves(table: slicer.vtkMRMLTableNode, result: StrainResult) -> tuple[slicer.vtkMRMLPlotSeriesNode, ...]:
     axis, _ = _axis_titles(result)
     lines = [
         add_series(table, (axis, f"{name} (%)"), name, color=segment_color(number))
         for number, name in enumerate(result.segment_names)
         if result.quality[number].accepted
     ]
-    grey = tuple(int(MEAN_COLOR[start : start + 2], 16) / 255 for start in (1, 3, 5))
-    return (*lines, add_series(table, (axis, "global (%)"), GLOBAL_NAME, color=grey, width=4.0))
+    red, green, blue = (int(MEAN_COLOR[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    return (*lines, add_series(table, (axis, "global (%)"), _GLOBAL_NAME, color=(red, green, blue), width=4.0))
 
 
 def _add_measures_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: str) -> slicer.vtkMRMLTableNode:
-    """Numbers that are not known are empty cells (NaN)."""
+    """Adds the table of measures and quality; unknown numbers are NaN."""
     measures = (result.measures, *result.segment_measures)
     quality = result.quality
-    sure = result.uncertainty.standard_deviation_percent if result.uncertainty is not None else np.nan
+    deviation = result.uncertainty.standard_deviation_percent if result.uncertainty is not None else np.nan
 
     def column(attribute: str) -> np.ndarray:
         return np.array(
             [np.nan if getattr(one, attribute) is None else float(getattr(one, attribute)) for one in measures]
         )
 
-    columns = {
-        "segment": [GLOBAL_NAME, *result.segment_names],
+    columns: dict[str, np.ndarray | Sequence[str]] = {
+        "segment": [_GLOBAL_NAME, *result.segment_names],
         "number": np.array([0, *result.segment_numbers], dtype=np.int32),
         "end-systolic": column("end_systolic_percent"),
         "peak systolic": column("peak_systolic_percent"),
@@ -183,7 +181,7 @@ def _add_measures_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: 
         "post-systolic index": column("post_systolic_index_percent"),
         "time to peak": column("time_to_peak_s"),
         "drift": column("drift_percent"),
-        "standard deviation": np.array([sure, *[np.nan] * len(quality)]),
+        "standard deviation": np.array([deviation, *[np.nan] * len(quality)]),
         "confidence": np.array([np.nan, *(one.confidence for one in quality)]),
         "roughness": np.array([np.nan, *(one.roughness_percent for one in quality)]),
         "accepted": np.array(

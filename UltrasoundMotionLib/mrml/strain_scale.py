@@ -21,9 +21,9 @@ def strain_color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLProceduralCol
     node.SetName(_SCALE_NAME)
     colors = node.GetColorTransferFunction()
     for percent in (REJECTED_PERCENT, -1.06 * STRAIN_LIMIT_PERCENT):
-        colors.AddRGBPoint(percent, *(float(channel) for channel in strain_colors(np.nan)))
+        colors.AddRGBPoint(percent, *(float(channel) for channel in strain_colors(np.array(np.nan))))
     for percent in (-1.05 * STRAIN_LIMIT_PERCENT, *np.linspace(-STRAIN_LIMIT_PERCENT, STRAIN_LIMIT_PERCENT, 33)):
-        colors.AddRGBPoint(float(percent), *(float(channel) for channel in strain_colors(percent)))
+        colors.AddRGBPoint(float(percent), *(float(channel) for channel in strain_colors(np.array(percent))))
     return scene.AddNode(node)
 
 

@@ -1,9 +1,8 @@
-"""The wall coloured by strain as the clip plays: values on the curve's control points, and a band that slice views
-paint.
+"""The wall coloured by strain: as values of a curve's control points, and as a band for slice views.
 
-Slicer keeps values of control points with a curve ("measurements") and can colour the curve by them in 3D views, but
-its slice views paint curves in one colour. So the wall is there twice: as the curve that carries the numbers, and as a
-band (a model) that slice views show in colours.
+Slicer stores values of control points with a curve ("measurements") and can colour the curve by them in 3D views, but
+slice views draw curves in one colour. The wall is therefore added twice: as the curve that carries the numbers, and as
+a band (a model) that slice views show in colours.
 """
 
 from __future__ import annotations
@@ -11,28 +10,28 @@ from __future__ import annotations
 import numpy as np
 import slicer
 import vtk
-from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.markups_items import loose_copy
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
 from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT, strain_color_node
 from UltrasoundMotionLib.pictures.strain_band import band_half_width, wall_band
 from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT
 
-STRAIN_NAME = "strain"
-SHOWN_NAME = "strain shown"
+_STRAIN_NAME = "strain"
+_SHOWN_NAME = "strain shown"
 OPACITY = 0.8
 
 
 def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
-    """Gives every control point of every item its strain as the measurement "strain" (%), and lets 3D views colour the
-    curve by it.
+    """Stores strain at every control point of every item as the measurement "strain" (%), which colours 3D views.
 
     Args:
         curve: a markups curve sequence, as `add_curve` makes it.
-        percent: (T, N) in the order of the control points; NaN where it is not known.
+        percent: (T, N) strain in the order of the control points; NaN where unknown.
 
     Raises:
         InputError: another number of frames or points than the curve has.
@@ -44,8 +43,7 @@ def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
     was_modifying = node.StartModify()
     for frame, values in enumerate(np.asarray(percent, dtype=np.float64)):
         item = node.GetNthDataNode(frame)
-        copy = getattr(slicer, item.GetClassName())()
-        copy.CopyContent(item)
+        copy = loose_copy(item)
         _set_measurement(copy, values)
         node.UpdateDataNodeAtValue(copy, node.GetNthIndexValue(frame))
     node.EndModify(was_modifying)
@@ -61,13 +59,12 @@ def add_strain_band(
     *,
     name: str,
 ) -> SequenceNodes:
-    """Adds the wall as a band that plays with the image, coloured by strain: red where it shortens, grey where it is
-    not to be trusted.
+    """Adds the wall as a band that plays with the image, coloured by strain: red shortens, grey is not trusted.
 
     Args:
         positions_px: (T, N, 2) the contour in every frame.
-        percent: (T, N) strain at its points; NaN where it is not known.
-        trusted: (N,) False for the points of rejected segments, which keep their number but are painted grey.
+        percent: (T, N) strain at its points; NaN where unknown.
+        trusted: (N,) False for the points of rejected segments, which keep their value but are painted grey.
 
     Raises:
         InputError: shapes that do not fit the clip or each other.
@@ -96,19 +93,17 @@ def add_strain_band(
 
 
 def strain_of_curve(curve: slicer.vtkMRMLMarkupsCurveNode) -> np.ndarray | None:
-    """(N,) strain in percent of a curve's control points, or None when it carries none."""
-    from vtkmodules.util.numpy_support import vtk_to_numpy
-
-    measurement = curve.GetMeasurement(STRAIN_NAME)
+    """Returns the strain (N,) in percent of a curve's control points, or None when it carries none."""
+    measurement = curve.GetMeasurement(_STRAIN_NAME)
     values = measurement.GetControlPointValues() if measurement is not None else None
     return None if values is None else vtk_to_numpy(values).copy()
 
 
 def _set_measurement(curve: slicer.vtkMRMLMarkupsCurveNode, values: np.ndarray) -> None:
     array = numpy_to_vtk(values, deep=True)
-    array.SetName(STRAIN_NAME)
+    array.SetName(_STRAIN_NAME)
     measurement = slicer.vtkMRMLStaticMeasurement()
-    measurement.SetName(STRAIN_NAME)
+    measurement.SetName(_STRAIN_NAME)
     measurement.SetUnits("%")
     measurement.SetControlPointValues(array)
     measurement.SetEnabled(True)
@@ -117,7 +112,7 @@ def _set_measurement(curve: slicer.vtkMRMLMarkupsCurveNode, values: np.ndarray) 
 
 def _color_by_strain(display: slicer.vtkMRMLDisplayNode) -> None:
     display.SetAndObserveColorNodeID(strain_color_node(display.GetScene()).GetID())
-    display.SetActiveScalarName(STRAIN_NAME)
+    display.SetActiveScalarName(_STRAIN_NAME)
     display.SetScalarRangeFlag(slicer.vtkMRMLDisplayNode.UseManualScalarRange)
     display.SetScalarRange(REJECTED_PERCENT, STRAIN_LIMIT_PERCENT)
     display.SetScalarVisibility(True)
@@ -125,7 +120,7 @@ def _color_by_strain(display: slicer.vtkMRMLDisplayNode) -> None:
 
 def _paint_in_slices(display: slicer.vtkMRMLModelDisplayNode) -> None:
     _color_by_strain(display)
-    display.SetActiveScalar(SHOWN_NAME, vtk.vtkAssignAttribute.POINT_DATA)
+    display.SetActiveScalar(_SHOWN_NAME, vtk.vtkAssignAttribute.POINT_DATA)
     display.SetVisibility2D(True)
     display.SetSliceDisplayMode(slicer.vtkMRMLModelDisplayNode.SliceDisplayProjection)
     display.SetSliceIntersectionOpacity(OPACITY)
@@ -137,9 +132,9 @@ def _paint_in_slices(display: slicer.vtkMRMLModelDisplayNode) -> None:
 def _band(
     sequence: ImageSequence, edges: tuple[np.ndarray, np.ndarray], percent: np.ndarray, trusted: np.ndarray
 ) -> vtk.vtkPolyData:
-    """Quadrilaterals between neighbouring points; none where a point is not known.
+    """Returns quadrilaterals between neighbouring known points.
 
-    Each has corners of its own, so that grey ends where it should.
+    They share no corners, so that grey does not blend into its neighbours.
     """
     corners = [pixels_to_ras_mm(sequence, np.nan_to_num(edge)) for edge in edges]
     known = np.isfinite(edges[0]).all(axis=1) & np.isfinite(edges[1]).all(axis=1)
@@ -159,9 +154,9 @@ def _band(
     band = vtk.vtkPolyData()
     band.SetPoints(points)
     band.SetPolys(cells)
-    for name, array in ((STRAIN_NAME, strain), (SHOWN_NAME, shown)):
+    for name, array in ((_STRAIN_NAME, strain), (_SHOWN_NAME, shown)):
         column = numpy_to_vtk(array.ravel(), deep=True)
         column.SetName(name)
         band.GetPointData().AddArray(column)
-    band.GetPointData().SetActiveScalars(SHOWN_NAME)  # what slice views paint, whatever the display node says
+    band.GetPointData().SetActiveScalars(_SHOWN_NAME)  # slice views paint these, whatever the display node says
     return band

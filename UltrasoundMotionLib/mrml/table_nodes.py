@@ -13,12 +13,13 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 def add_table(
     scene: slicer.vtkMRMLScene, name: str, columns: Mapping[str, np.ndarray | Sequence[str]], units: Mapping[str, str]
 ) -> slicer.vtkMRMLTableNode:
-    """Adds a locked table node; numbers keep full precision in the scene, and six significant digits in a saved file
-    (Slicer's own limit).
+    """Adds a locked table node.
+
+    Numbers keep full precision in the scene, and six significant digits in a saved file (Slicer's own limit).
 
     Args:
-        columns: each (rows,) numbers or texts, by column name.
-        units: of some columns, shown in Slicer's table schema.
+        columns: (rows,) numbers or texts of each column by its title.
+        units: units of some columns, shown in Slicer's table schema.
     """
     return fill_table(scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(name)), columns, units)
 
@@ -26,17 +27,14 @@ def add_table(
 def fill_table(
     table: slicer.vtkMRMLTableNode, columns: Mapping[str, np.ndarray | Sequence[str]], units: Mapping[str, str]
 ) -> slicer.vtkMRMLTableNode:
-    """Gives a table node these columns instead of what it holds; see `add_table`."""
+    """Replaces the content of a table node; arguments as in `add_table`."""
     was_modifying = table.StartModify()
     table.SetLocked(False)
     table.RemoveAllColumns()
     table.SetUseColumnTitleAsColumnHeader(True)
     for title, values in columns.items():
-        column = (
-            _text_column(values)
-            if len(values) and isinstance(values[0], str)
-            else numpy_to_vtk(np.asarray(values), deep=True)
-        )
+        texts = len(values) > 0 and isinstance(values[0], str)
+        column = _text_column(values) if texts else numpy_to_vtk(np.asarray(values), deep=True)
         column.SetName(title)
         table.AddColumn(column)
         if title in units:
@@ -46,11 +44,11 @@ def fill_table(
     return table
 
 
-def _text_column(values: Sequence[str]) -> vtk.vtkStringArray:
+def _text_column(values: np.ndarray | Sequence[str]) -> vtk.vtkStringArray:
     column = vtk.vtkStringArray()
     column.SetNumberOfValues(len(values))
     for row, value in enumerate(values):
-        column.SetValue(row, value)
+        column.SetValue(row, str(value))
     return column
 
 
@@ -62,7 +60,7 @@ def add_series(
     color: tuple[float, float, float],
     width: float = 2.0,
 ) -> slicer.vtkMRMLPlotSeriesNode:
-    """Adds the line of two of a table's columns, (x, y)."""
+    """Adds a plot series of two columns (x, y) of a table."""
     x_column, y_column = columns
     series = table.GetScene().AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
     series.SetAndObserveTableNodeID(table.GetID())
@@ -79,11 +77,11 @@ def add_series(
 def add_chart(
     scene: slicer.vtkMRMLScene, name: str, series: Sequence[slicer.vtkMRMLPlotSeriesNode], x_title: str, y_title: str
 ) -> slicer.vtkMRMLPlotChartNode:
-    """Adds the chart `<name> chart` of these lines, with legend and grid."""
+    """Adds a chart `<name> chart` of plot series, with legend and grid."""
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{name} chart"))
     was_modifying = chart.StartModify()
-    for one in series:
-        chart.AddAndObservePlotSeriesNodeID(one.GetID())
+    for line in series:
+        chart.AddAndObservePlotSeriesNodeID(line.GetID())
     chart.SetTitle(name)
     chart.SetXAxisTitle(x_title)
     chart.SetYAxisTitle(y_title)

@@ -1,6 +1,4 @@
-"""Point tracks in the scene: landmarks that move with the image, a curve through some of them, and the paths that they
-took.
-"""
+"""Point tracks in a scene: landmarks that move with the image, a curve through some of them, and their paths."""
 
 from __future__ import annotations
 
@@ -16,16 +14,16 @@ from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.markups_display import point_color, show_curve, show_landmarks
 from UltrasoundMotionLib.mrml.markups_items import add_markups_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
-MOST_PATH_POINTS = 300
-"""A path of a long clip is drawn through this many of its frames: each control point costs memory and drawing time."""
+_MAXIMUM_PATH_POINTS = 300
+"""Control points of a path in a long clip; each costs memory and drawing time."""
 
 
 def add_landmarks(
     image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, *, name: str | None = None
 ) -> SequenceNodes:
-    """Adds the tracks as a point list `<clip> landmarks` that plays with the image; see `add_markups_sequence`."""
+    """Adds the tracks as a point list `<clip> landmarks` that plays with the image, as `add_markups_sequence` does."""
     points = range(len(tracks.labels))
     name = name or f"{sequence.name} landmarks"
     nodes = add_markups_sequence(
@@ -44,8 +42,7 @@ def add_curve(
     closed: bool = False,
     name: str | None = None,
 ) -> SequenceNodes:
-    """Adds a curve `<clip> wall` through the points of these labels, in this order, that plays with the image; it skips
-    lost points.
+    """Adds a curve `<clip> wall` through the points of these labels that plays with the image and skips lost points.
 
     Raises:
         InputError: fewer than two labels, or one that the tracks do not have.
@@ -66,9 +63,9 @@ def add_curve(
 def add_trajectories(
     image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks
 ) -> tuple[slicer.vtkMRMLMarkupsCurveNode, ...]:
-    """Adds the path of each point as a thin curve `<clip> path of <label>` that stays the same while the image plays.
+    """Adds the path of each point as a thin static curve `<clip> path of <label>`.
 
-    Frames where the point was lost are left out; a point that was seen in fewer than two frames gets no path.
+    Frames where the point was lost are left out; a point that was visible in fewer than two frames gets no path.
     """
     scene = image.scene
     positions = pixels_to_ras_mm(sequence, tracks.positions_px)
@@ -78,7 +75,7 @@ def add_trajectories(
         path = positions[seen[:, number], number]
         if len(path) < 2:
             continue
-        path = path[np.unique(np.linspace(0, len(path) - 1, MOST_PATH_POINTS).astype(int))]
+        path = path[np.unique(np.linspace(0, len(path) - 1, _MAXIMUM_PATH_POINTS).astype(int))]
         curve = scene.AddNewNodeByClass(
             "vtkMRMLMarkupsCurveNode", scene.GenerateUniqueName(f"{sequence.name} path of {label}")
         )

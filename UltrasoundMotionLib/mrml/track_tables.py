@@ -11,15 +11,14 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.markups_display import point_color
 from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 def add_track_table(scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str) -> slicer.vtkMRMLTableNode:
-    """Adds a table with one row for each point of each frame reached: frame, time_s (where known), label, x, y
-    (pixels), confidence, visible.
+    """Adds a table with one row per point and reached frame, with the columns of the command line's CSV.
 
-    A saved scene rounds its numbers to six digits, a thousandth of a pixel; the landmarks in the same scene keep all of
-    them.
+    The columns are frame, time_s (where known), label, x, y (pixels), confidence and visible. A saved scene rounds
+    numbers to six digits, a thousandth of a pixel; the landmarks in the same scene keep full precision.
     """
     frames, points = np.nonzero(np.isfinite(tracks.positions_px).all(axis=2))
     x, y = tracks.positions_px[frames, points].T
@@ -36,17 +35,17 @@ def add_track_table(scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str) 
     return add_table(scene, name, columns, {"time_s": "s", "x": "px", "y": "px"} if times else {"x": "px", "y": "px"})
 
 
-MOST_SERIES = 12
-MEAN_COLOR = (0.15, 0.15, 0.15)  # the plot view is white
+_MAXIMUM_SERIES = 12
+_MEAN_COLOR = (0.15, 0.15, 0.15)  # the plot view is white
 
 
 @dataclass(frozen=True)
 class DisplacementPlot:
-    """The nodes of one plot.
+    """Nodes of a plot of displacements.
 
     Attributes:
-        table: first the time (or frame), then a column for each point and one for their mean.
-        chart: what a plot view shows.
+        table: time (or frame), a column for each point, and their mean.
+        chart: the chart for a plot view.
         series: the lines of the chart, the mean last.
     """
 
@@ -55,9 +54,10 @@ class DisplacementPlot:
     series: tuple[slicer.vtkMRMLPlotSeriesNode, ...]
 
 
-def displacement_from_query(tracks: PointTracks) -> np.ndarray:
-    """(T, N) distance of each point from where it was in the query frame, in mm (pixels where the spacing is unknown);
-    NaN where it was lost.
+def _displacement_from_query(tracks: PointTracks) -> np.ndarray:
+    """Returns the distance (T, N) of each point from its position in the query frame, NaN where lost.
+
+    In mm, or in pixels where the spacing is unknown.
     """
     scaled = tracks.displacement_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
     return np.where(tracks.visible, np.linalg.norm(scaled, axis=2), np.nan)
@@ -69,14 +69,13 @@ def add_displacement_plot(
     name: str,
     *,
     labels: Sequence[str] | None = None,
-    most_series: int = MOST_SERIES,
+    maximum_series: int = _MAXIMUM_SERIES,
 ) -> DisplacementPlot:
-    """Adds the table `name` of how far each point moved, and a chart of it over time: a line for each point and one for
-    their mean.
+    """Adds a table `name` of each point's displacement, and a chart over time: a line per point and one for the mean.
 
     Args:
-        labels: the points to draw; by default all of them, or `most_series` spread over the list. The table and the
-            mean hold them all.
+        labels: the points to draw; None: all of them, or `maximum_series` spread over the list. Table and mean include
+            all points.
 
     Raises:
         InputError: a label that the tracks do not have.
@@ -86,7 +85,7 @@ def add_displacement_plot(
         raise InputError(f"displacement plot: no point is called {unknown[0]!r}; there are {', '.join(tracks.labels)}")
     unit = "mm" if tracks.spacing_mm is not None else "px"
     time_column, time_unit = ("time (s)", "s") if tracks.times_s is not None else ("frame", "")
-    distance = displacement_from_query(tracks)
+    distance = _displacement_from_query(tracks)
     counted = np.isfinite(distance).sum(axis=1)
     mean = np.where(counted > 0, np.nansum(distance, axis=1) / np.maximum(counted, 1), np.nan)
     columns = {time_column: tracks.times_s if tracks.times_s is not None else np.arange(len(distance))}
@@ -95,12 +94,12 @@ def add_displacement_plot(
     table = add_table(
         scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit)
     )
-    drawn = list(labels) if labels is not None else _spread(tracks.labels, most_series)
+    drawn = list(labels) if labels is not None else _spread(tracks.labels, maximum_series)
     series = [
         add_series(table, (time_column, title_of[label]), label, color=point_color(tracks.labels.index(label)))
         for label in drawn
     ]
-    series.append(add_series(table, (time_column, "mean"), "mean", color=MEAN_COLOR, width=4.0))
+    series.append(add_series(table, (time_column, "mean"), "mean", color=_MEAN_COLOR, width=4.0))
     return DisplacementPlot(table, add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
 
 
@@ -109,5 +108,8 @@ def _free_title(label: str, taken: Sequence[str]) -> str:
 
 
 def _spread(labels: Sequence[str], count: int) -> list[str]:
-    chosen = np.unique(np.linspace(0, len(labels) - 1, min(count, len(labels))).astype(int)) if labels else []
-    return [labels[number] for number in chosen]
+    if not labels:
+        return []
+    return [
+        labels[number] for number in np.unique(np.linspace(0, len(labels) - 1, min(count, len(labels))).astype(int))
+    ]

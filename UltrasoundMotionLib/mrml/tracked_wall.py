@@ -1,12 +1,11 @@
-"""A tracked wall in the scene: one moving curve for each layer, which belong together and to their clip, in a saved
-scene too.
-"""
+"""A tracked wall in a scene: one moving curve per layer, linked to each other and to the clip."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import slicer
@@ -14,7 +13,9 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
+from UltrasoundMotionLib.mrml.markups_items import loose_copy
 from UltrasoundMotionLib.mrml.node_removal import remove_sequence
+from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
 from UltrasoundMotionLib.mrml.track_links import image_of, link_results, remove_derived
@@ -22,22 +23,22 @@ from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
-LAYER_ROLE = "ultrasoundMotionLayer"
-MAIN_ROLE = "ultrasoundMotionMainLayer"
-VIEW_ATTRIBUTE = "UltrasoundMotion.View"
-LAYER_ATTRIBUTE = "UltrasoundMotion.Layer"
+_LAYER_ROLE = "ultrasoundMotionLayer"
+_MAIN_ROLE = "ultrasoundMotionMainLayer"
+_VIEW_ATTRIBUTE = "UltrasoundMotion.View"
+_LAYER_ATTRIBUTE = "UltrasoundMotion.Layer"
 MAIN_LAYER = "mid"
 
 
 @dataclass(frozen=True)
 class TrackedWall:
-    """Nodes of one tracked wall.
+    """The nodes of one tracked wall.
 
     Attributes:
         image: the clip.
-        layers: the curve of each layer by its name, from the inner to the outer one; "mid" alone where one was tracked.
+        layers: the curve of each layer by name, inner layer first; only "mid" where one layer was tracked.
     """
 
     image: SequenceNodes
@@ -45,26 +46,26 @@ class TrackedWall:
 
     @property
     def main(self) -> SequenceNodes:
-        """The middle layer, to which tables, chart and colours belong."""
+        """The middle layer, to which tables, chart and colours are linked."""
         return self.layers[MAIN_LAYER]
 
     @property
     def curve(self) -> slicer.vtkMRMLMarkupsCurveNode:
-        """The middle layer on the frame shown."""
+        """The middle layer's curve on the frame shown."""
         return self.main.proxy
 
     @property
     def view(self) -> str:
-        """A name of `segment_model`."""
-        return self.main.sequence.GetAttribute(VIEW_ATTRIBUTE)
+        """The view, a name of `segment_model`."""
+        return self.main.sequence.GetAttribute(_VIEW_ATTRIBUTE)
 
     def labels(self, layer: str = MAIN_LAYER) -> tuple[str, ...]:
-        """The points of a layer, in order."""
+        """Returns the labels of a layer's points, in order."""
         item = self.layers[layer].sequence.GetNthDataNode(0)
         return tuple(item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints()))
 
     def tracks(self, sequence: ImageSequence) -> PointTracks:
-        """What the curves hold now, corrections included: the points of all layers, the inner one first."""
+        """Returns the tracks of all layers with corrections, inner layer first."""
         parts = [tracks_from_markups(nodes, self.image, sequence) for nodes in self.layers.values()]
         first = parts[0]
         return PointTracks(
@@ -79,72 +80,74 @@ class TrackedWall:
         )
 
     def set_editable(self, on: bool) -> None:
-        """Shows the control points and unlocks them, to be dragged; or hides and locks them again, for quick playback."""
+        """Shows and unlocks the control points for dragging, or hides and locks them for fast playback."""
         for nodes in self.layers.values():
             was_modifying = nodes.sequence.StartModify()
             for frame, value in enumerate(nodes.index.values):
-                item = nodes.sequence.GetNthDataNode(frame)
-                loose = getattr(slicer, item.GetClassName())()
-                loose.CopyContent(item)
+                loose = loose_copy(nodes.sequence.GetNthDataNode(frame))
                 for control in range(loose.GetNumberOfControlPoints()):
                     loose.SetNthControlPointVisibility(control, on)
                 loose.SetLocked(not on)
                 nodes.sequence.UpdateDataNodeAtValue(loose, value)
             nodes.sequence.EndModify(was_modifying)
             if nodes is self.main:
-                nodes.proxy.GetDisplayNode().SetVisibility2D(on)  # otherwise the coloured band is in its place
+                nodes.proxy.GetDisplayNode().SetVisibility2D(on)  # otherwise the coloured band is shown instead
 
     def to_follow(self, sequence: ImageSequence, frame: int) -> tuple[tuple[str, ...], np.ndarray]:
-        """Labels and places (N, 2) in pixels of the points that a user moved on a frame, or of all that are placed
-        there if none was moved.
+        """Returns labels and positions (N, 2) in pixels of the points to follow anew from a frame.
+
+        They are the points that a user moved on that frame, or all points that are placed there if none was moved.
         """
-        for chosen in (corrected_labels, lambda nodes, _, frame: placed_labels(nodes, frame)):
-            labels = {layer: chosen(nodes, sequence, frame) for layer, nodes in self.layers.items()}
-            if any(labels.values()):
-                break
+        labels = {layer: corrected_labels(nodes, sequence, frame) for layer, nodes in self.layers.items()}
+        if not any(labels.values()):
+            labels = {layer: placed_labels(nodes, frame) for layer, nodes in self.layers.items()}
         points = [points_on_frame(self.layers[layer], sequence, frame, some) for layer, some in labels.items() if some]
         if not points:
             raise InputError(
-                f"{self.curve.GetName()}: no point of the wall is placed on frame {frame}; go to a frame that was tracked"
+                f"{self.curve.GetName()}: no point of the wall is placed on frame {frame};"
+                " go to a frame that was tracked"
             )
         return tuple(label for some in labels.values() for label in some), np.concatenate(points)
 
     def remove(self) -> None:
-        """Takes the wall and everything made from it out of the scene; the clip stays."""
+        """Removes the wall and everything derived from it from the scene; the clip stays."""
         remove_derived(self.main)
         for nodes in self.layers.values():
             remove_sequence(nodes)
 
 
 def point_labels(layers: Mapping[str, np.ndarray]) -> dict[str, tuple[str, ...]]:
-    """A name for each point of each layer: `mid 07`."""
+    """Returns the labels of each layer's points: `mid 07`."""
     return {
         layer: tuple(f"{layer} {number + 1:02d}" for number in range(len(points))) for layer, points in layers.items()
     }
 
 
 def tracked_wall(node: slicer.vtkMRMLNode | None) -> TrackedWall:
-    """The wall to which a curve (its proxy or its sequence) belongs.
+    """Returns the wall to which a curve (proxy or sequence) belongs.
 
     Raises:
-        InputError: no curve that a run of Myocardial Tracking made, or its clip is gone.
+        InputError: the node is no curve of a Myocardial Tracking run, or its clip is gone.
     """
     if node is None:
         raise InputError("no tracked wall is chosen; track one first")
     main = find_sequence_nodes(node).sequence
-    main = main.GetNodeReference(MAIN_ROLE) or main
-    if main.GetAttribute(VIEW_ATTRIBUTE) is None:
+    main = main.GetNodeReference(_MAIN_ROLE) or main
+    if main.GetAttribute(_VIEW_ATTRIBUTE) is None:
         raise InputError(f"{node.GetName()}: is no tracked wall; choose a curve that Myocardial Tracking made")
     sequences = [
         main,
-        *(main.GetNthNodeReference(LAYER_ROLE, number) for number in range(main.GetNumberOfNodeReferences(LAYER_ROLE))),
+        *(
+            main.GetNthNodeReference(_LAYER_ROLE, number)
+            for number in range(main.GetNumberOfNodeReferences(_LAYER_ROLE))
+        ),
     ]
-    found = {one.GetAttribute(LAYER_ATTRIBUTE): find_sequence_nodes(one) for one in sequences if one is not None}
+    found = {node.GetAttribute(_LAYER_ATTRIBUTE): find_sequence_nodes(node) for node in sequences if node is not None}
     return TrackedWall(image_of(found[MAIN_LAYER]), {name: found[name] for name in LAYER_NAMES if name in found})
 
 
 def is_tracked_wall(node: slicer.vtkMRMLNode) -> bool:
-    """Whether `tracked_wall` finds one."""
+    """Returns True if a node belongs to a tracked wall."""
     try:
         tracked_wall(node)
     except InputError:
@@ -153,18 +156,17 @@ def is_tracked_wall(node: slicer.vtkMRMLNode) -> bool:
 
 
 def walls_in(scene: slicer.vtkMRMLScene) -> tuple[TrackedWall, ...]:
-    """Every tracked wall of a scene, in the order in which they were tracked."""
-    count = scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode")
-    nodes = [scene.GetNthNodeByClass(number, "vtkMRMLSequenceNode") for number in range(count)]
-    mains = [node for node in nodes if node.GetAttribute(LAYER_ATTRIBUTE) == MAIN_LAYER and is_tracked_wall(node)]
+    """Returns all tracked walls of a scene, in the order of tracking."""
+    nodes = nodes_of_class(scene, "vtkMRMLSequenceNode")
+    mains = [node for node in nodes if node.GetAttribute(_LAYER_ATTRIBUTE) == MAIN_LAYER and is_tracked_wall(node)]
     return tuple(tracked_wall(node) for node in mains)
 
 
 class LiveWall:
-    """A wall that grows in the scene frame by frame while it is tracked, or of which a part is tracked anew.
+    """A wall that is shown frame by frame while it is tracked, or while points of it are tracked anew.
 
     Attributes:
-        wall: None until the first frame is there.
+        wall: the wall's nodes; None before the first frame.
     """
 
     def __init__(
@@ -176,11 +178,11 @@ class LiveWall:
         *,
         name: str | None = None,
     ) -> None:
-        """For a new wall.
+        """Prepares a new wall.
 
         Args:
             layers: labels of the points of each layer, in order along the wall.
-            name: of the middle curve; `<clip> wall` when None.
+            name: name of the middle curve; `<clip> wall` when None.
         """
         self.wall: TrackedWall | None = None
         self._image, self._sequence, self._layers, self._view, self._name = image, sequence, layers, view, name
@@ -188,42 +190,39 @@ class LiveWall:
 
     @classmethod
     def of_wall(cls, wall: TrackedWall, sequence: ImageSequence) -> LiveWall:
-        """For a wall whose points of the same labels are to be replaced frame by frame."""
+        """Prepares the replacement, frame by frame, of a wall's points of the same labels."""
         live = cls(wall.image, sequence, {name: wall.labels(name) for name in wall.layers}, wall.view)
         live.wall = wall
         live._live = [LiveTracks(sequence, nodes=nodes) for nodes in wall.layers.values()]
         return live
 
     def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
-        """Puts the frames that are new since the last call into the scene; see `LiveTracks.show`."""
+        """Writes the frames that are new since the last call, as `LiveTracks.show` does."""
         if self.wall is None and tracks.reached.any():
-            made = {
-                layer: LiveTracks(self._sequence, lambda found, layer=layer: self._add(found, layer))
-                for layer in self._layers
-            }
+            made = {layer: LiveTracks(self._sequence, partial(self._add, layer)) for layer in self._layers}
             for live in made.values():
                 live.show(tracks)
             self._live = list(made.values())
-            self.wall = self._joined({layer: live.nodes for layer, live in made.items()})
+            self.wall = self._link_layers({layer: live.nodes for layer, live in made.items() if live.nodes is not None})
         for live in self._live:
             live.show(tracks, budget_s / len(self._live))
 
-    def _add(self, tracks: PointTracks, layer: str) -> SequenceNodes:
+    def _add(self, layer: str, tracks: PointTracks) -> SequenceNodes:
         name = self._name or f"{self._sequence.name} wall"
         closed = segment_model(self._view).closed
         name = name if layer == MAIN_LAYER else f"{name} {layer}"
         nodes = add_curve(self._image, self._sequence, tracks, self._layers[layer], closed=closed, name=name)
         if self._name is not None:
-            nodes.proxy.SetName(name)  # the scene numbers a name anew even when its node is gone
+            nodes.proxy.SetName(name)  # a name that was used before was given a number
         return nodes
 
-    def _joined(self, layers: Mapping[str, SequenceNodes]) -> TrackedWall:
+    def _link_layers(self, layers: Mapping[str, SequenceNodes]) -> TrackedWall:
         main = layers[MAIN_LAYER].sequence
-        main.SetAttribute(VIEW_ATTRIBUTE, segment_model(self._view).view)
+        main.SetAttribute(_VIEW_ATTRIBUTE, segment_model(self._view).view)
         for layer, nodes in layers.items():
-            nodes.sequence.SetAttribute(LAYER_ATTRIBUTE, layer)
+            nodes.sequence.SetAttribute(_LAYER_ATTRIBUTE, layer)
             if layer != MAIN_LAYER:
-                main.AddNodeReferenceID(LAYER_ROLE, nodes.sequence.GetID())
-                nodes.sequence.SetNodeReferenceID(MAIN_ROLE, main.GetID())
+                main.AddNodeReferenceID(_LAYER_ROLE, nodes.sequence.GetID())
+                nodes.sequence.SetNodeReferenceID(_MAIN_ROLE, main.GetID())
         link_results(self._image, layers[MAIN_LAYER])
         return TrackedWall(self._image, dict(layers))

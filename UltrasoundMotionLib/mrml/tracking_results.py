@@ -1,4 +1,4 @@
-"""A module's tracking results beside a clip that a user loaded: added, corrected and replaced as a whole."""
+"""A module's tracking results: recomputed after corrections, and shown in plot and table views."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 import slicer
 
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.track_links import derived_nodes, remove_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
 from UltrasoundMotionLib.mrml.views import show_chart, show_table
 
-CHART, TABLE = "vtkMRMLPlotChartNode", "vtkMRMLTableNode"
+_CHART, _TABLE = "vtkMRMLPlotChartNode", "vtkMRMLTableNode"
 
 
 def renew_derived(
     image: SequenceNodes, sequence: ImageSequence, landmarks: SequenceNodes, *, trajectories: bool
 ) -> TrackNodes:
-    """Makes paths, tables and plot anew from what the landmarks hold now; a plot or table view that showed the old ones
-    shows the new.
+    """Makes paths, tables and plot anew from the landmarks; views that showed the old ones show the new ones.
 
     Args:
         landmarks: a point list that `add_landmarks` made.
@@ -35,11 +35,11 @@ def renew_derived(
 
 @contextmanager
 def kept_in_views(markups: SequenceNodes) -> Iterator[None]:
-    """Lets the plot and table views that show what was made from the markups show what replaces it when the block ends.
+    """Keeps plot and table views on the nodes derived from the markups while the block replaces these nodes.
 
-    A chart is replaced by the new chart, the first, second ... table by the new one in the same place.
+    A view of the first, second ... table shows the new table of the same position.
     """
-    made = {name: derived_nodes(markups, name) for name in (CHART, TABLE)}
+    made = {name: derived_nodes(markups, name) for name in (_CHART, _TABLE)}
     before = [
         (view, name, made[name].index(_shown(view)))
         for view, name in _views(markups.scene)
@@ -47,17 +47,18 @@ def kept_in_views(markups: SequenceNodes) -> Iterator[None]:
     ]
     yield
     for view, name, place in before:
-        made = derived_nodes(markups, name)
-        if made and name == CHART:
-            view.SetPlotChartNodeID(made[min(place, len(made) - 1)].GetID())
-        elif made:
-            view.SetTableNodeID(made[min(place, len(made) - 1)].GetID())
+        renewed = derived_nodes(markups, name)
+        if not renewed:
+            continue
+        node = renewed[min(place, len(renewed) - 1)]
+        if name == _CHART:
+            view.SetPlotChartNodeID(node.GetID())
+        else:
+            view.SetTableNodeID(node.GetID())
 
 
 def show_results(landmarks: SequenceNodes) -> None:
-    """Lets the first plot view show the displacement and the first table view every position, where they are still
-    there.
-    """
+    """Shows the displacement in the first plot view and the positions in the first table view, where they exist."""
     for chart in derived_nodes(landmarks, "vtkMRMLPlotChartNode"):
         show_chart(landmarks.scene, chart)
     for table in derived_nodes(landmarks, "vtkMRMLTableNode")[:1]:
@@ -65,13 +66,9 @@ def show_results(landmarks: SequenceNodes) -> None:
 
 
 def _views(scene: slicer.vtkMRMLScene) -> list[tuple[slicer.vtkMRMLNode, str]]:
-    """Every plot and table view, with the class of what it shows."""
-    classes = (("vtkMRMLPlotViewNode", CHART), ("vtkMRMLTableViewNode", TABLE))
-    return [
-        (scene.GetNthNodeByClass(number, name), shown)
-        for name, shown in classes
-        for number in range(scene.GetNumberOfNodesByClass(name))
-    ]
+    """Returns all plot and table views with the class of the node that they show."""
+    classes = (("vtkMRMLPlotViewNode", _CHART), ("vtkMRMLTableViewNode", _TABLE))
+    return [(view, shown) for name, shown in classes for view in nodes_of_class(scene, name)]
 
 
 def _shown(view: slicer.vtkMRMLNode) -> slicer.vtkMRMLNode | None:

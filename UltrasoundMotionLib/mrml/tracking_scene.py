@@ -1,4 +1,4 @@
-"""A whole result in one scene: the clip, the landmarks that move with it, their curve, paths, tables and plot."""
+"""A whole tracking result in a scene: clip, moving landmarks, curve, paths, tables and plot."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from UltrasoundMotionLib.mrml.track_tables import DisplacementPlot, add_displace
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
 class TrackNodes:
-    """Everything that one run put beside a clip.
+    """The nodes of one tracking result.
 
     Attributes:
-        landmarks: the point list that moves.
-        curve: the curve through some of the points, or None.
-        paths: where each point went, curves that stay.
-        table: every position.
-        plot: how far each point moved.
+        landmarks: the moving point list.
+        curve: the moving curve through some of the points, or None.
+        paths: static curves along the path of each point.
+        table: all positions.
+        plot: displacement of each point.
     """
 
     landmarks: SequenceNodes
@@ -45,14 +45,14 @@ class TrackNodes:
     plot: DisplacementPlot
 
     def shown_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
-        """The nodes that a user looks for in the Data module."""
+        """Yields the nodes that belong into the Data module's folder."""
         yield self.landmarks.proxy
         if self.curve is not None:
             yield self.curve.proxy
         yield from self.derived_nodes()
 
     def derived_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
-        """What was made from the tracks beside the landmarks and the curve."""
+        """Yields the nodes derived from the tracks: all but the landmarks and the curve."""
         yield from self.paths
         yield self.table
         yield self.plot.table
@@ -60,7 +60,7 @@ class TrackNodes:
         yield from self.plot.series
 
     def remove(self) -> None:
-        """Takes all of it out of the scene; the clip and its browser stay."""
+        """Removes all of them from the scene; clip and browser stay."""
         for nodes in (self.landmarks, self.curve):
             if nodes is not None:
                 remove_sequence(nodes)
@@ -77,14 +77,14 @@ def add_tracks(
     trajectories: bool = True,
     landmarks: SequenceNodes | None = None,
 ) -> TrackNodes:
-    """Adds a result beside a clip that is in the scene, in a folder of the Data module.
+    """Adds tracks to a clip in the scene, in a folder of the Data module.
 
     Args:
         image: the nodes of the clip, from `add_image_sequence` or `find_sequence_nodes`.
         sequence: the clip, for its name and geometry.
         curve_labels: the points of a curve, in order; None for no curve.
         trajectories: draw the path of each point.
-        landmarks: the point list of these tracks where it is in the scene already (it was shown while it grew).
+        landmarks: the point list of these tracks if it is in the scene already.
 
     Raises:
         InputError: the tracks do not fit the clip, or a label does not exist; the scene is then as it was.
@@ -113,11 +113,9 @@ def build_tracking_scene(
     strain: StrainResult | None = None,
     progress: Progress = no_progress,
 ) -> tuple[SequenceNodes, TrackNodes]:
-    """Fills an empty scene with a clip and its tracks, showing the query frame upright with the plot beside it; see
-    `add_tracks`.
+    """Fills an empty scene with a clip and its tracks, at the query frame, with the plot beside the image.
 
-    With the strain of the wall that was tracked it is shown at end-systole, the wall coloured, with the strain's chart;
-    paths are there, but hidden.
+    With strain the scene is shown at end-systole, with the coloured wall and the strain's chart; paths are hidden.
     """
     image = add_image_sequence(scene, sequence, progress=progress)
     nodes = add_tracks(image, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories)
@@ -146,12 +144,11 @@ def write_tracking_scene(
     strain: StrainResult | None = None,
     progress: Progress = no_progress,
 ) -> Path:
-    """Writes a clip and its tracks (and their strain) as a scene (`.mrb`) that opens in 3D Slicer with the markups
-    playing in step with the image.
+    """Writes a clip with its tracks, and their strain, as a scene (`.mrb`) whose markups play in step with the image.
 
     Raises:
-        InputError: as `add_tracks`.
-        OutputError: as `write_scene`.
+        InputError: the tracks do not fit the clip, or a label does not exist.
+        OutputError: the file cannot be written.
     """
     with quiet_vtk(), HeadlessScene() as scene:
         build_tracking_scene(

@@ -1,6 +1,4 @@
-"""The inverse of `track_nodes`: points that a user placed, and tracks that a user corrected, back in the image's
-pixels.
-"""
+"""Points that a user placed, and tracks that a user corrected, read from nodes in the image's pixels."""
 
 from __future__ import annotations
 
@@ -17,17 +15,17 @@ from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, ras_mm_to_pixels
 from UltrasoundMotionLib.mrml.markups_items import MODEL_ATTRIBUTE, QUERY_FRAME_ATTRIBUTE
 from UltrasoundMotionLib.mrml.point_state import NOT_REACHED, best_guess_in, confidence_in
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
 @dataclass(frozen=True)
-class QueryPoints:
-    """Points that a user placed.
+class PlacedPoints:
+    """Points that a user placed on a clip.
 
     Attributes:
-        labels: (N,) their names.
+        labels: N labels.
         points_px: (N, 2) float64 (x, y) in pixels.
-        distance_mm: (N,) how far each was placed off the image plane, signed along the image's normal.
+        distance_mm: (N,) distance from the image plane, signed along the image's normal.
     """
 
     labels: tuple[str, ...]
@@ -37,9 +35,8 @@ class QueryPoints:
 
 def query_points_from_markups(
     markups: slicer.vtkMRMLMarkupsNode, image: SequenceNodes, sequence: ImageSequence
-) -> QueryPoints:
-    """The defined control points of a markups node in the pixels of the clip, each node under whatever transforms it
-    has.
+) -> PlacedPoints:
+    """Returns the placed control points of a markups node in the pixels of a clip; both may be under transforms.
 
     Raises:
         InputError: no point is placed, or two have the same label.
@@ -52,23 +49,23 @@ def query_points_from_markups(
     repeated = [label for label, count in Counter(labels).items() if count > 1]
     if repeated:
         raise InputError(
-            f"{markups.GetName()}: {Counter(labels)[repeated[0]]} points are called {repeated[0]!r}; give each its own label"
+            f"{markups.GetName()}: {Counter(labels)[repeated[0]]} points are called {repeated[0]!r};"
+            " give each its own label"
         )
     ras = np.array([_position(markups, control, to_image) for control in defined])
     offsets = ras * LPS_TO_RAS - np.asarray(sequence.origin_mm)
-    return QueryPoints(labels, ras_mm_to_pixels(sequence, ras), offsets @ sequence.direction[:, 2])
+    return PlacedPoints(labels, ras_mm_to_pixels(sequence, ras), offsets @ sequence.direction[:, 2])
 
 
 def tracks_from_markups(markups: SequenceNodes, image: SequenceNodes, sequence: ImageSequence) -> PointTracks:
-    """What a markups sequence holds, corrections included, as tracks on the clip.
+    """Returns a markups sequence, corrections included, as tracks on the clip.
 
     A missing point is not visible. It keeps the tracker's best guess where its description states one, else it is
-    interpolated in time between the frames where the point is placed. A frame whose points were never reached holds
-    NaN. A placed point has the confidence that its description states; one that a user put where the tracker had lost
-    it has 1.
+    interpolated in time between the frames where the point is placed. A frame that was never reached holds NaN. A
+    placed point has the confidence that its description states, or 1 where a user placed a lost point.
 
     Raises:
-        InputError: other numbers of items than frames, or of points from one item to the next.
+        InputError: the number of items differs from the frames', or the number of points between items.
     """
     name = markups.sequence.GetName()
     items = [markups.sequence.GetNthDataNode(item) for item in range(markups.sequence.GetNumberOfDataNodes())]
@@ -125,7 +122,7 @@ def _is_defined(markups: slicer.vtkMRMLMarkupsNode, control: int) -> bool:
 def _transform_between(
     source: slicer.vtkMRMLTransformableNode, target: slicer.vtkMRMLTransformableNode
 ) -> vtk.vtkGeneralTransform | None:
-    """From the own coordinates of one node to those of another; None where they are the same."""
+    """Returns the transform between the own coordinates of two nodes, or None where they are the same."""
     if source.GetTransformNodeID() == target.GetTransformNodeID():
         return None
     transform = vtk.vtkGeneralTransform()

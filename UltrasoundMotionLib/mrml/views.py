@@ -1,4 +1,4 @@
-"""Slice, plot and table views: what they show, and the layout."""
+"""Slice, plot and table views, and the layout."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
 from UltrasoundMotionLib.mrml.image_geometry import from_vtk_matrix, to_vtk_matrix
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 
+FOREGROUND_OPACITY = 0.5
+"""Opacity of a volume shown over another."""
+
 
 def show_as_acquired(
     scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, view_name: str = "Red"
 ) -> slicer.vtkMRMLSliceNode:
-    """Shows a one-slice volume in a slice view as it was acquired: columns to the right, rows downwards, filling the
-    view.
+    """Shows a one-slice volume in a slice view as acquired: columns to the right, rows downwards, filling the view.
 
-    Works wherever the image lies in space and under a linear parent transform. The view is made if the scene does not
-    have it.
+    The image may have any orientation and a linear parent transform. The view is added if the scene does not have it.
     """
     node = view_node(scene, "vtkMRMLSliceNode", view_name)
     view_node(scene, "vtkMRMLSliceCompositeNode", view_name).SetBackgroundVolumeID(volume.GetID())
@@ -31,7 +32,7 @@ def show_as_acquired(
     node.GetSliceToRAS().DeepCopy(to_vtk_matrix(slice_to_ras))
     width_mm, height_mm = size[:2] * np.linalg.norm(ijk_to_world[:3, :2], axis=0)
     pixels = np.array(node.GetDimensions()[:2], dtype=float)
-    scale = max(width_mm / pixels[0], height_mm / pixels[1])  # mm of one pixel of the view
+    scale = max(width_mm / pixels[0], height_mm / pixels[1])  # mm per pixel of the view
     node.SetFieldOfView(scale * pixels[0], scale * pixels[1], node.GetFieldOfView()[2])
     node.SetSliceVisible(True)
     node.UpdateMatrices()
@@ -42,7 +43,7 @@ def show_as_acquired(
 def show_chart(
     scene: slicer.vtkMRMLScene, chart: slicer.vtkMRMLPlotChartNode, view_name: str = "PlotView1"
 ) -> slicer.vtkMRMLPlotViewNode:
-    """Lets the plot view of that name (made if the scene does not have it) show the chart."""
+    """Shows a chart in the plot view of that name, which is added if missing."""
     node = view_node(scene, "vtkMRMLPlotViewNode", view_name)
     node.SetPlotChartNodeID(chart.GetID())
     return node
@@ -51,7 +52,7 @@ def show_chart(
 def show_table(
     scene: slicer.vtkMRMLScene, table: slicer.vtkMRMLTableNode, view_name: str = "TableView1"
 ) -> slicer.vtkMRMLTableViewNode:
-    """Lets the table view of that name (made if the scene does not have it) show the table."""
+    """Shows a table in the table view of that name, which is added if missing."""
     node = view_node(scene, "vtkMRMLTableViewNode", view_name)
     node.SetTableNodeID(table.GetID())
     return node
@@ -60,9 +61,9 @@ def show_table(
 def set_layout(
     scene: slicer.vtkMRMLScene, arrangement: int = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotView
 ) -> slicer.vtkMRMLLayoutNode:
-    """The layout in which a saved scene opens; by default slice views and a plot.
+    """Sets the layout in which a saved scene opens, by default slice views and a plot.
 
-    A module leaves the user's layout alone.
+    Not for modules, which leave the user's layout unchanged.
     """
     node = scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
     if node is None:
@@ -70,15 +71,13 @@ def set_layout(
         node.SetSingletonTag("vtkMRMLLayoutNode")  # the application's own, which the loaded one then updates
         node = scene.AddNode(node)
     if not node.IsLayoutDescription(arrangement):
-        node.AddLayoutDescription(
-            arrangement, ""
-        )  # outside the application no layout is described; the number alone is saved
+        node.AddLayoutDescription(arrangement, "")  # only the number is saved; the application has the descriptions
     node.SetViewArrangement(arrangement)
     return node
 
 
 def view_node(scene: slicer.vtkMRMLScene, class_name: str, view_name: str) -> slicer.vtkMRMLNode:
-    """The view's node of that class (the application has one for each name), made if the scene does not have it."""
+    """Returns the node of a class that belongs to a view, added if the scene does not have it."""
     node = scene.GetSingletonNode(view_name, class_name)
     if node is None:
         node = getattr(slicer, class_name)()
@@ -99,16 +98,13 @@ def _ijk_to_world(volume: slicer.vtkMRMLVolumeNode) -> np.ndarray:
     return from_vtk_matrix(matrix) @ ijk_to_ras
 
 
-FOREGROUND_OPACITY = 0.5
-
-
 def show_over(
     background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode, opacity: float = FOREGROUND_OPACITY
 ) -> None:
     """Shows one volume over another in every slice view of the scene.
 
-    Views keep their place where they showed the background already. Else they go to it: a single slice upright in the
-    red view as it was acquired, a volume fitted into each view.
+    Views that show the background already keep their position. Otherwise they are moved to it: a single slice is shown
+    as acquired in the red view, a volume is fitted into each view.
     """
     scene = background.GetScene()
     composites = nodes_of_class(scene, "vtkMRMLSliceCompositeNode")

@@ -22,8 +22,8 @@ from UltrasoundMotionLib.mrml.image_geometry import (
 )
 
 GREY_PERCENTILES = (0.5, 99.5)
-LABEL_COLORS = "vtkMRMLColorTableNodeLabels"
-SEGMENT_COLORS = (
+_LABEL_COLORS = "vtkMRMLColorTableNodeLabels"
+_SEGMENT_COLORS = (
     (0.20, 0.75, 0.95),
     (0.98, 0.72, 0.20),
     (0.45, 0.85, 0.35),
@@ -31,11 +31,11 @@ SEGMENT_COLORS = (
     (0.65, 0.50, 0.95),
     (0.95, 0.90, 0.35),
 )
-"""Of labels 1, 2 ..., then again from the first: the same label looks the same in every segmentation."""
+"""Colours of labels 1, 2 ..., repeated: a label has the same colour in every segmentation."""
 
 
-def in_space(volume: Volume) -> Volume:
-    """A 2D image as a volume of one slice in the plane z = 0, which is how Slicer reads it; a 3D one as it is."""
+def as_3d_volume(volume: Volume) -> Volume:
+    """Returns a 2D image as a volume of one slice in the plane z = 0, as Slicer reads it; a 3D volume unchanged."""
     if volume.array.ndim == 3:
         return volume
     direction = np.eye(3)
@@ -48,10 +48,10 @@ def in_space(volume: Volume) -> Volume:
 def add_volume(
     scene: slicer.vtkMRMLScene, volume: Volume, name: str, *, levels: tuple[float, float] | None = None
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Adds an image in grey.
+    """Adds an image as a scalar volume in grey.
 
     Args:
-        levels: shown as black and white; percentiles of the image when None.
+        levels: values shown as black and white; percentiles of the image when None.
     """
     return fill_volume(
         scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name)), volume, levels=levels
@@ -61,8 +61,8 @@ def add_volume(
 def fill_volume(
     node: slicer.vtkMRMLScalarVolumeNode, volume: Volume, *, levels: tuple[float, float] | None = None
 ) -> slicer.vtkMRMLScalarVolumeNode:
-    """Gives a node an image and its geometry, shown in grey; as `add_volume`. What it held before is gone."""
-    _filled(node, volume)
+    """Replaces image and geometry of a node; arguments as in `add_volume`."""
+    _set_image(node, volume)
     node.CreateDefaultDisplayNodes()
     low, high = levels or grey_levels(volume)
     display = node.GetDisplayNode()
@@ -73,35 +73,36 @@ def fill_volume(
 
 
 def grey_levels(volume: Volume) -> tuple[float, float]:
-    """The 0.5th and 99.5th percentile, never equal."""
+    """Returns the 0.5th and 99.5th percentile, never equal."""
     low, high = (float(value) for value in np.percentile(volume.array, GREY_PERCENTILES))
     return low, high if high > low else low + 1.0
 
 
 def comparable_levels(levels: tuple[float, float], volume: Volume) -> tuple[float, float]:
-    """The grey levels of another image where both have much the same range, so that flicker shows motion alone; else
-    the volume's own.
+    """Returns another image's grey levels where both ranges are similar, so that flicker shows only motion.
+
+    Otherwise returns the volume's own.
     """
     own = grey_levels(volume)
     middle, width = sum(levels) / 2, levels[1] - levels[0]
-    alike = abs(sum(own) / 2 - middle) < width / 2 and 0.5 < (own[1] - own[0]) / width < 2
-    return levels if alike else own
+    similar = abs(sum(own) / 2 - middle) < width / 2 and 0.5 < (own[1] - own[0]) / width < 2
+    return levels if similar else own
 
 
 def add_label_map(scene: slicer.vtkMRMLScene, labels: Volume, name: str) -> slicer.vtkMRMLLabelMapVolumeNode:
     """Adds a label map (whole numbers) in Slicer's colours for labels."""
-    node = _filled(
+    node = _set_image(
         scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", scene.GenerateUniqueName(name)), labels, dtype=np.int16
     )
     node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetAndObserveColorNodeID(LABEL_COLORS)
+    node.GetDisplayNode().SetAndObserveColorNodeID(_LABEL_COLORS)
     return node
 
 
 def add_segmentation(
     scene: slicer.vtkMRMLScene, labels: Volume, name: str, image: slicer.vtkMRMLVolumeNode, *, filled: bool = True
 ) -> slicer.vtkMRMLSegmentationNode:
-    """Adds a label map as a segmentation, one segment a label named by its number, in the geometry of an image.
+    """Adds a label map as a segmentation in the geometry of an image, one segment per label, named by its number.
 
     Args:
         filled: False shows outlines only in slice views.
@@ -119,12 +120,12 @@ def fill_segmentation(
     colors: Mapping[int, tuple[float, float, float]] | None = None,
     filled: bool = True,
 ) -> slicer.vtkMRMLSegmentationNode:
-    """Gives a segmentation node the labels of a map and the geometry of an image; what it held before is gone.
+    """Replaces the segments of a node by the labels of a map, in the geometry of an image.
 
     The map lies in the coordinates of the segmentation node, which may stand under a transform.
 
     Args:
-        names, colors: of labels; "label 3" and a colour of our own where nothing is given.
+        names, colors: name and colour of labels; "label 3" and a standard colour where not given.
         filled: False shows outlines only in slice views.
     """
     scene = node.GetScene()
@@ -138,7 +139,7 @@ def fill_segmentation(
     for segment in [segmentation.GetNthSegment(number) for number in range(segmentation.GetNumberOfSegments())]:
         value = segment.GetLabelValue()
         segment.SetName((names or {}).get(value, f"label {value}"))
-        segment.SetColor(*(colors or {}).get(value, SEGMENT_COLORS[(value - 1) % len(SEGMENT_COLORS)]))
+        segment.SetColor(*(colors or {}).get(value, _SEGMENT_COLORS[(value - 1) % len(_SEGMENT_COLORS)]))
     node.GetDisplayNode().SetVisibility2DFill(filled)
     display = source.GetDisplayNode()
     scene.RemoveNode(source)
@@ -147,8 +148,8 @@ def fill_segmentation(
     return node
 
 
-def _filled(node: slicer.vtkMRMLVolumeNode, volume: Volume, dtype: type | None = None) -> slicer.vtkMRMLVolumeNode:
-    placed = in_space(volume)
+def _set_image(node: slicer.vtkMRMLVolumeNode, volume: Volume, dtype: type | None = None) -> slicer.vtkMRMLVolumeNode:
+    placed = as_3d_volume(volume)
     array = placed.array.astype(np.uint8) if placed.array.dtype == bool else placed.array
     array = np.ascontiguousarray(array if dtype is None else array.astype(dtype))
     image = vtk.vtkImageData()
@@ -162,11 +163,9 @@ def _filled(node: slicer.vtkMRMLVolumeNode, volume: Volume, dtype: type | None =
 
 
 def volume_from_node(node: slicer.vtkMRMLVolumeNode) -> Volume:
-    """The image of a volume node in the node's own coordinates (without its parent transform), (K, J, I); K is 1 for a
-    slice.
+    """Returns the image (K, J, I) of a volume node in the node's own coordinates, without its parent transform.
 
-    Colour becomes luminance. The array shares the node's memory where no colour had to be turned to grey: copy it
-    before the node may change.
+    Colour becomes luminance. The array of a grey volume shares the node's memory: copy it before the node changes.
 
     Raises:
         InputError: the node holds no image, or its axes are not orthogonal.
@@ -189,10 +188,14 @@ def volume_from_node(node: slicer.vtkMRMLVolumeNode) -> Volume:
 def linear_between(
     source: slicer.vtkMRMLTransformNode | None, target: slicer.vtkMRMLTransformNode | None, name: str
 ) -> np.ndarray:
-    """(4, 4) LPS mm, from what stands under one transform node to what stands under another; None is the world.
+    """Returns the matrix (4, 4) in LPS mm from coordinates under one transform node to those under another.
+
+    Args:
+        source, target: transform nodes; None is the world.
+        name: the node named in the error.
 
     Raises:
-        InputError: the way between them is not linear; `name` says whose transform that is.
+        InputError: the transform between them is not linear.
     """
     between, linear = vtk.vtkGeneralTransform(), vtk.vtkTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(source, target, between)

@@ -20,16 +20,16 @@ from UltrasoundMotionLib.strain.curve_geometry import evenly_spaced
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_contour import WallContour, contour_from_clicks, contour_from_curve
 
-CLICK_LABELS = ("hinge", "apex", "other hinge")
-DRAWN_COUNT = 101
-"""Points that stand for a drawn curve as Slicer shows it."""
+_CLICK_LABELS = ("hinge", "apex", "other hinge")
+_DRAWN_COUNT = 101
+"""Number of points by which a drawn curve is sampled."""
 
 
 def add_clicks(scene: slicer.vtkMRMLScene, name: str) -> slicer.vtkMRMLMarkupsFiducialNode:
-    """Adds a point list with the three named points of an apical view, which the user places one after the other."""
+    """Adds a point list with the three named, not yet placed points of an apical view."""
     clicks = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
     clicks.CreateDefaultDisplayNodes()
-    for number, label in enumerate(CLICK_LABELS):
+    for number, label in enumerate(_CLICK_LABELS):
         clicks.AddControlPoint(0.0, 0.0, 0.0, label)
         clicks.UnsetNthControlPointPosition(number)
     clicks.SetFixedNumberOfControlPoints(True)
@@ -45,56 +45,59 @@ def contour_from_node(
     frame: int = 0,
     count: int = 49,
 ) -> WallContour:
-    """The wall that was marked on a frame, each node under whatever transforms it has.
+    """Returns the contour of the wall that a user marked on a frame; both nodes may be under transforms.
 
     Args:
         markups: a point list with hinge, apex and hinge, or with at least 6 points in order along the wall; or a curve,
-            of which the line is taken as Slicer shows it (a closed curve, or the control points of an open one, for a
-            short-axis view).
-        image, sequence: the clip.
+            whose line is used as Slicer shows it (for a short-axis view a closed curve, or the control points of an
+            open one).
+        image, sequence: the clip's nodes and the clip.
         view: a name of `segment_model`.
-        frame: on which the wall was marked.
-        count: points to make.
+        frame: the frame on which the wall was marked.
+        count: number of points to make.
 
     Raises:
-        InputError: fewer points than that; an apical view drawn as a closed curve; see `contour_from_clicks` and
-            `contour_from_curve`.
+        InputError: too few points; an apical view drawn as a closed curve; points that `contour_from_clicks` or
+            `contour_from_curve` refuse.
     """
-    closed, options = segment_model(view).closed, {"view": view, "frame": frame, "spacing_mm": sequence.spacing_mm}
+    closed, spacing = segment_model(view).closed, sequence.spacing_mm
     placed = markups.GetNumberOfDefinedControlPoints()
     if markups.IsA("vtkMRMLMarkupsCurveNode"):
         if markups.IsA("vtkMRMLMarkupsClosedCurveNode") and not closed:
             raise InputError(
-                f"{markups.GetName()}: is a closed curve, but the wall of {view} is open at the base; draw it as an open curve"
+                f"{markups.GetName()}: is a closed curve, but the wall of {view} is open at the base;"
+                " draw it as an open curve"
             )
         if placed < 3:
             raise InputError(f"{markups.GetName()}: {placed} points are placed; draw the wall with at least 3")
         if markups.IsA("vtkMRMLMarkupsClosedCurveNode") or not closed:
-            return contour_from_curve(_drawn_line(markups, image, sequence), count, **options)
+            return contour_from_curve(
+                _drawn_line(markups, image, sequence), count, view=view, frame=frame, spacing_mm=spacing
+            )
     elif placed < 3:
         labels = [markups.GetNthControlPointLabel(control) for control in range(markups.GetNumberOfControlPoints())]
-        missing = labels[placed:] or CLICK_LABELS[placed:]
+        missing = labels[placed:] or _CLICK_LABELS[placed:]
         raise InputError(f"{markups.GetName()}: {placed} of 3 points are placed; click {', '.join(missing)}")
     points = query_points_from_markups(markups, image, sequence).points_px
     if len(points) == 3:
-        return contour_from_clicks(points, count, **options)
-    return contour_from_curve(points, count, **options)
+        return contour_from_clicks(points, count, view=view, frame=frame, spacing_mm=spacing)
+    return contour_from_curve(points, count, view=view, frame=frame, spacing_mm=spacing)
 
 
 def _drawn_line(curve: slicer.vtkMRMLMarkupsCurveNode, image: SequenceNodes, sequence: ImageSequence) -> np.ndarray:
-    """(DRAWN_COUNT, 2) evenly spaced pixels along a curve as it is shown."""
+    """Returns evenly spaced points (101, 2) in pixels along a curve as it is shown."""
     transform = vtk.vtkGeneralTransform()
     slicer.vtkMRMLTransformNode.GetTransformBetweenNodes(None, image.proxy.GetParentTransformNode(), transform)
     world = vtk_to_numpy(curve.GetCurvePointsWorld().GetData())
     own = np.array([transform.TransformPoint(point) for point in world.astype(np.float64)])
-    return evenly_spaced(ras_mm_to_pixels(sequence, own), DRAWN_COUNT)
+    return evenly_spaced(ras_mm_to_pixels(sequence, own), _DRAWN_COUNT)
 
 
-PREVIEW_COLOR = (1.0, 0.84, 0.1)
+_PREVIEW_COLOR = (1.0, 0.84, 0.1)
 
 
 class WallPreview:
-    """A thin curve for each layer."""
+    """Thin curves of the layers that would be tracked, shown while the user marks the wall; never saved."""
 
     def __init__(self) -> None:
         self.curves: dict[str, slicer.vtkMRMLMarkupsCurveNode] = {}
@@ -102,7 +105,7 @@ class WallPreview:
     def show(
         self, image: SequenceNodes, sequence: ImageSequence, layers: Mapping[str, np.ndarray], *, closed: bool
     ) -> None:
-        """Draws these layers, (N, 2) pixels each, in place of what was drawn before."""
+        """Draws layers, (N, 2) pixels each, in place of those drawn before."""
         class_name = "vtkMRMLMarkupsClosedCurveNode" if closed else "vtkMRMLMarkupsCurveNode"
         usable = {
             name: curve
@@ -126,7 +129,7 @@ class WallPreview:
             curve.EndModify(was_modifying)
 
     def clear(self) -> None:
-        """Takes it out of the scene."""
+        """Removes the preview from the scene."""
         for curve in self.curves.values():
             remove_node(curve)
         self.curves = {}
@@ -144,5 +147,5 @@ class WallPreview:
         curve.SetCurveTypeToLinear()
         curve.CreateDefaultDisplayNodes()
         curve.GetDisplayNode().SetSaveWithScene(False)
-        show_curve(curve, sequence, PREVIEW_COLOR, width=0.004 if layer == "mid" else 0.002)
+        show_curve(curve, sequence, _PREVIEW_COLOR, width=0.004 if layer == "mid" else 0.002)
         return curve

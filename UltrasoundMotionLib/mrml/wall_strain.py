@@ -1,4 +1,4 @@
-"""Strain of a tracked wall in the scene: computed from what its curves hold, with the choices that are kept with it."""
+"""Strain of a tracked wall in a scene, with the settings that are stored with the wall."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from UltrasoundMotionLib.strain.layered_strain import LayeredStrain, layered_str
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_result import StrainResult
-from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
-SETTINGS_ATTRIBUTE = "UltrasoundMotion.StrainSettings"
-EVENT_COLORS = {"end-diastole": (0.25, 0.45, 0.85), "end-systole": (0.85, 0.35, 0.25)}
+_SETTINGS_ATTRIBUTE = "UltrasoundMotion.StrainSettings"
+_EVENT_COLORS = {"end-diastole": (0.25, 0.45, 0.85), "end-systole": (0.85, 0.35, 0.25)}
 
 
 @dataclass(frozen=True)
 class StrainSettings:
-    """What a reader chose for one wall.
+    """The reader's settings for one wall.
 
     Attributes:
-        end_diastole_frames, end_systole_frames: empty lets them be found.
+        end_diastole_frames, end_systole_frames: frames of the events; empty: found automatically.
         compensate_drift, accept_segments, reject_segments: as in `StrainConfig`.
-        landmarks: whether the points of the wall are shown as landmarks too.
+        landmarks: show the points of the wall as landmarks too.
     """
 
     end_diastole_frames: tuple[int, ...] = ()
@@ -48,8 +48,8 @@ class StrainSettings:
 
     @classmethod
     def of_wall(cls, wall: TrackedWall) -> StrainSettings:
-        """Those kept with the wall."""
-        kept = json.loads(wall.main.sequence.GetAttribute(SETTINGS_ATTRIBUTE) or "{}")
+        """Returns the settings stored with a wall."""
+        kept = json.loads(wall.main.sequence.GetAttribute(_SETTINGS_ATTRIBUTE) or "{}")
         known = {field.name for field in fields(cls)}
         return cls(
             **{
@@ -60,11 +60,11 @@ class StrainSettings:
         )
 
     def keep(self, wall: TrackedWall) -> None:
-        """Keeps them with the wall, in a saved scene too."""
-        wall.main.sequence.SetAttribute(SETTINGS_ATTRIBUTE, json.dumps(asdict(self)))
+        """Stores the settings with a wall, also in a saved scene."""
+        wall.main.sequence.SetAttribute(_SETTINGS_ATTRIBUTE, json.dumps(asdict(self)))
 
     def events(self, times_s: np.ndarray | None) -> CardiacEvents | None:
-        """The events that were chosen, or None to find them."""
+        """Returns the chosen events, or None to find them."""
         if not (self.end_diastole_frames and self.end_systole_frames):
             return None
         known = times_s is not None and self.end_diastole_frames[-1] < len(times_s)
@@ -72,7 +72,7 @@ class StrainSettings:
         return CardiacEvents(self.end_diastole_frames, self.end_systole_frames, "given", rate)
 
     def with_events(self, events: CardiacEvents | None) -> StrainSettings:
-        """The same with other events; None finds them."""
+        """Returns the settings with other events; None finds them."""
         if events is None:
             return replace(self, end_diastole_frames=(), end_systole_frames=())
         return replace(
@@ -85,9 +85,9 @@ class WallStrain:
     """Strain of a wall.
 
     Attributes:
-        result: of the middle layer.
-        layered: of all layers and of the thickness, where three were tracked.
-        tracks: from which it was computed.
+        result: strain of the middle layer.
+        layered: strain of all layers and of the thickness, where three were tracked.
+        tracks: the tracks from which it was computed.
     """
 
     result: StrainResult
@@ -130,10 +130,9 @@ def strain_of_wall(
 def show_strain(
     wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, *, landmarks: bool = False
 ) -> StrainNodes:
-    """Puts strain beside its wall in place of what was there: coloured band with legend, tables, and a chart with the
-    events marked.
+    """Shows strain in place of the wall's previous strain: coloured band, legend, tables, and a chart with the events.
 
-    A plot or table view that showed the old chart or table shows the new one.
+    Views that showed the old chart or table show the new one.
 
     Args:
         landmarks: show the points of the middle layer as landmarks too.
@@ -165,16 +164,17 @@ def show_strain(
 
 
 def _mark_events(nodes: StrainNodes, result: StrainResult) -> tuple[slicer.vtkMRMLNode, ...]:
-    """Upright lines at the measured cycle's end-diastole and end-systole; returns their table and series."""
+    """Adds vertical lines at the measured cycle's end-diastole and end-systole; returns their table and series."""
     curves = np.concatenate([result.global_percent, *result.segmental_percent.T])
     low, high = (float(np.nanmin(curves)), float(np.nanmax(curves))) if np.isfinite(curves).any() else (-1.0, 1.0)
-    columns, places = {}, {"end-diastole": result.cycle.reference_frame, "end-systole": result.cycle.end_systole_frame}
-    for name, frame in places.items():
+    columns: dict[str, np.ndarray] = {}
+    frames = {"end-diastole": result.cycle.reference_frame, "end-systole": result.cycle.end_systole_frame}
+    for name, frame in frames.items():
         x = float(frame) if result.times_s is None else float(result.times_s[frame])
         columns |= {name: np.array([x, x]), f"{name} (%)": np.array([low, high])}
     table = add_table(nodes.chart.GetScene(), f"{nodes.chart.GetTitle()} events", columns, {})
     lines = []
-    for name, color in EVENT_COLORS.items():
+    for name, color in _EVENT_COLORS.items():
         line = add_series(table, (name, f"{name} (%)"), name, color=color)
         line.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleDash)
         nodes.chart.AddAndObservePlotSeriesNodeID(line.GetID())

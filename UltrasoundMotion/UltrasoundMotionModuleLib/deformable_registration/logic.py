@@ -17,7 +17,7 @@ from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from UltrasoundMotionLib.jobs import run_job
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
-from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs, SequenceRegistrationOutputs
+from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs, SequenceRegistrationNodes
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionModuleLib.deformable_registration.choices import Method, Preset, Refinement, Start
@@ -167,7 +167,7 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         device: str = "auto",
         outputs: ChosenSequenceOutputs | None = None,
         progress: Progress | None = None,
-    ) -> SequenceRegistrationOutputs:
+    ) -> SequenceRegistrationNodes:
         """Registers every frame of a sequence to one of them, and puts the motion into the browser of the sequence.
 
         >>> from DeformableRegistration import DeformableRegistrationLogic

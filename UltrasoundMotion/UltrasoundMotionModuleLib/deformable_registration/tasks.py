@@ -15,12 +15,12 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.jobs import JobRequest, registration_job
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
-from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, numbered_alike
+from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, match_numbers
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
-from UltrasoundMotionLib.mrml.registration_pair import RegistrationPair
+from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
     ChosenSequenceOutputs,
-    SequenceRegistrationOutputs,
+    SequenceRegistrationNodes,
     show_sequence_registration,
     volumes_of_sequence,
 )
@@ -46,7 +46,7 @@ class PairTask:
         withJacobian, applyTransform: see `show_registration`.
     """
 
-    pair: RegistrationPair
+    pair: VolumePair
     request: JobRequest
     labels: tuple[Label, ...]
     outputs: RegistrationNodes
@@ -87,7 +87,7 @@ def pairTask(
     """Reads the nodes and makes the job.
 
     Raises:
-        InputError: see `RegistrationPair.of_nodes`, `labels_on_grid` and `RegistrationNodes.check`.
+        InputError: see `VolumePair.of_nodes`, `labels_on_grid` and `RegistrationNodes.check`.
     """
     given = {
         "fixed_labels": fixedSegmentation,
@@ -100,7 +100,7 @@ def pairTask(
             _("the fixed segmentation is for comparing with the moving one: choose the moving segmentation too")
         )
     outputs = outputs or RegistrationNodes()
-    pair = RegistrationPair.of_nodes(fixedNode, movingNode)
+    pair = VolumePair.of_nodes(fixedNode, movingNode)
     outputs.check(pair, tuple(node for node in given.values() if node is not None))
     images: dict[str, Volume] = {}
     labels: tuple[Label, ...] = ()
@@ -109,7 +109,7 @@ def pairTask(
         labels, images["moving_labels"] = moving.labels, pair.moving_labels(moving.array)
         if fixedSegmentation is not None:
             images["fixed_labels"] = pair.fixed_labels(
-                numbered_alike(moving, labels_on_grid(fixedSegmentation, fixedNode)).array
+                match_numbers(moving, labels_on_grid(fixedSegmentation, fixedNode)).array
             )
     if fixedMask is not None:
         images["fixed_mask"] = pair.fixed_labels(_mask(fixedMask, fixedNode))
@@ -166,7 +166,7 @@ class SequenceTask:
         )
         return text.format(done=int(found.registration.reached.sum()), count=len(found.registration))
 
-    def show(self, found: StillSequence) -> SequenceRegistrationOutputs:
+    def show(self, found: StillSequence) -> SequenceRegistrationNodes:
         """Puts the result into the browser of the sequence, and the still sequence in front in the slice views.
 
         Raises:

@@ -22,7 +22,7 @@ from UltrasoundMotionLib.mrml.track_corrections import (
 from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
-from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints, query_points_from_markups, tracks_from_markups
+from UltrasoundMotionLib.mrml.tracks_from_nodes import PlacedPoints, query_points_from_markups, tracks_from_markups
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
 from UltrasoundMotionLib.tracking.request import TrackRequest
@@ -87,7 +87,7 @@ class LandmarkTrackingLogic(MotionModuleLogic):
     parameterNodeClass = LandmarkTrackingParameterNode
     entryParameters = (EntryParameter("tracker", trackers, TrackRequest.model),)
 
-    def input(self, clipNode: slicer.vtkMRMLNode, markupsNode: slicer.vtkMRMLMarkupsNode) -> tuple[Clip, QueryPoints]:
+    def input(self, clipNode: slicer.vtkMRMLNode, markupsNode: slicer.vtkMRMLMarkupsNode) -> tuple[Clip, PlacedPoints]:
         """The clip, and the points on it in pixels, each node under whatever transforms it has.
 
         Args:

@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.jobs import run_job, track_job
-from UltrasoundMotionLib.mrml.tracks_from_nodes import QueryPoints
+from UltrasoundMotionLib.mrml.tracks_from_nodes import PlacedPoints
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
@@ -44,7 +44,7 @@ def trackAndWait(
     return run_job(job, sharedProcess().process, progress=progress or no_progress)
 
 
-def offPlaneNotes(points: QueryPoints) -> list[str]:
+def offPlaneNotes(points: PlacedPoints) -> list[str]:
     """What to say of points that do not lie on the clip's plane."""
     far = [
         (label, distance)
