@@ -13,25 +13,25 @@ from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, wa
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.images.volume_files import read_volume, write_volume
 from UltrasoundMotionLib.lab.registration_datasets import read_hippocampus
-from UltrasoundMotionLib.lab.training.registration.batches import (
-    BatchConfig,
+from UltrasoundMotionLib.lab.training.data.pair_settings import PairSettings
+from UltrasoundMotionLib.lab.training.data.registration_pairs import (
     LabelledArrays,
-    PairSource,
+    PairBatches,
     RegistrationBatch,
     TrainingSubject,
 )
-from UltrasoundMotionLib.lab.training.registration.ltnet_objective import LtNetObjective, LtNetWeights
-from UltrasoundMotionLib.lab.training.registration.ltnet_recipes import HIPPOCAMPUS_ATLAS, VARIANTS, make_recipe
-from UltrasoundMotionLib.lab.training.registration.processes import Processes
-from UltrasoundMotionLib.lab.training.registration.recipe import RegistrationTraining
-from UltrasoundMotionLib.lab.training.registration.reversibility import (
+from UltrasoundMotionLib.lab.training.objectives.ltnet import (
+    LtNetObjective,
+    LtNetWeights,
     anatomy_cycle,
     charbonnier,
     image_cycle,
     mean_gradient_length,
     transformation_cycle,
 )
-from UltrasoundMotionLib.lab.training.registration.trainer import Optimizers, train_step
+from UltrasoundMotionLib.lab.training.optimization import Optimization
+from UltrasoundMotionLib.lab.training.recipes.ltnet import HIPPOCAMPUS_ATLAS, LtNetRecipe
+from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 from UltrasoundMotionLib.registration import register, transfer_labels
 from UltrasoundMotionLib.registration.label_transfer import (
     LEAST_WIDTH_MM,
@@ -81,7 +81,7 @@ def objective(seed=0, **weights):
 
 
 def batch(size=2):
-    return PairSource(discs(4), BatchConfig(pairing="atlas", atlas="s0", size=size), seed=0).draw(0)
+    return PairBatches(discs(4), PairSettings(pairing="atlas", atlas="s0", size=size), seed=0).draw(0)
 
 
 def smooth_field(seed, size=1.5):
@@ -174,11 +174,11 @@ def test_every_loss_moves_the_generator_and_only_the_adversary_s_own_moves_the_d
         one.losses(given, 0)[term].backward()
         assert one.network.forth.unet.field.weight.grad.abs().max() > 0, term
     one = objective()
-    assert {id(value) for value in one.adversary_parameters()} == {
+    assert {id(value) for value in one.adversary().parameters} == {
         id(value) for value in one.discriminator.parameters()
     }
     one.losses(given, 0)
-    one.adversary_loss().backward()
+    one.adversary().loss().backward()
     assert all(value.grad is None for value in one.network.parameters())
     assert all(value.grad is not None for value in one.discriminator.parameters())
 
@@ -187,13 +187,13 @@ def test_the_discriminator_learns_to_tell_sharp_from_blurred():
     torch.manual_seed(0)
     one = objective()
     one.discriminator = PatchDiscriminator(2, (8, 16))
-    optimizer = torch.optim.Adam(one.adversary_parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(one.adversary().parameters, lr=1e-2)
     losses = []
     for step in range(60):
         image, _ = disc(*np.random.default_rng(step).uniform(12, 20, 2), 6)
         blurred = gaussian_filter(image, 2)
-        one._verdicts_wanted = tuple(torch.from_numpy(value)[None, None] for value in (image, blurred))
-        loss = one.adversary_loss()
+        one._discriminated = tuple(torch.from_numpy(value)[None, None] for value in (image, blurred))
+        loss = one.adversary().loss()
         losses.append(float(loss.detach()))  # of images it has not learnt from yet
         optimizer.zero_grad()
         loss.backward()
@@ -206,11 +206,11 @@ def test_the_discriminator_learns_to_tell_sharp_from_blurred():
 
 def test_a_short_training_brings_the_atlas_s_labels_to_images_it_never_saw():
     one = objective(smoothness=0.2)
-    source = PairSource(discs(24), BatchConfig(pairing="atlas", atlas="s0", size=4), seed=0)
-    config = RegistrationTraining(steps=80, learning_rate=4e-3, mixed_precision=False)
-    optimizers = Optimizers(one, config)
-    for step in range(config.steps):
-        train_step(one, optimizers, source.draw(step), step, Processes())
+    source = PairBatches(discs(24), PairSettings(pairing="atlas", atlas="s0", size=4), seed=0)
+    settings = TrainingSettings(steps=80, learning_rate=4e-3, mixed_precision=False)
+    optimization = Optimization(one, settings)
+    for step in range(settings.steps):
+        optimization.step(source.draw(step), step)
     atlas = discs(1)[0].phases[0]
     before, after, there_and_back = [], [], []
     for number in range(6):
@@ -226,9 +226,9 @@ def test_a_short_training_brings_the_atlas_s_labels_to_images_it_never_saw():
     assert np.mean(there_and_back) < 0.5
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", LtNetRecipe().variants())
 def test_every_variant_is_made_with_the_one_atlas(variant):
-    recipe = make_recipe("hippocampus", variant)
+    recipe = LtNetRecipe().make("hippocampus", variant)
     assert (
         recipe.batch.atlas == recipe.objective.atlas == recipe.objective.configuration()["atlas"] == HIPPOCAMPUS_ATLAS
     )
@@ -376,4 +376,4 @@ def test_labels_and_weights_that_do_not_fit_are_refused_by_name(tmp_path):
     with pytest.raises(InputError, match="ltnet-elbow: no weights of that name are installed"):
         register(fixed, atlas, method="ltnet", config=LtNetSettings("ltnet-elbow"))
     with pytest.raises(InputError, match="needs one atlas that fits every image"):
-        make_recipe("cardiac", "default")
+        LtNetRecipe().make("cardiac")

@@ -10,8 +10,8 @@ from scipy.ndimage import gaussian_filter
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, compose, jacobian_measures, warp
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.lab.training.registration.anatomy_objective import AnatomyObjective
-from UltrasoundMotionLib.lab.training.registration.batches import RegistrationBatch
+from UltrasoundMotionLib.lab.training.data.registration_pairs import RegistrationBatch
+from UltrasoundMotionLib.lab.training.objectives.anatomy import AnatomyObjective
 from UltrasoundMotionLib.registration import InstanceConfig, register
 from UltrasoundMotionLib.registration.learned.guided_refinement import refined, refinement_settings, velocity_of
 from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS

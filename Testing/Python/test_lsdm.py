@@ -18,10 +18,10 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
 from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.lab.benchmarks.trackers import same_points
-from UltrasoundMotionLib.lab.training.landmarks.landmark_batches import LandmarkBatch, LandmarkBatchConfig
-from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import FrameTriple, LandmarkSource
-from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig
-from UltrasoundMotionLib.lab.training.landmarks.lsdm_objective import (
+from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatch, LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.data.landmark_sources import FrameTriple, LandmarkSource
+from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
+from UltrasoundMotionLib.lab.training.objectives.lsdm import (
     PUBLISHED_LOSS,
     LsdmLoss,
     LsdmObjective,
@@ -392,13 +392,12 @@ def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):
     )
     positions = np.array([[[120.0 + step, 130.0]] for step in range(12)])
     truth = replace(same_points(positions), spacing_mm=(0.5, 0.5))
-    training = LandmarkTrainingConfig(
-        steps=1, batch=LandmarkBatchConfig(triples=1, landmarks=2, motion=None, images=None, trajectories=0)
-    )
+    training = replace(LANDMARK_SETTINGS, steps=1)
     case = BenchmarkCase("liver", "hard", "moving", sequence, truth)
     save_file(LsdmObjective(TINY).weights(), tmp_path / "trained.safetensors")
     shared = {
         "training": training,
+        "batch": LandmarkBatchSettings(triples=1, landmarks=2, motion=None, images=None, trajectories=0),
         "network": TINY,
         "start_from": tmp_path / "trained.safetensors",
         "out": tmp_path / "kept",

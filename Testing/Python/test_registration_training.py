@@ -21,22 +21,25 @@ from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.images.volume_files import write_volume
-from UltrasoundMotionLib.lab.cli.train_registration import between_steps
+from UltrasoundMotionLib.lab.cli.train import between_steps
 from UltrasoundMotionLib.lab.registration_datasets import learned_part
-from UltrasoundMotionLib.lab.training.registration.augmentation import Augmentation, Change, PairAugmentation
-from UltrasoundMotionLib.lab.training.registration.batches import (
-    BatchConfig,
+from UltrasoundMotionLib.lab.training.data.pair_settings import Augmentation, PairAugmentation, PairSettings
+from UltrasoundMotionLib.lab.training.data.registration_augmentation import Change, draw_changes
+from UltrasoundMotionLib.lab.training.data.registration_pairs import (
     LabelledArrays,
-    PairSource,
+    PairBatches,
     TrainingSubject,
+    pair_list,
 )
-from UltrasoundMotionLib.lab.training.registration.objective import Objective
-from UltrasoundMotionLib.lab.training.registration.objectives import RECIPES, make_recipe
-from UltrasoundMotionLib.lab.training.registration.processes import Processes
-from UltrasoundMotionLib.lab.training.registration.recipe import Recipe, RegistrationTraining
-from UltrasoundMotionLib.lab.training.registration.trainer import Optimizers, train_registration, train_step
-from UltrasoundMotionLib.lab.training.registration.training_curves import write_training_curves
-from UltrasoundMotionLib.lab.training.registration.training_data import read_subjects
+from UltrasoundMotionLib.lab.training.data.registration_subjects import read_subjects
+from UltrasoundMotionLib.lab.training.log import plot_log
+from UltrasoundMotionLib.lab.training.objective import Adversary
+from UltrasoundMotionLib.lab.training.objectives.registration import RegistrationObjective
+from UltrasoundMotionLib.lab.training.optimization import Optimization
+from UltrasoundMotionLib.lab.training.recipe import RECIPES
+from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan, RegistrationRecipe
+from UltrasoundMotionLib.lab.training.settings import TrainingSettings
+from UltrasoundMotionLib.lab.training.trainer import train
 from UltrasoundMotionLib.progress import no_progress
 from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
 from UltrasoundMotionLib.weights import load_weights
@@ -69,12 +72,13 @@ def subjects(count, phases=1, shape=SHAPE):
     return made
 
 
-class Shift(Objective):
+class Shift(RegistrationObjective):
     """The smallest network that registers: one convolution whose mean is the displacement; with a discriminator of one
     number.
     """
 
     name, architecture = "shift", "Shift"
+    domain = replace(HIPPOCAMPUS, labels={1: "bright"})
 
     def __init__(self, adversary=False):
         super().__init__()
@@ -91,18 +95,14 @@ class Shift(Objective):
             "size": field.abs().mean(),
         }
 
-    def adversary_parameters(self):
-        return [] if self.discriminator is None else [self.discriminator]
-
-    def adversary_loss(self):
-        return None if self.discriminator is None else 3 * self.discriminator
+    def adversary(self):
+        if self.discriminator is None:
+            return None
+        return Adversary([self.discriminator], lambda: 3 * self.discriminator, learning_rate=0.01)
 
     @torch.no_grad()
     def displacement(self, fixed, moving):
         return self.network(torch.cat([moving, fixed], 1))
-
-    def weights(self):
-        return dict(self.network.state_dict())
 
     def configuration(self):
         return {"network": {}}
@@ -110,9 +110,15 @@ class Shift(Objective):
 
 def recipe(steps=6, adversary=False, batch=None, **changes):
     torch.manual_seed(1)
-    batch = batch or BatchConfig(augmentation=PairAugmentation(fixed=LIVELY, moving=LIVELY))
-    training = RegistrationTraining(steps=steps, log_every=2, save_every=3, validate_every=4, **changes)
-    return Recipe(Shift(adversary), replace(HIPPOCAMPUS, labels={1: "bright"}), batch, training)
+    batch = batch or PairSettings(augmentation=PairAugmentation(fixed=LIVELY, moving=LIVELY))
+    training = TrainingSettings(steps=steps, log_every=2, save_every=3, validate_every=4, **changes)
+    return RegistrationPlan(Shift(adversary), batch, training)
+
+
+def train_registration(folder, plan, people, validation_people=(), **options):
+    cases = pair_list(validation_people, plan.batch) if validation_people else ()
+    batches = PairBatches(people, plan.batch, plan.settings.seed)
+    return train(folder, plan.objective, batches, plan.settings, cases=cases, **options)
 
 
 def weights_of(one):
@@ -166,20 +172,20 @@ def test_what_is_shared_is_the_same_for_both_images_and_flips_only_then():
     image, labels = torch.from_numpy(one.image).float()[None, None], torch.from_numpy(one.labels).long()[None]
     mirrored = 0
     for _ in range(8):
-        first, second = shared.draw(SHAPE, random, generator)
+        first, second = draw_changes(shared, SHAPE, random, generator)
         assert torch.equal(first.apply(image, labels)[0], second.apply(image, labels)[0])
         mirrored += first.flips == (2,)
     assert 0 < mirrored < 8
-    own = PairAugmentation(fixed=LIVELY, moving=LIVELY).draw(SHAPE, random, generator)
+    own = draw_changes(PairAugmentation(fixed=LIVELY, moving=LIVELY), SHAPE, random, generator)
     assert not torch.equal(own[0].apply(image, labels)[0], own[1].apply(image, labels)[0])
     only = Change(flips=(0,)).apply(image, labels)
     assert torch.equal(only[0], image.flip(2)) and torch.equal(only[1], labels.flip(1))
 
 
 def test_batches_follow_from_seed_step_and_process():
-    config = BatchConfig(size=2, augmentation=PairAugmentation(fixed=LIVELY, moving=LIVELY))
-    source = PairSource(subjects(4), config, seed=7)
-    batch, again = source.draw(5), PairSource(subjects(4), config, seed=7).draw(5)
+    config = PairSettings(size=2, augmentation=PairAugmentation(fixed=LIVELY, moving=LIVELY))
+    source = PairBatches(subjects(4), config, seed=7)
+    batch, again = source.draw(5), PairBatches(subjects(4), config, seed=7).draw(5)
     for name in ("fixed", "moving", "fixed_labels", "moving_labels"):
         assert torch.equal(getattr(batch, name), getattr(again, name))
     assert (
@@ -187,7 +193,7 @@ def test_batches_follow_from_seed_step_and_process():
         and batch.fixed_labels.shape == (2, *SHAPE)
         and batch.fixed_labels.dtype == torch.long
     )
-    for other in (source.draw(6), source.draw(5, rank=1), PairSource(subjects(4), config, seed=8).draw(5)):
+    for other in (source.draw(6), source.draw(5, rank=1), PairBatches(subjects(4), config, seed=8).draw(5)):
         assert not torch.equal(batch.fixed, other.fixed)
 
 
@@ -195,7 +201,7 @@ def test_pairings():
     several, hearts = subjects(4), subjects(3, phases=2)
 
     def drawn(people, **settings):
-        source = PairSource(people, BatchConfig(**settings), seed=1)
+        source = PairBatches(people, PairSettings(**settings), seed=1)
         return [source.draw(step) for step in range(12)]
 
     def is_image(tensor, arrays):
@@ -228,17 +234,17 @@ def test_a_run_with_breaks_is_the_run_without(tmp_path):
     for row in logs[0] + logs[1]:
         del row["seconds"]
     assert logs[0] == logs[1] and [row["step"] for row in logs[0]] == ["2", "4", "6"]
-    assert not logs[0][0]["dice"] and 0 < float(logs[0][1]["dice"]) <= 1
+    assert not logs[0][0]["validation_dice"] and 0 < float(logs[0][1]["validation_dice"]) <= 1
     assert measured["dice"] == measured["dice_bright"] and measured["folding_percent"] >= 0
     other = recipe(adversary=True, seed=2)
     train_registration(tmp_path / "other", other, subjects(4))
     assert not torch.equal(weights_of(whole), weights_of(other))
     with pytest.raises(InputError, match="belongs to a run with other settings"):
         train_registration(tmp_path / "whole", recipe(steps=7, adversary=True), subjects(4), subjects(3), resume=True)
-    write_training_curves(tmp_path / "log.png", tmp_path / "whole" / "log.csv")
+    plot_log(tmp_path / "log.png", tmp_path / "whole" / "log.csv")
     assert (tmp_path / "log.png").stat().st_size > 5000
-    with pytest.raises(InputError, match="no log of a registration training"):
-        write_training_curves(tmp_path / "log.png", tmp_path / "whole" / "state.pt")
+    with pytest.raises(InputError, match="not the log of a training"):
+        plot_log(tmp_path / "log.png", tmp_path / "whole" / "state.pt")
 
 
 def test_cancelling_leaves_the_state_after_the_last_whole_step(tmp_path):
@@ -261,11 +267,11 @@ def test_cancelling_leaves_the_state_after_the_last_whole_step(tmp_path):
 
 
 def test_the_discriminator_moves_by_its_own_loss_alone():
-    one = recipe(adversary=True, adversary_learning_rate=0.01)
-    optimizers = Optimizers(one.objective, one.training)
-    source = PairSource(subjects(4), one.batch, 1)
+    one = recipe(adversary=True)
+    optimization = Optimization(one.objective, one.settings)
+    source = PairBatches(subjects(4), one.batch, 1)
     for step in range(3):
-        losses = train_step(one.objective, optimizers, source.draw(step), step, Processes())
+        losses = optimization.step(source.draw(step), step)
     assert float(one.objective.discriminator.detach()) == pytest.approx(
         1 - 3 * 0.01, abs=1e-5
     )  # Adam on a constant gradient
@@ -274,13 +280,13 @@ def test_the_discriminator_moves_by_its_own_loss_alone():
 
 def test_a_loss_that_is_no_number_ends_the_run_and_changes_nothing():
     one = recipe()
-    optimizers = Optimizers(one.objective, one.training)
-    before = [value.detach().clone() for value in optimizers.parameters]
-    broken = PairSource(subjects(4), BatchConfig(), 1).draw(0)
+    optimization = Optimization(one.objective, one.settings)
+    before = [value.detach().clone() for value in one.objective.state_dict().values()]
+    broken = PairBatches(subjects(4), PairSettings(), 1).draw(0)
     broken.fixed[0, 0, 0, 0, 0] = torch.nan
-    with pytest.raises(InputError, match=r"step 1: the loss is no number \(total nan"):
-        train_step(one.objective, optimizers, broken, 0, Processes())
-    assert all(torch.equal(value, old) for value, old in zip(optimizers.parameters, before, strict=True))
+    with pytest.raises(InputError, match=r"step 1: the loss is not a finite number \(total nan"):
+        optimization.step(broken, 0)
+    assert all(torch.equal(value, old) for value, old in zip(one.objective.state_dict().values(), before, strict=True))
 
 
 WORKER = """
@@ -289,7 +295,7 @@ sys.path.insert(0, {folder!r})
 import torch
 torch.set_num_threads(1)
 from test_registration_training import recipe, subjects, train_registration
-from UltrasoundMotionLib.lab.training.registration.processes import training_processes
+from UltrasoundMotionLib.lab.training.processes import training_processes
 with training_processes("cpu") as processes:
     one = recipe(steps=3, mixed_precision=False)
     train_registration({out!r} + f"/run{{processes.rank}}", one, subjects(4), processes=processes)
@@ -306,16 +312,17 @@ def test_two_processes_average_their_gradients(tmp_path):
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
     # the same steps by hand: the gradient of the mean of both processes' losses
     one = recipe(steps=3, mixed_precision=False)
-    optimizers = Optimizers(one.objective, one.training)
+    parameters, settings = list(one.objective.parameters()), one.settings
+    optimizer = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizers.main, one.training.learning_rate, total_steps=3, pct_start=one.training.warm_up
+        optimizer, settings.learning_rate, total_steps=3, pct_start=settings.warm_up
     )
-    source = PairSource(subjects(4), one.batch, 1)
+    source = PairBatches(subjects(4), one.batch, 1)
     for step in range(3):
-        optimizers.main.zero_grad()
+        optimizer.zero_grad()
         (sum(one.objective.losses(source.draw(step, rank), step)["total"] for rank in range(2)) / 2).backward()
-        nn.utils.clip_grad_norm_(optimizers.parameters, one.training.gradient_norm)
-        optimizers.main.step()
+        nn.utils.clip_grad_norm_(parameters, settings.gradient_norm)
+        optimizer.step()
         schedule.step()
     for name in ("network.weight", "network.bias"):
         assert torch.equal(found[0][name], found[1][name])
@@ -404,7 +411,7 @@ def test_bad_data_is_refused_by_name(task04, tmp_path, capsys):
     assert "no hippocampus_*.nii.gz" in error_of(data=tmp_path)
     assert "pairs of subjects need two or more, got 1" in error_of("--subjects", "1")
     assert "variant: voxelmorph has" in error_of("--variant", "wrong")
-    assert "--steps must be at least 1" in error_of("--steps", "0")
+    assert "--steps: expected a whole number from 1 on, got 0" in error_of("--steps", "0")
     assert "variant: labels is for hippocampus only" in error_of("--dataset", "cardiac", "--variant", "labels")
     image = task04 / "images" / "hippocampus_004.nii.gz"
     labels = task04 / "labels" / "hippocampus_003.nii.gz"
@@ -419,18 +426,18 @@ def test_bad_data_is_refused_by_name(task04, tmp_path, capsys):
 
 def test_too_few_subjects_and_mixed_sizes_are_refused():
     with pytest.raises(InputError, match="s0: has one phase only"):
-        PairSource(subjects(2), BatchConfig("phases"), 1)
+        PairBatches(subjects(2), PairSettings("phases"), 1)
     with pytest.raises(InputError, match="the atlas s9 is not among the 2 subjects"):
-        PairSource(subjects(2), BatchConfig("atlas", atlas="s9"), 1)
+        PairBatches(subjects(2), PairSettings("atlas", atlas="s9"), 1)
     with pytest.raises(InputError, match="several sizes"):
-        PairSource(subjects(1) + subjects(1, shape=(8, 8, 8)), BatchConfig(), 1)
+        PairBatches(subjects(1) + subjects(1, shape=(8, 8, 8)), PairSettings(), 1)
     with pytest.raises(InputError, match="pairing: expected one of"):
-        BatchConfig("twins")
+        PairSettings("twins")
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [recipe.name for recipe in RECIPES.all() if isinstance(recipe, RegistrationRecipe)])
 def test_every_recipe_is_drawn_from_the_seed(name):
-    first, same, other = (make_recipe(name, "hippocampus", seed=seed).objective for seed in (1, 1, 2))
+    first, same, other = (RECIPES.find(name).make("hippocampus", seed=seed).objective for seed in (1, 1, 2))
     assert all(torch.equal(value, same.state_dict()[key]) for key, value in first.state_dict().items())
     assert any(not torch.equal(value, other.state_dict()[key]) for key, value in first.state_dict().items())
     assert copy.deepcopy(first).name.endswith("-hippocampus") and json.dumps(first.configuration())

@@ -19,9 +19,9 @@ from torch.nn import functional
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import jacobian_measures, warp
 from UltrasoundMotionLib.lab.benchmarks.semantic_ablation.variants import run_semantic_ablation
-from UltrasoundMotionLib.lab.training.registration import training_data
-from UltrasoundMotionLib.lab.training.registration.batches import LabelledArrays, RegistrationBatch, TrainingSubject
-from UltrasoundMotionLib.lab.training.registration.semantic_objective import (
+from UltrasoundMotionLib.lab.training.data import registration_subjects
+from UltrasoundMotionLib.lab.training.data.registration_pairs import LabelledArrays, RegistrationBatch, TrainingSubject
+from UltrasoundMotionLib.lab.training.objectives.semantic import (
     SemanticLoss,
     SemanticObjective,
     deformation_loss,
@@ -30,6 +30,7 @@ from UltrasoundMotionLib.lab.training.registration.semantic_objective import (
     semantic_loss,
     windowed,
 )
+from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
 from UltrasoundMotionLib.registration.methods.semantic import TWO_STEP
 from UltrasoundMotionLib.registration.methods.semantic.correlation_flow import correlation
 from UltrasoundMotionLib.registration.methods.semantic.feature_unet import (
@@ -189,7 +190,7 @@ def test_every_variant_learns_to_move_a_disc(name):
     torch.manual_seed(3)
     variant = find_variant(name)
     loss = SemanticLoss(semantic=float(variant.guided), pretraining=0.5 if variant.pretrained else 0.0)
-    objective = SemanticObjective(small(name, 2), loss, name="x", domain={})
+    objective = SemanticObjective(small(name, 2), loss, name="x", domain=HIPPOCAMPUS)
     objective.prepare(40)
     batch = disc_batch()
     optimizer = torch.optim.Adam(objective.parameters(), lr=1e-2)
@@ -208,7 +209,7 @@ def test_every_variant_learns_to_move_a_disc(name):
 
 def test_pre_trained_features_stay_as_they_are_after_their_steps():
     torch.manual_seed(4)
-    objective = SemanticObjective(small(dimension=2), SemanticLoss(pretraining=0.5), name="x", domain={})
+    objective = SemanticObjective(small(dimension=2), SemanticLoss(pretraining=0.5), name="x", domain=HIPPOCAMPUS)
     objective.prepare(4)
     batch = disc_batch()
     for step, learns in ((1, "unet"), (2, "steps")):
@@ -236,7 +237,7 @@ def test_a_window_empties_both_images_beyond_a_box_around_all_labels():
 
 
 def test_labels_that_are_no_class_and_impossible_settings_are_refused():
-    objective = SemanticObjective(small(dimension=2), SemanticLoss(), name="faces", domain={})
+    objective = SemanticObjective(small(dimension=2), SemanticLoss(), name="faces", domain=HIPPOCAMPUS)
     batch = disc_batch()
     with pytest.raises(InputError, match="labels: 7 is none of the 3 classes of faces"):
         objective.losses(replace(batch, moving_labels=7 * batch.moving_labels), 0)
@@ -252,7 +253,7 @@ def test_labels_that_are_no_class_and_impossible_settings_are_refused():
 
 def test_weights_come_back_from_a_card_through_half_precision(tmp_path):
     torch.manual_seed(5)
-    objective = SemanticObjective(small(), SemanticLoss(), name="semantic-test", domain={}).eval()
+    objective = SemanticObjective(small(), SemanticLoss(), name="semantic-test", domain=HIPPOCAMPUS).eval()
     card = ModelCard("semantic-test", objective.architecture, objective.configuration(), "", (), "", 1, "", {}, "", "")
     save_weights(tmp_path, objective.weights(), card)
     fixed, moving = torch.rand(2, 1, 1, 16, 24, 16)
@@ -414,7 +415,7 @@ def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypa
         read.append(part)
         return subjects
 
-    monkeypatch.setattr(training_data, "read_subjects", read_subjects)
+    monkeypatch.setattr(registration_subjects, "read_subjects", read_subjects)
     settings = {"steps": 2, "out": tmp_path, "variants": ("shared-weights", "poly-affine"), "pairs": 2}
     first = run_semantic_ablation("hippocampus", tmp_path, **settings)
     assert [row.variant for row in first.rows] == ["no registration", "shared-weights", "poly-affine"]

@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from scipy import fft
 
 from UltrasoundMotionLib.errors import InputError, OutputError
-from UltrasoundMotionLib.lab.training import phantom_clips
-from UltrasoundMotionLib.lab.training.image_augmentation import (
+from UltrasoundMotionLib.lab.training.data import phantom_clips
+from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatches, ClipBatchSettings, segment_frames
+from UltrasoundMotionLib.lab.training.data.image_augmentation import (
     _JPEG,
     HIDDEN_FACTOR,
     ImageProbabilities,
@@ -21,26 +22,33 @@ from UltrasoundMotionLib.lab.training.image_augmentation import (
     compress,
     shadow,
 )
-from UltrasoundMotionLib.lab.training.motion_augmentation import (
+from UltrasoundMotionLib.lab.training.data.motion_augmentation import (
     NO_MOTION,
     MotionRanges,
     draw_affine,
     move_frames,
     move_points,
 )
-from UltrasoundMotionLib.lab.training.one_cycle import one_cycle
-from UltrasoundMotionLib.lab.training.phantom_clips import (
+from UltrasoundMotionLib.lab.training.data.phantom_clips import (
     ClipFolder,
     check_training_seed,
     clips_in_background,
     phantom_clip,
     spread_in_time,
 )
-from UltrasoundMotionLib.lab.training.specknet_loss import PUBLISHED_LOSS, SpeckNetLoss, clip_loss, log_likelihood
-from UltrasoundMotionLib.lab.training.specknet_training import STATE_NAME, TrainingConfig, train_specknet
-from UltrasoundMotionLib.lab.training.training_batch import BatchConfig, ClipSource, segment_frames
-from UltrasoundMotionLib.lab.training.training_clip import TrainingClip, read_clip, write_clip
-from UltrasoundMotionLib.lab.training.warped_clips import RealFrame, warped_clip
+from UltrasoundMotionLib.lab.training.data.training_clip import TrainingClip, read_clip, write_clip
+from UltrasoundMotionLib.lab.training.data.warped_clips import RealFrame, warped_clip
+from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
+from UltrasoundMotionLib.lab.training.objectives.specknet_loss import (
+    PUBLISHED_LOSS,
+    SpeckNetLoss,
+    clip_loss,
+    log_likelihood,
+)
+from UltrasoundMotionLib.lab.training.recipes.specknet import SpeckNetRecipe
+from UltrasoundMotionLib.lab.training.schedule import one_cycle
+from UltrasoundMotionLib.lab.training.state import STATE_NAME
+from UltrasoundMotionLib.lab.training.trainer import train
 from UltrasoundMotionLib.simulation import phantom_set
 from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNetConfig
 
@@ -162,7 +170,7 @@ def test_phantom_clips_carry_exact_truth() -> None:
 
 def test_segments_of_frames() -> None:
     rng = np.random.default_rng(0)
-    config = BatchConfig(frames=4)
+    config = ClipBatchSettings(frames=4)
     drawn = [segment_frames(20, config, rng) for _ in range(1500)]
     assert all(len(set(frames)) == 4 and frames.min() >= 0 and frames.max() < 20 for frames in drawn)
     backwards = np.mean([frames[0] > frames[-1] for frames in drawn])
@@ -208,15 +216,16 @@ def test_only_cross_entropy_pulls_a_peak_over() -> None:
     assert gradients["ours"] > 1e-3
 
 
-SMALL = TrainingConfig(
-    steps=6,
-    seed=5,
-    batch=BatchConfig(clips=2, frames=3, points=12, input_size=64),
-    crops=((0.5, 48), (1.0, 64)),
-    network=SpeckNetConfig(input_size=64, channels=(4, 4, 4, 4)),
-    log_every=2,
-    save_every=2,
-)
+SMALL = replace(SpeckNetRecipe.defaults, steps=6, seed=5, log_every=2, save_every=2)
+SMALL_BATCH = ClipBatchSettings(clips=2, frames=3, points=12, input_size=64, crops=((0.5, 48), (1.0, 64)))
+SMALL_NETWORK = SpeckNetConfig(input_size=64, channels=(4, 4, 4, 4))
+
+
+def train_specknet(folder, clips, frames, *, config, batch=SMALL_BATCH, network=SMALL_NETWORK, **options):
+    torch.manual_seed(config.seed)
+    objective = SpeckNetObjective(network)
+    train(folder, objective, ClipBatches(clips, frames, batch, config.seed, config.steps), config, **options)
+    return objective.network
 
 
 def test_same_seed_same_weights_and_resuming_changes_nothing(tmp_path) -> None:
@@ -253,8 +262,8 @@ def test_clip_files_and_sources(tmp_path) -> None:
     (tmp_path / "two.npz").write_text("no clip")
     with pytest.raises(InputError, match=r"two\.npz"):
         read_clip(tmp_path / "two.npz")
-    source = ClipSource([clip], [], replace(SMALL.batch, input_size=128), 1, CPU)
-    first, second = source.step(7, 64), source.step(7, 64)
+    source = ClipBatches([clip], [], replace(SMALL_BATCH, input_size=128, crops=((1.0, 64),)), 1, 10)
+    first, second = source.draw(7), source.draw(7)
     assert all(
         torch.equal(a.frames, b.frames) and torch.equal(a.points, b.points) for a, b in zip(first, second, strict=True)
     )
@@ -280,15 +289,10 @@ def test_clips_are_waited_for(tmp_path, monkeypatch) -> None:
 @pytest.mark.training
 def test_a_short_run_learns(tmp_path) -> None:
     """On one warped texture: within 150 steps the cross-entropy falls by a third."""
-    config = replace(
-        SMALL,
-        steps=150,
-        network=SpeckNetConfig(input_size=128, channels=(8, 16, 16, 16)),
-        crops=((1.0, 128),),
-        log_every=15,
-    )
-    config = replace(config, batch=replace(config.batch, input_size=128), learning_rate=3e-3)
-    train_specknet(tmp_path, [], [smooth_frame()], config=config)
+    config = replace(SMALL, steps=150, log_every=15, learning_rate=3e-3)
+    network = SpeckNetConfig(input_size=128, channels=(8, 16, 16, 16))
+    batch = replace(SMALL_BATCH, input_size=128, crops=((1.0, 128),))
+    train_specknet(tmp_path, [], [smooth_frame()], config=config, batch=batch, network=network)
     rows = [line.split(",") for line in (tmp_path / "log.csv").read_text().splitlines()[1:]]
     assert float(rows[-1][5]) < 0.67 * float(rows[0][5])
 
@@ -306,7 +310,7 @@ def test_the_rate_rises_and_falls_also_where_the_rise_is_one_step():
 
 
 def test_bfloat16_is_not_imitated(monkeypatch):
-    from UltrasoundMotionLib.lab.training import mixed_precision as module
+    from UltrasoundMotionLib.lab.training import precision as module
 
     left, right = torch.rand(2, 8, 8)
     for there, wanted, kind in (

@@ -11,23 +11,24 @@ import torch
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.lab.training.landmarks.landmark_batches import FIELD_SIZE, LandmarkBatchConfig, LandmarkBatches
-from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import (
+from UltrasoundMotionLib.lab.training.data.landmark_batches import FIELD_SIZE, LandmarkBatches, LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.data.landmark_sources import (
     ClustSource,
     FrameTriple,
     LandmarkSource,
     clust_sources,
     leave_out,
 )
-from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig, train_landmarks
-from UltrasoundMotionLib.lab.training.landmarks.landmark_validation import leave_out_table, validate
-from UltrasoundMotionLib.lab.training.landmarks.siamfc_objective import (
-    SiamFcLossConfig,
+from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS, landmark_batch_settings
+from UltrasoundMotionLib.lab.training.objectives.landmarks import leave_out_table, window_errors
+from UltrasoundMotionLib.lab.training.objectives.siamfc import (
+    SiamFcLoss,
     SiamFcObjective,
     balanced_logistic,
     score_labels,
 )
-from UltrasoundMotionLib.lab.training.landmarks.siamrpn_objective import SiamRpnObjective, landmark_boxes
+from UltrasoundMotionLib.lab.training.objectives.siamrpn import SiamRpnObjective, landmark_boxes
+from UltrasoundMotionLib.lab.training.trainer import train
 from UltrasoundMotionLib.tracking.registry import find_tracker
 from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfig
 from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetworkConfig
@@ -70,10 +71,10 @@ def near(windows, places):
 
 @pytest.mark.parametrize("size", [1.0, 1.3])
 def test_windows_show_the_landmark_where_the_batch_says(size):
-    config = LandmarkBatchConfig(images=None, trajectories=2, longest_offset=40, largest_size=size, near_share=0)
-    batches = LandmarkBatches([Blobs()], config, 1, CPU)
+    config = LandmarkBatchSettings(images=None, trajectories=2, longest_offset=40, largest_size=size, near_share=0)
+    batches = LandmarkBatches([Blobs()], config, 1)
     for step in range(4):
-        batch = batches.step(step)
+        batch = batches.draw(step)
         assert batch.exemplar.shape == (16, 1, 127, 127) and batch.instance.shape == (16, 1, 255, 255)
         assert (brightest(batch.exemplar) - 63).abs().max() <= 4  # another blob may stand higher by a little
         assert batch.visible.all() and (batch.target - 127).abs().max() <= 40 + 1e-3
@@ -88,14 +89,14 @@ def test_windows_show_the_landmark_where_the_batch_says(size):
 
 
 def test_a_step_is_drawn_from_the_seed_and_its_number():
-    config = LandmarkBatchConfig(triples=1)
-    one, two, other = (LandmarkBatches([Blobs(hidden=True)], config, seed, CPU) for seed in (1, 1, 2))
-    one.step(0)
-    assert torch.equal(one.step(5).instance, two.step(5).instance)
-    assert not torch.equal(one.step(5).instance, other.step(5).instance)
-    assert not one.step(5).visible.all()  # a quarter at most is hidden
+    config = LandmarkBatchSettings(triples=1)
+    one, two, other = (LandmarkBatches([Blobs(hidden=True)], config, seed) for seed in (1, 1, 2))
+    one.draw(0)
+    assert torch.equal(one.draw(5).instance, two.draw(5).instance)
+    assert not torch.equal(one.draw(5).instance, other.draw(5).instance)
+    assert not one.draw(5).visible.all()  # a quarter at most is hidden
     with pytest.raises(InputError, match="nothing to learn from"):
-        LandmarkBatches([], config, 1, CPU)
+        LandmarkBatches([], config, 1)
 
 
 def clust_folder(folder, lines="1 30 40\n9 33.5 40\n12 36 41\n", frames=12):
@@ -150,11 +151,11 @@ def test_bad_annotations_are_named(tmp_path, capsys, lines, message):
 
 def test_the_losses_are_their_formulas():
     target, visible = torch.tensor([[127.0, 135.0], [127.0, 127.0]]), torch.tensor([True, False])
-    disc = score_labels(target, visible, SiamFcLossConfig(radius=16.0))
+    disc = score_labels(target, visible, SiamFcLoss(radius=16.0))
     assert (
         int(disc[0].sum()) == 13 and disc[0, 9, 8] == 1 and not disc[1].any()
     )  # cells 8 apart within 16 of one of them
-    soft = score_labels(target, visible, SiamFcLossConfig())
+    soft = score_labels(target, visible, SiamFcLoss())
     assert soft[0].argmax() == 9 * 17 + 8 and soft[0, 9, 9] == pytest.approx(np.exp(-0.5))
     scores = torch.randn(2, 17, 17, generator=torch.Generator().manual_seed(1))
     y, v = disc[0].numpy() * 2 - 1, scores.numpy()
@@ -165,7 +166,7 @@ def test_the_losses_are_their_formulas():
 
 
 def test_a_landmark_is_a_box_of_nominal_side():
-    batch = LandmarkBatches([Blobs()], LandmarkBatchConfig(triples=1, largest_size=1.2), 3, CPU).step(0)
+    batch = LandmarkBatches([Blobs()], LandmarkBatchSettings(triples=1, largest_size=1.2), 3).draw(0)
     boxes = landmark_boxes(batch)
     torch.testing.assert_close(boxes[:, :2] + 127, batch.target)
     torch.testing.assert_close(boxes[:, 2], 63.5 * batch.size)
@@ -181,14 +182,17 @@ def objective(kind):
     )
 
 
-RUN = LandmarkTrainingConfig(
-    steps=12, learning_rate=3e-3, log_every=3, save_every=4, validate_every=6, batch=LandmarkBatchConfig(triples=2)
-)
+RUN = replace(LANDMARK_SETTINGS, steps=12, learning_rate=3e-3, log_every=3, save_every=4, validate_every=6)
+
+
+def train_landmarks(folder, one, sources, *, config=RUN, groups=None, **options):
+    batches = LandmarkBatches(sources, replace(landmark_batch_settings(one), triples=2), config.seed)
+    return train(folder, one, batches, config, cases=groups or (), **options)
 
 
 @pytest.mark.parametrize("kind", ["siamfc", "siamrpn"])
 def test_a_run_learns_and_goes_on_as_if_it_had_never_stopped(kind, tmp_path):
-    sources, groups = [Blobs()], {"blobs": [Blobs()]}
+    sources, groups = [Blobs()], [("blobs", [Blobs()])]
     whole = objective(kind)
     card = replace(CARD, name=kind, architecture=whole.architecture, configuration=whole.configuration())
     found = train_landmarks(tmp_path / "whole", whole, sources, config=RUN, groups=groups, card=card)
@@ -200,10 +204,11 @@ def test_a_run_learns_and_goes_on_as_if_it_had_never_stopped(kind, tmp_path):
     with (tmp_path / "whole" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["step"] for row in rows] == ["3", "6", "9", "12"]
-    assert float(rows[-1]["total"]) < float(rows[0]["total"])
-    assert rows[-1]["validation"].startswith("blobs ")
-    assert found.errors[0].group == "blobs" and len(found.errors[0].distances_px) == 96
-    assert (tmp_path / "whole" / f"{kind}.safetensors").is_file() and '"blobs_mean_px"' in (
+    assert float(rows[-1]["loss_total"]) < float(rows[0]["loss_total"])
+    assert float(rows[-1]["validation_blobs_mean_px"]) == found["blobs_mean_px"]
+    (errors,) = window_errors(whole.eval(), groups)
+    assert errors.group == "blobs" and len(errors.distances_px) == 96 and errors.measured() == found
+    assert (tmp_path / "whole" / f"{kind}.safetensors").is_file() and '"validation_blobs_mean_px"' in (
         tmp_path / "whole" / f"{kind}.json"
     ).read_text()
     with pytest.raises(InputError, match="belongs to a run with other settings"):
@@ -231,7 +236,7 @@ def test_validation_is_in_pixels_of_a_frame_of_256_and_left_out_groups_are_a_tab
         def locate(self, batch):
             return batch.target + torch.tensor([127 / 48, 0.0])  # a pixel to the right: 48 px are 127 samples
 
-    errors = validate(Knowing(network=SiamFcNetworkConfig(TINY)), {"a": [Blobs()], "b": [Blobs("b-1")]}, CPU, steps=1)
+    errors = window_errors(Knowing(network=SiamFcNetworkConfig(TINY)), [("a", [Blobs()]), ("b", [Blobs("b-1")])], 1)
     assert [one.group for one in errors] == ["a", "b"]
     np.testing.assert_allclose(errors[0].distances_px, 1.0, atol=1e-4)
     assert errors[0].measured() == {"a_mean_px": 1.0, "a_median_px": 1.0, "a_percentile_95_px": 1.0}

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from UltrasoundMotionLib.lab.training import speckle_clips
+from UltrasoundMotionLib.lab.training.data import speckle_clips
 from UltrasoundMotionLib.simulation import Degradation, Imaging
 from UltrasoundMotionLib.simulation.liver import CURVED_PROBE
 from UltrasoundMotionLib.simulation.scanner import Scanner

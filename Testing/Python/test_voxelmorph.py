@@ -12,16 +12,19 @@ from scipy.ndimage import gaussian_filter
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, jacobian_measures
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.lab.training.registration.batches import (
-    BatchConfig,
+from UltrasoundMotionLib.lab.training.data.pair_settings import PairSettings
+from UltrasoundMotionLib.lab.training.data.registration_pairs import (
     LabelledArrays,
+    PairBatches,
     RegistrationBatch,
     TrainingSubject,
+    pair_list,
 )
-from UltrasoundMotionLib.lab.training.registration.recipe import Recipe, RegistrationTraining
-from UltrasoundMotionLib.lab.training.registration.trained_weights import save_trained
-from UltrasoundMotionLib.lab.training.registration.trainer import train_registration
-from UltrasoundMotionLib.lab.training.registration.voxelmorph_objective import VoxelMorphLoss, VoxelMorphObjective
+from UltrasoundMotionLib.lab.training.objectives.voxelmorph import VoxelMorphLoss, VoxelMorphObjective
+from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan, registration_card
+from UltrasoundMotionLib.lab.training.settings import TrainingSettings
+from UltrasoundMotionLib.lab.training.trained_weights import save_trained
+from UltrasoundMotionLib.lab.training.trainer import train
 from UltrasoundMotionLib.registration import register
 from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
 from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
@@ -103,11 +106,15 @@ def test_training_without_labels_raises_their_overlap(tmp_path):
         FLAT, VoxelMorphLoss(lncc=0.0, mse=10.0, smoothness=0.02, symmetric=True), "x", TINY
     )
     people = [TrainingSubject(f"s{seed}", (blobs(seed),)) for seed in range(24)]
-    recipe = Recipe(
-        objective, TINY, BatchConfig(size=4), RegistrationTraining(steps=120, learning_rate=1e-2, mixed_precision=False)
-    )
-    found = train_registration(tmp_path, recipe, people[:18], people[18:])
+    settings, batch = TrainingSettings(steps=120, learning_rate=1e-2, mixed_precision=False), PairSettings(size=4)
+    batches, cases = PairBatches(people[:18], batch, settings.seed), pair_list(people[18:], batch)
+    found = train(tmp_path, objective, batches, settings, cases=cases)
     assert found["dice_before"] < 0.7 and found["dice"] > found["dice_before"] + 0.12 and found["folding_percent"] < 0.5
+
+
+def card_of(objective):
+    plan = RegistrationPlan(objective, PairSettings(), TrainingSettings(steps=1))
+    return registration_card(plan, "hippocampus", subjects=2, command="none", validation_subjects=1)
 
 
 @pytest.fixture
@@ -120,10 +127,7 @@ def saved(tmp_path):
         with torch.no_grad():
             objective.network.unet.field.weight.zero_()
             objective.network.unet.field.bias.copy_(torch.tensor(bias))
-        recipe = Recipe(objective, HIPPOCAMPUS, BatchConfig(), RegistrationTraining(steps=1))
-        save_trained(
-            tmp_path, recipe, "hippocampus", subjects=2, command="none", validation={"dice": 0.5}, validation_subjects=1
-        )
+        save_trained(tmp_path, objective, card_of(objective), {"dice": 0.5})
         return tmp_path / f"{name}.json"
 
     return save
@@ -204,8 +208,7 @@ def test_the_papers_row_takes_the_same_weights(saved):
     card = saved()
     objective = VoxelMorphObjective(VoxelMorphConfig(), VoxelMorphLoss(), "trained", HIPPOCAMPUS)
     torch.nn.init.normal_(objective.network.unet.field.weight, std=0.5)
-    recipe = Recipe(objective, HIPPOCAMPUS, BatchConfig(), RegistrationTraining(steps=1))
-    save_trained(card.parent, recipe, "hippocampus", subjects=2, command="none", validation={}, validation_subjects=1)
+    save_trained(card.parent, objective, card_of(objective), {})
     card = card.with_name("trained.json")
     fixed, moving = (
         Volume(

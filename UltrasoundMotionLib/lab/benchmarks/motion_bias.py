@@ -23,7 +23,7 @@ from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, Column, Ta
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.lab.training.motion_augmentation import MotionRanges
+    from UltrasoundMotionLib.lab.training.data.motion_augmentation import MotionRanges
 
 PHASES = (0.0, 0.15, 0.36, 0.55, 0.72, 0.9)
 SIZE = 256
@@ -120,8 +120,8 @@ def measure_motion_bias(
     Raises:
         InputError: a seed that belongs to tuning or evaluation.
     """
-    from UltrasoundMotionLib.lab.training.motion_augmentation import MotionRanges, draw_affine
-    from UltrasoundMotionLib.lab.training.phantom_clips import DIFFICULTY_WEIGHTS, check_training_seed
+    from UltrasoundMotionLib.lab.training.data.motion_augmentation import MotionRanges, draw_affine
+    from UltrasoundMotionLib.lab.training.data.phantom_clips import DIFFICULTY_WEIGHTS, check_training_seed
     from UltrasoundMotionLib.simulation import phantom_set
     from UltrasoundMotionLib.simulation.heart import HeartPhantom, heart_motion, wall_contour
     from UltrasoundMotionLib.simulation.motion import trajectories

@@ -3,191 +3,160 @@
 from __future__ import annotations
 
 import argparse
+import shlex
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
+from UltrasoundMotionLib.cli.request_arguments import add_arguments, command, from_arguments
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-from UltrasoundMotionLib.lab.cli import train_registration
-from UltrasoundMotionLib.lab.cli.train_landmarks import add_parsers as add_landmark_parsers
+from UltrasoundMotionLib.errors import Cancelled
+from UltrasoundMotionLib.lab.training.recipe import RECIPES, Place, Recipe
+from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.settings import check_options, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """The options of where and how a training runs; the weights do not depend on them.
+
+    Attributes:
+        out: folder for the results.
+        device: "auto", "cpu", "cuda", ...
+        threads: threads on the CPU; None: PyTorch's choice.
+        workers: processes that draw batches ahead.
+        resume: go on from the state in `out`.
+        quiet: report no progress.
+    """
+
+    out: Path = option(metavar="DIR", help="folder for the weights, the log and the state to resume from")
+    device: str = option("auto", metavar="NAME", help="auto, cpu, cuda, ... (default auto)")
+    threads: int | None = option(None, minimum=1, metavar="N", help="threads on the CPU")
+    workers: int = option(
+        0,
+        minimum=0,
+        metavar="N",
+        help="processes that draw batches ahead on the CPU (default 0: each is drawn when it is needed)",
+    )
+    resume: bool = option(False, help="go on from the state in --out")
+    quiet: bool = option(False, help="no progress")
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb."""
+    """Adds the verb, with a network for each recipe."""
     parser = subparsers.add_parser(
-        "train", help="train the networks of trackers", description="Trains the network of a tracker."
+        "train",
+        help="train the networks of trackers and registration methods",
+        description="Trains the network of a tracker or registration method.",
     )
-    models = parser.add_subparsers(dest="network", metavar="NETWORK", required=True)
-    add_landmark_parsers(models)
-    specknet = models.add_parser(
-        "specknet",
-        help="the point tracker SpeckNet",
-        description=(
-            "Trains SpeckNet on phantoms with exact trajectories and on real frames warped by analytic motion. Leaves specknet.safetensors, log.csv, "
-            "log.png (extra plot) and state.pt (for --resume) in the folder. The same seed gives the same weights on the same machine."
-        ),
-    )
-    specknet.add_argument(
-        "--out", required=True, metavar="DIR", help="folder for the weights, the log and the state to resume from"
-    )
-    specknet.add_argument("--steps", type=int, default=6000, metavar="N", help="steps of the optimizer (default 6000)")
-    specknet.add_argument("--seed", type=int, default=1, metavar="S", help="of everything random (default 1)")
-    specknet.add_argument(
-        "--data",
-        nargs="*",
-        default=[],
-        metavar="PATH",
-        help="real sequences, or folders of images, whose frames are warped",
-    )
-    specknet.add_argument("--every", type=int, default=5, metavar="N", help="take every Nth frame of them (default 5)")
-    specknet.add_argument(
-        "--clips",
-        metavar="DIR",
-        help="folder that keeps phantoms' clips; those missing are made first (default DIR of --out/clips)",
-    )
-    specknet.add_argument(
-        "--phantoms", type=int, default=200, metavar="N", help="how many clips of phantoms to learn from (default 200)"
-    )
-    specknet.add_argument(
-        "--speckle-share",
-        type=float,
-        default=0.0,
-        metavar="P",
-        help="part of the clips that are simulated on the device while training: muscle, kidney, right ventricle, vessels (default 0; slow on a CPU)",
-    )
-    specknet.add_argument(
-        "--start-with",
-        type=int,
-        metavar="N",
-        help="clips to make before training; another process makes the rest (default: all)",
-    )
-    specknet.add_argument(
-        "--preset",
-        choices=("ours", "published"),
-        default="ours",
-        help="published: only what the paper tells, so without cross-entropy (default ours)",
-    )
-    specknet.add_argument(
-        "--motion",
-        choices=("impartial", "baseline"),
-        default="impartial",
-        help="baseline: clips move as they are (default impartial)",
-    )
-    specknet.add_argument(
-        "--full-part",
-        type=float,
-        default=0.15,
-        metavar="P",
-        help="last part of the steps with whole inputs, not crops (default 0.15)",
-    )
-    specknet.add_argument("--device", default="auto", metavar="NAME", help="auto, cpu, cuda, ... (default auto)")
-    specknet.add_argument("--threads", type=int, metavar="N", help="threads on the CPU")
-    specknet.add_argument(
-        "--start-from",
-        metavar="W.safetensors",
-        type=Path,
-        help="weights to begin with, for a further cycle of training",
-    )
-    specknet.add_argument(
-        "--learning-rate", type=float, default=5e-4, metavar="R", help="the cycle's highest (default 5e-4)"
-    )
-    specknet.add_argument(
-        "--warped-share",
-        type=float,
-        default=0.2,
-        metavar="P",
-        help="part of the clips that are warped real frames (default 0.2)",
-    )
-    specknet.add_argument("--resume", action="store_true", help="go on from the state in --out")
-    specknet.add_argument(
-        "--validate-every",
-        type=int,
-        default=500,
-        metavar="N",
-        help="steps between validations on the tuning phantoms; 0 is never",
-    )
-    specknet.add_argument("--quiet", action="store_true", help="no progress")
-    specknet.set_defaults(run=run)
-    train_registration.add_parsers(models)
+    networks = parser.add_subparsers(dest="network", metavar="NETWORK", required=True)
+    for recipe in RECIPES.all():
+        one = networks.add_parser(
+            recipe.name,
+            help=recipe.summary,
+            description=(
+                f"Trains {recipe.summary}, on {recipe.data}. Leaves NAME.safetensors with a draft of its card NAME.json, "
+                "log.csv, log.png (extra plot) and state.pt (for --resume) in the folder. The same seed gives the same "
+                "weights on the same machine. Under torchrun, processes share the work."
+            ),
+            epilog=_defaults(recipe),
+        )
+        add_arguments(one, RunOptions)
+        add_arguments(one, recipe.options)
+        one.set_defaults(run=partial(run, recipe))
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Trains, and says where the weights are."""
-    from dataclasses import replace
+def _defaults(recipe: Recipe) -> str:
+    defaults = recipe.defaults
+    if defaults is None:
+        return "Steps, learning rate and validations: by default those of the variant."
+    return (
+        f"By default {defaults.steps} steps, learning rate {defaults.learning_rate:g}, a validation every "
+        f"{defaults.validate_every} steps."
+    )
+
+
+def run(recipe: Recipe, arguments: argparse.Namespace) -> int:
+    """Trains, and prints where the weights are."""
+    options, where = from_arguments(recipe.options, arguments), from_arguments(RunOptions, arguments)
 
     import torch
 
     from UltrasoundMotionLib.device import choose_device
-    from UltrasoundMotionLib.errors import InputError
-    from UltrasoundMotionLib.lab.training.motion_augmentation import NO_MOTION
-    from UltrasoundMotionLib.lab.training.phantom_clips import clips_in_background, write_phantom_clips
-    from UltrasoundMotionLib.lab.training.specknet_training import (
-        LOG_NAME,
-        WEIGHTS_NAME,
-        TrainingConfig,
-        published_config,
-        train_specknet,
-    )
-    from UltrasoundMotionLib.lab.training.training_plot import write_training_plot
-    from UltrasoundMotionLib.lab.training.validation import validation_cases
-    from UltrasoundMotionLib.lab.training.warped_clips import read_real_frames
+    from UltrasoundMotionLib.lab.training.log import LOG_NAME, PLOT_NAME, plot_log
+    from UltrasoundMotionLib.lab.training.processes import training_processes
+    from UltrasoundMotionLib.lab.training.trainer import train
 
-    for name in ("full_part", "speckle_share", "warped_share"):
-        if not 0 <= getattr(arguments, name) <= 1:
-            raise InputError(f"--{name.replace('_', '-')} must lie between 0 and 1, got {getattr(arguments, name)}")
-    if not arguments.learning_rate > 0:
-        raise InputError(f"--learning-rate must be above 0, got {arguments.learning_rate}")
-    if arguments.phantoms < 0:
-        raise InputError(f"--phantoms must not be negative, got {arguments.phantoms}")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
-    out = Path(arguments.out)
-    folder = Path(arguments.clips or out / "clips")
-    first = arguments.phantoms if arguments.start_with is None else min(arguments.start_with, arguments.phantoms)
-    with TerminalProgress("simulating", "clips", quiet=arguments.quiet) as progress:
-        write_phantom_clips(folder, first, arguments.seed, progress=progress)
-    real = read_real_frames(arguments.data, every=arguments.every)
-    changes = {
-        "steps": arguments.steps,
-        "seed": arguments.seed,
-        "validate_every": max(1, arguments.validate_every),
-        "learning_rate": arguments.learning_rate,
-    }
-    if arguments.preset == "published":
-        config = published_config(**changes)
-    else:
-        config = replace(TrainingConfig(), crops=((1 - arguments.full_part, 256), (1.0, 512)), **changes)
-    # All clips are drawn from by half of the steps, however quickly they are made: so the weights depend on the seed
-    # alone.
-    growth = (arguments.phantoms - first) / max(1.0, arguments.steps / 2)
-    config = replace(
-        config,
-        batch=replace(
-            config.batch,
-            clips_at_start=first,
-            clips_per_step=growth,
-            speckle_share=arguments.speckle_share,
-            warped_share=arguments.warped_share,
-        ),
-    )
-    if arguments.motion == "baseline":
-        config = replace(config, batch=replace(config.batch, motion=NO_MOTION))
-    with (
-        clips_in_background(folder, arguments.phantoms, arguments.seed, first) as clips,
-        TerminalProgress("training", "steps", quiet=arguments.quiet) as progress,
-    ):
-        train_specknet(
-            out,
-            clips,
-            real,
-            config=config,
-            device=choose_device(arguments.device),
-            resume=arguments.resume,
-            start_from=arguments.start_from,
-            validation=validation_cases if arguments.validate_every > 0 else None,
-            progress=progress,
-        )
-    print(f"wrote {out / WEIGHTS_NAME}")
+    if where.threads:
+        torch.set_num_threads(where.threads)
+    device = choose_device(where.device)
+    words = shlex.join(command("train", [recipe.name, "--out", "OUT"], options))
+    with training_processes(device) as processes:
+        bars = partial(_progress, quiet=where.quiet or not processes.first)
+        found = []
+        with recipe.prepare(options, Place(where.out, words, processes, bars)) as trainings:
+            for training in trainings:
+                with (
+                    bars("training", "steps") as bar,
+                    between_steps(bar) if processes.first else nullcontext(no_progress) as progress,
+                ):
+                    figures = train(
+                        training.folder,
+                        training.objective,
+                        training.batches,
+                        training.settings,
+                        cases=training.cases,
+                        card=training.card,
+                        device=processes.device(device),
+                        resume=where.resume,
+                        start_from=options.start_from,
+                        workers=where.workers,
+                        processes=processes,
+                        progress=progress,
+                    )
+                found.append(figures)
+        if not processes.first:
+            return 0
+    plots = []
     if find_spec("matplotlib") is not None:
-        write_training_plot(out / "log.png", out / LOG_NAME)
-        print(f"wrote {out / 'log.png'}")
+        for training in trainings:
+            plot_log(training.folder / PLOT_NAME, training.folder / LOG_NAME)
+            plots.append(f"wrote {training.folder / PLOT_NAME}")
+    print("\n".join(plots + recipe.report(options, trainings, found)))
     return 0
+
+
+def _progress(title: str, unit: str, *, quiet: bool) -> AbstractContextManager[Progress]:
+    return TerminalProgress(title, unit, quiet=quiet)
+
+
+@contextmanager
+def between_steps(progress: Progress) -> Iterator[Progress]:
+    """Yields the same progress, which cancels after the step in which Ctrl-C was pressed, so that the state is whole."""
+    asked: list[int] = []
+
+    def report(done: int, total: int, message: str) -> None:
+        progress(done, total, message)
+        if asked:
+            raise Cancelled("interrupted")
+
+    if threading.current_thread() is not threading.main_thread():
+        yield report
+        return
+    previous = [
+        (number, signal.signal(number, lambda number, frame: asked.append(number)))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    ]
+    try:
+        yield report
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)

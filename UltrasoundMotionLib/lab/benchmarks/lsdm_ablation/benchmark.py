@@ -84,8 +84,9 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.errors import InputError
     from UltrasoundMotionLib.lab.benchmarks.landmarks import landmark_cases
     from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
-    from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import clip_sources
-    from UltrasoundMotionLib.lab.training.landmarks.landmark_training import LandmarkTrainingConfig
+    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
+    from UltrasoundMotionLib.lab.training.data.landmark_sources import clip_sources
+    from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
 
     if arguments.batch < 4:
         raise InputError(f"--batch must be at least 4, got {arguments.batch}")
@@ -96,10 +97,12 @@ def run(arguments: argparse.Namespace) -> int:
     check_arguments(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    training = LandmarkTrainingConfig(
-        steps=arguments.steps, seed=arguments.training_seed, learning_rate=arguments.learning_rate
+    training = replace(
+        LANDMARK_SETTINGS,
+        steps=arguments.steps,
+        seed=arguments.training_seed,
+        learning_rate=arguments.learning_rate,
     )
-    training = replace(training, batch=replace(training.batch, triples=arguments.batch // 4))
     sources = clip_sources(arguments.clips)
     with TerminalProgress("ablation", "networks") as progress:
         cases = tuple(
@@ -116,6 +119,7 @@ def run(arguments: argparse.Namespace) -> int:
             cases,
             tables=arguments.tables,
             training=training,
+            batch=LandmarkBatchSettings(triples=arguments.batch // 4),
             start_from=arguments.start_from,
             out=arguments.out,
             device=choose_device(arguments.device),

@@ -21,14 +21,14 @@ from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
 from UltrasoundMotionLib.lab.benchmarks.kept_rows import kept_row
 from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.lab.benchmarks.table import Target
-from UltrasoundMotionLib.lab.training.landmarks.landmark_sources import LandmarkSource
-from UltrasoundMotionLib.lab.training.landmarks.landmark_training import (
-    STATE_NAME,
-    LandmarkTrainingConfig,
-    read_weights,
-    train_landmarks,
-)
-from UltrasoundMotionLib.lab.training.landmarks.lsdm_objective import LsdmObjective
+from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches, LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkSource
+from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
+from UltrasoundMotionLib.lab.training.objectives.lsdm import LsdmObjective
+from UltrasoundMotionLib.lab.training.settings import TrainingSettings
+from UltrasoundMotionLib.lab.training.state import STATE_NAME
+from UltrasoundMotionLib.lab.training.trained_weights import read_weights
+from UltrasoundMotionLib.lab.training.trainer import train
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
@@ -140,7 +140,8 @@ def lsdm_ablation(
     cases: Sequence[BenchmarkCase],
     *,
     tables: Sequence[str] = tuple(TABLES),
-    training: LandmarkTrainingConfig | None = None,
+    training: TrainingSettings = LANDMARK_SETTINGS,
+    batch: LandmarkBatchSettings | None = None,
     network: LsdmConfig | None = None,
     start_from: Path | str | None = None,
     out: Path | str | None = None,
@@ -154,7 +155,8 @@ def lsdm_ablation(
 
     Args:
         tables: names in `TABLES`.
-        training: steps, seed and batches.
+        training: steps, seed and learning rate.
+        batch: settings of the batches; None is the default.
         network: what all have in common; None is the default.
         start_from: weights (safetensors) whose Siamese branch every network begins with; the parts that are compared
             always begin anew.
@@ -166,14 +168,20 @@ def lsdm_ablation(
         OutputError: `out` cannot be written.
         Cancelled: `progress` raised it; finished rows and the state of the last save remain in `out`.
     """
-    training, shared = training or LandmarkTrainingConfig(), network or LsdmConfig()
+    batch, shared = batch or LandmarkBatchSettings(), network or LsdmConfig()
     wanted = [
         (name, replace(shared, decoder=one.decoder, iterations=one.iterations, pyramid=one.pyramid))
         for name in tables
         for one in TABLES[name]
     ]
     lengths = [f"{case.name}, {len(case.sequence)} frames" for case in cases]
-    settings = {"training": repr(training), "network": repr(shared), "sources": len(sources), "cases": lengths}
+    settings = {
+        "training": repr(training),
+        "batch": repr(batch),
+        "network": repr(shared),
+        "sources": len(sources),
+        "cases": lengths,
+    }
     if start_from is not None:
         settings["start_from"] = (
             hashlib.sha256(Path(start_from).read_bytes()).hexdigest() if Path(start_from).is_file() else str(start_from)
@@ -199,6 +207,7 @@ def lsdm_ablation(
                         sources,
                         cases,
                         training=training,
+                        batch=batch,
                         start_from=start_from,
                         folder=place,
                         device=device,
@@ -220,7 +229,8 @@ def _row(
     sources: Sequence[LandmarkSource],
     cases: Sequence[BenchmarkCase],
     *,
-    training: LandmarkTrainingConfig,
+    training: TrainingSettings,
+    batch: LandmarkBatchSettings,
     start_from: Path | str | None,
     folder: Path,
     device: str,
@@ -233,11 +243,11 @@ def _row(
         objective.start_from(
             {name: value for name, value in read_weights(start_from).items() if name.startswith(SIAMESE_BRANCH)}
         )
-    train_landmarks(
+    train(
         folder,
         objective,
-        sources,
-        config=training,
+        LandmarkBatches(sources, batch, training.seed),
+        training,
         device=device,
         resume=(folder / STATE_NAME).exists(),
         progress=progress,

@@ -23,8 +23,8 @@ from UltrasoundMotionLib.text_table import format_number, markdown_table, text_t
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from UltrasoundMotionLib.lab.training.registration.batches import LabelledArrays, TrainingSubject
-    from UltrasoundMotionLib.lab.training.registration.recipe import Recipe
+    from UltrasoundMotionLib.lab.training.data.registration_pairs import LabelledPair, TrainingSubject
+    from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan
     from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
 
 UNREGISTERED = "no registration"
@@ -153,12 +153,11 @@ def run_semantic_ablation(
     """
     import torch
 
-    from UltrasoundMotionLib.lab.training.registration.objectives import make_recipe
-    from UltrasoundMotionLib.lab.training.registration.training_data import read_subjects
+    from UltrasoundMotionLib.lab.training.data.registration_subjects import read_subjects
     from UltrasoundMotionLib.registration.methods.semantic.two_step_config import VARIANTS, find_variant
 
     names = list(VARIANTS) if variants is None else [find_variant(name).name for name in variants]
-    domain = make_recipe("semantic", dataset, "published", seed).domain
+    domain = _plan(dataset, "published", steps, seed).objective.domain
     out = Path(out)
     settings = {"dataset": dataset, "steps": steps, "pairs": pairs, "part": part, "seed": seed, "subjects": subjects}
     learned = cache(lambda: read_subjects(dataset, folder, "train", domain, most=subjects, progress=progress))
@@ -178,16 +177,13 @@ def run_semantic_ablation(
     return SemanticAblation(tuple(rows), dataset, part, len(cases), steps, seed)
 
 
-def _cases(
-    subjects: Sequence[TrainingSubject], dataset: str, most: int
-) -> list[tuple[str, LabelledArrays, LabelledArrays]]:
+def _cases(subjects: Sequence[TrainingSubject], dataset: str, most: int) -> list[LabelledPair]:
     from UltrasoundMotionLib.lab.registration_datasets import evenly
-    from UltrasoundMotionLib.lab.training.registration.batches import BatchConfig, pair_list
+    from UltrasoundMotionLib.lab.training.data.pair_settings import PairSettings
+    from UltrasoundMotionLib.lab.training.data.registration_pairs import pair_list
 
-    everything = {
-        name: (name, *images)
-        for name, *images in pair_list(subjects, BatchConfig("phases" if dataset == "cardiac" else "random"))
-    }
+    pairs = pair_list(subjects, PairSettings("phases" if dataset == "cardiac" else "random"))
+    everything = {pair.name: pair for pair in pairs}
     return [everything[name] for name in evenly(list(everything), most)]
 
 
@@ -195,7 +191,7 @@ def _trained_and_measured(
     name: str,
     dataset: str,
     learned: Sequence[TrainingSubject],
-    cases: Sequence[tuple[str, LabelledArrays, LabelledArrays]],
+    cases: Sequence[LabelledPair],
     *,
     steps: int,
     seed: int,
@@ -208,40 +204,49 @@ def _trained_and_measured(
 
     variant = find_variant(name)
     network_of = "published" if variant.poly_affine else name
-    recipe = _recipe(dataset, network_of, steps, seed)
+    plan = _plan(dataset, network_of, steps, seed)
     started = time.process_time()
-    _train(recipe, learned, out / network_of, progress)
+    _train(plan, learned, out / network_of, progress)
     spent = time.process_time() - started
-    network = recipe.objective.network.eval()
+    network = plan.objective.network.eval()
 
     def predict(fixed: Tensor, moving: Tensor) -> Tensor:
         found = predict_two_step(network, fixed, moving)
         return poly_affine(found) if variant.poly_affine else found
 
     parameters = sum(value.numel() for value in network.parameters())
-    return _measured(name, cases, recipe.domain, predict, parameters=parameters, training_seconds=spent)
+    return _measured(name, cases, plan.objective.domain, predict, parameters=parameters, training_seconds=spent)
 
 
-def _recipe(dataset: str, variant: str, steps: int, seed: int) -> Recipe:
-    from UltrasoundMotionLib.lab.training.registration.objectives import make_recipe
+def _plan(dataset: str, variant: str, steps: int, seed: int) -> RegistrationPlan:
+    from UltrasoundMotionLib.lab.training.recipes.semantic import SemanticRecipe
 
-    recipe = make_recipe("semantic", dataset, variant, seed)
-    return replace(recipe, training=replace(recipe.training, steps=steps, seed=seed, validate_every=0))
+    plan = SemanticRecipe().make(dataset, variant, seed=seed)
+    return replace(plan, settings=replace(plan.settings, steps=steps, validate_every=0))
 
 
-def _train(recipe: Recipe, learned: Sequence[TrainingSubject], folder: Path, progress: Progress) -> None:
+def _train(plan: RegistrationPlan, learned: Sequence[TrainingSubject], folder: Path, progress: Progress) -> None:
     """Trains in place, going on from what is in the folder."""
-    from UltrasoundMotionLib.lab.training.registration.trainer import STATE_NAME, train_registration
+    from UltrasoundMotionLib.lab.training.data.registration_pairs import PairBatches
+    from UltrasoundMotionLib.lab.training.state import STATE_NAME
+    from UltrasoundMotionLib.lab.training.trainer import train
 
     def told(done: int, total: int, message: str) -> None:
         progress(done, total, f"{folder.name}: {message}")
 
-    train_registration(folder, recipe, learned, resume=(folder / STATE_NAME).exists(), progress=told)
+    train(
+        folder,
+        plan.objective,
+        PairBatches(learned, plan.batch, plan.settings.seed),
+        plan.settings,
+        resume=(folder / STATE_NAME).exists(),
+        progress=told,
+    )
 
 
 def _measured(
     name: str,
-    cases: Sequence[tuple[str, LabelledArrays, LabelledArrays]],
+    cases: Sequence[LabelledPair],
     domain: ModelDomain,
     predict: Predict,
     *,
@@ -251,7 +256,7 @@ def _measured(
     import torch
 
     from UltrasoundMotionLib.fields import jacobian_measures, warp
-    from UltrasoundMotionLib.lab.training.registration.batches import tensors_of
+    from UltrasoundMotionLib.lab.training.data.registration_pairs import tensors_of
     from UltrasoundMotionLib.similarity import dice, surface_distance
 
     spacing = [1.0 if one is None else one for one in domain.spacing_mm]

@@ -1,3 +1,0 @@
-"""Training of landmark trackers: windows around landmarks of phantoms, CLUST-style folders and real frames, what is
-learnt, and the loop.
-"""

@@ -1,0 +1,1 @@
+"""Objectives: for each network the losses that train it and the measure that validates it."""

@@ -1,0 +1,80 @@
+"""The training of the anatomy networks, which give class maps of hippocampi and hearts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.lab.training.data.pair_settings import Augmentation, PairAugmentation, PairSettings
+from UltrasoundMotionLib.lab.training.recipe import DEFAULT, training_recipe
+from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan, RegistrationRecipe
+from UltrasoundMotionLib.lab.training.settings import TrainingSettings
+
+_PHASES = "phases"
+_HIPPOCAMPUS = Augmentation(
+    rotation_deg=12.0,
+    tilt_deg=12.0,
+    scale=0.12,
+    stretch=0.08,
+    shift=4.0,
+    elastic=1.5,
+    elastic_stride=12,
+    gamma=0.25,
+    bias=0.25,
+)
+_HEART = Augmentation(
+    rotation_deg=35.0,
+    scale=0.2,
+    stretch=0.1,
+    shift=8.0,
+    elastic=3.0,
+    elastic_stride=20,
+    gamma=0.3,
+    bias=0.3,
+    in_plane=True,
+)
+_HEART_WINDOW = (None, 128, 128)
+
+
+@training_recipe
+class AnatomyRecipe(RegistrationRecipe):
+    """Trains `AnatomyNetwork`."""
+
+    name, rank = "anatomy", 8
+    summary = "class maps of one image, which guide its registration"
+
+    def variants(self) -> Mapping[str, str]:
+        """Returns the variants by name."""
+        return {
+            DEFAULT: "class maps of one image at full resolution",
+            _PHASES: "cardiac: the network sees both phases; start it from the default's weights (--start-from)",
+        }
+
+    def _plan(self, dataset: str, variant: str) -> RegistrationPlan:
+        from UltrasoundMotionLib.lab.training.objectives.anatomy import AnatomyObjective
+        from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
+        from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import (
+            CARDIAC_ANATOMY,
+            CARDIAC_PHASES_ANATOMY,
+            HIPPOCAMPUS_ANATOMY,
+        )
+
+        if dataset == "hippocampus":
+            if variant == _PHASES:
+                raise InputError("variant: phases are of the cardiac data set only")
+            return RegistrationPlan(
+                AnatomyObjective("anatomy-hippocampus", HIPPOCAMPUS_ANATOMY, HIPPOCAMPUS),
+                PairSettings("random", augmentation=PairAugmentation(fixed=_HIPPOCAMPUS, moving=_HIPPOCAMPUS)),
+                TrainingSettings(steps=6000, learning_rate=2e-3, weight_decay=1e-4, validate_every=500),
+            )
+        if variant == _PHASES:
+            return RegistrationPlan(
+                AnatomyObjective("anatomy-cardiac-phases", CARDIAC_PHASES_ANATOMY, CARDIAC_CINE, window=_HEART_WINDOW),
+                PairSettings("phases", augmentation=PairAugmentation(shared=_HEART)),
+                TrainingSettings(steps=1200, learning_rate=1e-3, weight_decay=1e-4, validate_every=0),
+            )
+        return RegistrationPlan(
+            AnatomyObjective("anatomy-cardiac", CARDIAC_ANATOMY, CARDIAC_CINE, window=_HEART_WINDOW),
+            PairSettings("phases", augmentation=PairAugmentation(fixed=_HEART, moving=_HEART)),
+            TrainingSettings(steps=2800, learning_rate=2e-3, weight_decay=1e-4, validate_every=500),
+        )

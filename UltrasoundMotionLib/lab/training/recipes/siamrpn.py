@@ -1,0 +1,27 @@
+"""The training of the landmark tracker SiamRPN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from UltrasoundMotionLib.lab.training.landmark_recipe import LandmarkRecipe
+from UltrasoundMotionLib.lab.training.recipe import training_recipe
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.lab.training.objectives.siamrpn import SiamRpnObjective
+
+
+@training_recipe
+class SiamRpnRecipe(LandmarkRecipe):
+    """Trains `SiamRpnNetwork`."""
+
+    name, rank = "siamrpn", 2
+    summary = "the landmark tracker SiamRPN (Li et al. 2018)"
+
+    def _objective(self, *, published: bool) -> SiamRpnObjective:
+        from UltrasoundMotionLib.lab.training.objectives.siamrpn import PUBLISHED_LOSS, SiamRpnObjective
+        from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import SiamRpnNetworkConfig
+
+        if published:
+            return SiamRpnObjective(PUBLISHED_LOSS, SiamRpnNetworkConfig(anchor_ratios=(0.33, 0.5, 1.0, 2.0, 3.0)))
+        return SiamRpnObjective()

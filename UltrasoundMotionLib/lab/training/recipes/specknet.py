@@ -1,0 +1,209 @@
+"""The training of SpeckNet (Azad et al., Sec. 5.1), on clips with exact trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from UltrasoundMotionLib.errors import OptionError
+from UltrasoundMotionLib.lab.training.recipe import (
+    Place,
+    Recipe,
+    Training,
+    TrainingOptions,
+    TrainingPlan,
+    training_recipe,
+)
+from UltrasoundMotionLib.lab.training.settings import TrainingSettings
+from UltrasoundMotionLib.settings import option
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatchSettings
+    from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
+
+OURS, PUBLISHED = "ours", "published"
+_CROP, _WHOLE = 256, 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeckNetOptions(TrainingOptions):
+    """The options of SpeckNet's training.
+
+    Attributes:
+        data: real sequences, or folders of images, whose frames are warped.
+        every: take every Nth frame of those.
+        clips: folder of phantoms' clips; None: `clips` in the folder for the results.
+        phantoms: number of phantoms to learn from.
+        speckle_share: fraction of the clips that are simulated on the device while training.
+        start_with: clips to simulate before training, while another process simulates the rest; None: all.
+        preset: variant of losses and augmentations.
+        motion: "impartial", or "baseline" without augmentation of motion.
+        full_part: last fraction of the steps, with whole inputs instead of crops.
+        warped_share: fraction of the clips that are warped real frames.
+    """
+
+    data: tuple[Path, ...] = option(
+        (), metavar="PATH", help="real sequences, or folders of images, whose frames are warped"
+    )
+    every: int = option(5, minimum=1, metavar="N", help="take every Nth frame of them (default 5)")
+    clips: Path | None = option(
+        None,
+        metavar="DIR",
+        help="folder that keeps phantoms' clips; those missing are simulated first (default: --out/clips)",
+    )
+    phantoms: int = option(
+        200, minimum=0, metavar="N", always_shown=True, help="number of phantoms to learn from (default 200)"
+    )
+    speckle_share: float = option(
+        0.0,
+        minimum=0,
+        metavar="P",
+        help="fraction of the clips that are simulated on the device while training: muscle, kidney, right ventricle, "
+        "vessels (default 0; slow on a CPU)",
+    )
+    start_with: int | None = option(
+        None,
+        minimum=0,
+        metavar="N",
+        help="clips to simulate before training; another process simulates the rest (default: all)",
+    )
+    preset: str = option(
+        OURS,
+        choices=(OURS, PUBLISHED),
+        help="published: only what the paper states, so without cross-entropy (default ours)",
+    )
+    motion: str = option(
+        "impartial",
+        choices=("impartial", "baseline"),
+        help="baseline: clips move as they are (default impartial)",
+    )
+    full_part: float = option(
+        0.15,
+        minimum=0,
+        metavar="P",
+        help="last fraction of the steps, with whole inputs instead of crops (default 0.15)",
+    )
+    warped_share: float = option(
+        0.2, minimum=0, metavar="P", help="fraction of the clips that are warped real frames (default 0.2)"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("full_part", "speckle_share", "warped_share"):
+            if getattr(self, name) > 1:
+                raise OptionError(name, f"expected a number between 0 and 1, got {getattr(self, name):g}")
+
+
+@training_recipe
+class SpeckNetRecipe(Recipe):
+    """Trains `SpeckNet`."""
+
+    name, rank = "specknet", 4
+    summary = "the point tracker SpeckNet"
+    data = "phantoms with exact trajectories and real frames warped by analytic motion"
+    options = SpeckNetOptions
+    defaults = TrainingSettings(
+        steps=6000, learning_rate=5e-4, weight_decay=1e-4, warm_up=0.1, save_every=200, validate_every=500
+    )
+
+    def variants(self) -> Mapping[str, str]:
+        """Returns the presets by name."""
+        return {
+            OURS: "the shipped weights",
+            PUBLISHED: "only what the paper states: its loss and augmentations, one random query frame, whole inputs",
+        }
+
+    def make(self, variant: str = OURS, *, seed: int = 1) -> TrainingPlan[SpeckNetObjective, ClipBatchSettings]:
+        """Returns what to train, with weights drawn from the seed.
+
+        The paper's batches, four clips of 36 frames, are larger than these.
+
+        Raises:
+            InputError: no such variant.
+        """
+        import torch
+
+        from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatchSettings
+        from UltrasoundMotionLib.lab.training.data.image_augmentation import PUBLISHED_IMAGES
+        from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
+        from UltrasoundMotionLib.lab.training.objectives.specknet_loss import PUBLISHED_LOSS
+
+        self.check_variant(variant)
+        torch.manual_seed(seed)
+        settings = replace(self.defaults, seed=seed)
+        if variant == PUBLISHED:
+            objective = SpeckNetObjective(loss=PUBLISHED_LOSS, all_query_frames=False)
+            return TrainingPlan(objective, ClipBatchSettings(images=PUBLISHED_IMAGES, crops=((1.0, _WHOLE),)), settings)
+        return TrainingPlan(SpeckNetObjective(), ClipBatchSettings(), settings)
+
+    @contextmanager
+    def prepare(self, options: SpeckNetOptions, place: Place) -> Iterator[Sequence[Training]]:
+        """Simulates the clips to start with, and the others in the background while the one training runs."""
+        from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatches
+        from UltrasoundMotionLib.lab.training.data.phantom_clips import clips_in_background, write_phantom_clips
+        from UltrasoundMotionLib.lab.training.data.warped_clips import read_real_frames
+        from UltrasoundMotionLib.lab.training.objectives.specknet import validation_clips
+        from UltrasoundMotionLib.lab.training.trained_weights import draft_card
+
+        first = options.phantoms if options.start_with is None else min(options.start_with, options.phantoms)
+        folder = options.clips or place.out / "clips"
+        with place.progress("simulating", "clips") as progress:
+            place.first_alone(partial(write_phantom_clips, folder, first, options.seed, progress=progress))
+        real = read_real_frames(options.data, every=options.every)
+        plan = self.make(options.preset, seed=options.seed)
+        settings = options.settings(plan.settings)
+        batch = _batch_settings(plan.batch, options, first, settings.steps)
+        card = draft_card(
+            plan.objective,
+            trained_on=_trained_on(options),
+            command=place.command,
+            seed=options.seed,
+            measured_with=(
+                "printed by the training command itself at its last validation: 2 phantoms of the tuning seed 100 for "
+                "each kind and difficulty in 12 frames over the time of 64, the network alone, 48 points, query frame "
+                "0, pixels at 256 x 256"
+            ),
+        )
+        writes = place.processes.first
+        with clips_in_background(folder, options.phantoms, options.seed, first, simulate=writes) as clips:
+            batches = ClipBatches(clips, real, batch, options.seed, settings.steps)
+            cases = validation_clips() if settings.validate_every and writes else ()
+            yield [Training(place.out, plan.objective, batches, settings, cases, card)]
+
+
+def _batch_settings(settings: ClipBatchSettings, options: SpeckNetOptions, first: int, steps: int) -> ClipBatchSettings:
+    from UltrasoundMotionLib.lab.training.data.motion_augmentation import NO_MOTION
+
+    if options.preset == OURS:
+        settings = replace(settings, crops=((1 - options.full_part, _CROP), (1.0, _WHOLE)))
+    if options.motion == "baseline":
+        settings = replace(settings, motion=NO_MOTION)
+    return replace(
+        settings,
+        clips_at_start=first,
+        # All clips are drawn from by half of the steps, however quickly they are simulated: so the weights depend on
+        # the seed alone.
+        clips_per_step=(options.phantoms - first) / max(1.0, steps / 2),
+        speckle_share=options.speckle_share,
+        warped_share=options.warped_share,
+    )
+
+
+def _trained_on(options: SpeckNetOptions) -> tuple[str, ...]:
+    parts = []
+    if options.phantoms:
+        parts.append(
+            f"{options.phantoms} simulated clips of beating hearts and breathing livers, phantom seeds drawn from 200 to "
+            "8999"
+        )
+    parts += [f"real frames warped by analytic motion: {path}" for path in options.data]
+    if options.speckle_share:
+        parts.append(
+            f"speckle simulated while training (muscle, kidney, right ventricle, vessels): {100 * options.speckle_share:g}"
+            " % of what was seen"
+        )
+    return tuple(parts)

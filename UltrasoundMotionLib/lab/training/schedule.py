@@ -1,0 +1,17 @@
+"""The learning rate's schedule: it rises once and falls once (Smith and Topin, 2017)."""
+
+from __future__ import annotations
+
+import torch
+
+
+def one_cycle(
+    optimizer: torch.optim.Optimizer, highest: float, steps: int, warm_up: float
+) -> torch.optim.lr_scheduler.OneCycleLR:
+    """Returns a schedule that rises for the fraction `warm_up` of the steps, then falls to almost 0 along a cosine.
+
+    PyTorch divides by zero where the rise is exactly one step; there it is a thousandth longer.
+    """
+    if abs(steps * warm_up - 1) < 1e-6:
+        warm_up *= 1.001
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps, pct_start=warm_up)

@@ -1,0 +1,49 @@
+"""The settings that every training has: how long, how fast, and how often it logs, saves and validates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from UltrasoundMotionLib.errors import InputError
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """The settings of a training run.
+
+    Attributes:
+        steps: number of optimizer steps.
+        seed: seed of the weights and of every batch.
+        learning_rate: peak of the one-cycle schedule.
+        weight_decay: weight decay of AdamW.
+        warm_up: fraction of the steps in which the learning rate rises.
+        gradient_norm: gradients are clipped to this norm; infinity leaves them as they are.
+        mixed_precision: compute in bfloat16 where it does no harm and the device supports it.
+        log_every: steps between two rows of the log, each with the mean losses since the row before.
+        save_every: steps between two writings of state and weights.
+        validate_every: steps between two validations; 0 never validates.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    steps: int = 2000
+    seed: int = 1
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.0
+    warm_up: float = 0.05
+    gradient_norm: float = 1.0
+    mixed_precision: bool = True
+    log_every: int = 20
+    save_every: int = 100
+    validate_every: int = 250
+
+    def __post_init__(self) -> None:
+        for name, least in (("steps", 1), ("log_every", 1), ("save_every", 1), ("validate_every", 0)):
+            if getattr(self, name) < least:
+                raise InputError(f"training: {name} must be at least {least}, got {getattr(self, name)}")
+        for name in ("learning_rate", "gradient_norm"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"training: {name} must be above 0, got {getattr(self, name)}")
+        if not 0 < self.warm_up < 1:
+            raise InputError(f"training: warm_up must lie between 0 and 1, got {self.warm_up}")
