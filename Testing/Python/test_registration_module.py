@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import slicer
 from scipy.ndimage import shift
+from vtk.util.numpy_support import vtk_to_numpy
 
 from mrml_clips import OBLIQUE
 from registration_pairs import (
@@ -25,10 +26,12 @@ from registration_pairs import (
     texture,
 )
 from slicer_stand_ins import slicer_application
+from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
-from UltrasoundMotionLib.images import read_volume
+from UltrasoundMotionLib.fields import read_displacement
+from UltrasoundMotionLib.images import read_volume, write_volume
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.jobs import run_job
+from UltrasoundMotionLib.jobs import registration_job, run_job
 from UltrasoundMotionLib.lab.registration_datasets import ACDC_LABELS, HIPPOCAMPUS_LABELS, read_acdc
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
@@ -41,6 +44,7 @@ from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceO
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation, volume_from_node
+from UltrasoundMotionLib.registration import RegisterRequest, register
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 
@@ -87,6 +91,49 @@ def test_what_cannot_be_registered_is_refused_in_one_line(logic, scene):
             logic.register(*inputs, **options)
         assert "\n" not in str(caught.value)
     assert node_names(scene) == names
+
+
+# From Python, the command line, a job and the module
+
+
+@pytest.mark.parametrize(
+    ("options", "module_options"),
+    [
+        ({"working_spacing_mm": 2.0}, {"workingSpacing": 2.0}),
+        ({"method": "demons", "initial_transform": "none"}, {"method": "demons", "start": "none"}),
+    ],
+)
+def test_the_same_input_gives_the_same_result_from_all_four(logic, scene, tmp_path, options, module_options):
+    from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
+
+    nodes = pair_in(scene, (12, 20, 18), direction=np.eye(3))
+    pair = VolumePair.of_nodes(nodes["fixed"], nodes["moving"])
+    for name in ("fixed", "moving"):
+        write_volume(tmp_path / f"{name}.nrrd", getattr(pair, name))
+    fixed, moving = (read_volume(tmp_path / f"{name}.nrrd") for name in ("fixed", "moving"))
+    request = RegisterRequest(device="cpu", **options)
+    expected = register(fixed, moving, request=request)
+    job = registration_job(
+        fixed, moving, request=request, paths={"fixed": tmp_path / "fixed.nrrd", "moving": tmp_path / "moving.nrrd"}
+    )
+    by_job = run_job(job, sharedProcess().process)
+    np.testing.assert_array_equal(by_job.displacement.displacement_mm, expected.displacement.displacement_mm)
+    np.testing.assert_array_equal(by_job.warped.array, expected.warped.array)
+    assert by_job.notes == expected.notes
+    words = [*job.command[1:], "--quiet"]
+    words[words.index("--out-displacement") + 1] = str(tmp_path / "u.nrrd")
+    assert main(words) == 0
+    written = read_displacement(tmp_path / "u.nrrd")
+    np.testing.assert_array_equal(written.displacement_mm, expected.displacement.displacement_mm)
+    shown = logic.register(nodes["fixed"], nodes["moving"], device="cpu", **module_options)
+    np.testing.assert_array_equal(ARRAY_OF(shown.warped), expected.warped.array)
+    # the transform's grid holds the displacement in RAS
+    displacement = vtk_to_numpy(
+        shown.transform.GetTransformFromParent().GetDisplacementGrid().GetPointData().GetScalars()
+    )
+    np.testing.assert_array_equal(
+        displacement.reshape(*fixed.array.shape, 3) * [-1, -1, 1], expected.displacement.displacement_mm
+    )
 
 
 # From images to nodes

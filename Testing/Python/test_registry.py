@@ -1,4 +1,4 @@
-"""A new tracker is one file: it is found by every part of the software that lists or runs trackers."""
+"""A new tracker or registration method is one file: it is found by every part of the software that lists or runs them."""
 
 import sys
 import textwrap
@@ -7,11 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import UltrasoundMotionLib.registration.methods as method_package
 import UltrasoundMotionLib.tracking.trackers as tracker_package
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.images import ImageSequence, Volume, write_volume
+from UltrasoundMotionLib.registration import RegisterRequest, SequenceRequest, available_methods, find_method, register
+from UltrasoundMotionLib.registration.registry import METHODS
 from UltrasoundMotionLib.registry import Registry
+from UltrasoundMotionLib.settings import from_plain, to_plain
 from UltrasoundMotionLib.tracking import TrackRequest, available_trackers, find_tracker, track_points
 from UltrasoundMotionLib.tracking.registry import TRACKERS
 
@@ -54,6 +58,26 @@ TOYS = """
         return Drifting()
 """
 
+TOY_METHOD = """
+    from dataclasses import dataclass
+
+    from UltrasoundMotionLib.registration.registry import registration_method
+
+
+    @dataclass(frozen=True)
+    class ToySettings:
+        voxels: float = 1.0
+
+
+    @registration_method("toy-shift", "moves everything along x", settings=ToySettings, devices=("cpu",), use="tests")
+    def run_toy(setup):
+        import torch
+
+        field = torch.zeros(1, setup.pair.grid.dimension, *setup.pair.grid.shape)
+        field[:, 0] = setup.settings.voxels
+        return field
+"""
+
 
 @pytest.fixture
 def toys(tmp_path, monkeypatch):
@@ -65,6 +89,19 @@ def toys(tmp_path, monkeypatch):
         TRACKERS._entries.pop(name, None)
     TRACKERS._seen.pop("toys", None)
     sys.modules.pop("UltrasoundMotionLib.tracking.trackers.toys", None)
+
+
+@pytest.fixture
+def toy_method(tmp_path, monkeypatch):
+    """Adds one file with a toy method to the package's path, and forgets it afterwards."""
+    folder = tmp_path / "more_methods"
+    folder.mkdir()
+    (folder / "toy_method.py").write_text(textwrap.dedent(TOY_METHOD))
+    monkeypatch.setattr(method_package, "__path__", [*method_package.__path__, str(folder)])
+    yield
+    METHODS._entries.pop("toy-shift", None)
+    METHODS._seen.pop("toy_method", None)
+    sys.modules.pop("UltrasoundMotionLib.registration.methods.toy_method", None)
 
 
 def clip(frame_count=12):
@@ -87,6 +124,31 @@ def test_a_tracker_in_one_file_is_found_everywhere(toys, tmp_path, capsys):
     assert (tmp_path / "out.csv").read_text().count("\n") == 13
     assert main(["track", str(tmp_path / "clip.seq.nrrd"), *words[:-1], "toy-none", "--quiet"]) == 2
     assert "toy-still" in capsys.readouterr().err
+
+
+def image(size=24):
+    values = np.random.default_rng(0).random((size, size)).astype(np.float32)
+    return Volume(values, (0.5, 0.8), (3.0, -4.0), np.eye(2), "image")
+
+
+def test_a_registration_method_in_one_file_is_found_everywhere(toy_method, tmp_path, capsys):
+    assert find_method("toy-shift") in available_methods()
+    found = register(image(), image(), method="toy-shift", settings={"voxels": 2.0})
+    np.testing.assert_allclose(found.displacement.displacement_mm, np.broadcast_to([1.0, 0.0], (24, 24, 2)), atol=1e-6)
+    assert main(["models", "list"]) == 0
+    assert "moves everything along x" in capsys.readouterr().out
+    assert main(["models", "show", "toy-shift"]) == 0
+    assert "--method toy-shift" in capsys.readouterr().out
+    for name in ("fixed", "moving"):
+        write_volume(tmp_path / f"{name}.nrrd", image())
+    words = ["register", str(tmp_path / "fixed.nrrd"), str(tmp_path / "moving.nrrd"), "--quiet"]
+    words += ["--out-displacement", str(tmp_path / "u.nrrd"), "--method", "toy-shift"]
+    assert main(words) == 0
+    assert (tmp_path / "u.nrrd").is_file()
+    assert main([*words, "--refine"]) == 2
+    assert "refine: toy-shift has no prediction of a network to refine" in capsys.readouterr().err
+    assert main([*words, "--weights", "w.safetensors"]) == 2
+    assert "weights w.safetensors: the method toy-shift needs none" in capsys.readouterr().err
 
 
 def test_a_whole_clip_tracker_takes_windows_both_ways_and_says_so(toys):
@@ -135,12 +197,16 @@ def test_settings_of_a_tracker_are_changed_by_name():
         entry.make(weights="x")
 
 
-def test_listing_trackers_needs_no_torch():
+@pytest.mark.parametrize(
+    ("listing", "count"),
+    [("tracking import available_trackers", 13), ("registration import available_methods", 8)],
+)
+def test_listing_needs_no_torch(listing, count):
     import subprocess
 
     code = (
-        "import sys\nfrom UltrasoundMotionLib.tracking import available_trackers\n"
-        "assert len(available_trackers()) >= 13\nassert 'torch' not in sys.modules"
+        f"import sys\nfrom UltrasoundMotionLib.{listing} as available\n"
+        f"assert len(available()) >= {count}\nassert not {{'torch', 'SimpleITK'}} & set(sys.modules)"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
@@ -154,3 +220,41 @@ def test_a_request_refuses_what_it_cannot_take():
         TrackRequest(offline=True, ahead_frames=2)
     with pytest.raises(InputError, match="query_frame: expected a frame number or auto, got 'soon'"):
         TrackRequest(query_frame="soon")
+    with pytest.raises(InputError, match="working_spacing_mm: expected a number in mm above 0, got 0"):
+        RegisterRequest(working_spacing_mm=0)
+    with pytest.raises(InputError, match="initial_transform: expected a 3x3 or 4x4 matrix of finite numbers"):
+        RegisterRequest(initial_transform=[[1.0, 0.0]])
+    with pytest.raises(InputError, match="mode: expected one of to-reference, frame-to-frame, got 'sideways'"):
+        SequenceRequest(mode="sideways")
+
+
+def test_requests_of_registration_come_back_from_json():
+    import json
+
+    from UltrasoundMotionLib.registration import InstanceSettings
+
+    settings = InstanceSettings.for_same_scan()
+    request = RegisterRequest(initial_transform=np.eye(4), settings=settings, refine=False, working_spacing_mm=2)
+    back = from_plain(RegisterRequest, json.loads(json.dumps(to_plain(request))))
+    assert find_method("instance").settings_from(back.settings) == settings
+    assert (back.initial_transform, back.refine, back.working_spacing_mm) == (request.initial_transform, False, 2.0)
+    assert RegisterRequest(initial_transform=None) == RegisterRequest(initial_transform="none")
+
+
+def test_changes_of_settings_are_to_those_that_the_pair_gets():
+    """Two moments of one scan have other settings than two subjects; changing one setting leaves the others."""
+    from types import SimpleNamespace
+
+    method = find_method("instance")
+    one_scan = SimpleNamespace(same_scan=True)
+    changed = method.settings_from({"iterations": [1, 1, 1]}, pair=one_scan)
+    assert changed.iterations == (1, 1, 1)
+    assert changed.likeness == method.settings_from(pair=one_scan).likeness != method.settings_from().likeness
+
+
+def test_menus_name_what_a_method_can_do():
+    methods = {method.name: method for method in available_methods()}
+    assert next(iter(methods)) == "instance"
+    assert {name for name, method in methods.items() if method.refinable} == {"semantic", "ltnet", "voxelmorph"}
+    assert [name for name, method in methods.items() if method.transfers_labels] == ["ltnet"]
+    assert all(method.use and method.settings is not None for method in methods.values())
