@@ -430,6 +430,9 @@ def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypa
     again = run_semantic_ablation("hippocampus", tmp_path, **settings)
     assert read == ["held-out", "train", "held-out"]  # nothing is trained again
     assert again.rows[1:] == first.rows[1:]
+    assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2  # what needs no training is not kept
+    assert all(np.mean(list(row.by_pair.values())) == pytest.approx(row.mean_dice) for row in first.rows)
+    assert first.as_dict()["dataset"] == "hippocampus" and "by_pair" not in first.as_dict()["rows"][0]
     assert "| poly-affine" in again.table(markdown=True)
     with pytest.raises(InputError, match="other settings"):
         run_semantic_ablation("hippocampus", tmp_path, **{**settings, "steps": 3})

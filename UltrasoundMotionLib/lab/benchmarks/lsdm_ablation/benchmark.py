@@ -1,4 +1,4 @@
-"""`benchmark lsdm-ablation`: what each part of LSDM gives, all trained alike (the paper's Tables S2 and S3)."""
+"""`benchmark lsdm-ablation`: LSDM without and with each of its parts, all trained alike (Tables S2 and S3)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-from UltrasoundMotionLib.json_output import write_json
-from UltrasoundMotionLib.lab.benchmarks.command import add_output_arguments, check_arguments, whole_number
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import DIFFICULTIES, HARDER_HALF
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.lab.benchmarks.command import (
+    TUNING_SEED,
+    add_output_arguments,
+    add_phantom_arguments,
+    check_arguments,
+    show,
+    whole_number,
+)
+from UltrasoundMotionLib.lab.benchmarks.phantom_cases import HARDER_HALF
 
-TUNING_SEED = 100
-DESCRIPTION = """Trains LSDM with the complete and the partial decoder, without and with EMMA, without and with the deformation pyramid (Table S2),
-and with 1, 5 and 10 iterations of EMMA (Table S3), each from the same seed for the same steps, and follows vessels of simulated livers.
-With --out, what is done is kept: the same command goes on where it was interrupted."""
+DESCRIPTION = """Trains LSDM with the complete and the partial decoder, without and with EMMA, without and with the
+deformation pyramid (Table S2), and with 1, 5 and 10 iterations of EMMA (Table S3), each from the same seed for the same
+steps, and follows vessels of simulated livers. With --out, what is done is kept: the same command goes on where it was
+interrupted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -51,24 +58,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="begin with the Siamese branch of these weights; what is compared begins anew",
     )
     parser.add_argument("--tables", nargs="+", choices=("S2", "S3"), default=("S2", "S3"), help="default: both")
-    parser.add_argument(
-        "--difficulty",
-        nargs="+",
-        choices=DIFFICULTIES,
-        default=HARDER_HALF,
-        help="of the livers (default: hard extreme)",
-    )
-    parser.add_argument(
-        "--count", metavar="N", type=whole_number, default=2, help="livers of each difficulty (default 2)"
-    )
+    add_phantom_arguments(parser, kinds=False, difficulties=HARDER_HALF, count=2, seed=TUNING_SEED)
     parser.add_argument("--frames", metavar="T", type=whole_number, default=200, help="of each liver (default 200)")
-    parser.add_argument(
-        "--seed",
-        metavar="S",
-        type=whole_number,
-        default=TUNING_SEED,
-        help=f"of the set of livers (default {TUNING_SEED})",
-    )
     parser.add_argument("--out", metavar="DIR", help="keep states and rows here, and go on from them")
     parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
     parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default), cuda, mps or auto")
@@ -81,7 +72,6 @@ def run(arguments: argparse.Namespace) -> int:
     import torch
 
     from UltrasoundMotionLib.device import choose_device
-    from UltrasoundMotionLib.errors import InputError
     from UltrasoundMotionLib.lab.benchmarks.landmarks import landmark_cases
     from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
     from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
@@ -125,10 +115,7 @@ def run(arguments: argparse.Namespace) -> int:
             device=choose_device(arguments.device),
             progress=progress,
         )
-    print(
-        f"{len(sources)} clips, {arguments.steps} steps each; {len(cases)} livers of seed {arguments.seed}, {arguments.frames} frames each"
-    )
-    print(result.table(markdown=arguments.markdown))
-    if arguments.json:
-        write_json(arguments.json, result.as_dict())
+    livers = f"{len(cases)} livers of seed {arguments.seed}, {arguments.frames} frames each"
+    print(f"{len(sources)} clips, {arguments.steps} steps each; {livers}")
+    show(result, arguments)
     return 0

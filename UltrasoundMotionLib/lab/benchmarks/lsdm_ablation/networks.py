@@ -1,5 +1,5 @@
-"""LSDM's parts, each trained alike and for as long: the paper's Tables S2 (decoder, EMMA, pyramid) and S3 (iterations
-of EMMA).
+"""Networks of LSDM without and with each of its parts, trained alike and measured: the paper's Tables S2 (decoder,
+EMMA, pyramid) and S3 (iterations of EMMA).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ import torch
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
 from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
-from UltrasoundMotionLib.lab.benchmarks.kept_rows import kept_row
 from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
-from UltrasoundMotionLib.lab.benchmarks.table import Target
+from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
+from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches, LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkSource
 from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
@@ -30,7 +31,6 @@ from UltrasoundMotionLib.lab.training.state import STATE_NAME
 from UltrasoundMotionLib.lab.training.trained_weights import read_weights
 from UltrasoundMotionLib.lab.training.trainer import train
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.run import run_tracker
 from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
@@ -48,16 +48,17 @@ TABLE_S2 = tuple(
 TABLE_S3 = tuple(LsdmConfig(iterations=iterations) for iterations in (1, ITERATIONS, 10))
 TABLES = {"S2": TABLE_S2, "S3": TABLE_S3}
 FIELD_EVERY = 10
-"""Fields are judged on every tenth frame."""
+"""Fields are measured on every tenth frame."""
+ROWS_NAME = "rows.jsonl"
 SIAMESE_BRANCH = ("features.", "head.")
-"""Of a network's weights: what all networks of both tables have alike.
+"""Beginnings of the names of weights that all networks of both tables have alike.
 
 Encoder, decoders, EMMA and pyramid are the parts that are compared.
 """
 
 
 @dataclass(frozen=True)
-class AblationRow:
+class LsdmRow:
     """One network.
 
     Attributes:
@@ -69,7 +70,8 @@ class AblationRow:
         response_mean_mm, response_std_mm: of `lsdm-published`, the response alone: motions count through the pyramid
             only.
         long_folded, short_folded: share of the fields' pixels whose Jacobian determinant is 0 or below.
-        weight_count: how many numbers it learns.
+        weight_count: of the numbers it learns.
+        by_phantom: `mean_mm` of each phantom.
     """
 
     table: str
@@ -84,55 +86,46 @@ class AblationRow:
     long_folded: float
     short_folded: float
     weight_count: int
+    by_phantom: dict[str, float]
+
+    @property
+    def network(self) -> str:
+        """Decoder, iterations and pyramid in words."""
+        return _network_name(self.decoder, self.iterations, self.pyramid)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what JSON keeps of it."""
+        return {name: value for name, value in asdict(self).items() if name != "by_phantom"}
 
 
-@dataclass(frozen=True)
-class LsdmAblation:
-    """All rows; `steps` of training each, from the Siamese branch of the weights `started_from`, or from chance."""
+def _network_name(decoder: str, iterations: int, pyramid: bool) -> str:
+    return f"{decoder}-emma{iterations}-{'dpn' if pyramid else 'plain'}"
 
-    rows: tuple[AblationRow, ...]
-    steps: int
-    started_from: str | None = None
 
-    def targets(self) -> tuple[Target, ...]:
-        """None: EMMA's effect is to be reported whichever way it goes."""
-        return ()
+WHOLE_NETWORK = _network_name(LsdmConfig().decoder, LsdmConfig().iterations, LsdmConfig().pyramid)
+"""The network as `lsdm` has it, which stands in both tables."""
 
-    def table(self, markdown: bool = False) -> str:
-        """A line for each network, table by table."""
-        header = [
-            "table",
-            "decoder",
-            "EMMA",
-            "DPN",
-            "TE mean mm",
-            "std",
-            "lost",
-            "response alone",
-            "std",
-            "long |J| <= 0 %",
-            "short |J| <= 0 %",
-            "weights",
-        ]
-        lines = [
-            [
-                row.table,
-                row.decoder,
-                f"{row.iterations} iterations" if row.iterations else "-",
-                "yes" if row.pyramid else "-",
-                *(format_number(number, 2) for number in (row.mean_mm, row.std_mm)),
-                str(row.lost),
-                *(format_number(number, 2) for number in (row.response_mean_mm, row.response_std_mm)),
-                *(format_number(100 * share, 4) for share in (row.long_folded, row.short_folded)),
-                str(row.weight_count),
-            ]
-            for row in self.rows
-        ]
-        return (markdown_table if markdown else text_table)(header, lines)
-
-    def as_dict(self) -> dict:
-        """For JSON."""
-        return {"steps": self.steps, "started_from": self.started_from, "rows": [asdict(row) for row in self.rows]}
+COLUMNS: tuple[Column[LsdmRow], ...] = (
+    Column("table", "table"),
+    Column("decoder", "decoder"),
+    Column("EMMA", lambda row: f"{row.iterations} iterations" if row.iterations else "-"),
+    Column("DPN", lambda row: "yes" if row.pyramid else "-"),
+    Column("TE mean", "mean_mm", 2, unit="mm"),
+    Column("std", "std_mm", 2),
+    Column("lost", "lost"),
+    Column("response alone", "response_mean_mm", 2),
+    Column("std", "response_std_mm", 2),
+    Column("long |J| <= 0", lambda row: 100 * row.long_folded, 4, unit="%"),
+    Column("short |J| <= 0", lambda row: 100 * row.short_folded, 4, unit="%"),
+    Column("weights", "weight_count"),
+)
+CASES: CaseMeasure[LsdmRow] = CaseMeasure(
+    "mean mm",
+    values=lambda row: row.by_phantom,
+    method=lambda row: row.network,
+    group=lambda row: row.table,
+    digits=2,
+)
 
 
 def lsdm_ablation(
@@ -147,7 +140,7 @@ def lsdm_ablation(
     out: Path | str | None = None,
     device: str = "cpu",
     progress: Progress = no_progress,
-) -> LsdmAblation:
+) -> BenchmarkResult[LsdmRow]:
     """Trains every network of the tables from the same seed on the same batches, and follows the cases' landmarks with
     it.
 
@@ -160,8 +153,11 @@ def lsdm_ablation(
         network: what all have in common; None is the default.
         start_from: weights (safetensors) whose Siamese branch every network begins with; the parts that are compared
             always begin anew.
-        out: folder of states and rows. A network that has its row there is not run again, one that was interrupted goes
-            on. None keeps nothing.
+        out: folder of states and of the rows (`rows.jsonl`). A network that has its row there is not run again, one
+            that was interrupted goes on. None keeps nothing.
+
+    Returns:
+        A row for each network, table by table. There are no targets: EMMA's effect is reported whichever way it goes.
 
     Raises:
         InputError: nothing to learn from; weights of another network; a folder of another run.
@@ -175,7 +171,7 @@ def lsdm_ablation(
         for one in TABLES[name]
     ]
     lengths = [f"{case.name}, {len(case.sequence)} frames" for case in cases]
-    settings = {
+    settings: dict[str, object] = {
         "training": repr(training),
         "batch": repr(batch),
         "network": repr(shared),
@@ -186,42 +182,34 @@ def lsdm_ablation(
         settings["start_from"] = (
             hashlib.sha256(Path(start_from).read_bytes()).hexdigest() if Path(start_from).is_file() else str(start_from)
         )
-    made: dict[LsdmConfig, AblationRow] = {}
     rows = []
     with nullcontext(out) if out is not None else tempfile.TemporaryDirectory() as folder:
-        for done, (name, config) in enumerate(wanted):
-            title = f"{config.decoder}, EMMA {config.iterations}, DPN {'yes' if config.pyramid else 'no'}"
-            told = partial(_tell, progress, done, len(wanted), title)
-            told()
-            if config not in made:
-                place = (
-                    Path(folder) / f"{config.decoder}-emma{config.iterations}-{'dpn' if config.pyramid else 'plain'}"
-                )
-                made[config] = kept_row(
-                    place.with_suffix(".json"),
-                    settings,
-                    AblationRow,
-                    partial(
-                        _row,
-                        config,
-                        sources,
-                        cases,
-                        training=training,
-                        batch=batch,
-                        start_from=start_from,
-                        folder=place,
-                        device=device,
-                        progress=told,
-                    ),
-                )
-            rows.append(replace(made[config], table=name))
+        kept = RowFile(Path(folder) / ROWS_NAME, LsdmRow, settings, case=lambda row: row.network, one_run=True)
+        for done, (table, config) in enumerate(wanted):
+            name = _network_name(config.decoder, config.iterations, config.pyramid)
+            report = partial(_report, progress, done, len(wanted), name)
+            report()
+            measure = partial(
+                _row,
+                config,
+                sources,
+                cases,
+                training=training,
+                batch=batch,
+                start_from=start_from,
+                folder=Path(folder) / name,
+                device=device,
+                progress=report,
+            )
+            rows.append(replace(kept.row(name, measure), table=table))
     progress(len(wanted), len(wanted), "done")
-    return LsdmAblation(tuple(rows), training.steps, None if start_from is None else Path(start_from).name)
+    details = {"steps": training.steps, "started_from": None if start_from is None else Path(start_from).name}
+    return BenchmarkResult(COLUMNS, tuple(rows), details=details, cases=CASES, against=WHOLE_NETWORK)
 
 
-def _tell(progress: Progress, done: int, total: int, title: str, *_: object) -> None:
-    """At every step of a training, so that it can be cancelled there."""
-    progress(done, total, title)
+def _report(progress: Progress, done: int, total: int, name: str, *_: object) -> None:
+    """Reports at every step of a training, so that it can be cancelled there."""
+    progress(done, total, name)
 
 
 def _row(
@@ -235,7 +223,7 @@ def _row(
     folder: Path,
     device: str,
     progress: Progress,
-) -> AblationRow:
+) -> LsdmRow:
     """Trains one network and follows the cases with it."""
     torch.manual_seed(training.seed)
     objective = LsdmObjective(config)
@@ -261,7 +249,7 @@ def _row(
         alone.append(_follow(LsdmPublishedTracker(made, torch.device(device)), case)[0])
     measures, response = measure_tracks(errors), measure_tracks(alone).tracking_error
     long_folded, short_folded = np.mean(folded, axis=0)
-    return AblationRow(
+    return LsdmRow(
         table="",
         decoder=config.decoder,
         iterations=config.iterations,
@@ -274,25 +262,27 @@ def _row(
         long_folded=float(long_folded),
         short_folded=float(short_folded),
         weight_count=sum(weight.numel() for weight in made.parameters()),
+        by_phantom={one.name: measure_tracks(one).tracking_error.mean for one in errors},
     )
 
 
 def _follow(
     tracker: LsdmTracker | LsdmPublishedTracker, case: BenchmarkCase
 ) -> tuple[TrackErrors, list[tuple[float, float]]]:
-    """Errors of a case's landmarks, and the folded share of the long and the short fields of every tenth frame."""
+    """Measures the errors of a case's landmarks, and the folded share of the long and the short fields of every tenth
+    frame.
+    """
     shares: list[tuple[float, float]] = []
 
     def judge(index: int, _: FrameTracks) -> None:
         if index and index % FIELD_EVERY == 0:
             result = tracker.result()
             fields = (result.long_displacement, result.short_displacement)
-            shares.append(
-                tuple(
-                    float((jacobian_determinant(torch.as_tensor(one / result.step_px)) <= 0).float().mean())
-                    for one in fields
-                )
+            long, short = (
+                float((jacobian_determinant(torch.as_tensor(one / result.step_px)) <= 0).float().mean())
+                for one in fields
             )
+            shares.append((long, short))
 
     truth = case.truth
     tracks = run_tracker(

@@ -8,17 +8,18 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-from UltrasoundMotionLib.json_output import write_json
 from UltrasoundMotionLib.lab.benchmarks.command import (
     add_data_argument,
     add_output_arguments,
     check_arguments,
+    show,
     whole_number,
 )
 
-DESCRIPTION = """The rows of Table 1 and Sec. 3.1 of Ha et al. (Sensors 2020) on public data: published, transformation (fields composed),
-single-step, without-guidance, shared-weights, pre-trained, diffeomorphic, poly-affine and bspline-flownet. Each learns for the same number of steps
-from the same seed and is measured on subjects it never saw. With --out, what is done is kept: the same command goes on where it was interrupted."""
+DESCRIPTION = """The rows of Table 1 and Sec. 3.1 of Ha et al. (Sensors 2020) on public data: published, transformation
+(fields composed), single-step, without-guidance, shared-weights, pre-trained, diffeomorphic, poly-affine and
+bspline-flownet. Each learns for the same number of steps from the same seed and is measured on subjects it never saw.
+With --out, what is done is kept: the same command goes on where it was interrupted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -41,7 +42,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--variants", metavar="V", nargs="+", help="by name (default: all)")
     parser.add_argument(
-        "--part", choices=("held-out", "validation"), default="held-out", help="whose pairs (default held-out)"
+        "--part",
+        choices=("held-out", "validation"),
+        default="held-out",
+        help="the subjects of the pairs (default held-out)",
     )
     parser.add_argument(
         "--subjects", metavar="N", type=whole_number, help="learn from the first N training subjects only (default all)"
@@ -78,10 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
             subjects=arguments.subjects,
             progress=progress,
         )
-    print(
-        f"{result.dataset}: {result.steps} steps a variant from seed {result.seed}, {result.pairs} pairs of {result.part} subjects"
-    )
-    print(result.table(markdown=arguments.markdown))
-    if arguments.json:
-        write_json(arguments.json, result.as_dict())
+    pairs = f"{result.details['pairs']} pairs of {arguments.part} subjects"
+    print(f"{arguments.dataset}: {arguments.steps} steps a variant from seed {arguments.seed}, {pairs}")
+    show(result, arguments)
     return 0

@@ -1,6 +1,5 @@
-"""Table 1 and Sec. 3.1 of Ha et al.
-
-(Sensors 2020) on public data: every variant of semantic registration trained alike, and measured.
+"""Variants of semantic registration, trained alike and measured: Table 1 and Sec. 3.1 of Ha et al. (Sensors 2020) on
+public data.
 """
 
 from __future__ import annotations
@@ -9,16 +8,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from UltrasoundMotionLib.lab.benchmarks.kept_rows import kept_row
-from UltrasoundMotionLib.lab.benchmarks.table import Target
+from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
+from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,11 +26,14 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
 
 UNREGISTERED = "no registration"
+PUBLISHED = "published"
+"""The variant that all are compared with by default."""
+ROWS_NAME = "rows.jsonl"
 Predict = Callable[["Tensor", "Tensor"], "Tensor"]
 
 
 @dataclass(frozen=True)
-class AblationRow:
+class VariantRow:
     """Means over the pairs.
 
     Attributes:
@@ -45,6 +46,7 @@ class AblationRow:
         seconds: of the processor for a pair, median: what else the machine does has no part in it.
         parameters: of the networks.
         training_seconds: of the processor.
+        by_pair: mean Dice over the labels of each pair.
     """
 
     variant: str
@@ -56,65 +58,41 @@ class AblationRow:
     seconds: float
     parameters: int
     training_seconds: float
+    by_pair: dict[str, float]
 
     @property
     def mean_dice(self) -> float:
-        """Over the labels."""
+        """Mean over the labels."""
         return float(np.mean(list(self.dice.values())))
 
+    def as_dict(self) -> dict[str, Any]:
+        """Returns what JSON keeps of it."""
+        return {name: value for name, value in asdict(self).items() if name != "by_pair"}
 
-@dataclass(frozen=True)
-class SemanticAblation:
-    """The table, and what it was made with."""
 
-    rows: tuple[AblationRow, ...]
-    dataset: str
-    part: str
-    pairs: int
-    steps: int
-    seed: int
+CASES: CaseMeasure[VariantRow] = CaseMeasure("Dice", values=lambda row: row.by_pair, method=lambda row: row.variant)
 
-    def table(self, *, markdown: bool = False) -> str:
-        """One line a variant, with the paper's columns."""
-        names = list(self.rows[0].dice)
-        header = [
-            "variant",
-            "Dice",
-            *names,
-            "contour mm",
-            "HD95 mm",
-            "Jacobian std",
-            "negatives %",
-            "core-s/pair",
-            "parameters",
-        ]
-        lines = []
-        for row in self.rows:
-            numbers = [row.mean_dice, *row.dice.values()]
-            cells = [format_number(value) for value in numbers] + [
-                format_number(value, 2) for value in (row.contour_mm, row.hd95_mm)
-            ]
-            still = row.variant == UNREGISTERED
-            cells += (
-                ["-"] * 4
-                if still
-                else [
-                    format_number(row.jacobian_std),
-                    f"{100 * row.negatives:.3f}",
-                    f"{row.seconds:.3f}",
-                    str(row.parameters),
-                ]
-            )
-            lines.append([row.variant, *cells])
-        return (markdown_table if markdown else text_table)(header, lines)
 
-    def targets(self) -> Sequence[Target]:
-        """None: an ablation compares."""
-        return ()
+def variant_columns(labels: Sequence[str]) -> tuple[Column[VariantRow], ...]:
+    """The paper's columns, with one for each label; what belongs to a network is empty where nothing is registered."""
 
-    def as_dict(self) -> dict:
-        """For JSON."""
-        return asdict(self)
+    def of_network(value: Callable[[VariantRow], float | int]) -> Callable[[VariantRow], float | int | None]:
+        return lambda row: value(row) if row.parameters else None
+
+    def of_label(row: VariantRow, label: str) -> float:
+        return row.dice[label]
+
+    return (
+        Column("variant", "variant", names_method=True),
+        Column("Dice", "mean_dice"),
+        *(Column(label, partial(of_label, label=label)) for label in labels),
+        Column("contour", "contour_mm", 2, unit="mm"),
+        Column("HD95", "hd95_mm", 2, unit="mm"),
+        Column("Jacobian std", of_network(lambda row: row.jacobian_std)),
+        Column("negatives", of_network(lambda row: 100 * row.negatives), unit="%"),
+        Column("core-s/pair", of_network(lambda row: row.seconds)),
+        Column("parameters", of_network(lambda row: row.parameters)),
+    )
 
 
 def run_semantic_ablation(
@@ -129,7 +107,7 @@ def run_semantic_ablation(
     seed: int = 1,
     subjects: int | None = None,
     progress: Progress = no_progress,
-) -> SemanticAblation:
+) -> BenchmarkResult[VariantRow]:
     """Trains each variant for the same number of steps from the same seed and measures it on the same pairs, on the
     grid of its domain.
 
@@ -139,8 +117,8 @@ def run_semantic_ablation(
         dataset: "hippocampus" (random pairs) or "cardiac" (end-systole onto end-diastole, the paper's grid).
         folder: of the data set.
         steps: of the optimizer, for each variant; the rate's rise and fall is fitted to them.
-        out: folder of states and rows. A variant that has its row there is not run again, one that was interrupted goes
-            on.
+        out: folder of states and of the rows (`rows.jsonl`). A variant that has its row there is not run again, one
+            that was interrupted goes on.
         pairs: at most.
         variants: names, in the order of the table; None: all.
         part: "held-out" or "validation", see `learned_part`.
@@ -157,7 +135,7 @@ def run_semantic_ablation(
     from UltrasoundMotionLib.registration.methods.semantic.two_step_config import VARIANTS, find_variant
 
     names = list(VARIANTS) if variants is None else [find_variant(name).name for name in variants]
-    domain = _plan(dataset, "published", steps, seed).objective.domain
+    domain = _plan(dataset, PUBLISHED, steps, seed).objective.domain
     out = Path(out)
     settings = {"dataset": dataset, "steps": steps, "pairs": pairs, "part": part, "seed": seed, "subjects": subjects}
     learned = cache(lambda: read_subjects(dataset, folder, "train", domain, most=subjects, progress=progress))
@@ -166,15 +144,18 @@ def run_semantic_ablation(
     rows = [
         _measured(UNREGISTERED, cases, domain, lambda fixed, moving: torch.zeros(1, fixed.ndim - 2, *fixed.shape[2:]))
     ]
+    kept = RowFile(out / ROWS_NAME, VariantRow, settings, case=lambda row: row.variant, one_run=True)
     for name in names:
 
-        def make(name: str = name) -> AblationRow:
+        def measure(name: str = name) -> VariantRow:
             return _trained_and_measured(
                 name, dataset, learned(), cases, steps=steps, seed=seed, out=out, progress=progress
             )
 
-        rows.append(kept_row(out / f"{name}.json", settings, AblationRow, make))
-    return SemanticAblation(tuple(rows), dataset, part, len(cases), steps, seed)
+        rows.append(kept.row(name, measure))
+    details = {"dataset": dataset, "part": part, "pairs": len(cases), "steps": steps, "seed": seed}
+    columns = variant_columns(list(domain.labels.values()))
+    return BenchmarkResult(columns, tuple(rows), details=details, cases=CASES, against=PUBLISHED)
 
 
 def _cases(subjects: Sequence[TrainingSubject], dataset: str, most: int) -> list[LabelledPair]:
@@ -197,13 +178,13 @@ def _trained_and_measured(
     seed: int,
     out: Path,
     progress: Progress,
-) -> AblationRow:
+) -> VariantRow:
     from UltrasoundMotionLib.registration.methods.semantic.poly_affine import poly_affine
     from UltrasoundMotionLib.registration.methods.semantic.two_step import predict_two_step
     from UltrasoundMotionLib.registration.methods.semantic.two_step_config import find_variant
 
     variant = find_variant(name)
-    network_of = "published" if variant.poly_affine else name
+    network_of = PUBLISHED if variant.poly_affine else name
     plan = _plan(dataset, network_of, steps, seed)
     started = time.process_time()
     _train(plan, learned, out / network_of, progress)
@@ -231,7 +212,7 @@ def _train(plan: RegistrationPlan, learned: Sequence[TrainingSubject], folder: P
     from UltrasoundMotionLib.lab.training.state import STATE_NAME
     from UltrasoundMotionLib.lab.training.trainer import train
 
-    def told(done: int, total: int, message: str) -> None:
+    def report(done: int, total: int, message: str) -> None:
         progress(done, total, f"{folder.name}: {message}")
 
     train(
@@ -240,7 +221,7 @@ def _train(plan: RegistrationPlan, learned: Sequence[TrainingSubject], folder: P
         PairBatches(learned, plan.batch, plan.settings.seed),
         plan.settings,
         resume=(folder / STATE_NAME).exists(),
-        progress=told,
+        progress=report,
     )
 
 
@@ -252,7 +233,7 @@ def _measured(
     *,
     parameters: int = 0,
     training_seconds: float = 0.0,
-) -> AblationRow:
+) -> VariantRow:
     import torch
 
     from UltrasoundMotionLib.fields import jacobian_measures, warp
@@ -261,7 +242,8 @@ def _measured(
 
     spacing = [1.0 if one is None else one for one in domain.spacing_mm]
     rows = []
-    for _, fixed, moving in cases:
+    by_pair = {}
+    for pair, fixed, moving in cases:
         (fixed_image, fixed_labels), (moving_image, moving_labels) = (
             tensors_of(one, torch.device("cpu")) for one in (fixed, moving)
         )
@@ -271,9 +253,11 @@ def _measured(
         warped = warp(moving_labels[:, None], field, mode="nearest")[:, 0]
         distances = surface_distance(fixed_labels[0].numpy(), warped[0].numpy(), spacing, list(domain.labels))
         jacobian = jacobian_measures(field)
+        overlap = dice(fixed_labels, warped, list(domain.labels))
+        by_pair[pair] = _mean(list(overlap.values()))
         rows.append(
             {
-                **{f"dice {label}": value for label, value in dice(fixed_labels, warped, list(domain.labels)).items()},
+                **{f"dice {label}": value for label, value in overlap.items()},
                 "contour": _mean([one.mean_mm for one in distances.values()]),
                 "hd95": _mean([one.hd95_mm for one in distances.values()]),
                 "std": jacobian.std,
@@ -282,7 +266,7 @@ def _measured(
             }
         )
     means = {key: _mean([row[key] for row in rows]) for key in rows[0]}
-    return AblationRow(
+    return VariantRow(
         variant=name,
         dice={text: means[f"dice {label}"] for label, text in domain.labels.items()},
         contour_mm=means["contour"],
@@ -292,10 +276,11 @@ def _measured(
         seconds=float(np.median([row["seconds"] for row in rows])),
         parameters=parameters,
         training_seconds=training_seconds,
+        by_pair=by_pair,
     )
 
 
 def _mean(values: Sequence[float]) -> float:
-    """Of those that are finite: a label that an image lacks has no distance."""
+    """Returns the mean of those that are finite: a label that an image lacks has no distance."""
     known = [value for value in values if math.isfinite(value)]
     return float(np.mean(known)) if known else math.nan
