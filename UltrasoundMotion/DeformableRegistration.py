@@ -58,7 +58,7 @@ SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegment
 
 
 class DeformableRegistration(ScriptedLoadableModule):
-    """What Slicer shows of the module before it is opened."""
+    """The module's title, help and other metadata."""
 
     def __init__(self, parent: object) -> None:
         ScriptedLoadableModule.__init__(self, parent)
@@ -82,11 +82,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     title = _("Deformable Registration")
 
     def makeLogic(self) -> DeformableRegistrationLogic:
-        """See `MotionModuleWidget.makeLogic`."""
         return DeformableRegistrationLogic()
 
     def setupPanel(self) -> None:
-        """See `MotionModuleWidget.setupPanel`."""
         self._task: PairTask | SequenceTask | None = None
         self.ui.sequenceSelector.addAttribute(
             "vtkMRMLScalarVolumeNode", "Sequences.BaseName"
@@ -100,14 +98,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             button.connect("clicked()", slot)
 
     def watchedNodes(self) -> list[tuple[object, int]]:
-        """See `MotionModuleWidget.watchedNodes`."""
         parameters = self.parameters
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         inputs = (parameters.fixedVolume, parameters.movingVolume, parameters.sequenceVolume)
         return [(node, event) for node in inputs for event in (vtk.vtkCommand.ModifiedEvent, moved)]
 
     def whyNotApply(self) -> str:
-        """See `MotionModuleWidget.whyNotApply`."""
         try:
             return self._whyNotSequence() if self.parameters.preset.value.ofSequence else self._whyNotPair()
         except InputError as error:
@@ -151,7 +147,6 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return ""
 
     def updatePanel(self) -> None:
-        """See `MotionModuleWidget.updatePanel`."""
         preset = self.parameters.preset.value
         self.ui.presetTextLabel.text = preset.text()
         self.ui.refinementComboBox.enabled = self.parameters.method.of(self.parameters.preset) in REFINABLE
@@ -187,7 +182,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def onLoadSample(self) -> None:
         """Loads the simulated heart, or simulates it first."""
-        if HEART.isKept:
+        if HEART.isStored:
             with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
                 self._selectSample()
         else:
@@ -195,7 +190,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             self.startRun(lambda: BackgroundJob(HEART.request(), self), showResult=self._keepSample)
 
     def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
-        HEART.keep(simulated)
+        HEART.store(simulated)
         self._selectSample()
         return _("Simulated the sample; press Apply")
 
@@ -213,7 +208,6 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     # The run
 
     def makeJob(self) -> BackgroundJob:
-        """See `MotionModuleWidget.makeJob`."""
         if self.parameters.preset.value.ofSequence:
             self._task = self.logic.sequenceTask(self.parameters)
             return BackgroundJob(self._task.inSteps(), self)
@@ -224,7 +218,6 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return _("steps") if isinstance(self._task, PairTask) else None
 
     def showResult(self, result: object, *, complete: bool) -> str:
-        """See `MotionModuleWidget.showResult`."""
         if isinstance(self._task, SequenceTask):
             if not complete and result.frames is None:
                 return _("Cancelled; {reason}").format(reason=self._task.whyNotShown(result))
@@ -267,7 +260,6 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         parameters.EndModify(was_modifying)
 
     def commandArguments(self) -> tuple[str, ...]:
-        """See `MotionModuleWidget.commandArguments`."""
         if self.parameters.preset.value.ofSequence:
             raise InputError(
                 _("A sequence is repeated in the Python console: {call}").format(

@@ -46,11 +46,11 @@ from UltrasoundMotionLib.tracking.request import TrackRequest
 __all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
 
 SHOW_BUDGET_S = 0.015
-"""How long showing a growing result may hold the application up each time."""
+"""Longest time that showing a growing result may block the application at a time."""
 
 
 class LandmarkTracking(ScriptedLoadableModule):
-    """What Slicer shows of the module before it is opened."""
+    """The module's title, help and other metadata."""
 
     def __init__(self, parent: object) -> None:
         ScriptedLoadableModule.__init__(self, parent)
@@ -59,8 +59,9 @@ class LandmarkTracking(ScriptedLoadableModule):
         parent.dependencies = ["Markups", "Sequences"]
         parent.contributors = ["UltrasoundMotion developers"]
         parent.helpText = _(
-            "Follows points through an ultrasound clip: load a clip, place points on the tissue in one frame, press Track, and play. "
-            "A point that went astray is dragged back and tracked again from there. Not for clinical use."
+            "Follows points through an ultrasound clip: load a clip, place points on the tissue in one frame, press "
+            "Track, and play. A point that went astray is dragged back and tracked again from there. "
+            "Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink(
             "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/landmark-tracking.md"
         )
@@ -75,11 +76,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     title = _("Landmark Tracking")
 
     def makeLogic(self) -> "LandmarkTrackingLogic":
-        """See `MotionModuleWidget.makeLogic`."""
         return LandmarkTrackingLogic()
 
     def setupPanel(self) -> None:
-        """See `MotionModuleWidget.setupPanel`."""
         self._clip: Clip | None = None
         self._live: LiveTracks | None = None
         self._layoutBefore: int | None = None
@@ -102,12 +101,10 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self.ui.plotButton.connect("toggled(bool)", self.onShowPlot)
 
     def selectDefaults(self) -> None:
-        """See `MotionModuleWidget.selectDefaults`."""
         if self.parameters.inputClip is None and self._clipSection.onlyClip() is not None:
             self.parameters.inputClip = self._clipSection.onlyClip()
 
     def whyNotApply(self) -> str:
-        """See `MotionModuleWidget.whyNotApply`."""
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load the sample")
@@ -121,14 +118,14 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             return _("Create a point list under Landmarks and place points on the tissue")
         if parameters.landmarks == parameters.trackedLandmarks:
             return _(
-                "The landmarks to follow are the result of a run; choose the points that you placed, or \u201cCreate new\u201d as the result"
+                "The landmarks to follow are the result of a run; choose the points that you placed, or "
+                "\u201cCreate new\u201d as the result"
             )
         if parameters.landmarks.GetNumberOfDefinedControlPoints() == 0:
             return _("Place at least one landmark on the tissue in the frame shown")
         return ""
 
     def watchedNodes(self) -> list[tuple[object, int]]:
-        """See `MotionModuleWidget.watchedNodes`."""
         image = imageOrNone(self.parameters.inputClip)
         browser = image.browser if image is not None else None
         points = (
@@ -139,7 +136,6 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return [(browser, vtk.vtkCommand.ModifiedEvent), *((self.parameters.landmarks, event) for event in points)]
 
     def updatePanel(self) -> None:
-        """See `MotionModuleWidget.updatePanel`."""
         self._clipSection.update(self.parameters.inputClip)
         image = imageOrNone(self.parameters.inputClip)
         if image is None:
@@ -158,8 +154,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
 
     def _queryFrameText(self, shown: int, count: int) -> str:
-        """Where the points are followed from, with a warning where they were placed on another frame than the one
-        shown.
+        """Returns the text on the frame from which the points are followed, with a warning where they were placed on
+        another frame than the one shown.
         """
         points = self.parameters.landmarks
         controls = range(points.GetNumberOfControlPoints()) if points is not None else ()
@@ -182,7 +178,6 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     # Track
 
     def makeJob(self) -> BackgroundJob:
-        """See `MotionModuleWidget.makeJob`."""
         parameters = self.parameters
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
@@ -191,7 +186,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return self._job(points.points_px, points.labels, request)
 
     def onTrackAgain(self) -> None:
-        """Follows the points that were moved on the frame shown anew from there."""
+        """Follows the points that were moved on the frame shown again from there."""
         self.startRun(self._makeJobAgain)
 
     def _makeJobAgain(self) -> BackgroundJob:
@@ -207,7 +202,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return BackgroundJob(trackInSteps(self._clip, points_px, labels, request), self)
 
     def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
-        """The first frames of a new run: the result of the last goes."""
+        """Adds the first frames of a new run and removes the result of the last one."""
         before = self.parameters.trackedLandmarks
         name = before.GetName() if before is not None else None
         if before is not None and is_result(before):
@@ -220,11 +215,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return landmarks
 
     def onPartial(self, result: PointTracks) -> None:
-        """See `MotionModuleWidget.onPartial`."""
         self._live.show(result, SHOW_BUDGET_S)
 
     def showResult(self, result: PointTracks, *, complete: bool) -> str:
-        """See `MotionModuleWidget.showResult`."""
         self._live.show(result)
         nodes = renew_derived(
             self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths
@@ -241,24 +234,25 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if result is not None and bool(result.proxy.GetLocked()) == on:
             set_locked(result, not on)
             if on:
-                self.applyButton.say(
+                self.applyButton.showStatus(
                     _(
-                        "Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"
+                        "Drag a point to where it should be on the frame shown, then press "
+                        "\u201cTrack again from here\u201d"
                     )
                 )
 
     def onPlaceLost(self) -> None:
-        """Puts the points that were lost on the frame shown where they may be."""
+        """Places the points that were lost on the frame shown at the tracker's guess."""
         with slicer.util.tryWithErrorDisplay(_("The lost points could not be placed.")):
             labels = self.logic.placeLostPoints(self.parameters.trackedLandmarks)
             self.ui.correctButton.checked = True
             found = _("{points}: drag them to where they are, then press \u201cTrack again from here\u201d").format(
                 points=", ".join(labels)
             )
-            self.applyButton.say(found if labels else _("No point was lost on this frame"))
+            self.applyButton.showStatus(found if labels else _("No point was lost on this frame"))
 
     def onShowPlot(self, on: bool) -> None:
-        """Shows plot and table in a layout that has both, and goes back to the layout there was."""
+        """Shows plot and table in a layout that has both, and restores the former layout."""
         manager = slicer.app.layoutManager()
         if on and self._layoutBefore is None:
             self._layoutBefore = manager.layout
@@ -292,13 +286,12 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if path:
             with slicer.util.tryWithErrorDisplay(_("The tracks could not be exported."), waitCursor=True):
                 write(self.parameters.trackedLandmarks, path)
-                self.applyButton.say(_("Wrote {path}").format(path=path))
+                self.applyButton.showStatus(_("Wrote {path}").format(path=path))
 
     def commandNotes(self) -> str:
         return unsavedFiles(find_sequence_nodes(self.parameters.inputClip).sequence, self.parameters.landmarks)
 
     def commandArguments(self) -> tuple[str, ...]:
-        """See `MotionModuleWidget.commandArguments`."""
         parameters = self.parameters
         clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         request = self.logic.request(parameters, clip.shownFrame)
@@ -306,14 +299,14 @@ class LandmarkTrackingWidget(MotionModuleWidget):
 
 
 class LandmarkTrackingTest(ScriptedLoadableModuleTest):
-    """Runs in the application: the sample is tracked, a point is moved and tracked again."""
+    """Tests in the application: the sample is tracked, a point is moved and tracked again."""
 
     def runTest(self) -> None:
         slicer.mrmlScene.Clear()
         self.test_sample()
 
     def test_sample(self) -> None:
-        """The module's sample, from loading to its known truth."""
+        """Tracks the module's sample and compares with its known truth."""
         if importlib.util.find_spec("torch") is None:
             self.skipTest("needs PyTorch: open Landmark Tracking and press Track once, which installs it")
         sample = loadSample(LIVER)

@@ -53,11 +53,11 @@ from UltrasoundMotionLib.tracking.request import TrackRequest
 __all__ = ["MyocardialTracking", "MyocardialTrackingLogic", "MyocardialTrackingTest", "MyocardialTrackingWidget"]
 
 SHOW_BUDGET_S = 0.02
-"""How long showing a growing result may hold the application up each time."""
+"""Longest time that showing a growing result may block the application at a time."""
 
 
 class MyocardialTracking(ScriptedLoadableModule):
-    """What Slicer shows of the module before it is opened."""
+    """The module's title, help and other metadata."""
 
     def __init__(self, parent: object) -> None:
         ScriptedLoadableModule.__init__(self, parent)
@@ -66,9 +66,9 @@ class MyocardialTracking(ScriptedLoadableModule):
         parent.dependencies = ["Markups", "Sequences"]
         parent.contributors = ["UltrasoundMotion developers"]
         parent.helpText = _(
-            "Measures strain of the left ventricle: load an echo clip, click hinge, apex and hinge (or draw the wall), press Track, and play. "
-            "The wall is coloured by strain; global strain comes with its uncertainty, and segments that were not tracked well with the reason. "
-            "Not for clinical use."
+            "Measures strain of the left ventricle: load an echo clip, click hinge, apex and hinge (or draw the wall), "
+            "press Track, and play. The wall is coloured by strain; global strain comes with its uncertainty, and "
+            "segments that were not tracked well with the reason. Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink(
             "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/myocardial-tracking.md"
         )
@@ -83,11 +83,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     title = _("Myocardial Tracking")
 
     def makeLogic(self) -> MyocardialTrackingLogic:
-        """See `MotionModuleWidget.makeLogic`."""
         return MyocardialTrackingLogic()
 
     def setupPanel(self) -> None:
-        """See `MotionModuleWidget.setupPanel`."""
         self._clip: Clip | None = None
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self.ui)
@@ -96,7 +94,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         )
         self._wallSection = WallSection(self.ui, self.logic, lambda: self.parameters)
         self._strainSection = StrainSection(
-            self.ui, self.logic, self.applyButton.say, self.resourcePath("requirements-report.txt")
+            self.ui, self.logic, self.applyButton.showStatus, self.resourcePath("requirements-report.txt")
         )
         self.ui.resultSelector.addAttribute("vtkMRMLMarkupsCurveNode", "Sequences.BaseName")
         for button, slot in (
@@ -121,12 +119,10 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def selectDefaults(self) -> None:
-        """See `MotionModuleWidget.selectDefaults`."""
         if self.parameters.inputClip is None:
             self.parameters.inputClip = self._clipSection.onlyClip()
 
     def whyNotApply(self) -> str:
-        """See `MotionModuleWidget.whyNotApply`."""
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load the sample")
@@ -146,7 +142,6 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         return marked if isinstance(marked, str) else self._trackerMenu.whyNot(parameters.tracker)
 
     def watchedNodes(self) -> list[tuple[object, int]]:
-        """See `MotionModuleWidget.watchedNodes`."""
         image = imageOrNone(self.parameters.inputClip)
         contour = [(self.parameters.contour, event) for event in POINT_EVENTS]
         return [(image.browser if image is not None else None, vtk.vtkCommand.ModifiedEvent), *contour]
@@ -160,7 +155,6 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.onWatchedModified(self, caller, event)
 
     def updatePanel(self) -> None:
-        """See `MotionModuleWidget.updatePanel`."""
         parameters = self.parameters
         self._clipSection.update(parameters.inputClip)
         self._wallSection.update()
@@ -181,7 +175,6 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     # Track
 
     def makeJob(self) -> BackgroundJob:
-        """See `MotionModuleWidget.makeJob`."""
         marked = self._wallSection.follow()
         self._clip = marked.clip
         before = self._wallOrNone()
@@ -194,7 +187,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         return self._job(marked.points_px, marked.labels, self.logic.request(self.parameters, marked.contour.frame))
 
     def onTrackAgain(self) -> None:
-        """Follows the points that were moved on the frame shown anew from there."""
+        """Follows the points that were moved on the frame shown again from there."""
         self.startRun(self._makeJobAgain)
 
     def _makeJobAgain(self) -> BackgroundJob:
@@ -209,11 +202,10 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         return BackgroundJob(trackInSteps(self._clip, points_px, labels, request), self)
 
     def onPartial(self, result: PointTracks) -> None:
-        """See `MotionModuleWidget.onPartial`."""
         self._show(result, SHOW_BUDGET_S)
 
     def _show(self, result: PointTracks, budget_s: float = float("inf")) -> None:
-        """Lets the wall grow; the result of the last run goes when the first frame of the new one is there."""
+        """Adds frames to the wall, the first of which replaces the result of the last run."""
         if self._before is not None and result.reached.any():
             self._before.remove()
             self._before = None
@@ -222,7 +214,6 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             self.logic.getParameterNode().trackedWall = self._live.wall.curve
 
     def showResult(self, result: PointTracks, *, complete: bool) -> str:
-        """See `MotionModuleWidget.showResult`."""
         self._show(result)
         text = summary(result, time.perf_counter() - self._startedAt)
         if self._live.wall is not None:
@@ -235,9 +226,10 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         if wall is not None and bool(wall.curve.GetLocked()) == on:
             wall.set_editable(on)
             if on:
-                self.applyButton.say(
+                self.applyButton.showStatus(
                     _(
-                        "Drag a point to where it should be on the frame shown, then press \u201cTrack again from here\u201d"
+                        "Drag a point to where it should be on the frame shown, then press "
+                        "\u201cTrack again from here\u201d"
                     )
                 )
 
@@ -265,14 +257,14 @@ class MyocardialTrackingWidget(MotionModuleWidget):
 
 
 class MyocardialTrackingTest(ScriptedLoadableModuleTest):
-    """Runs in the application: the sample's wall is tracked, and its strain is near the truth."""
+    """Tests in the application: the sample's wall is tracked, and its strain is near the truth."""
 
     def runTest(self) -> None:
         slicer.mrmlScene.Clear()
         self.test_sample()
 
     def test_sample(self) -> None:
-        """The module's sample, from loading to its known truth."""
+        """Measures strain of the module's sample and compares with its known truth."""
         sample, logic = loadHeart(), MyocardialTrackingLogic()
         strain = logic.strain(logic.track(sample.clip.proxy, sample.clicks))
         self.assertAlmostEqual(strain.result.measures.gls_percent, -18.0, delta=3.0)

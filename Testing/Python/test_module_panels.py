@@ -230,7 +230,7 @@ def test_texts_can_be_translated(name):
                     f"{where}: only literal text in _()"
                 )
             if isinstance(call.func, ast.Attribute) and call.func.attr in (
-                "say",
+                "showStatus",
                 "errorDisplay",
                 "tryWithErrorDisplay",
             ):

@@ -1,8 +1,8 @@
 """The parts of the modules: a folder for each panel, and `shared` for what several of them use.
 
-It is a package, so that Slicer's scan for modules passes it by. Importing it makes `UltrasoundMotionLib` importable:
-installed, the library lies beside the modules, which Slicer has on Python's search path; in a source checkout it lies in
-the folder beside theirs. Nothing here imports more than the standard library, slicer, vtk, qt and ctk when it is loaded.
+It is a package, so that Slicer's scan for modules passes it by. Importing it makes `UltrasoundMotionLib` importable: an
+installed library lies beside the modules, which Slicer has on Python's search path; in a source checkout it lies in the
+folder beside theirs. Nothing here imports more than the standard library, slicer, vtk, qt and ctk when it is loaded.
 """
 
 import importlib.util

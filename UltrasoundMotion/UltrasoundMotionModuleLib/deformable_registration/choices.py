@@ -88,7 +88,7 @@ class Preset(enum.Enum):
     )
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return self.value.title
 
 
@@ -106,7 +106,7 @@ class Method(enum.Enum):
     SSR = "ssr"
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return {
             Method.PRESET: _("As the preset says"),
             Method.INSTANCE: _("instance: velocity field of this pair, seconds"),
@@ -132,7 +132,7 @@ class Refinement(enum.Enum):
     NO = False
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return {
             Refinement.METHOD: _("As the method says"),
             Refinement.YES: _("Refined on this pair, seconds more"),
@@ -154,7 +154,7 @@ class Start(enum.Enum):
     AFFINE = "affine"
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return {
             Start.PRESET: _("As the preset says"),
             Start.AUTOMATIC: _("Rigid where they overlap poorly"),

@@ -43,7 +43,7 @@ COARSEST_SPACING_MM = 20.0
 
 @parameterNodeWrapper
 class DeformableRegistrationParameterNode:
-    """What the panel remembers in the scene.
+    """The parameters of the panel, saved with the scene.
 
     preset - what is registered; of a sequence, `sequenceVolume` and `referenceFrame` are used, else the volumes.
     fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.

@@ -53,6 +53,6 @@ def addSamplePair() -> SamplePair:
 
 def loadSamplePair() -> SamplePair:
     """The same; simulates the heart first where that was never done, and waits for it (some ten seconds)."""
-    if not HEART.isKept:
-        HEART.keep(run_job(HEART.request(), sharedProcess().process))
+    if not HEART.isStored:
+        HEART.store(run_job(HEART.request(), sharedProcess().process))
     return addSamplePair()

@@ -1,4 +1,4 @@
-"""What Landmark Tracking does, for its panel and for scripts."""
+"""Logic of Landmark Tracking, for its panel and for scripts."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ FARTHEST_AHEAD = 100
 
 @parameterNodeWrapper
 class LandmarkTrackingParameterNode:
-    """What the panel remembers in the scene.
+    """The parameters of the panel, saved with the scene.
 
     inputClip - the volume that shows the clip's current frame.
     landmarks - the points to follow, as the user placed them.
-    tracker, direction, device - how to follow them.
-    hideGraphics - whether what the scanner drew on the clip is kept from the tracker.
-    drawPaths - whether to draw the path of each point.
-    watchShadows, offline, aheadFrames - what is added to the tracker, see `TrackRequest`.
+    tracker, direction, device - options of tracking.
+    hideGraphics - fill text, rulers and traces of the scanner before tracking.
+    drawPaths - draw the path of each point.
+    watchShadows, offline, aheadFrames - wrappers around the tracker, see `TrackRequest`.
     trackedLandmarks - the points that play with the clip: made by the last run, replaced by the next.
     """
 
@@ -64,14 +64,14 @@ class LandmarkTrackingParameterNode:
 
 @dataclass(frozen=True)
 class Corrections:
-    """What is to be followed anew.
+    """Corrected points that are to be followed again.
 
     Attributes:
-        clip: on which the result was tracked.
+        clip: the clip on which the result was tracked.
         landmarks: the result.
-        frame: from which.
-        labels: (N,) the points.
-        points_px: (N, 2) where they are on that frame.
+        frame: the frame on which the points were corrected.
+        labels: (N,) labels of the points.
+        points_px: (N, 2) their places on that frame.
     """
 
     clip: Clip
@@ -88,7 +88,7 @@ class LandmarkTrackingLogic(MotionModuleLogic):
     entryParameters = (EntryParameter("tracker", trackers, TrackRequest.model),)
 
     def input(self, clipNode: slicer.vtkMRMLNode, markupsNode: slicer.vtkMRMLMarkupsNode) -> tuple[Clip, PlacedPoints]:
-        """The clip, and the points on it in pixels, each node under whatever transforms it has.
+        """Returns the clip, and the points on it in pixels; the nodes may stand under different transforms.
 
         Args:
             clipNode: the clip's sequence, its browser, or the volume that shows it; grey or RGB.
@@ -131,8 +131,8 @@ class LandmarkTrackingLogic(MotionModuleLogic):
         return add_tracks(clip.nodes, clip.sequence, tracks, trajectories=drawPaths)
 
     def corrections(self, trackedNode: slicer.vtkMRMLMarkupsNode, frame: int | None = None) -> Corrections:
-        """The points of a result that were moved on a frame (the one shown when None), or all that are placed there if
-        none was.
+        """Returns the points of a result that were moved on a frame (the one shown when None), or all that are placed
+        there if none was.
         """
         landmarks = find_sequence_nodes(trackedNode)
         clip = clipOf(image_of(landmarks).sequence)
@@ -141,8 +141,8 @@ class LandmarkTrackingLogic(MotionModuleLogic):
         return Corrections(clip, landmarks, frame, labels, points_on_frame(landmarks, clip.sequence, frame, labels))
 
     def placeLostPoints(self, trackedNode: slicer.vtkMRMLMarkupsNode, frame: int | None = None) -> tuple[str, ...]:
-        """Puts the points that were lost on a frame (the one shown when None) where the tracker guesses they are, to be
-        dragged; their labels.
+        """Places the points that were lost on a frame (the one shown when None) at the tracker's guess, to be dragged;
+        returns their labels.
         """
         landmarks = find_sequence_nodes(trackedNode)
         clip = clipOf(image_of(landmarks).sequence)
@@ -158,7 +158,7 @@ class LandmarkTrackingLogic(MotionModuleLogic):
         progress: Progress | None = None,
         options: GivenOptions[TrackRequest],
     ) -> TrackNodes:
-        """Follows the points that were moved on a frame anew from there; everything before stays as it was.
+        """Follows the points that were moved on a frame again from there; everything before stays as it was.
 
         The options of `TrackRequest` are keywords too, as in `track`; `direction` is "forward" by default, and
         "backward" keeps what comes after.
@@ -180,7 +180,7 @@ class LandmarkTrackingLogic(MotionModuleLogic):
     def request(
         self, parameters: LandmarkTrackingParameterNode, queryFrame: int, direction: Direction | None = None
     ) -> TrackRequest:
-        """The request for the parameters of the panel; `direction` in place of theirs if given."""
+        """Returns the request for the parameters of the panel, with another direction if given."""
         return TrackRequest(
             model=parameters.tracker,
             query_frame=queryFrame,
@@ -193,7 +193,7 @@ class LandmarkTrackingLogic(MotionModuleLogic):
         )
 
     def tracks(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> PointTracks:
-        """A result as arrays, corrections included: positions in pixels of the clip."""
+        """Returns a result as arrays, corrections included: positions in pixels of the clip."""
         landmarks = find_sequence_nodes(trackedNode)
         clip = clipOf(image_of(landmarks).sequence)
         return tracks_from_markups(landmarks, clip.nodes, clip.sequence)

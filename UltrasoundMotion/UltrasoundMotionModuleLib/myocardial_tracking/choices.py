@@ -1,4 +1,4 @@
-"""What Myocardial Tracking lets a user choose; the values are the library's own words."""
+"""Choices of Myocardial Tracking's panel; their values are those of the library's options."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 
 
 class View(enum.Enum):
-    """Which view of the left ventricle the clip is."""
+    """The view of the left ventricle in the clip."""
 
     A4C = "A4C"
     A2C = "A2C"
@@ -19,11 +19,11 @@ class View(enum.Enum):
 
     @property
     def isShortAxis(self) -> bool:
-        """Whether the wall is a ring."""
+        """True where the wall is a ring."""
         return self.value.startswith("SAX")
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return {
             View.A4C: _("Apical four-chamber (A4C)"),
             View.A2C: _("Apical two-chamber (A2C)"),
@@ -35,23 +35,23 @@ class View(enum.Enum):
 
 
 class Layers(enum.Enum):
-    """How much of the wall to follow."""
+    """The layers of the wall to follow."""
 
     ONE = 1
     THREE = 3
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return {Layers.ONE: _("Middle of the wall"), Layers.THREE: _("Three layers (endo, mid, epi)")}[self]
 
 
 class SegmentCount(enum.Enum):
-    """Into how many segments the bull's-eye cuts the left ventricle."""
+    """The number of segments of the bull's-eye."""
 
     SEVENTEEN = 17
     SIXTEEN = 16
     EIGHTEEN = 18
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return _("{count} segments").format(count=self.value)

@@ -25,7 +25,7 @@ def commandText(marked: MarkedWall, request: TrackRequest, parameters: object, w
     Args:
         request: of tracking.
         parameters: the panel's other choices.
-        wall: the tracked wall whose events and segments a reader has changed, if there is one.
+        wall: the tracked wall whose events and segments were changed, if there is one.
 
     Raises:
         OutputError: the temporary folder cannot be written to.

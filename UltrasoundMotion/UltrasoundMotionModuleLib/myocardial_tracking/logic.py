@@ -1,4 +1,4 @@
-"""What Myocardial Tracking does, for its panel and for scripts."""
+"""Logic of Myocardial Tracking, for its panel and for scripts."""
 
 from __future__ import annotations
 
@@ -42,23 +42,25 @@ from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
 WALL_THICKNESS_MM = 10.0
 WALL_TRACKER = "lucas-kanade-wall"
-"""It expects neighbours to stretch, and not only to move, alike; others make strain a little too small."""
+"""A tracker that expects neighbours to stretch alike, not only to move alike; others underestimate strain a little."""
 
 Marked = Union[vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode, None]  # noqa: UP007  Slicer's wrapper knows unions of nodes in this form only
 
 
 @parameterNodeWrapper
 class MyocardialTrackingParameterNode:
-    """What the panel remembers in the scene.
+    """The parameters of the panel, saved with the scene.
 
     inputClip - the volume that shows the clip's current frame.
-    contour - how the user marked the wall: a point list with hinge, apex and hinge, or a drawn curve.
-    markedFrame - the frame on which it was marked, which is the one shown when a point was last placed or moved; -1
-    while nothing was. view, layers, wallThickness - what was marked, and how much of it to follow (mm). tracker, device
-    - how to follow it. hideGraphics - whether what the scanner drew on the clip is kept from the tracker. addLandmarks
-    - whether to show the wall's points as landmarks too. trackedWall - the curve that plays with the clip: made by the
-    last run, replaced by the next. compensateDrift - whether drift is taken out of the curves. segmentCount - of the
-    bull's-eye.
+    contour - the marks of the user: a point list with hinge, apex and hinge, or a drawn curve.
+    markedFrame - the frame shown when a point was last placed or moved; -1 before that.
+    view, layers, wallThickness - the view, and the layers to follow at that thickness in mm.
+    tracker, device - options of tracking.
+    hideGraphics - fill text, rulers and traces of the scanner before tracking.
+    addLandmarks - show the wall's points as landmarks too.
+    trackedWall - the curve that plays with the clip: made by the last run, replaced by the next.
+    compensateDrift - remove drift from the curves.
+    segmentCount - the number of segments of the bull's-eye.
     """
 
     inputClip: vtkMRMLScalarVolumeNode
@@ -78,12 +80,12 @@ class MyocardialTrackingParameterNode:
 
 @dataclass(frozen=True, eq=False)
 class MarkedWall:
-    """The wall that is to be followed.
+    """A wall to be followed.
 
     Attributes:
-        clip: on which it was marked.
-        contour: its middle.
-        layers: (N, 2) pixels of each layer by its name, the inner one first.
+        clip: the clip on which it was marked.
+        contour: its middle line.
+        layers: (N, 2) pixels of each layer by name, the inner one first.
     """
 
     clip: Clip
@@ -92,26 +94,26 @@ class MarkedWall:
 
     @property
     def points_px(self) -> np.ndarray:
-        """The points of all layers, one layer after the other."""
+        """(N, 2) pixels of all layers, one layer after the other."""
         return np.concatenate(list(self.layers.values()))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Their names."""
+        """Labels of `points_px`."""
         return tuple(label for labels in point_labels(self.layers).values() for label in labels)
 
     def live(self, name: str | None = None) -> LiveWall:
-        """What puts its tracks into the scene."""
+        """Returns the object that adds its tracks to the scene."""
         return LiveWall(self.clip.nodes, self.clip.sequence, point_labels(self.layers), self.contour.view, name=name)
 
 
 @dataclass(frozen=True, eq=False)
 class StrainAndNodes:
-    """Strain of a tracked wall and what shows it.
+    """Strain of a tracked wall and its nodes.
 
     Attributes:
-        result: of the (middle layer of the) wall.
-        layered: of all layers and of the thickness, where three were tracked.
+        result: strain of the (middle layer of the) wall.
+        layered: strain of all layers and of the thickness, where three were tracked.
         nodes: the coloured band, tables and chart beside the clip.
     """
 
@@ -136,7 +138,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         wallThickness: float = WALL_THICKNESS_MM,
         queryFrame: int | None = None,
     ) -> MarkedWall:
-        """The wall as it would be followed; arguments and errors as `track`."""
+        """Returns the wall that `track` would follow; arguments and errors as there."""
         clip = clipOf(clipNode)
         if contourNode is None:
             raise InputError("no wall is chosen; click hinge, apex and hinge, or draw the wall as a curve")
@@ -201,7 +203,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         progress: Progress | None = None,
         options: GivenOptions[TrackRequest],
     ) -> TrackedWall:
-        """Follows the points that were moved on a frame (the one shown when None) anew from there on; earlier frames
+        """Follows the points that were moved on a frame (the one shown when None) again from there on; earlier frames
         stay as they were. The options of `TrackRequest` are keywords too, as in `track`.
         """
         wall = wallOf(wall)
@@ -239,15 +241,15 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         tracks: PointTracks | None = None,
     ) -> StrainAndNodes:
         """Computes strain from a tracked wall, corrections included, and shows it: the wall in colours, tables, chart.
-        Tracks nothing.
+        Nothing is tracked.
 
-        What is given is kept with the wall and holds for the next call too; None leaves it as it was.
+        Given settings are saved with the wall and hold for the next call too; None leaves a setting as it was.
 
         Args:
-            wall: what `track` returned, or its curve.
-            events: end-diastoles and end-systoles; found where none were ever given.
-            compensateDrift: take drift out of the curves, linearly over the cycle.
-            acceptSegments, rejectSegments: names of segments to keep, or to leave out, whatever was measured.
+            wall: the result of `track`, or its curve.
+            events: end-diastoles and end-systoles; found in the curves where none were ever given.
+            compensateDrift: remove drift from the curves, linearly over the cycle.
+            acceptSegments, rejectSegments: names of segments to accept or reject, whatever their quality.
             landmarks: show the points of the wall as landmarks too.
             tracks: `wall.tracks(...)`, where they are known and the wall has not changed.
 
@@ -271,7 +273,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
     def strainBy(
         self, wall: TrackedWall, settings: StrainSettings, tracks: PointTracks | None = None
     ) -> StrainAndNodes:
-        """`strain` with all choices at once."""
+        """Computes and shows strain with all settings at once; see `strain`."""
         clip = clipOf(wall.image.sequence)
         computed = strain_of_wall(wall, clip.sequence, settings, tracks)
         settings.keep(wall)
@@ -279,15 +281,15 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         return StrainAndNodes(computed.result, computed.layered, nodes)
 
     def computed(self, wall: TrackedWall | slicer.vtkMRMLNode) -> WallStrain:
-        """Strain of a wall as `strain` would compute it, without touching the scene."""
+        """Computes the strain of a wall as `strain` does, without changing the scene."""
         wall = wallOf(wall)
         return strain_of_wall(wall, clipOf(wall.image.sequence).sequence)
 
     def ventricle(self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None) -> LeftVentricleStrain:
-        """The left ventricle from every apical view that is tracked in the scene.
+        """Combines every apical view that is tracked in the scene into the left ventricle.
 
         Args:
-            known: strain that was computed already, by the id of the wall's sequence node.
+            known: strain that is computed already, by the id of the wall's sequence node.
 
         Raises:
             InputError: no apical view is tracked; another number of segments.
@@ -342,12 +344,12 @@ class MyocardialTrackingLogic(MotionModuleLogic):
 
 
 def wallOf(wall: TrackedWall | slicer.vtkMRMLNode | None) -> TrackedWall:
-    """The wall itself, or the one to which a curve belongs."""
+    """Returns the wall itself, or the one to which a curve belongs."""
     return wall if isinstance(wall, TrackedWall) else tracked_wall(wall)
 
 
 def segments_of(views: tuple[str, ...], segmentCount: int) -> set[int]:
-    """The numbers of the segments that these apical views show; the cap of 17 segments with any of them."""
+    """Returns the numbers of the segments that these apical views show; the cap of 17 segments belongs to each view."""
     from UltrasoundMotionLib.strain import segment_model
 
     models = [segment_model(view) for view in views]

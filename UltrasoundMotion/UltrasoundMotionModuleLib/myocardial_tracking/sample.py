@@ -1,4 +1,4 @@
-"""The simulated heart with the three clicks of a reader on its end-diastole."""
+"""The simulated heart with three clicks (hinge, apex, hinge) on its end-diastole."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HeartNodes:
 
 
 def addHeart() -> HeartNodes:
-    """Adds the heart sample that is kept."""
+    """Adds the stored heart sample."""
     simulated, nodes = HEART.read(), addSample(HEART)
     remove_node(nodes.points)
     middle = [number for number, label in enumerate(simulated.truth.labels) if label.startswith(HEART.points)]
@@ -42,7 +42,7 @@ def addHeart() -> HeartNodes:
 
 
 def loadHeart() -> HeartNodes:
-    """The same; simulates the heart first where that was never done, and waits for it (some ten seconds)."""
-    if not HEART.isKept:
-        HEART.keep(run_job(HEART.request(), sharedProcess().process))
+    """Adds the heart sample; simulates it first where it is not stored, which takes about ten seconds."""
+    if not HEART.isStored:
+        HEART.store(run_job(HEART.request(), sharedProcess().process))
     return addHeart()

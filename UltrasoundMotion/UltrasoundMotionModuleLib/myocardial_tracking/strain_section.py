@@ -1,4 +1,4 @@
-"""The part of Myocardial Tracking's panel that shows strain: numbers, segments, events, charts, bull's-eye and report."""
+"""The part of Myocardial Tracking's panel for strain: numbers, segments, events, charts, bull's-eye and report."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ from UltrasoundMotionModuleLib.shared.clip import clipOf, shownFrame
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 
 EDIT_PAUSE_MS = 150
-"""Strain is computed anew this long after the last change of an event, so that a spin box can be held."""
+"""Pause after the last change of an event before strain is computed, so that a spin box can be held."""
 
 BULLS_EYE_VIEW = "Yellow"
 
 
 class StrainSection:
-    """Computes strain again whenever what it depends on has changed; the wall is not tracked anew."""
+    """Computes strain again after every change of its inputs, without tracking the wall again."""
 
-    def __init__(self, ui: object, logic: object, say: Callable[[str], None], reportRequirements: str) -> None:
-        """`reportRequirements` is the file that names the packages which drawing a report needs."""
-        self._ui, self._logic, self._say, self._reportRequirements = ui, logic, say, reportRequirements
+    def __init__(self, ui: object, logic: object, showStatus: Callable[[str], None], reportRequirements: str) -> None:
+        """`reportRequirements` is the requirements file of the packages that draw a report."""
+        self._ui, self._logic, self._showStatus = ui, logic, showStatus
+        self._reportRequirements = reportRequirements
         self.wall: TrackedWall | None = None
         self.strain: WallStrain | None = None
         self._segmentCount = 17
@@ -58,19 +59,19 @@ class StrainSection:
             ui.segmentsTable.setColumnWidth(column, width)
 
     def disconnect(self) -> None:
-        """Lets go of the panel."""
+        """Disconnects from the panel."""
         self._timer.stop()
         for sender, signal, slot in self._connections:
             sender.disconnect(signal, slot)
 
     def forget(self) -> None:
-        """The scene is closed or the panel left: nothing of it is held any longer."""
+        """Releases the nodes, as when the scene is closed."""
         self._timer.stop()
         self.wall = self.strain = None
         self._fill("")
 
     def update(self, wall: TrackedWall | None, *, compensateDrift: bool, landmarks: bool, segmentCount: int) -> None:
-        """Shows a wall's strain; computes it where it, or a choice, has changed since the last call."""
+        """Shows a wall's strain; computes it where the wall or a choice has changed since the last call."""
         self._segmentCount, before = segmentCount, self._segmentCount
         if wall is None:
             if self.wall is not None or self._ui.strainLabel.text == "":
@@ -100,15 +101,13 @@ class StrainSection:
         )
 
     def showWall(self, wall: TrackedWall, settings: StrainSettings) -> str:
-        """Computes and shows the strain of a wall that was just tracked, or of which points were tracked anew; returns
-        what to say of it.
-        """
+        """Computes and shows the strain of a wall that was just tracked or corrected; returns the status text."""
         self.wall, self.strain = wall, None
         self._compute(settings)
         return self._ui.strainLabel.text.partition("\n")[0]
 
     def _read(self) -> None:
-        """The strain of a wall whose results are in the scene already."""
+        """Reads the strain of a wall whose results are in the scene already."""
         try:
             self.strain = self._logic.computed(self.wall)
             self._fill(measuresText(self.strain))
@@ -117,7 +116,9 @@ class StrainSection:
             self._fill(str(error))
 
     def _compute(self, settings: StrainSettings) -> None:
-        """Computes, shows in scene and panel; a choice that is not possible is said and not kept."""
+        """Computes strain and shows it in the scene and the panel; settings that are not possible are reported and not
+        kept.
+        """
         try:
             tracks = self.strain.tracks if self.strain is not None else None
             if tracks is None:
@@ -173,7 +174,7 @@ class StrainSection:
                 table.setItem(row, column, item)
 
     def onSegmentChecked(self, item: object) -> None:
-        """The reader's word on a segment counts more than the measurements."""
+        """Accepts or rejects a segment, whatever its quality measures."""
         if self._filling or self.strain is None or item.column() != 0:
             return
         name, use = item.text(), item.checkState() == qt.Qt.Checked
@@ -187,16 +188,16 @@ class StrainSection:
     # Events
 
     def onEventEdited(self, _frame: int = 0) -> None:
-        """Waits until the user pauses."""
+        """Computes strain after a pause of the user."""
         if not self._filling and self.wall is not None:
             self._timer.start()
 
     def onDiastoleHere(self) -> None:
-        """End-diastole is the frame shown."""
+        """Sets end-diastole to the frame shown."""
         self._ui.endDiastoleSpinBox.value = shownFrame(self.wall.image)
 
     def onSystoleHere(self) -> None:
-        """End-systole is the frame shown."""
+        """Sets end-systole to the frame shown."""
         self._ui.endSystoleSpinBox.value = shownFrame(self.wall.image)
 
     def onEvents(self) -> None:
@@ -211,7 +212,7 @@ class StrainSection:
                 self._fill(str(error))
 
     def _editedEvents(self) -> CardiacEvents:
-        """The events with those of the measured cycle as they are in the spin boxes."""
+        """Returns the events, with those of the measured cycle as in the spin boxes."""
         diastole, systole = int(self._ui.endDiastoleSpinBox.value), int(self._ui.endSystoleSpinBox.value)
         if self.strain is None:
             return CardiacEvents((diastole,), (systole,))
@@ -228,7 +229,7 @@ class StrainSection:
     # Charts, bull's-eye, report
 
     def onShowCharts(self, on: bool) -> None:
-        """Shows chart, bull's-eye and table in a layout that has them, and goes back to the layout there was."""
+        """Shows chart, bull's-eye and table in a layout that has them, and restores the former layout."""
         manager = slicer.app.layoutManager()
         if on and self._layoutBefore is None:
             self._layoutBefore = manager.layout
@@ -256,12 +257,12 @@ class StrainSection:
         try:
             nodes = self._logic.bullsEye(self._segmentCount, {self.wall.main.sequence.GetID(): self.strain.result})
         except InputError as error:
-            self._say(str(error))
+            self._showStatus(str(error))
             return
         show_bulls_eye(nodes, BULLS_EYE_VIEW)
 
     def onExportReport(self) -> None:
-        """Asks for a file and writes the report: a picture, a table and everything with definitions."""
+        """Asks for a file and writes the report: a picture, a table, and all values with definitions."""
         name = f"{Path(self.wall.image.proxy.GetName()).stem} strain.png"
         path = qt.QFileDialog.getSaveFileName(
             self._ui.reportButton.window(), _("Export report"), name, _("Reports (*.png)")
@@ -272,4 +273,4 @@ class StrainSection:
                 written = self._logic.exportReport(
                     self.wall, path, title=self.wall.image.proxy.GetName(), segmentCount=self._segmentCount
                 )
-                self._say(_("Wrote {files}").format(files=", ".join(str(one) for one in written)))
+                self._showStatus(_("Wrote {files}").format(files=", ".join(str(one) for one in written)))

@@ -1,4 +1,4 @@
-"""Strain in words and numbers for people."""
+"""Texts of strain for the panel."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The part of Myocardial Tracking's panel where the user marks the wall: clicks or a curve, the line that follows from
-them, and on which frame.
+"""The part of Myocardial Tracking's panel where the user marks the wall by clicks or a curve, with the line between
+them and the frame.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ POINT_EVENTS = tuple(
 
 
 class WallSection:
-    """Makes the wall from what the user marked whenever that has changed, and draws it until it is in its place as the
-    result of a run.
+    """Makes the wall from the user's marks whenever they change, and draws it until the result of a run takes its
+    place.
     """
 
     def __init__(self, ui: object, logic: MyocardialTrackingLogic, parameters: Callable[[], object]) -> None:
@@ -42,12 +42,12 @@ class WallSection:
         return self._parametersNow()
 
     def disconnect(self) -> None:
-        """Lets go of the panel."""
+        """Disconnects from the panel."""
         self._ui.clickButton.disconnect("clicked()", self.onClick)
         self._ui.drawButton.disconnect("clicked()", self.onDraw)
 
     def enter(self, parameters: object) -> None:
-        """Shows other parameters from now on, or none."""
+        """Shows other parameters, or none."""
         self._contour = None
         if parameters is None:
             self._preview.clear()
@@ -55,16 +55,16 @@ class WallSection:
             self._followed = contourKey(parameters)
 
     def follow(self) -> MarkedWall:
-        """The wall for a run, whose result will be in the preview's place.
+        """Returns the wall for a run, whose result takes the place of the preview.
 
         Raises:
-            InputError: the wall cannot be made from what was marked.
+            InputError: the wall cannot be made from the marks.
         """
         self._followed = contourKey(self._parameters)
         return self.make()
 
     def make(self) -> MarkedWall:
-        """The wall as it would be followed; raises as `follow`."""
+        """Makes the wall from the marks; raises as `follow`."""
         parameters = self._parameters
         options = {
             "view": parameters.view.value,
@@ -75,7 +75,7 @@ class WallSection:
         return self._logic.mark(parameters.inputClip, parameters.contour, queryFrame=frame, **options)
 
     def made(self) -> MarkedWall | str:
-        """The wall, or why there is none; computed anew when something has changed."""
+        """Returns the wall, or the reason why there is none; computed again only after a change."""
         parameters, image = self._parameters, imageOrNone(self._parameters.inputClip)
         if image is None or parameters.contour is None:
             return ""
@@ -89,7 +89,7 @@ class WallSection:
         return self._made[1]
 
     def contourMayHaveChanged(self) -> None:
-        """Notes the frame where the user chose a wall just now (and not long ago, in a scene that was opened)."""
+        """Records the frame shown where the user has just chosen a wall; not where a loaded scene brought it."""
         parameters = self._parameters
         contour = parameters.contour if parameters is not None else None
         if contour is not self._contour:
@@ -100,18 +100,18 @@ class WallSection:
                 self.markedHere()
 
     def pointsChanged(self, caller: object) -> None:
-        """Notes the frame where the caller is the marked wall, of which a point was placed or moved."""
+        """Records the frame shown where the caller is the marked wall, of which a point was placed or moved."""
         if caller is not None and caller is self._contour and self._parameters is not None:
             self.markedHere()
 
     def markedHere(self) -> None:
-        """The wall is marked on the frame shown."""
+        """Records the frame shown as the one on which the wall is marked."""
         image = imageOrNone(self._parameters.inputClip)
         if image is not None and self._parameters.markedFrame != shownFrame(image):
             self._parameters.markedFrame = shownFrame(image)
 
     def update(self) -> None:
-        """Shows what follows from the parameters."""
+        """Updates the widgets that depend on the parameters."""
         parameters, ui, marked = self._parameters, self._ui, self.made()
         image = imageOrNone(parameters.inputClip)
         ui.clickButton.enabled = image is not None and not parameters.view.isShortAxis
@@ -125,7 +125,8 @@ class WallSection:
             ui.wallLabel.text = "; ".join([wallText(marked), *marked.contour.notes])
         else:
             text = _(
-                "Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; it is followed from there."
+                "Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; "
+                "it is followed from there."
             )
             ui.wallLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
 
@@ -139,11 +140,11 @@ class WallSection:
             self._preview.clear()
 
     def onClick(self) -> None:
-        """Lets the user place hinge, apex and hinge."""
+        """Starts placing of hinge, apex and hinge."""
         self._place(add_clicks(slicer.mrmlScene, _("Hinges and apex")))
 
     def onDraw(self) -> None:
-        """Lets the user draw a curve along the wall."""
+        """Starts drawing of a curve along the wall."""
         name = "vtkMRMLMarkupsClosedCurveNode" if self._parameters.view.isShortAxis else "vtkMRMLMarkupsCurveNode"
         curve = slicer.mrmlScene.AddNewNodeByClass(name, slicer.mrmlScene.GenerateUniqueName(_("Wall")))
         curve.CreateDefaultDisplayNodes()
@@ -157,7 +158,7 @@ class WallSection:
 
 
 def contourKey(parameters: object) -> object:
-    """What a marked wall is made from; it tells whether the wall was changed since it was followed."""
+    """Returns a key of the marks and options of a wall, which differs after every change."""
     contour = parameters.contour
     if contour is None:
         return None

@@ -1,5 +1,5 @@
-"""The Apply button that says why it cannot, becomes Cancel while something runs, and the progress bar and status line
-that go with it.
+"""The Apply button, whose tool tip gives the reason where it is disabled and which becomes Cancel during a run, with
+its progress bar and status line.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ class ApplyButton:
         self._button.connect("clicked()", self._onClicked)
 
     def disconnect(self) -> None:
-        """Lets go of the panel."""
+        """Disconnects from the panel."""
         self._button.disconnect("clicked()", self._onClicked)
 
     def allow(self, reason: str) -> None:
-        """Enables the button, or says why it cannot be pressed (an empty reason is none)."""
+        """Enables the button, or disables it and shows the reason; an empty reason is none."""
         self._reason = reason
         if not self.running:
             self._button.enabled = not reason
             self._button.toolTip = reason or self._applyTip
-            if reason or self._status.property("saysWhyNot"):
-                self.say(reason)
-                self._status.setProperty("saysWhyNot", bool(reason))
+            if reason or self._status.property("showsReason"):
+                self.showStatus(reason)
+                self._status.setProperty("showsReason", bool(reason))
 
-    def say(self, text: str) -> None:
+    def showStatus(self, text: str) -> None:
         """Shows one line below the button."""
-        self._status.setProperty("saysWhyNot", False)
+        self._status.setProperty("showsReason", False)
         self._status.text = text
         self._status.toolTip = text
 
@@ -52,18 +52,18 @@ class ApplyButton:
         self._bar.setRange(0, 0)
         self._bar.format = ""
         self._bar.visible = True
-        self.say(message)
+        self.showStatus(message)
 
     def show(self, progress: JobProgress, unit: str | None = None) -> None:
-        """Moves the bar; its text is the share done, the frames (or whatever the unit is) a second and the time left."""
+        """Moves the bar; its text is the share done, the frames (or other units) per second and the time left."""
         self._bar.setRange(0, max(progress.total, 1))
         self._bar.value = progress.done
         self._bar.format = progressText(progress, unit)
 
     def stopping(self) -> None:
-        """After a click on Cancel, until the job has ended."""
+        """Disables the button after a click on Cancel, until the job has ended."""
         self._button.enabled = False
-        self.say(_("Stopping ..."))
+        self.showStatus(_("Stopping ..."))
 
     def end(self, message: str) -> None:
         """Turns back into Apply."""
@@ -72,7 +72,7 @@ class ApplyButton:
         self._bar.visible = False
         self.allow(self._reason)
         if message:
-            self.say(message)
+            self.showStatus(message)
 
     def _onClicked(self) -> None:
         if self.running:

@@ -1,5 +1,5 @@
-"""Long work beside the application: a job of the child process that all modules share, asked by a timer on the main
-thread how far it is.
+"""Long work beside the application: a job of the child process that all modules share, polled by a timer on the main
+thread.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from UltrasoundMotionLib.jobs import JobCancelled, JobEvent, JobFailed, JobFinis
 
 POLL_MS = 40
 STEP_BUDGET_S = 0.015
-"""How long preparing may keep the main thread before the application gets its turn."""
+"""Longest time that preparing may block the application at a time."""
 
 Preparation = Generator[tuple[int, int, str], None, JobRequest]
 """Work on the scene before the job, cut into short steps: yields (done, total, message) and returns the request."""
 
 
 class JobListener(Protocol):
-    """Whom a job tells; all of it on the main thread, and nothing after the job was forgotten."""
+    """Callbacks of a running job, on the main thread. Not called after `BackgroundJob.forget`."""
 
     def onProgress(self, progress: JobProgress) -> None:
-        """How far it is; `progress.job` is None while it is prepared."""
+        """Reports progress; `progress.job` is None while the job is prepared."""
 
     def onPartial(self, result: Any) -> None:
-        """The newest finished part of the result."""
+        """Gives the newest finished part of the result."""
 
     def onFinished(self, finished: JobFinished) -> None:
-        """The whole result."""
+        """Gives the whole result."""
 
     def onFailed(self, failed: JobFailed) -> None:
-        """It ended without its result."""
+        """Reports that the job ended without its result."""
 
     def onCancelled(self, cancelled: JobCancelled) -> None:
-        """It was cancelled; `cancelled.result` is what was finished, or None."""
+        """Reports that the job was cancelled; `cancelled.result` is the finished part, or None."""
 
 
 class BackgroundJob:
@@ -56,13 +56,13 @@ class BackgroundJob:
         self.startedAt = 0.0
 
     def start(self) -> None:
-        """Returns at once; the listener hears from the event loop."""
+        """Starts the run and returns at once; the listener is called from the event loop."""
         self.running = True
         self.startedAt = time.perf_counter()
         sharedProcess().add(self)
 
     def cancel(self) -> None:
-        """Asks to stop; the listener hears onCancelled within a second."""
+        """Asks the run to stop; the listener's `onCancelled` is called within a second."""
         if self.job is not None:
             sharedProcess().cancel(self)
         elif self.running:
@@ -70,21 +70,21 @@ class BackgroundJob:
             self._end(lambda listener: listener.onCancelled(JobCancelled(None, None)))
 
     def forget(self) -> None:
-        """Cancels it without another word to the listener: its nodes are gone (the scene was closed, the module
-        reloaded).
+        """Cancels the run without another call of the listener, whose nodes are gone: the scene was closed, or the
+        module reloaded.
         """
         self._listener = None
         self.cancel()
 
-    # called by the shared process
+    # Called by the shared process
 
     def prepare(self) -> JobRequest | None:
-        """Goes on with the preparation for a short while; the request when it is done."""
+        """Continues the preparation for a short while; returns the request when it is done, else None."""
         deadline = time.perf_counter() + STEP_BUDGET_S
         try:
             while time.perf_counter() < deadline:
                 progress = JobProgress(None, *next(self._preparation))
-            self._tell(lambda listener: listener.onProgress(progress))
+            self._notify(lambda listener: listener.onProgress(progress))
         except StopIteration as finished:
             return finished.value
         except UltrasoundMotionError as error:
@@ -92,27 +92,27 @@ class BackgroundJob:
             self._end(lambda listener: listener.onFailed(failed))
         return None
 
-    def hear(self, event: Any) -> None:
-        """Passes on what the child process said.
+    def onEvent(self, event: Any) -> None:
+        """Dispatches an event of the child process to the listener.
 
-        Where the listener cannot take a part of it (its nodes were deleted), the run fails.
+        The run fails where the listener cannot show a part of the result, as when its nodes were deleted.
         """
         try:
-            self._pass(event)
+            self._dispatch(event)
         except Exception as error:
             logging.exception("a result in progress could not be shown")
             sharedProcess().cancel(self)
             failed = JobFailed(
-                self.job, _("what was found so far could not be shown: {error}").format(error=error), "unexpected"
+                self.job, _("the result so far could not be shown: {error}").format(error=error), "unexpected"
             )
             self._end(lambda listener: listener.onFailed(failed))
 
-    def _pass(self, event: Any) -> None:
+    def _dispatch(self, event: Any) -> None:
         if isinstance(event, JobProgress):
-            self._tell(lambda listener: listener.onProgress(event))
+            self._notify(lambda listener: listener.onProgress(event))
             partial = self.job.partial() if self._listener is not None else None
             if partial is not None:
-                self._tell(lambda listener: listener.onPartial(partial))
+                self._notify(lambda listener: listener.onPartial(partial))
         elif isinstance(event, JobFinished):
             self._end(lambda listener: listener.onFinished(event))
         elif isinstance(event, JobFailed):
@@ -122,16 +122,16 @@ class BackgroundJob:
 
     def _end(self, message: Callable[[JobListener], None]) -> None:
         self.running = False
-        self._tell(message)
+        self._notify(message)
         self._listener = None
 
-    def _tell(self, message: Callable[[JobListener], None]) -> None:
+    def _notify(self, message: Callable[[JobListener], None]) -> None:
         if self._listener is not None:
             message(self._listener)
 
 
 class SharedProcess:
-    """The warm child process of all modules, and the timer that polls it while there is something to wait for."""
+    """The child process of all modules, kept running between jobs, and the timer that polls it during a run."""
 
     def __init__(self) -> None:
         self.process = JobProcess()
@@ -144,16 +144,16 @@ class SharedProcess:
 
     @property
     def busy(self) -> bool:
-        """Whether a job is under way."""
+        """True while a job is prepared or running."""
         return bool(self._preparing or self._running)
 
     def add(self, background: BackgroundJob) -> None:
-        """Prepares and then runs it."""
+        """Prepares a run and then submits its job."""
         self._preparing.append(background)
         self._timer.start()
 
     def cancel(self, background: BackgroundJob) -> None:
-        """Lets the child stop it."""
+        """Asks the child process to stop a run."""
         self.process.cancel(background.job)
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class SharedProcess:
             background = self._running.get(event.job)
             if background is None:
                 continue
-            background.hear(event)
+            background.onEvent(event)
             if not background.running:
                 del self._running[event.job]
         if not self.busy:
@@ -188,7 +188,7 @@ _shared: SharedProcess | None = None
 
 
 def sharedProcess() -> SharedProcess:
-    """The one of this application, made when it is first needed."""
+    """Returns the application's shared process, made when it is first needed."""
     global _shared  # noqa: PLW0603  one child process for all modules is the point
     if _shared is None:
         _shared = SharedProcess()
@@ -196,7 +196,7 @@ def sharedProcess() -> SharedProcess:
 
 
 def closeSharedProcess(*, onlyIdle: bool = False) -> None:
-    """Ends the child process, at once or only where no module waits for it; the next job starts another."""
+    """Ends the child process, or only an idle one; the next job starts another."""
     global _shared
     if _shared is None or (onlyIdle and _shared.busy):
         return
@@ -205,7 +205,7 @@ def closeSharedProcess(*, onlyIdle: bool = False) -> None:
 
 
 def _newest(events: list[JobEvent]) -> list[JobEvent]:
-    """Without the reports that later ones of the same job make old."""
+    """Drops progress reports that are followed by a later event of the same job."""
     last = {event.job: event for event in events}
     return [event for event in events if not isinstance(event, JobProgress) or last[event.job] is event]
 

@@ -1,4 +1,4 @@
-"""What several panels let a user choose; the values are the library's own words."""
+"""Choices that several panels offer; their values are those of the library's options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Device(enum.Enum):
-    """Where to compute."""
+    """The device to compute on."""
 
     AUTOMATIC = "auto"
     CUDA = "cuda"
@@ -21,7 +21,7 @@ class Device(enum.Enum):
     CPU = "cpu"
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return {
             Device.AUTOMATIC: _("Automatic"),
             Device.CUDA: _("NVIDIA graphics card (CUDA)"),
@@ -31,14 +31,14 @@ class Device(enum.Enum):
 
 
 class Direction(enum.Enum):
-    """Which frames to follow points through, seen from the frame shown."""
+    """The frames through which points are followed, seen from the frame shown."""
 
     BOTH = "both"
     FORWARD = "forward"
     BACKWARD = "backward"
 
     def label(self) -> str:
-        """What the panel shows."""
+        """The text in the panel."""
         return {
             Direction.BOTH: _("All frames"),
             Direction.FORWARD: _("From the frame shown on"),

@@ -49,7 +49,7 @@ def clipOf(node: slicer.vtkMRMLNode | None) -> Clip:
 
 
 def whyNotClip(node: slicer.vtkMRMLNode) -> str:
-    """Why a node cannot be tracked in; empty where it can. Looks at the first frame only."""
+    """Returns the reason why points cannot be followed in a node, or an empty text; looks at the first frame only."""
     try:
         nodes = find_sequence_nodes(node)
         first = nodes.sequence.GetNthDataNode(0)

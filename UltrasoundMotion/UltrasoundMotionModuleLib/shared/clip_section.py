@@ -14,7 +14,7 @@ from UltrasoundMotionModuleLib.shared.clip import clipDescription, clipOf
 
 
 class ClipSection:
-    """Shows the clip that is chosen; cheap to ask again and again."""
+    """Shows the clip that is chosen; `update` is cheap where nothing has changed."""
 
     def __init__(self, ui: object) -> None:
         self._ui = ui
@@ -25,7 +25,7 @@ class ClipSection:
         ui.showClipButton.connect("clicked()", self.onShowClip)
 
     def disconnect(self) -> None:
-        """Lets go of the panel."""
+        """Disconnects from the panel."""
         self._ui.showClipButton.disconnect("clicked()", self.onShowClip)
 
     def onlyClip(self) -> slicer.vtkMRMLVolumeNode | None:

@@ -24,7 +24,7 @@ class MenuItem:
         name: value of the parameter.
         title: text of the line.
         tip: its tool tip.
-        why_not: why it cannot be chosen; empty where it can.
+        why_not: the reason why it cannot be chosen; empty where it can.
     """
 
     name: str
@@ -65,7 +65,7 @@ class EntryParameter:
         is not known here gives way to the default.
 
         Returns:
-            What the user should know; empty where nothing was lost.
+            A message for the user; empty where nothing was lost.
         """
         saved = node.GetParameter(self.name)
         if not saved:
@@ -108,7 +108,7 @@ class EntryMenu:
         comboBox.connect("currentIndexChanged(int)", self.onIndexChanged)
 
     def disconnect(self) -> None:
-        """Lets go of the combo box."""
+        """Disconnects from the combo box."""
         self._comboBox.disconnect("currentIndexChanged(int)", self.onIndexChanged)
 
     def show(self, name: str) -> None:
@@ -120,7 +120,7 @@ class EntryMenu:
         self._updating = False
 
     def whyNot(self, name: str) -> str:
-        """Why a run with this entry is not possible; empty where it is."""
+        """Returns the reason why a run with this entry is not possible, or an empty text."""
         item = self._find(name)
         if item is None:
             return _("There is no \u201c{name}\u201d here; choose another").format(name=name)

@@ -11,10 +11,10 @@ from UltrasoundMotionModuleLib.shared.entry_menu import EntryParameter
 
 
 class MotionModuleLogic(ScriptedLoadableModuleLogic):
-    """Everything a panel does, for scripts: calls wait until they are done, raise InputError for input that cannot be
-    used, and return nodes.
+    """The actions of a panel as calls for scripts: they wait until they are done, raise InputError for input that
+    cannot be used, and return nodes.
 
-    A module gives `parameterNodeClass`, and the parameters that hold names of entries.
+    A module defines `parameterNodeClass`, and the parameters that hold names of entries.
     """
 
     parameterNodeClass: ClassVar[type]
@@ -25,12 +25,14 @@ class MotionModuleLogic(ScriptedLoadableModuleLogic):
         self._notes: list[str] = []
 
     def getParameterNode(self) -> Any:
-        """The module's parameters in the scene; what a loaded scene asks for and is not installed is replaced."""
+        """Returns the module's parameters in the scene; entries that a loaded scene asks for and that are not installed
+        are replaced by the default.
+        """
         node = ScriptedLoadableModuleLogic.getParameterNode(self)
         self._notes += filter(None, [parameter.restore(node) for parameter in self.entryParameters])
         return self.parameterNodeClass(node)
 
     def takeNotes(self) -> str:
-        """Returns what the user should know of the parameters, once."""
+        """Returns messages for the user about the parameters, each once."""
         notes, self._notes = self._notes, []
         return " ".join(notes)

@@ -1,5 +1,5 @@
-"""What the panels of all three modules do alike: load the panel, remember everything in the scene, run, cancel, and
-leave nothing behind.
+"""The widget that all modules extend: it loads the panel, keeps its parameters in the scene, runs jobs and cancels
+them, and leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from UltrasoundMotionModuleLib.shared.sample_data import Sample
 
 
 class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC):
-    """A module's widget gives `title`, `makeLogic`, `whyNotApply`, `makeJob`, `showResult` and `commandArguments`, and
-    overrides what else it needs.
+    """A module's widget defines `title`, `makeLogic`, `whyNotApply`, `makeJob`, `showResult` and `commandArguments`,
+    and overrides what else it needs.
 
     Its panel `UI/<module>.ui` has at least `applyButton`, `progressBar`, `statusLabel` and `commandButton`.
     """
@@ -45,7 +45,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self._watched: list[tuple[object, int]] = []
         self._parameterNotes = ""
 
-    # What a module gives
+    # Defined by a module
 
     @abstractmethod
     def makeLogic(self) -> object:
@@ -55,40 +55,40 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """Connects the module's own widgets; `self.ui` and `self.logic` exist."""
 
     def selectDefaults(self) -> None:
-        """Chooses inputs for the user where none are chosen yet and the scene leaves no doubt."""
+        """Chooses inputs where none are chosen yet and the scene has only one candidate."""
 
     @abstractmethod
     def whyNotApply(self) -> str:
-        """Why Apply cannot be pressed, as what to do next; empty when it can."""
+        """Returns the reason why Apply cannot be pressed, as the next step for the user; empty when it can."""
 
     def watchedNodes(self) -> Iterable[tuple[object, int]]:
-        """(node, event) pairs upon which the panel is to be looked at again: the chosen nodes."""
+        """Returns (node, event) pairs after which the panel is updated: the chosen nodes."""
         return ()
 
     def updatePanel(self) -> None:
-        """Shows what follows from the parameters and the watched nodes."""
+        """Updates the widgets that depend on the parameters and the watched nodes."""
 
     @abstractmethod
     def makeJob(self) -> BackgroundJob:
-        """The run for the parameters as they are, with `self` as its listener; raises InputError where something is
-        wrong with them.
+        """Makes the run for the current parameters, with `self` as its listener; raises InputError where they are not
+        valid.
         """
 
     @abstractmethod
     def showResult(self, result: object, *, complete: bool) -> str:
-        """Puts a result into the scene and returns what to say of it; `complete` is False for what a cancelled run had
-        finished.
+        """Adds a result to the scene and returns the status text; `complete` is False for the finished part of a
+        cancelled run.
         """
 
     def commandArguments(self) -> tuple[str, ...]:
-        """The command line that repeats the run for the parameters as they are; raises InputError as `makeJob`.
+        """Returns the command line that repeats the run for the current parameters; raises InputError as `makeJob`.
 
         A module whose run is no single command overrides `onShowCommand`.
         """
         return ()
 
     def commandNotes(self) -> str:
-        """What has to be done before the command can run, such as saving its inputs; nothing by default."""
+        """Returns the steps that must come before the command, such as saving its inputs; none by default."""
         return ""
 
     # The panel
@@ -99,7 +99,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         return self._parameterNode
 
     def setup(self) -> None:
-        """Called once, when the module is first opened: loads the panel and connects it."""
+        """Loads the panel and connects it; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
         self.uiWidget = slicer.util.loadUI(self.resourcePath(f"UI/{self.moduleName}.ui"))
         self.layout.addWidget(self.uiWidget)
@@ -118,7 +118,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self.initializeParameterNode()
 
     def cleanup(self) -> None:
-        """Called when the module is reloaded and when the application closes."""
+        """Disconnects everything; called when the module is reloaded and when the application closes."""
         self.forgetRun()
         self.setParameterNode(None)
         self.removeObservers()
@@ -128,27 +128,27 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         closeSharedProcess(onlyIdle=True)
 
     def enter(self) -> None:
-        """Called each time the user opens the module: the child process loads torch while the user looks around."""
+        """Starts the child process, which loads torch in the meantime; called each time the user opens the module."""
         self.initializeParameterNode()
         warmUp()
 
     def exit(self) -> None:
-        """Called when the user opens another module: a run goes on, and its result is put into the scene."""
+        """Disconnects the panel; a run goes on, and its result is added to the scene. Called when the user leaves."""
         self._disconnectPanel()
 
     def onSceneStartClose(self, caller: object, event: int) -> None:
-        """The nodes of a run are about to go: it is cancelled, and heard of no more."""
+        """Cancels the run, whose nodes are about to be removed."""
         self.forgetRun()
         self._parameterNotes = ""
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: object, event: int) -> None:
-        """Starts afresh where the module is shown."""
+        """Makes new parameters where the module is shown."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
     def onSceneEndImport(self, caller: object, event: int) -> None:
-        """A loaded scene brought its own parameters."""
+        """Shows the parameters of the loaded scene."""
         if self.parent.isEntered:
             self.initializeParameterNode()
 
@@ -158,10 +158,10 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self.selectDefaults()
         self._parameterNotes = self.logic.takeNotes() or self._parameterNotes
         if self._parameterNotes:
-            self.applyButton.say(self._parameterNotes)
+            self.applyButton.showStatus(self._parameterNotes)
 
     def setParameterNode(self, parameters: object) -> None:
-        """Shows these parameters and keeps them as the user changes them; None lets go of them."""
+        """Connects the panel with parameters; None disconnects it."""
         self._disconnectPanel()
         self._parameterNode = parameters
         if parameters is not None:
@@ -179,8 +179,8 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self._watch([])
 
     def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
-        """Watches the nodes that are chosen now, and looks at the panel again; not while a scene is half loaded, after
-        which it is called again.
+        """Watches the nodes that are now chosen and updates the panel; not while a scene is loaded, after which it is
+        called again.
         """
         if slicer.mrmlScene.IsImporting():
             return
@@ -195,7 +195,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self._watched = wanted
 
     def onWatchedModified(self, caller: object = None, event: int | None = None) -> None:
-        """Looks again whether Apply can be pressed."""
+        """Updates the Apply button and the panel."""
         if self._parameterNode is not None:
             self.applyButton.allow(self.whyNotApply())
             self.updatePanel()
@@ -207,10 +207,10 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self.startRun(self.makeJob)
 
     def startRun(self, makeJob: Callable[[], BackgroundJob], showResult: Callable[..., str] | None = None) -> None:
-        """Installs what is missing and starts the run that `makeJob` returns; anything that is wrong is shown.
+        """Installs missing packages and starts the run that `makeJob` returns; errors are shown.
 
         Args:
-            showResult: what to do with the result, where it is another than `self.showResult`.
+            showResult: called with the result in place of `self.showResult`.
         """
         with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
             ensurePackages(self.resourcePath("requirements.txt"), self.title)
@@ -221,17 +221,17 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             self.onWatchedModified()
 
     def loadSample(self, sample: Sample, select: Callable[[], None]) -> None:
-        """Calls `select`, which adds the sample to the scene and chooses it, as soon as the sample is kept: it is
-        simulated where it never was.
+        """Calls `select`, which adds the sample to the scene and chooses it, once the sample is stored; simulates the
+        sample first where it is not.
         """
 
-        def keep(simulated: SimulatedClip, *, complete: bool) -> str:
-            sample.keep(simulated)
+        def store(simulated: SimulatedClip, *, complete: bool) -> str:
+            sample.store(simulated)
             select()
             return _("Simulated the sample")
 
-        if not sample.isKept:
-            self.startRun(lambda: BackgroundJob(sample.request(), self), showResult=keep)
+        if not sample.isStored:
+            self.startRun(lambda: BackgroundJob(sample.request(), self), showResult=store)
             return
         with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
             select()
@@ -242,34 +242,34 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             self.run.cancel()
 
     def forgetRun(self) -> None:
-        """Ends a run without a word; nothing of it is kept."""
+        """Ends a run without a message; nothing of it is kept."""
         if self.run is not None:
             self.run.forget()
             self._rest("")
 
     def onProgress(self, progress: JobProgress) -> None:
-        """Shows how far the run is."""
+        """Shows the progress of the run."""
         self.applyButton.show(progress, self.progressUnit())
         if progress.message:
-            self.applyButton.say(progress.message)
+            self.applyButton.showStatus(progress.message)
 
     def progressUnit(self) -> str | None:
-        """What a run counts, where that is not frames."""
+        """Returns the unit of the progress, where it is not frames."""
         return None
 
     def onPartial(self, result: object) -> None:
-        """Shows what is finished so far; nothing by default."""
+        """Shows the finished part of the result; does nothing by default."""
 
     def onFinished(self, finished: JobFinished) -> None:
-        """Puts the result into the scene."""
+        """Adds the result to the scene."""
         self._end(finished.result, complete=True, notes=finished.notes)
 
     def onCancelled(self, cancelled: JobCancelled) -> None:
-        """Keeps what was finished."""
+        """Adds the finished part of the result to the scene."""
         self._end(cancelled.result, complete=False)
 
     def onFailed(self, failed: JobFailed) -> None:
-        """Says what went wrong, with the child process's own words as details."""
+        """Shows the error, with the output of the child process as details."""
         if failed.partial is not None:
             self._end(failed.partial, complete=False)
         self._rest(_("Failed: {message}").format(message=failed.message))
@@ -290,7 +290,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             self._rest(message)
 
     def _rest(self, message: str) -> None:
-        """The panel as it is when nothing runs."""
+        """Shows the panel as it is when nothing runs."""
         self.run = None
         self.onWatchedModified()
         self.applyButton.end(message)

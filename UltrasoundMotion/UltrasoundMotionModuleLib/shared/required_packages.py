@@ -1,4 +1,4 @@
-"""The Python packages that a run needs, asked for when the user first presses Apply and never before."""
+"""Installation of the Python packages that a run needs, when the user presses Apply and never before."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TORCH_REQUIREMENT = ">=2.2"
 
 
 def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
-    """Installs what is missing, after asking; quick when nothing is.
+    """Installs missing packages, after asking; quick where none is missing.
 
     Args:
         requirementsPath: a requirements file for everything but torch, which the PyTorch extension chooses to fit the
@@ -38,8 +38,7 @@ def _requirements(path: str | Path) -> list[str]:
 
 
 def _installed(requirement: str) -> bool:
-    """Looks at the installed version only: importing torch to see whether it is there would load it into the
-    application.
+    """Compares the installed version, without importing the package: torch would be loaded into the application.
 
     Args:
         requirement: `name>=version`, the only kind there is in the modules' file.

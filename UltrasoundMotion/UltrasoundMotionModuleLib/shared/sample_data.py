@@ -1,4 +1,4 @@
-"""Sample clips: simulated on this computer at first use (no network), then kept in Slicer's cache folder."""
+"""Sample clips: simulated on this computer at first use (no network), then stored in Slicer's cache folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from UltrasoundMotionLib.tracking import read_tracks_csv, write_tracks_csv
 from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 
 VERSION = 1
-"""Part of the folder's name: another simulation gets another."""
+"""Part of the folder's name; a changed simulation needs a new one."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Sample:
 
     @property
     def folder(self) -> Path:
-        """Where it is kept."""
+        """The folder in which it is stored."""
         return Path(slicer.app.cachePath) / f"UltrasoundMotion-samples-{VERSION}"
 
     @property
-    def isKept(self) -> bool:
-        """Whether it was simulated before."""
+    def isStored(self) -> bool:
+        """True where it was simulated before."""
         return all(path.is_file() for path in self._files)
 
     @property
@@ -55,18 +55,18 @@ class Sample:
         return self.folder / f"{self.kind}.seq.nrrd", self.folder / f"{self.kind}-truth.csv"
 
     def request(self) -> JobRequest:
-        """The job that simulates it."""
+        """Returns the job that simulates it."""
         return simulation_job(kind=self.kind, frame_count=self.frameCount, seed=self.seed)
 
-    def keep(self, simulated: SimulatedClip) -> None:
-        """Stores it, the clip last: a sample is whole or not there."""
+    def store(self, simulated: SimulatedClip) -> None:
+        """Writes its files, the clip last, so that a sample is either complete or absent."""
         self.folder.mkdir(parents=True, exist_ok=True)
         clip, truth = self._files
         write_tracks_csv(truth, simulated.truth)
         write_sequence(clip, simulated.sequence)
 
     def read(self) -> SimulatedClip:
-        """Reads what was kept; a damaged file is forgotten, so that the next try simulates it again."""
+        """Reads the stored sample; a damaged file is deleted, so that the next call simulates the sample again."""
         clip, truth = self._files
         try:
             sequence = read_sequence(clip)
@@ -95,14 +95,14 @@ class SampleNodes:
 
 
 def loadSample(sample: Sample) -> SampleNodes:
-    """Adds a sample to the scene; simulates it first where that was never done, and waits for it (some ten seconds)."""
-    if not sample.isKept:
-        sample.keep(run_job(sample.request(), sharedProcess().process))
+    """Adds a sample to the scene; simulates it first where it is not stored, which takes about ten seconds."""
+    if not sample.isStored:
+        sample.store(run_job(sample.request(), sharedProcess().process))
     return addSample(sample)
 
 
 def addSample(sample: Sample) -> SampleNodes:
-    """Adds a sample that is kept to the scene: the clip upright in the red view on its first frame, and landmarks on
+    """Adds a stored sample to the scene: the clip upright in the red view on its first frame, and landmarks on
     it.
     """
     scene, simulated = slicer.mrmlScene, sample.read()

@@ -1,4 +1,4 @@
-"""Following points through a clip of the scene: the run in the background, and the same as a call that waits."""
+"""Tracking of points through a clip of the scene, as a run in the background or as a call that waits."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def trackAndWait(
 
 
 def offPlaneNotes(points: PlacedPoints) -> list[str]:
-    """What to say of points that do not lie on the clip's plane."""
+    """Returns messages about points that do not lie on the clip's plane."""
     far = [
         (label, distance)
         for label, distance in zip(points.labels, points.distance_mm, strict=True)
@@ -61,7 +61,8 @@ def summary(tracks: PointTracks, seconds: float) -> str:
     spacing, unit = (tracks.spacing_mm, "mm") if tracks.spacing_mm else ((1.0, 1.0), "px")
     moved = np.linalg.norm(tracks.displacement_px[reached] * spacing, axis=2)
     text = _(
-        "{points} points through {frames} frames in {seconds} s; visible in {visible} of all positions; largest displacement {distance}"
+        "{points} points through {frames} frames in {seconds} s; visible in {visible} of all positions; "
+        "largest displacement {distance}"
     )
     return text.format(
         points=len(tracks.labels),
@@ -93,8 +94,8 @@ def trackCommand(
 
 
 def unsavedFiles(clip: slicer.vtkMRMLSequenceNode, points: slicer.vtkMRMLMarkupsNode | None = None) -> str:
-    """Which files the command of `trackCommand` needs that are not there yet, as what to do first; empty where none is
-    missing.
+    """Returns the files that the command of `trackCommand` needs and that are not saved yet, as a step for the user;
+    empty where none is missing.
     """
     names = {clip: f"{clip.GetName().removesuffix(' sequence')}.seq.nrrd"} | (
         {} if points is None else {points: _pointsFile(points)}
