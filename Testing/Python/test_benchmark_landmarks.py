@@ -92,6 +92,7 @@ def test_the_fixed_template_follows_a_shift_and_is_never_renewed():
     np.testing.assert_allclose(back.positions_px[:2], points[:2], atol=8)
 
 
+@pytest.mark.slow
 def test_the_command_prints_table_and_goals(capsys, tmp_path):
     out = tmp_path / "landmarks.json"
     arguments = [

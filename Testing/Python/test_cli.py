@@ -437,6 +437,7 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
+@pytest.mark.slow
 def test_a_table_needs_no_extra_and_the_demo_says_which_it_lacks(clip, points, tmp_path):
     def without_extras(*arguments):
         return subprocess.run(

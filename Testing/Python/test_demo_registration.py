@@ -54,6 +54,7 @@ def test_the_demo_runs_without_weights_and_says_so(tmp_path, capsys, monkeypatch
     )
 
 
+@pytest.mark.slow
 def test_the_trained_method_helps_on_the_demo_s_pair():
     if not {path.stem for path in shipped_cards()} & set(demo_registration.WEIGHTS):
         pytest.skip(f"none of the weights {', '.join(demo_registration.WEIGHTS)} is installed")

@@ -493,6 +493,7 @@ def test_round_trip_tells_a_tracker_that_moves_from_one_that_does_not():
         structured_points(np.zeros((128, 128)), 3)
 
 
+@pytest.mark.slow
 def test_memory_benchmark_measures_child_processes():
     result = benchmark_memory(["lucas-kanade"], short_frames=3, long_frames=9, size_px=64)
     (row,) = result.rows
@@ -556,6 +557,7 @@ def test_evaluate_tracks_takes_clust_annotations(tmp_path, capsys):
         run_verb(evaluate, "evaluate", "tracks", tmp_path / "t.csv", "--truth", tmp_path / "t.mat")
 
 
+@pytest.mark.slow
 def test_benchmark_speed_prints_rates_beside_the_goal(tmp_path, capsys):
     pytest.importorskip("cv2")
     words = ["--frames", 4, "--models", "lucas-kanade", "--peers", "opencv-lk", "--json", tmp_path / "s.json"]

@@ -204,6 +204,7 @@ def test_the_discriminator_learns_to_tell_sharp_from_blurred():
 # Training
 
 
+@pytest.mark.training
 def test_a_short_training_brings_the_atlas_s_labels_to_images_it_never_saw():
     one = objective(smoothness=0.2)
     source = PairBatches(discs(24), PairSettings(pairing="atlas", atlas="s0", size=4), seed=0)

@@ -488,6 +488,7 @@ def test_parameters_are_remembered_in_the_scene(bench, tmp_path):
     assert widget.ui.applyButton.enabled
 
 
+@pytest.mark.slow
 @needs_qt
 def test_ten_runs_and_ten_cancels_leave_nothing_behind(bench):
     widget = bench.open()
@@ -667,6 +668,7 @@ def test_the_sample_is_offered_in_slicers_sample_data_module(bench, monkeypatch)
     assert categories == ["UltrasoundMotion"]
 
 
+@pytest.mark.slow
 @needs_qt
 def test_the_sample_is_simulated_once_and_tracked_well(bench, monkeypatch):
     from UltrasoundMotionModuleLib.shared import sample_data

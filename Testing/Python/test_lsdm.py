@@ -374,6 +374,7 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
         find_tracker("lsdm").make(weights=tmp_path / "odd.json")
 
 
+@pytest.mark.slow
 def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):
     class Textures(LandmarkSource):
         name = "liver-texture"

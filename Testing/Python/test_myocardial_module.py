@@ -168,6 +168,7 @@ def test_a_ring_is_drawn_for_a_short_axis_view(bench):
 # From the console
 
 
+@pytest.mark.slow
 def test_the_example_of_the_docstring_runs_on_the_simulated_heart(bench, tmp_path, monkeypatch, capfd):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
@@ -538,6 +539,7 @@ def test_the_command_repeats_the_run(bench, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 @needs_qt
 def test_ten_runs_and_ten_cancels_leave_nothing_behind(bench):
     widget = bench.open()

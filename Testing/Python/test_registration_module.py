@@ -534,6 +534,7 @@ def test_apply_says_what_is_missing(scene, panel):
         panel.commandArguments()
 
 
+@pytest.mark.slow
 def test_the_self_test_of_the_application_passes_on_a_shorter_beat(application, scene, monkeypatch):
     import DeformableRegistration
     from UltrasoundMotionModuleLib.deformable_registration import sample as registration_sample
@@ -543,6 +544,7 @@ def test_the_self_test_of_the_application_passes_on_a_shorter_beat(application, 
     DeformableRegistration.DeformableRegistrationTest().test_sample()
 
 
+@pytest.mark.slow
 def test_the_panel_registers_cancels_and_leaves_nothing_behind(application, scene, panel, capfd):
     nodes = pair_in(scene)
     parameters = panel.parameters

@@ -106,6 +106,7 @@ def test_a_series_of_volumes():
     np.testing.assert_allclose(last.field().displacement_mm, last.displacement * [1.0, 1.2, 1.5], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_simulated_heart_is_followed_better_than_by_chained_dis_flow():
     peers = pytest.importorskip("UltrasoundMotionLib.lab.benchmarks.peers.opencv")
     pytest.importorskip("cv2", reason="needs the extra benchmark")
@@ -122,6 +123,7 @@ def test_a_simulated_heart_is_followed_better_than_by_chained_dis_flow():
     np.testing.assert_allclose(truth[9] - points, simulated.displacement_px(9, points), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_benchmark_measures_phantoms_and_clips(tmp_path, capsys):
     pytest.importorskip("cv2", reason="needs the extra benchmark")
     options = [

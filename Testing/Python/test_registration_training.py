@@ -221,6 +221,7 @@ def test_pairings():
     assert plane.fixed.shape == (1, 1, *SHAPE[1:]) and bool((plane.fixed_labels > 0).any())
 
 
+@pytest.mark.training
 def test_a_run_with_breaks_is_the_run_without(tmp_path):
     whole = recipe(adversary=True)
     measured = train_registration(tmp_path / "whole", whole, subjects(4), subjects(3))
@@ -303,6 +304,7 @@ with training_processes("cpu") as processes:
 """
 
 
+@pytest.mark.training
 def test_two_processes_average_their_gradients(tmp_path):
     script, out = tmp_path / "worker.py", str(tmp_path)
     script.write_text(WORKER.format(folder=str(Path(__file__).parent), out=out))
@@ -352,6 +354,7 @@ def task04(tmp_path):
     return folder
 
 
+@pytest.mark.training
 def test_the_command_leaves_weights_with_a_card_and_resumes(task04, tmp_path, capsys):
     out = tmp_path / "out"
     command = [

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_every_panel_runs_and_cancels_on_its_sample(monkeypatch):
     spec = importlib.util.spec_from_file_location("PanelSelfTest", SELF_TEST)
     module = importlib.util.module_from_spec(spec)

@@ -185,6 +185,7 @@ def test_the_losses_are_equations_1_to_3():
     assert float(regular_loss(torch.full((1, 2, 15, 9), 3.0), 3)) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("name", list(VARIANTS))
 def test_every_variant_learns_to_move_a_disc(name):
     torch.manual_seed(3)

@@ -266,6 +266,7 @@ def test_vessels_are_dark_at_their_truth_through_the_breath():
 # Degradation
 
 
+@pytest.mark.slow
 def test_difficulties_are_graded_in_measured_correlation():
     correlations = []
     for degradation in DIFFICULTIES.values():

@@ -192,6 +192,7 @@ def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
     assert tracks.visible[14:].all()
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_follow_a_phantom_that_they_have_not_seen():
     """Strong decorrelation and shadows, 16 frames, seed 8999, which neither training nor tuning has drawn.
 

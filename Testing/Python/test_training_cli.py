@@ -24,6 +24,7 @@ def real_frames(tmp_path):
     return folder
 
 
+@pytest.mark.training
 def test_two_steps_leave_weights_and_a_log(real_frames, tmp_path, capsys) -> None:
     out = tmp_path / "run"
     line = [
@@ -87,6 +88,7 @@ def test_polar_motion_is_as_the_paper_writes_it() -> None:
     assert angle[2, 0] == pytest.approx(0)
 
 
+@pytest.mark.training
 def test_augmentation_takes_the_bias_away(tmp_path, capsys) -> None:
     assert (
         main(

@@ -244,6 +244,7 @@ def test_validation_is_in_pixels_of_a_frame_of_256_and_left_out_groups_are_a_tab
     assert [cell.strip() for cell in cells] == ["a", "1.00", "0.00"]
 
 
+@pytest.mark.training
 def test_leave_one_out_is_one_command(tmp_path, capsys):
     for name in ("ETH-01-1", "CIL-01"):
         clust_folder(tmp_path / name)

@@ -100,6 +100,7 @@ def test_the_loss_is_its_parts():
     assert float(identical["labels"]) < 1e-3 and float(identical["mse"]) < 1e-5
 
 
+@pytest.mark.training
 def test_training_without_labels_raises_their_overlap(tmp_path):
     torch.manual_seed(0)
     objective = VoxelMorphObjective(
