@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from UltrasoundMotionLib.errors import MissingPackageError
@@ -19,6 +20,8 @@ EXTRA_OF_PACKAGE = {
     "vtkmodules": "slicer",
 }
 
+hypothesis.settings.register_profile("tests", max_examples=25, deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("tests")
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt for Python is first imported
 
 

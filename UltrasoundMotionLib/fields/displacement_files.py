@@ -7,6 +7,7 @@ from pathlib import Path
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.fields.displacement_field import DisplacementField
+from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
 
 _SUFFIXES = (".nrrd", ".mha", ".nii.gz", ".nii")
 
@@ -55,6 +56,8 @@ def read_displacement(path: str | Path) -> DisplacementField:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as a displacement field: {_last_line(error)}") from error
+    if _suffix(path) in (".nii", ".nii.gz"):
+        check_pixels_complete(path)
     components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
     if components != dimension or dimension not in (2, 3):
         raise InputError(

@@ -8,6 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
 from UltrasoundMotionLib.images.volume import Volume
 
 
@@ -31,6 +32,8 @@ def read_volume(path: str | Path) -> Volume:
         image = sitk.ReadImage(_series_files(path) if path.is_dir() else str(path))
     except RuntimeError:
         raise InputError(f"{path}: cannot be read as an image: an unknown format, damaged or truncated") from None
+    if path.name.lower().endswith((".nii", ".nii.gz")):
+        check_pixels_complete(path)
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
         image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     if image.GetDimension() > 3:

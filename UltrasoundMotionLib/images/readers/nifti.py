@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
 from typing import Literal
@@ -57,6 +58,7 @@ _TYPES = {
     2304: "u1",
 }
 _COMPONENTS = {128: 3, 2304: 4}
+_CHUNK_BYTES = 2**20
 _SECONDS = {8: 1.0, 16: 1e-3, 24: 1e-6}
 
 
@@ -99,6 +101,42 @@ def read_nifti(path: Path) -> ImageSequence:
     spacing_mm, spacing_notes = calibrated_spacing(spacing, stated)
     notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 2 else ()))
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, notes=notes)
+
+
+def check_pixels_complete(path: Path) -> None:
+    """Refuses a NIfTI file (.nii, .nii.gz) that ends before its last pixel: ITK would read zeros there.
+
+    Raises:
+        InputError: fewer pixels than the header declares.
+    """
+    try:
+        header, _ = _read_header(path)
+    except InputError:  # NIfTI-2, which ITK reads
+        return
+    sizes = header["dim"][1 : int(header["dim"][0]) + 1].astype(np.int64)
+    code = int(header["datatype"])
+    if code in _TYPES:
+        voxel = np.dtype(_TYPES[code]).itemsize * _COMPONENTS.get(code, 1)
+        expected = (int(header["vox_offset"]) or 352) + int(sizes.prod()) * voxel
+        packed = path.name.lower().endswith(".gz")
+        if not (_unpacks_to(path, expected) if packed else path.stat().st_size >= expected):
+            raise InputError(f"{path}: is truncated: its header declares {expected} bytes")
+
+
+def _unpacks_to(path: Path, expected: int) -> bool:
+    """Returns True if a gzip file is whole and holds at least `expected` bytes.
+
+    It is unpacked only where its end does not already say so: gzip ends with the length of its content.
+    """
+    with path.open("rb") as file:
+        file.seek(-4, io.SEEK_END)
+        if int.from_bytes(file.read(4), "little") == expected % 2**32:
+            return True
+    try:
+        with gzip.open(path) as stream:
+            return sum(map(len, iter(lambda: stream.read(_CHUNK_BYTES), b""))) >= expected
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def _read_header(path: Path) -> tuple[np.ndarray, Literal["<", ">"]]:
