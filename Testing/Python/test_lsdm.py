@@ -411,7 +411,10 @@ def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):
     assert result.rows[9] == replace(whole, table="S3")
     assert all(row.mean_mm >= 0 and 0 <= row.long_folded <= 1 for row in result.rows)
     assert len(result.table(markdown=True).splitlines()) == 13 and result.as_dict()["steps"] == 1
-    assert all(row.response_mean_mm >= 0 for row in result.rows) and result.details["started_from"] == "trained.safetensors"
+    assert (
+        all(row.response_mean_mm >= 0 for row in result.rows)
+        and result.details["started_from"] == "trained.safetensors"
+    )
 
     class Nothing(LandmarkSource):
         name = "liver-texture"

@@ -107,8 +107,9 @@ def write_sequence(
     """Writes a sequence, one frame at a time, in the format of the path's suffix.
 
     .nrrd keeps everything; named .seq.nrrd, 3D Slicer opens it as a sequence. .mha keeps everything, with times
-    relative to the first frame and the normal as x cross y. .nii and .nii.gz keep geometry and evenly spaced times. A path without a suffix is a
-    new folder of PNG files 00000.png, 00001.png ..., which keep 8-bit pixels only: spacing and times are lost.
+    relative to the first frame and the normal as x cross y. .nii and .nii.gz keep geometry and evenly spaced times. A
+    path without a suffix is a new folder of PNG files 00000.png, 00001.png ..., which keep 8-bit pixels only: spacing
+    and times are lost.
 
     Args:
         path: the file or folder.
