@@ -322,7 +322,7 @@ def test_bad_input_is_said_in_one_line_and_leaves_the_scene_as_it_was(bench):
         assert "\n" not in str(raised.value)
     with pytest.raises(InputError, match=r"no sequence browser|is no tracked wall"):
         bench.logic.strain(bench.clicks)
-    with pytest.raises(InputError, match="is no segment"):
+    with pytest.raises(InputError, match="has no segment"):
         bench.logic.strain(wall, rejectSegments=("left ear",))
 
     def stop(done, total, message):

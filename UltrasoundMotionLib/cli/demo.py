@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     from pydicom.examples import get_path
 
     from UltrasoundMotionLib.images import read_sequence
-    from UltrasoundMotionLib.strain import longitudinal_strain
+    from UltrasoundMotionLib.strain import measure_strain
     from UltrasoundMotionLib.tracking import TrackRequest, read_query_points
     from UltrasoundMotionLib.tracking.track import prepare_tracking
 
@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     prepared = prepare_tracking(sequence, points.points_px, labels=points.labels, request=request)
     print_notes([*sequence.notes, *prepared.notes])
     tracks, seconds = follow(prepared)
-    strain = longitudinal_strain(tracks, view="A4C")
+    strain = measure_strain(tracks, view="A4C").result
     outputs.write(sequence, tracks, strain=strain)
     strain_outputs.write(strain, sequence)
     print(summarise(tracks, seconds))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.cli.output_paths import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+from UltrasoundMotionLib.settings import check_options, option
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images import ImageSequence
@@ -28,23 +29,36 @@ class StrainOutputs:
         scene: 3D Slicer scene (.mrb); needs the extra `slicer` and the clip.
     """
 
-    strain: Path | None = None
-    report: Path | None = None
-    plot: Path | None = None
-    scene: Path | None = None
+    strain: Path | None = option(
+        None,
+        flag="--out",
+        metavar="STRAIN.csv",
+        required=True,
+        help="a line for each frame: time, whole wall, segments (%)",
+    )
+    plot: Path | None = option(
+        None, metavar="S.png", help="also write the page with wall, curves, bull's-eye and table (extra plot)"
+    )
+    report: Path | None = option(
+        None, metavar="R.json", help="also write measures with units and definitions, quality and all curves"
+    )
+    scene: Path | None = option(None, metavar="S.mrb", help="also write a 3D Slicer scene; needs --clip (extra slicer)")
+
+    def __post_init__(self) -> None:
+        check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
-        """(name, path) of every file to write."""
+        """Yields (name, path) of every file to write."""
         for name in ENDINGS:
             path = getattr(self, name)
             if path is not None:
                 yield name, path
 
     def check(self, inputs: tuple[Path, ...] = ()) -> None:
-        """Finds out before the work whether everything can be written.
+        """Checks before the computation whether everything can be written.
 
         Raises:
-            OutputError: see `check_outputs`.
+            OutputError: a file cannot be written, see `check_outputs`.
             MissingPackageError: a package that an output needs is not installed.
         """
         check_outputs(self.named(), ENDINGS, inputs)
@@ -80,6 +94,7 @@ class StrainOutputs:
 
             write_strain_report(self.plot, result, sequence, ventricle=ventricle, title=title)
         if self.scene:
+            assert sequence is not None, "a scene needs the clip"
             from UltrasoundMotionLib.mrml.strain_nodes import write_strain_scene
 
             with TerminalProgress("scene", quiet=quiet) as progress:

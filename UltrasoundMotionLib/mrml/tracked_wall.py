@@ -22,14 +22,13 @@ from UltrasoundMotionLib.mrml.track_links import image_of, link_results, remove_
 from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
 from UltrasoundMotionLib.strain.segment_model import segment_model
-from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES
+from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES, MIDDLE_LAYER
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 _LAYER_ROLE = "ultrasoundMotionLayer"
 _MAIN_ROLE = "ultrasoundMotionMainLayer"
 _VIEW_ATTRIBUTE = "UltrasoundMotion.View"
 _LAYER_ATTRIBUTE = "UltrasoundMotion.Layer"
-MAIN_LAYER = "mid"
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class TrackedWall:
     @property
     def main(self) -> SequenceNodes:
         """The middle layer, to which tables, chart and colours are linked."""
-        return self.layers[MAIN_LAYER]
+        return self.layers[MIDDLE_LAYER]
 
     @property
     def curve(self) -> slicer.vtkMRMLMarkupsCurveNode:
@@ -59,7 +58,7 @@ class TrackedWall:
         """The view, a name of `segment_model`."""
         return self.main.sequence.GetAttribute(_VIEW_ATTRIBUTE)
 
-    def labels(self, layer: str = MAIN_LAYER) -> tuple[str, ...]:
+    def labels(self, layer: str = MIDDLE_LAYER) -> tuple[str, ...]:
         """Returns the labels of a layer's points, in order."""
         item = self.layers[layer].sequence.GetNthDataNode(0)
         return tuple(item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints()))
@@ -143,7 +142,7 @@ def tracked_wall(node: slicer.vtkMRMLNode | None) -> TrackedWall:
         ),
     ]
     found = {node.GetAttribute(_LAYER_ATTRIBUTE): find_sequence_nodes(node) for node in sequences if node is not None}
-    return TrackedWall(image_of(found[MAIN_LAYER]), {name: found[name] for name in LAYER_NAMES if name in found})
+    return TrackedWall(image_of(found[MIDDLE_LAYER]), {name: found[name] for name in LAYER_NAMES if name in found})
 
 
 def is_tracked_wall(node: slicer.vtkMRMLNode) -> bool:
@@ -158,7 +157,7 @@ def is_tracked_wall(node: slicer.vtkMRMLNode) -> bool:
 def walls_in(scene: slicer.vtkMRMLScene) -> tuple[TrackedWall, ...]:
     """Returns all tracked walls of a scene, in the order of tracking."""
     nodes = nodes_of_class(scene, "vtkMRMLSequenceNode")
-    mains = [node for node in nodes if node.GetAttribute(_LAYER_ATTRIBUTE) == MAIN_LAYER and is_tracked_wall(node)]
+    mains = [node for node in nodes if node.GetAttribute(_LAYER_ATTRIBUTE) == MIDDLE_LAYER and is_tracked_wall(node)]
     return tuple(tracked_wall(node) for node in mains)
 
 
@@ -210,19 +209,19 @@ class LiveWall:
     def _add(self, layer: str, tracks: PointTracks) -> SequenceNodes:
         name = self._name or f"{self._sequence.name} wall"
         closed = segment_model(self._view).closed
-        name = name if layer == MAIN_LAYER else f"{name} {layer}"
+        name = name if layer == MIDDLE_LAYER else f"{name} {layer}"
         nodes = add_curve(self._image, self._sequence, tracks, self._layers[layer], closed=closed, name=name)
         if self._name is not None:
             nodes.proxy.SetName(name)  # a name that was used before was given a number
         return nodes
 
     def _link_layers(self, layers: Mapping[str, SequenceNodes]) -> TrackedWall:
-        main = layers[MAIN_LAYER].sequence
+        main = layers[MIDDLE_LAYER].sequence
         main.SetAttribute(_VIEW_ATTRIBUTE, segment_model(self._view).view)
         for layer, nodes in layers.items():
             nodes.sequence.SetAttribute(_LAYER_ATTRIBUTE, layer)
-            if layer != MAIN_LAYER:
+            if layer != MIDDLE_LAYER:
                 main.AddNodeReferenceID(_LAYER_ROLE, nodes.sequence.GetID())
                 nodes.sequence.SetNodeReferenceID(_MAIN_ROLE, main.GetID())
-        link_results(self._image, layers[MAIN_LAYER])
+        link_results(self._image, layers[MIDDLE_LAYER])
         return TrackedWall(self._image, dict(layers))

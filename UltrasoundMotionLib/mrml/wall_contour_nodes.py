@@ -19,6 +19,7 @@ from UltrasoundMotionLib.mrml.tracks_from_nodes import query_points_from_markups
 from UltrasoundMotionLib.strain.curve_geometry import evenly_spaced
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_contour import WallContour, contour_from_clicks, contour_from_curve
+from UltrasoundMotionLib.strain.wall_layers import MIDDLE_LAYER
 
 _CLICK_LABELS = ("hinge", "apex", "other hinge")
 _DRAWN_COUNT = 101
@@ -147,5 +148,5 @@ class WallPreview:
         curve.SetCurveTypeToLinear()
         curve.CreateDefaultDisplayNodes()
         curve.GetDisplayNode().SetSaveWithScene(False)
-        show_curve(curve, sequence, _PREVIEW_COLOR, width=0.004 if layer == "mid" else 0.002)
+        show_curve(curve, sequence, _PREVIEW_COLOR, width=0.004 if layer == MIDDLE_LAYER else 0.002)
         return curve

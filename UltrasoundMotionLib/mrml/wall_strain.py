@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import slicer
@@ -15,13 +15,13 @@ from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.table_nodes import add_series, add_table
 from UltrasoundMotionLib.mrml.track_links import link_results, remove_derived
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
-from UltrasoundMotionLib.mrml.tracked_wall import MAIN_LAYER, TrackedWall
+from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.tracking_results import kept_in_views
-from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents, heart_rate
-from UltrasoundMotionLib.strain.contour_strain import circumferential_strain, longitudinal_strain
-from UltrasoundMotionLib.strain.layered_strain import LayeredStrain, layered_strain
-from UltrasoundMotionLib.strain.segment_model import segment_model
-from UltrasoundMotionLib.strain.strain_config import StrainConfig
+from UltrasoundMotionLib.settings import from_plain, to_plain
+from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents
+from UltrasoundMotionLib.strain.layered_strain import LayeredStrain
+from UltrasoundMotionLib.strain.measure import measure_strain
+from UltrasoundMotionLib.strain.request import StrainRequest
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -34,7 +34,7 @@ class StrainSettings:
     """The reader's settings for one wall.
 
     Attributes:
-        end_diastole_frames, end_systole_frames: frames of the events; empty: found automatically.
+        end_diastole_frames, end_systole_frames: frames of the events; found automatically unless both are given.
         compensate_drift, accept_segments, reject_segments: as in `StrainConfig`.
         landmarks: show the points of the wall as landmarks too.
     """
@@ -49,27 +49,26 @@ class StrainSettings:
     @classmethod
     def of_wall(cls, wall: TrackedWall) -> StrainSettings:
         """Returns the settings stored with a wall."""
-        kept = json.loads(wall.main.sequence.GetAttribute(_SETTINGS_ATTRIBUTE) or "{}")
+        stored = json.loads(wall.main.sequence.GetAttribute(_SETTINGS_ATTRIBUTE) or "{}")
         known = {field.name for field in fields(cls)}
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in kept.items()
-                if name in known
-            }
-        )
+        return from_plain(cls, {name: value for name, value in stored.items() if name in known})
 
     def keep(self, wall: TrackedWall) -> None:
         """Stores the settings with a wall, also in a saved scene."""
-        wall.main.sequence.SetAttribute(_SETTINGS_ATTRIBUTE, json.dumps(asdict(self)))
+        wall.main.sequence.SetAttribute(_SETTINGS_ATTRIBUTE, json.dumps(to_plain(self)))
 
-    def events(self, times_s: np.ndarray | None) -> CardiacEvents | None:
-        """Returns the chosen events, or None to find them."""
-        if not (self.end_diastole_frames and self.end_systole_frames):
-            return None
-        known = times_s is not None and self.end_diastole_frames[-1] < len(times_s)
-        rate = heart_rate(np.asarray(times_s)[list(self.end_diastole_frames)]) if known else None
-        return CardiacEvents(self.end_diastole_frames, self.end_systole_frames, "given", rate)
+    def request(self, view: str, layers: int) -> StrainRequest:
+        """Returns the request of strain with these settings."""
+        given = bool(self.end_diastole_frames and self.end_systole_frames)
+        return StrainRequest(
+            view=view,
+            layers=layers,
+            end_diastole=self.end_diastole_frames if given else None,
+            end_systole=self.end_systole_frames if given else None,
+            compensate_drift=self.compensate_drift,
+            accept=self.accept_segments,
+            reject=self.reject_segments,
+        )
 
     def with_events(self, events: CardiacEvents | None) -> StrainSettings:
         """Returns the settings with other events; None finds them."""
@@ -101,30 +100,21 @@ def strain_of_wall(
     settings: StrainSettings | None = None,
     tracks: PointTracks | None = None,
 ) -> WallStrain:
-    """Computes what the wall's curves hold now: longitudinal strain of an apical view, circumferential strain of a
-    short-axis one.
+    """Measures the strain of a wall from its curves, corrections included, as `measure_strain` does.
 
     Args:
         sequence: the wall's clip.
-        settings: those kept with the wall when None.
+        settings: settings of the reader; those stored with the wall when None.
         tracks: `wall.tracks(sequence)`, where it was read before and the wall has not changed.
 
     Raises:
-        InputError: see `longitudinal_strain`.
+        InputError: the tracks cannot be measured, see `longitudinal_strain`.
     """
     settings = settings or StrainSettings.of_wall(wall)
     tracks = tracks or wall.tracks(sequence)
-    config = StrainConfig(
-        compensate_drift=settings.compensate_drift,
-        accept_segments=settings.accept_segments,
-        reject_segments=settings.reject_segments,
-    )
-    options = {"view": wall.view, "events": settings.events(tracks.times_s), "config": config}
-    if len(wall.layers) > 1:
-        layered = layered_strain(tracks, {layer: wall.labels(layer) for layer in wall.layers}, **options)
-        return WallStrain(layered.layers[MAIN_LAYER], layered, tracks)
-    compute = circumferential_strain if segment_model(wall.view).closed else longitudinal_strain
-    return WallStrain(compute(tracks, **options), None, tracks)
+    labels = {layer: wall.labels(layer) for layer in wall.layers}
+    measured = measure_strain(tracks, layer_labels=labels, request=settings.request(wall.view, len(wall.layers)))
+    return WallStrain(measured.result, measured.layered, tracks)
 
 
 def show_strain(

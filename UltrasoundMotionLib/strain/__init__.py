@@ -9,9 +9,10 @@
     strain = longitudinal_strain(tracks, view="A4C")
     strain.measures.gls_percent, strain.uncertainty, strain.segment_measures, strain.quality
 
-`layered_strain` takes several layers and gives transverse (radial) strain too, `circumferential_strain` is for
-short-axis views, `ventricle_strain` combines apical views. `strain.dense_strain` computes principal strains of a
-displacement field; it alone needs torch.
+`measure_strain` does what a `StrainRequest` asks for, as the command line and the module do. It calls
+`longitudinal_strain` for apical views, `circumferential_strain` for short-axis views, and `layered_strain`, which gives
+transverse (radial) strain too, for several layers; `ventricle_strain` combines apical views. `strain.dense_strain`
+computes principal strains of a displacement field; it alone needs torch.
 
 Definitions follow Voigt et al. 2015 (EACVI/ASE/Industry standard for 2D speckle tracking); all strain is Lagrangian, in
 percent, raw, unless named otherwise.
@@ -22,6 +23,8 @@ from UltrasoundMotionLib.strain.contour_strain import circumferential_strain, lo
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
 from UltrasoundMotionLib.strain.find_events import find_events
 from UltrasoundMotionLib.strain.layered_strain import LayeredStrain, layered_strain
+from UltrasoundMotionLib.strain.measure import MeasuredStrain, measure_strain
+from UltrasoundMotionLib.strain.request import StrainRequest
 from UltrasoundMotionLib.strain.segment_model import SegmentModel, segment_model
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures, SegmentStrainMeasures, StrainMeasures
@@ -42,6 +45,7 @@ __all__ = [
     "GlobalStrainMeasures",
     "LayeredStrain",
     "LeftVentricleStrain",
+    "MeasuredStrain",
     "SegmentModel",
     "SegmentQuality",
     "SegmentStrainMeasures",
@@ -49,6 +53,7 @@ __all__ = [
     "StrainConfig",
     "StrainDrift",
     "StrainMeasures",
+    "StrainRequest",
     "StrainResult",
     "StrainUncertainty",
     "WallContour",
@@ -58,6 +63,7 @@ __all__ = [
     "find_events",
     "layered_strain",
     "longitudinal_strain",
+    "measure_strain",
     "segment_model",
     "ventricle_strain",
 ]

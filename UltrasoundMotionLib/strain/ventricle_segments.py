@@ -12,7 +12,7 @@ from UltrasoundMotionLib.strain.segment_model import SEGMENT_NAMES, SEGMENT_NAME
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 
 APICAL_VIEWS = ("A4C", "A2C", "APLAX")
-_SEGMENT_COUNTS = (16, 17, 18)
+SEGMENT_COUNTS = (16, 17, 18)
 _VALUES = (
     "end_systolic_percent",
     "peak_systolic_percent",
@@ -77,7 +77,7 @@ def ventricle_strain(
     """
     if not results:
         raise InputError("ventricle: give the strain of at least one apical view")
-    if segment_count not in _SEGMENT_COUNTS:
+    if segment_count not in SEGMENT_COUNTS:
         raise InputError(f"segment_count must be one of 16, 17, 18, got {segment_count}")
     if value not in _VALUES:
         raise InputError(f"value must be one of {', '.join(_VALUES)}, got {value}")

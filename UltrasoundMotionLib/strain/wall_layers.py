@@ -11,6 +11,7 @@ from UltrasoundMotionLib.strain.wall_contour import WallContour
 
 LAYER_NAMES = ("endo", "mid", "epi")
 """Names of the layers, from the inner to the outer one."""
+MIDDLE_LAYER = "mid"
 
 
 def wall_layers(contour: WallContour, thickness: float | None = None) -> dict[str, np.ndarray]:
@@ -24,7 +25,7 @@ def wall_layers(contour: WallContour, thickness: float | None = None) -> dict[st
         InputError: a thickness that is not positive, or so large that a layer would cross itself.
     """
     if thickness is None:
-        return {"mid": contour.points_px}
+        return {MIDDLE_LAYER: contour.points_px}
     if not 0 < thickness < np.inf:
         raise InputError(f"thickness must be positive, got {thickness}")
     closed = segment_model(contour.view).closed

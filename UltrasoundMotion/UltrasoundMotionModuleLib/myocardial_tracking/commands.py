@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import slicer
 
 from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.cli.request_arguments import command
+from UltrasoundMotionLib.cli.strain import StrainInputs
+from UltrasoundMotionLib.cli.strain_outputs import StrainOutputs
 from UltrasoundMotionLib.jobs import track_job
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
@@ -44,24 +48,8 @@ def commandText(marked: MarkedWall, request: TrackRequest, parameters: object, w
         request=request,
     ).command
     settings = StrainSettings.of_wall(wall) if wall is not None else StrainSettings()
-    strain = [
-        "ultrasound-motion",
-        "strain",
-        "wall-tracks.csv",
-        "--out",
-        "strain.csv",
-        "--plot",
-        "strain.png",
-        "--report",
-        "strain.json",
-    ]
-    strain += ["--clip", track[2], "--view", parameters.view.value, "--layers", str(parameters.layers.value)]
-    strain += ["--compensate-drift"] if parameters.compensateDrift else []
-    for option, values in (
-        ("--end-diastole", settings.end_diastole_frames),
-        ("--end-systole", settings.end_systole_frames),
-        ("--accept", settings.accept_segments),
-        ("--reject", settings.reject_segments),
-    ):
-        strain += [option, *map(str, values)] if values else []
+    settings = replace(settings, compensate_drift=parameters.compensateDrift)
+    outputs = StrainOutputs(strain=Path("strain.csv"), plot=Path("strain.png"), report=Path("strain.json"))
+    inputs = StrainInputs(tracks=Path("wall-tracks.csv"), clip=Path(track[2]))
+    strain = command("strain", [], inputs, outputs, settings.request(parameters.view.value, parameters.layers.value))
     return f"{shlex.join(track)} && {shlex.join(strain)}"
