@@ -44,6 +44,12 @@ def pytest_pycollect_makemodule(module_path, parent):
     return FileOfTests.from_parent(parent, path=module_path)
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("training"):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Gives `shared_data("folder/file")`, a path in the developers' data folder; the test skips, saying so, where it is
