@@ -260,7 +260,7 @@ def taught() -> Lsdm:
     torch.manual_seed(0)
     objective = LsdmObjective(replace(TINY, feature_channels=(16, 16)), LsdmLoss(long=0.1, short=0.1))
     optimizer = torch.optim.Adam(objective.parameters(), 4e-3)
-    for step in range(30):
+    for step in range(10):
         optimizer.zero_grad()
         objective.losses(batch_of(range(2 * step, 2 * step + 2)), step)["total"].backward()
         optimizer.step()

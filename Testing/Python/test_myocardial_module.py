@@ -206,6 +206,7 @@ def test_the_example_of_the_docstring_runs_on_the_simulated_heart(bench, tmp_pat
     assert (tmp_path / "strain.png").stat().st_size > 50_000
 
 
+@pytest.mark.slow
 def test_the_self_test_of_the_application_passes(bench):
     bench.module.MyocardialTrackingTest("test_sample").test_sample()
 

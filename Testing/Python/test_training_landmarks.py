@@ -190,6 +190,7 @@ def train_landmarks(folder, one, sources, *, config=RUN, groups=None, **options)
     return train(folder, one, batches, config, cases=groups or (), **options)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("kind", ["siamfc", "siamrpn"])
 def test_a_run_learns_and_goes_on_as_if_it_had_never_stopped(kind, tmp_path):
     sources, groups = [Blobs()], [("blobs", [Blobs()])]
