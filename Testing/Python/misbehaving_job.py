@@ -31,8 +31,7 @@ def result(request, folder, found):
 
 
 def partial(request, folder):
-    values = folder.open("values")
-    return None if values is None else float(values[0])
+    return float(folder.open("values")[0]) if folder.has("values") else None
 
 
 def chatter(job):

@@ -112,12 +112,12 @@ def run(arguments: argparse.Namespace) -> int:
         flag = f"--{error.option.replace('_', '-')}"
         raise InputError(f"{flag} {getattr(request, error.option)}: {error.reason}") from error
     result, layered = measured.result, measured.layered
-    ventricle = whole_ventricle(result, others, request.segments) if others else None
+    ventricle = _whole_ventricle(result, others, request.segments) if others else None
     print_notes((*result.notes, *(ventricle.notes if ventricle is not None else ())), quiet=arguments.quiet)
     provenance: dict[str, Any] = {"software": f"ultrasound-motion {__version__}", "tracks": str(inputs.tracks)}
     provenance |= {"clip": str(inputs.clip)} if inputs.clip else {}
     if layered is not None:
-        provenance["layers"] = layer_measures(layered)
+        provenance["layers"] = _layer_measures(layered)
     if ventricle is not None:
         provenance["ventricle"] = {**asdict(ventricle), "percent": ventricle.percent.tolist()}
     outputs.write(
@@ -148,7 +148,7 @@ def read_clip(path: Path, tracks: PointTracks, spacing_mm: Sequence[float] | Non
     return sequence
 
 
-def whole_ventricle(
+def _whole_ventricle(
     result: StrainResult, others: Sequence[tuple[str, Path]], segment_count: int
 ) -> LeftVentricleStrain:
     """Combines a view's strain with that of other views, given as (view, tracks file).
@@ -168,7 +168,7 @@ def whole_ventricle(
     return ventricle_strain(results, segment_count)
 
 
-def layer_measures(layered: LayeredStrain) -> dict[str, Any]:
+def _layer_measures(layered: LayeredStrain) -> dict[str, Any]:
     """Returns the measures of every layer and of the thickness, for the report."""
     results = {**layered.layers, "thickness": layered.thickness}
     return {

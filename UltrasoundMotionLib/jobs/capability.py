@@ -35,7 +35,7 @@ class Capability(Protocol):
         ...
 
     def result(self, request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> Any:
-        """Builds the library's result from the folder's arrays, read into memory, and the values that `run` returned."""
+        """Builds the library's result from the folder's arrays, read into memory, and the values from `run`."""
         ...
 
     def partial(self, request: JobRequest, folder: JobFolder) -> Any:

@@ -69,19 +69,17 @@ class JobFolder:
         self._write(name, shape, dtype, chunks)
         return np.load(self._file(name), mmap_mode="r+")
 
-    def open(self, name: str) -> np.ndarray | None:
-        """Maps an array; changes to it stay private to this process. Returns None where it has not been written."""
-        try:
-            return np.load(self._file(name), mmap_mode="c", allow_pickle=False)
-        except FileNotFoundError:
-            return None
+    def has(self, name: str) -> bool:
+        """Returns True if an array has been written."""
+        return self._file(name).exists()
 
-    def read(self, name: str) -> np.ndarray | None:
-        """Reads an array into memory. Returns None where it has not been written."""
-        try:
-            return np.load(self._file(name), allow_pickle=False)
-        except FileNotFoundError:
-            return None
+    def open(self, name: str) -> np.ndarray:
+        """Maps an array that has been written; changes to it stay private to this process."""
+        return np.load(self._file(name), mmap_mode="c", allow_pickle=False)
+
+    def read(self, name: str) -> np.ndarray:
+        """Reads an array that has been written into memory."""
+        return np.load(self._file(name), allow_pickle=False)
 
     def required(self, name: str, *, in_memory: bool = True) -> np.ndarray:
         """Reads, or only maps, an array that must have been written.

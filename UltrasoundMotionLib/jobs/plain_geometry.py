@@ -1,4 +1,4 @@
-"""Where an image lies, as what fits in JSON, and back; its pixels travel as an array."""
+"""The geometry of images and grids as JSON values, and back; pixels are sent as arrays."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from UltrasoundMotionLib.images.volume import Volume
 
 
 def plain_geometry(image: Volume | ImageGrid) -> dict[str, Any]:
-    """Of a volume, with its name, or of a grid, with its shape."""
+    """Returns the geometry of a volume with its name, or of a grid with its shape."""
     own = {"name": image.name} if isinstance(image, Volume) else {"shape": image.shape}
     return {"spacing_mm": image.spacing_mm, "origin_mm": image.origin_mm, "direction": image.direction.tolist(), **own}
 
 
 def volume_from(array: np.ndarray, geometry: Mapping[str, Any]) -> Volume:
-    """A volume of those pixels."""
+    """Makes a volume of an array and its geometry."""
     return Volume(array=array, **geometry)
 
 
 def grid_from(geometry: Mapping[str, Any]) -> ImageGrid:
-    """A grid."""
+    """Makes a grid of its geometry."""
     return ImageGrid(**geometry)

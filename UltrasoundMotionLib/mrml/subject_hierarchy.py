@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 import slicer
 from vtkmodules.vtkCommonCore import vtkIdList
 
-FOLDER_LEVEL = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
+_FOLDER_LEVEL = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
 
 
 def put_in_folder(
@@ -47,7 +47,9 @@ def _folder_named(tree: slicer.vtkMRMLSubjectHierarchyNode, parent: int, name: s
     items = vtkIdList()
     tree.GetItemChildren(parent, items, False)
     children = (items.GetId(number) for number in range(items.GetNumberOfIds()))
-    folders = (item for item in children if tree.IsItemLevel(item, FOLDER_LEVEL) and tree.GetItemDataNode(item) is None)
+    folders = (
+        item for item in children if tree.IsItemLevel(item, _FOLDER_LEVEL) and tree.GetItemDataNode(item) is None
+    )
     return next((item for item in folders if tree.GetItemName(item) == name), None)
 
 
@@ -64,7 +66,7 @@ def forget_item(node: slicer.vtkMRMLNode) -> None:
     tree.RemoveItem(item, False, False)
     if (
         parent != tree.GetSceneItemID()
-        and tree.IsItemLevel(parent, FOLDER_LEVEL)
+        and tree.IsItemLevel(parent, _FOLDER_LEVEL)
         and tree.GetNumberOfItemChildren(parent) == 0
     ):
         tree.RemoveItem(parent, False, False)

@@ -87,6 +87,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     from UltrasoundMotionLib.registration import register_sequence
 
     options, frames, began = job.options, job.folder.open("frames"), time.perf_counter()
+    sequence: ImageSequence | list[Volume]
     if "clip" in options:
         sequence = ImageSequence(frames=frames, **options["clip"])
     else:
@@ -115,7 +116,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         request=replace(
             request,
             device=request.device if device == choose_device(options) else device,
-            mask=request.mask or job.folder.open("mask"),
+            mask=request.mask or (job.folder.open("mask") if job.folder.has("mask") else None),
         ),
     )
     return {"seconds": found.seconds, "device": found.device, "notes": found.notes, "interrupted": found.interrupted}
@@ -145,8 +146,10 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
 
 def partial(request: JobRequest, folder: JobFolder) -> SequenceRegistration | None:
     """The frames that are whole by now; None before there is one."""
+    if not folder.has("seconds"):
+        return None
     seconds = folder.open("seconds")
-    if seconds is None or not np.isfinite(seconds).any():
+    if not np.isfinite(seconds).any():
         return None
     found = {
         "seconds": float(np.nanmax(seconds)),

@@ -1,4 +1,4 @@
-"""Dense motion through a sequence, and the sequence with that motion taken out: every frame warped onto the reference."""
+"""A sequence with the motion removed: every frame is registered to the reference frame and warped onto it."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> StillSequence:
     """The fields and the frames as they are in the folder."""
-    return StillSequence(register_sequence.result(request, folder, found), folder.read("still"))
+    still = folder.read("still") if folder.has("still") else None
+    return StillSequence(register_sequence.result(request, folder, found), still)
 
 
 def partial(request: JobRequest, folder: JobFolder) -> StillSequence | None:

@@ -76,7 +76,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
     options, path = job.options, job.options["path"]
     frames: FrameSource = job.folder.required("frames", in_memory=False)
-    colour = job.folder.open("colour")
+    colour = job.folder.open("colour") if job.folder.has("colour") else None
     if colour is not None:
         frames = WithSampledColour(frames, colour)
     sequence = ImageSequence(frames=frames, name=options["name"], path=None if path is None else Path(path))
@@ -116,7 +116,7 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
 
 def partial(request: JobRequest, folder: JobFolder) -> PointTracks | None:
     """The frames that are whole by now, NaN elsewhere; None before there is one."""
-    if folder.open("positions_px") is None:
+    if not folder.has("positions_px"):
         return None
     asked = request.options["request"]
     frame = 0 if asked["query_frame"] == AUTO else asked["query_frame"]
