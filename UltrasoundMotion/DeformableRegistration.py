@@ -15,12 +15,13 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
-from UltrasoundMotionModuleLib.deformable_registration.choices import REFINABLE, Start
+from UltrasoundMotionModuleLib.deformable_registration.choices import Start, isRefinable, methods
 from UltrasoundMotionModuleLib.deformable_registration.logic import DeformableRegistrationLogic
 from UltrasoundMotionModuleLib.deformable_registration.sample import addSamplePair, loadSamplePair
 from UltrasoundMotionModuleLib.deformable_registration.tasks import PairTask, SequenceTask
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
+from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu, MenuItem
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample
 
@@ -40,19 +41,36 @@ __all__ = [
 ]
 
 PAIR_ONLY = (
-    "fixedVolumeSelector", "fixedVolumeSelectorLabel", "movingVolumeSelector", "movingVolumeSelectorLabel", "swapButton",
-    "movingSegmentationSelector", "movingSegmentationSelectorLabel", "fixedSegmentationSelector", "fixedSegmentationSelectorLabel",
-    "movingMaskSelector", "movingMaskSelectorLabel", "applyTransformCheckBox", "outputSegmentationSelector", "outputSegmentationSelectorLabel",
-    "outputTransformSelector", "outputTransformSelectorLabel", "outputWarpedSelector", "outputWarpedSelectorLabel", "outputTableSelector",
-    "outputTableSelectorLabel", "makeJacobianCheckBox", "outputJacobianSelector", "outputJacobianSelectorLabel", "methodComboBox",
-    "methodComboBoxLabel", "refinementComboBox", "refinementComboBoxLabel", "startComboBox", "startComboBoxLabel", "workingSpacingSpinBox",
-    "workingSpacingSpinBoxLabel",
-)  # fmt: skip
+    "fixedVolumeSelector",
+    "movingVolumeSelector",
+    "swapButton",
+    "movingSegmentationSelector",
+    "fixedSegmentationSelector",
+    "movingMaskSelector",
+    "applyTransformCheckBox",
+    "outputSegmentationSelector",
+    "outputTransformSelector",
+    "outputWarpedSelector",
+    "outputTableSelector",
+    "makeJacobianCheckBox",
+    "outputJacobianSelector",
+    "methodComboBox",
+    "refinementComboBox",
+    "startComboBox",
+    "workingSpacingSpinBox",
+)
+"""Widgets that are shown for a pair only, with their labels."""
+
 SEQUENCE_ONLY = (
-    "sequenceSelector", "sequenceSelectorLabel", "referenceFrameSpinBox", "referenceFrameSpinBoxLabel", "frameShownButton",
-    "motionTransformSelector", "motionTransformSelectorLabel", "stillVolumeSelector", "stillVolumeSelectorLabel", "motionTableSelector",
-    "motionTableSelectorLabel",
-)  # fmt: skip
+    "sequenceSelector",
+    "referenceFrameSpinBox",
+    "frameShownButton",
+    "motionTransformSelector",
+    "stillVolumeSelector",
+    "motionTableSelector",
+)
+"""Widgets that are shown for a sequence only, with their labels."""
+
 PAIR_OUTPUTS = ("outputTransform", "outputWarped", "outputJacobian", "outputSegmentation", "outputTable")
 SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegmentation"), ("fixedMask", "movingMask"))
 
@@ -67,9 +85,10 @@ class DeformableRegistration(ScriptedLoadableModule):
         parent.dependencies = ["Sequences", "Segmentations"]
         parent.contributors = ["UltrasoundMotion developers"]
         parent.helpText = _(
-            "Puts a moving volume onto a fixed one, or holds a sequence still on one of its frames: choose a preset and the inputs, press Apply. "
-            "Gives a transform, the warped image, the carried segmentation, a map of where tissue grows or shrinks, and measures. "
-            "Hearts and hippocampi in MRI by trained networks, anything else without training. Not for clinical use."
+            "Puts a moving volume onto a fixed one, or holds a sequence still on one of its frames: choose a preset and "
+            "the inputs, press Apply. Gives a transform, the warped image, the carried segmentation, a map of where "
+            "tissue grows or shrinks, and measures. Hearts and hippocampi in MRI by trained networks, anything else "
+            "without training. Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink(
             "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/deformable-registration.md"
         )
@@ -86,6 +105,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def setupPanel(self) -> None:
         self._task: PairTask | SequenceTask | None = None
+        self._methodMenu = EntryMenu(
+            self.ui.methodComboBox,
+            methods,
+            lambda name: setattr(self.parameters, "method", name),
+            [MenuItem("", _("As the preset says"), "")],
+        )
         self.ui.sequenceSelector.addAttribute(
             "vtkMRMLScalarVolumeNode", "Sequences.BaseName"
         )  # proxies of sequences only
@@ -105,7 +130,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def whyNotApply(self) -> str:
         try:
-            return self._whyNotSequence() if self.parameters.preset.value.ofSequence else self._whyNotPair()
+            if self.parameters.preset.value.ofSequence:
+                return self._whyNotSequence()
+            return self._whyNotPair() or self._methodMenu.whyNot(self.parameters.method)
         except InputError as error:
             return str(error)
 
@@ -149,10 +176,13 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         preset = self.parameters.preset.value
         self.ui.presetTextLabel.text = preset.text()
-        self.ui.refinementComboBox.enabled = self.parameters.method.of(self.parameters.preset) in REFINABLE
+        self._methodMenu.show(self.parameters.method)
+        self.ui.refinementComboBox.enabled = isRefinable(self.logic.request(self.parameters).method)
         for names, shown in ((PAIR_ONLY, not preset.ofSequence), (SEQUENCE_ONLY, preset.ofSequence)):
             for name in names:
-                getattr(self.ui, name).visible = shown
+                for widget in (getattr(self.ui, name), getattr(self.ui, f"{name}Label", None)):
+                    if widget is not None:
+                        widget.visible = shown
         self.ui.frameShownButton.enabled = self._image() is not None
         self.ui.sampleDataButton.enabled = self.run is None
 
@@ -212,7 +242,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             self._task = self.logic.sequenceTask(self.parameters)
             return BackgroundJob(self._task.inSteps(), self)
         self._task = self.logic.pairTask(self.parameters)
-        return BackgroundJob(self._task.request, self)
+        return BackgroundJob(self._task.job, self)
 
     def progressUnit(self) -> str | None:
         return _("steps") if isinstance(self._task, PairTask) else None
@@ -261,35 +291,34 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def commandArguments(self) -> tuple[str, ...]:
         if self.parameters.preset.value.ofSequence:
-            raise InputError(
-                _("A sequence is repeated in the Python console: {call}").format(
-                    call="DeformableRegistrationLogic().registerSequence("
-                    f"slicer.util.getNode({self.parameters.sequenceVolume.GetName()!r}), {self.parameters.referenceFrame})"
-                    if self.parameters.sequenceVolume is not None
-                    else "DeformableRegistrationLogic().registerSequence(...)"
-                )
-            )
+            arguments = "..."
+            if self.parameters.sequenceVolume is not None:
+                name = self.parameters.sequenceVolume.GetName()
+                arguments = f"slicer.util.getNode({name!r}), {self.parameters.referenceFrame}"
+            call = f"DeformableRegistrationLogic().registerSequence({arguments})"
+            raise InputError(_("A sequence is repeated in the Python console: {call}").format(call=call))
         if self.parameters.fixedVolume is None or self.parameters.movingVolume is None:
             raise InputError(self.whyNotApply())
         task = self.logic.pairTask(self.parameters)
         if not task.pair.lies_as_stored:
             raise InputError(
                 _(
-                    "The volumes stand under different transforms, which their files do not hold: harden the transforms and save first"
+                    "The volumes stand under different transforms, which their files do not hold: "
+                    "harden the transforms and save first"
                 )
             )
-        return task.request.command
+        return task.job.command
 
 
 class DeformableRegistrationTest(ScriptedLoadableModuleTest):
-    """Runs in the application: two moments of a simulated heart are registered, and the truth tells how well."""
+    """Tests in the application: two moments of a simulated heart are registered and compared with the truth."""
 
     def runTest(self) -> None:
         slicer.mrmlScene.Clear()
         self.test_sample()
 
     def test_sample(self) -> None:
-        """The module's sample, from loading to its known truth."""
+        """Registers the module's sample and compares with its known truth."""
         sample = loadSamplePair()
         result = DeformableRegistrationLogic().register(sample.fixed, sample.moving, applyTransform=True)
         carried = transform_points(result.transform, sample.moving_points_mm)

@@ -10,6 +10,7 @@ import slicer_stand_ins
 from slicer_stand_ins import slicer_application
 from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.registration.registry import METHODS
 from UltrasoundMotionLib.registry import Registry
 from UltrasoundMotionLib.tracking.registry import TRACKERS, available_trackers
 from UltrasoundMotionLib.tracking.request import TrackRequest
@@ -164,3 +165,29 @@ def test_a_tracker_that_is_gone_gives_way_with_a_message(application):
     assert widget.parameters.tracker == "lucas-kanade"
     assert "dropped-since" in widget.ui.statusLabel.text
     assert application.errors == []
+
+
+@needs_qt
+def test_the_menu_of_methods_begins_with_the_preset_s(application):
+    widget = application.open_module("DeformableRegistration")
+    box, names = widget.ui.methodComboBox, [entry.name for entry in METHODS.all() if entry.installed]
+    assert [box.itemText(index) for index in range(len(names) + 1)] == ["As the preset says", *names]
+    box.currentIndex = 1 + names.index("demons")
+    assert widget.logic.request(widget.parameters).method == "demons"
+    assert METHODS.find("demons").summary in box.toolTip
+    box.currentIndex = 0
+    assert widget.parameters.method == ""
+    for refinable in METHODS.all():
+        widget.parameters.method = refinable.name
+        assert widget.ui.refinementComboBox.enabled == refinable.refinable
+
+
+@pytest.mark.parametrize(("saved", "restored"), [("INSTANCE", "instance"), ("PRESET", ""), ("dropped-since", "")])
+def test_methods_of_scenes_that_were_saved_before(application, saved, restored):
+    application.load_module("DeformableRegistration")
+    from DeformableRegistration import DeformableRegistrationLogic
+
+    logic = DeformableRegistrationLogic()
+    logic.getParameterNode().parameterNode.SetParameter("method", saved)
+    assert logic.getParameterNode().method == restored
+    assert bool(logic.takeNotes()) == (saved == "dropped-since")

@@ -45,6 +45,7 @@ from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import create_browser
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_volume, fill_segmentation, volume_from_node
 from UltrasoundMotionLib.registration import RegisterRequest, register
+from UltrasoundMotionLib.registration.request import SequenceRequest
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
 
 
@@ -155,9 +156,9 @@ class Registered:
             self.nodes["moving segmentation"],
         )
         segmentations = {"movingSegmentation": self.labels, "fixedSegmentation": self.nodes["fixed segmentation"]}
-        self.task = pairTask(self.fixed, self.moving, method="instance", start="auto", device="cpu", **segmentations)
+        self.task = pairTask(self.fixed, self.moving, RegisterRequest(device="cpu"), **segmentations)
         if Registered.found is None:
-            Registered.found = run_job(self.task.request, sharedProcess().process)
+            Registered.found = run_job(self.task.job, sharedProcess().process)
 
 
 @pytest.fixture
@@ -396,7 +397,7 @@ def test_frames_that_were_not_reached_are_not_shown_as_rest(scene):
     names = node_names(scene)
     with pytest.raises(InputError, match="after 1 of 4 frames"):
         stopped = SequenceRegistration((object(), None, None, None), 0, "to-reference", 1.0, "cpu")
-        sequenceTask(image, 0, device="cpu").show(StillSequence(stopped, None))
+        sequenceTask(image, SequenceRequest(device="cpu")).show(StillSequence(stopped, None))
     assert node_names(scene) == names
 
 
@@ -422,7 +423,7 @@ def carried_by_preset(scene, preset, images, labels, names):
         labels_on_grid(getattr(parameters, f"{role}Segmentation"), nodes["fixed"]).array for role in ("fixed", "moving")
     ]
     task = logic.pairTask(parameters)
-    found = run_job(task.request, sharedProcess().process)
+    found = run_job(task.job, sharedProcess().process)
     result = task.show(found)
     after = dice_of(on_fixed[0], labels_on_grid(result.segmentation, nodes["fixed"]).array)
     rows = table_of(result.table)
@@ -605,8 +606,7 @@ def test_methods_and_starts_are_the_library_s(application):
     from UltrasoundMotionLib.registration import available_methods
     from UltrasoundMotionLib.registration.request import STARTS
 
-    names = {method.value for method in choices().Method} - {""}
-    assert names == {method.name for method in available_methods()}
+    assert choices().methods().all() == available_methods()
     assert {start.value for start in choices().Start} == {"", *STARTS}
 
 

@@ -9,7 +9,7 @@ from registration_pairs import node_names, pair_in
 from slicer_stand_ins import slicer_application
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
-from UltrasoundMotionLib.registration import find_method
+from UltrasoundMotionLib.registration import available_methods
 from UltrasoundMotionLib.weights import ModelCard, shipped_cards, write_card
 
 CARDIAC_LICENCE = "LicenseRef-ACDC-research-only"
@@ -43,30 +43,45 @@ def installed(choices, monkeypatch, tmp_path):
         for name, licence in licences.items():
             card = ModelCard(name, "TwoStep", {}, "a test", (), "none", 0, "0", {}, "none", "a test", licence, "0" * 64)
             write_card(tmp_path / f"{name}.json", card)
-        monkeypatch.setattr(choices, "shipped_cards", lambda: tuple(sorted(tmp_path.glob("*.json"))))
+        monkeypatch.setattr(choices, "installed_cards", lambda: tuple(sorted(tmp_path.glob("*.json"))))
 
     return install
 
 
 def test_a_preset_takes_its_trained_method_where_its_weights_are(choices, installed):
-    preset, method = choices.Preset, choices.Method
+    preset = choices.Preset
     installed()
     for one in (preset.CARDIAC_CINE_MRI, preset.HIPPOCAMPUS_MRI):
-        assert method.PRESET.of(one) == "instance"
+        assert one.value.installedMethod() == "instance"
         assert "not installed" in one.value.text()
         assert "instance" in one.value.text()
     installed(**{preset.CARDIAC_CINE_MRI.value.weights[-1]: CARDIAC_LICENCE})
-    assert method.PRESET.of(preset.CARDIAC_CINE_MRI) == "semantic"
+    assert preset.CARDIAC_CINE_MRI.value.installedMethod() == "semantic"
     assert CARDIAC_LICENCE in preset.CARDIAC_CINE_MRI.value.text()
-    assert method.PRESET.of(preset.HIPPOCAMPUS_MRI) == "instance"
-    assert method.PRESET.of(preset.GENERAL) == "instance"
+    assert preset.HIPPOCAMPUS_MRI.value.installedMethod() == "instance"
+    assert preset.GENERAL.value.installedMethod() == "instance"
     assert preset.GENERAL.value.text() == preset.GENERAL.value.summary
-    assert method.DEMONS.of(preset.CARDIAC_CINE_MRI) == "demons"
+
+
+def test_a_chosen_method_counts_more_than_the_preset(application, scene, choices, installed):
+    from DeformableRegistration import DeformableRegistrationLogic
+
+    logic = DeformableRegistrationLogic()
+    parameters = logic.getParameterNode()
+    parameters.preset = choices.Preset.CARDIAC_CINE_MRI
+    installed(**{parameters.preset.value.weights[-1]: CARDIAC_LICENCE})
+    assert logic.request(parameters).method == "semantic"
+    parameters.method = "demons"
+    assert logic.request(parameters).method == "demons"
 
 
 def test_refinement_is_offered_for_the_methods_that_have_it(choices):
-    fields = {method.value: find_method(method.value).refinable for method in choices.Method if method.value}
-    assert {name for name, refine in fields.items() if refine} == set(choices.REFINABLE)
+    assert {entry.name for entry in available_methods() if choices.isRefinable(entry.name)} == {
+        "semantic",
+        "ltnet",
+        "voxelmorph",
+    }
+    assert not choices.isRefinable("nothing")
     refinement = choices.Refinement
     assert [one.of("semantic") for one in (refinement.METHOD, refinement.YES, refinement.NO)] == [None, True, False]
     assert refinement.YES.of("demons") is None
@@ -88,7 +103,7 @@ def test_the_panel_passes_refinement_on_and_shows_licences(application, scene, c
         command = panel.commandArguments()
         assert word in command
         assert command[command.index("--method") + 1] == "semantic"
-    parameters.method = choices.Method.INSTANCE
+    parameters.method = "instance"
     assert not ui.refinementComboBox.enabled
     assert not {"--refine", "--no-refine"} & set(panel.commandArguments())
 

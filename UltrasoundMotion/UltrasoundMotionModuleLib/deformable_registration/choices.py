@@ -1,48 +1,59 @@
-"""What the panel of Deformable Registration lets a user choose. A preset is data: another one is another entry."""
+"""Choices of Deformable Registration's panel. A preset is data: another one is another entry."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from slicer.i18n import tr as _
 
-from UltrasoundMotionLib.weights import read_card, shipped_cards
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.registration.request import NONE, RegisterRequest
+from UltrasoundMotionLib.weights import installed_cards, read_card
 
-WITHOUT_WEIGHTS = "instance"
-REFINABLE = ("semantic", "ltnet", "voxelmorph")
-"""The methods whose settings have `refine`."""
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.registration.registry import RegistrationMethod
+    from UltrasoundMotionLib.registry import Registry
+
+
+def methods() -> Registry[RegistrationMethod]:
+    """The registry of registration methods."""
+    from UltrasoundMotionLib.registration.registry import METHODS
+
+    return METHODS
 
 
 @dataclass(frozen=True)
 class PresetSettings:
-    """What a preset means.
+    """The meaning of a preset.
 
     Attributes:
-        title, summary: what the panel shows.
-        method: a registration method of the library; of a sequence there is one only.
-        weights: what the method needs one of; where none is installed, `WITHOUT_WEIGHTS` takes its place.
-        start: where a pair begins: "auto", "none" (as the volumes lie), "rigid" or "affine".
-        ofSequence: every frame of a sequence to one of its frames rather than a pair of volumes.
+        title, summary: texts in the panel.
+        method: a registration method of the library; a sequence has only one.
+        weights: names of trained weights, one of which the method needs; where none is installed, the default method
+            takes its place.
+        start: initial transform of a pair: "auto", "none" (as the volumes lie), "rigid" or "affine".
+        ofSequence: register every frame of a sequence to one of its frames rather than a pair of volumes.
     """
 
     title: str
     summary: str
-    method: str = "instance"
+    method: str = RegisterRequest.method
     weights: tuple[str, ...] = ()
     start: str = "auto"
     ofSequence: bool = False
 
     def installedMethod(self) -> str:
-        """The method, or what stands in for it here."""
-        return self.method if not self.weights or self.licence() else WITHOUT_WEIGHTS
+        """The method, or the default one where its weights are not installed."""
+        return self.method if not self.weights or self.licence() else RegisterRequest.method
 
     def licence(self) -> str:
-        """Of the weights; empty where none are installed."""
-        return next((read_card(path).licence for path in shipped_cards() if path.stem in self.weights), "")
+        """The licence of the installed weights; empty where none are installed."""
+        return next((read_card(path).licence for path in installed_cards() if path.stem in self.weights), "")
 
     def text(self) -> str:
-        """The summary; of a method that was trained also the licence of its weights, or that they are missing."""
+        """The summary; for a trained method also the licence of its weights, or that they are missing."""
         if not self.weights:
             return self.summary
         licence = self.licence()
@@ -50,13 +61,13 @@ class PresetSettings:
             text = _(
                 "{summary} The trained weights {name} are not installed: the method {method} is used, which needs none."
             )
-            return text.format(summary=self.summary, name=self.weights[-1], method=WITHOUT_WEIGHTS)
+            return text.format(summary=self.summary, name=self.weights[-1], method=self.installedMethod())
         text = _("{summary} Trained method {method}; licence of its weights: {licence}.")
         return text.format(summary=self.summary, method=self.method, licence=licence)
 
 
 class Preset(enum.Enum):
-    """What is registered."""
+    """The kind of images to register."""
 
     GENERAL = PresetSettings(
         _("General"),
@@ -72,7 +83,8 @@ class Preset(enum.Enum):
     HIPPOCAMPUS_MRI = PresetSettings(
         _("Hippocampus MRI, atlas to subject"),
         _(
-            "Two people: choose the subject as fixed and the atlas, with its segmentation, as moving. They are aligned rigidly first."
+            "Two people: choose the subject as fixed and the atlas, with its segmentation, as moving. "
+            "They are aligned rigidly first."
         ),
         method="semantic",
         weights=("anatomy-hippocampus",),
@@ -81,7 +93,8 @@ class Preset(enum.Enum):
     ULTRASOUND_SEQUENCE = PresetSettings(
         _("Ultrasound sequence to a frame"),
         _(
-            "Every frame of a sequence to one of them: what is placed on that frame follows the motion, and the sequence stands still."
+            "Every frame of a sequence to one of them: what is placed on that frame follows the motion, and the "
+            "sequence stands still."
         ),
         method="sequence",
         ofSequence=True,
@@ -92,40 +105,8 @@ class Preset(enum.Enum):
         return self.value.title
 
 
-class Method(enum.Enum):
-    """How the displacement of a pair is found; the values are the library's names."""
-
-    PRESET = ""
-    INSTANCE = "instance"
-    SEMANTIC = "semantic"
-    LTNET = "ltnet"
-    VOXELMORPH = "voxelmorph"
-    DEMONS = "demons"
-    MULTISCALE = "multiscale"
-    SSMSR = "ssmsr"
-    SSR = "ssr"
-
-    def label(self) -> str:
-        """The text in the panel."""
-        return {
-            Method.PRESET: _("As the preset says"),
-            Method.INSTANCE: _("instance: velocity field of this pair, seconds"),
-            Method.SEMANTIC: _("semantic: networks trained with labels, for heart MRI and hippocampi"),
-            Method.LTNET: _("ltnet: a network trained with one hippocampus atlas"),
-            Method.VOXELMORPH: _("voxelmorph: a plain trained network, for heart MRI and hippocampi"),
-            Method.DEMONS: _("demons: SimpleITK's, the plain baseline"),
-            Method.MULTISCALE: _("multiscale: instance, then a network on top, minutes"),
-            Method.SSMSR: _("ssmsr: a network for each scale, minutes to hours without a graphics card"),
-            Method.SSR: _("ssr: a network on one scale, minutes to hours without a graphics card"),
-        }[self]
-
-    def of(self, preset: Preset) -> str:
-        """The library's name of what is chosen."""
-        return self.value or preset.value.installedMethod()
-
-
 class Refinement(enum.Enum):
-    """Whether a trained network's answer is refined on the pair itself."""
+    """Refinement of a network's prediction on the pair itself."""
 
     METHOD = None
     YES = True
@@ -140,16 +121,24 @@ class Refinement(enum.Enum):
         }[self]
 
     def of(self, method: str) -> bool | None:
-        """What is chosen, for a method of the library; None where the method has nothing to refine."""
-        return self.value if method in REFINABLE else None
+        """The option's value for a method; None where the method has no prediction to refine."""
+        return self.value if isRefinable(method) else None
+
+
+def isRefinable(method: str) -> bool:
+    """True for methods that can refine a network's prediction."""
+    try:
+        return methods().find(method).refinable
+    except InputError:
+        return False
 
 
 class Start(enum.Enum):
-    """Where the search for a pair begins."""
+    """The initial transform of a pair."""
 
     PRESET = ""
     AUTOMATIC = "auto"
-    AS_THEY_LIE = "none"
+    AS_THEY_LIE = NONE
     RIGID = "rigid"
     AFFINE = "affine"
 
@@ -164,5 +153,5 @@ class Start(enum.Enum):
         }[self]
 
     def of(self, preset: Preset) -> str:
-        """The library's name of what is chosen, "none" for as they lie."""
+        """The option's value for a preset."""
         return self.value or preset.value.start

@@ -1,7 +1,8 @@
-"""What Deformable Registration does, for its panel and for scripts."""
+"""Logic of Deformable Registration, for its panel and for scripts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Union
 
 import slicer
@@ -20,7 +21,8 @@ from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs, SequenceRegistrationNodes
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionModuleLib.deformable_registration.choices import Method, Preset, Refinement, Start
+from UltrasoundMotionLib.registration.request import RegisterRequest, SequenceRequest
+from UltrasoundMotionModuleLib.deformable_registration.choices import Preset, Refinement, Start, methods
 from UltrasoundMotionModuleLib.deformable_registration.tasks import (
     PairTask,
     SequenceTask,
@@ -31,7 +33,9 @@ from UltrasoundMotionModuleLib.deformable_registration.tasks import (
 from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 from UltrasoundMotionModuleLib.shared.choices import Device
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
+from UltrasoundMotionModuleLib.shared.entry_menu import EntryParameter
 from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
+from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 
 # Slicer's wrapper knows unions of nodes by typing.Union only, and needs None among them.
 Image = Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
@@ -45,12 +49,15 @@ COARSEST_SPACING_MM = 20.0
 class DeformableRegistrationParameterNode:
     """The parameters of the panel, saved with the scene.
 
-    preset - what is registered; of a sequence, `sequenceVolume` and `referenceFrame` are used, else the volumes.
+    preset - the kind of images; that of sequences uses `sequenceVolume` and `referenceFrame`, the others the volumes.
     fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.
-    method, refinement, start, workingSpacing, device - how; a spacing of 0 is that of the volumes.
-    outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result of a pair; made where
-    none is chosen. motionTransform, stillVolume, motionTable - the result of a sequence; made where none is chosen.
-    makeJacobian - whether to make the map. applyTransform - whether to put the moving volume under the transform.
+    method - name of a registration method; empty for that of the preset.
+    refinement, start, workingSpacing, device - further options; a spacing of 0 is that of the volumes.
+    outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result of a pair; new nodes are
+    made where none is chosen.
+    motionTransform, stillVolume, motionTable - the result of a sequence; new nodes are made where none is chosen.
+    makeJacobian - make the Jacobian map.
+    applyTransform - put the moving volume under the transform.
     """
 
     preset: Preset = Preset.GENERAL
@@ -62,7 +69,7 @@ class DeformableRegistrationParameterNode:
     movingSegmentation: Labels
     fixedMask: Labels
     movingMask: Labels
-    method: Method = Method.PRESET
+    method: str = ""
     refinement: Refinement = Refinement.METHOD
     start: Start = Start.PRESET
     workingSpacing: Annotated[float, WithinRange(0.0, COARSEST_SPACING_MM)] = 0.0
@@ -83,17 +90,14 @@ class DeformableRegistrationLogic(MotionModuleLogic):
     """Registration of pairs and of sequences; see `MotionModuleLogic`."""
 
     parameterNodeClass = DeformableRegistrationParameterNode
+    entryParameters = (EntryParameter("method", methods, ""),)
 
+    @takesOptions(RegisterRequest, spelled={"start": "initial_transform", "workingSpacing": "working_spacing_mm"})
     def register(
         self,
         fixedNode: slicer.vtkMRMLVolumeNode,
         movingNode: slicer.vtkMRMLVolumeNode,
         *,
-        method: str = "instance",
-        start: str = "auto",
-        device: str = "auto",
-        refine: bool | None = None,
-        workingSpacing: float | None = None,
         fixedSegmentation: slicer.vtkMRMLNode | None = None,
         movingSegmentation: slicer.vtkMRMLNode | None = None,
         fixedMask: slicer.vtkMRMLNode | None = None,
@@ -102,11 +106,17 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         withJacobian: bool = True,
         applyTransform: bool = False,
         progress: Progress | None = None,
+        options: GivenOptions[RegisterRequest],
     ) -> RegistrationNodes:
         """Finds where every point of the fixed volume lies in the moving one, and puts the result beside the fixed
         volume.
 
         Both may stand under linear transforms; what counts is where they are seen.
+
+        The options of `RegisterRequest` are keywords too: `method` (see Docs/concepts/registration.md), `weights`,
+        `start` ("auto" aligns rigidly first where the volumes overlap poorly; "none", as they lie; "rigid"; "affine"),
+        `refine` (of a trained method, whether its prediction is refined on this pair), `workingSpacing` (mm; finer axes
+        are searched at it), `device`, `settings`; or all of them as `request`.
 
         >>> from DeformableRegistration import DeformableRegistrationLogic
         >>> result = DeformableRegistrationLogic().register(fixedNode, movingNode, movingSegmentation=segmentationNode)
@@ -119,12 +129,6 @@ class DeformableRegistrationLogic(MotionModuleLogic):
 
         Args:
             fixedNode, movingNode: volumes of several slices, or two single slices in one plane; grey or RGB.
-            method: "instance", "semantic", "ltnet", "voxelmorph", "demons", "multiscale", "ssmsr" or "ssr"; see
-                Docs/concepts/registration.md.
-            start: "auto" (aligned rigidly first where they overlap poorly), "none" (as they lie), "rigid" or "affine".
-            device: "auto", "cpu", "cuda" or "mps".
-            refine: of a trained method, whether its answer is refined on this pair; None as the method says.
-            workingSpacing: mm; axes that are finer are searched at it.
             fixedSegmentation, movingSegmentation: segmentation or label map. The moving one is carried along; with
                 both, Dice and HD95 are measured.
             fixedMask, movingMask: segmentation or label map of where the volumes count.
@@ -143,11 +147,7 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         task = pairTask(
             fixedNode,
             movingNode,
-            method=method,
-            start=start,
-            device=device,
-            refine=refine,
-            workingSpacing=workingSpacing,
+            options.request(),
             fixedSegmentation=fixedSegmentation,
             movingSegmentation=movingSegmentation,
             fixedMask=fixedMask,
@@ -156,19 +156,22 @@ class DeformableRegistrationLogic(MotionModuleLogic):
             withJacobian=withJacobian,
             applyTransform=applyTransform,
         )
-        return task.show(run_job(task.request, sharedProcess().process, progress=progress or no_progress))
+        return task.show(run_job(task.job, sharedProcess().process, progress=progress or no_progress))
 
+    @takesOptions(SequenceRequest, excluded=("reference_frame", "mask"))
     def registerSequence(
         self,
         sequenceNode: slicer.vtkMRMLNode,
         referenceFrame: int | None = None,
         *,
         mask: slicer.vtkMRMLNode | None = None,
-        device: str = "auto",
         outputs: ChosenSequenceOutputs | None = None,
         progress: Progress | None = None,
+        options: GivenOptions[SequenceRequest],
     ) -> SequenceRegistrationNodes:
-        """Registers every frame of a sequence to one of them, and puts the motion into the browser of the sequence.
+        """Registers every frame of a sequence to one of them, and adds the motion to the browser of the sequence.
+
+        `device` and `settings` of `SequenceRequest` are keywords too.
 
         >>> from DeformableRegistration import DeformableRegistrationLogic
         >>> result = DeformableRegistrationLogic().registerSequence(sequenceNode, referenceFrame=0)
@@ -182,7 +185,6 @@ class DeformableRegistrationLogic(MotionModuleLogic):
                 on one grid.
             referenceFrame: the frame that stays, from 0; the one shown when None.
             mask: segmentation or label map of where the reference frame counts.
-            device: "auto", "cpu" or "cuda".
             outputs: nodes of an earlier result whose place this one takes.
             progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the
                 scene.
@@ -193,22 +195,28 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         """
         image = find_sequence_nodes(sequenceNode)
         frame = shownFrame(image) if referenceFrame is None else referenceFrame
-        task = sequenceTask(image, frame, device=device, mask=mask, chosen=outputs)
+        task = sequenceTask(image, replace(options.request(), reference_frame=frame), mask=mask, chosen=outputs)
         return task.show(run_job(allOf(task.inSteps()), sharedProcess().process, progress=progress or no_progress))
 
     # The same for the parameters of the panel
 
+    def request(self, parameters: DeformableRegistrationParameterNode) -> RegisterRequest:
+        """Returns the request of a pair."""
+        method = parameters.method or parameters.preset.value.installedMethod()
+        return RegisterRequest(
+            method=method,
+            refine=parameters.refinement.of(method),
+            initial_transform=parameters.start.of(parameters.preset),
+            working_spacing_mm=parameters.workingSpacing or None,
+            device=parameters.device.value,
+        )
+
     def pairTask(self, parameters: DeformableRegistrationParameterNode) -> PairTask:
-        """The run of a pair as the panel has it; raises InputError as `register`."""
-        method = parameters.method.of(parameters.preset)
+        """Returns the run of a pair; raises InputError as `register`."""
         return pairTask(
             parameters.fixedVolume,
             parameters.movingVolume,
-            method=method,
-            refine=parameters.refinement.of(method),
-            start=parameters.start.of(parameters.preset),
-            device=parameters.device.value,
-            workingSpacing=parameters.workingSpacing or None,
+            self.request(parameters),
             fixedSegmentation=parameters.fixedSegmentation,
             movingSegmentation=parameters.movingSegmentation,
             fixedMask=parameters.fixedMask,
@@ -219,14 +227,13 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         )
 
     def sequenceTask(self, parameters: DeformableRegistrationParameterNode) -> SequenceTask:
-        """The run of a sequence as the panel has it; raises InputError as `registerSequence`."""
+        """Returns the run of a sequence; raises InputError as `registerSequence`."""
         image, chosen = find_sequence_nodes(parameters.sequenceVolume), self.chosenSequenceOutputs(parameters)
-        return sequenceTask(
-            image, parameters.referenceFrame, device=parameters.device.value, mask=parameters.fixedMask, chosen=chosen
-        )
+        request = SequenceRequest(reference_frame=parameters.referenceFrame, device=parameters.device.value)
+        return sequenceTask(image, request, mask=parameters.fixedMask, chosen=chosen)
 
     def chosenOutputs(self, parameters: DeformableRegistrationParameterNode) -> RegistrationNodes:
-        """The output nodes that are chosen for a pair."""
+        """Returns the output nodes that are chosen for a pair."""
         return RegistrationNodes(
             transform=parameters.outputTransform,
             warped=parameters.outputWarped,
@@ -236,5 +243,5 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         )
 
     def chosenSequenceOutputs(self, parameters: DeformableRegistrationParameterNode) -> ChosenSequenceOutputs:
-        """The output nodes that are chosen for a sequence."""
+        """Returns the output nodes that are chosen for a sequence."""
         return ChosenSequenceOutputs(parameters.motionTransform, parameters.stillVolume, parameters.motionTable)

@@ -33,9 +33,7 @@ class SamplePair:
 
 
 def addSamplePair() -> SamplePair:
-    """Adds the pair from the heart sample that is kept; end-systole is where its points are farthest from where they
-    began.
-    """
+    """Adds the pair from the stored heart sample; end-systole is the frame on which its points have moved farthest."""
     simulated = HEART.read()
     sequence, truth = simulated.sequence, simulated.truth
     systole = int(np.argmax(np.linalg.norm(truth.positions_px - truth.positions_px[0], axis=2).mean(axis=1)))
@@ -52,7 +50,7 @@ def addSamplePair() -> SamplePair:
 
 
 def loadSamplePair() -> SamplePair:
-    """The same; simulates the heart first where that was never done, and waits for it (some ten seconds)."""
+    """Adds the pair; simulates the heart first where it is not stored, which takes about ten seconds."""
     if not HEART.isStored:
         HEART.store(run_job(HEART.request(), sharedProcess().process))
     return addSamplePair()

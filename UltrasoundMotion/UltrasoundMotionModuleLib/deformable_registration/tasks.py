@@ -1,9 +1,9 @@
-"""Registering nodes of the scene: the job, and its result as nodes."""
+"""Registration of nodes of the scene: the job, and its result as nodes."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +27,7 @@ from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_over
 from UltrasoundMotionLib.registration import Registration
+from UltrasoundMotionLib.registration.request import RegisterRequest, SequenceRequest
 from UltrasoundMotionModuleLib.shared.clip import loadInSteps
 
 if TYPE_CHECKING:
@@ -36,25 +37,25 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class PairTask:
-    """Two volumes to register and what is to become of the result.
+    """Two volumes to register, and the use of the result.
 
     Attributes:
         pair: their images in one space.
-        request: the job.
-        labels: what the moving segmentation holds.
+        job: the job of the child process.
+        labels: names and colours of the moving segmentation.
         outputs: nodes to fill.
         withJacobian, applyTransform: see `show_registration`.
     """
 
     pair: VolumePair
-    request: JobRequest
+    job: JobRequest
     labels: tuple[Label, ...]
     outputs: RegistrationNodes
     withJacobian: bool
     applyTransform: bool
 
     def show(self, found: Registration) -> RegistrationNodes:
-        """Puts the result into the scene and into the slice views."""
+        """Adds the result to the scene and shows it in the slice views."""
         nodes = show_registration(
             self.pair,
             found,
@@ -70,12 +71,8 @@ class PairTask:
 def pairTask(
     fixedNode: slicer.vtkMRMLVolumeNode,
     movingNode: slicer.vtkMRMLVolumeNode,
+    request: RegisterRequest,
     *,
-    method: str,
-    start: str,
-    device: str,
-    refine: bool | None = None,
-    workingSpacing: float | None = None,
     fixedSegmentation: slicer.vtkMRMLNode | None = None,
     movingSegmentation: slicer.vtkMRMLNode | None = None,
     fixedMask: slicer.vtkMRMLNode | None = None,
@@ -116,18 +113,9 @@ def pairTask(
     if movingMask is not None:
         images["moving_mask"] = pair.moving_labels(_mask(movingMask, movingNode))
     paths = {"fixed": fixedNode, "moving": movingNode} | {name: given[name] for name in images}
-    request = registration_job(
-        pair.fixed,
-        pair.moving,
-        **images,
-        method=method,
-        device=device,
-        refine=refine,
-        initial_transform=start,
-        working_spacing_mm=workingSpacing,
-        paths={name: filePath(node) for name, node in paths.items()},
-    )
-    return PairTask(pair, request, labels, outputs, withJacobian, applyTransform)
+    files = {name: filePath(node) for name, node in paths.items()}
+    job = registration_job(pair.fixed, pair.moving, **images, paths=files, request=request)
+    return PairTask(pair, job, labels, outputs, withJacobian, applyTransform)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,15 +125,13 @@ class SequenceTask:
     Attributes:
         image: its nodes.
         sequence: the clip, or the volumes, as they are in the scene.
-        mask: (H, W) or (D, H, W) where the reference frame counts, or None.
+        request: options of the registration, with the mask as an array.
         chosen: nodes of an earlier result whose place this one takes.
     """
 
     image: SequenceNodes
     sequence: ImageSequence | list[Volume]
-    referenceFrame: int
-    mask: np.ndarray | None
-    device: str
+    request: SequenceRequest
     chosen: ChosenSequenceOutputs
 
     def inSteps(self) -> Generator[tuple[int, int, str], None, JobRequest]:
@@ -155,10 +141,10 @@ class SequenceTask:
         sequence = self.sequence
         if isinstance(sequence, ImageSequence):
             sequence = yield from loadInSteps(sequence)
-        return still_sequence_job(sequence, reference_frame=self.referenceFrame, mask=self.mask, device=self.device)
+        return still_sequence_job(sequence, request=self.request)
 
     def whyNotShown(self, found: StillSequence) -> str:
-        """Why an interrupted run gives no nodes; empty for a whole one."""
+        """Returns the reason why an interrupted run gives no nodes; empty for a complete run."""
         if found.frames is not None and found.registration.reached.all():
             return ""
         text = _(
@@ -167,7 +153,7 @@ class SequenceTask:
         return text.format(done=int(found.registration.reached.sum()), count=len(found.registration))
 
     def show(self, found: StillSequence) -> SequenceRegistrationNodes:
-        """Puts the result into the browser of the sequence, and the still sequence in front in the slice views.
+        """Adds the result to the browser of the sequence, and shows the still sequence in front in the slice views.
 
         Raises:
             InputError: it was interrupted before every frame was reached: a transform that stands still there would
@@ -184,13 +170,12 @@ class SequenceTask:
 
 def sequenceTask(
     image: SequenceNodes,
-    referenceFrame: int,
+    request: SequenceRequest,
     *,
-    device: str,
     mask: slicer.vtkMRMLNode | None = None,
     chosen: ChosenSequenceOutputs | None = None,
 ) -> SequenceTask:
-    """Reads what the nodes are; the frames are read by `SequenceTask.inSteps`.
+    """Reads the nodes, except for the frames, which `SequenceTask.inSteps` reads.
 
     Raises:
         InputError: no volumes, one frame, a reference frame that does not exist, a mask that does not lie on the
@@ -201,9 +186,9 @@ def sequenceTask(
     count = image.sequence.GetNumberOfDataNodes()
     if count < 2:
         raise InputError(_("{name}: has one frame; there is nothing to register").format(name=image.proxy.GetName()))
-    if not 0 <= referenceFrame < count:
+    if not 0 <= request.reference_frame < count:
         text = _("{name}: has no frame {frame}; there are {count}, counted from 0")
-        raise InputError(text.format(name=image.proxy.GetName(), frame=referenceFrame, count=count))
+        raise InputError(text.format(name=image.proxy.GetName(), frame=request.reference_frame, count=count))
     first = image.sequence.GetNthDataNode(0)
     flat = (
         not first.IsA("vtkMRMLVolumeNode")
@@ -211,15 +196,14 @@ def sequenceTask(
         or first.GetImageData().GetDimensions()[2] == 1
     )
     sequence = image_sequence_from_node(image.sequence) if flat else volumes_of_sequence(image)
-    values = None
     if mask is not None:
         values = _mask(mask, image.proxy)
-        values = values[0] if flat else values
-    return SequenceTask(image, sequence, referenceFrame, values, device, chosen)
+        request = replace(request, mask=values[0] if flat else values)
+    return SequenceTask(image, sequence, request, chosen)
 
 
 def allOf(steps: Generator[tuple[int, int, str], None, JobRequest]) -> JobRequest:
-    """A preparation without a pause, for calls that wait anyway."""
+    """Runs a preparation without pauses, for calls that wait anyway."""
     while True:
         try:
             next(steps)
@@ -228,7 +212,7 @@ def allOf(steps: Generator[tuple[int, int, str], None, JobRequest]) -> JobReques
 
 
 def filePath(node: slicer.vtkMRMLStorableNode) -> str:
-    """The file that a node came from, else one named after it: for a command line."""
+    """Returns the file of a node for a command line, or a name after the node's own."""
     storage = node.GetStorageNode()
     name = storage.GetFileName() if storage is not None else None
     return name if name and Path(name).is_file() else f"{node.GetName().replace(' ', '-')}.nrrd"

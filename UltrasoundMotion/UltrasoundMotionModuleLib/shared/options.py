@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
@@ -50,7 +50,7 @@ class GivenOptions(Generic[R]):
 
 
 def takesOptions(
-    kind: type, *, spelled: Mapping[str, str] | None = None, **defaults: Any
+    kind: type, *, spelled: Mapping[str, str] | None = None, excluded: Sequence[str] = (), **defaults: Any
 ) -> Callable[[Callable[..., T]], Callable[..., T]]:
     """Decorator of a method that has a parameter `options` of the type `GivenOptions`: its callers give the fields of a
     request as keywords, or a whole request as `request`.
@@ -58,9 +58,10 @@ def takesOptions(
     Args:
         kind: the request's class.
         spelled: the library's names by other spellings; camelCase is always accepted.
+        excluded: fields that are no keywords, as the method has its own parameters for them.
         defaults: defaults of the method, where they differ from the request's.
     """
-    names = {one.name: one for one in options_of(kind)}
+    names = {one.name: one for one in options_of(kind) if one.name not in excluded}
     spellings = {_camelCase(name): name for name in names} | dict(spelled or {})
 
     def decorate(method: Callable[..., T]) -> Callable[..., T]:
