@@ -293,7 +293,7 @@ def test_finding_the_benchmarks_imports_nothing_slow():
     code = """if True:
         import argparse, sys
         from UltrasoundMotionLib.lab.cli import benchmark
-        benchmark.add_parser(argparse.ArgumentParser().add_subparsers())
+        benchmark.fill_parser(argparse.ArgumentParser())
         print(*sorted({"torch", "scipy", "SimpleITK", "cv2", "matplotlib"} & sys.modules.keys()))
     """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

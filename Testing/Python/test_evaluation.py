@@ -509,7 +509,7 @@ def test_memory_benchmark_measures_child_processes():
 
 def run_verb(module, *words):
     parser = argparse.ArgumentParser()
-    module.add_parser(parser.add_subparsers())
+    module.fill_parser(parser)
     arguments = parser.parse_args([str(word) for word in words])
     return arguments.run(arguments)
 
@@ -526,17 +526,15 @@ def test_evaluate_tracks_pools_pairs_of_files(tmp_path, capsys):
         tmp_path / "one_truth.csv",
         tmp_path / "two_truth.csv",
     ]
-    assert (
-        run_verb(evaluate, "evaluate", "tracks", *files, "--spacing-mm", 0.5, 0.5, "--json", tmp_path / "r.json") == 0
-    )
+    assert run_verb(evaluate, "tracks", *files, "--spacing-mm", 0.5, 0.5, "--json", tmp_path / "r.json") == 0
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["unit"] == "mm"
     assert report["pooled"]["tracking_error_mean"] == pytest.approx(0.5 * (0.5 + 6 + 1 + 20 + 12) / 8)
     assert "pooled" in capsys.readouterr().out
-    assert run_verb(evaluate, "evaluate", "tracks", *files, "--markdown") == 0
+    assert run_verb(evaluate, "tracks", *files, "--markdown") == 0
     assert capsys.readouterr().out.startswith("| sequence")
     with pytest.raises(InputError, match="2 files of tracks but 1 of truth"):
-        run_verb(evaluate, "evaluate", "tracks", *files[:4])
+        run_verb(evaluate, "tracks", *files[:4])
 
 
 def test_evaluate_tracks_takes_clust_annotations(tmp_path, capsys):
@@ -554,20 +552,20 @@ def test_evaluate_tracks_takes_clust_annotations(tmp_path, capsys):
         )
         assert json.loads((tmp_path / "r.json").read_text())["pooled"]["tracking_error_mean"] == pytest.approx(2.5)
     with pytest.raises(InputError, match=r"expected a \.csv"):
-        run_verb(evaluate, "evaluate", "tracks", tmp_path / "t.csv", "--truth", tmp_path / "t.mat")
+        run_verb(evaluate, "tracks", tmp_path / "t.csv", "--truth", tmp_path / "t.mat")
 
 
 @pytest.mark.slow
 def test_benchmark_speed_prints_rates_beside_the_goal(tmp_path, capsys):
     pytest.importorskip("cv2")
     words = ["--frames", 4, "--models", "lucas-kanade", "--peers", "opencv-lk", "--json", tmp_path / "s.json"]
-    assert run_verb(benchmark, "benchmark", "speed", *words) == 0
+    assert run_verb(benchmark, "speed", *words) == 0
     printed = capsys.readouterr().out
     assert "opencv-lk" in printed
     assert "at least 60 frames/s" in printed
     rows = json.loads((tmp_path / "s.json").read_text())["rows"]
     assert all(row["min_fps"] <= row["median_fps"] <= row["max_fps"] for row in rows)
     with pytest.raises(OutputError, match="does not exist"):
-        run_verb(benchmark, "benchmark", "speed", "--json", tmp_path / "no" / "s.json")
+        run_verb(benchmark, "speed", "--json", tmp_path / "no" / "s.json")
     with pytest.raises(InputError, match="no tracker named none"):
-        run_verb(benchmark, "benchmark", "speed", "--models", "none")
+        run_verb(benchmark, "speed", "--models", "none")

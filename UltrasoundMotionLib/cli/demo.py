@@ -29,14 +29,12 @@ WALL_POINTS_PX = (
 )
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb."""
-    parser = subparsers.add_parser(
-        "demo",
-        help="a real echo in, strain, a 3D Slicer scene, pictures and tables out",
-        description="Follows 21 points along the left-ventricular wall of an apical four-chamber echocardiogram "
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb."""
+    parser.description = (
+        "Follows 21 points along the left-ventricular wall of an apical four-chamber echocardiogram "
         "(30 frames, from the pydicom package; nothing is downloaded), measures its longitudinal strain, and writes "
-        "a 3D Slicer scene, pictures, plots and tables.",
+        "a 3D Slicer scene, pictures, plots and tables."
     )
     parser.add_argument(
         "--registration",

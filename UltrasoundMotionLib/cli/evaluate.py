@@ -11,9 +11,8 @@ has.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb and what can be evaluated."""
-    parser = subparsers.add_parser("evaluate", help="compare results with truth and print the papers' tables")
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds the kinds of results that can be evaluated."""
     kinds = parser.add_subparsers(dest="result", metavar="RESULT", required=True)
     for module in EVALUATIONS:
         importlib.import_module(f"UltrasoundMotionLib.cli.{module}").add_parser(kinds)

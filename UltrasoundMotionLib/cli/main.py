@@ -20,14 +20,24 @@ from UltrasoundMotionLib import __version__
 from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, UltrasoundMotionError
 
 PROGRAM = "ultrasound-motion"
-VERBS = ("demo", "track", "strain", "register", "evaluate", "models")
-"""Modules of this folder, in the order of the help.
+VERBS = {
+    "demo": "a real echo in, strain, a 3D Slicer scene, pictures and tables out",
+    "track": "follow points through a sequence",
+    "strain": "strain curves, segments and GLS from tracks along the wall",
+    "register": "put one image or volume onto another",
+    "evaluate": "compare results with truth and print the papers' tables",
+    "models": "list, show, verify and import the trackers, the registration methods and their weights",
+}
+"""Modules of this folder in the order of the help, and their lines in it.
 
-Each has `add_parser(subparsers)` and `run(arguments) -> int`; torch is imported by `run` only.
+Each has `fill_parser(parser)` and sets `run(arguments) -> int`; torch is imported by `run` only.
 """
 
 LABORATORY = "UltrasoundMotionLib.lab.cli"
-LABORATORY_VERBS = ("train", "benchmark")
+LABORATORY_VERBS = {
+    "train": "train the networks of trackers and registration methods",
+    "benchmark": "measure accuracy, speed and memory, beside other libraries and beside the goals",
+}
 """Modules of the laboratory, which an installation in Slicer leaves out."""
 
 DONE, UNEXPECTED, BAD_INPUT, CANCELLED, BROKEN_PIPE = 0, 1, 2, 130, 141
@@ -41,8 +51,8 @@ class _OneLineParser(argparse.ArgumentParser):
         sys.exit(BAD_INPUT)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Builds the parser of all verbs."""
+def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
+    """Builds the parser of all verbs; the arguments of one of them only, where it is named, as that takes time."""
     parser = _OneLineParser(
         prog=PROGRAM,
         description="Follows moving tissue in ultrasound. Not for clinical use.",
@@ -55,13 +65,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="show warnings, and the traceback of an error; may stand anywhere on the line",
     )
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    for verb in VERBS:
-        importlib.import_module(f"UltrasoundMotionLib.cli.{verb}").add_parser(subparsers)
-    for verb in LABORATORY_VERBS:
-        if _has_laboratory():
-            importlib.import_module(f"{LABORATORY}.{verb}").add_parser(subparsers)
-        else:
-            _add_missing(subparsers, verb)
+    modules = {name: f"UltrasoundMotionLib.cli.{name}" for name in VERBS}
+    if _has_laboratory():
+        modules |= {name: f"{LABORATORY}.{name}" for name in LABORATORY_VERBS}
+    for name, summary in (VERBS | LABORATORY_VERBS).items():
+        if name not in modules:
+            _add_missing(subparsers, name)
+            continue
+        subparser = subparsers.add_parser(name, help=summary)
+        if verb in (name, None):
+            importlib.import_module(modules[name]).fill_parser(subparser)
     return parser
 
 
@@ -99,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _terminated_like_interrupted(), _quiet_libraries(debug):
             try:
-                arguments = build_parser().parse_args(argv)
+                verbs = (argument for argument in argv if not argument.startswith("-"))
+                arguments = build_parser(next(verbs, "")).parse_args(argv)
                 code = arguments.run(arguments)
                 sys.stdout.flush()
             except (Exception, KeyboardInterrupt):

@@ -16,13 +16,9 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.weights import ModelCard, NetworkKind
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb."""
-    parser = subparsers.add_parser(
-        "models",
-        help="list, show, verify and import the trackers, the registration methods and their weights",
-        description="Lists the values of `track --model` and `register --method`, and the trained weights.",
-    )
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb."""
+    parser.description = "Lists the values of `track --model` and `register --method`, and the trained weights."
     actions = parser.add_subparsers(dest="action", metavar="list|show|verify|import|clear", required=True)
     listing = actions.add_parser(
         "list", help="one line for each", description="One line for each, with licence and place of trained weights."

@@ -65,9 +65,9 @@ class RegisterInputs:
         return {name: path for name, path in given.items() if path is not None}
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb."""
-    parser = subparsers.add_parser("register", help="put one image or volume onto another", description=DESCRIPTION)
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb."""
+    parser.description = DESCRIPTION
     for kind in (RegisterInputs, RegisterRequest, RegistrationOutputs):
         add_arguments(parser, kind)
     parser.add_argument(

@@ -68,11 +68,9 @@ class StrainInputs:
         check_options(self)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb."""
-    parser = subparsers.add_parser(
-        "strain", help="strain curves, segments and GLS from tracks along the wall", description=DESCRIPTION
-    )
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb."""
+    parser.description = DESCRIPTION
     for kind in (StrainInputs, StrainOutputs, StrainRequest):
         add_arguments(parser, kind)
     parser.add_argument(

@@ -61,9 +61,9 @@ class TrackInputs:
         check_options(self)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb."""
-    parser = subparsers.add_parser("track", help="follow points through a sequence", description=DESCRIPTION)
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the verb."""
+    parser.description = DESCRIPTION
     for kind in (TrackInputs, TrackRequest, TrackingOutputs):
         add_arguments(parser, kind)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")

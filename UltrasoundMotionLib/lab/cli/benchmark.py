@@ -9,14 +9,11 @@ from importlib import import_module
 from UltrasoundMotionLib.lab import benchmarks
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb and its benchmarks: the modules of `lab/benchmarks` that have `add_parser(subparsers)`.
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds the benchmarks: the modules of `lab/benchmarks` that have `add_parser(subparsers)`.
 
     They are all imported, so they import torch and other slow packages where they need them.
     """
-    parser = subparsers.add_parser(
-        "benchmark", help="measure accuracy, speed and memory, beside other libraries and beside the goals"
-    )
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
     for found in pkgutil.iter_modules(benchmarks.__path__, f"{benchmarks.__name__}."):
         module = import_module(found.name)

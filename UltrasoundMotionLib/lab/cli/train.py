@@ -50,13 +50,9 @@ class RunOptions:
         check_options(self)
 
 
-def add_parser(subparsers: argparse._SubParsersAction) -> None:
-    """Adds the verb, with a network for each recipe."""
-    parser = subparsers.add_parser(
-        "train",
-        help="train the networks of trackers and registration methods",
-        description="Trains the network of a tracker or registration method.",
-    )
+def fill_parser(parser: argparse.ArgumentParser) -> None:
+    """Adds a network for each recipe."""
+    parser.description = "Trains the network of a tracker or registration method."
     networks = parser.add_subparsers(dest="network", metavar="NETWORK", required=True)
     for recipe in RECIPES.all():
         one = networks.add_parser(
