@@ -1,6 +1,4 @@
-"""`demo --registration`: put the end-systole of a simulated heart in MRI onto its end-diastole, with the trained
-method.
-"""
+"""`demo --registration`: register a simulated heart's end-systole in MRI to its end-diastole, by a trained method."""
 
 from __future__ import annotations
 
@@ -23,8 +21,7 @@ SEED = 0
 
 
 def run_registration_demo(folder: Path) -> int:
-    """Simulates the pair, registers it, writes what the installed extras allow, and says where it is and what to do
-    next.
+    """Simulates the pair, registers it, writes the outputs that the installed extras allow, and prints where they are.
 
     Raises:
         OutputError: the folder cannot be written to.
@@ -42,7 +39,8 @@ def run_registration_demo(folder: Path) -> int:
     if not {path.stem for path in shipped_cards()} & set(WEIGHTS):
         method = WITHOUT_WEIGHTS
         left_out.append(
-            f"the trained method {TRAINED}: its weights {WEIGHTS[-1]} are not installed, so {WITHOUT_WEIGHTS} was used, which needs none"
+            f"the trained method {TRAINED}: its weights {WEIGHTS[-1]} are not installed, so {WITHOUT_WEIGHTS} was used,"
+            " which needs none"
         )
     with TerminalProgress("registering", "steps") as progress:
         found = register(
@@ -56,26 +54,30 @@ def run_registration_demo(folder: Path) -> int:
     print_notes(found.notes)
     outputs.write(pair.fixed, pair.moving, found, pair.fixed_labels)
     print(summarise(pair.fixed, pair.moving, found))
-    print("Labels: 1 right ventricle, 2 myocardium, 3 left ventricle. They only score; no method has seen them.")
+    print(
+        "Labels: 1 right ventricle, 2 myocardium, 3 left ventricle. They are only for measuring; no method uses them."
+    )
     print("\n".join(["Wrote:", *(f"  {name:<16}  {path}" for name, path in [*inputs.items(), *outputs.named()])]))
     for reason in left_out:
         print(f"Left out: {reason}")
     print("Next:")
     if outputs.scene:
         print(
-            f"  open {outputs.scene} in 3D Slicer (drag it onto the window) and fade between the two with the foreground slider;"
+            f"  open {outputs.scene} in 3D Slicer (drag it onto the window) and fade between the two with the"
+            " foreground slider;"
         )
     if outputs.picture:
         print(f"  look at {outputs.picture};")
     print("  run the same on a patient's end-diastole and end-systole:")
     print(
-        f"    ultrasound-motion register ED.nii.gz ES.nii.gz --method {method} --out-displacement u.nrrd --picture picture.png"
+        f"    ultrasound-motion register ED.nii.gz ES.nii.gz --method {method} --out-displacement u.nrrd"
+        " --picture picture.png"
     )
     return 0
 
 
 def choose_outputs(folder: Path) -> tuple[RegistrationOutputs, list[str]]:
-    """All that the installed packages can write, and for the rest which package is missing."""
+    """Returns the outputs that the installed packages can write, and for each other one the package that is missing."""
     outputs = RegistrationOutputs(
         displacement=folder / "heart-displacement.nrrd",
         warped=folder / "heart-warped.nii.gz",
@@ -96,7 +98,7 @@ def choose_outputs(folder: Path) -> tuple[RegistrationOutputs, list[str]]:
 
 
 def write_pair(folder: Path, pair: ShortAxisPair) -> dict[str, Path]:
-    """Writes both volumes and their labels, and returns their paths by what they are."""
+    """Writes both volumes and their labels, and returns their paths by a name for each."""
     from UltrasoundMotionLib.images.volume_files import write_volume
 
     volumes: dict[str, tuple[str, Volume]] = {

@@ -1,4 +1,4 @@
-"""`evaluate registration`: carried labels against those of the fixed image, pair by pair and pooled."""
+"""`evaluate registration`: compare carried labels with those of the fixed image, pair by pair and pooled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "registration", help="carried labels against the fixed image's", description=DESCRIPTION
     )
     parser.add_argument(
-        "labels", metavar="LABELS", type=Path, nargs="+", help="what `register --out-labels` wrote, one file per pair"
+        "labels",
+        metavar="LABELS",
+        type=Path,
+        nargs="+",
+        help="files that `register --out-labels` wrote, one for each pair",
     )
     parser.add_argument("--fixed-labels", metavar="F", type=Path, nargs="+", required=True, help="in the same order")
     parser.add_argument(
@@ -29,7 +33,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="U",
         type=Path,
         nargs="+",
-        help="what `register --out-displacement` wrote, in the same order",
+        help="files that `register --out-displacement` wrote, in the same order",
     )
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write everything as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -37,7 +41,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Reads, compares, prints, and writes the JSON file if asked to."""
+    """Compares all pairs, prints the table, and writes the JSON file where one is asked for."""
     check_counts(arguments.labels, arguments.fixed_labels, arguments.displacement)
     if arguments.json:
         check_output_path(arguments.json)
@@ -63,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def check_counts(labels: Sequence[Path], fixed: Sequence[Path], displacement: Sequence[Path] | None) -> None:
-    """Raises InputError where the numbers of files do not fit."""
+    """Checks that there are as many files of each kind; raises InputError otherwise."""
     if len(labels) != len(fixed):
         raise InputError(
             f"{len(labels)} files of labels but {len(fixed)} of fixed labels; give one each, in the same order"

@@ -37,7 +37,7 @@ CANCELLED = 130
 
 @dataclass(frozen=True)
 class RegisterInputs:
-    """Files to register.
+    """The images to register, their labels and masks.
 
     Attributes:
         fixed, moving: the images.
@@ -81,9 +81,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Checks everything, registers, writes the files and prints a summary."""
-    inputs, request, outputs = (
-        from_arguments(kind, arguments) for kind in (RegisterInputs, RegisterRequest, RegistrationOutputs)
-    )
+    inputs = from_arguments(RegisterInputs, arguments)
+    request = from_arguments(RegisterRequest, arguments)
+    outputs = from_arguments(RegistrationOutputs, arguments)
     check_labels(inputs, request, outputs)
     outputs.check(inputs=tuple(inputs.named().values()))
 
@@ -160,7 +160,7 @@ def interruptible(progress: TerminalProgress, keep_partial: bool) -> Iterator[Pr
 
 
 def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
-    """A summary in four lines and a table of labels."""
+    """Returns a summary in three lines and a table of labels."""
     measures, jacobian = registration.measures, registration.measures.jacobian
     lengths = np.linalg.norm(registration.displacement.displacement_mm, axis=-1)
     size = " x ".join(map(str, fixed.array.shape[::-1]))
@@ -190,7 +190,7 @@ def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
 
 
 def what_next(outputs: RegistrationOutputs) -> str:
-    """One sentence on how to look at the result."""
+    """Returns one sentence on how to look at the result."""
     if outputs.scene:
         return (
             f"open {outputs.scene} in 3D Slicer: the moving volume lies on the fixed one; take it out of its transform"

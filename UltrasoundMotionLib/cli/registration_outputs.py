@@ -31,7 +31,7 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class RegistrationOutputs:
-    """Where the results go; None is not written.
+    """The files of the results; those that are None are not written.
 
     Attributes:
         displacement: vector image on the fixed grid, LPS mm.
@@ -66,14 +66,14 @@ class RegistrationOutputs:
         check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
-        """(name, path) of every file to write."""
+        """Yields (name, path) of every file to write."""
         for name in ENDINGS:
             path = getattr(self, name)
             if path is not None:
                 yield name, path
 
     def check(self, inputs: tuple[Path, ...]) -> None:
-        """Finds out before the long work whether everything can be written.
+        """Checks before the long work that everything can be written.
 
         Raises:
             OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for

@@ -1,4 +1,4 @@
-"""The part of two images of one subject in which they differ: a beating heart in a still chest."""
+"""The region in which two images of one scan differ, such as a beating heart in a resting chest."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.working_grid import varying_box
 from UltrasoundMotionLib.registration.working_pair import scale_intensities
 
-LEAST_CORRELATION = 0.75
-"""Below it, the images are not taken for the same subject in the same pose. Of the pairs tuned on, two moments of one
-heart have 0.82 or more, the hippocampi of two subjects 0.67 or less."""
+_LEAST_CORRELATION = 0.75
+"""Least correlation of two images of one subject in one pose. Of the pairs tuned on, two moments of one heart have 0.82
+or more, the hippocampi of two subjects 0.67 or less.
+"""
 
-SMOOTHING_MM = 4.0
-THRESHOLD = 0.1
-CUT_TAIL = 0.01
-MARGIN = 0.15
-FADE = 0.04
+_SMOOTHING_MM = 4.0
+_THRESHOLD = 0.1
+_CUT_TAIL = 0.01
+_MARGIN = 0.15
+_FADE = 0.04
 WORTHWHILE = 0.7
 
 
 def same_scan(fixed: Volume, moving: Volume) -> bool:
-    """Whether two images are on one grid and their intensities correlate by 0.75 or more where neither is padding."""
+    """Returns True for images of one grid whose intensities correlate by 0.75 or more where neither is padding."""
     if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
         return False
     boxes = [varying_box(volume.array) for volume in (fixed, moving)]
@@ -31,12 +32,13 @@ def same_scan(fixed: Volume, moving: Volume) -> bool:
     first, second = (scale_intensities(volume.array[common]) for volume in (fixed, moving))
     if first.size == 0 or first.min() == first.max() or second.min() == second.max():
         return False
-    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1]) >= LEAST_CORRELATION
+    return float(np.corrcoef(first.ravel(), second.ravel())[0, 1]) >= _LEAST_CORRELATION
 
 
 def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
-    """The box, in array order, in which two images of one scan (`same_scan`) differ; None where cutting is not
-    worthwhile.
+    """Returns the box, in array order, in which two images of one scan (`same_scan`) differ.
+
+    None where it is 70 % of the image or more, so that cutting would not pay.
 
     The absolute difference, averaged along the slices' axis and smoothed by 4 mm, counts above a tenth of its range;
     the box holds 98 % of it along each axis, and a margin of 15 % of the image. Only in-plane axes (the two finest) are
@@ -48,10 +50,10 @@ def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
     plane = [axis for axis in range(fixed.array.ndim) if axis != slices]
     difference = np.abs(first - second)
     difference = gaussian_filter(
-        difference if slices is None else difference.mean(axis=slices), SMOOTHING_MM / spacing[plane]
+        difference if slices is None else difference.mean(axis=slices), _SMOOTHING_MM / spacing[plane]
     )
     low = float(np.median(difference))
-    difference = np.clip(difference - low - THRESHOLD * (float(difference.max()) - low), 0, None)
+    difference = np.clip(difference - low - _THRESHOLD * (float(difference.max()) - low), 0, None)
     if not difference.any():
         return None
     box = [slice(0, size) for size in fixed.array.shape]
@@ -59,22 +61,23 @@ def changing_region(fixed: Volume, moving: Volume) -> tuple[slice, ...] | None:
         size = fixed.array.shape[axis]
         share = np.cumsum(difference.sum(axis=1 - position))
         share /= share[-1]
-        margin = int(np.ceil(MARGIN * size))
-        first_kept, last_kept = np.searchsorted(share, [CUT_TAIL, 1 - CUT_TAIL])
+        margin = int(np.ceil(_MARGIN * size))
+        first_kept, last_kept = np.searchsorted(share, [_CUT_TAIL, 1 - _CUT_TAIL])
         box[axis] = slice(max(0, int(first_kept) - margin), min(size, int(last_kept) + margin + 1))
     kept = np.prod([one.stop - one.start for one in box]) / fixed.array.size
     return tuple(box) if kept < WORTHWHILE else None
 
 
 def faded(displacement: np.ndarray, box: tuple[slice, ...], shape: tuple[int, ...]) -> np.ndarray:
-    """A displacement (*box, n) on the whole grid (*shape, n), brought to 0 across 4 % of the image where the box is cut
-    inside it.
+    """Extends a displacement (*box, n) to the whole grid (*shape, n).
+
+    It falls to 0 across 4 % of the image at those sides of the box that lie inside it.
     """
     result = np.zeros((*shape, displacement.shape[-1]), dtype=displacement.dtype)
     faded_out = displacement.copy()
     for axis, (one, size) in enumerate(zip(box, shape, strict=True)):
         line = np.arange(one.start, one.stop)
-        width = max(2.0, FADE * size)
+        width = max(2.0, _FADE * size)
         weight = np.ones(len(line))
         if one.start > 0:
             weight = np.minimum(weight, (line - one.start) / width)

@@ -66,7 +66,7 @@ def check_images(
 
 
 def checked_image(image: Volume | sitk.Image, name: str) -> Volume:
-    """An image to register: 2D or 3D, at least four voxels along two axes, finite, not constant.
+    """Checks an image to register: 2D or 3D, at least four voxels along two axes, finite, not constant.
 
     Raises:
         InputError: it is not.
@@ -87,7 +87,7 @@ def checked_image(image: Volume | sitk.Image, name: str) -> Volume:
 
 
 def checked_labels(labels: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
-    """A label map on the grid of its image, whole numbers.
+    """Checks a label map: on the grid of its image, whole numbers; None stays.
 
     Raises:
         InputError: another grid, or values that are no whole numbers.
@@ -98,14 +98,13 @@ def checked_labels(labels: Volume | sitk.Image | None, image: Volume, name: str)
     _check_same_grid(volume, image, name)
     array = volume.array
     if array.dtype.kind not in "biu" and not np.array_equal(array, np.round(array)):
-        raise InputError(
-            f"{name}: labels must be whole numbers, got {array.dtype} values such as {array[array != np.round(array)].flat[0]}"
-        )
+        example = array[array != np.round(array)].flat[0]
+        raise InputError(f"{name}: labels must be whole numbers, got {array.dtype} values such as {example}")
     return volume
 
 
 def _checked_mask(mask: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
-    """A mask on the grid of its image with at least one voxel above 0.
+    """Checks a mask: on the grid of its image, at least one voxel above 0; None stays.
 
     Raises:
         InputError: another grid, or an empty mask.
@@ -131,7 +130,7 @@ def _check_labels_match(fixed_labels: Volume | None, moving_labels: Volume | Non
 
 
 def as_volume(image: Volume | sitk.Image, name: str) -> Volume:
-    """A volume with that name, so that messages say which of the two images is meant.
+    """Returns an image as a volume of the given name, by which messages refer to it.
 
     Raises:
         InputError: neither a Volume nor a SimpleITK image, several components, not 2D or 3D, a singular direction.
@@ -149,8 +148,9 @@ def _check_same_grid(volume: Volume, image: Volume, name: str) -> None:
         wanted, tolerance_mm=1e-3 * min(wanted.spacing_mm) * max(wanted.shape)
     ):
         raise InputError(
-            f"{name}: must lie on the grid of {image.name}: {mine.shape[::-1]} voxels of {_short(mine.spacing_mm)} mm from {_short(mine.origin_mm)}"
-            f" against {wanted.shape[::-1]} of {_short(wanted.spacing_mm)} from {_short(wanted.origin_mm)}"
+            f"{name}: must lie on the grid of {image.name}: {mine.shape[::-1]} voxels of {_short(mine.spacing_mm)} mm"
+            f" from {_short(mine.origin_mm)} against {wanted.shape[::-1]} of {_short(wanted.spacing_mm)}"
+            f" from {_short(wanted.origin_mm)}"
         )
 
 

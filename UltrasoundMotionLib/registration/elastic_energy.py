@@ -1,4 +1,4 @@
-"""How much a velocity field stretches, and its derivative, on grids whose axes have different spacing."""
+"""The derivative of a velocity field's elastic energy, on grids whose axes have different spacing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Gaussian smoothing with a deviation per axis, as one small matrix product an axis."""
+"""Gaussian smoothing with a standard deviation for each axis, as one small matrix product along each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST_DEVIATION = 0.2
 
 @lru_cache(maxsize=128)
 def _gaussian_matrix(size: int, deviation: float, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(size, size), every row sums to 1, so that constants stay as they are up to the border."""
+    """The weights (size, size) of smoothing along an axis; each row sums to 1, so that constants stay constant."""
     with torch.inference_mode(False):
         line = torch.arange(size, dtype=torch.float64)
         matrix = torch.exp(-0.5 * ((line[:, None] - line) / deviation).square())
@@ -24,8 +24,9 @@ def smooth(images: Tensor, deviations: Sequence[float], *, adjoint: bool = False
     """Smooths (B, C, *spatial).
 
     Args:
-        deviations: in voxels, (x, y[, z]), the reverse of the spatial axes; an axis below 0.2 voxels stays as it is.
-        adjoint: the transposed operation, which derivatives need.
+        deviations: standard deviations in voxels, (x, y[, z]), the reverse of the spatial axes; below 0.2 an axis is
+            not smoothed.
+        adjoint: apply the transposed operation, as derivatives need.
 
     Returns:
         The same shape, contiguous.

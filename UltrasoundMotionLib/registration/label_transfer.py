@@ -1,4 +1,4 @@
-"""The labels of one atlas on any image, with how far each of them can be trusted."""
+"""The labels of one atlas on any image, with a confidence for each voxel's label."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 LEAST_WIDTH_MM = 1.0
-WIDTHS_MM = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+_WIDTHS_MM = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +112,12 @@ def label_confidence(
     *,
     request: RegisterRequest,
 ) -> Volume:
-    """How far the label given to each voxel of the fixed image can be trusted, from how far the correspondence can be
-    reversed there.
+    """The confidence of the label given to each voxel of the fixed image, from the reversibility of the correspondence.
 
-    LT-Net's generators lead from a voxel into the atlas and, from the warped atlas, back; they miss the voxel by m. The
-    confidence is the share of the label given, among the atlas's labels around the place that the voxel's label came
-    from, weighed by a Gaussian of width sqrt(1 mm^2 + m^2): deep in a structure a miss of some millimetres changes
-    nothing, at its border much. (Ours; the 1 mm was chosen on validation subjects.)
+    The network leads from a voxel into the atlas and, from the warped atlas, back; it misses the voxel by m. The
+    confidence is the share of the given label among the atlas's labels around the point that the voxel's label came
+    from, weighted by a Gaussian of standard deviation sqrt(1 mm^2 + m^2): deep in a structure, a miss of some
+    millimetres changes nothing, at its border much. (Not published; the 1 mm was chosen on validation subjects.)
 
     Args:
         registration: of the atlas onto the image; its field may have been refined since.
@@ -158,28 +157,29 @@ def label_confidence(
 
 
 def reversal_miss_mm(forth: DisplacementField, back: DisplacementField) -> np.ndarray:
-    """By how far going from each voxel of `forth`'s grid to the other image and back misses it, (*spatial) in mm."""
+    """The distance by which going to the other image and back misses each voxel of `forth`'s grid, (*spatial) in mm."""
     return np.linalg.norm(back.after(forth).displacement_mm, axis=-1)
 
 
 def shares_of_given(displacement: DisplacementField, labels: Volume, width_mm: np.ndarray) -> np.ndarray:
-    """At every voxel the share of the label carried there among the labels around its place in the atlas, (*spatial)
-    float32 in [0, 1].
+    """The share, at every voxel, of the label carried there among the labels around its point in the atlas.
 
     Args:
         displacement: on the fixed grid.
         labels: of the atlas.
-        width_mm: (*spatial), the Gaussian's standard deviation; between `WIDTHS_MM` shares are interpolated, outside
-            they are those at the ends.
+        width_mm: (*spatial), the Gaussian's standard deviation. Shares are computed for some and interpolated.
+
+    Returns:
+        (*spatial) float32 in [0, 1].
     """
     from scipy.ndimage import gaussian_filter
 
     given = displacement.warp(labels, mode="nearest").array
-    position = np.interp(width_mm, WIDTHS_MM, np.arange(len(WIDTHS_MM)))
+    position = np.interp(width_mm, _WIDTHS_MM, np.arange(len(_WIDTHS_MM)))
     shares = np.zeros(given.shape, np.float32)
     for value in np.unique(given):
         hot = (labels.array == value).astype(np.float32)
-        for number, width in enumerate(WIDTHS_MM):
+        for number, width in enumerate(_WIDTHS_MM):
             blurred = gaussian_filter(hot, [width / spacing for spacing in labels.spacing_mm[::-1]], mode="nearest")
             there = displacement.warp(replace(labels, array=blurred), outside_value=float(value == 0)).array
             weight = np.clip(1 - np.abs(position - number), 0, 1)

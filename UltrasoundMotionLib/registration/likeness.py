@@ -1,4 +1,4 @@
-"""The terms of likeness that a field is optimised for, in one direction and at one scale."""
+"""The loss that a field is optimised for, in one direction and at one scale."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from UltrasoundMotionLib.fields import warp
 from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES, LikenessWeights
 from UltrasoundMotionLib.similarity import LocalCrossCorrelation, mind, mse
 
-LEAST_ENERGY = 1e-6
-"""Of class maps: a class that neither image has counts nothing."""
+_LEAST_ENERGY = 1e-6
+"""Least sum of squares of class maps: a class that neither image has adds nothing."""
 
 
 class Likeness:
-    """The loss of warping one image onto the other.
+    """The dissimilarity of one image and the other, warped onto it.
 
     Args:
         fixed, moving: (1, 1, *spatial).
@@ -66,29 +66,30 @@ class Likeness:
             total = total + weights.mind * mse(fixed, warp(moving, displacement), mask=self._mask)
         if self._maps is not None:
             fixed, moving = self._maps
-            total = total + weights.maps * map_difference(fixed, warp(moving, displacement))
+            total = total + weights.maps * _map_difference(fixed, warp(moving, displacement))
         return total
 
     def _by_slice(self, image: Tensor) -> Tensor:
-        """(1, C, *spatial) -> (slices, C, *plane); as it is where no axis is thick."""
+        """Splits (1, C, *spatial) into thick slices, (slices, C, *plane); unchanged where no axis is thick."""
         return image if self._slice_axis is None else image[0].movedim(self._slice_axis, 0).contiguous()
 
     def _whole(self, slices: Tensor) -> Tensor:
         return slices if self._slice_axis is None else slices.movedim(0, self._slice_axis)[None].contiguous()
 
 
-def map_difference(fixed: Tensor, moving: Tensor) -> Tensor:
-    """Squared difference of class maps (B, C, *spatial) over the sum of their squares, averaged over the classes: 1 -
-    Dice of hard maps.
+def _map_difference(fixed: Tensor, moving: Tensor) -> Tensor:
+    """Squared difference of class maps (B, C, *spatial) over the sum of their squares, averaged over the classes.
+
+    It equals 1 - Dice for hard maps.
     """
     axes = tuple(range(2, fixed.ndim))
     return (
-        (fixed - moving).square().sum(axes) / (fixed.square() + moving.square()).sum(axes).clamp(min=LEAST_ENERGY)
+        (fixed - moving).square().sum(axes) / (fixed.square() + moving.square()).sum(axes).clamp(min=_LEAST_ENERGY)
     ).mean()
 
 
 def _slice_axis(spacing: tuple[float, ...]) -> int | None:
-    """Which axis of a (C, D, H, W) image holds thick slices."""
+    """The axis of a (C, D, H, W) image that holds thick slices; None where there is none."""
     if len(spacing) < 3:
         return None
     ordered = sorted(spacing)
@@ -98,7 +99,7 @@ def _slice_axis(spacing: tuple[float, ...]) -> int | None:
 
 
 def scaled_mask(mask: Tensor | None, spatial: tuple[int, ...]) -> Tensor | None:
-    """A mask on a coarser grid; None where nothing would be left."""
+    """A mask on a coarser grid; None where no voxel of it would be left."""
     if mask is None or tuple(mask.shape[2:]) == spatial:
         return mask
     pooled = torch.nn.functional.interpolate(mask, size=spatial, mode="nearest")

@@ -1,4 +1,4 @@
-"""Measures a registration, from the same code as the losses."""
+"""The measures of a registration, by the functions that the losses use."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ WINDOW = 5
 def measure(
     pair: WorkingPair, voxels: Tensor, displacement: DisplacementField, images: CheckedImages, labels: Volume | None
 ) -> RegistrationMeasures:
-    """All measures but time and device, which the caller knows.
+    """Measures a registration; time and device are left for the caller to fill in.
 
     Args:
         voxels: displacement (1, n, *spatial) in voxels of the pair's grid.
         displacement: on the fixed grid.
-        labels: of the moving image, warped; None where it has none.
+        labels: the moving labels, warped; None where there are none.
     """
     pair = pair.to("cpu")
     warped = warp(pair.moving, voxels.to(pair.moving.dtype))
@@ -44,7 +44,12 @@ def measure(
 
 
 def label_measures(fixed: Volume, unmoved: Volume, warped: Volume) -> dict[int, LabelMeasures]:
-    """Per label above 0 of either map, all three maps on the fixed grid."""
+    """Measures each label above 0 that either map has.
+
+    Args:
+        fixed, unmoved, warped: the fixed labels, and the moving ones by position alone and with the displacement, all
+            on the fixed grid.
+    """
     maps = [torch.from_numpy(one.array.astype("int64")) for one in (fixed, unmoved, warped)]
     after = dice(maps[0], maps[2])
     before = dice(maps[0], maps[1], list(after))

@@ -1,4 +1,4 @@
-"""The one call that puts a moving image onto a fixed one."""
+"""`register`: the displacement that puts a moving image onto a fixed one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from UltrasoundMotionLib.settings import takes_request
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-OUT_OF_MEMORY_ATTEMPTS = 3
+_OUT_OF_MEMORY_ATTEMPTS = 3
 
 
 @takes_request(RegisterRequest)
@@ -140,7 +140,7 @@ def _searched_part(
 
 
 class _Watch:
-    """Passes progress on and remembers the field so far."""
+    """Passes progress on and keeps the field so far; a method's `Report`."""
 
     def __init__(self, progress: Progress, keep_partial: bool) -> None:
         self._progress, self.keep_partial = progress, keep_partial
@@ -152,11 +152,15 @@ class _Watch:
         try:
             self._progress(done, total, message)
         except BaseException as error:
-            raise _Stopped from error
+            raise _Stopped(error) from error
 
 
 class _Stopped(Exception):
-    """Carries what `progress` raised past the method."""
+    """Carries the exception of `progress` past the method."""
+
+    def __init__(self, reason: BaseException) -> None:
+        super().__init__()
+        self.reason = reason
 
 
 def _run_within_memory(
@@ -168,28 +172,32 @@ def _run_within_memory(
     watch: _Watch,
     notes: list[str],
 ) -> tuple[WorkingPair, Tensor, str]:
-    """Runs the method; where a GPU's memory runs out, again on a coarser grid, and at last on the CPU."""
+    """Runs the method. When a GPU's memory runs out, runs it again on a coarser grid, and finally on the CPU.
+
+    Returns:
+        The working pair, the displacement (1, n, *spatial) in its voxels, and the device.
+    """
     limit = most_voxels(device, method.bytes_per_voxel)
-    for attempt in range(OUT_OF_MEMORY_ATTEMPTS):
+    for attempt in range(_OUT_OF_MEMORY_ATTEMPTS):
         pair = pair_of(limit).to(device)
         try:
             return pair, run_on(pair).cpu(), device
         except torch.OutOfMemoryError:
-            last = attempt == OUT_OF_MEMORY_ATTEMPTS - 2
+            last = attempt == _OUT_OF_MEMORY_ATTEMPTS - 2
             limit, notes[len(notes) :] = int(pair.fixed.numel() // 3), [f"{device} ran out of memory"]
             if last:
                 notes.append("continued on the CPU")
                 device, limit = "cpu", most_voxels("cpu", method.bytes_per_voxel)
         except _Stopped as stop:
             if not watch.keep_partial or watch.latest is None:
-                raise stop.__cause__ from None
+                raise stop.reason from None
             watch.interrupted = True
             return pair, watch.latest().cpu(), device
     raise InputError(f"{method.name} ran out of memory on every grid tried; give a larger working_spacing_mm")
 
 
 def _start(fixed: Volume, moving: Volume, request: RegisterRequest, notes: list[str]) -> sitk.Transform | None:
-    """The transform to begin with, None for the identity."""
+    """The initial transform; None for the identity."""
     grids = ImageGrid.of(fixed), ImageGrid.of(moving)
     given = request.start
     start: sitk.Transform | None = None
@@ -219,7 +227,7 @@ def _start(fixed: Volume, moving: Volume, request: RegisterRequest, notes: list[
 
 
 def affine_transform(matrix: np.ndarray) -> sitk.Transform:
-    """A homogeneous matrix (n+1, n+1) as SimpleITK has it."""
+    """A homogeneous matrix (n+1, n+1) as a SimpleITK transform."""
     import SimpleITK as sitk
 
     dimension = len(matrix) - 1
@@ -234,16 +242,16 @@ def _size_of(box: tuple[slice, ...]) -> str:
 
 
 def _onto_fixed_grid(found: DisplacementField, fixed: ImageGrid, start: sitk.Transform | None) -> DisplacementField:
-    """The field on the fixed grid, the start after it: x -> start(x + u(x))."""
+    """The field on the fixed grid, followed by the initial transform: x -> start(x + u(x))."""
     if not found.grid.matches(fixed):
         found = found.resample(fixed)
     if start is None:
         return found
-    return transform_after(start, found)
+    return _transform_after(start, found)
 
 
-def transform_after(start: sitk.Transform, field: DisplacementField) -> DisplacementField:
-    """x -> start(x + u(x)) on the grid of the field."""
+def _transform_after(start: sitk.Transform, field: DisplacementField) -> DisplacementField:
+    """A field followed by a transform, x -> start(x + u(x)), on the grid of the field."""
     points = field.grid.points_lps_mm()
     moved = points + field.displacement_mm
     if start.IsLinear():

@@ -1,4 +1,4 @@
-"""What registering two images gives."""
+"""The result of registering two images, and its measures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from UltrasoundMotionLib.images.volume import Volume
 
 @dataclass(frozen=True)
 class LabelMeasures:
-    """How one label of the moving image lies on the same label of the fixed one, on the fixed grid.
+    """Agreement of one label of the moving image with the same label of the fixed one, on the fixed grid.
 
     Attributes:
         dice_before, dice: 0 to 1, by position alone and with the displacement; NaN where neither map has the label.
@@ -25,16 +25,16 @@ class LabelMeasures:
 
 @dataclass(frozen=True)
 class RegistrationMeasures:
-    """How good and how smooth a registration is, and what it cost.
+    """Similarity, smoothness and cost of a registration.
 
     Attributes:
         lncc_before, lncc: mean squared local cross-correlation (window 5 voxels) of fixed and moving on the working
             grid, 0 to 1.
         mse_before, mse: mean squared difference of the intensities, each image scaled to [0, 1].
         jacobian: of the displacement on the fixed grid.
-        labels: per label; empty unless both label maps were given.
+        labels: by label value; empty unless both label maps were given.
         seconds: wall time of the whole call.
-        device: where it ran in the end ("cpu", "cuda", ...).
+        device: the device that it ended on ("cpu", "cuda", ...).
     """
 
     lncc_before: float
@@ -49,7 +49,7 @@ class RegistrationMeasures:
 
 @dataclass(frozen=True, eq=False)
 class Registration:
-    """The moving image put onto the fixed one.
+    """A moving image registered to a fixed one.
 
     Attributes:
         displacement: on the fixed grid, LPS mm: fixed(x) = moving(x + u(x)). It holds the initial transform as well.
@@ -57,9 +57,9 @@ class Registration:
         warped_labels: the moving labels on the fixed grid (nearest neighbour), or None.
         measures: similarity, labels, Jacobian, time.
         method: the name of the method.
-        notes: what the call did beyond what was asked, a line each: an initial transform it found, a coarser grid,
-            another device.
-        interrupted: `progress` raised and the best field so far was kept.
+        notes: lines for the user: an initial transform that was found, a coarser grid, another device, the weights and
+            their licence.
+        interrupted: whether `progress` raised and the best field so far was kept.
     """
 
     displacement: DisplacementField

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 FIELD_BYTES = 600
-"""Bytes per voxel of a field that is itself optimised: 260 measured in 3D, 280 in 2D, doubled for what libraries keep."""
+"""Bytes per voxel of a field that is itself optimised: 260 measured in 3D, 280 in 2D, doubled for the libraries."""
 
 
 class Report(Protocol):
@@ -88,7 +88,7 @@ class RegistrationMethod:
 
     @property
     def installed(self) -> bool:
-        """Whether it can run as it is: it needs no weights, or some that it chooses from are installed."""
+        """True where it can run as it is: it needs no weights, or some that it chooses from are installed."""
         return not self.weights or any(path.stem in self.weights for path in installed_cards())
 
     def settings_from(
@@ -102,7 +102,7 @@ class RegistrationMethod:
             pair: the default settings may depend on it.
 
         Raises:
-            InputError: settings of another kind, changes to what it does not have, `refine` of a method that has no
+            InputError: settings of another kind, changes to settings that it does not have, `refine` of a method that has no
                 prediction to refine.
         """
         chosen = self._settings_from(settings, pair)

@@ -1,4 +1,4 @@
-"""The grid of a scale: how coarse to fine methods divide a working pair."""
+"""The grid of a scale, for methods that go from coarse to fine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ LEAST_SIZE = 8
 
 
 def grid_at(pair: WorkingPair, scale: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Size (D, H, W) and relative spacing (x, y, z) at a scale.
+    """Size (D, H, W) and relative spacing (x, y, z) of a working pair at a scale.
 
-    An axis that is that coarse already keeps its voxels, and all keep eight.
+    An axis that is that coarse already keeps its voxels, and every axis keeps at least eight.
     """
     size, spacing = [], []
     for voxels, step in zip(pair.fixed.shape[:1:-1], pair.spacing, strict=True):

@@ -1,4 +1,4 @@
-"""Which grid a registration works on: the fixed image's, without empty borders, and coarser where memory asks for it."""
+"""The working grid of a registration: the fixed image's, without empty borders, and coarser where memory is short."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.working_pair import coarser_grid
 
-SHARE_OF_MEMORY = 0.5
-CONTENT_MARGIN = 2
+_SHARE_OF_MEMORY = 0.5
+_CONTENT_MARGIN = 2
 FINEST_IN_SLICE = 4
-FALLBACK_BYTES = 4 * 2**30
+_FALLBACK_BYTES = 4 * 2**30
 _LINUX_MEMORY = Path("/proc/meminfo")
 
 
 @dataclass(frozen=True)
 class WorkingGrid:
-    """The grid, and a line on why it differs from the fixed image's (empty where it does not)."""
+    """A grid, and a line for users where memory made it coarser (empty otherwise)."""
 
     grid: ImageGrid
     note: str = ""
@@ -36,14 +36,14 @@ def choose_working_grid(
     most_voxels: int,
     finest_mm: float | None = None,
 ) -> WorkingGrid:
-    """The part of the fixed grid given, no finer than a spacing, with no more than a number of voxels.
+    """Chooses the working grid: a part of the fixed grid, no finer than a spacing, of at most so many voxels.
 
     Args:
         grid: of the fixed image.
         content: slices of it, in array order.
         spacing_mm: axes that are finer than this are resampled to it; None keeps the voxels, but none finer than a
             quarter of a thick slice.
-        most_voxels: beyond it, all axes that are no slices become coarser together.
+        most_voxels: above it, all axes but that of thick slices become coarser together.
         finest_mm: where no spacing is given, voxels down to this size are kept although slices are thick.
     """
     cut = cut_grid(grid, content)
@@ -56,40 +56,42 @@ def choose_working_grid(
         finest = min(chosen.spacing_mm) * 1.15
         chosen = coarser_grid(cut, tuple(np.maximum(chosen.spacing_mm, finest)))
         steps = " x ".join(f"{value:.3g}" for value in chosen.spacing_mm)
-        note = f"the fixed grid of {' x '.join(map(str, grid.shape[::-1]))} voxels is too large for memory; the field was found at {steps} mm"
+        size = " x ".join(map(str, grid.shape[::-1]))
+        note = f"the fixed grid of {size} voxels is too large for memory; the field was found at {steps} mm"
     return WorkingGrid(chosen, note)
 
 
 def cut_grid(grid: ImageGrid, box: tuple[slice, ...]) -> ImageGrid:
-    """The grid of the voxels in slices given in array order."""
+    """The part of a grid in slices given in array order."""
     first = np.array([one.start for one in box][::-1], dtype=float)
     origin = np.array(grid.origin_mm) + grid.direction @ (first * grid.spacing_mm)
     return ImageGrid(tuple(one.stop - one.start for one in box), grid.spacing_mm, tuple(origin), grid.direction)
 
 
 def content_box(fixed: Volume, moving: Volume) -> tuple[slice, ...]:
-    """The part of the fixed image outside which both images are flat padding, with a margin of two voxels; all of it if
-    their grids differ.
+    """The box of the fixed image outside which both images are constant padding, with a margin of two voxels.
+
+    The whole image where the grids differ.
     """
     if not ImageGrid.of(fixed).matches(ImageGrid.of(moving)):
         return whole_box(fixed.array.shape)
     boxes = [varying_box(volume.array) for volume in (fixed, moving)]
     return tuple(
         slice(
-            max(0, min(box[axis].start for box in boxes) - CONTENT_MARGIN),
-            min(size, max(box[axis].stop for box in boxes) + CONTENT_MARGIN),
+            max(0, min(box[axis].start for box in boxes) - _CONTENT_MARGIN),
+            min(size, max(box[axis].stop for box in boxes) + _CONTENT_MARGIN),
         )
         for axis, size in enumerate(fixed.array.shape)
     )
 
 
 def whole_box(shape: tuple[int, ...]) -> tuple[slice, ...]:
-    """Slices of a whole array."""
+    """The box of a whole array."""
     return tuple(slice(0, size) for size in shape)
 
 
 def varying_box(array: np.ndarray) -> tuple[slice, ...]:
-    """The box of all voxels that differ from the first one: padding has one value."""
+    """The box of all voxels that differ from the first one, which padding does not."""
     differs = array != array.flat[0]
     box = []
     for axis, size in enumerate(array.shape):
@@ -99,9 +101,9 @@ def varying_box(array: np.ndarray) -> tuple[slice, ...]:
 
 
 def most_voxels(device: str, bytes_per_voxel: int) -> int:
-    """How many voxels the memory of a device allows to a method that holds so much for each."""
+    """The number of voxels that fit into the memory of a device, for a method that needs so many bytes for each."""
     free = torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else _available_bytes()
-    return int(free * SHARE_OF_MEMORY / bytes_per_voxel)
+    return int(free * _SHARE_OF_MEMORY / bytes_per_voxel)
 
 
 def _available_bytes() -> int:
@@ -111,4 +113,4 @@ def _available_bytes() -> int:
                 return int(line.split()[1]) * 1024
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    return FALLBACK_BYTES
+    return _FALLBACK_BYTES

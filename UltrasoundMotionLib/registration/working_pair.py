@@ -1,4 +1,4 @@
-"""Both images on one grid with intensities in [0, 1]: what every method works on."""
+"""The input of every method: both images on one grid with intensities in [0, 1]."""
 
 from __future__ import annotations
 
@@ -24,15 +24,16 @@ class WorkingPair:
     """Fixed and moving image on the working grid.
 
     Attributes:
-        fixed, moving: (1, 1, *spatial) float32, clipped at six standard deviations and scaled to [0, 1] (SSMSR, III-A),
-            each for itself.
-        fixed_mask, moving_mask: (1, 1, *spatial) float32 of 0 and 1, or None: where the image counts.
+        fixed, moving: (1, 1, *spatial) float32, each clipped at six standard deviations and scaled to [0, 1] (SSMSR,
+            III-A).
+        fixed_mask, moving_mask: (1, 1, *spatial) float32, 1 where the image counts and 0 elsewhere; None: it counts
+            everywhere.
         grid: the working grid.
-        same_scan: the images are of one subject in one pose with comparable intensities, so that their difference says
-            something.
-        fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes but the background, or None:
-            what anatomy networks say.
-        notes: what the method has to say about the pair; `Registration.notes` passes it on.
+        same_scan: whether the images show one subject in one pose with comparable intensities, so that their difference
+            is meaningful.
+        fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes without the background from an
+            anatomy network; or None.
+        notes: the method's lines for the user on this pair, passed on in `Registration.notes`.
     """
 
     fixed: Tensor
@@ -47,12 +48,12 @@ class WorkingPair:
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Relative to the finest axis, (x, y[, z])."""
+        """Spacing (x, y[, z]) relative to the finest axis."""
         finest = min(self.grid.spacing_mm)
         return tuple(value / finest for value in self.grid.spacing_mm)
 
     def to(self, device: str) -> WorkingPair:
-        """The same pair on another device."""
+        """Returns the pair on another device."""
         names = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_maps", "moving_maps")
         moved = {name: value.to(device) for name in names if (value := getattr(self, name)) is not None}
         return replace(self, **moved)
@@ -61,8 +62,9 @@ class WorkingPair:
 def make_working_pair(
     images: CheckedImages, grid: ImageGrid, start: sitk.Transform | None, *, same_scan: bool = False
 ) -> WorkingPair:
-    """Resamples both images onto the grid, the moving one through the initial transform; beyond its border the border
-    value continues.
+    """Resamples both images onto the grid, the moving one through the initial transform.
+
+    Outside an image, the value of its border continues; outside a mask is 0.
     """
     fixed_mask, moving_mask = (
         None if mask is None else _tensor(_on_grid(_binary(mask), grid, transform, nearest=True))
@@ -79,7 +81,7 @@ def make_working_pair(
 
 
 def scale_intensities(array: np.ndarray) -> np.ndarray:
-    """Clipped at six standard deviations around the mean and scaled to [0, 1] as float32; a constant image becomes 0."""
+    """Clips at six standard deviations around the mean and scales to [0, 1], float32; a constant image becomes 0."""
     values = array.astype(np.float32)
     mean, deviation = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
     values = np.clip(values, mean - CLIP_DEVIATIONS * deviation, mean + CLIP_DEVIATIONS * deviation)
@@ -88,7 +90,7 @@ def scale_intensities(array: np.ndarray) -> np.ndarray:
 
 
 def coarser_grid(grid: ImageGrid, spacing_mm: tuple[float, ...]) -> ImageGrid:
-    """A grid over the same region (outer borders of voxels) with about the spacing given, (x, y[, z])."""
+    """A grid over the same region (outer borders of voxels) of about the given spacing, (x, y[, z])."""
     extent = np.array(grid.shape[::-1]) * grid.spacing_mm
     size = np.maximum(np.round(extent / spacing_mm), 1)
     spacing = extent / size
@@ -125,15 +127,13 @@ def _on_grid(volume: Volume, grid: ImageGrid, start: sitk.Transform | None, near
         grid.direction.ravel().tolist(),
         0.0,
         sitk.sitkFloat32,
-        not nearest,  # beyond the border: nearest value of the image, but never of a mask
+        not nearest,  # outside: the nearest value of an image, but 0 of a mask
     )
     return sitk.GetArrayFromImage(resampled)
 
 
 def _smoothed_for(image: sitk.Image, grid: ImageGrid) -> sitk.Image:
-    """Against aliasing: the axes that are finer than the finest of the grid by half or more are smoothed by half its
-    spacing.
-    """
+    """Smooths against aliasing: by half the grid's finest spacing along axes that are 1.5 times finer or more."""
     import SimpleITK as sitk
 
     finest = min(grid.spacing_mm)

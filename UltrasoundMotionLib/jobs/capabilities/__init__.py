@@ -1,1 +1,1 @@
-"""What the child process can do: a file each, with the request, the run and the result of one capability."""
+"""The capabilities of the child process, one file each with the job, the run and the result."""

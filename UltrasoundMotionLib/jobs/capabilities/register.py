@@ -1,4 +1,4 @@
-"""One image or volume put onto another."""
+"""Registration of two images in the child process."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _with_plain_start(request: RegisterRequest, dimension: int) -> RegisterReque
 
 
 def choose_device(options: Mapping[str, Any]) -> str:
-    """The device to register on."""
+    """Returns the device to register on."""
     from UltrasoundMotionLib.device import choose_device as choose
     from UltrasoundMotionLib.registration.registry import find_method
 
@@ -143,7 +143,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
 
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> Registration:
-    """The registration as it was in the child."""
+    """Builds the registration from the arrays in the folder."""
     volumes = {name: volume_from(folder.read(name), geometry) for name, geometry in found["volumes"].items()}
     measures = dict(found["measures"])
     measures["jacobian"] = JacobianMeasures(**measures["jacobian"])
@@ -160,6 +160,7 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
 
 
 def partial(request: JobRequest, folder: JobFolder) -> None:
-    """Nothing: a field is whole only at the end. A cancelled job that has the time to end by itself gives the best so
-    far.
+    """Returns None: a field is complete only at the end.
+
+    A cancelled job that has the time to end by itself gives the best field so far.
     """

@@ -1,4 +1,4 @@
-"""Dense motion through a sequence, each frame's field visible as soon as it is found."""
+"""Dense motion through a sequence in the child process, each frame's field visible as soon as it is found."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from UltrasoundMotionLib.registration.sequences.sequence_registration import (
     FrameRegistration,
     SequenceRegistration,
 )
+from UltrasoundMotionLib.registration.sequences.settings import SEQUENCE_DEVICES, SEQUENCE_NAME
 from UltrasoundMotionLib.settings import from_plain, takes_request, to_plain
 
 if TYPE_CHECKING:
@@ -75,11 +76,10 @@ class _Stack:
 
 
 def choose_device(options: Mapping[str, Any]) -> str:
-    """The device to register on."""
-    from UltrasoundMotionLib.device import WITHOUT_MPS
+    """Returns the device to register on."""
     from UltrasoundMotionLib.device import choose_device as choose
 
-    return choose(options["device"], supported=WITHOUT_MPS, name="registering a sequence")
+    return choose(options["device"], supported=SEQUENCE_DEVICES, name=SEQUENCE_NAME)
 
 
 def run(job: RunningJob, device: str) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
 
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> SequenceRegistration:
-    """The registration as it was in the child."""
+    """Builds the registration from the arrays in the folder."""
     control, measures, seconds = (folder.read(name) for name in ("control", "measures", "seconds"))
     grid = _grid_from_array(folder.read("grid"))
     frames = [
@@ -145,7 +145,7 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
 
 
 def partial(request: JobRequest, folder: JobFolder) -> SequenceRegistration | None:
-    """The frames that are whole by now; None before there is one."""
+    """The frames that are finished by now; None before there is one."""
     if not folder.has("seconds"):
         return None
     seconds = folder.open("seconds")

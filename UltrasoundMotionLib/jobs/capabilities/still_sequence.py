@@ -27,7 +27,7 @@ __all__ = ["StillSequence", "choose_device", "partial", "result", "run", "still_
 
 @dataclass(frozen=True, eq=False)
 class StillSequence:
-    """A registered sequence.
+    """A registered sequence and its frames without motion.
 
     Attributes:
         registration: the fields.
@@ -41,11 +41,10 @@ class StillSequence:
 
 @takes_request(SequenceRequest)
 def still_sequence_job(sequence: ImageSequence | Sequence[Volume], *, request: SequenceRequest) -> JobRequest:
-    """Makes the job of `register_sequence` to the reference frame and of the warped frames; its result is a
-    `StillSequence`.
+    """Makes the job of registering a sequence to a frame and warping it onto that; its result is a `StillSequence`.
 
     Raises:
-        InputError: as `sequence_registration_job`; fields from frame to frame, which take no motion out.
+        InputError: as `sequence_registration_job`; fields from frame to frame, which cannot remove the motion.
     """
     if request.mode != SequenceRequest().mode:
         raise OptionError("mode", f"expected {SequenceRequest().mode}, got {request.mode!r}")
@@ -69,13 +68,13 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
 
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> StillSequence:
-    """The fields and the frames as they are in the folder."""
+    """Builds the result from the arrays in the folder."""
     still = folder.read("still") if folder.has("still") else None
     return StillSequence(register_sequence.result(request, folder, found), still)
 
 
 def partial(request: JobRequest, folder: JobFolder) -> StillSequence | None:
-    """The fields that are whole by now; None before there is one."""
+    """The fields that are finished by now; None before there is one."""
     registration = register_sequence.partial(request, folder)
     return None if registration is None else StillSequence(registration, None)
 

@@ -1,1 +1,1 @@
-"""Registration that learns: networks, what they were trained on, and the test-time refinement of what they give."""
+"""Learned registration: the images that networks were trained on, and the refinement of their predictions."""

@@ -1,4 +1,4 @@
-"""The part of a pair that holds the anatomy: the field is looked for there only."""
+"""The region of a pair that holds the anatomy; only there the field is optimised."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from UltrasoundMotionLib.registration.changing_region import faded
 from UltrasoundMotionLib.registration.working_grid import cut_grid
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
-PROBABLE = 0.5
+_PROBABLE = 0.5
 WORTHWHILE = 0.7
-"""Part of the voxels below which cutting pays."""
+"""Share of the voxels below which cutting pays."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,34 +30,38 @@ class AnatomyRegion:
     shape: tuple[int, ...]
 
     def cut(self, pair: WorkingPair) -> WorkingPair:
-        """The pair in the box."""
+        """Returns the part of a pair in the box."""
         names = ("fixed", "moving", "fixed_mask", "moving_mask", "fixed_maps", "moving_maps")
         parts = {
-            name: value[(..., *self.box)].contiguous() for name in names if (value := getattr(pair, name)) is not None
+            name: value[:, :, *self.box].contiguous() for name in names if (value := getattr(pair, name)) is not None
         }
         return replace(pair, grid=cut_grid(pair.grid, self.box), **parts)
 
     def inside(self, displacement: Tensor) -> Tensor:
-        """A displacement (1, n, *shape) in the box."""
-        return displacement[(..., *self.box)].contiguous()
+        """Returns the part of a displacement (1, n, *shape) in the box."""
+        return displacement[:, :, *self.box].contiguous()
 
     def whole(self, displacement: Tensor) -> Tensor:
-        """A displacement (1, n, *box) on the whole grid, falling to 0 towards those sides of the box that are cut."""
+        """Extends a displacement (1, n, *box) to the whole grid; it falls to 0 towards the sides that are cut."""
         values = np.moveaxis(displacement[0].detach().cpu().numpy(), 0, -1)
         spread = np.moveaxis(faded(values, self.box, self.shape), -1, 0)
         return torch.from_numpy(np.ascontiguousarray(spread))[None].to(displacement)
 
 
 def anatomy_region(pair: WorkingPair, margin_mm: float) -> AnatomyRegion | None:
-    """The box, in the plane of thick slices only, of what either image's class maps hold for likely, and a margin; None
-    where it hardly cuts.
+    """Finds the box around the classes that are probable in either image, with a margin.
+
+    It is cut in the plane of thick slices only. None without probable classes, or where it holds 70 % of the voxels or
+    more.
 
     Args:
         pair: with class maps.
         margin_mm: on every side.
     """
     shape = tuple(pair.fixed.shape[2:])
-    likely = ((pair.fixed_maps.sum(1) > PROBABLE) | (pair.moving_maps.sum(1) > PROBABLE))[0].float()
+    if pair.fixed_maps is None or pair.moving_maps is None:
+        return None
+    likely = ((pair.fixed_maps.sum(1) > _PROBABLE) | (pair.moving_maps.sum(1) > _PROBABLE))[0].float()
     if not bool(likely.any()):
         return None
     box = []

@@ -1,7 +1,6 @@
-"""Test-time refinement: `instance` from a network's prediction, guided by class maps where there are some.
+"""Test-time refinement: `instance` started from a network's prediction, guided by class maps where there are some.
 
-The velocity is optimised for both directions at once, so that the inverse of what is found is found as well: it is
-exp(-v).
+The velocity v is optimised for both directions at once, so that exp(-v) is the inverse of the displacement.
 """
 
 from __future__ import annotations
@@ -19,19 +18,18 @@ from UltrasoundMotionLib.registration.registry import Report
 from UltrasoundMotionLib.registration.working_grid import FINEST_IN_SLICE
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
-LOGARITHM_ITERATIONS = 8
-MARGIN_MM = 30.0
-"""Around the anatomy; what surrounds it is registered there, and the field fades to 0."""
+_LOGARITHM_ITERATIONS = 8
+_MARGIN_MM = 30.0
+"""Margin around the anatomy, in which its surroundings are registered and the field fades to 0."""
 
 
 def refinement_settings(pair: WorkingPair, *, guided: bool) -> InstanceSettings:
-    """The settings that were found best on validation subjects."""
+    """The settings that were best on validation subjects."""
     settings = InstanceSettings.for_pair(pair)
     if guided:
         settings = replace(settings, likeness=replace(settings.likeness, maps=1.0))
-    coarser = max(
-        1.0, max(pair.spacing) / FINEST_IN_SLICE
-    )  # networks see finer planes than slices of that thickness let a field be found on
+    # networks work on finer planes than the field is optimised on where slices are that thick
+    coarser = max(1.0, max(pair.spacing) / FINEST_IN_SLICE)
     return replace(settings, scales=tuple(scale * coarser for scale in settings.scales))
 
 
@@ -43,11 +41,11 @@ def refined(
     start: Tensor | None = None,
     maps: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """The displacement found by optimisation for this pair.
+    """Optimises the displacement for a pair.
 
     Args:
         settings: None: `refinement_settings`.
-        start: (1, n, *spatial) displacement in voxels of the pair's grid, a network's prediction; None: rest.
+        start: (1, n, *spatial) displacement in voxels of the pair's grid, a network's prediction; None: zero.
         maps: class maps of fixed and moving image, (1, C, *spatial) each.
 
     Returns:
@@ -57,7 +55,7 @@ def refined(
     region = None
     if maps is not None:
         pair = replace(pair, fixed_maps=maps[0], moving_maps=maps[1])
-        region = anatomy_region(pair, MARGIN_MM)
+        region = anatomy_region(pair, _MARGIN_MM)
     if region is None:
         return displacement_of(
             optimise_velocity(pair, settings, report, None if start is None else velocity_of(start)), pair
@@ -73,11 +71,11 @@ def refined(
     return region.whole(displacement_of(velocity, part))
 
 
-def velocity_of(displacement: Tensor, iterations: int = LOGARITHM_ITERATIONS) -> Tensor:
-    """The stationary velocity whose flow is about a displacement (1, n, *spatial), by v <- v + (u - exp(v)).
+def velocity_of(displacement: Tensor, iterations: int = _LOGARITHM_ITERATIONS) -> Tensor:
+    """Approximates the stationary velocity of a displacement (1, n, *spatial), by v <- v + (u - exp(v)).
 
-    It is the first-order form of the logarithm of Arsigny et al. (2006). A displacement that folds is met as far as a
-    flow can.
+    This is the first-order form of the logarithm of Arsigny et al. (2006). A displacement that folds is approximated as
+    far as a flow can be.
     """
     velocity = displacement.clone()
     for _ in range(iterations):

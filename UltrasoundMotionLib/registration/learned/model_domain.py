@@ -1,6 +1,4 @@
-"""What a trained registration network takes: which images, on which grid; and how a pair is brought there and its field
-back.
-"""
+"""The images and the grid that a trained network takes; resampling of a pair to that grid and of its field back."""
 
 from __future__ import annotations
 
@@ -20,34 +18,33 @@ from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.settings import from_plain
 
-FADE_VOXELS = 16
+_FADE_VOXELS = 16
 THIN_SLICES_MM, RESAMPLED_SLICES_MM = 4.0, 8.0
-"""Where a domain leaves the slices to the image, thinner ones than the first are brought to the second: no such network
-has seen any.
+"""Where a domain keeps the image's slices, those thinner than the first are resampled to the second: its networks were
+not trained on thin ones.
 """
 LEAST_DEVIATION = 1e-6
-PATIENT_AXES = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "S": (2, 1), "I": (2, -1)}
-"""Towards which end an axis runs: LPS component and sign."""
+_PATIENT_AXES = {"R": (0, -1), "L": (0, 1), "A": (1, -1), "P": (1, 1), "S": (2, 1), "I": (2, -1)}
+"""The direction of an axis by the end that it runs towards: LPS component and sign."""
 
 
 @dataclass(frozen=True)
 class ModelDomain:
-    """The images a network was trained on and the grid it takes them on.
+    """The images that a network was trained on, and the grid that it takes them on.
 
     Attributes:
         name: of the domain.
         modality: for messages: "T1 MRI of one hippocampus".
         spacing_mm: (x, y, z) of the grid; None: an axis keeps the image's slices, unless they are thinner than 4 mm.
         shape: (D, H, W) of the grid; None: as many as the image has there.
-        orientation: towards which ends the axes x, y, z run ("RAS" as NIfTI has it); None: the image's axes, thick
+        orientation: the ends that the axes x, y, z run towards ("RAS" as in NIfTI); None: the image's axes, thick
             slices along z.
-        labels: what the label values mean.
-        extent_mm: least and most extent (x, y, z) of the image that is brought there; wider than the training data's,
-            which is the model's limit.
+        labels: names of the label values.
+        extent_mm: smallest and largest extent (x, y, z) of an image that is accepted; wider than the training data's.
         coarsest_mm: (x, y, z): images with larger voxels are refused.
         same_scan: pairs are two moments of one scan; otherwise of different subjects.
-        familiar: (share, lowest, highest): between which values, with a quarter of a deviation to spare, that quantile
-            of the normalised image was for all training images (of 160 hippocampi, of 50 patients' two phases).
+        familiar: (share, lowest, highest): the values between which that quantile of the normalised image was for all
+            training images (160 hippocampi, 50 patients' two phases), widened by a quarter of a deviation.
     """
 
     name: str
@@ -121,12 +118,11 @@ CARDIAC_CINE = ModelDomain(
 
 
 def domain_grid(grid: ImageGrid, domain: ModelDomain, centre_mm: np.ndarray | None = None) -> ImageGrid:
-    """The grid of the network's input.
+    """Returns the grid of the network's input.
 
     Args:
-        grid: of the image; a working pair's is cut to its content already, so that its centre is the content's.
-        centre_mm: (n,) LPS mm to put the centre on, in place of the grid's. Axes that keep the image's voxels stay on
-            them.
+        grid: of the image; a working pair's is already cropped to its content, so that its centre is the content's.
+        centre_mm: (n,) centre in LPS mm, in place of the grid's. Axes that keep the image's voxels stay on them.
 
     Raises:
         InputError: another dimension.
@@ -150,13 +146,13 @@ def domain_grid(grid: ImageGrid, domain: ModelDomain, centre_mm: np.ndarray | No
 
 
 def check_domain(image: WorkingPair | ImageGrid, domain: ModelDomain) -> tuple[str, ...]:
-    """Whether a model of the domain can be used, and what is to be said about it.
+    """Checks whether a model of the domain can be used.
 
     Returns:
-        Lines that warn: intensities unlike the training data's (of a pair only).
+        Warnings for the user, one line each: intensities unlike the training data's (for a pair only).
 
     Raises:
-        InputError: dimension, voxels or field of view that cannot be brought to the domain.
+        InputError: dimension, voxels or field of view outside the domain.
     """
     grid = image if isinstance(image, ImageGrid) else image.grid
     _check_dimension(grid, domain)
@@ -172,8 +168,8 @@ def check_domain(image: WorkingPair | ImageGrid, domain: ModelDomain) -> tuple[s
         least, most = (limits[axis] for limits in domain.extent_mm)
         if not least <= extent[axis] <= most:
             raise InputError(
-                f"{extent[axis]:.0f} mm along {name} is not the field of view of {domain.modality} ({least:g} to {most:g} mm);"
-                " crop or pad the images, or use method='instance'"
+                f"{extent[axis]:.0f} mm along {name} is not the field of view of {domain.modality} ({least:g} to"
+                f" {most:g} mm); crop or pad the images, or use method='instance'"
             )
     if isinstance(image, ImageGrid):
         return ()
@@ -189,10 +185,10 @@ def sample_on(
     padding: str = "zeros",
     smoothing: bool = True,
 ) -> Tensor:
-    """A tensor (B, C, *from_grid.shape) at the voxels of another grid, (B, C, *to_grid.shape).
+    """Resamples a tensor (B, C, *from_grid.shape) at the voxels of another grid, (B, C, *to_grid.shape).
 
     Args:
-        mode, padding: of `fields.warp`.
+        mode, padding: as in `fields.warp`.
         smoothing: against aliasing, axes that become 1.5 times coarser or more are smoothed by half the new spacing;
             not in mode "nearest".
     """
@@ -212,8 +208,9 @@ def sample_on(
 
 
 def normalise(image: Tensor) -> Tensor:
-    """(B, 1, *spatial) minus the mean, over the standard deviation, of each image's voxels above its minimum: padding
-    does not count.
+    """Normalises each image of (B, 1, *spatial) to mean 0 and deviation 1.
+
+    Both are of the voxels above the image's minimum, so that padding does not count.
     """
     inside = image > image.flatten(1).amin(1).view(-1, *[1] * (image.ndim - 1))
     count = inside.flatten(1).sum(1).clamp(min=1)
@@ -225,10 +222,12 @@ def normalise(image: Tensor) -> Tensor:
 
 
 def field_to_grid(displacement: Tensor, domain_grid: ImageGrid, grid: ImageGrid) -> Tensor:
-    """A displacement (1, n, *domain_grid.shape) in voxels of the domain's grid, on another grid in its voxels, (1, n,
-    *grid.shape).
+    """Resamples a displacement (1, n, *domain_grid.shape) in voxels of its grid to another grid and its voxels.
 
-    Beyond the domain's box the border's displacement continues and fades to 0 across 16 of its voxels.
+    Outside the domain's box, the displacement at its border continues and fades to 0 across 16 of its voxels.
+
+    Returns:
+        (1, n, *grid.shape).
     """
     there = sample_on(displacement, domain_grid, grid, padding="border", smoothing=False)
     turned = np.linalg.inv(grid.index_to_lps_mm[:-1, :-1]) @ domain_grid.index_to_lps_mm[:-1, :-1]
@@ -238,16 +237,16 @@ def field_to_grid(displacement: Tensor, domain_grid: ImageGrid, grid: ImageGrid)
 
 
 def _fading(domain_grid: ImageGrid, grid: ImageGrid) -> Tensor:
-    """(1, 1, *grid.shape): 1 in the domain's box, falling to 0 outside."""
+    """Weights (1, 1, *grid.shape): 1 in the domain's box, falling to 0 outside."""
     index = domain_grid.to_index(grid.points_lps_mm())
     size = np.array(domain_grid.shape[::-1])
     outside = np.maximum(np.maximum(-0.5 - index, index - (size - 0.5)), 0).max(axis=-1)
-    weight = 0.5 + 0.5 * np.cos(np.pi * np.clip(outside / FADE_VOXELS, 0, 1))
+    weight = 0.5 + 0.5 * np.cos(np.pi * np.clip(outside / _FADE_VOXELS, 0, 1))
     return torch.from_numpy(weight.astype(np.float32))[None, None]
 
 
 def _axes(grid: ImageGrid, domain: ModelDomain) -> tuple[list[int], np.ndarray]:
-    """Which axis of the grid becomes x, y[, z] of the domain, and with which sign."""
+    """The axes of the grid that become x, y[, z] of the domain, and their signs."""
     axes = range(grid.dimension)
     if domain.orientation is None:
         spacing = grid.spacing_mm
@@ -255,7 +254,7 @@ def _axes(grid: ImageGrid, domain: ModelDomain) -> tuple[list[int], np.ndarray]:
         if grid.dimension == 3 and spacing[thickest] >= THICK_SLICES * min(spacing):
             return [axis for axis in axes if axis != thickest] + [thickest], np.ones(3)
         return list(axes), np.ones(grid.dimension)
-    wanted = [PATIENT_AXES[letter] for letter in domain.orientation]
+    wanted = [_PATIENT_AXES[letter] for letter in domain.orientation]
 
     def along(order: tuple[int, ...]) -> list[float]:
         return [grid.direction[component, axis] * sign for axis, (component, sign) in zip(order, wanted, strict=True)]
@@ -265,14 +264,15 @@ def _axes(grid: ImageGrid, domain: ModelDomain) -> tuple[list[int], np.ndarray]:
 
 
 def _unlike(image: Tensor, name: str, domain: ModelDomain) -> str:
-    """A line where the image's intensities are not spread as those of any training image."""
+    """A line for users where the image's intensities are not distributed as in any training image; else empty."""
     values = normalise(image)[image > image.min()].float().cpu().numpy()
     for share, lowest, highest in domain.familiar:
         found = float(np.quantile(values, share))
         if not lowest <= found <= highest:
             return (
-                f"{name} does not look like {domain.modality}, which the model was trained on (its {share:.0%} quantile is {found:.2f} deviations"
-                f" from the mean, in training {lowest:g} to {highest:g}); method='instance' needs no training"
+                f"{name} does not look like {domain.modality}, which the model was trained on (its {share:.0%} quantile"
+                f" is {found:.2f} deviations from the mean, in training {lowest:g} to {highest:g}); method='instance'"
+                " needs no training"
             )
     return ""
 
@@ -280,5 +280,6 @@ def _unlike(image: Tensor, name: str, domain: ModelDomain) -> str:
 def _check_dimension(grid: ImageGrid, domain: ModelDomain) -> None:
     if grid.dimension != len(domain.shape):
         raise InputError(
-            f"the images are {grid.dimension}D and models of {domain.modality} {len(domain.shape)}D; use method='instance'"
+            f"the images are {grid.dimension}D and models of {domain.modality} {len(domain.shape)}D; use"
+            " method='instance'"
         )

@@ -1,4 +1,4 @@
-"""Trained networks for a pair of images: which weights fit it, and how it is brought to a network and back."""
+"""Trained networks for a pair of images: the choice of weights, and prediction on the grid of their domain."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DomainNetwork:
     Attributes:
         name: of the weights.
         network: in eval mode, on its device.
-        domain: see there.
+        domain: the images that it is for.
     """
 
     name: str
@@ -89,7 +89,7 @@ def card_for(pair: WorkingPair, names: Sequence[str], weights: str | Path | None
     """
     if weights is not None:
         path = find_card(weights)
-        add_notes(pair, (*check_domain(pair, domain_of(path)), licence_note(path)))
+        _add_notes(pair, (*check_domain(pair, domain_of(path)), _licence_note(path)))
         return path
     paths = [path for path in installed_cards() if path.stem in names]
     if not paths:
@@ -106,7 +106,7 @@ def card_for(pair: WorkingPair, names: Sequence[str], weights: str | Path | None
         except InputError as error:
             reasons.append(f"{path.stem}: {error}")
             continue
-        add_notes(pair, (*notes, licence_note(path)))
+        _add_notes(pair, (*notes, _licence_note(path)))
         return path
     raise InputError(f"no trained weights fit this pair ({'; '.join(reasons)}); use method='instance'")
 
@@ -127,12 +127,12 @@ def domain_of(card_path: Path) -> ModelDomain:
     return ModelDomain.from_card(domain)
 
 
-def licence_note(card_path: Path) -> str:
+def _licence_note(card_path: Path) -> str:
     """A line that names the weights and their licence, for whoever uses a result: some are for research only."""
     card = read_card(card_path)
     return f"weights {card.name}: licence {card.licence}"
 
 
-def add_notes(pair: WorkingPair, notes: Sequence[str]) -> None:
+def _add_notes(pair: WorkingPair, notes: Sequence[str]) -> None:
     """Adds notes that the pair does not have yet: two networks may warn of the same."""
     pair.notes.extend(note for note in notes if note not in pair.notes)

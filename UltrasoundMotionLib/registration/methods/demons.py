@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.errors import InputError
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
-HISTOGRAM_LEVELS = 256
-HISTOGRAM_POINTS = 7
+_HISTOGRAM_LEVELS = 256
+_HISTOGRAM_POINTS = 7
 ALONG_VOXELS, ACROSS_SLICES = 1.5, 0.5
 
 
@@ -57,7 +58,7 @@ class DemonsSettings:
     use="a baseline that other toolkits have as well",
 )
 def run_demons(setup: MethodSetup) -> Tensor:
-    """Vercauteren et al., Diffeomorphic demons, NeuroImage 2009, after matching the moving histogram to the fixed one.
+    """Registers by diffeomorphic demons (Vercauteren et al., NeuroImage 2009), after matching the moving histogram.
 
     Masks are not used.
 
@@ -68,7 +69,7 @@ def run_demons(setup: MethodSetup) -> Tensor:
 
     pair, settings = setup.pair, setup.settings
     fixed, moving = (_image(image, pair) for image in (pair.fixed, pair.moving))
-    moving = sitk.HistogramMatching(moving, fixed, HISTOGRAM_LEVELS, HISTOGRAM_POINTS)
+    moving = sitk.HistogramMatching(moving, fixed, _HISTOGRAM_LEVELS, _HISTOGRAM_POINTS)
     smoothing = settings.smoothing or tuple(
         ACROSS_SLICES if step >= THICK_SLICES else ALONG_VOXELS for step in pair.spacing
     )
@@ -76,7 +77,7 @@ def run_demons(setup: MethodSetup) -> Tensor:
         raise InputError(f"demons: smoothing needs {pair.grid.dimension} numbers, got {smoothing}")
     total = sum(settings.iterations)
     done = 0
-    field = None
+    field: sitk.Image | None = None
     for scale, iterations in zip(settings.scales, settings.iterations, strict=True):
         demons = sitk.DiffeomorphicDemonsRegistrationFilter()
         demons.SetNumberOfIterations(iterations)
@@ -89,7 +90,8 @@ def run_demons(setup: MethodSetup) -> Tensor:
         )
         field = demons.Execute(*coarse) if start is None else demons.Execute(*coarse, start)
         done += iterations
-        setup.report(done, total, f"scale 1/{scale}", lambda field=field: _in_voxels(field, pair))
+        setup.report(done, total, f"scale 1/{scale}", partial(_in_voxels, field, pair))
+    assert field is not None  # there is a scale at least
     return _in_voxels(field, pair)
 
 

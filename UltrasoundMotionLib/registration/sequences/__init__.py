@@ -1,1 +1,1 @@
-"""Dense motion through a sequence."""
+"""Dense motion through a sequence: the registration of its frames."""

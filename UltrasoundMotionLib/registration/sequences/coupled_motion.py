@@ -1,4 +1,4 @@
-"""The motion that many small, uncertain observations agree on: a sparse linear system, solved by conjugate gradients."""
+"""Motion from many small, uncertain observations: a sparse linear system, solved by conjugate gradients."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ TINY = 1e-12
 
 
 def pairs(dimension: int) -> list[tuple[int, int]]:
-    """The entries (i, j), i <= j, of a symmetric matrix in the order in which channels hold them."""
+    """The entries (i, j), i <= j, of a symmetric matrix in the order of the channels that hold them."""
     return [(i, j) for i in range(dimension) for j in range(i, dimension)]
 
 
 def laplacian(field: Tensor, weights: Sequence[float]) -> Tensor:
-    """Minus the discrete Laplacian of (1, n, *spatial) with free borders; weights per axis (x, y[, z]).
+    """The negative discrete Laplacian of (1, n, *spatial) with free borders; weights per axis (x, y[, z]).
 
     Positive semi-definite.
     """
@@ -32,7 +32,7 @@ def laplacian(field: Tensor, weights: Sequence[float]) -> Tensor:
 
 
 def solve_motion(tensor: Tensor, force: Tensor, stiffness: Sequence[float], iterations: int) -> Tensor:
-    """The motion d with (A + L) d = f: what a least-squares data term and a membrane agree on.
+    """Solves (A + L) d = f for the motion d: a least-squares data term with a membrane as regulariser.
 
     Bruhn et al., Lucas/Kanade meets Horn/Schunck, IJCV 2005 (the linear system of the combined local-global method).
 

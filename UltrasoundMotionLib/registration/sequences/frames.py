@@ -1,4 +1,4 @@
-"""Frames of a clip or of a series of volumes as tensors in [0, 1] on one grid, with the mask in which they count."""
+"""The frames of a clip or of a series of volumes as tensors in [0, 1] on one grid, and their masks."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.graphics_mask import sector_mask
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.checked_input import checked_image
+from UltrasoundMotionLib.registration.request import TISSUE
 
 LEAST_SIZE = 8
-TISSUE_RANGE = (0.005, 0.995)
-TISSUE_DILATION = 16
+_TISSUE_RANGE = (0.005, 0.995)
+_TISSUE_DILATION = 16
 
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """What is registered.
+    """The frames to be registered.
 
     Attributes:
         count: number of frames.
-        read: gives frame t as a float32 array of the spatial shape.
+        read: returns frame t as a float32 array of the spatial shape.
         range: (low, high) grey levels that become 0 and 1.
-        mask, moving_mask: (1, 1, *spatial) float32 of 0 and 1: where the reference, and where any frame, counts.
+        mask, moving_mask: (1, 1, *spatial) float32, 1 where the reference, and where any frame, counts, else 0.
         grid: in space (a clip's has one slice).
         relative_spacing: (x, y[, z]), 1 along the finest axis.
     """
@@ -46,7 +47,7 @@ class Frames:
         return self.count
 
     def tensor(self, number: int) -> Tensor:
-        """(1, 1, *spatial) float32, in [0, 1] up to what other frames have beyond the reference."""
+        """Returns a frame, (1, 1, *spatial) float32; the grey levels of the reference are in [0, 1]."""
         low, high = self.range
         return torch.from_numpy((self.read(number) - low) / (high - low))[None, None]
 
@@ -54,11 +55,13 @@ class Frames:
 def open_frames(
     sequence: ImageSequence | Sequence[Volume], reference_frame: int, mask: np.ndarray | str | None
 ) -> Frames:
-    """Checks everything and finds the masks.
+    """Checks a sequence and finds the masks.
 
     Raises:
         InputError: see `register_sequence`.
     """
+    read: Callable[[int], np.ndarray]
+    spacing: tuple[float, ...]
     if isinstance(sequence, ImageSequence):
         count, read, name = len(sequence), sequence.frame, str(sequence.path or sequence.name)
         grid, spacing = _plane(sequence), sequence.spacing_mm or (1.0, 1.0)
@@ -74,7 +77,8 @@ def open_frames(
         for number, volume in enumerate(volumes):
             if not ImageGrid.of(volume).matches(grid):
                 raise InputError(
-                    f"sequence: frame {number} lies on another grid than frame 0; resample the frames onto one grid first"
+                    f"sequence: frame {number} lies on another grid than frame 0; resample the frames onto one grid"
+                    " first"
                 )
     if count < 2:
         raise InputError(f"{name}: has one frame; there is nothing to register")
@@ -101,17 +105,21 @@ def open_frames(
 
 
 def tissue_mask(image: np.ndarray) -> np.ndarray:
-    """SSMSR's region of tissue (III-A): intensities within [0.005, 0.995] of an image in [0, 1], dilated by a ball of
-    16 voxels; bool.
+    """SSMSR's region of tissue (III-A), bool.
+
+    Intensities within [0.005, 0.995] of an image in [0, 1], dilated by a ball of 16 voxels.
     """
     from scipy.ndimage import distance_transform_edt
 
-    found = (image >= TISSUE_RANGE[0]) & (image <= TISSUE_RANGE[1])
-    return distance_transform_edt(~found) <= TISSUE_DILATION if found.any() else found
+    found = (image >= _TISSUE_RANGE[0]) & (image <= _TISSUE_RANGE[1])
+    return distance_transform_edt(~found) <= _TISSUE_DILATION if found.any() else found
 
 
 def _tissue(reference: np.ndarray, sector: np.ndarray) -> np.ndarray:
-    """Without what the dilation adds beside the sector: that never moves, and would reward a field for moving nothing."""
+    """The tissue of the reference within the sector.
+
+    The dilation reaches outside, where nothing ever moves, so that it would reward a field for moving nothing.
+    """
     found = tissue_mask(reference) & sector
     if not found.any():
         raise InputError("mask: the reference frame has no grey level that counts as tissue; give a mask or None")
@@ -122,8 +130,8 @@ def _mask(mask: np.ndarray | str | None, reference: np.ndarray, sector: np.ndarr
     if mask is None:
         return sector
     if isinstance(mask, str):
-        if mask != "tissue":
-            raise InputError(f"mask: expected an array, tissue or None, got {mask!r}")
+        if mask != TISSUE:
+            raise InputError(f"mask: expected an array, {TISSUE} or None, got {mask!r}")
         return _tissue(reference, sector)
     values = np.asarray(mask)
     if values.shape != reference.shape:
@@ -134,7 +142,7 @@ def _mask(mask: np.ndarray | str | None, reference: np.ndarray, sector: np.ndarr
 
 
 def _plane(sequence: ImageSequence) -> ImageGrid:
-    """The clip's plane in space, one slice of 1 mm; a pixel counts as 1 mm where the spacing is unknown."""
+    """The clip's plane in space as one slice of 1 mm; a pixel counts as 1 mm where the spacing is unknown."""
     spacing = (*(sequence.spacing_mm or (1.0, 1.0)), 1.0)
     return ImageGrid((1, *sequence.frames.shape[1:]), spacing, sequence.origin_mm, sequence.direction)
 

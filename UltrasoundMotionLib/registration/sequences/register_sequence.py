@@ -1,4 +1,4 @@
-"""`sequence`: dense motion through a 2D+t or 3D+t sequence, every frame to the reference or each to the one before."""
+"""Dense motion through a 2D+t or 3D+t sequence, every frame to the reference or each to the one before."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.device import WITHOUT_MPS, choose_device, device_note
+from UltrasoundMotionLib.device import choose_device, device_note
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import jacobian_determinant, resample_displacement, warp
 from UltrasoundMotionLib.images import ImageSequence
@@ -24,14 +24,12 @@ from UltrasoundMotionLib.registration.sequences.sequence_registration import (
     FrameRegistration,
     SequenceRegistration,
 )
-from UltrasoundMotionLib.registration.sequences.settings import SequenceSettings
+from UltrasoundMotionLib.registration.sequences.settings import SEQUENCE_DEVICES, SEQUENCE_NAME, SequenceSettings
 from UltrasoundMotionLib.registration.sequences.template_following import TemplateFollower
 from UltrasoundMotionLib.settings import takes_request, with_changes
 from UltrasoundMotionLib.similarity import lncc, mse
 
-DEVICES = WITHOUT_MPS
-NAME = "registering a sequence"
-NLCC_WINDOW = 21
+_NLCC_WINDOW = 21
 """Radius ten, as in SSMSR, III-B."""
 
 
@@ -98,8 +96,10 @@ class _Stream:
     def __init__(self, sequence: ImageSequence | Sequence[Volume], request: SequenceRequest) -> None:
         self._settings = sequence_settings(request.settings)
         self.frames: Frames = open_frames(sequence, request.reference_frame, request.mask)
-        self.device = choose_device(request.device, supported=DEVICES, name=NAME)
-        self.notes = [note for note in (device_note(request.device, supported=DEVICES, name=NAME),) if note]
+        self.device = choose_device(request.device, supported=SEQUENCE_DEVICES, name=SEQUENCE_NAME)
+        self.notes = [
+            note for note in (device_note(request.device, supported=SEQUENCE_DEVICES, name=SEQUENCE_NAME),) if note
+        ]
         self._reference_frame, self._mode = request.reference_frame, request.mode
 
     def __iter__(self) -> Iterator[FrameRegistration]:
@@ -123,7 +123,7 @@ class _Stream:
         for number in range(1, len(self.frames)):
             fixed = self.frames.tensor(number)
             last, follower = follower, self._follower(fixed, self.frames.mask)
-            follower.field = last.field.to(follower.field)  # motion goes on much as it did
+            follower.field = last.field.to(follower.field)  # motion continues much as before
             follower = self._updated(follower, before)
             yield self._result(number, follower, fixed, before)
             before = fixed
@@ -132,11 +132,11 @@ class _Stream:
         settings = self._settings
         if self._mode == "frame-to-frame":  # one pair: the other templates would be the fixed frame again
             settings = replace(settings, reference=1.0, previous=0.0, average=0.0)
-        images = (one.to(self.device) for one in (fixed, mask, self.frames.moving_mask))
-        return TemplateFollower(*images, settings, self.frames.relative_spacing)
+        reference, counts, moving_mask = (one.to(self.device) for one in (fixed, mask, self.frames.moving_mask))
+        return TemplateFollower(reference, counts, moving_mask, settings, self.frames.relative_spacing)
 
     def _updated(self, follower: TemplateFollower, moving: Tensor) -> TemplateFollower:
-        """The follower one frame on; where a GPU's memory runs out, on the CPU from here."""
+        """Advances the follower by one frame; when a GPU's memory runs out, continues on the CPU."""
         try:
             follower.update(moving.to(self.device))
         except torch.OutOfMemoryError:
@@ -151,17 +151,18 @@ class _Stream:
         voxels_per_node = [size / nodes for size, nodes in zip(fixed.shape[:1:-1], field.shape[:1:-1], strict=True)]
         control = field[0].cpu() * torch.tensor(voxels_per_node).view(-1, *[1] * (field.ndim - 2))
         displacement = resample_displacement(field, tuple(fixed.shape[2:]))
-        measures = measure_frame(*(one.to(field.device) for one in (fixed, moving, self.frames.mask)), displacement)
+        fixed, moving, mask = (one.to(field.device) for one in (fixed, moving, self.frames.mask))
+        measures = measure_frame(fixed, moving, mask, displacement)
         return FrameRegistration(number, control.numpy().astype(np.float32), self.frames.grid, measures)
 
 
 @torch.no_grad()
 def measure_frame(fixed: Tensor, moving: Tensor, mask: Tensor, displacement: Tensor) -> FrameMeasures:
-    """How alike two frames are without and with a displacement: SSMSR's measures of tissue tracking (III-B).
+    """Measures the similarity of two frames without and with a displacement, as SSMSR for tissue tracking (III-B).
 
     Args:
         fixed, moving: (1, 1, *spatial) in [0, 1].
-        mask: the same shape, above 0 where it counts.
+        mask: the same shape, above 0 where the frames count.
         displacement: (1, n, *spatial) in voxels, channels (x, y[, z]).
     """
     warped = warp(moving, displacement)
@@ -169,8 +170,8 @@ def measure_frame(fixed: Tensor, moving: Tensor, mask: Tensor, displacement: Ten
     return FrameMeasures(
         mse_before=float(mse(fixed, moving, mask=mask)),
         mse=float(mse(fixed, warped, mask=mask)),
-        nlcc_before=float(lncc(fixed, moving, NLCC_WINDOW, mask=mask)),
-        nlcc=float(lncc(fixed, warped, NLCC_WINDOW, mask=mask)),
+        nlcc_before=float(lncc(fixed, moving, _NLCC_WINDOW, mask=mask)),
+        nlcc=float(lncc(fixed, warped, _NLCC_WINDOW, mask=mask)),
         share_nonpositive=float(folded.sum() / (mask > 0).sum()),
     )
 
@@ -179,7 +180,7 @@ def sequence_settings(settings: Any = None) -> SequenceSettings:
     """The settings given, or the default ones with the changes of a mapping.
 
     Raises:
-        InputError: settings of another kind, or changes to what there is not.
+        InputError: settings of another kind, or changes to settings that do not exist.
     """
     if settings is None or isinstance(settings, Mapping):
         return with_changes(SequenceSettings(), settings)

@@ -1,4 +1,4 @@
-"""What registering a sequence gives, frame by frame and as a whole."""
+"""The result of registering a sequence: the field of each frame, and all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 
 @dataclass(frozen=True)
 class FrameMeasures:
-    """How alike the fixed frame and the moving one are, inside the mask, intensities in [0, 1] (SSMSR, III-B).
+    """Similarity of the fixed frame and the moving one inside the mask, intensities in [0, 1] (SSMSR, III-B).
 
     Attributes:
         mse_before, mse: mean squared difference, by position alone and with the field.
@@ -29,7 +29,7 @@ class FrameMeasures:
 
 @dataclass(frozen=True, eq=False)
 class FrameRegistration:
-    """One frame's field.
+    """The field of one frame.
 
     The field is linear between the nodes of a control grid that covers the frame (borders of voxels included), and is
     kept there.
@@ -38,7 +38,7 @@ class FrameRegistration:
         frame: its number.
         control: (n, *nodes) float32 in voxels of the frame, channels (x, y[, z]).
         grid: of the frame; a 2D clip is a grid of one slice in space.
-        measures: see there.
+        measures: similarity without and with the field.
     """
 
     frame: int
@@ -48,7 +48,7 @@ class FrameRegistration:
 
     @property
     def displacement(self) -> np.ndarray:
-        """(H, W, 2) or (D, H, W, 3) float32: u in voxels, components (x, y[, z]), at every voxel."""
+        """The displacement u at every voxel, (H, W, 2) or (D, H, W, 3) float32 in voxels, components (x, y[, z])."""
         import torch
         from torch.nn import functional
 
@@ -58,7 +58,7 @@ class FrameRegistration:
         return np.ascontiguousarray(np.moveaxis(full[0].numpy(), 0, -1))
 
     def at(self, points: np.ndarray) -> np.ndarray:
-        """u (N, n) in voxels at points (N, n) of the fixed frame in voxels (x, y[, z])."""
+        """Returns u (N, n) in voxels at points (N, n) of the fixed frame in voxels (x, y[, z])."""
         from scipy.ndimage import map_coordinates
 
         nodes = self.control.shape[:0:-1]
@@ -77,30 +77,32 @@ class FrameRegistration:
         )
 
     def field(self, *, coarse: bool = False) -> DisplacementField:
-        """The field in LPS mm, on the frame's grid or, `coarse`, on the control grid, which loses nothing and is much
-        smaller.
+        """Returns the field in LPS mm on the frame's grid.
+
+        Args:
+            coarse: on the control grid instead, which holds the same field and is much smaller.
         """
         voxels = np.moveaxis(self.control, 0, -1) if coarse else self.displacement
         if voxels.shape[-1] == 2:
             voxels = np.pad(voxels[None], [(0, 0)] * 3 + [(0, 1)])
-        grid = control_grid(self.grid, voxels.shape[:-1]) if coarse else self.grid
+        grid = _control_grid(self.grid, voxels.shape[:-1]) if coarse else self.grid
         return DisplacementField((voxels @ self.grid.index_to_lps_mm[:3, :3].T).astype(np.float32), grid)
 
 
 @dataclass(frozen=True, eq=False)
 class SequenceRegistration:
-    """A field for every frame.
+    """The fields of all frames of a sequence.
 
     Attributes:
-        frames: in the order of the sequence; None where an interrupted call did not come to.
-        reference_frame: whose grid the fields live on (`mode` "to-reference").
+        frames: in the order of the sequence; None for those that an interrupted call did not reach.
+        reference_frame: the frame whose grid the fields live on (`mode` "to-reference").
         mode: "to-reference": frame_t(x + u_t(x)) = reference(x), so landmarks placed on the reference move forward with
             u. "frame-to-frame": frame_(t-1)(x + u_t(x)) = frame_t(x), the paper's tissue tracking; frame 0 has none and
             is at rest.
         seconds: wall time.
-        device: where it ran in the end.
-        notes: what the call did beyond what was asked, a line each.
-        interrupted: `progress` raised and what was finished was kept.
+        device: the device that it ended on.
+        notes: lines for the user, such as another device.
+        interrupted: whether `progress` raised and what was finished was kept.
     """
 
     frames: tuple[FrameRegistration | None, ...]
@@ -116,11 +118,11 @@ class SequenceRegistration:
 
     @property
     def reached(self) -> np.ndarray:
-        """(T,) bool: which frames have a field."""
+        """True for the frames that have a field, (T,) bool."""
         return np.array([frame is not None for frame in self.frames])
 
     def trajectories(self, points: np.ndarray) -> np.ndarray:
-        """(T, N, n) voxels: where points (N, n) of the reference frame are in every frame; NaN in frames not reached.
+        """The positions (T, N, n) in voxels of points (N, n) of the reference frame; NaN in frames not reached.
 
         Raises:
             InputError: fields from frame to frame, which do not start at one frame; points of another shape.
@@ -135,7 +137,7 @@ class SequenceRegistration:
         return np.stack([lost if frame is None else points + frame.at(points) for frame in self.frames])
 
     def mean_measures(self) -> FrameMeasures:
-        """The mean over all frames that were registered (SSMSR, Table II): not the reference, which is like itself.
+        """The mean over all frames that were registered (SSMSR, Table II), without the reference itself.
 
         Raises:
             InputError: no frame was.
@@ -148,8 +150,8 @@ class SequenceRegistration:
         return FrameMeasures(**{name: float(np.mean([getattr(row, name) for row in rows])) for name in names})
 
 
-def control_grid(grid: ImageGrid, nodes: tuple[int, ...]) -> ImageGrid:
-    """The grid of that many nodes over the same region."""
+def _control_grid(grid: ImageGrid, nodes: tuple[int, ...]) -> ImageGrid:
+    """A grid of so many nodes over the region of another."""
     ratio = np.array(grid.shape[::-1]) / nodes[::-1]
     origin = np.array(grid.origin_mm) + grid.direction @ ((ratio - 1) / 2 * grid.spacing_mm)
     return ImageGrid(nodes, tuple(ratio * grid.spacing_mm), tuple(origin), grid.direction)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from UltrasoundMotionLib.device import WITHOUT_MPS
 from UltrasoundMotionLib.errors import InputError
+
+SEQUENCE_DEVICES = WITHOUT_MPS
+SEQUENCE_NAME = "registering a sequence"
+"""For messages about devices."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,8 @@ class SequenceSettings:
             raise InputError(f"sequence: {stages} must have one entry for each scale, of 1 and 0 or more")
         if sum(self.iterations) == 0 or self.solver_iterations < 1 or self.control_stride < 1 or self.window < 3:
             raise InputError(
-                "sequence: needs an iteration, a solver iteration, a control_stride of 1 or more and a window of 3 or more"
+                "sequence: needs an iteration, a solver iteration, a control_stride of 1 or more and a window of 3 or"
+                " more"
             )
         if min(self.reference, self.previous, self.average) < 0 or self.reference + self.previous + self.average == 0:
             raise InputError(

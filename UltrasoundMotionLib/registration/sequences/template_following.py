@@ -1,9 +1,9 @@
-"""Keeps one field on the reference grid in step with the frames that come: the engine of `sequence`.
+"""The field from a reference frame to each new frame, updated frame by frame: the engine of `register_sequence`.
 
 Every frame is matched with templates that all lie on the reference grid: the reference frame itself, which cannot
-drift, and the frame before and a running mean of all, both warped onto the reference, which still look like the frame
-when speckle has decorrelated from the reference. How well each correlates with the frame around a pixel decides what it
-counts there.
+drift, and the frame before and a running mean of all, both warped onto the reference, which still resemble the frame
+when speckle has decorrelated from the reference. Around each pixel they are weighted by their correlation with the
+frame.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from UltrasoundMotionLib.registration.sequences.coupled_motion import laplacian,
 from UltrasoundMotionLib.registration.sequences.settings import SequenceSettings
 
 LEAST_SIZE = 8
-LARGEST_STEP = 2.0
-"""Voxels of the scale that one linearisation may move."""
-VARIANCE_FLOOR = 1e-4
-"""Of intensities in [0, 1]: keeps dark, empty windows from becoming pure noise."""
-LEAST_COUNT = 1e-3
-LEAST_WEIGHT = 1e-6
+_LARGEST_STEP = 2.0
+"""Largest motion in one linearisation, in voxels of the scale."""
+_VARIANCE_FLOOR = 1e-4
+"""Variance of intensities in [0, 1] that is added, so that dark, empty windows do not become pure noise."""
+_LEAST_COUNT = 1e-3
+_LEAST_WEIGHT = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +35,13 @@ class _Level:
     """One scale of the pyramid.
 
     Attributes:
-        size: of its images; control: of its control grid.
-        reference: normalised image (1, 1, *size); mask: where it counts; moving_mask: where a frame holds tissue.
+        size: of its images.
+        control: size of its control grid.
+        reference: normalised image (1, 1, *size).
+        mask: 1 where the reference counts.
+        moving_mask: above 0.5 where a frame holds tissue.
         voxels_per_node: (1, n, 1, ...), (x, y[, z]).
-        stiffness: per axis (x, y[, z]), 1 along the finest.
+        stiffness: along (x, y[, z]), 1 along the finest axis.
     """
 
     TENSORS: ClassVar = ("reference", "mask", "moving_mask", "voxels_per_node")
@@ -58,7 +61,7 @@ class TemplateFollower:
     Args:
         reference: (1, 1, *spatial), intensities in [0, 1].
         mask: (1, 1, *spatial), above 0 where the reference counts.
-        moving_mask: the same for every frame to come.
+        moving_mask: the same for every later frame.
         spacing: relative, (x, y[, z]).
 
     Attributes:
@@ -83,7 +86,7 @@ class TemplateFollower:
 
     @torch.no_grad()
     def update(self, frame: Tensor) -> Tensor:
-        """Follows to the next frame (1, 1, *spatial).
+        """Updates the field to the next frame (1, 1, *spatial).
 
         Returns:
             (1, n, *spatial) displacement u in voxels with frame(x + u(x)) = reference(x).
@@ -100,7 +103,7 @@ class TemplateFollower:
         return displacement
 
     def on(self, device: str) -> TemplateFollower:
-        """The same, on another device."""
+        """Returns the follower on another device."""
         moved = copy(self)
         moved._levels = [
             replace(level, **{name: getattr(level, name).to(device) for name in _Level.TENSORS})
@@ -112,7 +115,7 @@ class TemplateFollower:
         return moved
 
     def _refined(self, field: Tensor, last: Tensor, level: _Level, frame: Tensor, iterations: int) -> Tensor:
-        """The field after some Gauss-Newton steps at one scale, each composed onto it."""
+        """Refines the field by Gauss-Newton steps at one scale, each composed onto it."""
         settings = self._config
         moving = _resized(frame, level.size)
         templates = [(settings.reference, level.reference)]
@@ -130,20 +133,20 @@ class TemplateFollower:
             )
             force = force - laplacian(now, smooth) - laplacian(now - then, steady)
             both = [first + second for first, second in zip(smooth, steady, strict=True)]
-            step = solve_motion(tensor, force, both, settings.solver_iterations).clamp(-LARGEST_STEP, LARGEST_STEP)
+            step = solve_motion(tensor, force, both, settings.solver_iterations).clamp(-_LARGEST_STEP, _LARGEST_STEP)
             field = compose(field, resample_displacement(step / level.voxels_per_node, tuple(field.shape[2:])))
         return field
 
 
 def control_size(size: tuple[int, ...], stride: int) -> tuple[int, ...]:
-    """Nodes along each axis of a control grid with a node about every `stride` voxels."""
+    """The size of a control grid with a node about every `stride` voxels."""
     return tuple(max(min(voxels, LEAST_SIZE // 2), -(-voxels // stride)) for voxels in size)
 
 
 def _level(
     images: tuple[Tensor, Tensor, Tensor], settings: SequenceSettings, scale: int, spacing: tuple[float, ...]
 ) -> _Level:
-    """Of (reference, mask, moving mask)."""
+    """One scale of the images (reference, mask, moving mask)."""
     reference, mask, moving_mask = images
     finest = min(spacing)
     factors = [max(1.0, scale * finest / step) for step in spacing[::-1]]
@@ -167,39 +170,41 @@ def _level(
 
 
 def _normalised(image: Tensor, mask: Tensor, window: int) -> Tensor:
-    """Less the mean of its window and over its deviation, windows within the mask; 0 outside."""
+    """An image normalised by the mean and deviation of each window within the mask; 0 outside."""
     count, first, second = box_sum(torch.cat([mask[0], (image * mask)[0], (image.square() * mask)[0]]), window)
-    count = count.clamp(min=LEAST_COUNT)
+    count = count.clamp(min=_LEAST_COUNT)
     mean = first / count
-    variance = (second / count - mean.square()).clamp(min=0) + VARIANCE_FLOOR
+    variance = (second / count - mean.square()).clamp(min=0) + _VARIANCE_FLOOR
     return (image - mean) * variance.rsqrt() * mask
 
 
 def _linearised(
     templates: list[tuple[float, Tensor]], warped: Tensor, inside: Tensor, control: tuple[int, ...], window: int
 ) -> tuple[Tensor, Tensor]:
-    """The normal equations of warped(x + d) = template(x) at every node: matrix (1, n (n + 1) / 2, *control) and force
-    (1, n, *control).
+    """Makes the normal equations of warped(x + d) = template(x) at every node.
 
     Templates are blended by their correlation with the warped frame. The gradient is the mean of both images' (Malis,
-    Improving vision-based control using efficient second-order minimization techniques, ICRA 2004). Both are in units
-    of the mean squared gradient along an axis.
+    Improving vision-based control using efficient second-order minimization techniques, ICRA 2004).
+
+    Returns:
+        Matrix (1, n (n + 1) / 2, *control) and force (1, n, *control), both in units of the mean squared gradient along
+        an axis.
     """
     dimension = warped.ndim - 2
     total = sum(weight for weight, _ in templates)
     *products, count = box_sum(torch.cat([(template * warped)[0] for _, template in templates] + [inside[0]]), window)
-    count = count.clamp(min=LEAST_COUNT)
+    count = count.clamp(min=_LEAST_COUNT)
     weights = [
         weight / total * (product / count).clamp(0, 1) for (weight, _), product in zip(templates, products, strict=True)
     ]
     together = sum(weights)
     blend = sum(weight * template for weight, (_, template) in zip(weights, templates, strict=True)) / together.clamp(
-        min=LEAST_WEIGHT
+        min=_LEAST_WEIGHT
     )
     residual, both = blend - warped, (blend + warped) / 2
     together = together * inside
     gradient = torch.cat([_derivative(both, both.ndim - 1 - axis) for axis in range(dimension)], dim=1)
-    unit = (gradient.square().sum(1) * inside).sum() / inside.sum().clamp(min=1) / dimension + LEAST_WEIGHT
+    unit = (gradient.square().sum(1) * inside).sum() / inside.sum().clamp(min=1) / dimension + _LEAST_WEIGHT
     products = [gradient[:, i] * gradient[:, j] for i, j in pairs(dimension)] + [
         gradient[:, i] * residual[:, 0] for i in range(dimension)
     ]
@@ -212,7 +217,9 @@ def _derivative(image: Tensor, along: int) -> Tensor:
 
 
 def _pooled(image: Tensor, size: tuple[int, ...]) -> Tensor:
-    return (functional.adaptive_avg_pool2d if image.ndim == 4 else functional.adaptive_avg_pool3d)(image, size)
+    if image.ndim == 4:
+        return functional.adaptive_avg_pool2d(image, (size[0], size[1]))
+    return functional.adaptive_avg_pool3d(image, (size[0], size[1], size[2]))
 
 
 def _resized(image: Tensor, size: tuple[int, ...]) -> Tensor:

@@ -209,7 +209,7 @@ class SemanticObjective(RegistrationObjective):
         return {name: value.half() if value.ndim > 2 else value for name, value in self.network.state_dict().items()}
 
     def configuration(self) -> dict[str, object]:
-        """Returns network, domain, variant and loss, from which `load_two_step` builds the network."""
+        """Returns network, domain, variant and loss, from which the network is built."""
         return {
             "network": asdict(self.network.config),
             "domain": asdict(self.domain),

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.lab.training.data.registration_pairs import Registratio
 from UltrasoundMotionLib.lab.training.objective import weighted_sum
 from UltrasoundMotionLib.lab.training.objectives.registration import RegistrationObjective
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
-from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph, VoxelMorphNetworkConfig
+from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph, VoxelMorphConfig
 from UltrasoundMotionLib.similarity import diffusion, lncc, mse, one_hot, soft_dice
 
 
@@ -61,7 +61,7 @@ class VoxelMorphObjective(RegistrationObjective):
     architecture = "VoxelMorph"
     limits = "Trained on images of one kind, cropped alike, of subjects in one orientation. Not for clinical use."
 
-    def __init__(self, network: VoxelMorphNetworkConfig, loss: VoxelMorphLoss, name: str, domain: ModelDomain) -> None:
+    def __init__(self, network: VoxelMorphConfig, loss: VoxelMorphLoss, name: str, domain: ModelDomain) -> None:
         super().__init__()
         if loss.symmetric and network.output != "velocity":
             raise InputError(

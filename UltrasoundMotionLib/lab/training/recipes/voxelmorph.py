@@ -64,24 +64,22 @@ class VoxelMorphRecipe(RegistrationRecipe):
         from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE_PUBLISHED, HIPPOCAMPUS
         from UltrasoundMotionLib.registration.methods.voxelmorph.network import (
             HALF_SIZE_DECODER,
-            VoxelMorphNetworkConfig,
+            VoxelMorphConfig,
         )
 
         if dataset == "cardiac":
             if variant == "labels":
                 raise InputError("variant: labels is for hippocampus only")
-            network = VoxelMorphNetworkConfig(
-                decoder=HALF_SIZE_DECODER, output="velocity", full_size=False, normalised=True
-            )
+            network = VoxelMorphConfig(decoder=HALF_SIZE_DECODER, output="velocity", full_size=False, normalised=True)
             loss = VoxelMorphLoss(mse=8.0, smoothness=0.5, symmetric=True, half_size=True)
             return RegistrationPlan(
                 VoxelMorphObjective(network, loss, "voxelmorph-cardiac", CARDIAC_CINE_PUBLISHED),
                 PairSettings("phases", swapped=0.5, augmentation=_ONE_SCAN),
                 TrainingSettings(steps=800, warm_up=0.1),
             )
-        network, loss, steps = VoxelMorphNetworkConfig(), VoxelMorphLoss(window=5), 2400
+        network, loss, steps = VoxelMorphConfig(), VoxelMorphLoss(window=5), 2400
         if variant != DEFAULT:
-            network = VoxelMorphNetworkConfig(decoder=HALF_SIZE_DECODER, output="velocity", full_size=False)
+            network = VoxelMorphConfig(decoder=HALF_SIZE_DECODER, output="velocity", full_size=False)
             labels = 2.0 if variant == "labels" else 0.0
             loss, steps = VoxelMorphLoss(window=5, smoothness=0.5, labels=labels, symmetric=True), 3000
         middle = "" if variant == DEFAULT else f"{variant}-"

@@ -76,8 +76,11 @@ class InstanceSettings:
 
     @classmethod
     def for_same_scan(cls) -> InstanceSettings:
-        """For two moments of one subject: intensities may be subtracted, tissue moves together over longer ways, also
-        into the next slice but not out of the image, and cavities change their volume."""
+        """The settings for two moments of one subject.
+
+        Intensities may be subtracted; tissue moves together over longer distances, also into the next slice but not out
+        of the image; cavities change their volume.
+        """
         return cls(
             likeness=LikenessWeights(mse=8.0),
             smoothness=0.012,

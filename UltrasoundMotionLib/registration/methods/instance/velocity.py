@@ -19,16 +19,16 @@ from UltrasoundMotionLib.registration.registry import Report
 from UltrasoundMotionLib.registration.scale_grids import grid_at
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
-LARGEST_FIRST_STEP = 0.4
+_LARGEST_FIRST_STEP = 0.4
 
 
 def optimise_velocity(
     pair: WorkingPair, settings: InstanceSettings, report: Report, start: Tensor | None = None
 ) -> Tensor:
-    """Minimises likeness of both directions + elastic energy over v, u = exp(v), by Adam at each scale.
+    """Minimises dissimilarity in both directions and elastic energy over v, u = exp(v), by Adam at each scale.
 
     Args:
-        start: (1, n, *spatial) velocity in voxels of its grid, which covers the pair's; None: rest.
+        start: (1, n, *spatial) velocity in voxels of its grid, which covers the pair's; None: zero.
 
     Returns:
         (1, n, *control grid of the last scale) velocity in voxels of that grid.
@@ -43,6 +43,7 @@ def optimise_velocity(
 
             velocity = _optimise_scale(pair, settings, (scale, iterations, stride), velocity, report_after)
             done += iterations
+    assert velocity is not None  # the settings have an iteration at least
     return velocity
 
 
@@ -53,15 +54,18 @@ def _optimise_scale(
     velocity: Tensor | None,
     report: Callable[[int, str, Tensor], None],
 ) -> Tensor:
-    """The velocity (1, n, *control grid) in voxels of its control grid after this scale."""
+    """Optimises at one scale: (its factor, iterations, control stride).
+
+    Returns:
+        The velocity (1, n, *control grid) in voxels of its control grid.
+    """
     scale, iterations, stride = stage
     image_size, image_spacing = grid_at(pair, scale)
     control_size, control_spacing = grid_at(pair, scale * stride)
     forward, backward = _likenesses(pair, settings, scale, image_size, image_spacing)
     dimension = len(image_spacing)
-    unit = torch.tensor(control_spacing, device=pair.fixed.device).view(
-        1, -1, *[1] * dimension
-    )  # lengths to control voxels
+    # the lengths of control voxels
+    unit = torch.tensor(control_spacing, device=pair.fixed.device).view(1, -1, *[1] * dimension)
     if velocity is None:
         start = torch.zeros(1, dimension, *control_size, device=pair.fixed.device)
     else:
@@ -84,6 +88,7 @@ def _optimise_scale(
         if settings.staying_inside:
             loss = loss + settings.staying_inside * leaving(displacement)
         loss.backward()
+        assert lengths.grad is not None
         gradient = lengths.grad + elastic_gradient(current, control_spacing, settings.smoothness, settings.volume)
         update.grad = smooth(gradient, deviations, adjoint=True)
         optimiser.step()
@@ -92,15 +97,15 @@ def _optimise_scale(
     return current / unit
 
 
-def squarings(velocity: Tensor, largest_first_step: float = LARGEST_FIRST_STEP) -> int:
-    """How many squarings keep the first step of integration below a share of a voxel; at least 2, at most 8."""
+def squarings(velocity: Tensor, largest_first_step: float = _LARGEST_FIRST_STEP) -> int:
+    """The number of squarings that keeps the first step of integration below a share of a voxel; from 2 to 8."""
     largest = float(velocity.detach().abs().max())
     return min(8, max(2, math.ceil(math.log2(max(largest, 1e-6) / largest_first_step))))
 
 
 def leaving(displacement: Tensor) -> Tensor:
-    """Mean squared distance, in voxels, of the points that a displacement (1, n, *spatial) takes beyond the outermost
-    voxels' centres.
+    """Mean squared distance, in voxels, by which a displacement (1, n, *spatial) leaves the centres of the outermost
+    voxels.
     """
     total = displacement.new_zeros(())
     for axis, size in enumerate(displacement.shape[:1:-1]):
@@ -111,9 +116,9 @@ def leaving(displacement: Tensor) -> Tensor:
 
 
 def displacement_of(velocity: Tensor, pair: WorkingPair) -> Tensor:
-    """exp(v) of a velocity in voxels of its own grid, (1, n, *spatial) in voxels of the pair's."""
+    """The displacement exp(v), (1, n, *spatial) in voxels of the pair's grid, of a velocity in voxels of its own."""
     return resample_displacement(
-        integrate_velocity(velocity, squarings(velocity, LARGEST_FIRST_STEP / 4)), tuple(pair.fixed.shape[2:])
+        integrate_velocity(velocity, squarings(velocity, _LARGEST_FIRST_STEP / 4)), tuple(pair.fixed.shape[2:])
     )
 
 
@@ -122,17 +127,18 @@ def _likenesses(
 ) -> tuple[Likeness, Likeness | None]:
     fixed, moving = (_image_at(image, size) for image in (pair.fixed, pair.moving))
     fixed_mask, moving_mask = (scaled_mask(mask, size) for mask in (pair.fixed_mask, pair.moving_mask))
-    maps = None
+    maps = backward_maps = None
     if settings.likeness.maps and pair.fixed_maps is not None and pair.moving_maps is not None:
-        maps = tuple(_image_at(one, size) for one in (pair.fixed_maps, pair.moving_maps))
+        maps = _image_at(pair.fixed_maps, size), _image_at(pair.moving_maps, size)
+        backward_maps = maps[1], maps[0]
     forward = Likeness(fixed, moving, fixed_mask, settings.likeness, spacing, maps=maps)
     if not settings.symmetric:
         return forward, None
-    return forward, Likeness(moving, fixed, moving_mask, settings.likeness, spacing, maps=maps and maps[::-1])
+    return forward, Likeness(moving, fixed, moving_mask, settings.likeness, spacing, maps=backward_maps)
 
 
 def _image_at(image: Tensor, size: tuple[int, ...]) -> Tensor:
-    """Smoothed by half a coarse voxel and resampled."""
+    """An image smoothed by half a coarse voxel and resampled to a size."""
     shrink = [old / new for old, new in zip(image.shape[:1:-1], size[::-1], strict=True)]
     if all(one == 1 for one in shrink):
         return image

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("ltnet-hippocampus",)
 NETWORK_BYTES = 1000
-REFINEMENT = InstanceSettings(scales=(2, 1), iterations=(30, 40), control_strides=(1, 2))
-"""The coarsest scale of `instance` is left out: the network has aligned what it would find."""
+_REFINEMENT = InstanceSettings(scales=(2, 1), iterations=(30, 40), control_strides=(1, 2))
+"""The coarsest scale of `instance` is left out: the network has aligned the images that far."""
 
 
 def build_ltnet(configuration: Mapping[str, Any]) -> LtNet:
@@ -42,7 +42,7 @@ class LtNetSettings:
         backward: take the backward generator: the fixed image is the atlas and the moving one the atlas warped onto an
             image.
         refine: optimise the network's field for the pair, as `instance` does (not published).
-        refinement: settings of the optimisation; None: those of `REFINEMENT`.
+        refinement: settings of the optimisation; None: those of `instance` without its coarsest scale.
     """
 
     model: str | None = None
@@ -78,4 +78,4 @@ def run_ltnet(setup: MethodSetup) -> Tensor:
     if not settings.refine:
         setup.report(1, 1, "the network's field", lambda: displacement)
         return displacement
-    return refined(pair, setup.report, settings=settings.refinement or REFINEMENT, start=displacement)
+    return refined(pair, setup.report, settings=settings.refinement or _REFINEMENT, start=displacement)

@@ -1,10 +1,11 @@
-"""LT-Net's networks: two generators of correspondence, there and back, and the discriminator of warped atlases.
+"""LT-Net's networks: the generators of correspondence, there and back, and the discriminator of warped atlases.
 
 Wang et al., "LT-Net: Label Transfer by Learning Reversible Voxel-wise Correspondence for One-shot Medical Image
 Segmentation", CVPR 2020 (arXiv:2003.07072). From its supplement: the generator G_F gives the correspondence from the
 atlas to an image, the discriminator D tells images from warped atlases. From its abstract: the way back leads from the
-warped atlas to the atlas. The main paper with the layers' sizes was not at hand: the generators here are VoxelMorph's
-U-Net (which the supplement names as the standard), the discriminator is a PatchGAN, and both sizes are ours.
+warped atlas to the atlas. The main paper with the layers' sizes was not available: the generators here are VoxelMorph's
+U-Net (which the supplement names as the standard), the discriminator is a PatchGAN, and both sizes are not the
+paper's.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ from UltrasoundMotionLib.registration.methods.voxelmorph.unet import NEGATIVE_SL
 
 @dataclass(frozen=True)
 class LtNetConfig:
-    """What the generators are made of.
+    """Configuration of the generators.
 
     Attributes:
         dimension, encoder, decoder, full_size, output: of each generator, see `VoxelMorphConfig`. A displacement
-            is published (from memory); the flow of a velocity hardly folds.
+            is published (from memory); the flow of a velocity folds hardly anywhere.
         shared: one generator goes both ways, so that it sees twice as many pairs; two are published (from memory).
     """
 
@@ -41,14 +42,17 @@ class LtNetConfig:
     shared: bool = True
 
     def generator(self) -> VoxelMorphConfig:
-        """Of each; images are brought to mean 0 and deviation 1, without which learning took three times as many steps."""
+        """The configuration of one generator.
+
+        Images are normalised to mean 0 and deviation 1, without which learning took three times as many steps.
+        """
         return VoxelMorphConfig(
             self.dimension, self.encoder, self.decoder, self.output, self.full_size, normalised=True
         )
 
 
 class LtNet(nn.Module):
-    """Both generators.
+    """The generators of the correspondence from an atlas to an image and back.
 
     Images are (B, 1, *spatial) in [0, 1] on one grid, fields (B, n, *spatial) in its voxels, channels (x, y[, z]).
     """
@@ -60,17 +64,19 @@ class LtNet(nn.Module):
         self.back = None if config.shared else VoxelMorph(config.generator())
 
     def forward(self, image: Tensor, atlas: Tensor) -> Tensor:
-        """G_F: u with image(x) = atlas(x + u(x))."""
+        """Predicts u with image(x) = atlas(x + u(x)), the paper's G_F."""
         return self.forth(image, atlas)
 
     def backward_field(self, atlas: Tensor, other: Tensor) -> Tensor:
-        """G_B: u with atlas(x) = other(x + u(x)), where `other` is the atlas warped onto an image, or the image itself."""
+        """Predicts u with atlas(x) = other(x + u(x)), the paper's G_B.
+
+        `other` is the atlas warped onto an image, or the image itself.
+        """
         return (self.back or self.forth)(atlas, other)
 
 
 class PatchDiscriminator(nn.Module):
-    """(B, 1, *spatial) image -> (B, 1, *patches): above 0 where a patch looks like a real image, below where like a
-    warped atlas.
+    """Tells real images from warped atlases: (B, 1, *spatial) -> (B, 1, *patches), above 0 for a real image.
 
     Isola et al., Image-to-image translation with conditional adversarial networks, CVPR 2017, without normalisation
     layers.
@@ -83,7 +89,7 @@ class PatchDiscriminator(nn.Module):
         self.verdict = convolution(channels[-1], 1, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """One number for each patch, of about 2^(layers + 2) voxels along an axis."""
+        """Scores patches of about 2^(layers + 2) voxels along each axis."""
         values = image
         for convolution in self.down:
             values = functional.leaky_relu(convolution(values), NEGATIVE_SLOPE)

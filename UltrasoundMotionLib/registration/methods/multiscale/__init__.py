@@ -1,4 +1,4 @@
-"""`multiscale`, `ssmsr` and `ssr`: networks optimised for the pair at test time give residual fields, coarse to fine."""
+"""`multiscale`, `ssmsr` and `ssr`: a network for each scale, optimised at test time, gives a residual field."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NETWORK_BYTES = 1500
 
 @registration_method(
     "multiscale",
-    "a U-Net for each scale optimised for the pair: SSMSR with what measures better",
+    "a U-Net for each scale optimised for the pair: SSMSR with settings that measured better",
     rank=5,
     settings=MultiscaleSettings,
     networks=(VOXELMORPH,),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,17 +19,17 @@ from UltrasoundMotionLib.registration.methods.voxelmorph.unet import ResidualUNe
 from UltrasoundMotionLib.registration.registry import Report
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
-PROBLEMS_KEPT = 16
+_PROBLEMS_KEPT = 16
 
 
 @dataclass(frozen=True, eq=False)
 class MultiscaleResult:
-    """What optimising over one pair or many gives.
+    """The result of optimising over one pair or many.
 
     Attributes:
-        displacements: a (1, n, *spatial) for each pair, in voxels of its grid.
-        weights: of the network of each scale.
-        steps: made at each scale.
+        displacements: for each pair (1, n, *spatial) in voxels of its grid.
+        weights: for each scale those of its network.
+        steps: for each scale the number of steps made.
     """
 
     displacements: tuple[Tensor, ...]
@@ -37,17 +38,17 @@ class MultiscaleResult:
 
 
 def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, report: Report) -> MultiscaleResult:
-    """Every scale in turn: one network for all pairs is optimised, then every pair is reconstructed with it.
+    """Optimises one network for all pairs at each scale in turn, then reconstructs every pair with it.
 
-    One pair: test-time training. Many: the training of VoxelMorph (one scale) or of SSMSR's first weights, and the
-    paper's way with a sequence.
+    With one pair this is test-time training; with many, the training of VoxelMorph (one scale) or of SSMSR's initial
+    weights, as the paper does for a sequence.
 
     Args:
         pairs: of one dimension, on one device.
-        report: as for every method; the displacement it offers is the first pair's.
+        report: called after each step; its displacement is the first pair's.
 
     Raises:
-        InputError: the weights that the configuration names cannot be used.
+        InputError: the weights that the settings name cannot be used.
     """
     dimension = pairs[0].fixed.ndim - 2
     scales, steps = settings.scales_in(dimension), settings.steps_in(dimension)
@@ -64,7 +65,7 @@ def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, repor
         elif index and not settings.keep_weights:
             network = _new_network(dimension, settings).to(pairs[0].fixed.device)
         elif index and settings.aggregation == "sum":
-            network.come_to_rest()  # what it gave before is in the sum already
+            network.reset_field()  # its last field is in the sum already
         problems = _Problems(pairs, settings, scale, found)
         part = _Part(report, warming * len(pairs) + sum(steps[:index]), total)
         made.append(optimise(network, problems, steps[index], settings, problems.watched(network, part)))
@@ -74,22 +75,22 @@ def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, repor
 
 
 class _Problems(Sequence[ScaleProblem]):
-    """Those of all pairs at a scale, made when asked for; the last few are kept."""
+    """Lazily built, cached problems of one scale, one for each pair."""
 
     def __init__(self, pairs: Sequence[WorkingPair], settings: SsmsrSettings, scale: float, found: list[Found]) -> None:
         self._pairs, self._scale, self._found = pairs, scale, found
-        self._make = lru_cache(maxsize=PROBLEMS_KEPT)(
+        self._make = lru_cache(maxsize=_PROBLEMS_KEPT)(
             lambda number: ScaleProblem(pairs[number], settings, scale, found[number])
         )
 
     def __len__(self) -> int:
         return len(self._pairs)
 
-    def __getitem__(self, number: int) -> ScaleProblem:
+    def __getitem__(self, number: Any) -> Any:
         return self._make(number)
 
     def watched(self, network: nn.Module, report: Report) -> Callable[[int, float], None]:
-        """What `optimise` reports to: it tells the loss, and offers the first pair's field."""
+        """Returns the callback of `optimise`: it reports the loss and the first pair's field."""
 
         def watch(done: int, loss: float) -> None:
             report(done, 0, f"scale 1/{self._scale:g}: loss {loss:.4f}", lambda: self.advanced(0, network).displacement)
@@ -98,7 +99,7 @@ class _Problems(Sequence[ScaleProblem]):
 
     @torch.no_grad()
     def advanced(self, number: int, network: nn.Module) -> Found:
-        """Eq. 5: what was found before and the residual of this scale, on the pair's grid."""
+        """Adds the residual of this scale to the field found before, on the pair's grid (Eq. 5)."""
         problem, found = self[number], self._found[number]
         residual = problem.residual(network)
         size = tuple(self._pairs[number].fixed.shape[2:])
@@ -120,7 +121,7 @@ class _Part:
 
 
 def _first_found(pair: WorkingPair, settings: SsmsrSettings, report: Report) -> Found:
-    """At rest, or where `instance` ends."""
+    """The zero field, or the result of `instance` where the settings start from it."""
     if settings.start is not None:
         return _of_velocity(optimise_velocity(pair, settings.start, report), tuple(pair.fixed.shape[2:]))
     return Found(pair.fixed.new_zeros(1, pair.fixed.ndim - 2, *pair.fixed.shape[2:]))
@@ -131,7 +132,7 @@ def _of_velocity(velocity: Tensor, size: tuple[int, ...]) -> Found:
 
 
 def _new_network(dimension: int, settings: SsmsrSettings) -> ResidualUNet:
-    """The same for the same seed, whatever was drawn before."""
+    """A network whose weights depend on the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         return ResidualUNet(dimension, settings.encoder, settings.decoder, full_size=settings.full_size)

@@ -1,4 +1,4 @@
-"""The settings of multi-scale test-time registration, and the published ones by name."""
+"""The settings of multi-scale test-time registration, and the rows of the paper's ablation."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
 from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
 
-OUTPUTS = ("displacement", "velocity")
-AGGREGATIONS = ("composition", "sum")
-STEPS_OF_THE_PAPER = 3500
-LIKENESS = LikenessWeights(lncc=1.0, windows=(5,), plane_windows=(6,))
-"""The paper's: LNCC in windows of 6 x 6 in ultrasound and 5 x 5 x 5 in the hippocampus (III-B)."""
-MEASURED_LIKENESS = LikenessWeights()
-MEASURED_START = InstanceSettings(smoothness=0.05, volume=0.2, learning_rate=0.2)
+_OUTPUTS = ("displacement", "velocity")
+_AGGREGATIONS = ("composition", "sum")
+_STEPS_OF_THE_PAPER = 3500
+_LIKENESS = LikenessWeights(lncc=1.0, windows=(5,), plane_windows=(6,))
+"""The paper's terms: LNCC in windows of 6 x 6 in ultrasound and 5 x 5 x 5 in the hippocampus (III-B)."""
+_MEASURED_LIKENESS = LikenessWeights()
+_MEASURED_START = InstanceSettings(smoothness=0.05, volume=0.2, learning_rate=0.2)
 SCALES = {2: (8.0, 4.0, 2.0, 1.0), 3: (2.0, 1.0)}
 
 
@@ -29,18 +29,18 @@ class SsmsrSettings:
         scales: how many times coarser than the working grid, from coarse to fine; None takes the paper's, (8, 4, 2, 1)
             in 2D and (2, 1) in 3D.
         steps: the most of each scale, or one number for all; 0 is without test-time training and needs weights.
-        patience, tolerance: a scale is done when the mean loss of `patience` steps is not below that of the `patience`
-            steps before by more than `tolerance`. The paper makes 3,500 steps always and says nothing of convergence;
-            tolerance None does so too.
+        patience, tolerance: a scale is finished when the mean loss of `patience` steps is not below that of the
+            `patience` steps before by more than `tolerance`. The paper always makes 3,500 steps and does not mention
+            convergence; tolerance None does the same.
         learning_rate: Adam's.
         smoothness: lambda, weight of the squared gradient of the field. The paper prints L_S as a sum over voxels
             beside an L_R that is a mean; taken literally, the first would drown the second. Here it is VoxelMorph's
             (III-B: "the same loss function"): the mean over voxels, components and axes.
         volume: weight of the mean squared divergence; 0 in the paper.
         likeness: terms of similarity. The loss of LNCC is 1 - LNCC, the paper's plus a constant.
-        output: what the network gives, "displacement" as the paper, or "velocity", integrated to a diffeomorphism.
-        aggregation: "composition" as Eq. 5 (its first line: residual first, then what was found before, since the
-            residual lives on the fixed grid and was found with the reconstruction; its last line is the other order),
+        output: the network's output, "displacement" as in the paper, or "velocity", integrated to a diffeomorphism.
+        aggregation: "composition" as Eq. 5 (its first line: residual first, then the field found before, since the
+            residual lives on the fixed grid and was found with the reconstruction; its last line has the other order),
             or "sum" of velocities, each scale optimised for the sum.
         symmetric: also warp the fixed image onto the moving one by the inverse, and take the mean of both losses; needs
             "velocity".
@@ -49,20 +49,20 @@ class SsmsrSettings:
         encoder, decoder: channels of the network.
         keep_weights: each scale starts from the weights of the one before (the paper found it better), not anew; with
             "sum", all but those of the last convolution, whose field is in the sum already.
-        start: settings of `instance`, from whose velocity the coarsest scale starts, or None to start from rest as the
+        start: settings of `instance`, from whose velocity the coarsest scale starts, or None to start from zero as the
             paper; needs "sum".
-        weights: file of a network trained before over a set of pairs (see `multiscale_weights`), or None.
-        seed: of the first weights.
+        weights: file of a network trained before over a set of pairs (see `multiscale.weights`), or None.
+        seed: of the initial weights.
     """
 
     scales: tuple[float, ...] | None = None
-    steps: tuple[int, ...] | int = STEPS_OF_THE_PAPER
+    steps: tuple[int, ...] | int = _STEPS_OF_THE_PAPER
     patience: int = 100
     tolerance: float | None = 1e-3
     learning_rate: float = 1e-3
     smoothness: float = 10.0
     volume: float = 0.0
-    likeness: LikenessWeights = LIKENESS
+    likeness: LikenessWeights = _LIKENESS
     output: str = "displacement"
     aggregation: str = "composition"
     symmetric: bool = False
@@ -75,13 +75,15 @@ class SsmsrSettings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.output not in OUTPUTS or self.aggregation not in AGGREGATIONS:
+        if self.output not in _OUTPUTS or self.aggregation not in _AGGREGATIONS:
             raise InputError(
-                f"multiscale: output is one of {OUTPUTS} and aggregation one of {AGGREGATIONS}, got {self.output!r} and {self.aggregation!r}"
+                f"multiscale: output is one of {_OUTPUTS} and aggregation one of {_AGGREGATIONS}, got"
+                f" {self.output!r} and {self.aggregation!r}"
             )
         if self.output == "displacement" and (self.symmetric or self.aggregation == "sum"):
             raise InputError(
-                "multiscale: symmetric and aggregation 'sum' need output 'velocity', since only a velocity is inverted by its sign"
+                "multiscale: symmetric and aggregation 'sum' need output 'velocity', since only a velocity is inverted"
+                " by its sign"
             )
         if self.start is not None and self.aggregation != "sum":
             raise InputError("multiscale: start gives a velocity, which only aggregation 'sum' takes up")
@@ -104,11 +106,11 @@ class SsmsrSettings:
             raise InputError("multiscale: patience and learning_rate must be above 0, smoothness and volume 0 or more")
 
     def scales_in(self, dimension: int) -> tuple[float, ...]:
-        """Of an image of 2 or 3 dimensions."""
+        """The scales for an image of 2 or 3 dimensions."""
         return self.scales if self.scales is not None else SCALES[dimension]
 
     def steps_in(self, dimension: int) -> tuple[int, ...]:
-        """The most of each scale.
+        """The largest number of steps of each scale.
 
         Raises:
             InputError: their number is not that of the scales.
@@ -124,30 +126,29 @@ class SsmsrSettings:
 
 @dataclass(frozen=True)
 class SsrSettings(SsmsrSettings):
-    """SSR, the paper's ablation without scales: a single one, with test-time training."""
+    """Settings of SSR, the paper's ablation with a single scale and test-time training."""
 
     scales: tuple[float, ...] | None = (1.0,)
 
 
 @dataclass(frozen=True)
 class SinglePassSettings(SsrSettings):
-    """VoxelMorph, the paper's ablation without test-time training: one pass of a network trained over a set of pairs,
-    for `method="ssr"`.
+    """Settings of VoxelMorph as the paper's ablation without test-time training, for `method="ssr"`.
 
-    There are none without `weights`.
+    One pass of a network trained over a set of pairs; `weights` must be given.
     """
 
     steps: tuple[int, ...] | int = 0
 
 
 def published_ablation(dimension: int, **settings: Any) -> dict[str, SsmsrSettings]:
-    """The rows of the paper's Table I (3D) or II (2D) that are this method's, by their names there, in their order.
+    """The settings of this method's rows of the paper's Table I (3D) or II (2D), by name, in the table's order.
 
     VoxelMorph is among them where `weights` are given.
 
     Args:
         dimension: 2 or 3.
-        settings: of all rows, such as fewer `steps` (one number for every scale).
+        settings: changes for all rows, such as fewer `steps` (one number for every scale).
     """
     rows: dict[str, SsmsrSettings] = {}
     weights = settings.pop("weights", None)
@@ -162,12 +163,11 @@ def published_ablation(dimension: int, **settings: Any) -> dict[str, SsmsrSettin
 
 @dataclass(frozen=True)
 class MultiscaleSettings(SsmsrSettings):
-    """SSMSR's network with residual velocities that are summed, both directions, change of volume penalised, started
-    from `instance`.
+    """Settings of `multiscale`: SSMSR's network with summed residual velocities, symmetric, started from `instance`.
 
-    On the few hippocampus pairs tried, networks that start from rest were behind `instance` at fifteen times its cost,
-    and after `instance` they changed the overlap by 0.001 either way; the rule of convergence ends them early there.
-    `start=None` with `scales=(2.0, 1.0)` is without it.
+    Change of volume is penalised. On the few hippocampus pairs tried, networks that start from zero were less accurate
+    than `instance` at fifteen times its cost, and after `instance` they changed the overlap by 0.001 either way; the
+    rule of convergence ends them early there. `start=None` with `scales=(2.0, 1.0)` is without it.
     """
 
     scales: tuple[float, ...] | None = (1.0,)
@@ -181,5 +181,5 @@ class MultiscaleSettings(SsmsrSettings):
     symmetric: bool = True
     full_size: bool = False
     decoder: tuple[int, ...] = (32, 32, 32, 32, 32)
-    likeness: LikenessWeights = MEASURED_LIKENESS
-    start: InstanceSettings | None = MEASURED_START
+    likeness: LikenessWeights = _MEASURED_LIKENESS
+    start: InstanceSettings | None = _MEASURED_START

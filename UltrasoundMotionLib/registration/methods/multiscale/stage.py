@@ -1,6 +1,4 @@
-"""One scale of multi-scale registration: the loss of a network's residual field for a pair, and its optimisation over
-one pair or many.
-"""
+"""One scale of multi-scale registration: the loss of a network's residual field, and its optimisation."""
 
 from __future__ import annotations
 
@@ -22,11 +20,11 @@ from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What the scales so far have found for a pair.
+    """The field that the scales so far have found for a pair.
 
     Attributes:
         displacement: (1, n, *spatial) in voxels of the pair's grid.
-        velocity: the same as a velocity where velocities are summed, else None.
+        velocity: the same field as a velocity where velocities are summed, else None.
     """
 
     displacement: Tensor
@@ -34,10 +32,10 @@ class Found:
 
 
 class ScaleProblem:
-    """A pair at one scale, with the reconstruction of the scale before: what its network is optimised for.
+    """The problem that a network is optimised for: a pair at one scale, with the reconstruction of the scale before.
 
-    M^s = P_1(T(M, phi^(s/2)), s) and I^s = P_1(I, s), Eq. 4. P_1 is not given; it is the mean over the voxels that a
-    coarser one covers.
+    M^s = P_1(T(M, phi^(s/2)), s) and I^s = P_1(I, s), Eq. 4. The paper does not define P_1; here it is the mean over
+    the voxels that a coarser one covers.
     """
 
     def __init__(self, pair: WorkingPair, settings: SsmsrSettings, scale: float, found: Found) -> None:
@@ -64,14 +62,12 @@ class ScaleProblem:
         )
 
     def residual(self, network: nn.Module) -> Tensor:
-        """The network's field and what was found before where velocities are summed, (1, n, *field grid) in voxels of
-        the field's grid.
-        """
+        """The network's field (1, n, *field grid) in voxels of its grid; where velocities are summed, the whole sum."""
         given = network(self.images)
         return given if self._base is None else given + self._base
 
     def loss(self, network: nn.Module) -> Tensor:
-        """L_R + lambda L_S of Eq. 1, with what the configuration adds."""
+        """L_R + lambda L_S of Eq. 1, with the terms that the settings add."""
         residual = self.residual(network)
         loss = self._forward.loss(self.displacement(residual))
         if self._backward is not None:
@@ -85,7 +81,7 @@ class ScaleProblem:
         return loss + energy - 0.5 * energy.detach()
 
     def displacement(self, residual: Tensor) -> Tensor:
-        """(1, n, *spatial of the scale) in voxels of the scale."""
+        """The displacement (1, n, *spatial of the scale) in voxels of the scale that a residual field stands for."""
         if self.settings.output == "velocity":
             residual = integrate_velocity(residual, squarings(residual))
         return resample_displacement(residual, self.size)
@@ -98,14 +94,14 @@ def optimise(
     settings: SsmsrSettings,
     report: Callable[[int, float], None],
 ) -> int:
-    """Adam on the weights, one pair a step, the pairs in a new random order each round; stops when it no longer pays.
+    """Optimises a network's weights by Adam, one pair a step, in a new random order each round, until convergence.
 
     Args:
-        problems: what the network is optimised for, all of one scale.
+        problems: those that the network is optimised for, all of one scale.
         report: called with the number of steps made and the loss.
 
     Returns:
-        How many steps were made.
+        The number of steps made.
     """
     optimiser = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     generator = torch.Generator().manual_seed(settings.seed)
@@ -129,5 +125,5 @@ def optimise(
 
 
 def shrunk(image: Tensor, size: tuple[int, ...]) -> Tensor:
-    """(1, 1, *spatial) on a coarser grid: means over the voxels that a coarser one covers."""
+    """An image (1, 1, *spatial) on a coarser grid: the mean over the voxels that a coarser one covers."""
     return image if tuple(image.shape[2:]) == size else functional.interpolate(image, size=size, mode="area")

@@ -1,6 +1,6 @@
 """Files of networks trained over a set of pairs.
 
-Training is `optimise_scales` over many pairs: of one scale it is VoxelMorph's, of several it makes the weights that
+They are trained by `optimise_scales` over many pairs: with one scale as VoxelMorph, with several for the weights that
 SSMSR's test-time training starts from ("we also firstly update the weights on the training set the same as
 VoxelMorph").
 """
@@ -22,7 +22,7 @@ Weights = dict[str, Tensor]
 
 
 def write_weights(path: str | Path, weights: Sequence[Weights]) -> None:
-    """One safetensors file of the networks of all scales, coarse to fine.
+    """Writes the weights of all scales, coarse to fine, into one safetensors file.
 
     Raises:
         OutputError: it cannot be written.
@@ -35,11 +35,11 @@ def write_weights(path: str | Path, weights: Sequence[Weights]) -> None:
 
 
 def read_weights(path: str | Path, network: nn.Module, scales: int) -> list[Weights]:
-    """The weights of each scale, checked against the network that is to take them.
+    """Reads the weights of each scale and checks them against the network that is to take them.
 
     Args:
-        path: what `write_weights` wrote; or the card (NAME.json) of a VoxelMorph that gives displacements of images in
-            [0, 1], which is one scale.
+        path: a file written by `write_weights`; or the card (NAME.json) of a VoxelMorph that predicts displacements of
+            images in [0, 1], for one scale.
 
     Raises:
         InputError: no such file, another kind of file, another network or number of scales.
@@ -59,7 +59,8 @@ def read_weights(path: str | Path, network: nn.Module, scales: int) -> list[Weig
         f"{i}/{name}": shape for i in range(scales) for name, shape in wanted.items()
     }:
         raise InputError(
-            f"{path}: holds the weights of another network than the configuration's, or of another number of scales than {scales}"
+            f"{path}: holds the weights of another network than that of the settings, or of another number of scales"
+            f" than {scales}"
         )
     return [{name: values[f"{index}/{name}"] for name in wanted} for index in range(scales)]
 
@@ -72,6 +73,7 @@ def _of_card(path: Path) -> Weights:
         raise InputError(f"{path}: is the card of {weights.card.architecture}, not of VoxelMorph")
     if settings.get("output") != "displacement" or settings.get("normalised"):
         raise InputError(
-            f"{path}: this VoxelMorph gives no displacement of images in [0, 1], which the multi-scale method's networks do"
+            f"{path}: this VoxelMorph gives no displacement of images in [0, 1], which the multi-scale method's"
+            " networks do"
         )
     return {name.replace("unet.", "0/", 1): value.float() for name, value in weights.tensors.items()}

@@ -22,7 +22,7 @@ TWO_STEP_WEIGHTS = ("semantic-cardiac", "semantic-hippocampus")
 ANATOMY_WEIGHTS = ("anatomy-cardiac-phases", "anatomy-cardiac", "anatomy-hippocampus")
 STARTS = ("rest", "prediction")
 FINEST_MM = 1.0
-TURNS_DEG = (-15.0, 0.0, 15.0)
+_TURNS_DEG = (-15.0, 0.0, 15.0)
 
 
 def build_anatomy(configuration: Mapping[str, Any]) -> AnatomyNetwork:
@@ -57,7 +57,7 @@ class SemanticSettings:
         model: weights of the two-step network: an installed name or the path of a card; None: those that the pair fits.
         anatomy: the same of the anatomy network.
         turns_deg: the anatomy network is given the images turned by each of these angles in the plane; its maps are
-            averaged. None: `TURNS_DEG` for two moments of one scan, unturned otherwise, as measured to be best.
+            averaged. None: -15, 0 and 15 for two moments of one scan, unturned otherwise, as measured to be best.
         refinement: settings of the optimisation; None: those measured to be best.
     """
 
@@ -77,17 +77,17 @@ class SemanticSettings:
 
     @property
     def predicts(self) -> bool:
-        """Whether the two-step network is used."""
+        """True where the two-step network is used."""
         return self.start == "prediction" or not self.refine
 
     @classmethod
     def published(cls) -> SemanticSettings:
-        """The two-step network alone."""
+        """The settings of the published method: the two-step network alone."""
         return cls(refine=False)
 
     @classmethod
     def refined_prediction(cls) -> SemanticSettings:
-        """The two-step network, then refinement by the images alone."""
+        """The settings of the two-step network followed by refinement by the images alone."""
         return cls(guided=False, start="prediction")
 
 
@@ -135,6 +135,6 @@ def run_semantic(setup: MethodSetup) -> Tensor:
         if not settings.refine:
             return start
     if guided:
-        turns = (TURNS_DEG if pair.same_scan else (0.0,)) if settings.turns_deg is None else settings.turns_deg
+        turns = (_TURNS_DEG if pair.same_scan else (0.0,)) if settings.turns_deg is None else settings.turns_deg
         maps = class_maps(pair, network_for(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy), turns)
     return refined(pair, setup.report, settings=settings.refinement, start=start, maps=maps)

@@ -15,12 +15,14 @@ from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 
 def class_maps(pair: WorkingPair, model: DomainNetwork, turns_deg: Sequence[float] = (0.0,)) -> tuple[Tensor, Tensor]:
-    """(1, C, *spatial) probabilities of the domain's labels in the fixed and in the moving image, on the pair's grid; 0
-    outside the domain's box.
+    """Predicts the probabilities of the domain's labels in the fixed and in the moving image.
 
     Args:
-        turns_deg: the network looks at the images turned around the last axis of its grid by each of these angles; what
-            it says is averaged.
+        turns_deg: the network is given the images turned around the last axis of its grid by each of these angles; its
+            predictions are averaged.
+
+    Returns:
+        (1, C, *spatial) each, on the pair's grid; 0 outside the domain's box.
     """
     inner = domain_grid(pair.grid, model.domain)
     total = torch.zeros(2, len(model.domain.labels), *pair.grid.shape, device=pair.fixed.device)
@@ -35,7 +37,7 @@ def class_maps(pair: WorkingPair, model: DomainNetwork, turns_deg: Sequence[floa
 
 
 def turned_grid(grid: ImageGrid, degrees: float) -> ImageGrid:
-    """The grid turned around its centre, from its axis x towards y."""
+    """A grid turned around its centre, from its axis x towards y."""
     turn = np.eye(grid.dimension)
     cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     turn[:2, :2] = [[cosine, -sine], [sine, cosine]]

@@ -1,10 +1,9 @@
-"""The anatomy network: class probabilities of one image at its full resolution. Its maps of two images guide their
-registration.
+"""The anatomy network: class probabilities of an image at full resolution, which guide the registration of two.
 
 A U-Net (Ronneberger et al., 2015) on voxels folded into channels and unfolded again at the end (Shi et al., Real-time
 single image and video super-resolution using an efficient sub-pixel convolutional neural network, CVPR 2016): the
-widest layers see a part of the voxels, and nothing of the image is lost. Normalisation by groups (Wu and He, 2018), so
-that one volume is enough for a batch.
+widest layers have fewer positions to work on, and no detail of the image is lost. Normalisation by groups (Wu and He,
+2018), so that one volume is enough for a batch.
 """
 
 from __future__ import annotations
@@ -18,23 +17,23 @@ from torch.nn import functional
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
 
-GROUPS = 8
-NEGATIVE_SLOPE = 0.1
+_GROUPS = 8
+_NEGATIVE_SLOPE = 0.1
 
 
 @dataclass(frozen=True)
 class AnatomyConfig:
-    """What the network is made of.
+    """Configuration of the network.
 
     Attributes:
-        classes: with the background.
+        classes: number of classes, the background among them.
         channels: of every level, fine to coarse.
         fold: voxels along (z, y, x) that become channels.
         stride: along (z, y, x), from a level to the next.
-        phases: the other image of the pair, of the same scan, is a second channel: where the base of the heart is shows
-            in what moves.
-        through: per level, whether the second convolution of its blocks reaches into the neighbouring slices; the first
-            does where `stride` has it.
+        phases: the other image of the pair, of the same scan, is a second channel: motion shows where the base of the
+            heart is.
+        through: for each level, whether the second convolution of its blocks reaches into the neighbouring slices; the
+            first does where `stride` is 2 along z.
     """
 
     classes: int = 3
@@ -49,10 +48,11 @@ class AnatomyConfig:
             self.classes < 2
             or len(self.channels) < 2
             or len(self.channels) != len(self.through)
-            or any(one % GROUPS for one in self.channels)
+            or any(one % _GROUPS for one in self.channels)
         ):
             raise InputError(
-                f"anatomy: expected 2 classes or more and as many `through` as channels, multiples of {GROUPS}, got {self}"
+                f"anatomy: expected 2 classes or more and as many `through` as channels, multiples of {_GROUPS}, got"
+                f" {self}"
             )
         if any(one not in {1, 2} for one in (*self.fold, *self.stride)) or len(self.fold) != 3 or len(self.stride) != 3:
             raise InputError(f"anatomy: fold and stride are 1 or 2 along z, y, x, got {self.fold} and {self.stride}")
@@ -62,12 +62,12 @@ HIPPOCAMPUS_ANATOMY = AnatomyConfig()
 CARDIAC_ANATOMY = AnatomyConfig(
     classes=4, channels=(48, 96, 128, 128), fold=(1, 2, 2), stride=(1, 2, 2), through=(False, False, True, True)
 )
-"""Slices keep their number; the coarse levels see three neighbouring ones."""
+"""The number of slices is kept; convolutions of the coarse levels span three of them."""
 CARDIAC_PHASES_ANATOMY = replace(CARDIAC_ANATOMY, phases=True)
 
 
 class AnatomyNetwork(nn.Module):
-    """(B, 1, D, H, W) images of any intensities -> (B, classes, D, H, W) logits."""
+    """The network: images (B, 1, D, H, W) of any intensities -> logits (B, classes, D, H, W)."""
 
     def __init__(self, config: AnatomyConfig) -> None:
         super().__init__()
@@ -84,15 +84,17 @@ class AnatomyNetwork(nn.Module):
         self.out = nn.Conv3d(channels[0], config.classes * folded, 1)
 
     def forward(self, image: Tensor, other: Tensor | None = None) -> Tensor:
-        """The logits of `image`; `other` is the other phase, for networks of `phases`.
+        """Predicts the logits of `image`; `other` is the other phase, for networks with `phases`.
 
-        Sizes are padded to what the levels divide, and cut again.
+        Images are padded to a size that the levels divide, and the logits are cropped again.
         """
         return self.logits(normalise(image), None if other is None else normalise(other))
 
     def logits(self, normalised: Tensor, other: Tensor | None = None) -> Tensor:
-        """As `forward`, of images that are normalised already."""
+        """Predicts the logits of images that are normalised already; see `forward`."""
         if self.config.phases:
+            if other is None:
+                raise InputError("anatomy: this network needs both phases")
             normalised = torch.cat([normalised, other], dim=1)
         levels = len(self.config.channels) - 1
         multiples = [fold * stride**levels for fold, stride in zip(self.config.fold, self.config.stride, strict=True)]
@@ -120,7 +122,7 @@ class AnatomyNetwork(nn.Module):
 
 
 def fold(image: Tensor, factors: tuple[int, int, int]) -> Tensor:
-    """(B, C, D, H, W) -> (B, C * factors, D / factor, ...)."""
+    """Folds voxels into channels: (B, C, D, H, W) -> (B, C * factors, D / factor, ...)."""
     batch, channels, *sizes = image.shape
     z, y, x = factors
     small = [size // factor for size, factor in zip(sizes, factors, strict=True)]
@@ -138,10 +140,9 @@ def unfold(values: Tensor, factors: tuple[int, int, int]) -> Tensor:
 
 
 def _convolution(before: int, after: int, through: bool, stride: tuple[int, int, int]) -> tuple[nn.Module, ...]:
-    kernel = (3 if through else 1, 3, 3)
-    padding = tuple(size // 2 for size in kernel)
+    kernel, padding = (3 if through else 1, 3, 3), (1 if through else 0, 1, 1)
     return (
         nn.Conv3d(before, after, kernel, stride=stride, padding=padding, bias=False),
-        nn.GroupNorm(GROUPS, after),
-        nn.LeakyReLU(NEGATIVE_SLOPE, inplace=True),
+        nn.GroupNorm(_GROUPS, after),
+        nn.LeakyReLU(_NEGATIVE_SLOPE, inplace=True),
     )

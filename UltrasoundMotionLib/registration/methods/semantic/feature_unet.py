@@ -1,4 +1,4 @@
-"""The U-Net that reads classes from an image at half its resolution: what semantically guided registration registers."""
+"""The U-Net that predicts classes of an image at half its resolution, the features of semantic registration."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 
-NEGATIVE_SLOPE = 0.1
+_NEGATIVE_SLOPE = 0.1
 
 
 @dataclass(frozen=True)
 class FeatureUNetConfig:
-    """Size of the network of Fig. 2, Ha et al., Semantically Guided Large Deformation Estimation with Deep Networks,
-    Sensors 2020.
+    """Configuration of the U-Net of Ha et al., Semantically Guided Large Deformation Estimation, Sensors 2020 (Fig. 2).
 
     The paper counts eleven convolutions and roughly 200,000 parameters; the authors' published code and weights have
     ten convolutions and 117,000 (`OFFICIAL_2D`). `paper_unet` gives the first: a third convolution where the image is
@@ -40,17 +39,19 @@ class FeatureUNetConfig:
     def __post_init__(self) -> None:
         if self.dimension not in (2, 3) or self.classes < 1 or self.deepest < 2 or min(*self.channels, *self.up) < 1:
             raise InputError(
-                f"feature U-Net: dimension 2 or 3, classes and channels above 0 and deepest 2 or more are needed, got {self}"
+                "feature U-Net: dimension 2 or 3, classes and channels above 0 and deepest 2 or more are needed, got"
+                f" {self}"
             )
 
 
 OFFICIAL_2D = FeatureUNetConfig(dimension=2, classes=8, deepest=2, up=(32, 32))
-"""Of the authors' repository multimodallearning/semantically-guided: eight classes of a face."""
+"""The configuration in the authors' repository multimodallearning/semantically-guided: eight classes of a face."""
 
 
 def paper_unet(dimension: int, classes: int) -> FeatureUNetConfig:
-    """Eleven convolutions and about 200,000 parameters, in 2D as in 3D (where a convolution has three times the
-    weights).
+    """The configuration of the paper: eleven convolutions and about 200,000 parameters, in 2D and in 3D.
+
+    In 3D there are fewer channels, since a convolution has three times the weights.
     """
     if dimension == 3:
         return FeatureUNetConfig(3, classes, channels=(5, 12, 24, 40), up=(24, 16))
@@ -58,7 +59,7 @@ def paper_unet(dimension: int, classes: int) -> FeatureUNetConfig:
 
 
 def channels_last(dimension: int) -> torch.memory_format:
-    """The order in memory in which convolutions of 2 or 3 dimensions are quickest, three times on CPUs in 3D."""
+    """The memory format in which convolutions of 2 or 3 dimensions are fastest, by a factor of three on CPUs in 3D."""
     return torch.channels_last if dimension == 2 else torch.channels_last_3d
 
 
@@ -70,22 +71,22 @@ class NormalisedConvolution(nn.Module):
         self.convolution = (nn.Conv2d if dimension == 2 else nn.Conv3d)(inputs, outputs, 3, stride=stride, padding=1)
         self.norm = (nn.BatchNorm2d if dimension == 2 else nn.BatchNorm3d)(outputs)
         nn.init.xavier_normal_(self.convolution.weight, gain=2**0.5)
-        self.to(memory_format=channels_last(dimension))
+        self.to(memory_format=channels_last(dimension))  # type: ignore[call-overload]  # PyTorch's stub lacks it
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, inputs, *spatial) -> (B, outputs, *spatial), or half of it, rounded up, with stride 2."""
-        return functional.leaky_relu(self.norm(self.convolution(values)), NEGATIVE_SLOPE)
+        """Maps (B, inputs, *spatial) to (B, outputs, *spatial), or to half the size, rounded up, with stride 2."""
+        return functional.leaky_relu(self.norm(self.convolution(values)), _NEGATIVE_SLOPE)
 
 
 class FeatureUNet(nn.Module):
-    """(B, 1, *spatial) image -> (B, classes, *half) class scores, whose softmax the paper calls semantic features.
+    """The U-Net: an image (B, 1, *spatial) -> class scores (B, classes, *half), whose softmax are semantic features.
 
-    Three convolutions of stride 2 go down, two linear interpolations come up, each to the size of its skip connection
-    (at a quarter and at half resolution). There is no layer at full resolution on the way up, so the output has half of
-    the input's voxels along each axis, rounded up.
+    Three convolutions of stride 2 go down, two linear interpolations go up, each to the size of its skip connection (at
+    a quarter and at half resolution). There is no layer at full resolution on the way up, so the output has half of the
+    input's voxels along each axis, rounded up.
 
-    Voxel k of the output is trained to stand for the input's voxels 2 k and 2 k + 1 together (see
-    `training.registration.semantic_objective`), as `resample_displacement` and pooling see half a resolution. The
+    Voxel k of the output is trained for the input's voxels 2 k and 2 k + 1 together, as `resample_displacement` and
+    pooling define half a resolution. The
     authors' own weights were trained for voxel 2 k.
     """
 
@@ -108,7 +109,7 @@ class FeatureUNet(nn.Module):
         nn.init.xavier_normal_(self.scores.weight, gain=2**0.5)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Class scores before the softmax.
+        """Predicts class scores before the softmax.
 
         Raises:
             InputError: the image is not (B, 1, *spatial) of the network's dimension.

@@ -1,6 +1,4 @@
-"""Makes a displacement poly-affine: affine around every point of a lattice, the affine maps blended as velocities, so
-that nothing folds.
-"""
+"""Poly-affine displacements: affine around every point of a lattice, the maps blended as velocities without folds."""
 
 from __future__ import annotations
 
@@ -13,20 +11,20 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import integrate_velocity
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
-SQUARE_ROOTS = 5
-ROOT_ITERATIONS = 8
-SERIES_TERMS = 8
-LEAST_STRETCH = 0.1
+_SQUARE_ROOTS = 5
+_ROOT_ITERATIONS = 8
+_SERIES_TERMS = 8
+_LEAST_STRETCH = 0.1
 
 
 @dataclass(frozen=True)
 class PolyAffineConfig:
-    """Of `poly_affine`.
+    """Settings of `poly_affine`.
 
     Attributes:
         spacing: voxels between the points of the lattice.
         width: standard deviation of the Gaussian around each, in spacings, for fitting and for blending.
-        squarings: of the integration.
+        squarings: number of squarings of the integration.
     """
 
     spacing: int = 4
@@ -39,20 +37,20 @@ class PolyAffineConfig:
 
 
 def poly_affine(displacement: Tensor, config: PolyAffineConfig | None = None) -> Tensor:
-    """The post-processing of Sec. 3.1.4 of Ha et al. (Sensors 2020), which names it and gives no more.
+    """Makes a displacement poly-affine: the post-processing that Sec. 3.1.4 of Ha et al. (Sensors 2020) only names.
 
     Here: Arsigny et al., Polyrigid and polyaffine transformations (MedIA 2005) and their log-Euclidean form (2009).
     Around each point of a lattice an affine map is fitted to the displacement by least squares with Gaussian weights;
     the logarithms of the maps are velocities, which the same weights blend, and the blended velocity is integrated.
-    Where a fitted map squeezes an axis below a tenth or turns it over, it is drawn towards a translation until it does
-    not, since only then it has a logarithm that moves little.
+    A fitted map that squeezes an axis below a tenth or inverts it is moved towards a translation until it does not,
+    since only then it has a logarithm that moves little.
 
     Args:
         displacement: (B, n, *spatial) in voxels, channels (x, y[, z]).
 
     Returns:
-        The same shape, in float32 or the input's dtype where it is finer. The flow of a smooth velocity: its Jacobian
-        is positive, but for errors of sampling.
+        The same shape, in float32 or the input's dtype where it is finer. It is the flow of a smooth velocity: its
+        Jacobian is positive, except for sampling errors.
 
     Raises:
         InputError: not a displacement.
@@ -69,7 +67,7 @@ def poly_affine(displacement: Tensor, config: PolyAffineConfig | None = None) ->
 
 @dataclass(frozen=True, eq=False)
 class _Window:
-    """Of one axis: Gaussian weights (points, size) and the distance from each point, in voxels."""
+    """Gaussian weights (points, size) along one axis, and the distance from each point, in voxels."""
 
     weight: Tensor
     distance: Tensor
@@ -86,7 +84,7 @@ class _Window:
         return cls(torch.exp(-0.5 * (distance / (config.width * config.spacing)).square()), distance)
 
     def power(self, exponent: int) -> Tensor:
-        """Weight times distance to that power."""
+        """Weight times the distance to a power."""
         return self.weight * self.distance**exponent
 
 
@@ -98,7 +96,7 @@ def _moment(values: Tensor, windows: list[_Window], powers: list[int]) -> Tensor
 
 
 def _fitted(field: Tensor, windows: list[_Window]) -> tuple[Tensor, Tensor]:
-    """(B, *points, n, n) and (B, *points, n): u(x) ~ A (x - point) + t."""
+    """Fits u(x) ~ A (x - point) + t around each point: (B, *points, n, n) and (B, *points, n)."""
     n = field.shape[1]
     one = torch.ones(1, 1, *field.shape[2:], dtype=field.dtype, device=field.device)
     # row 0 is the constant, row 1 + i the distance along channel i, which is spatial axis n - 1 - i
@@ -119,33 +117,33 @@ def _fitted(field: Tensor, windows: list[_Window]) -> tuple[Tensor, Tensor]:
 
 
 def _logarithms(linear: Tensor, shift: Tensor) -> Tensor:
-    """(..., n, n + 1): velocity L (x - point) + l whose flow for unit time is x -> x + A (x - point) + t."""
+    """Velocities L (x - point) + l, (..., n, n + 1), whose flow for unit time is x -> x + A (x - point) + t."""
     n = linear.shape[-1]
     least = torch.linalg.eigvalsh((linear + linear.transpose(-1, -2)) / 2)[..., :1, None]
-    linear = linear * torch.where(least < LEAST_STRETCH - 1, (LEAST_STRETCH - 1) / least, torch.ones_like(least))
+    linear = linear * torch.where(least < _LEAST_STRETCH - 1, (_LEAST_STRETCH - 1) / least, torch.ones_like(least))
     identity = torch.eye(n + 1, dtype=linear.dtype, device=linear.device)
     matrix = identity.expand(*linear.shape[:-2], n + 1, n + 1).clone()
     matrix[..., :n, :n] += linear
     matrix[..., :n, n] = shift
-    for _ in range(SQUARE_ROOTS):
+    for _ in range(_SQUARE_ROOTS):
         matrix = _square_root(matrix)
     small, power, total = matrix - identity, identity, torch.zeros_like(matrix)
-    for term in range(1, SERIES_TERMS + 1):
+    for term in range(1, _SERIES_TERMS + 1):
         power = power @ small
         total = total + power * ((-1) ** (term + 1) / term)
-    return (total * 2**SQUARE_ROOTS)[..., :n, :]
+    return (total * 2**_SQUARE_ROOTS)[..., :n, :]
 
 
 def _square_root(matrix: Tensor) -> Tensor:
-    """By the iteration of Denman and Beavers."""
+    """The square root of matrices, by the iteration of Denman and Beavers."""
     root, inverse = matrix, torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
-    for _ in range(ROOT_ITERATIONS):
+    for _ in range(_ROOT_ITERATIONS):
         root, inverse = (root + torch.linalg.inv(inverse)) / 2, (inverse + torch.linalg.inv(root)) / 2
     return root
 
 
 def _blended(logarithms: Tensor, windows: list[_Window], n: int) -> Tensor:
-    """(B, n, *spatial): the mean of the points' velocities, weighted by their Gaussians."""
+    """The mean (B, n, *spatial) of the points' velocities, weighted by their Gaussians."""
 
     def spread(values: Tensor, powers: list[int]) -> Tensor:
         for axis, (window, power) in enumerate(zip(windows, powers, strict=True), start=-n):

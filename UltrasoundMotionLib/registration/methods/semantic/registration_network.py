@@ -1,7 +1,8 @@
-"""RegNet: from two maps of classes to the displacements of a coarse grid of control points."""
+"""RegNet: predicts the displacements of a coarse grid of control points from two maps of classes."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -15,9 +16,22 @@ from UltrasoundMotionLib.registration.methods.semantic.feature_unet import Norma
 FIRST_FIELD_DEVIATION = 1e-3
 
 
+@dataclass(frozen=True, eq=False)
+class TwoStepOutput:
+    """The output of a two-step network, on the grid of the features, half the image's resolution.
+
+    Attributes:
+        displacement: (B, n, *half) float32 in voxels of that grid, channels (x, y[, z]).
+        fixed_scores, moving_scores: (B, classes, *half) before the softmax; None from a network without classes.
+    """
+
+    displacement: Tensor
+    fixed_scores: Tensor | None
+    moving_scores: Tensor | None
+
+
 class ControlPointHead(nn.Module):
-    """The last layers of RegNet: (B, inputs, *coarse) -> (B, n, *coarse) control displacements in units of one control
-    spacing.
+    """The last layers of RegNet: (B, inputs, *coarse) -> control displacements (B, n, *coarse) in control spacings.
 
     A convolution of one voxel, batch normalisation, PReLU, and a convolution of one voxel with weights near 0, so that
     an untrained network leaves images nearly as they are; the authors' initialisation begins with displacements as
@@ -33,16 +47,16 @@ class ControlPointHead(nn.Module):
         self.control = convolution(hidden, dimension, 1)
         nn.init.xavier_normal_(self.mix.weight, gain=2**0.5)
         nn.init.normal_(self.control.weight, std=FIRST_FIELD_DEVIATION)
+        assert self.control.bias is not None
         nn.init.zeros_(self.control.bias)
 
     def forward(self, values: Tensor) -> Tensor:
-        """Control displacements, channels (x, y[, z])."""
+        """Predicts control displacements, channels (x, y[, z])."""
         return self.control(self.activation(self.norm(self.mix(values))))
 
 
 class RegistrationNetwork(nn.Module):
-    """(B, 2 classes, *spatial) fixed and moving features -> (B, n, *spatial) smooth displacement in voxels of the same
-    grid.
+    """RegNet: fixed and moving features (B, 2 classes, *spatial) -> smooth displacement (B, n, *spatial) in voxels.
 
     Fig. 3 of Ha et al. 2020: two convolutions of 3 voxels at every resolution, between them maximum pooling by 2, then
     `ControlPointHead`; its output is interpolated linearly to the grid of the features and averaged three times over
@@ -65,7 +79,8 @@ class RegistrationNetwork(nn.Module):
         super().__init__()
         if len(channels) < 2 or scale < 1 or scale % 2 == 0:
             raise InputError(
-                f"registration network: two or more resolutions and an odd scale are needed, got channels {channels}, scale {scale}"
+                f"registration network: two or more resolutions and an odd scale are needed, got channels {channels},"
+                f" scale {scale}"
             )
         self.scale, self.spacing = scale, 2 ** (len(channels) - 1)
         self.levels = nn.ModuleList(
@@ -75,7 +90,7 @@ class RegistrationNetwork(nn.Module):
         self.head = ControlPointHead(dimension, channels[-1], hidden)
 
     def forward(self, fixed: Tensor, moving: Tensor, scale: int | None = None) -> Tensor:
-        """The displacement; `scale` instead of the network's own, for steps that share one network.
+        """Predicts the displacement; `scale` replaces the network's own, for steps that share one network.
 
         Raises:
             InputError: the features are smaller than the distance of two control points.
@@ -83,7 +98,8 @@ class RegistrationNetwork(nn.Module):
         values = torch.cat([fixed, moving], dim=1).contiguous(memory_format=channels_last(fixed.ndim - 2))
         if min(values.shape[2:]) < self.spacing:
             raise InputError(
-                f"features of {tuple(values.shape[2:])} voxels are too small; the registration network needs {self.spacing} an axis"
+                f"features of {tuple(values.shape[2:])} voxels are too small; the registration network needs"
+                f" {self.spacing} along each axis"
             )
         pool = functional.max_pool2d if values.ndim == 4 else functional.max_pool3d
         for place, level in enumerate(self.levels):
@@ -92,10 +108,10 @@ class RegistrationNetwork(nn.Module):
 
 
 def spline_field(control: Tensor, spatial: tuple[int, ...], spacing: int, scale: int) -> Tensor:
-    """Control displacements (B, n, *coarse) in control spacings as a smooth field (B, n, *spatial) in voxels, float32.
+    """Expands control displacements (B, n, *coarse) in control spacings to a smooth field (B, n, *spatial) in voxels.
 
-    Linear interpolation and three average poolings over `scale` voxels. Windows cut by the border average what is
-    inside; the authors' code counts zeros beyond it, which pulls the field at the border to rest.
+    Linear interpolation and three average poolings over `scale` voxels, in float32. Windows cut by the border average
+    the voxels inside; the authors' code counts zeros outside, which pulls the field towards zero there.
     """
     with torch.autocast(control.device.type, enabled=False):
         mode = "bilinear" if control.ndim == 4 else "trilinear"

@@ -1,5 +1,5 @@
-"""Two-step semantically guided registration: features of both images, a coarse field, and a second one on features
-warped by the first.
+"""Two-step semantically guided registration: a coarse field from features of both images, then a second one on features
+that the first warped.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_dis
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
 from UltrasoundMotionLib.registration.methods.semantic.correlation_flow import CorrelationFlow
 from UltrasoundMotionLib.registration.methods.semantic.feature_unet import FeatureUNet
-from UltrasoundMotionLib.registration.methods.semantic.registration_network import RegistrationNetwork
+from UltrasoundMotionLib.registration.methods.semantic.registration_network import RegistrationNetwork, TwoStepOutput
 from UltrasoundMotionLib.registration.methods.semantic.two_step_config import SQUARINGS, TwoStepConfig
-from UltrasoundMotionLib.registration.methods.semantic.two_step_output import TwoStepOutput
 
 
 class TwoStepNetwork(nn.Module):
-    """Fig. 1 of Ha et al., Semantically Guided Large Deformation Estimation with Deep Networks, Sensors 2020, in 2D or
-    3D.
+    """The network of Ha et al., Semantically Guided Large Deformation Estimation with Deep Networks, Sensors 2020.
+
+    It is that of their Fig. 1, in 2D or 3D.
     """
 
     def __init__(self, config: TwoStepConfig) -> None:
@@ -41,8 +41,8 @@ class TwoStepNetwork(nn.Module):
         return TwoStepOutput(self.register(fixed_scores, moving_scores), fixed_scores, moving_scores)
 
     def register(self, fixed_scores: Tensor, moving_scores: Tensor) -> Tensor:
-        """The displacement (B, n, *half) of two maps of class scores (B, classes, *half)."""
-        fixed, moving = self._seen(fixed_scores), self._seen(moving_scores)
+        """Predicts the displacement (B, n, *half) of two maps of class scores (B, classes, *half)."""
+        fixed, moving = self._features(fixed_scores), self._features(moving_scores)
         fields: list[Tensor] = []
         warped = moving
         for place, scale in enumerate(self.config.scales):
@@ -53,7 +53,7 @@ class TwoStepNetwork(nn.Module):
         return self._combined(fields)
 
     def _combined(self, fields: list[Tensor]) -> Tensor:
-        """One displacement of all steps' fields so far."""
+        """Combines the fields of all steps so far to one displacement."""
         if self.config.combination == "addition":
             return self._displacement(torch.stack(fields).sum(0))
         total = self._displacement(fields[0])
@@ -64,12 +64,12 @@ class TwoStepNetwork(nn.Module):
     def _displacement(self, field: Tensor) -> Tensor:
         return integrate_velocity(field, SQUARINGS) if self.config.velocity else field
 
-    def _seen(self, scores: Tensor) -> Tensor:
+    def _features(self, scores: Tensor) -> Tensor:
         return scores.float().softmax(1) if self.config.features == "probabilities" else scores.float()
 
 
 def two_step_network(config: TwoStepConfig) -> TwoStepNetwork | CorrelationFlow:
-    """The network of a configuration."""
+    """Builds the network of a configuration."""
     network = TwoStepNetwork(config) if config.correlation is None else CorrelationFlow(config)
     if config.statistics == "pair":
         for module in network.modules():
@@ -80,11 +80,11 @@ def two_step_network(config: TwoStepConfig) -> TwoStepNetwork | CorrelationFlow:
 
 
 def predict_two_step(network: TwoStepNetwork | CorrelationFlow, fixed: Tensor, moving: Tensor) -> Tensor:
-    """The displacement of a trained network on the grid of its images.
+    """Predicts a displacement by a trained network, on the grid of its images.
 
     Args:
         network: in eval mode.
-        fixed, moving: (B, 1, *spatial) on the grid of the network's domain, in any units: they are normalised here.
+        fixed, moving: (B, 1, *spatial) on the grid of the network's domain, of any intensities.
 
     Returns:
         (B, n, *spatial) float32 in voxels of that grid, channels (x, y[, z]).

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph
 
 WEIGHTS = ("voxelmorph-cardiac", "voxelmorph-labels-hippocampus", "voxelmorph-hippocampus")
-"""Of those that fit a pair the first is taken."""
+"""The first that fits a pair is taken."""
 
 NETWORK_BYTES = 1000
 FINEST_MM = 1.0

@@ -1,4 +1,4 @@
-"""The U-Net that gives the residual field of one scale: VoxelMorph's network, as SSMSR uses it."""
+"""VoxelMorph's U-Net: a field from two images. SSMSR uses it for the residual field of one scale."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch.nn import functional
 from UltrasoundMotionLib.errors import InputError
 
 NEGATIVE_SLOPE = 0.2
-FIRST_FIELD_DEVIATION = 1e-5
+_FIRST_FIELD_DEVIATION = 1e-5
 
 
 class ResidualUNet(nn.Module):
-    """(B, 2, *spatial) moving and fixed image -> (B, n, *output) field, channels (x, y[, z]).
+    """A U-Net from moving and fixed image, (B, 2, *spatial), to a field (B, n, *output), channels (x, y[, z]).
 
     Balakrishnan et al., VoxelMorph, CVPR 2018 and TMI 2019: convolutions of 3 voxels with stride 2 down to 1/16, then
     up with skip connections, LeakyReLU 0.2, and a last convolution with weights near 0, so that an untrained network
     leaves images as they are. SSMSR takes "the same network structure and number of channels in each convolution" and
-    draws its Fig. 1 only; the channels here are VoxelMorph-2's. Any size goes: what comes up is brought to the size of
-    its skip connection.
+    only draws its Fig. 1; the channels here are VoxelMorph-2's. Images may have any size: features on the way up are
+    resized to those of their skip connection.
 
     Args:
         dimension: 2 or 3.
@@ -42,8 +42,9 @@ class ResidualUNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(encoder) < 2 or len(decoder) < len(encoder) + 1 or (full_size and len(decoder) < len(encoder) + 2):
+            least = len(encoder) + 1 + full_size
             raise InputError(
-                f"a U-Net with encoder {encoder} needs a decoder of {len(encoder) + 1 + full_size} convolutions or more, got {decoder}"
+                f"a U-Net with encoder {encoder} needs a decoder of {least} convolutions or more, got {decoder}"
             )
         convolution = nn.Conv2d if dimension == 2 else nn.Conv3d
         self.full_size = full_size
@@ -60,15 +61,15 @@ class ResidualUNet(nn.Module):
         fine_inputs = [current + 2, *fine[:-1]]
         self.fine = nn.ModuleList(convolution(i, o, 3, padding=1) for i, o in zip(fine_inputs, fine, strict=False))
         self.field = convolution(fine[-1] if fine else current, dimension, 3, padding=1)
-        self.come_to_rest()
+        self.reset_field()
 
-    def come_to_rest(self) -> None:
-        """Draws the last convolution anew, with weights near 0; the features stay."""
-        nn.init.normal_(self.field.weight, std=FIRST_FIELD_DEVIATION)
-        nn.init.zeros_(self.field.bias)
+    def reset_field(self) -> None:
+        """Initialises the last convolution again, with weights near 0; the features stay."""
+        nn.init.normal_(self.field.weight, std=_FIRST_FIELD_DEVIATION)
+        set_to_zero(self.field.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """The field in voxels of its own grid."""
+        """Predicts the field in voxels of its own grid."""
         levels = [images]
         for convolution in self.down:
             levels.append(_activated(convolution(levels[-1])))
@@ -83,6 +84,12 @@ class ResidualUNet(nn.Module):
             for convolution in self.fine:
                 values = _activated(convolution(values))
         return self.field(values)
+
+
+def set_to_zero(bias: Tensor | None) -> None:
+    """Sets the bias of a layer, which must have one, to 0."""
+    assert bias is not None
+    nn.init.zeros_(bias)
 
 
 def _activated(values: Tensor) -> Tensor:
