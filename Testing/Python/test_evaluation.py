@@ -544,12 +544,7 @@ def test_evaluate_tracks_takes_clust_annotations(tmp_path, capsys):
     folder.mkdir(parents=True)
     a, b = write_clust_tracks(folder, truth)
     for given in ([tmp_path / "clip"], [a, b]):
-        assert (
-            run_verb(
-                evaluate, "evaluate", "tracks", tmp_path / "t.csv", "--truth", *given, "--json", tmp_path / "r.json"
-            )
-            == 0
-        )
+        assert run_verb(evaluate, "tracks", tmp_path / "t.csv", "--truth", *given, "--json", tmp_path / "r.json") == 0
         assert json.loads((tmp_path / "r.json").read_text())["pooled"]["tracking_error_mean"] == pytest.approx(2.5)
     with pytest.raises(InputError, match=r"expected a \.csv"):
         run_verb(evaluate, "tracks", tmp_path / "t.csv", "--truth", tmp_path / "t.mat")
