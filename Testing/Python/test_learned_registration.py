@@ -255,6 +255,23 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
         register(fixed, moving, method="semantic", config=SemanticSettings(anatomy=str(path)))
 
 
+def test_semantic_takes_weights_of_the_network_that_it_uses(tmp_path):
+    card, refinement = saved_card(tmp_path), replace(QUICK, iterations=(1, 1, 1))
+    options = {"method": "semantic", "initial_transform": None}
+    by_setting, by_weights = (
+        register(*volumes(), **options, **given).displacement.displacement_mm
+        for given in (
+            {"settings": {"refinement": refinement, "anatomy": str(card)}},
+            {"settings": {"refinement": refinement}, "weights": card},
+        )
+    )
+    np.testing.assert_array_equal(by_weights, by_setting)
+    with pytest.raises(InputError, match="weights anatomy-test: are of AnatomyNetwork, not TwoStepNetwork"):
+        register(*volumes(), **options, weights=card, refine=False)
+    with pytest.raises(InputError, match="weights anatomy-test: semantic uses no network with guided=False"):
+        register(*volumes(), **options, weights=card, settings={"guided": False})
+
+
 def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
     paths = [
         saved_card(tmp_path, domain=domain, name=name)

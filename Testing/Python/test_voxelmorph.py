@@ -9,9 +9,11 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
+from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields import compose, jacobian_measures
+from UltrasoundMotionLib.fields import compose, jacobian_measures, read_displacement
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.images.volume_files import write_volume
 from UltrasoundMotionLib.lab.training.data.pair_settings import PairSettings
 from UltrasoundMotionLib.lab.training.data.registration_pairs import (
     LabelledArrays,
@@ -153,6 +155,32 @@ def test_the_method_brings_the_field_to_the_image(saved):
         assert np.abs(found.displacement_mm[middle] - [-1.0, 2.0, 0.5]).max() < 1e-4
 
 
+def test_weights_of_the_user_are_used_from_python_and_the_command_line(saved, tmp_path, capsys):
+    card = saved(name="mine", bias=(1.0, -2.0, 0.5), **SMALL)
+    fixed, moving = hippocampus_like(1), hippocampus_like(2)
+    expected = register(fixed, moving, method="voxelmorph", settings={"model": str(card)}, device="cpu")
+    for weights in (card, card.with_suffix(".safetensors")):
+        found = register(fixed, moving, method="voxelmorph", weights=weights, device="cpu")
+        np.testing.assert_array_equal(found.displacement.displacement_mm, expected.displacement.displacement_mm)
+        assert any("weights mine: licence" in note for note in found.notes)
+    for name, image in (("fixed", fixed), ("moving", moving)):
+        write_volume(tmp_path / f"{name}.nrrd", image)
+    words = ["register", str(tmp_path / "fixed.nrrd"), str(tmp_path / "moving.nrrd"), "--quiet"]
+    words += ["--out-displacement", str(tmp_path / "u.nrrd"), "--weights", str(card.with_suffix(".safetensors"))]
+    assert main([*words, "--method", "voxelmorph"]) == 0
+    written = read_displacement(tmp_path / "u.nrrd").displacement_mm
+    np.testing.assert_array_equal(written, expected.displacement.displacement_mm)
+    for method, reason in (
+        ("ltnet", "weights mine: are of VoxelMorph, not LtNet"),
+        ("demons", "the method demons needs none"),
+    ):
+        assert main([*words, "--method", method]) == 2
+        assert reason in capsys.readouterr().err
+    card.unlink()
+    assert main([*words, "--method", "voxelmorph"]) == 2
+    assert "mine.safetensors: has no card mine.json beside it" in capsys.readouterr().err
+
+
 def test_refinement_starts_where_the_network_ends(saved):
     """Of images that are the same but for a shift, which the network knows: nearly nothing is left to be done in a few
     iterations.
@@ -226,6 +254,11 @@ def test_the_papers_row_takes_the_same_weights(saved):
         fixed, moving, method="voxelmorph", config=VoxelMorphSettings(model=str(card)), initial_transform=None
     ).displacement.displacement_mm
     assert np.abs(one).max() > 0.1 and np.abs(one - other).max() < 1e-3
+    by_setting, by_weights = (
+        register(fixed, moving, method="ssr", initial_transform=None, **given).displacement.displacement_mm
+        for given in ({"settings": {"steps": 1, "weights": card}}, {"settings": {"steps": 1}, "weights": card})
+    )
+    np.testing.assert_array_equal(by_weights, by_setting)
     diffeomorphic = saved(name="other", output="velocity", **SMALL)
     with pytest.raises(InputError, match="gives no displacement of images in"):
         register(fixed, moving, method="ssr", config=SsrSettings(weights=diffeomorphic, steps=0))
