@@ -3,6 +3,7 @@
 import logging
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -242,6 +243,14 @@ def test_the_child_ends_with_the_application_and_removes_the_data(tmp_path, then
         parent.wait(20)
     wait_until(lambda: not any(is_alive(pid) for pid in pids))
     wait_until(lambda: not any(tmp_path.iterdir()))
+
+
+def test_a_folder_that_vanished_is_made_anew_and_the_next_job_runs(process, tmp_path, caplog):
+    chat(process)
+    (folder,) = tmp_path.iterdir()
+    shutil.rmtree(folder)
+    chat(process)
+    assert f"{folder} of the jobs was removed" in caplog.text
 
 
 def test_folders_of_dead_processes_are_swept_and_those_of_live_ones_kept(tmp_path, monkeypatch):

@@ -89,6 +89,14 @@ class Supervisor:
             LOG.warning("%s", error)  # the first job reports it to the user
 
     def _ensure_root(self) -> Path:
+        """Returns the jobs' folder; where something removed it (a cleaner of temporary files), begins anew in another.
+
+        The child of the folder that vanished is ended: it could write there no more.
+        """
+        if self._root is not None and not self._root.is_dir():
+            LOG.warning("the folder %s of the jobs was removed; they go on in another", self._root)
+            self._drop_child()
+            self._root = None
         if self._root is None:
             self._root = make_root(self._folder)
         return self._root
