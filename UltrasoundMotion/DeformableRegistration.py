@@ -40,7 +40,7 @@ __all__ = [
     "DeformableRegistrationWidget",
 ]
 
-PAIR_ONLY = (
+_PAIR_ONLY = (
     "fixedVolumeSelector",
     "movingVolumeSelector",
     "swapButton",
@@ -61,7 +61,7 @@ PAIR_ONLY = (
 )
 """Widgets that are shown for a pair only, with their labels."""
 
-SEQUENCE_ONLY = (
+_SEQUENCE_ONLY = (
     "sequenceSelector",
     "referenceFrameSpinBox",
     "frameShownButton",
@@ -71,8 +71,8 @@ SEQUENCE_ONLY = (
 )
 """Widgets that are shown for a sequence only, with their labels."""
 
-PAIR_OUTPUTS = ("outputTransform", "outputWarped", "outputJacobian", "outputSegmentation", "outputTable")
-SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegmentation"), ("fixedMask", "movingMask"))
+_PAIR_OUTPUTS = ("outputTransform", "outputWarped", "outputJacobian", "outputSegmentation", "outputTable")
+_SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegmentation"), ("fixedMask", "movingMask"))
 
 
 class DeformableRegistration(ScriptedLoadableModule):
@@ -85,10 +85,10 @@ class DeformableRegistration(ScriptedLoadableModule):
         parent.dependencies = ["Sequences", "Segmentations"]
         parent.contributors = ["UltrasoundMotion developers"]
         parent.helpText = _(
-            "Puts a moving volume onto a fixed one, or holds a sequence still on one of its frames: choose a preset and "
-            "the inputs, press Apply. Gives a transform, the warped image, the carried segmentation, a map of where "
-            "tissue grows or shrinks, and measures. Hearts and hippocampi in MRI by trained networks, anything else "
-            "without training. Not for clinical use."
+            "Puts a moving volume onto a fixed one, or holds a sequence still on one of its frames: choose a preset "
+            "and the inputs, press Apply. Gives a transform, the warped image, the carried segmentation, a map of "
+            "where tissue grows or shrinks, and measures. Hearts and hippocampi in MRI by trained networks, anything "
+            "else without training. Not for clinical use."
         ) + self.getDefaultModuleDocumentationLink(
             "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/deformable-registration.md"
         )
@@ -178,7 +178,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self.ui.presetTextLabel.text = preset.text()
         self._methodMenu.show(self.parameters.method)
         self.ui.refinementComboBox.enabled = isRefinable(self.logic.request(self.parameters).method)
-        for names, shown in ((PAIR_ONLY, not preset.ofSequence), (SEQUENCE_ONLY, preset.ofSequence)):
+        for names, shown in ((_PAIR_ONLY, not preset.ofSequence), (_SEQUENCE_ONLY, preset.ofSequence)):
             for name in names:
                 for widget in (getattr(self.ui, name), getattr(self.ui, f"{name}Label", None)):
                     if widget is not None:
@@ -200,7 +200,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         """Exchanges fixed and moving."""
         parameters = self.parameters
         was_modifying = parameters.StartModify()
-        for fixed, moving in SWAPPED:
+        for fixed, moving in _SWAPPED:
             kept = getattr(parameters, fixed), getattr(parameters, moving)
             setattr(parameters, fixed, kept[1])
             setattr(parameters, moving, kept[0])
@@ -232,7 +232,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return
         pair = addSamplePair()
         inputs = {"fixedVolume": pair.fixed, "movingVolume": pair.moving}
-        empty = ("fixedSegmentation", "movingSegmentation", "fixedMask", "movingMask", *PAIR_OUTPUTS)
+        empty = ("fixedSegmentation", "movingSegmentation", "fixedMask", "movingMask", *_PAIR_OUTPUTS)
         self._choose(**inputs, **dict.fromkeys(empty))
 
     # The run
@@ -268,7 +268,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return _("Cancelled; the outputs are as they were")
         nodes = self._task.show(result)
         self._chooseOutputs(nodes)
-        text = pairSummary(result)
+        text = _pairSummary(result)
         return text if complete else _("Cancelled; the best so far is shown: {summary}").format(summary=text)
 
     def _chooseOutputs(self, nodes: RegistrationNodes) -> None:
@@ -330,7 +330,7 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
         self.delayDisplay("End-systole was put onto end-diastole")
 
 
-def pairSummary(result: Registration) -> str:
+def _pairSummary(result: Registration) -> str:
     """`local cross-correlation 0.41 to 0.78; Dice 0.59 to 0.84; nothing folds; 5.3 s on cpu`, and what was done beyond
     what was asked.
     """

@@ -27,6 +27,7 @@ from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT
 from UltrasoundMotionLib.mrml.tracked_wall import tracked_wall, walls_in
 from UltrasoundMotionLib.mrml.wall_contour_nodes import add_clicks, contour_from_node
 from UltrasoundMotionLib.strain import CardiacEvents, longitudinal_strain, ventricle_strain
+from UltrasoundMotionLib.strain.request import StrainRequest
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv
 
 needs_qt = pytest.mark.skipif(
@@ -225,6 +226,21 @@ def test_three_layers_give_thickening_too(bench):
     thickening = strain.layered.thickness.measures.end_systolic_percent
     assert thickening == pytest.approx(-100 * SHORTENING, abs=3.0)  # of 10 pixels: a third of a pixel is 3 percent
     assert tracked_wall(wall.layers["epi"].proxy).curve is wall.curve
+
+
+def test_strain_takes_the_options_of_its_request(bench):
+    wall = bench.logic.track(bench.clip.proxy, bench.clicks)
+    name = bench.logic.computed(wall).result.segment_names[2]
+    one = bench.logic.strain(wall, endDiastole=(0, 20), end_systole=(5,), reject=(name,), compensateDrift=True).result
+    assert (one.cycle.end_systole_frame, one.drift.compensated) == (5, True)
+    assert [quality.accepted for quality in one.quality].count(False) == 1
+    kept = bench.logic.strain(wall, landmarks=True).result  # what was given before holds
+    assert (kept.cycle.end_systole_frame, kept.drift.compensated) == (5, True)
+    whole = bench.logic.strain(wall, request=StrainRequest(end_diastole=(0, 20), end_systole=(10,))).result
+    assert (whole.cycle.end_systole_frame, whole.drift.compensated) == (10, False)
+    assert all(quality.accepted for quality in whole.quality)
+    with pytest.raises(TypeError, match="view"):
+        bench.logic.strain(wall, view="A2C")
 
 
 def test_events_segments_and_drift_need_no_new_tracking_and_are_kept(bench, tmp_path):

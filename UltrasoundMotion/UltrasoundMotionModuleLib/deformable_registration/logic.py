@@ -41,8 +41,8 @@ from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 Image = Union[vtkMRMLScalarVolumeNode, vtkMRMLVectorVolumeNode, None]  # noqa: UP007
 Labels = Union[vtkMRMLSegmentationNode, vtkMRMLLabelMapVolumeNode, None]  # noqa: UP007
 
-MOST_FRAMES = 1_000_000
-COARSEST_SPACING_MM = 20.0
+_MOST_FRAMES = 1_000_000
+_COARSEST_SPACING_MM = 20.0
 
 
 @parameterNodeWrapper
@@ -64,7 +64,7 @@ class DeformableRegistrationParameterNode:
     fixedVolume: Image
     movingVolume: Image
     sequenceVolume: Image
-    referenceFrame: Annotated[int, WithinRange(0, MOST_FRAMES)] = 0
+    referenceFrame: Annotated[int, WithinRange(0, _MOST_FRAMES)] = 0
     fixedSegmentation: Labels
     movingSegmentation: Labels
     fixedMask: Labels
@@ -72,7 +72,7 @@ class DeformableRegistrationParameterNode:
     method: str = ""
     refinement: Refinement = Refinement.METHOD
     start: Start = Start.PRESET
-    workingSpacing: Annotated[float, WithinRange(0.0, COARSEST_SPACING_MM)] = 0.0
+    workingSpacing: Annotated[float, WithinRange(0.0, _COARSEST_SPACING_MM)] = 0.0
     device: Device = Device.AUTOMATIC
     outputTransform: vtkMRMLTransformNode
     outputWarped: vtkMRMLScalarVolumeNode

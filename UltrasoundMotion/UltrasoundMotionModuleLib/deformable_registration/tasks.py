@@ -113,7 +113,7 @@ def pairTask(
     if movingMask is not None:
         images["moving_mask"] = pair.moving_labels(_mask(movingMask, movingNode))
     paths = {"fixed": fixedNode, "moving": movingNode} | {name: given[name] for name in images}
-    files = {name: filePath(node) for name, node in paths.items()}
+    files = {name: _filePath(node) for name, node in paths.items()}
     job = registration_job(pair.fixed, pair.moving, **images, paths=files, request=request)
     return PairTask(pair, job, labels, outputs, withJacobian, applyTransform)
 
@@ -211,7 +211,7 @@ def allOf(steps: Generator[tuple[int, int, str], None, JobRequest]) -> JobReques
             return finished.value
 
 
-def filePath(node: slicer.vtkMRMLStorableNode) -> str:
+def _filePath(node: slicer.vtkMRMLStorableNode) -> str:
     """Returns the file of a node for a command line, or a name after the node's own."""
     storage = node.GetStorageNode()
     name = storage.GetFileName() if storage is not None else None

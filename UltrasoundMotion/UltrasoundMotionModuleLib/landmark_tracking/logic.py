@@ -33,7 +33,7 @@ from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
 from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
-FARTHEST_AHEAD = 100
+_FARTHEST_AHEAD = 100
 
 
 @parameterNodeWrapper
@@ -58,7 +58,7 @@ class LandmarkTrackingParameterNode:
     drawPaths: bool = True
     watchShadows: bool = False
     offline: bool = False
-    aheadFrames: Annotated[int, WithinRange(0, FARTHEST_AHEAD)] = 0
+    aheadFrames: Annotated[int, WithinRange(0, _FARTHEST_AHEAD)] = 0
     trackedLandmarks: vtkMRMLMarkupsFiducialNode
 
 

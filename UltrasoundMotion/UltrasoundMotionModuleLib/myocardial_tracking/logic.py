@@ -27,6 +27,7 @@ from UltrasoundMotionLib.strain import (
     WallContour,
     ventricle_strain,
 )
+from UltrasoundMotionLib.strain.request import StrainRequest
 from UltrasoundMotionLib.strain.strain_files import write_strain_csv, write_strain_json
 from UltrasoundMotionLib.strain.ventricle_segments import APICAL_VIEWS
 from UltrasoundMotionLib.strain.wall_layers import wall_layers
@@ -40,9 +41,18 @@ from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
 from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
-WALL_THICKNESS_MM = 10.0
-WALL_TRACKER = "lucas-kanade-wall"
+_WALL_THICKNESS_MM = 10.0
+_WALL_TRACKER = "lucas-kanade-wall"
 """A tracker that expects neighbours to stretch alike, not only to move alike; others underestimate strain a little."""
+
+_STORED_SETTINGS = {
+    "end_diastole": "end_diastole_frames",
+    "end_systole": "end_systole_frames",
+    "compensate_drift": "compensate_drift",
+    "accept": "accept_segments",
+    "reject": "reject_segments",
+}
+"""The options of strain that are saved with a wall, by the names that `StrainSettings` has for them."""
 
 Marked = Union[vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode, None]  # noqa: UP007  Slicer's wrapper knows unions of nodes in this form only
 
@@ -68,8 +78,8 @@ class MyocardialTrackingParameterNode:
     markedFrame: int = -1
     view: View = View.A4C
     layers: Layers = Layers.ONE
-    wallThickness: Annotated[float, WithinRange(2.0, 40.0)] = WALL_THICKNESS_MM
-    tracker: str = WALL_TRACKER
+    wallThickness: Annotated[float, WithinRange(2.0, 40.0)] = _WALL_THICKNESS_MM
+    tracker: str = _WALL_TRACKER
     device: Device = Device.AUTOMATIC
     hideGraphics: bool = True
     addLandmarks: bool = False
@@ -126,7 +136,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
     """Tracking of the heart's wall, and strain; see `MotionModuleLogic`."""
 
     parameterNodeClass = MyocardialTrackingParameterNode
-    entryParameters = (EntryParameter("tracker", trackers, WALL_TRACKER),)
+    entryParameters = (EntryParameter("tracker", trackers, _WALL_TRACKER),)
 
     def mark(
         self,
@@ -135,7 +145,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         *,
         view: str = "A4C",
         layers: int = 1,
-        wallThickness: float = WALL_THICKNESS_MM,
+        wallThickness: float = _WALL_THICKNESS_MM,
         queryFrame: int | None = None,
     ) -> MarkedWall:
         """Returns the wall that `track` would follow; arguments and errors as there."""
@@ -148,7 +158,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
             raise InputError(f"layers must be 1 or 3, got {layers}")
         return MarkedWall(clip, contour, wall_layers(contour, wallThickness if layers == 3 else None))
 
-    @takesOptions(TrackRequest, model=WALL_TRACKER, query_frame=None)
+    @takesOptions(TrackRequest, model=_WALL_TRACKER, query_frame=None)
     def track(
         self,
         sequenceNode: slicer.vtkMRMLNode,
@@ -156,7 +166,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         *,
         view: str = "A4C",
         layers: int = 1,
-        wallThickness: float = WALL_THICKNESS_MM,
+        wallThickness: float = _WALL_THICKNESS_MM,
         progress: Progress | None = None,
         options: GivenOptions[TrackRequest],
     ) -> TrackedWall:
@@ -194,7 +204,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         live.show(trackAndWait(marked.clip, marked.points_px, marked.labels, request, progress))
         return live.wall
 
-    @takesOptions(TrackRequest, model=WALL_TRACKER, query_frame=None, direction="forward")
+    @takesOptions(TrackRequest, model=_WALL_TRACKER, query_frame=None, direction="forward")
     def trackAgain(
         self,
         wall: TrackedWall | slicer.vtkMRMLNode,
@@ -206,7 +216,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         """Follows the points that were moved on a frame (the one shown when None) again from there on; earlier frames
         stay as they were. The options of `TrackRequest` are keywords too, as in `track`.
         """
-        wall = wallOf(wall)
+        wall = _wallOf(wall)
         clip = clipOf(wall.image.sequence)
         frame = clip.shownFrame if frame is None else frame
         labels, points = wall.to_follow(clip.sequence, frame)
@@ -229,43 +239,44 @@ class MyocardialTrackingLogic(MotionModuleLogic):
             hide_graphics=parameters.hideGraphics,
         )
 
+    @takesOptions(
+        StrainRequest,
+        spelled={"acceptSegments": "accept", "rejectSegments": "reject"},
+        excluded=("view", "layers", "segments", "cycle", "orientation", "settings"),
+        **dict.fromkeys(_STORED_SETTINGS),
+    )
     def strain(
         self,
         wall: TrackedWall | slicer.vtkMRMLNode,
         *,
         events: CardiacEvents | None = None,
-        compensateDrift: bool | None = None,
-        acceptSegments: tuple[str, ...] | None = None,
-        rejectSegments: tuple[str, ...] | None = None,
         landmarks: bool | None = None,
         tracks: PointTracks | None = None,
+        options: GivenOptions[StrainRequest],
     ) -> StrainAndNodes:
         """Computes strain from a tracked wall, corrections included, and shows it: the wall in colours, tables, chart.
         Nothing is tracked.
 
-        Given settings are saved with the wall and hold for the next call too; None leaves a setting as it was.
+        Options of `StrainRequest` are keywords too: `endDiastole` and `endSystole` (frames of the events; found in the
+        curves where none were ever given), `compensateDrift`, `accept` and `reject` (names of segments, whatever their
+        quality; also `acceptSegments` and `rejectSegments`). Given settings are saved with the wall and hold for the
+        next call too; None leaves a setting as it was.
 
         Args:
             wall: the result of `track`, or its curve.
-            events: end-diastoles and end-systoles; found in the curves where none were ever given.
-            compensateDrift: remove drift from the curves, linearly over the cycle.
-            acceptSegments, rejectSegments: names of segments to accept or reject, whatever their quality.
+            events: all end-diastoles and end-systoles in one, in place of `endDiastole` and `endSystole`.
             landmarks: show the points of the wall as landmarks too.
             tracks: `wall.tracks(...)`, where they are known and the wall has not changed.
 
         Raises:
             InputError: no tracked wall; no beat was found, so events are needed; see `longitudinal_strain`.
         """
-        wall = wallOf(wall)
-        given = {
-            "compensate_drift": compensateDrift,
-            "accept_segments": acceptSegments,
-            "reject_segments": rejectSegments,
-            "landmarks": landmarks,
-        }
-        settings = replace(
-            StrainSettings.of_wall(wall), **{name: value for name, value in given.items() if value is not None}
-        )
+        wall = _wallOf(wall)
+        whole = {} if options.base is None else {name: getattr(options.base, name) for name in _STORED_SETTINGS}
+        given = {_STORED_SETTINGS[name]: value for name, value in (whole | options.given).items() if value is not None}
+        if landmarks is not None:
+            given["landmarks"] = landmarks
+        settings = replace(StrainSettings.of_wall(wall), **given)
         if events is not None:
             settings = settings.with_events(events)
         return self.strainBy(wall, settings, tracks)
@@ -282,7 +293,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
 
     def computed(self, wall: TrackedWall | slicer.vtkMRMLNode) -> WallStrain:
         """Computes the strain of a wall as `strain` does, without changing the scene."""
-        wall = wallOf(wall)
+        wall = _wallOf(wall)
         return strain_of_wall(wall, clipOf(wall.image.sequence).sequence)
 
     def ventricle(self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None) -> LeftVentricleStrain:
@@ -306,7 +317,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         stay empty.
         """
         ventricle = self.ventricle(segmentCount, known)
-        looked_at = segments_of(ventricle.views, segmentCount)
+        looked_at = _segmentsOf(ventricle.views, segmentCount)
         values = {
             number: value
             for number, value in zip(ventricle.numbers, ventricle.percent, strict=True)
@@ -326,7 +337,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         """
         from UltrasoundMotionLib.pictures.strain_report import write_strain_report
 
-        wall = wallOf(wall)
+        wall = _wallOf(wall)
         result, sequence = self.computed(wall).result, clipOf(wall.image.sequence).sequence
         picture, table, report = (Path(path).with_suffix(ending) for ending in (".png", ".csv", ".json"))
         others = [
@@ -343,12 +354,12 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         return picture, table, report
 
 
-def wallOf(wall: TrackedWall | slicer.vtkMRMLNode | None) -> TrackedWall:
+def _wallOf(wall: TrackedWall | slicer.vtkMRMLNode | None) -> TrackedWall:
     """Returns the wall itself, or the one to which a curve belongs."""
     return wall if isinstance(wall, TrackedWall) else tracked_wall(wall)
 
 
-def segments_of(views: tuple[str, ...], segmentCount: int) -> set[int]:
+def _segmentsOf(views: tuple[str, ...], segmentCount: int) -> set[int]:
     """Returns the numbers of the segments that these apical views show; the cap of 17 segments belongs to each view."""
     from UltrasoundMotionLib.strain import segment_model
 

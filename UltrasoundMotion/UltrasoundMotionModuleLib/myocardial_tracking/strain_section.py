@@ -21,10 +21,10 @@ from UltrasoundMotionModuleLib.myocardial_tracking.strain_texts import layersTex
 from UltrasoundMotionModuleLib.shared.clip import clipOf, shownFrame
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 
-EDIT_PAUSE_MS = 150
+_EDIT_PAUSE_MS = 150
 """Pause after the last change of an event before strain is computed, so that a spin box can be held."""
 
-BULLS_EYE_VIEW = "Yellow"
+_BULLS_EYE_VIEW = "Yellow"
 
 
 class StrainSection:
@@ -41,7 +41,7 @@ class StrainSection:
         self._layoutBefore: int | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
-        self._timer.setInterval(EDIT_PAUSE_MS)
+        self._timer.setInterval(_EDIT_PAUSE_MS)
         self._connections = (
             (self._timer, "timeout()", self.onEvents),
             (ui.endDiastoleSpinBox, "valueChanged(int)", self.onEventEdited),
@@ -241,7 +241,7 @@ class StrainSection:
             self._layoutBefore = None
             bulls_eye = find_bulls_eye(slicer.mrmlScene)
             if bulls_eye is not None:
-                hide_bulls_eye(bulls_eye, BULLS_EYE_VIEW)
+                hide_bulls_eye(bulls_eye, _BULLS_EYE_VIEW)
 
     def _showResults(self) -> None:
         scene, main = slicer.mrmlScene, self.wall.main
@@ -259,7 +259,7 @@ class StrainSection:
         except InputError as error:
             self._showStatus(str(error))
             return
-        show_bulls_eye(nodes, BULLS_EYE_VIEW)
+        show_bulls_eye(nodes, _BULLS_EYE_VIEW)
 
     def onExportReport(self) -> None:
         """Asks for a file and writes the report: a picture, a table, and all values with definitions."""

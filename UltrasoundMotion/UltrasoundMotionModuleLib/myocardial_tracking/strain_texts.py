@@ -8,21 +8,21 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.mrml.wall_strain import WallStrain
 from UltrasoundMotionLib.strain import StrainResult
 
-MINUS = "\u2212"
+_MINUS = "\u2212"
 
 
 def numberText(value: float | None, digits: int = 1) -> str:
     """A number with a true minus sign; a dash where it is not known."""
-    return "\u2013" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", MINUS)
+    return "\u2013" if value is None or not np.isfinite(value) else f"{value:.{digits}f}".replace("-", _MINUS)
 
 
 def measuresText(strain: WallStrain) -> str:
     """Global strain with its uncertainty on the first line, then events, drift and notes."""
     result = strain.result
-    return "\n".join([globalText(result), _eventsText(result), *result.notes])
+    return "\n".join([_globalText(result), _eventsText(result), *result.notes])
 
 
-def globalText(result: StrainResult) -> str:
+def _globalText(result: StrainResult) -> str:
     """`GLS -17.9 +- 2.1 % (95 %: -22.0 to -13.9)`."""
     name = "GLS" if result.kind == "longitudinal" else _("Global {kind} strain").format(kind=result.kind)
     value, sure = result.measures.end_systolic_percent, result.uncertainty

@@ -52,7 +52,7 @@ class WallSection:
         if parameters is None:
             self._preview.clear()
         elif parameters.trackedWall is not None:
-            self._followed = contourKey(parameters)
+            self._followed = _contourKey(parameters)
 
     def follow(self) -> MarkedWall:
         """Returns the wall for a run, whose result takes the place of the preview.
@@ -60,7 +60,7 @@ class WallSection:
         Raises:
             InputError: the wall cannot be made from the marks.
         """
-        self._followed = contourKey(self._parameters)
+        self._followed = _contourKey(self._parameters)
         return self.make()
 
     def make(self) -> MarkedWall:
@@ -80,7 +80,7 @@ class WallSection:
         if image is None or parameters.contour is None:
             return ""
         clip = (image.sequence.GetID(), image.sequence.GetMTime(), image.proxy.GetTransformNodeID())
-        key = (clip, parameters.markedFrame, parameters.contour.GetTransformNodeID(), contourKey(parameters))
+        key = (clip, parameters.markedFrame, parameters.contour.GetTransformNodeID(), _contourKey(parameters))
         if key != self._made[0]:
             try:
                 self._made = (key, self.make())
@@ -122,7 +122,7 @@ class WallSection:
         if image is None:
             ui.wallLabel.text = ""
         elif isinstance(marked, MarkedWall):
-            ui.wallLabel.text = "; ".join([wallText(marked), *marked.contour.notes])
+            ui.wallLabel.text = "; ".join([_wallText(marked), *marked.contour.notes])
         else:
             text = _(
                 "Frame {frame} of {count} is shown: mark the wall on it, best at end-diastole; "
@@ -131,7 +131,7 @@ class WallSection:
             ui.wallLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
 
     def _showPreview(self, marked: MarkedWall | str) -> None:
-        covered = self._parameters.trackedWall is not None and contourKey(self._parameters) == self._followed
+        covered = self._parameters.trackedWall is not None and _contourKey(self._parameters) == self._followed
         if isinstance(marked, MarkedWall) and not covered and shownFrame(marked.clip.nodes) == marked.contour.frame:
             self._preview.show(
                 marked.clip.nodes, marked.clip.sequence, marked.layers, closed=self._parameters.view.isShortAxis
@@ -157,7 +157,7 @@ class WallSection:
         self._ui.placeWidget.placeModeEnabled = True
 
 
-def contourKey(parameters: object) -> object:
+def _contourKey(parameters: object) -> object:
     """Returns a key of the marks and options of a wall, which differs after every change."""
     contour = parameters.contour
     if contour is None:
@@ -170,7 +170,7 @@ def contourKey(parameters: object) -> object:
     return contour.GetID(), points, parameters.view, parameters.layers, parameters.wallThickness
 
 
-def wallText(marked: MarkedWall) -> str:
+def _wallText(marked: MarkedWall) -> str:
     """`Marked on frame 0 and followed from there: 49 points, 193 mm long`."""
     text = _("Marked on frame {frame} and followed from there: {points} points")
     text, length = text.format(frame=marked.contour.frame, points=len(marked.labels)), marked.contour.length_mm

@@ -58,7 +58,7 @@ class ApplyButton:
         """Moves the bar; its text is the share done, the frames (or other units) per second and the time left."""
         self._bar.setRange(0, max(progress.total, 1))
         self._bar.value = progress.done
-        self._bar.format = progressText(progress, unit)
+        self._bar.format = _progressText(progress, unit)
 
     def stopping(self) -> None:
         """Disables the button after a click on Cancel, until the job has ended."""
@@ -82,17 +82,17 @@ class ApplyButton:
             self._onApply()
 
 
-def progressText(progress: JobProgress, unit: str | None = None) -> str:
+def _progressText(progress: JobProgress, unit: str | None = None) -> str:
     """`12 of 30 · 41 frames/s · 3 s left`, as far as it is known."""
     parts = [_("{done} of {total}").format(done=progress.done, total=progress.total)]
     if progress.items_per_second:
         parts.append(_("{rate} {unit}/s").format(rate=f"{progress.items_per_second:.3g}", unit=unit or _("frames")))
     if progress.seconds_left is not None and progress.done < progress.total:
-        parts.append(_("{duration} left").format(duration=durationText(progress.seconds_left)))
+        parts.append(_("{duration} left").format(duration=_durationText(progress.seconds_left)))
     return " \u00b7 ".join(parts)
 
 
-def durationText(seconds: float) -> str:
+def _durationText(seconds: float) -> str:
     """`8 s`, `2 min 5 s`, `1 h 12 min`."""
     whole = max(1, round(seconds))
     if whole < 60:

@@ -17,8 +17,8 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.errors import UltrasoundMotionError
 from UltrasoundMotionLib.jobs import JobCancelled, JobEvent, JobFailed, JobFinished, JobProcess, JobProgress, JobRequest
 
-POLL_MS = 40
-STEP_BUDGET_S = 0.015
+_POLL_MS = 40
+_STEP_BUDGET_S = 0.015
 """Longest time that preparing may block the application at a time."""
 
 Preparation = Generator[tuple[int, int, str], None, JobRequest]
@@ -80,7 +80,7 @@ class BackgroundJob:
 
     def prepare(self) -> JobRequest | None:
         """Continues the preparation for a short while; returns the request when it is done, else None."""
-        deadline = time.perf_counter() + STEP_BUDGET_S
+        deadline = time.perf_counter() + _STEP_BUDGET_S
         try:
             while time.perf_counter() < deadline:
                 progress = JobProgress(None, *next(self._preparation))
@@ -138,7 +138,7 @@ class SharedProcess:
         self._preparing: list[BackgroundJob] = []
         self._running: dict[Any, BackgroundJob] = {}
         self._timer = qt.QTimer()
-        self._timer.setInterval(POLL_MS)
+        self._timer.setInterval(_POLL_MS)
         self._timer.connect("timeout()", self._poll)
         slicer.app.connect("aboutToQuit()", closeSharedProcess)
 

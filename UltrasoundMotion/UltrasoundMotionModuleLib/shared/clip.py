@@ -15,7 +15,7 @@ from UltrasoundMotionLib.images.sampled_colour import SampledColour, WithSampled
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 
-Loading = Generator[tuple[int, int, str], None, ImageSequence]
+_Loading = Generator[tuple[int, int, str], None, ImageSequence]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def shownFrame(nodes: SequenceNodes) -> int:
     return sequence.GetItemNumberFromIndexValue(master.GetNthIndexValue(selected), False)
 
 
-def loadInSteps(sequence: ImageSequence) -> Loading:
+def loadInSteps(sequence: ImageSequence) -> _Loading:
     """Copies the frames out of the scene, one at a step: nodes are read on the main thread only, which goes on in
     between.
 

@@ -33,7 +33,7 @@ class MenuItem:
     why_not: str = ""
 
 
-def itemsOf(registry: Registry[Any]) -> list[MenuItem]:
+def _itemsOf(registry: Registry[Any]) -> list[MenuItem]:
     """A line for each entry of a registry: first what can run here, then what cannot, with the reason."""
     items = []
     for entry in registry.all():
@@ -96,7 +96,7 @@ class EntryMenu:
         """
         self._comboBox, self._onChosen = comboBox, onChosen
         self._tip = comboBox.toolTip
-        self._items = [*first, *itemsOf(registry())]
+        self._items = [*first, *_itemsOf(registry())]
         self._updating = True
         comboBox.clear()
         for index, item in enumerate(self._items):

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import MissingPackageError
 
-TORCH_REQUIREMENT = ">=2.2"
+_TORCH_REQUIREMENT = ">=2.2"
 
 
 def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
@@ -25,7 +25,7 @@ def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
     Raises:
         MissingPackageError: the PyTorch extension is missing, or the user declined.
     """
-    if not _installed("torch" + TORCH_REQUIREMENT):
+    if not _installed("torch" + _TORCH_REQUIREMENT):
         _installTorch()
     missing = [line for line in _requirements(requirementsPath) if not _installed(line)]
     if missing:
@@ -63,7 +63,7 @@ def _installTorch() -> None:
             _("PyTorch is needed: install the PyTorch extension in the Extensions Manager, restart, and try again")
         ) from None
     if (
-        PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH_REQUIREMENT)
+        PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=_TORCH_REQUIREMENT)
         is None
     ):
         raise MissingPackageError(_("PyTorch was not installed; press the button again to install it"))

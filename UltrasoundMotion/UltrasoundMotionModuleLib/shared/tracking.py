@@ -14,7 +14,7 @@ from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.shared.background_job import Preparation, sharedProcess
 from UltrasoundMotionModuleLib.shared.clip import Clip, loaded, loadInSteps
 
-FAR_MM = 1.0
+_FAR_MM = 1.0
 """Off the image plane: more than the thickness that Slicer gives to a slice."""
 
 
@@ -49,7 +49,7 @@ def offPlaneNotes(points: PlacedPoints) -> list[str]:
     far = [
         (label, distance)
         for label, distance in zip(points.labels, points.distance_mm, strict=True)
-        if abs(distance) > FAR_MM
+        if abs(distance) > _FAR_MM
     ]
     text = _("{label} lies {distance} mm off the image plane and was followed from the point nearest to it there")
     return [text.format(label=label, distance=f"{abs(distance):.1f}") for label, distance in far]
