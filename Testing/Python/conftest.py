@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import hypothesis
@@ -84,3 +85,77 @@ def scenes_as_in_the_application(request):
     """Requests `slicer_core` before all others where a test file imports Slicer's libraries."""
     if sys.modules.get("slicer") is not None:
         request.getfixturevalue("slicer_core")
+
+
+@pytest.fixture
+def scene():
+    """A new scene; files whose tests share a scene have their own fixture of this name."""
+    from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+
+    with HeadlessScene() as scene:
+        yield scene
+
+
+@pytest.fixture(scope="session")
+def kept_process():
+    """The child process of all panels' tests."""
+    from module_bench import KeptProcess
+
+    process = KeptProcess()
+    yield process
+    super(KeptProcess, process).close()
+
+
+@pytest.fixture(scope="session")
+def sample_cache(tmp_path_factory):
+    """The folder of samples, so that each is simulated once."""
+    return tmp_path_factory.mktemp("samples")
+
+
+@pytest.fixture
+def open_bench(capfd, kept_process, request, monkeypatch):
+    """Gives `open_bench(kind, cache_path=None)`, which makes the bench of a module in an application of its own."""
+    from slicer_stand_ins import slicer_application
+    from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+
+    with ExitStack() as opened:
+
+        def open_one(kind, cache_path=None):
+            scene = opened.enter_context(HeadlessScene())
+            application = opened.enter_context(slicer_application(scene))
+            application.cachePath = str(cache_path or application.cachePath)
+            bench = kind(scene, application)
+            if "own_process" not in request.keywords:
+                use_process(kept_process, monkeypatch)
+            return bench
+
+        yield open_one
+    assert "Traceback" not in capfd.readouterr().err  # errors in observers and slots are printed, never raised
+
+
+@pytest.fixture(scope="module")
+def application(kept_process, request):
+    """The application's stand-in with the module that the test file names in `MODULE`, on a scene that its tests
+    share.
+    """
+    from slicer_stand_ins import slicer_application
+    from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+
+    with HeadlessScene() as scene, slicer_application(scene) as application, pytest.MonkeyPatch.context() as patches:
+        application.load_module(request.module.MODULE)
+        use_process(kept_process, patches)
+        yield application
+
+
+def use_process(process, patches):
+    """Gives the panels a child process in place of one of their own."""
+    from UltrasoundMotionModuleLib.shared import background_job
+
+    patches.setattr(background_job, "JobProcess", lambda: process)
+
+
+@pytest.fixture
+def logic(scene, request):
+    """The logic of the module that the test file names in `MODULE`."""
+    name = request.module.MODULE
+    return getattr(sys.modules[name], f"{name}Logic")()

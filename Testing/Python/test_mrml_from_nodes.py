@@ -21,12 +21,6 @@ from UltrasoundMotionLib.mrml.tracks_from_nodes import query_points_from_markups
 from UltrasoundMotionLib.tracking import PointTracks
 
 
-@pytest.fixture
-def scene():
-    with HeadlessScene() as scene:
-        yield scene
-
-
 def load_like_slicers_dicom_reader(scene, pixels, spacing, *, unit="s", step=0.027):
     """A sequence as DICOMImageSequencePlugin makes it: diag(-1, -1, 1), slice thickness 1, times to the millisecond, a
     browser.

@@ -68,12 +68,6 @@ def pair():
     )
 
 
-@pytest.fixture
-def scene():
-    with HeadlessScene() as scene:
-        yield scene
-
-
 def inner_points(count=30):
     index = np.random.default_rng(2).uniform((5, 6, 4), (18, 23, 13), (count, 3))
     return np.asarray(GRID.origin_mm) + (index * GRID.spacing_mm) @ OBLIQUE.T

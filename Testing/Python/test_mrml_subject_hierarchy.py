@@ -1,24 +1,16 @@
 """Places in the Data module's tree, kept as the application keeps them: an item for each node from the start."""
 
 import numpy as np
-import pytest
 import slicer
 
 from application_scene import items_of
 from strain_motions import beat, half_ellipse, stretched, tracks_of
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node
 from UltrasoundMotionLib.mrml.strain_nodes import add_strain
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.strain import longitudinal_strain
-
-
-@pytest.fixture
-def scene():
-    with HeadlessScene() as scene:
-        yield scene
 
 
 def tree_of(scene):

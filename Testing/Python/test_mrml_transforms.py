@@ -49,12 +49,6 @@ def grid():
     return DisplacementGrid(field(), SPACING, ORIGIN, OBLIQUE)
 
 
-@pytest.fixture
-def scene():
-    with HeadlessScene() as scene:
-        yield scene
-
-
 def itk_transform(grid):
     """The same field as SimpleITK's own transform."""
     image = sitk.GetImageFromArray(grid.displacement_mm, isVector=True)

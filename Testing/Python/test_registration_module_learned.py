@@ -6,20 +6,12 @@ import pytest
 import slicer
 
 from registration_pairs import node_names, pair_in
-from slicer_stand_ins import slicer_application
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.registration import available_methods
 from UltrasoundMotionLib.weights import ModelCard, shipped_cards, write_card
 
+MODULE = "DeformableRegistration"
 CARDIAC_LICENCE = "LicenseRef-ACDC-research-only"
-
-
-@pytest.fixture(scope="module")
-def application():
-    with HeadlessScene() as scene, slicer_application(scene) as application:
-        application.load_module("DeformableRegistration")
-        yield application
 
 
 @pytest.fixture

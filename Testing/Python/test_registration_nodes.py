@@ -12,18 +12,11 @@ from registration_pairs import ORIGIN_MM, SPACING_MM, linear_transform, pair_in
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_determinant
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.displacement_transforms import add_displacement_transform, transform_points
-from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map
 from UltrasoundMotionLib.mrml.labels_from_nodes import labels_on_grid, match_numbers
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair, parent_before_registration, put_under
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, fill_segmentation, volume_from_node
-
-
-@pytest.fixture
-def scene():
-    with HeadlessScene() as scene:
-        yield scene
 
 
 def test_what_counts_is_where_the_volumes_are_seen(scene):

@@ -1,0 +1,164 @@
+"""Landmark Tracking from its panel: what a user clicks, sees and saves."""
+
+import numpy as np
+import pytest
+import slicer
+
+import slicer_stand_ins
+from landmark_bench import QUERY_PX, LandmarkBench, positions, truth_px
+from module_bench import needs_qt
+from UltrasoundMotionLib.cli.main import main
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from UltrasoundMotionLib.tracking import (
+    read_tracks_csv,
+    track_points,
+)
+from widget_api import check_recorded
+
+
+@needs_qt
+def test_from_the_clip_to_a_corrected_result_by_clicks(bench, tmp_path, monkeypatch):
+    with slicer_stand_ins.qt_stand_ins.recorded() as used:
+        click_through(bench, tmp_path, monkeypatch)
+    check_recorded(used)
+
+
+@pytest.fixture
+def bench(open_bench):
+    return open_bench(LandmarkBench)
+
+
+def click_through(bench, tmp_path, monkeypatch):
+    widget = bench.application.open_module("LandmarkTracking")
+    ui = widget.ui
+    assert widget.parameters.inputClip == bench.clip.proxy  # the only clip there is
+    assert ui.clipLabel.text.startswith("24 frames of 140 x 120 px, 0.4 x 0.25 mm, 30 frames/s")
+    assert not ui.applyButton.enabled
+    assert "point list" in ui.statusLabel.text
+    ui.landmarksWidget.setCurrentNode(bench.points)
+    assert ui.applyButton.enabled
+    assert ui.statusLabel.text == ""
+    bench.points.UnsetNthControlPointPosition(0)
+    bench.points.RemoveAllControlPoints()
+    assert not ui.applyButton.enabled
+    for position in pixels_to_ras_mm(bench.sequence, QUERY_PX):
+        bench.points.AddControlPoint(position)
+    assert ui.applyButton.enabled
+    bench.clip.browser.SetSelectedItemNumber(4)
+    assert "The points were placed on frame 0, but Track starts on the frame shown, 4" in ui.queryFrameLabel.text
+    bench.clip.browser.SetSelectedItemNumber(0)
+    assert "Frame 0 of 24 is shown" in ui.queryFrameLabel.text
+
+    ui.applyButton.click()
+    assert ui.applyButton.text == "&Cancel"
+    bench.wait_until_done(widget)
+    assert bench.application.errors == []
+    assert ui.statusLabel.text.startswith("3 points through 24 frames")
+    assert ui.applyButton.text == "&Track"
+    tracked = find_sequence_nodes(widget.parameters.trackedLandmarks)
+    np.testing.assert_allclose(positions(bench, tracked), truth_px(24), atol=0.3)
+
+    assert ui.trackAgainButton.enabled
+    ui.correctButton.checked = True
+    assert not tracked.proxy.GetLocked()
+    bench.clip.browser.SetSelectedItemNumber(6)
+    tracked.proxy.SetNthControlPointPosition(1, *pixels_to_ras_mm(bench.sequence, truth_px(24)[6, 1] + [4, 0]))
+    ui.trackAgainButton.click()
+    bench.wait_until_done(widget)
+    np.testing.assert_allclose(positions(bench, tracked)[6:, 1], truth_px(24)[6:, 1] + [4, 0], atol=0.5)
+    np.testing.assert_allclose(positions(bench, tracked)[:6], truth_px(24)[:6], atol=0.3)
+    ui.correctButton.checked = False
+    assert tracked.proxy.GetLocked()
+
+    layout = bench.application.layout
+    ui.plotButton.checked = True
+    assert bench.application.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView
+    assert bench.scene.GetSingletonNode("PlotView1", "vtkMRMLPlotViewNode").GetPlotChartNode() is not None
+    ui.plotButton.checked = False
+    assert bench.application.layout == layout
+
+    monkeypatch.setattr(
+        slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, "getSaveFileName", lambda *_: str(tmp_path / "out.csv")
+    )
+    ui.exportCsvButton.click()
+    assert read_tracks_csv(tmp_path / "out.csv").labels == bench.logic.tracks(tracked.proxy).labels
+    assert "out.csv" in ui.statusLabel.text
+
+
+@needs_qt
+def test_the_command_repeats_the_run(bench, tmp_path):
+    widget = bench.open()
+    command = widget.commandArguments()
+    assert command[:2] == ("ultrasound-motion", "track")
+    clip, points, out = tmp_path / "clip.seq.nrrd", tmp_path / "points.mrk.json", tmp_path / "tracks.csv"
+    saved = (
+        (bench.clip.sequence, clip, "vtkMRMLVolumeSequenceStorageNode"),
+        (bench.points, points, "vtkMRMLMarkupsJsonStorageNode"),
+    )
+    for node, path, class_name in saved:
+        storage = bench.scene.AddNewNodeByClass(class_name)
+        storage.SetFileName(str(path))
+        node.SetAndObserveStorageNodeID(storage.GetID())
+        assert storage.WriteData(node)
+    command = [str(out) if argument == "tracks.csv" else argument for argument in widget.commandArguments()]
+    assert str(clip) in command
+    assert str(points) in command
+
+    assert main([*command[1:], "--quiet"]) == 0
+    result = bench.logic.track(bench.clip.proxy, bench.points)
+    np.testing.assert_allclose(read_tracks_csv(out).positions_px, positions(bench, result.landmarks), atol=0.02)
+
+
+@needs_qt
+def test_what_is_added_to_the_tracker_is_in_the_command_and_in_the_run(bench):
+    widget = bench.open()
+    assert not {"--watch-shadows", "--offline", "--ahead-frames"} & set(widget.commandArguments())
+    widget.ui.aheadSpinBox.value = 2
+    assert widget.commandArguments()[-2:] == ("--ahead-frames", "2")
+    widget.ui.offlineCheckBox.checked = True  # what knows the future does not predict it
+    widget.ui.shadowsCheckBox.checked = True
+    assert not widget.ui.aheadSpinBox.enabled
+    assert widget.commandArguments()[-2:] == ("--watch-shadows", "--offline")
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    expected = track_points(bench.sequence, QUERY_PX, device="cpu", watch_shadows=True, offline=True).positions_px
+    plain = track_points(bench.sequence, QUERY_PX, device="cpu").positions_px
+    found = bench.logic.tracks(widget.parameters.trackedLandmarks).positions_px
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert np.abs(plain - expected).max() > 0.01  # smoothing shows
+
+
+@needs_qt
+def test_the_command_is_shown_with_what_to_save_first(bench, monkeypatch):
+    widget, shown = bench.open(), []
+    boxes = slicer_stand_ins.qt_stand_ins.QtWidgets.QMessageBox
+    monkeypatch.setattr(boxes, "exec_", lambda box: shown.append(box.informativeText()))
+    widget.ui.commandButton.click()
+    assert shown[0].startswith("ultrasound-motion track ")
+    assert "clip.seq.nrrd" in shown[0]
+    assert "First save" in shown[0]
+    assert "points.mrk.json" in shown[0]
+
+
+@needs_qt
+def test_parameters_are_remembered_in_the_scene(bench, tmp_path):
+    widget = bench.open()
+    widget.ui.trackerSelector.currentIndex = 1
+    widget.ui.directionSelector.currentIndex = 1
+    widget.ui.pathsCheckBox.checked = False
+    chosen = widget.parameters.tracker
+    assert chosen != "lucas-kanade"
+    write_scene(bench.scene, tmp_path / "work.mrb")
+    bench.scene.Clear(False)
+    assert widget.parameters.tracker == "lucas-kanade"
+    assert not widget.ui.applyButton.enabled
+    read_scene(bench.scene, tmp_path / "work.mrb")
+    parameters = widget.parameters
+    assert parameters.inputClip.GetName() == "clip"
+    assert parameters.landmarks.GetName() == "points"
+    assert (parameters.tracker, parameters.direction.value, parameters.drawPaths) == (chosen, "forward", False)
+    assert widget.ui.trackerSelector.currentIndex == 1
+    assert not widget.ui.pathsCheckBox.checked
+    assert widget.ui.applyButton.enabled
