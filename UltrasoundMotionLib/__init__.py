@@ -26,12 +26,14 @@ _PUBLIC = {
     "TrackRequest": "tracking",
     "track_landmarks": "tracking",
     "track_points": "tracking",
+    "RegisterRequest": "registration",
     "register": "registration",
 }
 
 __all__ = [
     "ImageSequence",
     "PointTracks",
+    "RegisterRequest",
     "TrackRequest",
     "Volume",
     "__version__",
