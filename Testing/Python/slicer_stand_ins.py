@@ -7,31 +7,23 @@ logic runs on real MRML nodes.
         application.open_module("LandmarkTracking")     # its panel in Qt for Python, if that is installed
         application.wait(lambda: not widget.isRunning) application.errors                                       # what a
         user would have been shown in message boxes
-
-The parameter node wrapper keeps values in the same vtkMRMLScriptedModuleNode as Slicer's; which widget takes which type
-is `FITTING`, read in Slicer's Base/Python/slicer/parameterNodeWrapper/guiConnectors.py and
-Modules/Loadable/Markups/MarkupsLib/parameterNodeWrapper/guiConnectors.py.
 """
 
 from __future__ import annotations
 
-import enum
 import importlib.util
-import pathlib
 import sys
 import tempfile
 import time
 import types
-import typing
 import unittest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
-import vtk
 
+from parameter_node_stand_ins import WithinRange, parameter_node_wrapper
 from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
 
 try:
@@ -45,259 +37,6 @@ MODULE_FOLDER = Path(__file__).resolve().parents[2] / "UltrasoundMotion"
 def module_names() -> list[str]:
     """Every module that Slicer finds in the folder."""
     return sorted(path.stem for path in MODULE_FOLDER.glob("*.py"))
-
-
-# slicer.parameterNodeWrapper
-
-
-@dataclass(frozen=True)
-class Choice:
-    choices: list
-
-    def __init__(self, choices: list) -> None:
-        object.__setattr__(self, "choices", list(choices))
-
-
-@dataclass(frozen=True)
-class WithinRange:
-    minimum: float
-    maximum: float
-
-
-@dataclass(frozen=True)
-class Minimum:
-    minimum: float
-
-
-@dataclass(frozen=True)
-class Maximum:
-    maximum: float
-
-
-@dataclass(frozen=True)
-class Default:
-    value: object
-
-
-NUMBER_BOXES = (
-    "QDoubleSpinBox",
-    "ctkSliderWidget",
-    "ctkDoubleSlider",
-    "ctkDoubleSpinBox",
-    "qMRMLSliderWidget",
-    "qMRMLSpinBox",
-)
-FITTING: dict[str, tuple[str, ...]] = {
-    "bool": ("QCheckBox", "ctkCheckBox", "QPushButton", "ctkCheckablePushButton"),
-    "int": ("QSlider", "QSpinBox", *NUMBER_BOXES),
-    "float": NUMBER_BOXES,
-    "choice": ("QComboBox", "ctkComboBox"),
-    "enum": ("QComboBox", "ctkComboBox"),
-    "str": ("QLineEdit", "QLabel", "QTextEdit"),
-    "path": ("ctkPathLineEdit", "ctkDirectoryButton"),
-    "node": ("qMRMLNodeComboBox", "qSlicerSimpleMarkupsWidget"),
-}
-"""The widget classes that Slicer connects to a field of each kind; the class must be exactly one of these."""
-
-
-class Field:
-    """One field of a parameter node class."""
-
-    def __init__(self, name: str, hint: object, default: object) -> None:
-        arguments = typing.get_args(typing.Annotated[hint, None])
-        self.name, self.type, self.annotations = name, arguments[0], arguments[1:-1]
-        members = (
-            typing.get_args(self.type)
-            if typing.get_origin(self.type) in (typing.Union, types.UnionType)
-            else (self.type,)
-        )
-        self.node_types = tuple(
-            member for member in members if isinstance(member, type) and issubclass(member, slicer.vtkMRMLNode)
-        )
-        self.choices = next((note.choices for note in self.annotations if isinstance(note, Choice)), None)
-        self.kind = self._kind()
-        stated = next((note.value for note in self.annotations if isinstance(note, Default)), None)
-        if default is None:
-            default = stated if stated is not None else self._plain_default()
-        self.default = default
-
-    def _kind(self) -> str:
-        if self.node_types:
-            return "node"
-        if self.choices is not None:
-            return "choice"
-        if isinstance(self.type, type) and issubclass(self.type, enum.Enum):
-            return "enum"
-        if isinstance(self.type, type) and issubclass(self.type, pathlib.PurePath):
-            return "path"
-        if self.type in (bool, int, float, str):
-            return self.type.__name__
-        raise TypeError(f"{self.name}: the stand-in has no serializer for {self.type}")
-
-    def _plain_default(self) -> object:
-        if self.kind == "node":
-            return None
-        return self.choices[0] if self.choices else next(iter(self.type)) if self.kind == "enum" else self.type()
-
-    def read(self, node: slicer.vtkMRMLScriptedModuleNode) -> object:
-        if self.kind == "node":
-            return node.GetNodeReference(self.name)
-        if node.GetParameter(self.name) == "" and not node.GetParameterNames().count(self.name):
-            return self.default
-        text = node.GetParameter(self.name)
-        if self.kind == "enum":
-            return self.type[text]
-        return text == "True" if self.type is bool else self.type(text)
-
-    def write(self, node: slicer.vtkMRMLScriptedModuleNode, value: object) -> None:
-        if self.kind == "node":
-            if value is not None and not isinstance(value, self.node_types):
-                raise TypeError(f"{self.name}: {value.GetClassName()} is not one of {self.node_types}")
-            node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
-            return
-        if self.choices is not None and value not in self.choices:
-            raise ValueError(f"{self.name}: {value!r} is not one of {self.choices}")
-        for note in self.annotations:
-            below = isinstance(note, WithinRange | Minimum) and value < note.minimum
-            if below or (isinstance(note, WithinRange | Maximum) and value > note.maximum):
-                raise ValueError(f"{self.name}: {value} is out of range")
-        if self.kind not in ("choice", "path") and not isinstance(
-            value, (self.type, int) if self.type is float else self.type
-        ):
-            raise TypeError(f"{self.name}: {value!r} is not {self.type.__name__}")
-        node.SetParameter(self.name, value.name if self.kind == "enum" else str(value))
-
-
-def parameter_node_wrapper(wrapped: type) -> type:
-    """`@parameterNodeWrapper`."""
-    hints = typing.get_type_hints(wrapped, include_extras=True)
-    fields = {name: Field(name, hint, getattr(wrapped, name, None)) for name, hint in hints.items()}
-
-    def start(self: object, node: slicer.vtkMRMLScriptedModuleNode, prefix: str | None = None) -> None:
-        self.parameterNode, self._guis, self._updating = node, {}, False
-
-    def as_property(field: Field) -> property:
-        return property(
-            lambda self: field.read(self.parameterNode), lambda self, value: field.write(self.parameterNode, value)
-        )
-
-    def connect_gui(self: object, ui: object) -> int:
-        connected = []
-        for widget in vars(ui).values():
-            name = widget.property("SlicerParameterName") if hasattr(widget, "property") else None
-            if name:
-                connected.append(Connection(self, fields[name], widget))
-        refresh = lambda *_: [connection.write() for connection in connected]  # noqa: E731
-        refresh()
-        for connection in connected:
-            connection.connect()
-        tag = self.AddObserver(vtk.vtkCommand.ModifiedEvent, refresh)
-        self._guis[tag] = connected
-        return tag
-
-    def disconnect_gui(self: object, tag: int) -> None:
-        for connection in self._guis.pop(tag, ()):
-            connection.disconnect()
-            self.RemoveObserver(tag)
-
-    for name, field in fields.items():
-        setattr(wrapped, name, as_property(field))
-    wrapped.allParameters, wrapped.__init__ = fields, start
-    wrapped.connectGui, wrapped.disconnectGui = connect_gui, disconnect_gui
-    for method in ("AddObserver", "RemoveObserver", "StartModify", "EndModify", "Modified"):
-        setattr(wrapped, method, lambda self, *values, method=method: getattr(self.parameterNode, method)(*values))
-    return wrapped
-
-
-class Connection:
-    """One field of a parameter node and the widget that shows it."""
-
-    SIGNALS: typing.ClassVar = {
-        "bool": "toggled",
-        "int": "valueChanged",
-        "float": "valueChanged",
-        "choice": "currentIndexChanged",
-    }
-    SIGNALS |= {"enum": "currentIndexChanged", "str": "textChanged", "path": "currentPathChanged"}
-
-    def __init__(self, parameters: object, field: Field, widget: object) -> None:
-        if widget.className() not in FITTING[field.kind]:
-            raise RuntimeError(
-                f"Unable to create GUI connector from {field.name} ({field.kind}) to {widget.className()}"
-            )
-        self.parameters, self.field, self.widget = parameters, field, widget
-        if field.kind == "node":
-            selector = (
-                widget.markupsSelectorComboBox() if widget.className() == "qSlicerSimpleMarkupsWidget" else widget
-            )
-            selector.nodeTypes = [node_type().GetClassName() for node_type in field.node_types]
-        elif field.kind in ("choice", "enum"):
-            label = getattr(field.type, "label", lambda one: one.name)
-            self.values = list(field.choices or field.type)
-            widget.clear()
-            for value in self.values:
-                widget.addItem(str(value) if field.kind == "choice" else label(value))
-        elif field.kind in ("int", "float"):
-            for note in field.annotations:
-                if isinstance(note, WithinRange | Minimum):
-                    widget.minimum = note.minimum
-                if isinstance(note, WithinRange | Maximum):
-                    widget.maximum = note.maximum
-
-    @property
-    def signal(self) -> object:
-        if self.field.kind == "node":
-            return (
-                self.widget.markupsNodeChanged
-                if self.widget.className() == "qSlicerSimpleMarkupsWidget"
-                else self.widget.currentNodeChanged
-            )
-        return getattr(self.widget, self.SIGNALS[self.field.kind])
-
-    def connect(self) -> None:
-        if self.widget.className() != "QLabel":
-            self.signal.connect(self.changed)
-
-    def disconnect(self) -> None:
-        if self.widget.className() != "QLabel":
-            self.signal.disconnect(self.changed)
-
-    def changed(self, *_: object) -> None:
-        if not self.parameters._updating:
-            setattr(self.parameters, self.field.name, self.read())
-
-    def read(self) -> object:
-        widget = self.widget
-        match self.field.kind:
-            case "node":
-                return widget.currentNode()
-            case "choice" | "enum":
-                return self.values[widget.currentIndex]
-            case "bool":
-                return widget.checked
-            case "path":
-                return self.field.type(widget.currentPath)
-            case "str":
-                return widget.text
-        return self.field.type(widget.value)
-
-    def write(self) -> None:
-        value, widget = getattr(self.parameters, self.field.name), self.widget
-        self.parameters._updating = True
-        match self.field.kind:
-            case "node":
-                widget.setCurrentNode(value)
-            case "choice" | "enum":
-                widget.currentIndex = self.values.index(value)
-            case "bool":
-                widget.checked = value
-            case "path":
-                widget.currentPath = str(value)
-            case "str":
-                widget.text = value
-            case _:
-                widget.value = value
-        self.parameters._updating = False
 
 
 # slicer.ScriptedLoadableModule
@@ -535,10 +274,9 @@ def _modules() -> dict[str, types.ModuleType]:
         ScriptedLoadableModuleLogic,
         ScriptedLoadableModuleTest,
     )
-    wrapper = {one.__name__: one for one in (Choice, WithinRange, Minimum, Maximum, Default)}
     return {
         "qt": qt_stand_ins.QtModule() if qt_stand_ins else made("qt"),
-        "ctk": qt_stand_ins.CtkModule() if qt_stand_ins else made("ctk"),
+        "ctk": made("ctk"),
         "slicer.i18n": made("slicer.i18n", tr=lambda text: text, translate=lambda context, text: text),
         "slicer.ScriptedLoadableModule": made(
             "slicer.ScriptedLoadableModule",
@@ -546,6 +284,6 @@ def _modules() -> dict[str, types.ModuleType]:
             **{one.__name__: one for one in classes},
         ),
         "slicer.parameterNodeWrapper": made(
-            "slicer.parameterNodeWrapper", parameterNodeWrapper=parameter_node_wrapper, **wrapper
+            "slicer.parameterNodeWrapper", parameterNodeWrapper=parameter_node_wrapper, WithinRange=WithinRange
         ),
     }

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 import slicer_stand_ins
-from slicer_stand_ins import FITTING, MODULE_FOLDER, module_names, slicer_application
+from parameter_node_stand_ins import FITTING
+from slicer_stand_ins import MODULE_FOLDER, module_names, slicer_application
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from widget_api import API, check_recorded, knows
 
