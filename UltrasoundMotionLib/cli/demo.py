@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     print("Reading an apical four-chamber echocardiogram that comes with pydicom ...", flush=True)
     sequence = replace(read_sequence(clip), name="Apical four-chamber")
     points_path = folder / "wall-points.csv"
-    write_points(points_path)
+    _write_points(points_path)
     points = read_query_points(points_path, sequence)
     request = TrackRequest(model=TRACKER, query_frame=QUERY_FRAME)
     prepared = prepare_tracking(sequence, points.points_px, labels=points.labels, request=request)
@@ -141,7 +141,7 @@ def choose_outputs(folder: Path) -> tuple[TrackingOutputs, StrainOutputs, list[s
     return replace(TrackingOutputs(connect=True), **chosen), strain, left_out
 
 
-def write_points(path: Path) -> None:
+def _write_points(path: Path) -> None:
     """Writes the wall's points as `track --points` reads them."""
     lines = ["label,x,y", *(f"W{number:02d},{x},{y}" for number, (x, y) in enumerate(WALL_POINTS_PX, start=1))]
     with atomic_output(path) as temporary:

@@ -34,7 +34,7 @@ def run_registration_demo(folder: Path) -> int:
 
     print("Drawing a heart in short-axis MRI at end-diastole and end-systole ...", flush=True)
     pair = simulate_short_axis(seed=SEED)
-    inputs = write_pair(folder, pair)
+    inputs = _write_pair(folder, pair)
     method = TRAINED
     if not {path.stem for path in shipped_cards()} & set(WEIGHTS):
         method = WITHOUT_WEIGHTS
@@ -97,7 +97,7 @@ def choose_outputs(folder: Path) -> tuple[RegistrationOutputs, list[str]]:
     return outputs, left_out
 
 
-def write_pair(folder: Path, pair: ShortAxisPair) -> dict[str, Path]:
+def _write_pair(folder: Path, pair: ShortAxisPair) -> dict[str, Path]:
     """Writes both volumes and their labels, and returns their paths by a name for each."""
     from UltrasoundMotionLib.images.volume_files import write_volume
 

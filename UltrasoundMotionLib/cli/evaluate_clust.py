@@ -51,13 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.json_output import write_json
     from UltrasoundMotionLib.tracking import read_clust_tracks, write_clust_tracks
 
-    spacings = read_spacings(arguments)
+    spacings = _read_spacings(arguments)
     if arguments.model:
         from UltrasoundMotionLib.tracking.registry import find_tracker
 
         find_tracker(arguments.model)
         for folder in arguments.folders:
-            tracks = track_sequence(folder, arguments)
+            tracks = _track_sequence(folder, arguments)
             make_folder(arguments.results)
             for path in write_clust_tracks(arguments.results, tracks):
                 print(f"wrote {path}")
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def track_sequence(folder: Path, arguments: argparse.Namespace) -> PointTracks:
+def _track_sequence(folder: Path, arguments: argparse.Namespace) -> PointTracks:
     """All landmarks of a sequence from its first annotated frame on.
 
     Raises:
@@ -109,7 +109,7 @@ def make_folder(folder: Path) -> None:
         raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
 
 
-def read_spacings(arguments: argparse.Namespace) -> dict[str, tuple[float, float]] | None:
+def _read_spacings(arguments: argparse.Namespace) -> dict[str, tuple[float, float]] | None:
     """Pixel sizes by sequence; None when they are unknown.
 
     Raises:

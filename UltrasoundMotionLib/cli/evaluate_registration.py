@@ -42,7 +42,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compares all pairs, prints the table, and writes the JSON file where one is asked for."""
-    check_counts(arguments.labels, arguments.fixed_labels, arguments.displacement)
+    _check_counts(arguments.labels, arguments.fixed_labels, arguments.displacement)
     if arguments.json:
         check_output_path(arguments.json)
 
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def check_counts(labels: Sequence[Path], fixed: Sequence[Path], displacement: Sequence[Path] | None) -> None:
+def _check_counts(labels: Sequence[Path], fixed: Sequence[Path], displacement: Sequence[Path] | None) -> None:
     """Checks that there are as many files of each kind; raises InputError otherwise."""
     if len(labels) != len(fixed):
         raise InputError(

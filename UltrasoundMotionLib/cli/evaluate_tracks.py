@@ -75,14 +75,14 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.json_output import write_json
 
     compared = []
-    for path, truths in pair_files(arguments.tracks, arguments.truth):
-        tracks = read_positions([path])
+    for path, truths in _pair_files(arguments.tracks, arguments.truth):
+        tracks = _read_positions([path])
         if arguments.query_frame is not None:
             tracks = replace(tracks, query_frame=arguments.query_frame)
         compared.append(
             compare_tracks(
                 tracks,
-                read_positions(truths),
+                _read_positions(truths),
                 name=str(path)
                 if len({other.stem for other in arguments.tracks}) < len(arguments.tracks)
                 else path.stem,
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def pair_files(tracks: Sequence[Path], truths: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
+def _pair_files(tracks: Sequence[Path], truths: Sequence[Path]) -> list[tuple[Path, list[Path]]]:
     """Each file of tracks with its truth: one each, in order; or, for a single file of tracks, several CLUST files, one
     for each landmark.
 
@@ -113,7 +113,7 @@ def pair_files(tracks: Sequence[Path], truths: Sequence[Path]) -> list[tuple[Pat
     return [(path, [truth]) for path, truth in zip(tracks, truths, strict=True)]
 
 
-def read_positions(paths: Sequence[Path]) -> PointTracks:
+def _read_positions(paths: Sequence[Path]) -> PointTracks:
     """Tracks or truth of one sequence: a CSV table, or CLUST's text files or folder.
 
     Raises:

@@ -23,18 +23,18 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     listing = actions.add_parser(
         "list", help="one line for each", description="One line for each, with licence and place of trained weights."
     )
-    listing.set_defaults(run=run_list)
+    listing.set_defaults(run=_run_list)
     showing = actions.add_parser(
         "show", help="everything about one", description="Everything about one of them, the weights' card included."
     )
     showing.add_argument("name", metavar="NAME", help="of a tracker, a registration method or weights")
-    showing.set_defaults(run=run_show)
+    showing.set_defaults(run=_run_show)
     verifying = actions.add_parser(
         "verify",
         help="check the installed weights",
         description="Compares each weights file with the checksum on its card, and loads it into its network.",
     )
-    verifying.set_defaults(run=run_verify)
+    verifying.set_defaults(run=_run_verify)
     _add_import(actions)
     clearing = actions.add_parser(
         "clear",
@@ -42,7 +42,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         description="Weights come with the installation and nothing is downloaded, so there is nothing to remove;"
         " says so, and where imported weights are.",
     )
-    clearing.set_defaults(run=run_clear)
+    clearing.set_defaults(run=_run_clear)
 
 
 def _add_import(actions: argparse._SubParsersAction) -> None:
@@ -70,10 +70,10 @@ def _add_import(actions: argparse._SubParsersAction) -> None:
         type=Path,
         help="folder for weights and card (default: the user's models folder, whose weights can be used by name)",
     )
-    importing.set_defaults(run=run_import)
+    importing.set_defaults(run=_run_import)
 
 
-def run_list(arguments: argparse.Namespace) -> int:
+def _run_list(arguments: argparse.Namespace) -> int:
     """Prints one line for each tracker, registration method and file of weights."""
     from UltrasoundMotionLib.registration import available_methods
     from UltrasoundMotionLib.tracking.registry import available_trackers
@@ -95,7 +95,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_show(arguments: argparse.Namespace) -> int:
+def _run_show(arguments: argparse.Namespace) -> int:
     """Prints one entry, and its card when it has weights.
 
     Raises:
@@ -122,7 +122,7 @@ def run_show(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_verify(arguments: argparse.Namespace) -> int:
+def _run_verify(arguments: argparse.Namespace) -> int:
     """Checks every card's weights and loads them; raises InputError at the first that is not as it should be."""
     from UltrasoundMotionLib.tracking.registry import available_trackers
     from UltrasoundMotionLib.weights import check_weights, installed_cards, load_network
@@ -146,7 +146,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_import(arguments: argparse.Namespace) -> int:
+def _run_import(arguments: argparse.Namespace) -> int:
     """Imports a checkpoint and prints where it is and how to use it.
 
     Raises:
@@ -179,7 +179,7 @@ def run_import(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_clear(arguments: argparse.Namespace) -> int:
+def _run_clear(arguments: argparse.Namespace) -> int:
     """Prints that nothing is downloaded, and where imported weights are."""
     from UltrasoundMotionLib.weights import user_models_folder
 

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = from_arguments(RegisterInputs, arguments)
     request = from_arguments(RegisterRequest, arguments)
     outputs = from_arguments(RegistrationOutputs, arguments)
-    check_labels(inputs, request, outputs)
+    _check_labels(inputs, request, outputs)
     outputs.check(inputs=tuple(inputs.named().values()))
 
     from UltrasoundMotionLib.images.volume_files import read_volume
@@ -101,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_label_values(volumes["moving_labels"], str(inputs.moving_labels), request)
     with (
         TerminalProgress("registering", "steps", quiet=arguments.quiet) as progress,
-        interruptible(progress, arguments.keep_partial) as report,
+        _interruptible(progress, arguments.keep_partial) as report,
     ):
         registration = register(
             fixed, moving, **volumes, progress=report, keep_partial=arguments.keep_partial, request=request
@@ -120,7 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     return CANCELLED if registration.interrupted else 0
 
 
-def check_labels(inputs: RegisterInputs, request: RegisterRequest, outputs: RegistrationOutputs) -> None:
+def _check_labels(inputs: RegisterInputs, request: RegisterRequest, outputs: RegistrationOutputs) -> None:
     """Raises InputError where an option about labels lacks the one that it needs, or a method that transfers them."""
     if inputs.moving_labels is None:
         for flag, path in (
@@ -138,7 +138,7 @@ def check_labels(inputs: RegisterInputs, request: RegisterRequest, outputs: Regi
 
 
 @contextmanager
-def interruptible(progress: TerminalProgress, keep_partial: bool) -> Iterator[Progress]:
+def _interruptible(progress: TerminalProgress, keep_partial: bool) -> Iterator[Progress]:
     """Yields the progress; with `keep_partial`, Ctrl-C waits for the next step and cancels there, so that the field so
     far is whole.
     """

@@ -116,7 +116,7 @@ class RegistrationOutputs:
         if self.confidence and confidence is not None:
             write_volume(self.confidence, confidence)
         if self.report:
-            write_json(self.report, report_of(fixed, moving, registration))
+            write_json(self.report, _report_of(fixed, moving, registration))
         if self.picture:
             from UltrasoundMotionLib.pictures.registration_picture import write_registration_picture
 
@@ -136,7 +136,7 @@ class RegistrationOutputs:
                 )
 
 
-def report_of(fixed: Volume, moving: Volume, registration: Registration) -> dict:
+def _report_of(fixed: Volume, moving: Volume, registration: Registration) -> dict:
     """The report as JSON holds it: similarity before and after, labels, Jacobian, seconds, device.
 
     Null where a number is not defined (a label that is missing).

@@ -145,7 +145,7 @@ def whole_number(text: str) -> int:
     return int(text)
 
 
-def choice_or_number(*words: str) -> Any:
+def _choice_or_number(*words: str) -> Any:
     """A parser of arguments that are one of some words or a whole number."""
 
     def parse(text: str) -> int | str:

@@ -50,7 +50,7 @@ class ClustTable:
         }
 
 
-def clust_group(label: str) -> str:
+def _clust_group(label: str) -> str:
     """Returns the group in the name of a sequence or landmark, or the whole name if it has none."""
     found = GROUP.match(label)
     return found.group() if found else label
@@ -100,7 +100,7 @@ def evaluate_clust(
         raise InputError(f"{names}: no landmark has more than one annotation, so there is nothing to compare with")
     groups: dict[str, list[TrackErrors]] = {}
     for label, one in errors.items():
-        groups.setdefault(clust_group(label), []).append(one)
+        groups.setdefault(_clust_group(label), []).append(one)
     return ClustTable(
         {label: measure_tracks(one) for label, one in errors.items()},
         {name: measure_tracks(several, name=name) for name, several in sorted(groups.items())},

@@ -73,7 +73,7 @@ def transfer_labels(
         raise InputError("atlas_labels: an atlas needs its label map, whose labels are to be transferred")
     request = with_config(request, config)
     if request.method == RegisterRequest().method:
-        request = replace(request, method=label_transfer_methods()[0].name)
+        request = replace(request, method=_label_transfer_methods()[0].name)
     check_label_values(atlas_labels, "atlas_labels", request)
     registration = register(
         fixed, atlas, fixed_labels=fixed_labels, moving_labels=atlas_labels, progress=progress, request=request
@@ -83,7 +83,7 @@ def transfer_labels(
     return LabelTransfer(registration.warped_labels, confidence, registration)
 
 
-def label_transfer_methods() -> tuple[RegistrationMethod, ...]:
+def _label_transfer_methods() -> tuple[RegistrationMethod, ...]:
     """The methods whose transferred labels get a confidence."""
     return tuple(method for method in available_methods() if method.transfers_labels)
 
@@ -195,7 +195,7 @@ def _card(request: RegisterRequest) -> Path:
     """
     method = find_method(request.method)
     if not method.transfers_labels:
-        names = ", ".join(one.name for one in label_transfer_methods())
+        names = ", ".join(one.name for one in _label_transfer_methods())
         raise InputError(f"method {method.name}: its labels get no confidence; choose one of {names}")
     model = method.settings_from(request.settings).model
     return method.card_from(request.weights) or find_card(model or method.weights[0])

@@ -17,11 +17,11 @@ from UltrasoundMotionLib.tracking.query import PointQuery
 OnFrame = Callable[[int, FrameTracks], None]
 
 
-class RunStopped(Exception):
-    """Raised by `TrackCollector.add` when `progress` stopped a run whose finished frames are kept."""
+class _RunStopped(Exception):
+    """Raised by `_TrackCollector.add` when `progress` stopped a run whose finished frames are kept."""
 
 
-class TrackCollector:
+class _TrackCollector:
     """Collects the results of a run.
 
     Args:
@@ -51,7 +51,7 @@ class TrackCollector:
         """Takes the points of one frame.
 
         Raises:
-            RunStopped: `progress` raised, and what was finished is kept; otherwise its exception passes.
+            _RunStopped: `progress` raised, and what was finished is kept; otherwise its exception passes.
         """
         self._positions[index], self._confidence[index] = found.positions_px, found.confidence
         self._visible[index] = found.visible
@@ -63,7 +63,7 @@ class TrackCollector:
         except Exception as error:
             if not self._keep_partial:
                 raise
-            raise RunStopped from error
+            raise _RunStopped from error
 
     def tracks(self, model: str = "", notes: Sequence[str] = ()) -> PointTracks:
         """The points of all frames so far, NaN elsewhere."""
@@ -90,9 +90,9 @@ def run_query(
     on_frame: OnFrame | None = None,
     keep_partial: bool = False,
 ) -> PointTracks:
-    """Follows the points of a query with an online tracker; the other arguments are those of `TrackCollector`."""
-    collector = TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
-    with suppress(RunStopped):
+    """Follows the points of a query with an online tracker; the other arguments are those of its collector."""
+    collector = _TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
+    with suppress(_RunStopped):
         for index, found in stream_tracks(sequence, create_tracker, query):
             collector.add(index, found)
     return collector.tracks(model)
@@ -109,9 +109,9 @@ def run_clip_query(
     keep_partial: bool = False,
 ) -> PointTracks:
     """Follows the points of a query with a whole-clip tracker; the result's notes say where it took windows."""
-    collector = TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
+    collector = _TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
     note = ""
-    with suppress(RunStopped):
+    with suppress(_RunStopped):
         note = track_clip(sequence, create_tracker, query, collector.add)
     return collector.tracks(model, (note,) if note else ())
 

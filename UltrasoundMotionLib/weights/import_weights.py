@@ -48,7 +48,7 @@ def import_weights(
         OutputError: the files cannot be written.
     """
     path = Path(checkpoint)
-    tensors = read_tensors(path)
+    tensors = _read_tensors(path)
     card = ModelCard(
         name=name,
         architecture=kind.architecture,
@@ -72,7 +72,7 @@ def import_weights(
     return save_weights(folder, tensors, card)
 
 
-def read_tensors(path: Path) -> dict[str, Tensor]:
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     """Reads the tensors of a checkpoint by name; optimiser states and prefixes of parallel training are dropped.
 
     Raises:

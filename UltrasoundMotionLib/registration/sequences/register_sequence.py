@@ -94,7 +94,7 @@ class _Stream:
     """Checked input, and the loop over it."""
 
     def __init__(self, sequence: ImageSequence | Sequence[Volume], request: SequenceRequest) -> None:
-        self._settings = sequence_settings(request.settings)
+        self._settings = _sequence_settings(request.settings)
         self.frames: Frames = open_frames(sequence, request.reference_frame, request.mask)
         self.device = choose_device(request.device, supported=SEQUENCE_DEVICES, name=SEQUENCE_NAME)
         self.notes = [
@@ -176,7 +176,7 @@ def measure_frame(fixed: Tensor, moving: Tensor, mask: Tensor, displacement: Ten
     )
 
 
-def sequence_settings(settings: Any = None) -> SequenceSettings:
+def _sequence_settings(settings: Any = None) -> SequenceSettings:
     """The settings given, or the default ones with the changes of a mapping.
 
     Raises:

@@ -17,7 +17,7 @@ moderate) with 0, by 1.5, 0.9, 0.5 with this, at the same position error.
 """
 
 
-def wall_settings() -> LongShortSettings:
+def _wall_settings() -> LongShortSettings:
     """Returns the settings for points along a wall, which are expected to stretch and shorten together as well as to
     move together.
     """
@@ -48,7 +48,7 @@ def create_lucas_kanade(setup: TrackerSetup) -> LongShortTracker:
     "lucas-kanade for a wall, whose points stretch apart as well as move; for strain",
     kind="points",
     rank=2,
-    settings=wall_settings,
+    settings=_wall_settings,
     use="the heart's wall, for strain",
 )
 def create_wall_tracker(setup: TrackerSetup) -> LongShortTracker:

@@ -22,14 +22,14 @@ _REFINEMENT = InstanceSettings(scales=(2, 1), iterations=(30, 40), control_strid
 """The coarsest scale of `instance` is left out: the network has aligned the images that far."""
 
 
-def build_ltnet(configuration: Mapping[str, Any]) -> LtNet:
+def _build_ltnet(configuration: Mapping[str, Any]) -> LtNet:
     """Builds the network of a card's configuration."""
     from UltrasoundMotionLib.registration.methods.ltnet.network import LtNet, LtNetConfig
 
     return LtNet(from_plain(LtNetConfig, configuration["network"]))
 
 
-LTNET = NetworkKind("LtNet", build_ltnet)
+LTNET = NetworkKind("LtNet", _build_ltnet)
 
 
 @dataclass(frozen=True)

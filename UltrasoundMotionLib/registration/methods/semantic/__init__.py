@@ -25,14 +25,14 @@ FINEST_MM = 1.0
 _TURNS_DEG = (-15.0, 0.0, 15.0)
 
 
-def build_anatomy(configuration: Mapping[str, Any]) -> AnatomyNetwork:
+def _build_anatomy(configuration: Mapping[str, Any]) -> AnatomyNetwork:
     """Builds the network of a card's configuration."""
     from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import AnatomyConfig, AnatomyNetwork
 
     return AnatomyNetwork(from_plain(AnatomyConfig, configuration["network"]))
 
 
-def build_two_step(configuration: Mapping[str, Any]) -> nn.Module:
+def _build_two_step(configuration: Mapping[str, Any]) -> nn.Module:
     """Builds the network of a card's configuration."""
     from UltrasoundMotionLib.registration.methods.semantic.two_step import two_step_network
     from UltrasoundMotionLib.registration.methods.semantic.two_step_config import TwoStepConfig
@@ -40,8 +40,8 @@ def build_two_step(configuration: Mapping[str, Any]) -> nn.Module:
     return two_step_network(from_plain(TwoStepConfig, configuration["network"]))
 
 
-ANATOMY = NetworkKind("AnatomyNetwork", build_anatomy)
-TWO_STEP = (NetworkKind("TwoStepNetwork", build_two_step), NetworkKind("CorrelationFlow", build_two_step))
+ANATOMY = NetworkKind("AnatomyNetwork", _build_anatomy)
+TWO_STEP = (NetworkKind("TwoStepNetwork", _build_two_step), NetworkKind("CorrelationFlow", _build_two_step))
 """CorrelationFlow is a two-step network's variant; both are built from `TwoStepConfig`."""
 
 

@@ -24,14 +24,14 @@ FINEST_MM = 1.0
 """Finer than any domain: a network's grid must not be made coarser where slices are thick."""
 
 
-def build_voxelmorph(configuration: Mapping[str, Any]) -> VoxelMorph:
+def _build_voxelmorph(configuration: Mapping[str, Any]) -> VoxelMorph:
     """Builds the network of a card's configuration."""
     from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph, VoxelMorphConfig
 
     return VoxelMorph(from_plain(VoxelMorphConfig, configuration["network"]))
 
 
-VOXELMORPH = NetworkKind("VoxelMorph", build_voxelmorph)
+VOXELMORPH = NetworkKind("VoxelMorph", _build_voxelmorph)
 
 
 @dataclass(frozen=True)

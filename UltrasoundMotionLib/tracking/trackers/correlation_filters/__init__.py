@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking.trackers.correlation_filters.lct import LctConfig, LctTracker
 
 
-def kcf_settings() -> KcfConfig:
+def _kcf_settings() -> KcfConfig:
     """Returns KCF's settings for ultrasound."""
     from UltrasoundMotionLib.tracking.trackers.correlation_filters.kcf import KcfConfig
 
     return KcfConfig(learning_rate=0.2, visible_above=0.6)
 
 
-def lct_settings() -> LctConfig:
+def _lct_settings() -> LctConfig:
     """Returns LCT's settings for ultrasound; its detector searches as far as a breath may carry a landmark."""
     from UltrasoundMotionLib.tracking.trackers.correlation_filters.lct import LctConfig
 
@@ -45,7 +45,7 @@ def lct_settings() -> LctConfig:
     "kernelized correlation filter (Henriques et al. 2015) on grey levels, for ultrasound",
     kind="landmarks",
     rank=10,
-    settings=kcf_settings,
+    settings=_kcf_settings,
     use="a quick baseline for single landmarks",
 )
 def create_kcf(setup: TrackerSetup) -> KcfTracker:
@@ -62,7 +62,7 @@ def create_kcf(setup: TrackerSetup) -> KcfTracker:
     "kcf with a long-term memory and a search when it is lost (Ma et al. 2015), for ultrasound",
     kind="landmarks",
     rank=11,
-    settings=lct_settings,
+    settings=_lct_settings,
     use="a baseline for single landmarks that are lost at times",
 )
 def create_lct(setup: TrackerSetup) -> LctTracker:

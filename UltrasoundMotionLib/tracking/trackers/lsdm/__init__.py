@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
 
 
-def build_lsdm(configuration: Mapping[str, Any]) -> Lsdm:
+def _build_lsdm(configuration: Mapping[str, Any]) -> Lsdm:
     """Builds the network of a card's configuration."""
     from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm, LsdmConfig
 
     return Lsdm(from_plain(LsdmConfig, configuration["network"]))
 
 
-LSDM = NetworkKind("Lsdm", build_lsdm)
+LSDM = NetworkKind("Lsdm", _build_lsdm)
 
 
-def lsdm_settings() -> LsdmTrackerConfig:
+def _lsdm_settings() -> LsdmTrackerConfig:
     """Returns the settings of `lsdm`."""
     from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTrackerConfig
 
@@ -37,7 +37,7 @@ def lsdm_settings() -> LsdmTrackerConfig:
     "long and short diffeomorphic motion lead a Siamese network (Liu et al.), fused with two memories; surest",
     kind="landmarks",
     rank=12,
-    settings=lsdm_settings,
+    settings=_lsdm_settings,
     weights="lsdm",
     network=LSDM,
     use="single landmarks through minutes of breathing, shadows included",

@@ -40,14 +40,14 @@ STILL = 1e-3
 """Motions much smaller than this, in pixels, have no direction."""
 
 
-def attention(motion: Tensor, seeds: Tensor, sharpness: float) -> Tensor:
+def _attention(motion: Tensor, seeds: Tensor, sharpness: float) -> Tensor:
     """Computes the E-step (Eq. 15): responsibilities (B, P, k) of seeds (B, 2, k) for motion (B, 2, P)."""
     size = (motion.square().sum(dim=1, keepdim=True).mean(dim=2, keepdim=True) + STILL**2).sqrt()
     direction = seeds / (seeds.square().sum(dim=1, keepdim=True) + STILL**2).sqrt()
     return torch.softmax(motion.transpose(1, 2).contiguous() @ (direction * (sharpness / size)), dim=2)
 
 
-def fitted_seeds(motion: Tensor, responsibilities: Tensor) -> Tensor:
+def _fitted_seeds(motion: Tensor, responsibilities: Tensor) -> Tensor:
     """Computes the M-step (Eq. 16): each seed (B, 2, k) is the mean of the motion (B, 2, P), weighted by its
     responsibilities (B, P, k).
     """
@@ -92,11 +92,11 @@ class Emma(nn.Module):
         seeds = F.adaptive_avg_pool2d(short, self.side).flatten(2)
         motion, brief = long.flatten(2), short.flatten(2)
         for _ in range(self.iterations):
-            shares = attention(motion, seeds, self.sharpness)
-            seeds = fitted_seeds(motion, shares)
-        long_composed = recomposed(seeds, attention(motion, seeds, self.sharpness))
-        seeds = fitted_seeds(long_composed, shares)
-        short_composed = recomposed(seeds, attention(brief, seeds, self.sharpness))
+            shares = _attention(motion, seeds, self.sharpness)
+            seeds = _fitted_seeds(motion, shares)
+        long_composed = recomposed(seeds, _attention(motion, seeds, self.sharpness))
+        seeds = _fitted_seeds(long_composed, shares)
+        short_composed = recomposed(seeds, _attention(brief, seeds, self.sharpness))
         long_gain, short_gain = self.gains
         return (
             long + long_gain * long_composed.reshape(shape),

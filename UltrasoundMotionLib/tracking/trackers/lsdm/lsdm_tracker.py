@@ -26,7 +26,7 @@ from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
 from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmResult, LsdmSearch
 
 
-def lsdm_memories() -> LongShortSettings:
+def _lsdm_memories() -> LongShortSettings:
     """Returns the settings of the fusion of memories and network.
 
     Landmarks are few and far apart, so there is no consensus of neighbours; the network runs in every other frame while
@@ -52,7 +52,7 @@ class LsdmTrackerConfig:
 
     interval: int = 1
     finding: LsdmFindingConfig = field(default_factory=LsdmFindingConfig)
-    memories: LongShortSettings = field(default_factory=lsdm_memories)
+    memories: LongShortSettings = field(default_factory=_lsdm_memories)
 
     def __post_init__(self) -> None:
         if self.interval < 1:

@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import SiamRpnNetwork
 
 
-def build_siamfc(configuration: Mapping[str, Any]) -> SiamFcNetwork:
+def _build_siamfc(configuration: Mapping[str, Any]) -> SiamFcNetwork:
     """Builds the network of a card's configuration."""
     from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetwork, SiamFcNetworkConfig
 
     return SiamFcNetwork(from_plain(SiamFcNetworkConfig, configuration["network"]))
 
 
-def build_siamrpn(configuration: Mapping[str, Any]) -> SiamRpnNetwork:
+def _build_siamrpn(configuration: Mapping[str, Any]) -> SiamRpnNetwork:
     """Builds the network of a card's configuration."""
     from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import SiamRpnNetwork, SiamRpnNetworkConfig
 
     return SiamRpnNetwork(from_plain(SiamRpnNetworkConfig, configuration["network"]))
 
 
-SIAMFC = NetworkKind("SiamFcNetwork", build_siamfc)
-SIAMRPN = NetworkKind("SiamRpnNetwork", build_siamrpn)
+SIAMFC = NetworkKind("SiamFcNetwork", _build_siamfc)
+SIAMRPN = NetworkKind("SiamRpnNetwork", _build_siamrpn)
 
 
-def siamfc_settings() -> SiamFcConfig:
+def _siamfc_settings() -> SiamFcConfig:
     """Returns SiamFC's settings for ultrasound."""
     from UltrasoundMotionLib.tracking.trackers.siamese.siamfc import SiamFcConfig
 
@@ -58,14 +58,14 @@ def siamfc_published() -> SiamFcConfig:
     return PUBLISHED
 
 
-def siamrpn_settings() -> SiamRpnConfig:
+def _siamrpn_settings() -> SiamRpnConfig:
     """Returns SiamRPN's settings for ultrasound."""
     from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn import SiamRpnConfig
 
     return SiamRpnConfig(window_influence=0.85, upsampling=8)
 
 
-def siamrpn_published() -> SiamRpnConfig:
+def _siamrpn_published() -> SiamRpnConfig:
     """Returns its authors' settings."""
     from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn import PUBLISHED
 
@@ -77,7 +77,7 @@ def siamrpn_published() -> SiamRpnConfig:
     "region proposals by a Siamese network (Li et al. 2018), for ultrasound",
     kind="landmarks",
     rank=14,
-    settings=siamrpn_settings,
+    settings=_siamrpn_settings,
     weights="siamrpn",
     network=SIAMRPN,
     use="comparison: a baseline of lsdm",
@@ -96,7 +96,7 @@ def create_siamrpn(setup: TrackerSetup) -> SiamRpnTracker:
     "SiamRPN with its authors' settings",
     kind="landmarks",
     rank=15,
-    settings=siamrpn_published,
+    settings=_siamrpn_published,
     weights="siamrpn",
     network=SIAMRPN,
     use="comparison with the paper",
@@ -111,7 +111,7 @@ def create_siamrpn_published(setup: TrackerSetup) -> SiamRpnTracker:
     "fully convolutional Siamese network (Bertinetto et al. 2016), for ultrasound",
     kind="landmarks",
     rank=16,
-    settings=siamfc_settings,
+    settings=_siamfc_settings,
     weights="siamfc",
     network=SIAMFC,
     use="comparison: a baseline of lsdm",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking.trackers.specknet.published import SpeckNetPublished
 
 
-def build_specknet(configuration: Mapping[str, Any]) -> SpeckNet:
+def _build_specknet(configuration: Mapping[str, Any]) -> SpeckNet:
     """Builds the network of a card's configuration."""
     import torch
 
@@ -29,10 +29,10 @@ def build_specknet(configuration: Mapping[str, Any]) -> SpeckNet:
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stub lacks it
 
 
-SPECKNET = NetworkKind("SpeckNet", build_specknet)
+SPECKNET = NetworkKind("SpeckNet", _build_specknet)
 
 
-def specknet_settings() -> LongShortSettings:
+def _specknet_settings() -> LongShortSettings:
     """Returns the settings of the fusion: the short memory is assumed to drift more than without a network, so that the
     network's findings count.
     """
@@ -44,7 +44,7 @@ def specknet_settings() -> LongShortSettings:
     "trained SpeckNet, fused with Lucas-Kanade's two memories; surest",
     kind="points",
     rank=3,
-    settings=specknet_settings,
+    settings=_specknet_settings,
     weights="specknet",
     network=SPECKNET,
     use="speckle that changes, shadows, tissue that leaves the plane",
