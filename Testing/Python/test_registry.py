@@ -12,6 +12,8 @@ import UltrasoundMotionLib.tracking.trackers as tracker_package
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence, Volume, write_volume
+from UltrasoundMotionLib.lab.benchmarks.registration.benchmark import OURS, default_methods
+from UltrasoundMotionLib.lab.benchmarks.trackers import benchmark_trackers
 from UltrasoundMotionLib.registration import RegisterRequest, SequenceRequest, available_methods, find_method, register
 from UltrasoundMotionLib.registration.registry import METHODS
 from UltrasoundMotionLib.registry import Registry
@@ -115,6 +117,8 @@ def test_a_tracker_in_one_file_is_found_everywhere(toys, tmp_path, capsys):
     assert main(["models", "show", "toy-clip"]) == 0
     assert "moves points by a pixel a frame" in capsys.readouterr().out
     assert main(["models", "verify"]) == 0
+    benchmarked = benchmark_trackers(None, [], kind="points").trackers
+    assert {"toy-still", "toy-clip"} <= {one.name for one in benchmarked}
     from UltrasoundMotionLib import write_sequence
 
     write_sequence(tmp_path / "clip.seq.nrrd", clip())
@@ -139,6 +143,7 @@ def test_a_registration_method_in_one_file_is_found_everywhere(toy_method, tmp_p
     assert "moves everything along x" in capsys.readouterr().out
     assert main(["models", "show", "toy-shift"]) == 0
     assert "--method toy-shift" in capsys.readouterr().out
+    assert f"{OURS}toy-shift" in default_methods()
     for name in ("fixed", "moving"):
         write_volume(tmp_path / f"{name}.nrrd", image())
     words = ["register", str(tmp_path / "fixed.nrrd"), str(tmp_path / "moving.nrrd"), "--quiet"]
