@@ -1,12 +1,8 @@
-"""Two-step semantically guided registration: its networks, its loss, its variants, and the authors' published weights."""
+"""The networks of semantically guided registration, their losses and training, against the paper and closed forms."""
 
 from __future__ import annotations
 
 import json
-import os
-import pickle
-import sys
-import types
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -34,12 +30,10 @@ from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
 from UltrasoundMotionLib.registration.methods.semantic import TWO_STEP
 from UltrasoundMotionLib.registration.methods.semantic.correlation_flow import correlation
 from UltrasoundMotionLib.registration.methods.semantic.feature_unet import (
-    OFFICIAL_2D,
     FeatureUNet,
     FeatureUNetConfig,
     paper_unet,
 )
-from UltrasoundMotionLib.registration.methods.semantic.official_weights import load_official_unet
 from UltrasoundMotionLib.registration.methods.semantic.poly_affine import poly_affine
 from UltrasoundMotionLib.registration.methods.semantic.registration_network import RegistrationNetwork
 from UltrasoundMotionLib.registration.methods.semantic.two_step import (
@@ -55,9 +49,6 @@ from UltrasoundMotionLib.registration.methods.semantic.two_step_config import (
 )
 from UltrasoundMotionLib.settings import from_plain
 from UltrasoundMotionLib.weights import ModelCard, load_network, save_weights
-
-OFFICIAL_FILE = "ULTRASOUND_MOTION_OFFICIAL_UNET"
-"""Environment variable with the path of the authors' unet.pth."""
 
 
 def count(network: nn.Module) -> int:
@@ -80,9 +71,6 @@ def disc_batch(shift: int = 3, size: int = 32) -> RegistrationBatch:
     labels = [(((x - size / 2 - s) ** 2 + (y - size / 2) ** 2) < 64).astype(np.int64) for s in (0, shift)]
     fixed, moving = (torch.from_numpy(one)[None] for one in labels)
     return RegistrationBatch(fixed[:, None].float(), moving[:, None].float(), fixed, moving)
-
-
-# ---- networks
 
 
 def test_the_feature_network_has_eleven_convolutions_and_about_200_000_parameters():
@@ -158,9 +146,6 @@ def test_the_correlation_of_a_shifted_map_is_highest_at_the_shift():
     assert torch.equal(found, torch.full_like(found, (3 + 2) * 7 + (3 - 1)))
     brute = (fixed[0, :, 5, 6] * moving[0, :, 7, 5]).mean()
     assert torch.isclose(correlation(fixed, moving, 3)[0, 5 * 7 + 2, 5, 6], brute)
-
-
-# ---- loss
 
 
 def test_the_losses_are_equations_1_to_3():
@@ -263,9 +248,6 @@ def test_weights_come_back_from_a_card_through_half_precision(tmp_path):
     assert (predict_two_step(loaded, fixed, moving) - objective.displacement(fixed, moving)).abs().max() < 0.01
 
 
-# ---- poly-affine
-
-
 def test_poly_affine_keeps_an_affine_map_and_unfolds_a_folded_one():
     torch.manual_seed(6)
     grid = torch.stack(torch.meshgrid(*[torch.arange(size).double() for size in (40, 48)], indexing="ij")[::-1]) - 22
@@ -276,127 +258,6 @@ def test_poly_affine_keeps_an_affine_map_and_unfolds_a_folded_one():
     assert jacobian_measures(rough).share_nonpositive > 0.02
     assert jacobian_measures(made).share_nonpositive < 1e-3
     assert (made - rough).abs().mean() < 0.5 * rough.abs().mean()
-
-
-# ---- the authors' weights
-
-
-def official_shapes() -> dict[str, tuple[int, ...]]:
-    """The layout of the published file."""
-    channels = {"0": (5, 1), "1": (16, 5), "11": (16, 16), "2": (32, 16), "22": (32, 32), "3": (64, 32), "33": (64, 64)}
-    layers = {**channels, "6bU": (32, 96), "6U": (32, 48)}
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, (outputs, inputs) in layers.items():
-        shapes |= {f"conv{name}.weight": (outputs, inputs, 3, 3), f"conv{name}.bias": (outputs,)}
-        shapes |= {f"batch{name}.{entry}": (outputs,) for entry in ("weight", "bias", "running_mean", "running_var")}
-    return {**shapes, "conv7U.weight": (8, 32, 3, 3), "conv7U.bias": (8,)}
-
-
-def reference(tensors: dict[str, Tensor], image: Tensor) -> Tensor:
-    """The published network, written from its layout with plain functions of torch in double precision."""
-    values = {name: value.double() for name, value in tensors.items()}
-
-    def layer(x: Tensor, name: str, stride: int = 1) -> Tensor:
-        x = functional.conv2d(x, values[f"conv{name}.weight"], values[f"conv{name}.bias"], stride, padding=1)
-        norm = [values[f"batch{name}.{entry}"] for entry in ("running_mean", "running_var", "weight", "bias")]
-        return functional.leaky_relu(functional.batch_norm(x, *norm, eps=1e-5), 0.1)
-
-    half = layer(layer(layer(image.double(), "0"), "1", 2), "11")
-    quarter = layer(layer(half, "2", 2), "22")
-    x = layer(layer(quarter, "3", 2), "33")
-    for skip, name in ((quarter, "6bU"), (half, "6U")):
-        x = layer(
-            torch.cat([functional.interpolate(x, skip.shape[2:], mode="bilinear", align_corners=False), skip], 1), name
-        )
-    return functional.conv2d(x, values["conv7U.weight"], values["conv7U.bias"], padding=1)
-
-
-def random_tensors() -> dict[str, Tensor]:
-    torch.manual_seed(7)
-    tensors = {name: 0.3 * torch.randn(shape) for name, shape in official_shapes().items()}
-    return {name: value.abs() + 0.5 if name.endswith("running_var") else value for name, value in tensors.items()}
-
-
-def pickled_whole(tensors: dict[str, Tensor], path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saved as the authors saved theirs: the network itself, in torch's old format, its class in a module `src.nets`."""
-
-    class UNet2D(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            for name, value in tensors.items():
-                if name.startswith("conv") and name.endswith("weight"):
-                    outputs, inputs = value.shape[:2]
-                    kind = name.removeprefix("conv").removesuffix(".weight")
-                    setattr(self, f"conv{kind}", nn.Conv2d(inputs, outputs, 3))
-                    if kind != "7U":
-                        setattr(self, f"batch{kind}", nn.BatchNorm2d(outputs))
-
-    module = types.ModuleType("src.nets")
-    UNet2D.__module__, UNet2D.__qualname__, module.UNet2D = "src.nets", "UNet2D", UNet2D
-    monkeypatch.setitem(sys.modules, "src", types.ModuleType("src"))
-    monkeypatch.setitem(sys.modules, "src.nets", module)
-    network = UNet2D()
-    network.load_state_dict(tensors, strict=False)
-    torch.save(network, path, _use_new_zipfile_serialization=False)
-    monkeypatch.delitem(sys.modules, "src.nets")
-
-
-@pytest.mark.filterwarnings("ignore:Couldn't retrieve source code")
-@pytest.mark.parametrize("whole", [True, False])
-def test_official_weights_give_the_official_output(tmp_path, monkeypatch, whole):
-    tensors = random_tensors()
-    path = tmp_path / "unet.pth"
-    if whole:
-        pickled_whole(tensors, path, monkeypatch)
-    else:
-        torch.save(tensors, path)
-    network = load_official_unet(path)
-    assert network.config == OFFICIAL_2D and not network.training
-    image = torch.rand(2, 1, 40, 36)
-    wanted = reference(tensors, image)
-    with torch.no_grad():
-        assert (network.double()(image.double()) - wanted).abs().max() < 1e-5
-
-
-def test_the_authors_own_file(shared_data):
-    network = load_official_unet(os.environ.get(OFFICIAL_FILE) or shared_data("semantically-guided/unet.pth"))
-    tensors = {}
-    back = {
-        "at_full": "0",
-        "at_half.0": "1",
-        "at_half.1": "11",
-        "at_quarter.0": "2",
-        "at_quarter.1": "22",
-        "at_eighth.0": "3",
-    }
-    back |= {"at_eighth.1": "33", "up_quarter": "6bU", "up_half": "6U"}
-    for name, value in network.state_dict().items():
-        layer, _, entry = name.rpartition(".")
-        layer, _, kind = layer.rpartition(".")
-        tensors[
-            f"conv7U.{entry}" if not layer else f"{'conv' if kind == 'convolution' else 'batch'}{back[layer]}.{entry}"
-        ] = value
-    image = torch.rand(1, 1, 320, 260)
-    wanted = reference(tensors, image)
-    with torch.no_grad():
-        assert (
-            network(image).softmax(1) - wanted.softmax(1)
-        ).abs().max() < 1e-5  # scores reach 50, so float32 has them to 1e-4
-        assert (network.double()(image.double()) - wanted).abs().max() < 1e-5
-
-
-def test_a_file_that_names_anything_else_is_refused(tmp_path):
-    path = tmp_path / "unet.pth"
-    path.write_bytes(pickle.dumps({"unet": os.getcwd}))
-    with pytest.raises(InputError, match="no readable weights of the authors' U-Net"):
-        load_official_unet(path)
-    torch.save({"conv0.weight": torch.zeros(5, 1, 3, 3)}, path)
-    with pytest.raises(InputError, match="not the tensors of the authors' U-Net"):
-        load_official_unet(path)
-    assert asdict(OFFICIAL_2D)["classes"] == 8
-
-
-# ---- the ablation
 
 
 def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypatch):
