@@ -23,13 +23,13 @@ from UltrasoundMotionLib.lab.benchmarks.disk import (
 from UltrasoundMotionLib.lab.benchmarks.memory import benchmark_memory
 from UltrasoundMotionLib.lab.benchmarks.peers import available_peers, find_peer
 from UltrasoundMotionLib.lab.benchmarks.peers.opencv import ChainedLucasKanade, sample_bilinear
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import DIFFICULTIES, HARDER_HALF_NAME, KINDS, BenchmarkCase
 from UltrasoundMotionLib.lab.benchmarks.round_trip import benchmark_round_trip, structured_points
 from UltrasoundMotionLib.lab.benchmarks.swaying_speckle import SwayingSpeckle
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, same_points
 from UltrasoundMotionLib.lab.benchmarks.tracking import benchmark_tracking
 from UltrasoundMotionLib.lab.benchmarks.wires import WIRES_FOLDER, WIRES_NAME, read_wire_positions
 from UltrasoundMotionLib.lab.cli import benchmark
+from UltrasoundMotionLib.lab.phantom_cases import DIFFICULTIES, HARDER_HALF_NAME, KINDS, BenchmarkCase
 from UltrasoundMotionLib.tracking import (
     run_tracker,
 )

@@ -13,8 +13,8 @@ from lsdm_samples import TINY, batch_of, moved, speckle
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.lab.benchmarks.trackers import same_points
+from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.data.landmark_sources import FrameTriple, LandmarkSource
 from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS

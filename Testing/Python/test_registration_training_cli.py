@@ -79,6 +79,11 @@ def test_the_command_leaves_weights_with_a_card_and_resumes(task04, tmp_path, ca
     assert main([*command, "--resume"]) == 0  # nothing left to do
     again = load_weights(out / "voxelmorph-labels-hippocampus.json")
     assert all(torch.equal(value, again.tensors[name]) for name, value in weights.tensors.items())
+    assert again.card == card
+    fixed, moving = (str(task04 / "images" / f"hippocampus_{number:03d}.nii.gz") for number in (306, 307))
+    register = ["register", fixed, moving, "--method", "voxelmorph", "--out-displacement", str(tmp_path / "u.nrrd")]
+    assert main([*register, "--weights", str(out / "voxelmorph-labels-hippocampus.safetensors"), "--no-refine"]) == 0
+    assert (tmp_path / "u.nrrd").stat().st_size > 10_000
 
 
 def test_bad_data_is_refused_by_name(task04, tmp_path, capsys):

@@ -4,13 +4,16 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from safetensors.torch import load_file
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.lab.benchmarks.motion_bias import polar_motion
 from UltrasoundMotionLib.lab.training.log import read_log
+from UltrasoundMotionLib.tracking.trackers.specknet import SPECKNET
 from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet
+from UltrasoundMotionLib.weights import load_network, read_card
 
 
 @pytest.fixture
@@ -51,6 +54,28 @@ def test_two_steps_leave_weights_and_a_log(real_frames, tmp_path, capsys) -> Non
     assert (out / "log.png").stat().st_size > 5000
     again = tmp_path / "further"
     assert main([*line[:3], str(again), *line[4:], "--start-from", str(out / "specknet.safetensors")]) == 0
+    card = read_card(out / "specknet.json")
+    assert card.architecture == "SpeckNet" and card.configuration["channels"] == [32, 64, 96, 128]
+    assert card.command == (
+        f"ultrasound-motion train specknet --out OUT --steps 2 --seed 1 --validate-every 0 --data {real_frames} "
+        "--phantoms 0 --full-part 0"
+    )
+    assert card.trained_on == (f"real frames warped by analytic motion: {real_frames}",)
+
+
+@pytest.mark.training
+def test_trained_weights_are_used_by_track(real_frames, tmp_path) -> None:
+    line = ["train", "specknet", "--out", str(tmp_path / "run"), "--steps", "1", "--phantoms", "0", "--quiet"]
+    line += ["--data", str(real_frames), "--full-part", "0", "--validate-every", "0", "--device", "cpu"]
+    assert main(line) == 0
+    network = load_network(tmp_path / "run" / "specknet.json", SPECKNET).network
+    trained = load_file(tmp_path / "run" / "specknet.safetensors")
+    assert all(torch.equal(value, trained[name]) for name, value in network.state_dict().items())
+    points, tracks = tmp_path / "points.csv", tmp_path / "tracks.csv"
+    points.write_text("label,x,y\na,60,50\nb,80,70\n")
+    track = ["track", str(real_frames), "--points", str(points), "--out", str(tracks), "--model", "specknet-published"]
+    assert main([*track, "--weights", str(tmp_path / "run" / "specknet.safetensors"), "--device", "cpu"]) == 0
+    assert len(tracks.read_text().splitlines()) == 5
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,9 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     thread_count,
     whole_number,
 )
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import MOST_POINTS, phantom_cases
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
 from UltrasoundMotionLib.lab.benchmarks.tracking import benchmark_tracking
+from UltrasoundMotionLib.lab.phantom_cases import MOST_POINTS, phantom_cases
 
 NETWORK_ALONE = "specknet-published"
 

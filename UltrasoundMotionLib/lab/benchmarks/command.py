@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.json_output import write_json
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import DIFFICULTIES, EVALUATION_SEED, KINDS
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, target_table
+from UltrasoundMotionLib.lab.phantom_cases import DIFFICULTIES, EVALUATION_SEED, KINDS
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.benchmarks.trackers import ChosenTrackers

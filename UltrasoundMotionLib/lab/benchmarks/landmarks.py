@@ -28,7 +28,9 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     whole_number,
 )
 from UltrasoundMotionLib.lab.benchmarks.landmark_targets import landmark_targets
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import (
+from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
+from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
+from UltrasoundMotionLib.lab.phantom_cases import (
     DIFFICULTIES,
     EVALUATION_SEED,
     HARDER_HALF,
@@ -36,8 +38,6 @@ from UltrasoundMotionLib.lab.benchmarks.phantom_cases import (
     BenchmarkCase,
     choose_points,
 )
-from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
-from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv, write_tracks_csv
 from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker

@@ -27,9 +27,9 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     chosen_trackers,
     show,
 )
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import thin_points
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, run_timed
+from UltrasoundMotionLib.lab.phantom_cases import thin_points
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 PHASES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.72, 0.8, 0.9)

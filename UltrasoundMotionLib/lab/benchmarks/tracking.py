@@ -20,7 +20,9 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     thread_count,
     whole_number,
 )
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import (
+from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column, Target
+from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, run_timed
+from UltrasoundMotionLib.lab.phantom_cases import (
     EVALUATION_SEED,
     HARDER_HALF,
     HARDER_HALF_NAME,
@@ -28,8 +30,6 @@ from UltrasoundMotionLib.lab.benchmarks.phantom_cases import (
     BenchmarkCase,
     phantom_cases,
 )
-from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column, Target
-from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, run_timed
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 DESCRIPTION = f"""Simulates beating hearts and breathing livers of graded difficulty and follows their tissue with every

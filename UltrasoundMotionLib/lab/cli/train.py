@@ -16,7 +16,7 @@ from pathlib import Path
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, command, from_arguments
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import Cancelled
-from UltrasoundMotionLib.lab.training.recipe import RECIPES, Place, Recipe
+from UltrasoundMotionLib.lab.training.recipe import RECIPES, Recipe, RunContext
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.settings import check_options, option
 
@@ -59,9 +59,9 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
             recipe.name,
             help=recipe.summary,
             description=(
-                f"Trains {recipe.summary}, on {recipe.data}. Leaves NAME.safetensors with a draft of its card NAME.json, "
-                "log.csv, log.png (extra plot) and state.pt (for --resume) in the folder. The same seed gives the same "
-                "weights on the same machine. Under torchrun, processes share the work."
+                f"Trains {recipe.summary}, on {recipe.data}. Writes NAME.safetensors, a draft of its card NAME.json, "
+                "log.csv, log.png (extra plot) and state.pt (for --resume) into the folder. The same seed gives the "
+                "same weights on the same machine. Under torchrun, processes share the work."
             ),
             epilog=_defaults(recipe),
         )
@@ -86,19 +86,19 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> int:
 
     import torch
 
-    from UltrasoundMotionLib.device import choose_device
+    from UltrasoundMotionLib.device import WITHOUT_MPS, choose_device
     from UltrasoundMotionLib.lab.training.log import LOG_NAME, PLOT_NAME, plot_log
     from UltrasoundMotionLib.lab.training.processes import training_processes
     from UltrasoundMotionLib.lab.training.trainer import train
 
     if where.threads:
         torch.set_num_threads(where.threads)
-    device = choose_device(where.device)
+    device = choose_device(where.device, supported=WITHOUT_MPS, name="training")
     words = shlex.join(command("train", [recipe.name, "--out", "OUT"], options))
     with training_processes(device) as processes:
         bars = partial(_progress, quiet=where.quiet or not processes.first)
         found = []
-        with recipe.prepare(options, Place(where.out, words, processes, bars)) as trainings:
+        with recipe.prepare(options, RunContext(where.out, words, processes, bars)) as trainings:
             for training in trainings:
                 with (
                     bars("training", "steps") as bar,
@@ -136,7 +136,7 @@ def _progress(title: str, unit: str, *, quiet: bool) -> AbstractContextManager[P
 
 @contextmanager
 def between_steps(progress: Progress) -> Iterator[Progress]:
-    """Yields the same progress, which cancels after the step in which Ctrl-C was pressed, so that the state is whole."""
+    """Yields the progress, which cancels after the step in which Ctrl-C was pressed, so that the state is whole."""
     asked: list[int] = []
 
     def report(done: int, total: int, message: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.errors import OptionError
-from UltrasoundMotionLib.lab.training.recipe import DEFAULT, Place, Recipe, Training, TrainingOptions, TrainingPlan
+from UltrasoundMotionLib.lab.training.recipe import DEFAULT, Recipe, RunContext, Training, TrainingOptions, TrainingPlan
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 from UltrasoundMotionLib.settings import option
 
@@ -93,7 +93,7 @@ class LandmarkRecipe(Recipe):
         return {DEFAULT: "the shipped weights", PUBLISHED: "the paper's losses"}
 
     def make(self, variant: str = DEFAULT, *, seed: int = 1) -> TrainingPlan[LandmarkObjective, LandmarkBatchSettings]:
-        """Returns what to train, with weights drawn from the seed.
+        """Returns the plan of a variant, with weights drawn from the seed.
 
         Raises:
             InputError: no such variant.
@@ -110,30 +110,30 @@ class LandmarkRecipe(Recipe):
         """Returns the objective of a variant; weights are drawn from PyTorch's default generator."""
 
     @contextmanager
-    def prepare(self, options: LandmarkOptions, place: Place) -> Iterator[Sequence[Training]]:
+    def prepare(self, options: LandmarkOptions, context: RunContext) -> Iterator[Sequence[Training]]:
         """Simulates the clips that are missing and yields one training, or one for each group that is held out."""
         from UltrasoundMotionLib.lab.training.data.landmark_sources import leave_out, tuning_groups
 
-        clips = options.clips or place.out / "clips"
-        sources = _sources(options, clips, place)
+        clips = options.clips or context.out / "clips"
+        sources = _sources(options, clips, context)
         if options.leave_out:
             trainings = []
             for group in options.leave_out:
                 kept, held = leave_out(sources, group)
                 cases: list[LandmarkGroup] = [("held out", held), ("learnt from", kept)]
-                trainings.append(self._training(options, place, f"without-{group}", kept, cases))
+                trainings.append(self._training(options, context, f"without-{group}", kept, cases))
             yield trainings
             return
         groups: list[LandmarkGroup] = []
-        if options.validate_every != 0 and place.processes.first:
-            with place.progress("simulating", "clips") as progress:
+        if options.validate_every != 0 and context.processes.first:
+            with context.progress("simulating", "clips") as progress:
                 groups = tuning_groups(clips / "tuning", progress=progress)
-        yield [self._training(options, place, "", sources, groups)]
+        yield [self._training(options, context, "", sources, groups)]
 
     def _training(
         self,
         options: LandmarkOptions,
-        place: Place,
+        context: RunContext,
         folder: str,
         sources: Sequence[LandmarkSource],
         cases: Sequence[LandmarkGroup],
@@ -147,14 +147,14 @@ class LandmarkRecipe(Recipe):
         card = draft_card(
             plan.objective,
             trained_on=_trained_on(options, folder),
-            command=place.command,
+            command=context.command,
             seed=options.seed,
             measured_with=(
                 f"printed by the training command: distance in search windows {measured_on}, px at 256 x 256"
             ),
         )
         batches = LandmarkBatches(sources, batch, options.seed)
-        return Training(place.out / folder, plan.objective, batches, options.settings(plan.settings), cases, card)
+        return Training(context.out / folder, plan.objective, batches, options.settings(plan.settings), cases, card)
 
     def report(
         self, options: LandmarkOptions, trainings: Sequence[Training], found: Sequence[Mapping[str, float]]
@@ -162,12 +162,17 @@ class LandmarkRecipe(Recipe):
         """Returns the usual lines, or the table of the groups that were held out."""
         if not options.leave_out:
             return super().report(options, trainings, found)
-        from UltrasoundMotionLib.lab.training.objectives.landmarks import leave_out_table, window_errors
+        from UltrasoundMotionLib.lab.training.objectives.landmarks import (
+            LandmarkObjective,
+            leave_out_table,
+            window_errors,
+        )
 
         rows = []
         for group, training in zip(options.leave_out, trainings, strict=True):
-            training.objective.eval()
-            held, learnt = window_errors(training.objective, training.cases)
+            objective = training.objective.eval()
+            assert isinstance(objective, LandmarkObjective)
+            held, learnt = window_errors(objective, training.cases)
             rows.append((group, held, learnt))
         return [leave_out_table(rows)]
 
@@ -179,14 +184,14 @@ def landmark_batch_settings(objective: LandmarkObjective) -> LandmarkBatchSettin
     return LandmarkBatchSettings(windows_for_motion=objective.motion_windows, largest_size=objective.largest_size)
 
 
-def _sources(options: LandmarkOptions, clips: Path, place: Place) -> list[LandmarkSource]:
+def _sources(options: LandmarkOptions, clips: Path, context: RunContext) -> list[LandmarkSource]:
     from UltrasoundMotionLib.lab.training.data.landmark_sources import ClipSource, WarpedSource, clust_sources
     from UltrasoundMotionLib.lab.training.data.phantom_clips import write_phantom_clips
     from UltrasoundMotionLib.lab.training.data.warped_clips import read_real_frames
 
-    with place.progress("simulating", "clips") as progress:
+    with context.progress("simulating", "clips") as progress:
         write = partial(write_phantom_clips, clips, options.phantoms, options.seed, progress=progress)
-        paths = place.first_alone(write) if options.phantoms else ()
+        paths = context.first_alone(write) if options.phantoms else ()
     annotated = [source for folder in options.clust for source in clust_sources(folder)]
     warped = [WarpedSource(frame) for frame in read_real_frames(options.data, every=options.every)]
     return [*(ClipSource(path) for path in paths), *annotated, *warped]
@@ -196,8 +201,8 @@ def _trained_on(options: LandmarkOptions, folder: str) -> tuple[str, ...]:
     parts = []
     if options.phantoms:
         parts.append(
-            f"{options.phantoms} simulated clips of livers (70 % of what was seen) and hearts, phantom seeds drawn from "
-            "200 to 8999"
+            f"{options.phantoms} simulated clips of livers (70 % of what was seen) and hearts, phantom seeds drawn "
+            "from 200 to 8999"
         )
     parts += [f"annotated frames of {path}" for path in options.clust]
     parts += [f"real frames warped by analytic motion: {path}" for path in options.data]

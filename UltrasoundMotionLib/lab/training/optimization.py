@@ -32,7 +32,8 @@ class Optimization:
         self._adversary = objective.adversary()
         apart = {id(one) for one in self._adversary.parameters} if self._adversary else set()
         self._parameters = [one for one in objective.parameters() if one.requires_grad and id(one) not in apart]
-        self._updated_by_forward = [*objective.buffers(), *(one for one in objective.parameters() if _is_fixed(one))]
+        fixed = [one for one in objective.parameters() if not one.requires_grad]
+        self._updated_by_forward = [*objective.buffers(), *fixed]
         self._main = torch.optim.AdamW(self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
         self._schedule = one_cycle(self._main, settings.learning_rate, settings.steps, settings.warm_up)
         self._adam: torch.optim.Adam | None = None
@@ -61,17 +62,19 @@ class Optimization:
             The losses, averaged over the processes; with a discriminator also "adversary", its own loss.
 
         Raises:
-            InputError: a loss or the gradient is not a finite number. Weights, buffers and optimizers are then as they
-                were before the step.
+            InputError: a loss or the gradient is not a finite number, or the batch cannot be used. Weights, buffers and
+                optimizers are then as they were before the step.
         """
         before = [value.detach().clone() for value in self._updated_by_forward]
         try:
             losses = self._gradients(batch, number)
-        except _NotFiniteError as error:
+        except Exception as error:
             with torch.no_grad():
                 for value, old in zip(self._updated_by_forward, before, strict=True):
                     value.copy_(old)
-            raise InputError(f"step {number + 1}: {error}") from None
+            if isinstance(error, InputError):
+                raise InputError(f"step {number + 1}: {error}") from error
+            raise
         self._main.step()
         self._schedule.step()
         if self._adam is not None:
@@ -87,7 +90,7 @@ class Optimization:
         }
 
     def load_state_dict(self, values: dict[str, Any]) -> None:
-        """Takes up what `state_dict` returned."""
+        """Restores what `state_dict` returned."""
         self._main.load_state_dict(values["main"])
         self._schedule.load_state_dict(values["schedule"])
         if self._adam is not None:
@@ -104,7 +107,7 @@ class Optimization:
         losses["total"].backward()
         norm = nn.utils.clip_grad_norm_(self._parameters, settings.gradient_norm)
         if not torch.isfinite(norm):
-            raise _NotFiniteError(f"the gradient is not a finite number (norm {float(norm):.3g})")
+            raise InputError(f"the gradient is not a finite number (norm {float(norm):.3g})")
         if self._adam is not None and self._discriminate is not None:
             self._freeze_adversary(False)
             try:
@@ -123,7 +126,7 @@ class Optimization:
         found = dict(zip(losses, values.tolist(), strict=True))
         if not torch.isfinite(values).all():
             text = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
-            raise _NotFiniteError(f"the loss is not a finite number ({text})")
+            raise InputError(f"the loss is not a finite number ({text})")
         return found
 
     def _freeze_adversary(self, frozen: bool) -> None:
@@ -141,14 +144,6 @@ class _Discrimination(nn.Module):
 
     def forward(self) -> Tensor:
         return self._loss()
-
-
-class _NotFiniteError(Exception):
-    """A step that must not be taken."""
-
-
-def _is_fixed(parameter: nn.Parameter) -> bool:
-    return not parameter.requires_grad
 
 
 def _seed_default_generator(seed: int, step: int, rank: int) -> None:

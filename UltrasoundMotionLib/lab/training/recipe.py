@@ -1,4 +1,4 @@
-"""Recipes: for each network what is trained, on which data and how long, and the options of `train NAME`.
+"""Recipes: for each network its objective, data, settings and the options of `train NAME`.
 
 A new network is an objective and one file in `recipes/`, which is found there.
 """
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 
-AnyObjective = TypeVar("AnyObjective", bound="Objective[Any, Any]")
-BatchSettings = TypeVar("BatchSettings")
-Result = TypeVar("Result")
-RecipeClass = TypeVar("RecipeClass", bound="type[Recipe]")
+_AnyObjective = TypeVar("_AnyObjective", bound="Objective[Any, Any]")
+_BatchSettings = TypeVar("_BatchSettings")
+_Result = TypeVar("_Result")
+_RecipeClass = TypeVar("_RecipeClass", bound="type[Recipe]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ class TrainingOptions:
         check_options(self)
 
     def settings(self, defaults: TrainingSettings) -> TrainingSettings:
-        """Returns the recipe's settings with what the options change."""
+        """Returns the settings that the options ask for."""
         given = {name: getattr(self, name) for name in ("steps", "learning_rate", "validate_every")}
         return replace(
             defaults,
@@ -72,7 +72,7 @@ class TrainingOptions:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingPlan(Generic[AnyObjective, BatchSettings]):
+class TrainingPlan(Generic[_AnyObjective, _BatchSettings]):
     """A variant of a network as it is trained, without the data.
 
     Attributes:
@@ -81,8 +81,8 @@ class TrainingPlan(Generic[AnyObjective, BatchSettings]):
         settings: of the run.
     """
 
-    objective: AnyObjective
-    batch: BatchSettings
+    objective: _AnyObjective
+    batch: _BatchSettings
     settings: TrainingSettings
 
 
@@ -104,8 +104,8 @@ class Training:
 
 
 @dataclass(frozen=True, eq=False)
-class Place:
-    """Where a recipe prepares its data.
+class RunContext:
+    """The run that a recipe prepares its data for.
 
     Attributes:
         out: folder for the results.
@@ -119,8 +119,8 @@ class Place:
     processes: Processes
     progress: Callable[[str, str], AbstractContextManager[Progress]]
 
-    def first_alone(self, prepare: Callable[[], Result]) -> Result:
-        """Calls a function in the first process and, when it has returned there, in the others, which find its files."""
+    def first_alone(self, prepare: Callable[[], _Result]) -> _Result:
+        """Calls a function in the first process and, when it has returned, in the others, which find its files."""
         if self.processes.first:
             result = prepare()
             self.processes.wait()
@@ -136,7 +136,7 @@ class Recipe(ABC):
         name: name on the command line.
         rank: place in lists, the smallest first.
         summary: the network in a few words.
-        data: what it is trained on, in a few words.
+        data: its training data, in a few words.
         options: the options of `train NAME`.
         defaults: default settings; None: each variant has its own.
     """
@@ -158,7 +158,7 @@ class Recipe(ABC):
             raise InputError(f"variant: {self.name} has {', '.join(self.variants())}, got {variant!r}")
 
     @abstractmethod
-    def prepare(self, options: Any, place: Place) -> AbstractContextManager[Sequence[Training]]:
+    def prepare(self, options: Any, context: RunContext) -> AbstractContextManager[Sequence[Training]]:
         """Reads or simulates the data for a `with` block in which the trainings are run, one after the other.
 
         Raises:
@@ -175,7 +175,7 @@ class Recipe(ABC):
 RECIPES: Registry[Recipe] = Registry("training recipe", "UltrasoundMotionLib.lab.training.recipes")
 
 
-def training_recipe(kind: RecipeClass) -> RecipeClass:
+def training_recipe(kind: _RecipeClass) -> _RecipeClass:
     """Registers a recipe (class decorator)."""
     RECIPES.add(kind())
     return kind

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.lab.training.data.pair_settings import PairSettings
-from UltrasoundMotionLib.lab.training.recipe import DEFAULT, Place, Recipe, Training, TrainingOptions, TrainingPlan
+from UltrasoundMotionLib.lab.training.recipe import DEFAULT, Recipe, RunContext, Training, TrainingOptions, TrainingPlan
 from UltrasoundMotionLib.settings import option
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.weights import ModelCard
 
-DATASETS = ("hippocampus", "cardiac")
+_DATASETS = ("hippocampus", "cardiac")
 _SOURCES = {
     "hippocampus": (
-        "Task04 Hippocampus of the Medical Segmentation Decathlon (Simpson et al., 2019): {count} subjects with numbers "
-        "up to 305",
+        "Task04 Hippocampus of the Medical Segmentation Decathlon (Simpson et al., 2019): {count} subjects with "
+        "numbers up to 305",
         "never seen: subjects from 320 on; validated on those between",
     ),
     "cardiac": (
@@ -47,7 +47,7 @@ class RegistrationOptions(TrainingOptions):
         subjects: learn from so many training subjects only; None: all.
     """
 
-    dataset: str = option(choices=DATASETS, always_shown=True, help="MSD Task04 Hippocampus, or ACDC")
+    dataset: str = option(choices=_DATASETS, always_shown=True, help="MSD Task04 Hippocampus, or ACDC")
     data: Path = option(metavar="DIR", help="folder of that data set")
     variant: str = option(
         DEFAULT, metavar="NAME", always_shown=True, help="one of the network's own (an unknown one lists them)"
@@ -67,7 +67,7 @@ class RegistrationRecipe(Recipe):
     data = "the Decathlon's hippocampi or ACDC's hearts"
 
     def make(self, dataset: str, variant: str = DEFAULT, *, seed: int = 1) -> RegistrationPlan:
-        """Returns what to train, with weights drawn from the seed.
+        """Returns the plan of a variant, with weights drawn from the seed.
 
         Args:
             dataset: "hippocampus" or "cardiac".
@@ -78,8 +78,8 @@ class RegistrationRecipe(Recipe):
         """
         import torch
 
-        if dataset not in DATASETS:
-            raise InputError(f"dataset: expected one of {', '.join(DATASETS)}, got {dataset!r}")
+        if dataset not in _DATASETS:
+            raise InputError(f"dataset: expected one of {', '.join(_DATASETS)}, got {dataset!r}")
         self.check_variant(variant)
         torch.manual_seed(seed)
         plan = self._plan(dataset, variant)
@@ -94,7 +94,7 @@ class RegistrationRecipe(Recipe):
         """
 
     @contextmanager
-    def prepare(self, options: RegistrationOptions, place: Place) -> Iterator[Sequence[Training]]:
+    def prepare(self, options: RegistrationOptions, context: RunContext) -> Iterator[Sequence[Training]]:
         """Reads the subjects and yields one training."""
         from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
         from UltrasoundMotionLib.lab.training.data.registration_pairs import PairBatches, pair_list
@@ -104,23 +104,23 @@ class RegistrationRecipe(Recipe):
         settings, domain = options.settings(plan.settings), plan.objective.domain
         batch = plan.batch if options.batch is None else replace(plan.batch, size=options.batch)
         held_out = []
-        with place.progress("reading", "subjects") as progress, no_itk_warnings():
+        with context.progress("reading", "subjects") as progress, no_itk_warnings():
             subjects = read_subjects(
                 options.dataset, options.data, "train", domain, most=options.subjects, progress=progress
             )
-            if settings.validate_every and place.processes.first:
+            if settings.validate_every and context.processes.first:
                 held_out = read_subjects(options.dataset, options.data, "validation", domain, progress=progress)
         card = registration_card(
             plan,
             options.dataset,
             subjects=len(subjects),
-            command=place.command,
+            command=context.command,
             validation_subjects=len(held_out),
         )
         atlas = [one for one in subjects if held_out and one.name == batch.atlas]
         yield [
             Training(
-                place.out,
+                context.out,
                 plan.objective,
                 PairBatches(subjects, batch, options.seed),
                 settings,

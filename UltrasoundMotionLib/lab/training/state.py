@@ -57,7 +57,7 @@ class TrainingState:
             torch.save(values, temporary)
 
     def read(self, path: Path, device: torch.device) -> None:
-        """Takes up a state that was written.
+        """Restores a state from its file.
 
         Raises:
             InputError: no such file, not a state, one of an earlier version or of a run with other settings.

@@ -44,7 +44,7 @@ def train(
     resume from (state.pt).
 
     Args:
-        cases: what the objective is validated on; none never validates.
+        cases: held-out cases for `Objective.validate`; without any there is no validation.
         card: draft of the card, see `draft_card`; None writes no weights.
         resume: go on from the state in `folder`. The result is that of a run without the break.
         start_from: trained weights to begin with, see `read_weights`.
@@ -61,7 +61,8 @@ def train(
         OutputError: a file cannot be written.
         Cancelled: `progress` raised it; state and weights up to there were written.
     """
-    folder, place, processes = Path(folder), torch.device(device), processes or Processes()
+    folder, processes = Path(folder), processes or Processes()
+    device = torch.device(device)
     folder.mkdir(parents=True, exist_ok=True)
     run = (
         f"{objective.name} {objective.configuration()!r} {settings!r} {batches.description} processes={processes.count}"
@@ -69,14 +70,14 @@ def train(
     if start_from is not None:
         objective.start_from(read_weights(start_from))
         run += f" from={file_digest(start_from)}"
-    objective.to(place).train()
+    objective.to(device).train()
     objective.prepare(settings.steps)
     state = TrainingState(objective, Optimization(objective, settings, processes), run)
     if resume:
-        state.read(folder / STATE_NAME, place)
+        state.read(folder / STATE_NAME, device)
     sitting = _Sitting(folder, state, settings, cases=cases, card=card, writes=processes.first)
     last = settings.steps if stop_after is None else min(settings.steps, state.step + stop_after)
-    loaded = load_batches(batches, range(state.step, last), rank=processes.rank, device=place, workers=workers)
+    loaded = load_batches(batches, range(state.step, last), rank=processes.rank, device=device, workers=workers)
     try:
         for batch in loaded:
             loss = sitting.step(batch)

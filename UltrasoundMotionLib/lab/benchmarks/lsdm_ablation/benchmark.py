@@ -16,7 +16,7 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     show,
     whole_number,
 )
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import HARDER_HALF
+from UltrasoundMotionLib.lab.phantom_cases import HARDER_HALF
 
 DESCRIPTION = """Trains LSDM with the complete and the partial decoder, without and with EMMA, without and with the
 deformation pyramid (Table S2), and with 1, 5 and 10 iterations of EMMA (Table S3), each from the same seed for the same

@@ -19,9 +19,9 @@ import torch
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
 from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
+from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches, LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkSource
 from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS

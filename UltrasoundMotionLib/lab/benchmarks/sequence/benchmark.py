@@ -24,10 +24,10 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     whole_number,
 )
 from UltrasoundMotionLib.lab.benchmarks.peers import available_peers
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import EVALUATION_SEED
 from UltrasoundMotionLib.lab.benchmarks.sequence.neighbouring_frames import NeighbourRow, tissue_tracking_table
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column, Target
 from UltrasoundMotionLib.lab.benchmarks.trackers import installed_peers
+from UltrasoundMotionLib.lab.phantom_cases import EVALUATION_SEED
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 

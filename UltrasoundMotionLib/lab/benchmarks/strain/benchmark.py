@@ -24,12 +24,12 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     thread_count,
     whole_number,
 )
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import EVALUATION_SEED
 from UltrasoundMotionLib.lab.benchmarks.strain.cases import StrainCase, given_on, strain_cases
 from UltrasoundMotionLib.lab.benchmarks.strain.errors import StrainErrors, strain_errors
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column, Target
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
 from UltrasoundMotionLib.lab.benchmarks.tracking import DIS_FROM_QUERY_FRAME
+from UltrasoundMotionLib.lab.phantom_cases import EVALUATION_SEED
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.strain import longitudinal_strain
 from UltrasoundMotionLib.text_table import format_number

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import DIFFICULTIES, EVALUATION_SEED
+from UltrasoundMotionLib.lab.phantom_cases import DIFFICULTIES, EVALUATION_SEED
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 LAYERS = ("endo", "mid", "epi")

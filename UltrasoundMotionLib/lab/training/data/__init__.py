@@ -1,1 +1,1 @@
-"""What networks are trained on: sources of images with known motion or labels, and the batches drawn from them."""
+"""Training data: sources of images with known motion or labels, and the batches drawn from them."""

@@ -1,10 +1,9 @@
-"""What machines and patients do to the look of frames: blur, sharpening, grey maps, compression, noise, shadows,
-speckle that is new.
+"""Augmentation of the intensities of clips: blur, sharpening, grey maps, compression, noise, shadows, fresh speckle.
 
 Azad et al., Sec. 4.4: motion blur, sharpening, embossing, brightness and contrast, hue and saturation (frames here are
-grey), compression and noise, each with a probability under one half. Gamma, shadows and fresh speckle are added here:
-they are what ultrasound itself does. Frames are (T, 1, H, W), about 0 to 1, on any device. Random numbers for
-parameters come from numpy's generator, those for pixels from torch's.
+grey), compression and noise, each with a probability under one half. Gamma, shadows and fresh speckle are added here,
+as effects of ultrasound itself. Frames are (T, 1, H, W), about 0 to 1, on any device. Random numbers for parameters
+come from NumPy's generator, those for pixels from PyTorch's.
 """
 
 from __future__ import annotations
@@ -16,18 +15,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-HIDDEN_FACTOR = 0.35  # 9 dB: what `simulation` counts as hidden
+HIDDEN_FACTOR = 0.35  # 9 dB, from which on `simulation` counts a point as hidden
 
 # ITU T.81, table K.1: JPEG's luminance quantisation at quality 50.
 _JPEG = (
-    16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55, 14, 13, 16, 24, 40, 57, 69, 56, 14, 17, 22, 29, 51, 87, 80, 62,
-    18, 22, 37, 56, 68, 109, 103, 77, 24, 35, 55, 64, 81, 104, 113, 92, 49, 64, 78, 87, 103, 121, 120, 101, 72, 92, 95, 98, 112, 100, 103, 99,
+    16, 11, 10, 16, 24, 40, 51, 61,
+    12, 12, 14, 19, 26, 58, 60, 55,
+    14, 13, 16, 24, 40, 57, 69, 56,
+    14, 17, 22, 29, 51, 87, 80, 62,
+    18, 22, 37, 56, 68, 109, 103, 77,
+    24, 35, 55, 64, 81, 104, 113, 92,
+    49, 64, 78, 87, 103, 121, 120, 101,
+    72, 92, 95, 98, 112, 100, 103, 99,
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ImageProbabilities:
-    """How often each change is made to a clip; the paper says under 0.5 of each of its own."""
+    """The probability of each change of a clip; the paper has under 0.5 for each of its own."""
 
     blur: float = 0.2
     sharpen: float = 0.15
@@ -50,7 +55,7 @@ def change_frames(
     rng: np.random.Generator,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Returns the changed frames (T, 1, H, W) and (T, N) bool: which of the points (T, N, 2) a new shadow hides."""
+    """Returns the changed frames (T, 1, H, W) and (T, N) bool, True where a new shadow hides a point of (T, N, 2)."""
     hidden = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
     if rng.random() < probabilities.fresh_speckle:
         frames = fresh_speckle(frames, rng.uniform(0.1, 0.6), rng, generator)
@@ -92,8 +97,8 @@ def fresh_speckle(frames: Tensor, part: float, rng: np.random.Generator, generat
 
 
 def shadow(frames: Tensor, points: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A dark band that crosses the image and sweeps from frame to frame; returns the frames and (T, N) bool, which
-    points it hides.
+    """Adds a dark band across the image that sweeps from frame to frame; returns the frames and (T, N) bool, True where
+    it hides a point.
     """
     count, (height, width) = len(frames), frames.shape[2:]
     angle = rng.uniform(0, np.pi)
@@ -117,8 +122,8 @@ def shadow(frames: Tensor, points: Tensor, rng: np.random.Generator) -> tuple[Te
 
 
 def compress(frames: Tensor, strength: float) -> Tensor:
-    """What JPEG does at quality 50 (`strength` 1) to grey values of 0 to 1: quantises the cosine transform of blocks of
-    8 x 8.
+    """Quantises the cosine transform of blocks of 8 x 8, as JPEG does at quality 50 (`strength` 1), for grey values of
+    0 to 1.
     """
     height, width = frames.shape[2:]
     padded = F.pad(frames, (0, -width % 8, 0, -height % 8), mode="replicate")
@@ -137,7 +142,7 @@ def _some_frames(frames: Tensor, changed: Tensor, rng: np.random.Generator) -> T
 
 
 def _line_kernel(rng: np.random.Generator, like: Tensor) -> Tensor:
-    """(1, 1, 9, 9): a soft line of random direction and length."""
+    """Draws a kernel (1, 1, 9, 9): a soft line of random direction and length."""
     angle, half = rng.uniform(0, np.pi), rng.uniform(1, 4)
     y, x = np.mgrid[-4:5, -4:5]
     along, across = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)

@@ -1,4 +1,4 @@
-"""Batches of windows around landmarks, for the Siamese trackers and LSDM: three frames of a sequence, augmented alike."""
+"""Batches of windows around landmarks, for the Siamese trackers and LSDM, from three frames augmented alike."""
 
 from __future__ import annotations
 
@@ -169,18 +169,20 @@ class LandmarkBatches(StepBatches[LandmarkBatch]):
                 torch.as_tensor(rng.normal(0, settings.before_deviation, (count, 2)), device=device)
                 * field_step[:, None]
             )
-            motion = [
+            windows = [
                 crop_windows(frame[0], at, field_step, FIELD_SIZE, outside="mean")[:, None]
                 for frame, at in zip(frames, middles, strict=True)
             ]
         else:
-            motion = [first.new_zeros((count, 1, 0, 0))] * 3
+            windows = [first.new_zeros((count, 1, 0, 0))] * 3
         return LandmarkBatch(
             exemplar_windows(first, start, step),
             search_windows(now, middles[2], step / size),
             INSTANCE_SIZE // 2 - offset,
             visible[2, chosen],
-            *motion,
+            windows[0],
+            windows[1],
+            windows[2],
             _near_by(points, visible, chosen, middles, step=unit * FIELD_SAMPLE_PX, count=settings.trajectories),
             size,
         )
@@ -265,10 +267,7 @@ def _near_by(
 
 
 def _joined(parts: Sequence[LandmarkBatch]) -> LandmarkBatch:
-    names = ("exemplar", "instance", "target", "visible", "first", "before", "now")
-    trajectories = [part.trajectories for part in parts]
-    return LandmarkBatch(
-        *(torch.cat([getattr(part, name) for part in parts]) for name in names),
-        None if any(one is None for one in trajectories) else torch.cat(trajectories, dim=1),
-        torch.cat([part.size for part in parts]),
-    )
+    names = ("exemplar", "instance", "target", "visible", "first", "before", "now", "size")
+    joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
+    known = [part.trajectories for part in parts if part.trajectories is not None]
+    return LandmarkBatch(**joined, trajectories=torch.cat(known, dim=1) if len(known) == len(parts) else None)

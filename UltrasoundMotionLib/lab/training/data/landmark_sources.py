@@ -55,8 +55,8 @@ class LandmarkSource(ABC):
         """Draws three frames."""
 
     def in_group(self, group: str) -> bool:
-        """Returns True when the name begins with `group` as whole words: `liver-hard-01` is in `liver` and `liver-hard`,
-        `ETH-01-1` is in `ETH`.
+        """Returns True when the name begins with `group` as whole words: `liver-hard-01` is in `liver` and in
+        `liver-hard`, `ETH-01-1` in `ETH`.
         """
         return self.name.lower() == group.lower() or self.name.lower().startswith(
             (f"{group.lower()}-", f"{group.lower()}_")
@@ -156,7 +156,8 @@ class WarpedSource(LandmarkSource):
         values = (255 * frames[chosen, 0]).clamp(0, 255).to(torch.uint8).numpy()
         places = points[chosen].numpy().astype(np.float32)
         height, width = values.shape[1:]
-        return FrameTriple(values, places, ((places >= 0) & (places <= [width - 1, height - 1])).all(axis=2))
+        inside = (places >= 0) & (places <= np.array([width - 1, height - 1]))
+        return FrameTriple(values, places, np.all(inside, axis=2))
 
 
 def tuning_groups(folder: Path | str, count: int = 2, progress: Progress = no_progress) -> list[LandmarkGroup]:
@@ -221,6 +222,7 @@ def leave_out(
     if not held or not kept:
         names = ", ".join(sorted({source.name.rsplit("-", 1)[0] for source in sources})[:12])
         raise InputError(
-            f"leaving out {group} leaves {len(kept)} of {len(sources)} sequences to learn from; their groups are {names}"
+            f"leaving out {group} leaves {len(kept)} of {len(sources)} sequences to learn from; "
+            f"their groups are {names}"
         )
     return kept, held

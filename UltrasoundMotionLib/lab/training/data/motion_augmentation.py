@@ -1,4 +1,4 @@
-"""Impartial motion: one random affine map for a whole clip, on frames and trajectories alike, so that no direction of
+"""Impartial motion: one random affine map of a whole clip, frames and trajectories alike, so that no direction of
 motion is preferred.
 
 Azad et al., "Taming Modern Point Tracking for Speckle Tracking Echocardiography via Impartial Motion", Sec. 4.4:
@@ -19,7 +19,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class MotionRanges:
-    """How far an affine map may go.
+    """The ranges of the affine maps.
 
     Attributes:
         probability: of each of the six kinds of map.
@@ -37,12 +37,12 @@ class MotionRanges:
 
 
 NO_MOTION = MotionRanges(probability=0.0)
-"""The baseline of the paper's comparison: clips move as they were taken."""
+"""The baseline of the paper's comparison: clips move as they were acquired."""
 
 
 def draw_affine(ranges: MotionRanges, size: float, rng: np.random.Generator) -> np.ndarray:
-    """(2, 3) map of pixel positions about the middle of a square image with that side in pixels: new = map[:, :2] @ old
-    + map[:, 2].
+    """Draws a (2, 3) map of pixel positions about the middle of a square image with that side in pixels: new =
+    map[:, :2] @ old + map[:, 2].
     """
 
     def chosen() -> bool:
@@ -67,13 +67,13 @@ def draw_affine(ranges: MotionRanges, size: float, rng: np.random.Generator) -> 
 
 
 def move_points(points: Tensor, affine: np.ndarray) -> Tensor:
-    """Positions (..., 2) through a (2, 3) map."""
+    """Maps positions (..., 2) by a (2, 3) map."""
     matrix = torch.as_tensor(affine, dtype=points.dtype, device=points.device)
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
 def move_frames(frames: Tensor, affine: np.ndarray, size: tuple[int, int]) -> Tensor:
-    """Frames (T, 1, H, W) through a (2, 3) map of their pixels, as (T, 1, *size); bilinear, 0 outside.
+    """Maps frames (T, 1, H, W) by a (2, 3) map of their pixels, to (T, 1, *size); bilinear, 0 outside.
 
     With the same map, what lies at p in `frames` lies at `move_points(p)` in the result.
     """
@@ -84,7 +84,7 @@ def move_frames(frames: Tensor, affine: np.ndarray, size: tuple[int, int]) -> Te
         np.array([[2 / size[1], 0, 1 / size[1] - 1], [0, 2 / size[0], 1 / size[0] - 1], [0, 0, 1]])
     )
     theta = torch.as_tensor((to_unit @ inverse @ from_unit)[:2], dtype=frames.dtype, device=frames.device)
-    grid = F.affine_grid(theta[None], (1, 1, *size), align_corners=False)
+    grid = F.affine_grid(theta[None], [1, 1, *size], align_corners=False)
     # All frames share the map: as channels of one image they share its interpolation weights.
     return F.grid_sample(
         frames.transpose(0, 1), grid, mode="bilinear", padding_mode="zeros", align_corners=False

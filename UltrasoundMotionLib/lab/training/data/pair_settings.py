@@ -1,4 +1,4 @@
-"""The settings of registration batches: how pairs are chosen, and how far their images are augmented."""
+"""The settings of registration batches: the choice of pairs and their augmentation."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from UltrasoundMotionLib.errors import InputError
 
-PAIRINGS = ("random", "atlas", "phases")
+_PAIRINGS = ("random", "atlas", "phases")
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far images are changed; 0 leaves them as they are.
+    """The limits of random changes of an image; 0 leaves it as it is.
 
     Attributes:
         rotation_deg: largest rotation around the last axis (in the plane of slices).
@@ -44,7 +44,7 @@ class Augmentation:
     flips: tuple[int, ...] = ()
 
 
-NO_AUGMENTATION = Augmentation()
+_NO_AUGMENTATION = Augmentation()
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class PairAugmentation:
         fixed, moving: a draw for each image.
     """
 
-    shared: Augmentation = NO_AUGMENTATION
-    fixed: Augmentation = NO_AUGMENTATION
-    moving: Augmentation = NO_AUGMENTATION
+    shared: Augmentation = _NO_AUGMENTATION
+    fixed: Augmentation = _NO_AUGMENTATION
+    moving: Augmentation = _NO_AUGMENTATION
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class PairSettings:
     augmentation: PairAugmentation = field(default_factory=PairAugmentation)
 
     def __post_init__(self) -> None:
-        if self.pairing not in PAIRINGS:
-            raise InputError(f"pairing: expected one of {', '.join(PAIRINGS)}, got {self.pairing!r}")
+        if self.pairing not in _PAIRINGS:
+            raise InputError(f"pairing: expected one of {', '.join(_PAIRINGS)}, got {self.pairing!r}")
         if self.size < 1:
             raise InputError(f"batch: expected 1 pair or more, got {self.size}")
         if (self.pairing == "atlas") != (self.atlas is not None):

@@ -108,7 +108,7 @@ class Change:
         return self._intensities(image), labels
 
     def displacement(self, spatial: tuple[int, ...], device: torch.device) -> Tensor | None:
-        """Returns the displacement (1, n, *spatial) in voxels from a voxel to where its value comes from; None: none."""
+        """Returns the displacement (1, n, *spatial) in voxels, from a voxel to the source of its value; None: none."""
         if self.matrix is None and not self.controls:
             return None
         total = torch.zeros(1, len(spatial), *spatial, device=device)

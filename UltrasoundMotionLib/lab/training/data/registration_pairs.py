@@ -121,7 +121,7 @@ class PairBatches(StepBatches[RegistrationBatch]):
 
 
 def pair_list(subjects: Sequence[TrainingSubject], settings: PairSettings) -> list[LabelledPair]:
-    """Returns one pair of each subject, always the same: what is validated on.
+    """Returns one pair of each subject, always the same, for validation.
 
     The moving subject of a random pair is the next one in the list; with an atlas, the atlas is no fixed subject.
 

@@ -69,7 +69,7 @@ def read_subjects(
 
 def _hippocampus(folder: Path, name: str, domain: ModelDomain) -> TrainingSubject:
     one = read_hippocampus(folder, name)
-    return TrainingSubject(name, (_kept(name, one.image.array, one.labels.array, domain),))
+    return TrainingSubject(name, (_checked_arrays(name, one.image.array, one.labels.array, domain),))
 
 
 def _cardiac(folder: Path, name: str, domain: ModelDomain) -> TrainingSubject:
@@ -78,12 +78,12 @@ def _cardiac(folder: Path, name: str, domain: ModelDomain) -> TrainingSubject:
         pair = acdc_as_published(pair)
         images = [(scale_intensities(one.image.array), one.labels.array) for one in (pair.fixed, pair.moving)]
     else:
-        grid = moving_part_grid(pair, domain)
+        grid = _moving_part_grid(pair, domain)
         images = [_on_grid(one, grid) for one in (pair.fixed, pair.moving)]
-    return TrainingSubject(name, tuple(_kept(name, image, labels, domain) for image, labels in images))
+    return TrainingSubject(name, tuple(_checked_arrays(name, image, labels, domain) for image, labels in images))
 
 
-def moving_part_grid(pair: RegistrationPair, domain: ModelDomain) -> ImageGrid:
+def _moving_part_grid(pair: RegistrationPair, domain: ModelDomain) -> ImageGrid:
     """Returns the domain's grid around the part of the images that changes between them, which is the heart."""
     image = pair.fixed.image
     grid = ImageGrid.of(image)
@@ -101,7 +101,7 @@ def _on_grid(one: LabelledImage, grid: ImageGrid) -> tuple[np.ndarray, np.ndarra
     return sample_on(image, own, grid)[0, 0].numpy(), sample_on(labels, own, grid, mode="nearest")[0, 0].numpy()
 
 
-def _kept(name: str, image: np.ndarray, labels: np.ndarray, domain: ModelDomain) -> LabelledArrays:
+def _checked_arrays(name: str, image: np.ndarray, labels: np.ndarray, domain: ModelDomain) -> LabelledArrays:
     unknown = [float(value) for value in np.unique(labels) if value != 0 and value not in domain.labels]
     if unknown:
         known = ", ".join(f"{value} {label}" for value, label in domain.labels.items())

@@ -1,8 +1,6 @@
-"""Anatomy that `simulation` has no organ for: muscle, kidney, right ventricle, and tissue with vessels, painted for
-training clips.
+"""Drawn anatomy for training clips that `simulation` has no organ for: muscle, kidney, right ventricle, vessels.
 
-None of it is to scale with a patient; it is to give a network borders, streaks, holes and plain speckle in many
-mixtures.
+It is not to scale with a patient; it gives a network borders, streaks, holes and plain speckle in many mixtures.
 """
 
 from __future__ import annotations
@@ -13,13 +11,13 @@ import numpy as np
 
 from UltrasoundMotionLib.simulation.texture import Canvas, ellipse_distance, random_field, ridge, soft_step
 
-BLOOD_DB = -32.0
+_BLOOD_DB = -32.0
 Paint = Callable[[np.ndarray, float, np.random.Generator], Canvas]
-"""(N, 2) material places in mm in the probe frame, depth of the image in mm, random numbers."""
+"""A function of (N, 2) material places in mm in the probe frame, the depth of the image in mm and random numbers."""
 
 
-def paint_muscle(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
-    """Fascicles as streaks at a slant, between two or three bright aponeuroses; skin and fat above."""
+def _paint_muscle(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
+    """Draws fascicles as slanted streaks between two or three bright aponeuroses; skin and fat above."""
     slant = rng.uniform(-0.5, 0.5)
     along = (
         np.stack([places @ [np.cos(slant), np.sin(slant)], places @ [-np.sin(slant), np.cos(slant)]], axis=1) / depth_mm
@@ -40,8 +38,8 @@ def paint_muscle(places: np.ndarray, depth_mm: float, rng: np.random.Generator) 
     return canvas
 
 
-def paint_kidney(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
-    """Capsule, cortex, dark pyramids around a bright sinus, in fat and liver."""
+def _paint_kidney(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
+    """Draws capsule, cortex and dark pyramids around a bright sinus, in fat and liver."""
     canvas = Canvas(
         -7 + 3 * random_field(places / depth_mm, 0.3, rng) + 2 * random_field(places / depth_mm, (0.1, 0.04), rng)
     )
@@ -65,8 +63,8 @@ def paint_kidney(places: np.ndarray, depth_mm: float, rng: np.random.Generator) 
     return canvas
 
 
-def paint_right_ventricle(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
-    """A thin curved wall around a dark, trabeculated chamber; uneven tissue outside."""
+def _paint_right_ventricle(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
+    """Draws a thin curved wall around a dark, trabeculated chamber; uneven tissue outside."""
     canvas = Canvas(-17 + 6 * random_field(places / depth_mm, 0.25, rng))
     chamber = np.array([rng.uniform(-0.15, 0.15), rng.uniform(0.45, 0.6)]) * depth_mm
     axes = np.array([rng.uniform(0.16, 0.26), rng.uniform(0.26, 0.38)]) * depth_mm
@@ -76,14 +74,14 @@ def paint_right_ventricle(places: np.ndarray, depth_mm: float, rng: np.random.Ge
     thickness = rng.uniform(0.025, 0.06) * depth_mm
     wall = (distance >= 0) & (distance < thickness)
     canvas.cover(wall, -5 + 4 * random_field(places / depth_mm, (0.05, 0.12), rng))
-    canvas.cover(distance < 0, BLOOD_DB + 2 * random_field(places / depth_mm, 0.2, rng), blood=True)
+    canvas.cover(distance < 0, _BLOOD_DB + 2 * random_field(places / depth_mm, 0.2, rng), blood=True)
     cords = random_field(places / depth_mm, (0.05, 0.1), rng)
     canvas.brighten((distance < 0) & (distance > -0.1 * depth_mm) & (cords > 1.3), -12 + 3 * cords)
     return canvas
 
 
-def paint_vessels(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
-    """Even tissue with a few vessels across the plane and patches of other brightness."""
+def _paint_vessels(places: np.ndarray, depth_mm: float, rng: np.random.Generator) -> Canvas:
+    """Draws even tissue with a few vessels across the plane and patches of other brightness."""
     patches = soft_step(random_field(places / depth_mm, rng.uniform(0.1, 0.4), rng) - rng.uniform(0, 1), 0.6)
     canvas = Canvas(
         rng.uniform(-10, -3) + rng.uniform(-8, 8) * patches + 2 * random_field(places / depth_mm, (0.08, 0.04), rng)
@@ -92,13 +90,13 @@ def paint_vessels(places: np.ndarray, depth_mm: float, rng: np.random.Generator)
         centre = np.array([rng.uniform(-0.4, 0.4), rng.uniform(0.15, 0.9)]) * depth_mm
         vessel = ellipse_distance(places, tuple(centre), tuple(rng.uniform(0.01, 0.04, 2) * depth_mm))
         canvas.brighten(np.abs(vessel - 0.5) < 2, -4 + 5 * ridge(vessel - 0.5, 0.6))
-        canvas.cover(vessel < 0, BLOOD_DB, blood=True)
+        canvas.cover(vessel < 0, _BLOOD_DB, blood=True)
     return canvas
 
 
 ANATOMIES: dict[str, Paint] = {
-    "muscle": paint_muscle,
-    "kidney": paint_kidney,
-    "right ventricle": paint_right_ventricle,
-    "vessels": paint_vessels,
+    "muscle": _paint_muscle,
+    "kidney": _paint_kidney,
+    "right ventricle": _paint_right_ventricle,
+    "vessels": _paint_vessels,
 }

@@ -1,12 +1,14 @@
-"""Training clips made on the device while training: scatterers of random anatomy, carried by analytic motion, imaged by
-the simulation's physics.
+"""Training clips simulated on the device while training: scatterers of random anatomy, moved by analytic motion, imaged
+by the simulation's physics.
 
-What `warped_clips` cannot give and these do: speckle that changes for physical reasons, as tissue turns, thickens and
-leaves the plane. On a GPU they cost less than a training step; on a CPU core about half a second each, so there
-`phantom_clips` kept in a folder serve better.
+Unlike in `warped_clips`, speckle changes for physical reasons, as tissue rotates, thickens and leaves the plane. On a
+GPU a clip costs less than a training step; on a CPU core about half a second, so there `phantom_clips` kept in a folder
+serve better.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,15 +24,15 @@ from UltrasoundMotionLib.simulation.scanner import SIGMA_PER_WIDTH, Scanner
 from UltrasoundMotionLib.simulation.scatterers import Slice, scatter_positions, thin_dark
 from UltrasoundMotionLib.simulation.torch_scanner import TorchScanner
 
-BLOOD_MEMORY_S = 0.02
-BEAT_S = 1.0  # a cycle of the motion, for what changes with time
+_BLOOD_MEMORY_S = 0.02
+_BEAT_S = 1.0  # duration of a cycle of the motion
 
 
-def draw_imaging(anatomy: str, rng: np.random.Generator) -> Imaging:
-    """A probe that would be used: a linear one for muscle (a curved one of 200 mm radius is next to straight), phased
-    or curved for the rest.
+def _draw_imaging(anatomy: str, rng: np.random.Generator) -> Imaging:
+    """Draws the usual probe of an anatomy: a linear one for muscle (a curved one of 200 mm radius is nearly straight),
+    a phased or curved one for the others.
     """
-    display = {
+    display: dict[str, Any] = {
         "gain_db": rng.uniform(-7, 3),
         "dynamic_range_db": rng.uniform(50, 72),
         "grey_exponent": rng.uniform(0.9, 1.5),
@@ -72,7 +74,7 @@ def draw_imaging(anatomy: str, rng: np.random.Generator) -> Imaging:
 
 
 def draw_degradation(rng: np.random.Generator) -> Degradation:
-    """Anywhere between easy and a little beyond extreme."""
+    """Draws a degradation between easy and a little beyond extreme."""
     level = rng.random()
     return Degradation(
         decorrelated_fraction=0.05 + 0.65 * level * rng.random(),
@@ -90,18 +92,18 @@ def draw_degradation(rng: np.random.Generator) -> Degradation:
 def speckle_clip(
     frame_count: int, point_count: int, rng: np.random.Generator, generator: torch.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One clip of 256 x 256.
+    """Simulates one clip of 256 x 256.
 
     Args:
         generator: random numbers on `device`.
 
     Returns:
         frames: (T, 1, 256, 256) of 0 to 1.
-        points: (T, N, 2) exact places in pixels of tissue points.
+        points: (T, N, 2) exact places of tissue points in pixels.
         visible: (T, N) bool, inside of the sector and not behind a shadow.
     """
     anatomy = str(rng.choice(list(ANATOMIES)))
-    imaging, degradation = draw_imaging(anatomy, rng), draw_degradation(rng)
+    imaging, degradation = _draw_imaging(anatomy, rng), draw_degradation(rng)
     numpy_scanner = Scanner(imaging)
     scanner = TorchScanner(numpy_scanner, device)
     material_mm, amplitude = scatter_positions(imaging, numpy_scanner, 0.08 * imaging.depth_mm, rng)
@@ -111,23 +113,23 @@ def speckle_clip(
     strength = torch.as_tensor((amplitude * 10 ** (canvas.decibels[kept] / 20)).astype(np.float32), device=device)
     motion = draw_motion(frame_count, rng)
 
-    def carried(places_mm: Tensor) -> Tensor:
-        """(T, N, 2) places in mm: unit squares of the motion are as large as the image is deep."""
+    def moved(places_mm: Tensor) -> Tensor:
+        """Returns moved places (T, N, 2) in mm; the motion's unit square has the depth of the image as its side."""
         return places_mm + imaging.depth_mm * motion.at(places_mm[None] / imaging.depth_mm)
 
     speckle = _Speckle(
-        torch.as_tensor(canvas.blood[kept], device=device), degradation, motion.times * BEAT_S, generator
+        torch.as_tensor(canvas.blood[kept], device=device), degradation, motion.times * _BEAT_S, generator
     )
     cut = Slice(imaging.slice_thickness_mm)
     elevation = torch.as_tensor(cut.draw(len(kept), rng), device=device, dtype=torch.float32)
-    shadows = draw_shadows(degradation, imaging.half_angle, BEAT_S, rng)
+    shadows = draw_shadows(degradation, imaging.half_angle, _BEAT_S, rng)
     loss = BeamLoss(
         numpy_scanner, Contact(rng.uniform(1, 3.5), rng.uniform(0.5, 0.9), rng.uniform(5, 20)), shadows, rng
     )
     noise = _noise_level(degradation, numpy_scanner, device)
-    positions = carried(material)
+    positions = moved(material)
     frames = []
-    for index, time in enumerate(motion.times * BEAT_S):
+    for index, time in enumerate(motion.times * _BEAT_S):
         lifted = elevation + degradation.elevation_cyclic_mm * float(motion.activation[index])
         weight = torch.exp(
             -0.5
@@ -139,32 +141,32 @@ def speckle_clip(
         received = [scanner.receive(factor * look) + noise * _complex_normal(shape, generator) for look in looks]
         frames.append(scanner.display(scanner.decibels(received)) / 255)
     chosen = _choose_points(imaging, canvas.blood[kept], material_mm[kept], point_count, rng)
-    trajectories_mm = carried(torch.as_tensor(chosen, device=device)).cpu().numpy()
+    trajectories_mm = moved(torch.as_tensor(chosen, device=device)).cpu().numpy()
     seen = imaging.in_sector(trajectories_mm)
     seen &= ~np.stack(
-        [loss.hides(places, float(time)) for places, time in zip(trajectories_mm, motion.times * BEAT_S, strict=True)]
+        [loss.hides(places, float(time)) for places, time in zip(trajectories_mm, motion.times * _BEAT_S, strict=True)]
     )
     points = torch.as_tensor(imaging.pixels_from_mm(trajectories_mm), dtype=torch.float32, device=device)
     return torch.stack(frames)[:, None], points, torch.as_tensor(seen, device=device)
 
 
 class _Speckle:
-    """Complex strengths: a part that stays, and a part whose autocorrelation falls to 1/e in the decorrelation time;
-    blood is renewed.
+    """Complex scattering strengths: a constant part and a part whose autocorrelation falls to 1/e in the decorrelation
+    time; blood is renewed.
     """
 
     def __init__(
         self, blood: Tensor, degradation: Degradation, times_s: np.ndarray, generator: torch.Generator
     ) -> None:
         self._fraction = torch.where(blood, 1.0, degradation.decorrelated_fraction)
-        self._memory_s = torch.where(blood, BLOOD_MEMORY_S, degradation.decorrelation_time_s)
+        self._memory_s = torch.where(blood, _BLOOD_MEMORY_S, degradation.decorrelation_time_s)
         self._steps, self._generator = iter(np.diff(times_s, append=times_s[-1])), generator
         angle = 2 * torch.pi * torch.rand(len(blood), generator=generator, device=blood.device)
         self._constant = torch.polar(torch.ones_like(angle), angle)
         self._state = _complex_normal((len(blood),), generator)
 
     def next(self) -> Tensor:
-        """(N,) of the next frame."""
+        """Returns the strengths (N,) of the next frame."""
         strength = torch.sqrt(1 - self._fraction) * self._constant + torch.sqrt(self._fraction) * self._state
         memory = torch.exp(-float(next(self._steps)) / self._memory_s)
         self._state = memory * self._state + torch.sqrt(1 - memory**2) * _complex_normal(
@@ -174,7 +176,7 @@ class _Speckle:
 
 
 def _noise_level(degradation: Degradation, scanner: Scanner, device: torch.device) -> Tensor:
-    """(R, 1): electronic noise, rising with depth as gain does."""
+    """Returns the electronic noise (R, 1), which rises with depth as the gain does."""
     decibels = degradation.noise_db - 14 * (1 - scanner.depths_mm[:, None] / scanner.imaging.depth_mm)
     return torch.as_tensor((10 ** (decibels / 20)).astype(np.float32), device=device)
 
@@ -184,14 +186,14 @@ def _slice_sigma(imaging: Imaging) -> float:
 
 
 def _complex_normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Circular complex Gaussian numbers of unit power."""
+    """Draws circular complex Gaussian numbers of unit power."""
     return torch.randn(shape, generator=generator, device=generator.device, dtype=torch.complex64)
 
 
 def _choose_points(
     imaging: Imaging, blood: np.ndarray, material_mm: np.ndarray, count: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """(count, 2) material places of tissue, evenly over the pixels of the sector."""
+    """Draws (count, 2) material places of tissue, evenly over the pixels of the sector."""
     grid = imaging.pixel_grid_mm()
     grid = grid[imaging.in_sector(grid)]
     places = grid[rng.integers(len(grid), size=4 * count)] + rng.uniform(-0.5, 0.5, (4 * count, 2)) * imaging.spacing_mm
@@ -199,7 +201,7 @@ def _choose_points(
         return places[:count]
     from scipy.spatial import cKDTree
 
-    # What most of the nearest scatterers are, a place is.
+    # A place is tissue when most of the nearest scatterers are.
     nearest = cKDTree(material_mm).query(places, k=5)[1]
     tissue = places[blood[nearest].mean(axis=1) < 0.5]
     return tissue[:count] if len(tissue) else places[:count]

@@ -1,4 +1,4 @@
-"""A short clip with exact trajectories: what a tracker learns from, in memory and as a file."""
+"""A short clip with exact trajectories for the training of trackers, in memory and as a file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from UltrasoundMotionLib.errors import InputError
 
 @dataclass(frozen=True)
 class TrainingClip:
-    """Frames and where points of the tissue are in them.
+    """Frames and the places of tissue points in them.
 
     Attributes:
         frames: (T, H, W) uint8.
         trajectories_px: (T, N, 2) float32, exact positions (x, y), origin at the centre of the first pixel.
-        visible: (T, N) bool; False where a point is hidden or outside of what the probe sees.
-        name: what it was made from.
+        visible: (T, N) bool; False where a point is hidden or outside of the field of view.
+        name: of the phantom.
     """
 
     frames: np.ndarray
@@ -42,7 +42,7 @@ class TrainingClip:
 
 
 def write_clip(path: Path | str, clip: TrainingClip) -> None:
-    """Writes an .npz file.
+    """Writes a clip as an .npz file.
 
     Raises:
         OutputError: the file cannot be written.
@@ -54,7 +54,7 @@ def write_clip(path: Path | str, clip: TrainingClip) -> None:
 
 
 def read_clip(path: Path | str) -> TrainingClip:
-    """Reads what `write_clip` wrote.
+    """Reads a clip that `write_clip` wrote.
 
     Raises:
         InputError: no such file, or not a training clip.

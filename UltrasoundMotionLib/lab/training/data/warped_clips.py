@@ -1,8 +1,8 @@
-"""Training clips from single real frames: their texture warped by analytic motion that beats or breathes, with exact
+"""Training clips of single real frames: their texture warped by analytic beating or breathing motion, with exact
 trajectories.
 
-What the warp carries is the real texture of a machine; what it cannot have, speckle that changes as tissue moves, is
-mixed in by `image_augmentation.fresh_speckle`, which replaces a part of the contrast in every frame.
+The warp moves the real texture of a scanner but does not change its speckle, as moving tissue does; for that,
+`image_augmentation.fresh_speckle` replaces a part of the contrast in every frame.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 
 SIDE = 256
-WAVES = 6
-SOLVER_STEPS = 25
+_WAVES = 6
+_SOLVER_STEPS = 25
 
 
 @dataclass(frozen=True)
 class RealFrame:
-    """A grey frame (H, W) uint8 whose texture is warped, and where it is from."""
+    """A grey frame (H, W) uint8 whose texture is warped, with its origin."""
 
     pixels: np.ndarray
     name: str
 
 
 def read_real_frames(paths: Sequence[Path | str], *, every: int = 1) -> tuple[RealFrame, ...]:
-    """Every `every`-th frame of sequences; whoever names a file answers for its licence, and for its not being one that
-    is evaluated on.
+    """Reads every `every`-th frame of sequences. The user is responsible for their licences, and that none of them is
+    evaluated on.
 
     Raises:
         InputError: a file cannot be read.
@@ -57,8 +57,9 @@ def read_real_frames(paths: Sequence[Path | str], *, every: int = 1) -> tuple[Re
 
 @dataclass(frozen=True)
 class SmoothMotion:
-    """Displacement of places in the unit square, in closed form: u(y, t) = a(t) (M (y - c) + sum_k w_k sin(f_k . y +
-    p_k)) + s(t), for T times.
+    """A displacement of the unit square in closed form, at T times.
+
+    u(y, t) = a(t) (M (y - c) + sum_k w_k sin(f_k . y + p_k)) + s(t)
 
     Attributes:
         times: (T,) t, in cycles, rising.
@@ -79,7 +80,7 @@ class SmoothMotion:
     phases: np.ndarray
 
     def at(self, places: Tensor) -> Tensor:
-        """(T, N, 2) displacement at places (T, N, 2) or (1, N, 2)."""
+        """Returns the displacement (T, N, 2) at places (T, N, 2) or (1, N, 2)."""
 
         def like(values: np.ndarray) -> Tensor:
             return torch.as_tensor(values, dtype=places.dtype, device=places.device)
@@ -90,8 +91,8 @@ class SmoothMotion:
 
 
 def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
-    """A beat (fast there, slower back) or a breath (sin^4, Lujan et al. 1999), seen at increasing times over one and a
-    half of them.
+    """Draws a beat (fast contraction, slower relaxation) or a breath (sin^4, Lujan et al. 1999), at increasing times
+    over one and a half cycles.
     """
     time = np.sort(rng.uniform(0, 1.5, frame_count)) + rng.random()
     phase = np.mod(time, 1.0)
@@ -107,10 +108,10 @@ def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
         activation = np.sin(np.pi * phase) ** 4
     direction = rng.uniform(0, 2 * np.pi)
     way = rng.uniform(0, 0.12) * np.array([np.cos(direction), np.sin(direction)])
-    frequencies = rng.normal(0, 1, (WAVES, 2)) * rng.uniform(4, 14)
+    frequencies = rng.normal(0, 1, (_WAVES, 2)) * rng.uniform(4, 14)
     # Sizes keep the derivative of the displacement under about a half, so that the map has an inverse.
     waves = (
-        rng.normal(0, 1, (WAVES, 2))
+        rng.normal(0, 1, (_WAVES, 2))
         * rng.uniform(0, 0.1)
         / np.maximum(np.linalg.norm(frequencies, axis=1, keepdims=True), 1)
     )
@@ -122,18 +123,18 @@ def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
         rng.uniform(0.2, 0.8, 2),
         waves,
         frequencies,
-        rng.uniform(0, 2 * np.pi, WAVES),
+        rng.uniform(0, 2 * np.pi, _WAVES),
     )
 
 
 def warped_clip(
     frame: RealFrame, frame_count: int, point_count: int, rng: np.random.Generator, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """A square part of a frame, moving.
+    """Warps a square part of a frame.
 
     Returns:
         frames: (T, 1, 256, 256) of 0 to 1; frame t at y shows the texture at y + u(y, t).
-        points: (T, N, 2) exact places in pixels of texture points that are bright enough to be followed.
+        points: (T, N, 2) exact places in pixels of points of the texture that are bright enough to be followed.
 
     Raises:
         InputError: the frame is blank.
@@ -159,11 +160,11 @@ def warped_clip(
     bright = F.avg_pool2d(texture, 9, 1, 4)[0, 0].flatten() > 0.08
     candidates = torch.nonzero(bright)[:, 0].cpu().numpy()
     if len(candidates) == 0:
-        raise InputError(f"{frame.name}: nothing in it is bright")
+        raise InputError(f"{frame.name}: no part of it is bright")
     chosen = rng.choice(candidates, point_count)
-    material = np.stack([chosen % SIDE, chosen // SIDE], axis=1) + rng.uniform(0, 1, (point_count, 2))
-    material = torch.as_tensor(material / SIDE, dtype=torch.float32, device=device)[None]
+    places_px = np.stack([chosen % SIDE, chosen // SIDE], axis=1) + rng.uniform(0, 1, (point_count, 2))
+    material = torch.as_tensor(places_px / SIDE, dtype=torch.float32, device=device)[None]
     found = material.expand(frame_count, -1, -1)
-    for _ in range(SOLVER_STEPS):  # y = p - u(y, t): a contraction
+    for _ in range(_SOLVER_STEPS):  # y = p - u(y, t): a contraction
         found = material - motion.at(found)
     return frames, found * SIDE - 0.5

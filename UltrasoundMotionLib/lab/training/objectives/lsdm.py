@@ -34,8 +34,8 @@ from UltrasoundMotionLib.tracking.trackers.lsdm.network import (
 from UltrasoundMotionLib.tracking.trackers.lsdm.siamese import find_peak
 from UltrasoundMotionLib.tracking.trackers.siamese.crops import INSTANCE_SIZE, SAMPLE_PX, standardised
 
-CONFIDENCE_MAPS = ("gaussian", "logistic")
-SIMILARITIES = ("lncc", "mse")
+_CONFIDENCE_MAPS = ("gaussian", "logistic")
+_SIMILARITIES = ("lncc", "mse")
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class LsdmLoss:
     annotated_share: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, known in (("confidence_map", CONFIDENCE_MAPS), ("similarity", SIMILARITIES)):
+        for name, known in (("confidence_map", _CONFIDENCE_MAPS), ("similarity", _SIMILARITIES)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)}")
         if not 0 <= self.annotated_share <= 1:
@@ -131,7 +131,7 @@ class LsdmObjective(LandmarkObjective):
         )
 
     def _tracking(self, logits: Tensor, target: Tensor, visible: Tensor, annotated: Tensor) -> dict[str, Tensor]:
-        """Returns the losses of the confidence map (B, h, w) for landmarks at `target` (B, 2) pixels from its middle."""
+        """Returns losses of the confidence map (B, h, w) for landmarks `target` (B, 2) pixels from its middle."""
         loss, size = self.loss, logits.shape[-1]
         places = CELL * (torch.arange(size, device=logits.device) - size // 2)
         squared = (places[None, None, :] - target[:, 0, None, None]).square() + (

@@ -2,9 +2,9 @@
 
 Wang et al., CVPR 2020 (arXiv:2003.07072). From its supplement: local cross-correlation with windows of 9 voxels, the
 first-order smoothness of Eq. 2 and 3, the adversarial term between images and warped atlases. From its abstract: the
-backward correspondence from warped atlas to atlas and cycle supervision. The main paper was not at hand: that the cycles
-are one of images (L1), one of transformations (generalised Charbonnier) and one of anatomies (Dice) is from a description
-of it, and the weights of the terms are ours.
+backward correspondence from warped atlas to atlas and cycle supervision. The main paper was not at hand: that the
+cycles are one of images (L1), one of transformations (generalised Charbonnier) and one of anatomies (Dice) is from a
+description of it, and the weights of the terms are ours.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain
 from UltrasoundMotionLib.registration.methods.ltnet.network import LtNet, LtNetConfig, PatchDiscriminator
 from UltrasoundMotionLib.similarity import diffusion, lncc, one_hot, soft_dice
 
-CHARBONNIER_EPSILON = 1e-3
-CHARBONNIER_EXPONENT = 0.45
-"""The values of UnFlow (Meister et al., AAAI 2018), which LT-Net's supplement cites for forward-backward supervision."""
+_CHARBONNIER_EPSILON = 1e-3
+_CHARBONNIER_EXPONENT = 0.45
+"""From UnFlow (Meister et al., AAAI 2018), which LT-Net's supplement cites for forward-backward supervision."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class LtNetObjective(RegistrationObjective):
         weights, image, atlas = self.loss_weights, batch.fixed, batch.moving
         anatomy = one_hot(batch.moving_labels[:, None], self.labels)
         forth = self.network(image, atlas)
-        warped, carried = warp(atlas, forth), warp(anatomy, forth)
+        warped, warped_labels = warp(atlas, forth), warp(anatomy, forth)
         found = {"similarity": 1 - lncc(image, warped, weights.window), "smoothness": self._roughness(forth)}
         if self.discriminator is not None:
             found["adversarial"] = functional.softplus(-self.discriminator(warped).float()).mean()
@@ -114,11 +114,11 @@ class LtNetObjective(RegistrationObjective):
             found["smoothness"] = found["smoothness"] + self._roughness(back)
             found["image"] = image_cycle(atlas, warped, back)
             found["transformation"] = transformation_cycle(forth, back)
-            found["anatomy"] = anatomy_cycle(anatomy, carried, back)
+            found["anatomy"] = anatomy_cycle(anatomy, warped_labels, back)
             if weights.reverse:
                 found["reverse"] = 1 - lncc(atlas, warp(image, back), weights.window)
         if weights.detour and len(image) > 1:
-            between, found["detour"] = self._detour(image, carried)
+            between, found["detour"] = self._detour(image, warped_labels)
             found["smoothness"] = found["smoothness"] + self._roughness(between)
         return {**found, "total": weighted_sum(found, weights)}
 
@@ -129,14 +129,14 @@ class LtNetObjective(RegistrationObjective):
             else mean_gradient_length(displacement)
         )
 
-    def _detour(self, image: Tensor, carried: Tensor) -> tuple[Tensor, Tensor]:
+    def _detour(self, image: Tensor, warped_labels: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the fields from each image to the next one of the batch, and their loss: 1 - LNCC of the two images +
         1 - Dice between the labels brought to the image directly and by way of the next.
         """
-        other, other_labels = image.roll(1, dims=0), carried.roll(1, dims=0)
+        other, other_labels = image.roll(1, dims=0), warped_labels.roll(1, dims=0)
         between = self.network(image, other)
         likeness = lncc(image, warp(other, between), self.loss_weights.window)
-        return between, 2 - likeness - soft_dice(carried, warp(other_labels, between))
+        return between, 2 - likeness - soft_dice(warped_labels, warp(other_labels, between))
 
     def adversary(self) -> Adversary | None:
         """Returns the discriminator, if there is one."""
@@ -167,10 +167,10 @@ class LtNetObjective(RegistrationObjective):
 
 
 def charbonnier(
-    squared_length: Tensor, epsilon: float = CHARBONNIER_EPSILON, exponent: float = CHARBONNIER_EXPONENT
+    squared_length: Tensor, epsilon: float = _CHARBONNIER_EPSILON, exponent: float = _CHARBONNIER_EXPONENT
 ) -> Tensor:
-    """Returns the generalised Charbonnier penalty (d^2 + epsilon^2)^exponent of squared lengths, elementwise: nearly the
-    length, and robust against outliers.
+    """Returns the generalised Charbonnier penalty (d^2 + epsilon^2)^exponent of squared lengths, elementwise: nearly
+    the length, and robust against outliers.
     """
     return (squared_length + epsilon**2) ** exponent
 
@@ -189,7 +189,7 @@ def transformation_cycle(forth: Tensor, back: Tensor) -> Tensor:
 
 
 def image_cycle(atlas: Tensor, warped: Tensor, back: Tensor) -> Tensor:
-    """Returns the mean absolute difference between the atlas (B, 1, *spatial) and itself warped to the image and back."""
+    """Returns the mean absolute difference of the atlas (B, 1, *spatial) to itself warped to the image and back."""
     return (atlas - warp(warped, back)).abs().mean()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,8 +24,8 @@ from UltrasoundMotionLib.registration.methods.semantic.two_step import (
 from UltrasoundMotionLib.registration.methods.semantic.two_step_config import TwoStepConfig
 from UltrasoundMotionLib.similarity import one_hot
 
-SMOOTHING_PASSES = 2
-WINDOW_MARGIN = (6, 40)
+_SMOOTHING_PASSES = 2
+_WINDOW_MARGIN = (6, 40)
 """Least and largest margin in voxels of the box around the labels that is kept."""
 
 
@@ -63,7 +64,8 @@ class SemanticLoss:
             or self.smoothing % 2 == 0
         ):
             raise InputError(
-                f"semantic loss: weights must be 0 or more, parts between 0 and 1 and smoothing an odd number, got {self}"
+                "semantic loss: weights must be 0 or more, fractions between 0 and 1 and smoothing an odd number, "
+                f"got {self}"
             )
 
 
@@ -106,7 +108,7 @@ def regular_loss(displacement: Tensor, smoothing: int) -> Tensor:
         1, -1, *[1] * (displacement.ndim - 2)
     )
     field = displacement / half
-    rough = field - smooth_by_pooling(field, smoothing, passes=SMOOTHING_PASSES)
+    rough = field - smooth_by_pooling(field, smoothing, passes=_SMOOTHING_PASSES)
     return torch.linalg.vector_norm(rough.flatten(1), dim=1).mean()
 
 
@@ -172,9 +174,10 @@ class SemanticObjective(RegistrationObjective):
             semantic = semantic_loss(torch.cat(scores), half_shares, weights)
         if step < self._pretraining_steps:
             return {"total": semantic, "semantic": semantic.detach(), "deformation": zero, "regular": zero}
-        found = (
-            self.network(batch.fixed, batch.moving).displacement if scores is None else self.network.register(*scores)
-        )
+        if scores is not None and isinstance(self.network, TwoStepNetwork):
+            found = self.network.register(*scores)
+        else:
+            found = self.network(batch.fixed, batch.moving).displacement
         compared = shares if self.loss.full_resolution else half_shares
         field = resample_displacement(found.float(), tuple(compared.shape[2:]))
         fixed_shares, moving_shares = compared.chunk(2)
@@ -239,7 +242,8 @@ class SemanticObjective(RegistrationObjective):
         )
         if len(counts) > len(self.class_counts):
             raise InputError(
-                f"labels: {len(counts) - 1} is none of the {len(self.class_counts)} classes of {self.name}, which count from 0"
+                f"labels: {len(counts) - 1} is none of the {len(self.class_counts)} classes of {self.name}, "
+                "which count from 0"
             )
         return counts.to(self.class_counts)
 
@@ -250,7 +254,8 @@ def cropped(batch: RegistrationBatch, size: tuple[int, ...], random: np.random.G
     if len(size) != len(spatial):
         raise InputError(f"crop: expected {len(spatial)} sizes, got {size}")
     first = [int(random.integers(max(have - want, 0) + 1)) for have, want in zip(spatial, size, strict=True)]
-    where = (..., *(slice(start, start + want) for start, want in zip(first, size, strict=True)))
+    parts = [slice(start, start + want) for start, want in zip(first, size, strict=True)]
+    where: Any = (..., *parts)
     return RegistrationBatch(
         batch.fixed[where], batch.moving[where], batch.fixed_labels[where], batch.moving_labels[where]
     )
@@ -267,7 +272,7 @@ def windowed(batch: RegistrationBatch, random: np.random.Generator) -> Registrat
         present = labelled.sum(others).nonzero()[:, 0].tolist()
         if not present:
             return batch
-        before, after = random.integers(*WINDOW_MARGIN, 2).tolist()
+        before, after = random.integers(*_WINDOW_MARGIN, 2).tolist()
         line = torch.arange(labelled.shape[axis], device=labelled.device).view(
             [-1 if other == axis else 1 for other in range(labelled.ndim)]
         )

@@ -1,5 +1,5 @@
-"""The objective of SiamFC: the logistic loss of its response, with positives and negatives weighted alike (Bertinetto et
-al. 2016, Sec. 2.2 and 3.1).
+"""The objective of SiamFC: the logistic loss of its response, with positives and negatives weighted alike
+(Bertinetto et al. 2016, Sec. 2.2 and 3.1).
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""The objective of SiamRPN: anchors classified as landmark or background, and corrected to its box (Li et al., CVPR 2018,
-Sec. 3.3 and 4.1).
+"""The objective of SiamRPN: anchors classified as landmark or background, and corrected to its box (Li et al., CVPR
+2018, Sec. 3.3 and 4.1).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
-from UltrasoundMotionLib.lab.benchmarks.phantom_cases import thin_points
+from UltrasoundMotionLib.lab.phantom_cases import thin_points
 from UltrasoundMotionLib.lab.training.data.clip_batches import BatchClip
 from UltrasoundMotionLib.lab.training.data.phantom_clips import TUNING_SEED, spread_in_time
 from UltrasoundMotionLib.lab.training.objective import Objective
@@ -98,6 +98,8 @@ class SpeckNetObjective(Objective[list[BatchClip], PhantomClip]):
             for name in ("total", "l1", "cross_entropy", "found")
         )
         missed = 100 * (weight > 0) * (1 - found)
+        if not total.requires_grad:  # no point is visible in two frames: a gradient of zero
+            total = total + 0 * torch.stack([values.sum() for values in maps]).sum()
         return {"total": total, "l1_px": l1, "cross_entropy": entropy, "missed_percent": missed}
 
     def validate(self, cases: Sequence[PhantomClip]) -> dict[str, float]:
@@ -157,12 +159,12 @@ def _errors(network: SpeckNet, simulated: SimulatedSequence, device: torch.devic
     truth = thin_points(simulated.truth_from(query_frame), _VALIDATION_POINTS)
     frames = np.stack([simulated.sequence.frame(index) for index in range(len(simulated.sequence))])
     query_points = torch.tensor(truth.positions_px[query_frame]).float()
-    found = find_points(network, torch.tensor(frames, device=device), query_points, query_frame)
+    found = _find_points(network, torch.tensor(frames, device=device), query_points, query_frame)
     return compare_tracks(_as_tracks(found.cpu().numpy().astype(np.float64), truth), truth)
 
 
 @torch.no_grad()
-def find_points(network: SpeckNet, frames: Tensor, query_points: Tensor, query_frame: int) -> Tensor:
+def _find_points(network: SpeckNet, frames: Tensor, query_points: Tensor, query_frame: int) -> Tensor:
     """Finds points (N, 2) of one of the frames (T, H, W) in each of them, by the network alone; (T, N, 2)."""
     height, width = frames.shape[1:]
     grid = NetworkGrid.of(height, width, network.config.input_size)

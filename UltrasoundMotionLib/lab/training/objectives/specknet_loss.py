@@ -1,10 +1,9 @@
-"""What SpeckNet is trained to: positions by a weighted L1, and, beyond the paper, the right cell of the whole cost
-volume.
+"""The losses of SpeckNet: a weighted L1 of positions and, beyond the paper, the cross-entropy of the cost volume.
 
-The soft argmax looks at a disk around the hard one. When the hard one is wrong, the L1 of the soft one only pulls
-inside of the wrong disk; the cross-entropy of the volume, taken as a distribution over all cells, pulls the peak over.
-Its target is the truth spread bilinearly over four cells, whose mean is the truth, so that it trains the place within a
-cell too.
+The soft argmax averages over a disk around the highest cell. Where that is the wrong cell, the L1 has a gradient inside
+of the wrong disk only; the cross-entropy of the volume, as a distribution over all cells, moves the peak to the right
+one. Its target is the truth spread bilinearly over four cells, whose mean is the truth, so that it trains the place
+within a cell as well.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from UltrasoundMotionLib.tracking.trackers.specknet.network import STRIDES, Spec
 
 @dataclass(frozen=True)
 class SpeckNetLoss:
-    """Weights of the parts.
+    """The weights of the losses.
 
     Attributes:
-        cross_entropy: of the cross-entropy over the whole volume; 0 is the paper's loss.
-        l1_per_px: of the L1 distance in pixels of the network's input.
+        cross_entropy: weight of the cross-entropy over the whole volume; 0 is the paper's loss.
+        l1_per_px: weight of the L1 distance in pixels of the network's input.
         hidden: weight of points that are hidden in the target frame (1 when visible). The paper's "weighted L1 (...)
-            following Zheng et al." leaves the weights to that work, where they are those of refinement steps, which
-            SpeckNet has not, and of valid points; so: 0.
-        l1_only_near: whether L1 counts only where the truth is within the soft argmax's disk, so that it can be
-            followed.
+            following Zheng et al." leaves the weights to that work, whose weights are of refinement steps, which
+            SpeckNet has not, and of valid points; hence 0.
+        l1_only_near: L1 counts only where the truth is within the soft argmax's disk, so that its gradient can lead
+            there.
     """
 
     cross_entropy: float = 1.0
@@ -43,7 +42,7 @@ PUBLISHED_LOSS = SpeckNetLoss(cross_entropy=0.0, l1_per_px=1.0, l1_only_near=Fal
 
 @dataclass(frozen=True)
 class LossParts:
-    """Sums over the pairs of points that count, as tensors of one element; divide by `weight`."""
+    """Sums over the pairs of points that count, as scalar tensors; divided by `weight` they are means."""
 
     total: Tensor
     l1: Tensor
@@ -61,15 +60,15 @@ def clip_loss(
     config: SpeckNetConfig,
     loss: SpeckNetLoss,
 ) -> LossParts:
-    """The loss of one clip, from each of `query_frames` to all its other frames.
+    """Computes the losses of one clip, from each of `query_frames` to all its other frames.
 
     Args:
-        maps: features of its frames (T, C, h, w).
+        maps: features of its frames, each (T, C, h, w).
         points: (T, N, 2) true positions in pixels of the network's input.
-        visible: (T, N) bool; points that are not on the query frame count nothing there.
+        visible: (T, N) bool; points that are hidden on a query frame do not count for it.
 
     Returns:
-        Sums; `found` counts points within one cell's side of the truth.
+        Sums; `found` counts points found within one cell's side of the truth.
     """
     sums = [points.new_zeros(()) for _ in range(5)]
     height, width = maps[0].shape[2] * STRIDES[0], maps[0].shape[3] * STRIDES[0]
@@ -82,10 +81,10 @@ def clip_loss(
             continue
         truth = points[others][:, on_query]
         weight = torch.where(visible[others][:, on_query], 1.0, loss.hidden) * inside[others][:, on_query]
-        feature = query_features(
-            tuple(values[query : query + 1] for values in maps), points[query : query + 1, on_query]
-        )
-        volume = log_cost_volume(feature, tuple(values[others] for values in maps), config)
+        fine, middle, coarse = maps
+        one = slice(query, query + 1)
+        feature = query_features((fine[one], middle[one], coarse[one]), points[one, on_query])
+        volume = log_cost_volume(feature, (fine[others], middle[others], coarse[others]), config)
         peak = soft_argmax(volume, config)
         distance = (peak.points - truth).abs().sum(-1)
         reach = (peak.points.detach() - truth).norm(dim=-1)
@@ -108,8 +107,9 @@ def clip_loss(
 
 
 def log_likelihood(log_volume: Tensor, points: Tensor) -> Tensor:
-    """(B, N) mean logarithm of the normalised volume (B, N, h, w) over the four cells around points (B, N, 2), weighted
-    bilinearly: minus this is the cross-entropy with the truth spread over these cells."""
+    """Returns the mean logarithm (B, N) of the normalised volume (B, N, h, w) over the four cells around points
+    (B, N, 2), weighted bilinearly: the negative cross-entropy with the truth spread over these cells.
+    """
     height, width = log_volume.shape[2:]
     flat = log_volume.flatten(2)
     cells = (points + 0.5) / STRIDES[0] - 0.5

@@ -27,8 +27,8 @@ class VoxelMorphLoss:
     Attributes:
         lncc: weight of 1 - LNCC in windows of `window` voxels.
         mse: weight of the mean squared difference, for images of one scan.
-        smoothness: weight of the mean squared gradient of the displacement, or of the velocity where there is one, in voxels
-            of its own grid.
+        smoothness: weight of the mean squared gradient of the displacement, or of the velocity where there is one, in
+            voxels of its own grid.
         labels: weight of 1 - Dice of warped labels (Eq. 10, there added with gamma 0.01 to 0.1 beside MSE); 0 uses no
             labels.
         window: edge of the windows in voxels; the paper's is 9.

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.errors import OptionError
 from UltrasoundMotionLib.lab.training.recipe import (
-    Place,
     Recipe,
+    RunContext,
     Training,
     TrainingOptions,
     TrainingPlan,
@@ -118,7 +118,7 @@ class SpeckNetRecipe(Recipe):
         }
 
     def make(self, variant: str = OURS, *, seed: int = 1) -> TrainingPlan[SpeckNetObjective, ClipBatchSettings]:
-        """Returns what to train, with weights drawn from the seed.
+        """Returns the plan of a variant, with weights drawn from the seed.
 
         The paper's batches, four clips of 36 frames, are larger than these.
 
@@ -141,7 +141,7 @@ class SpeckNetRecipe(Recipe):
         return TrainingPlan(SpeckNetObjective(), ClipBatchSettings(), settings)
 
     @contextmanager
-    def prepare(self, options: SpeckNetOptions, place: Place) -> Iterator[Sequence[Training]]:
+    def prepare(self, options: SpeckNetOptions, context: RunContext) -> Iterator[Sequence[Training]]:
         """Simulates the clips to start with, and the others in the background while the one training runs."""
         from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatches
         from UltrasoundMotionLib.lab.training.data.phantom_clips import clips_in_background, write_phantom_clips
@@ -150,9 +150,9 @@ class SpeckNetRecipe(Recipe):
         from UltrasoundMotionLib.lab.training.trained_weights import draft_card
 
         first = options.phantoms if options.start_with is None else min(options.start_with, options.phantoms)
-        folder = options.clips or place.out / "clips"
-        with place.progress("simulating", "clips") as progress:
-            place.first_alone(partial(write_phantom_clips, folder, first, options.seed, progress=progress))
+        folder = options.clips or context.out / "clips"
+        with context.progress("simulating", "clips") as progress:
+            context.first_alone(partial(write_phantom_clips, folder, first, options.seed, progress=progress))
         real = read_real_frames(options.data, every=options.every)
         plan = self.make(options.preset, seed=options.seed)
         settings = options.settings(plan.settings)
@@ -160,7 +160,7 @@ class SpeckNetRecipe(Recipe):
         card = draft_card(
             plan.objective,
             trained_on=_trained_on(options),
-            command=place.command,
+            command=context.command,
             seed=options.seed,
             measured_with=(
                 "printed by the training command itself at its last validation: 2 phantoms of the tuning seed 100 for "
@@ -168,11 +168,11 @@ class SpeckNetRecipe(Recipe):
                 "0, pixels at 256 x 256"
             ),
         )
-        writes = place.processes.first
+        writes = context.processes.first
         with clips_in_background(folder, options.phantoms, options.seed, first, simulate=writes) as clips:
             batches = ClipBatches(clips, real, batch, options.seed, settings.steps)
             cases = validation_clips() if settings.validate_every and writes else ()
-            yield [Training(place.out, plan.objective, batches, settings, cases, card)]
+            yield [Training(context.out, plan.objective, batches, settings, cases, card)]
 
 
 def _batch_settings(settings: ClipBatchSettings, options: SpeckNetOptions, first: int, steps: int) -> ClipBatchSettings:
@@ -197,13 +197,13 @@ def _trained_on(options: SpeckNetOptions) -> tuple[str, ...]:
     parts = []
     if options.phantoms:
         parts.append(
-            f"{options.phantoms} simulated clips of beating hearts and breathing livers, phantom seeds drawn from 200 to "
-            "8999"
+            f"{options.phantoms} simulated clips of beating hearts and breathing livers, phantom seeds drawn from 200 "
+            "to 8999"
         )
     parts += [f"real frames warped by analytic motion: {path}" for path in options.data]
     if options.speckle_share:
         parts.append(
-            f"speckle simulated while training (muscle, kidney, right ventricle, vessels): {100 * options.speckle_share:g}"
-            " % of what was seen"
+            "speckle simulated while training (muscle, kidney, right ventricle, vessels): "
+            f"{100 * options.speckle_share:g} % of what was seen"
         )
     return tuple(parts)

@@ -1,4 +1,4 @@
-"""Simulated hearts and livers with exact truth, as the benchmarks of trackers take them."""
+"""Simulated hearts and livers with exact truth, for the benchmarks of trackers."""
 
 from __future__ import annotations
 
