@@ -15,6 +15,11 @@ from UltrasoundMotionLib.cli.main import build_parser
 ROOT = Path(__file__).resolve().parents[2]
 TOP_PAGES = ("README.md", "CONTRIBUTING.md", "Resources/Models/README.md")
 PAGES = sorted([*(ROOT / name for name in TOP_PAGES), *(ROOT / "Docs").rglob("*.md")])
+FILES = [
+    file.relative_to(ROOT).as_posix()
+    for folder in ("UltrasoundMotion", "UltrasoundMotionLib", "Testing", "Resources")
+    for file in (ROOT / folder).rglob("*.*")
+]
 LINK = re.compile(r"""(?:\]\(|<img\s[^>]*src=")([^)\s"]+)""")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PRIVATE = re.compile(r"\.\./shared|/work\b|/tmp/")  # folders of one developer's machine
@@ -42,6 +47,16 @@ def test_links_and_pictures_resolve(page):
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(target)
     assert not broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_files_that_are_named_exist(page):
+    text = page.read_text(encoding="utf-8")
+    paths = re.findall(r"\b(?:Testing|Resources|UltrasoundMotion|UltrasoundMotionLib)/[\w/.-]+\.\w+", text)
+    names = re.findall(r"`((?!Base/)[\w/]+\.(?:py|ui))`", text)  # Base/ is in Slicer's own sources
+    absent = [path for path in paths if "NAME" not in path and not (ROOT / path).exists()]
+    absent += [name for name in names if not any(f"/{file}".endswith(f"/{name}") for file in FILES)]
+    assert not absent
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
