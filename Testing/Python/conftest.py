@@ -159,3 +159,33 @@ def logic(scene, request):
     """The logic of the module that the test file names in `MODULE`."""
     name = request.module.MODULE
     return getattr(sys.modules[name], f"{name}Logic")()
+
+
+@pytest.fixture
+def run(capsys):
+    """Gives `run(*arguments)`, a command in this process: its exit code, stdout, and stderr without progress."""
+    from command_line import without_progress
+    from UltrasoundMotionLib.cli.main import main
+
+    def call(*arguments):
+        code = main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return code, captured.out, without_progress(captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    """A file of 9 frames of speckle that moves right."""
+    from command_line import speckle, write_clip
+
+    return write_clip(tmp_path_factory.mktemp("clip") / "speckle.mha", speckle(9))
+
+
+@pytest.fixture
+def points(tmp_path):
+    """A table of two points on `clip`."""
+    path = tmp_path / "points.csv"
+    path.write_text("label,x,y\nA,40,40\nB,50.5,60\n")
+    return path

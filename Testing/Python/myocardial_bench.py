@@ -1,4 +1,4 @@
-"""A scene with a beating clip and clicks on it, the application's stand-in and Myocardial Tracking, for the tests of that module."""
+"""A scene with a beating clip and clicks on it, the application's stand-in and Myocardial Tracking."""
 
 import numpy as np
 from scipy import ndimage

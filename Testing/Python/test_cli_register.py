@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from UltrasoundMotionLib.cli.main import main
+from command_line import assert_refused
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.label_overlap_report import OverlapReport, measure_overlap
 from UltrasoundMotionLib.images.volume import Volume
@@ -47,28 +47,6 @@ def pair(tmp_path_factory):
         sitk.WriteImage(image_of(shift), str(folder / f"{name}.nii.gz"))
         sitk.WriteImage(image_of(shift, labels=True), str(folder / f"{name}_labels.nii.gz"))
     return folder
-
-
-@pytest.fixture
-def run(capsys):
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        error = "".join(
-            line for line in captured.err.splitlines(keepends=True) if not line.startswith(("registering ", "scene "))
-        )
-        return code, captured.out, error
-
-    return call
-
-
-def assert_refused(result, *words):
-    code, _, error = result
-    assert code == 2, error
-    assert error.count("\n") == 1, error
-    assert error.startswith("ultrasound-motion: error: ")
-    for word in words:
-        assert str(word) in error, error
 
 
 def test_register_writes_everything(slicer_core, run, pair, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from command_line import assert_refused
 from strain_motions import beat, half_ellipse, ring, stretched, tracks_of
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.images import ImageSequence
@@ -35,15 +36,6 @@ def strain(capsys, tmp_path):
         return code, captured.out, captured.err
 
     return call
-
-
-def assert_refused(result, *words):
-    code, _, error = result
-    assert code == 2, error
-    assert error.count("\n") == 1, error
-    assert error.startswith("ultrasound-motion: error: ")
-    for word in words:
-        assert str(word) in error, error
 
 
 def test_strain_of_a_wall_that_shortens_by_18_percent(strain, tmp_path):

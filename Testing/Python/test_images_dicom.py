@@ -174,10 +174,18 @@ def test_frame_times(tmp_path, attributes, times, note):
 def region(x1, y1, delta_x=0.03, delta_y=0.03, *, x0=0, y0=0, **changes):
     item = pydicom.Dataset()
     values = {
-        "RegionSpatialFormat": 1, "RegionDataType": 1, "RegionFlags": 2, "RegionLocationMinX0": x0, "RegionLocationMinY0": y0,
-        "RegionLocationMaxX1": x1, "RegionLocationMaxY1": y1, "PhysicalUnitsXDirection": 3, "PhysicalUnitsYDirection": 3,
-        "PhysicalDeltaX": delta_x, "PhysicalDeltaY": delta_y,
-    }  # fmt: skip
+        "RegionSpatialFormat": 1,
+        "RegionDataType": 1,
+        "RegionFlags": 2,
+        "RegionLocationMinX0": x0,
+        "RegionLocationMinY0": y0,
+        "RegionLocationMaxX1": x1,
+        "RegionLocationMaxY1": y1,
+        "PhysicalUnitsXDirection": 3,
+        "PhysicalUnitsYDirection": 3,
+        "PhysicalDeltaX": delta_x,
+        "PhysicalDeltaY": delta_y,
+    }
     for name, value in (values | changes).items():
         setattr(item, name, value)
     return item

@@ -98,9 +98,16 @@ def test_nrrd_is_laid_out_as_slicer_writes_it(tmp_path):
     write_sequence(tmp_path / "s.seq.nrrd", made_sequence(times_s=np.array([0, 0.1, 0.2, 0.3, 0.45])))
     header = (tmp_path / "s.seq.nrrd").read_bytes().split(b"\n\n")[0].decode().splitlines()
     assert header[0] == "NRRD0004"
-    for line in ("sizes: 9 7 1 5", "kinds: domain domain domain list", "space: left-posterior-superior", 'units: "" "" "" "s"',
-                 "axis 3 index type:=numeric", "axis 3 index values:=0.0 0.1 0.2 0.3 0.45", "DataNodeClassName:=vtkMRMLScalarVolumeNode",
-                 "axis 3 item 0002 ProbeToTrackerTransform:=1 0 0 2"):  # fmt: skip
+    for line in (
+        "sizes: 9 7 1 5",
+        "kinds: domain domain domain list",
+        "space: left-posterior-superior",
+        'units: "" "" "" "s"',
+        "axis 3 index type:=numeric",
+        "axis 3 index values:=0.0 0.1 0.2 0.3 0.45",
+        "DataNodeClassName:=vtkMRMLScalarVolumeNode",
+        "axis 3 item 0002 ProbeToTrackerTransform:=1 0 0 2",
+    ):
         assert line in header
 
 
@@ -158,9 +165,16 @@ def nrrd_file(path, pixels, header, space="left-posterior-superior"):
 def test_nrrd_time_first_in_ras_milliseconds(tmp_path):
     """Slicer's older layout: the list axis is the fastest one; geometry in RAS turns to LPS."""
     frames = np.random.default_rng(4).integers(0, 256, (3, 5, 4)).astype(np.uint8)
-    header = ["sizes: 3 4 5 1", "kinds: list domain domain domain", "space directions: none (-0.5,0,0) (0,0,-0.25) (0,1,0)",
-              "space origin: (7,8,9)", 'labels: "time" "" "" ""', 'units: "ms" "" "" ""', "axis 0 index type:=numeric",
-              "axis 0 index values:=10 50 95.5"]  # fmt: skip
+    header = [
+        "sizes: 3 4 5 1",
+        "kinds: list domain domain domain",
+        "space directions: none (-0.5,0,0) (0,0,-0.25) (0,1,0)",
+        "space origin: (7,8,9)",
+        'labels: "time" "" "" ""',
+        'units: "ms" "" "" ""',
+        "axis 0 index type:=numeric",
+        "axis 0 index values:=10 50 95.5",
+    ]
     sequence = nrrd_file(
         tmp_path / "s.seq.nrrd",
         np.ascontiguousarray(np.moveaxis(frames, 0, -1))[None],
@@ -175,8 +189,14 @@ def test_nrrd_time_first_in_ras_milliseconds(tmp_path):
 
 def test_nrrd_index_that_is_not_time(tmp_path):
     frames = np.zeros((3, 5, 4), np.uint8)
-    header = ["sizes: 4 5 3", "kinds: domain domain list", "space directions: (1,0,0) (0,1,0) none", 'labels: "" "" "dose"', 'units: "" "" "Gy"',
-              "axis 2 index values:=1 2 3"]  # fmt: skip
+    header = [
+        "sizes: 4 5 3",
+        "kinds: domain domain list",
+        "space directions: (1,0,0) (0,1,0) none",
+        'labels: "" "" "dose"',
+        'units: "" "" "Gy"',
+        "axis 2 index values:=1 2 3",
+    ]
     sequence = nrrd_file(tmp_path / "s.nrrd", frames, header)
     assert sequence.times_s is None and any("indexed by dose" in note for note in sequence.notes)
     assert sequence.spacing_mm is None and any("spacing is exactly 1.0" in note for note in sequence.notes)

@@ -1,4 +1,4 @@
-"""LT-Net: its losses against what they are defined as, what training may see, and labels and confidence that come out."""
+"""LT-Net: its losses against their definitions, what training may see, and the labels and confidence that come out."""
 
 from dataclasses import asdict, replace
 

@@ -86,7 +86,7 @@ def test_out_of_sight_a_point_goes_back_and_is_ever_less_sure():
 
 
 def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTracker | LsdmPublishedTracker]:
-    """Positions (T, N, 2) of landmarks on a texture that moves 2 px to the right and 1 px up a frame, and the tracker."""
+    """Positions (T, N, 2) of landmarks on a texture that moves 2 px right and 1 px up a frame, and the tracker."""
     texture = speckle(950, 256)
     points = np.array([[120.0, 130.0], [100.25, 141.5], [140.0, 128.0]])[:count]
     if changes.get("published"):

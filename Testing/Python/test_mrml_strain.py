@@ -1,4 +1,4 @@
-"""Strain in a scene: numbers on the curve, colours on the band, tables and chart, all of it after saving and loading."""
+"""Strain in a scene: numbers on the curve, colours on the band, tables and chart, also after saving and loading."""
 
 import numpy as np
 import pytest

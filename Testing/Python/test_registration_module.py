@@ -1,4 +1,4 @@
-"""Deformable Registration from the Python console: nodes in, nodes out, on real MRML nodes, through the child process."""
+"""Deformable Registration from the Python console, on real MRML nodes, through the child process."""
 
 from dataclasses import replace
 

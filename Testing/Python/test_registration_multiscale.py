@@ -92,7 +92,7 @@ def test_the_published_network_has_the_parameters_of_voxelmorph_2():
 
 
 def test_the_loss_is_the_papers():
-    """Against LNCC and squared gradient written out in float64, at half the scale, after a displacement found before."""
+    """Against LNCC and squared gradient in float64, at half the scale, after a displacement found before."""
     pair, truth = working_pair((20, 24), (2.0, -1.0), 6.0)
     config = SsmsrSettings(**{**SMALL, "smoothness": 3.0})
     network = ResidualUNet(2, (8, 8), (8, 8, 8, 8))

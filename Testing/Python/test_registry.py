@@ -1,4 +1,4 @@
-"""A new tracker or registration method is one file: it is found by every part of the software that lists or runs them."""
+"""A new tracker or registration method is one file, found by every part of the software that lists or runs them."""
 
 import sys
 import textwrap

@@ -61,7 +61,7 @@ def random_tensors() -> dict[str, Tensor]:
 
 
 def pickled_whole(tensors: dict[str, Tensor], path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Saved as the authors saved theirs: the network itself, in torch's old format, its class in a module `src.nets`."""
+    """Saves as the authors saved theirs: the network itself, in torch's old format, its class in module `src.nets`."""
 
     class UNet2D(nn.Module):
         def __init__(self) -> None:

@@ -50,7 +50,8 @@ def test_a_call_that_does_not_fit_is_found(code, complaint):
 @pytest.mark.parametrize(
     "code",
     [
-        "try:\n    from slicer.packaging import pip_ensure\nexcept ModuleNotFoundError:\n    raise\npip_ensure(['numpy'])",
+        "try:\n    from slicer.packaging import pip_ensure\nexcept ModuleNotFoundError:\n    raise\n"
+        "pip_ensure(['numpy'])",
         "import SampleData\nif hasattr(SampleData.SampleDataLogic, 'registerCustomSampleDataCategory'):\n"
         "    SampleData.SampleDataLogic.registerCustomSampleDataCategory('a', title='b')",
     ],

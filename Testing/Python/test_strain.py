@@ -20,7 +20,7 @@ from UltrasoundMotionLib.strain import (
 from UltrasoundMotionLib.strain.layered_strain import wall_thickness
 
 SEGMENT_PEAKS = np.array([-10.0, -25.0, -18.0, 4.0, -14.0, -20.0])
-CHORDS = 0.03  # percent points: pieces of equal arc have slightly shorter chords at the apex, which moves the segments' borders
+CHORDS = 0.03  # percent points: equal arcs have shorter chords at the apex, which moves the segments' borders
 
 
 def regional(activation: np.ndarray, peaks: np.ndarray = SEGMENT_PEAKS) -> np.ndarray:
