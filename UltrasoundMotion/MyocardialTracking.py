@@ -36,7 +36,7 @@ from UltrasoundMotionModuleLib.myocardial_tracking.strain_section import StrainS
 from UltrasoundMotionModuleLib.myocardial_tracking.wall_section import POINT_EVENTS, WallSection
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.choices import Direction, trackers
-from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf, whyNotClip
+from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf, showFrame, whyNotClip
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
@@ -180,6 +180,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         before = self._wallOrNone()
         if before is not None and before.image.sequence is not marked.clip.nodes.sequence:
             before = None  # another clip, as another view of the same heart: its result stays
+        self._showSystole = True
         self._live, self._before = marked.live(before.curve.GetName() if before is not None else None), before
         self._settings = StrainSettings(
             compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks
@@ -192,6 +193,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
 
     def _makeJobAgain(self) -> BackgroundJob:
         wall = tracked_wall(self.parameters.trackedWall)
+        self._showSystole = False  # the user goes on where points were moved
         self._clip, self._before, self._settings = clipOf(wall.image.sequence), None, StrainSettings.of_wall(wall)
         labels, points = wall.to_follow(self._clip.sequence, self._clip.shownFrame)
         self._live = LiveWall.of_wall(wall, self._clip.sequence)
@@ -218,6 +220,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         text = summary(result, time.perf_counter() - self._startedAt)
         if self._live.wall is not None:
             text = "; ".join([self._strainSection.showWall(self._live.wall, self._settings), text])
+            if self._showSystole and self._strainSection.strain is not None:
+                # strain is 0 at end-diastole, where the band has no colour yet
+                showFrame(self._clip.nodes, self._strainSection.strain.result.cycle.end_systole_frame)
         return text if complete else _("Cancelled; kept {summary}").format(summary=text)
 
     def onCorrect(self, on: bool) -> None:

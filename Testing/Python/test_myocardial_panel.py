@@ -15,6 +15,7 @@ from UltrasoundMotionLib.mrml.bulls_eye_nodes import find_bulls_eye
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.track_links import derived_nodes
 from UltrasoundMotionLib.mrml.tracked_wall import tracked_wall, walls_in
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv
 
@@ -225,6 +226,44 @@ def test_the_command_repeats_the_run(bench, tmp_path, monkeypatch):
     np.testing.assert_allclose(
         read_strain_csv(tmp_path / "strain.csv").global_percent, result.global_percent, atol=0.05
     )
+
+
+@needs_qt
+def test_track_ends_on_end_systole_where_the_band_has_colours(bench):
+    widget = bench.open()
+    bench.run(widget)
+    assert bench.clip.browser.GetSelectedItemNumber() == widget.ui.endSystoleSpinBox.value == 10
+    bench.clip.browser.SetSelectedItemNumber(8)
+    widget.ui.trackAgainButton.click()
+    bench.wait_until_done(widget)
+    assert bench.clip.browser.GetSelectedItemNumber() == 8  # the frame that was corrected stays
+
+
+@needs_qt
+def test_what_is_corrected_can_be_seen_and_grabbed(bench):
+    widget = bench.open()
+    bench.run(widget)
+    ui, wall = widget.ui, tracked_wall(widget.parameters.trackedWall)
+
+    def shown():
+        """Whether slice views show the curve with its points, and the band."""
+        points = [wall.curve.GetNthControlPointVisibility(control) for control in range(49)]
+        curve = bool(wall.curve.GetDisplayNode().GetVisibility2D()) and all(points)
+        [band] = derived_nodes(wall.main, "vtkMRMLModelNode")
+        return curve, bool(band.GetDisplayVisibility())
+
+    assert shown() == (False, True)
+    ui.correctButton.checked = True
+    assert shown() == (True, False)  # the band would cover the points
+    ui.trackAgainButton.click()
+    bench.wait_until_done(widget)
+    assert ui.correctButton.checked
+    assert shown() == (True, False)
+    ui.segmentsTable.item(2, 0).setCheckState(slicer_stand_ins.qt_stand_ins.Qt.CheckState.Unchecked)  # a new band
+    assert shown() == (True, False)
+    ui.correctButton.checked = False
+    assert shown() == (False, True)
+    assert bench.application.errors == []
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from UltrasoundMotionLib.mrml.node_removal import remove_sequence
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
-from UltrasoundMotionLib.mrml.track_links import image_of, link_results, remove_derived
+from UltrasoundMotionLib.mrml.track_links import derived_nodes, image_of, link_results, remove_derived
 from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
 from UltrasoundMotionLib.strain.segment_model import segment_model
@@ -89,8 +89,19 @@ class TrackedWall:
                 loose.SetLocked(not on)
                 nodes.sequence.UpdateDataNodeAtValue(loose, value)
             nodes.sequence.EndModify(was_modifying)
-            if nodes is self.main:
-                nodes.proxy.GetDisplayNode().SetVisibility2D(on)  # otherwise the coloured band is shown instead
+        self.show_points_or_band()
+
+    @property
+    def editable(self) -> bool:
+        """True while the control points can be dragged."""
+        return not self.curve.GetLocked()
+
+    def show_points_or_band(self) -> None:
+        """Shows in slice views either the curve with points to drag or the coloured band, which would cover them."""
+        bands = derived_nodes(self.main, "vtkMRMLModelNode")
+        self.curve.GetDisplayNode().SetVisibility2D(self.editable or not bands)
+        for band in bands:
+            band.SetDisplayVisibility(not self.editable)
 
     def to_follow(self, sequence: ImageSequence, frame: int) -> tuple[tuple[str, ...], np.ndarray]:
         """Returns labels and positions (N, 2) in pixels of the points to follow anew from a frame.

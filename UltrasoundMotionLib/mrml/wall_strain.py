@@ -150,6 +150,7 @@ def show_strain(
         folder = f"{sequence.name} {strain.result.kind} strain"
         put_in_folder(wall.image.scene, wall.image.proxy, [wall.curve, *shown], folder)
         link_results(wall.image, wall.main, derived)
+        wall.show_points_or_band()
     return nodes
 
 

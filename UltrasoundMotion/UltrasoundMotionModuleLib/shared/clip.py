@@ -79,6 +79,15 @@ def shownFrame(nodes: SequenceNodes) -> int:
     return sequence.GetItemNumberFromIndexValue(master.GetNthIndexValue(selected), False)
 
 
+def showFrame(nodes: SequenceNodes, frame: int) -> None:
+    """Shows an item of `nodes.sequence`, and with it everything else that its browser plays."""
+    browser, sequence = nodes.browser, nodes.sequence
+    master = browser.GetMasterSequenceNode()
+    if master is not sequence and master is not None:
+        frame = master.GetItemNumberFromIndexValue(sequence.GetNthIndexValue(frame), False)
+    browser.SetSelectedItemNumber(frame)
+
+
 def loadInSteps(sequence: ImageSequence) -> _Loading:
     """Copies the frames out of the scene, one at a step: nodes are read on the main thread only, which goes on in
     between.
