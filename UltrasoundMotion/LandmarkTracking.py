@@ -157,6 +157,12 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         """Returns the text on the frame from which the points are followed, with a warning where they were placed on
         another frame than the one shown.
         """
+        result = self._resultOrNone()
+        if result is not None and not result.proxy.GetLocked():
+            return _(
+                "Frame {frame} of {count} is shown: drag a tracked point on it to where it should be, then press "
+                "\u201cTrack again from here\u201d."
+            ).format(frame=shown, count=count)
         points = self.parameters.landmarks
         controls = range(points.GetNumberOfControlPoints()) if points is not None else ()
         places = tuple(points.GetNthControlPointPosition(control) for control in controls)
@@ -240,6 +246,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
                         "\u201cTrack again from here\u201d"
                     )
                 )
+            self.updatePanel()
 
     def onPlaceLost(self) -> None:
         """Places the points that were lost on the frame shown at the tracker's guess."""

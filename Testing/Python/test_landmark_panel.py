@@ -162,3 +162,27 @@ def test_parameters_are_remembered_in_the_scene(bench, tmp_path):
     assert widget.ui.trackerSelector.currentIndex == 1
     assert not widget.ui.pathsCheckBox.checked
     assert widget.ui.applyButton.enabled
+
+
+@needs_qt
+def test_one_point_is_counted_in_the_singular(bench):
+    from UltrasoundMotionModuleLib.shared.tracking import summary
+
+    tracks = track_points(bench.sequence, QUERY_PX[:1], device="cpu")
+    assert summary(tracks, 1.0).startswith("1 point through 24 frames in 1.0 s")
+    both = track_points(bench.sequence, QUERY_PX[:2], device="cpu")
+    assert summary(both, 1.0).startswith("2 points through 24 frames in 1.0 s")
+
+
+@needs_qt
+def test_while_correcting_the_panel_says_what_to_drag_and_not_to_go_back(bench):
+    widget = bench.open()
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    bench.clip.browser.SetSelectedItemNumber(6)
+    assert "go back first" in widget.ui.queryFrameLabel.text  # Track would start on frame 6
+    widget.ui.correctButton.checked = True
+    assert "go back" not in widget.ui.queryFrameLabel.text
+    assert "Frame 6 of 24 is shown: drag" in widget.ui.queryFrameLabel.text
+    widget.ui.correctButton.checked = False
+    assert "go back first" in widget.ui.queryFrameLabel.text

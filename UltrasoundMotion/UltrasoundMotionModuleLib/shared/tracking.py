@@ -60,13 +60,14 @@ def summary(tracks: PointTracks, seconds: float) -> str:
     reached = tracks.reached
     spacing, unit = (tracks.spacing_mm, "mm") if tracks.spacing_mm else ((1.0, 1.0), "px")
     moved = np.linalg.norm(tracks.displacement_px[reached] * spacing, axis=2)
+    points, frames = len(tracks.labels), int(reached.sum())
     text = _(
-        "{points} points through {frames} frames in {seconds} s; visible in {visible} of all positions; "
+        "{points} through {frames} in {seconds} s; visible in {visible} of all positions; "
         "largest displacement {distance}"
     )
     return text.format(
-        points=len(tracks.labels),
-        frames=int(reached.sum()),
+        points=_("1 point") if points == 1 else _("{count} points").format(count=points),
+        frames=_("1 frame") if frames == 1 else _("{count} frames").format(count=frames),
         seconds=f"{seconds:.1f}",
         visible=f"{np.mean(tracks.visible[reached]):.0%}",
         distance=f"{np.nanmax(moved):.1f} {unit}",
