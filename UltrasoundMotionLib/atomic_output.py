@@ -1,10 +1,10 @@
-"""Atomic output: a file is written completely or not at all."""
+"""Atomic output: a file is written completely or not at all, and whether it can be is checked before long work."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,29 @@ def check_output_path(path: str | Path) -> Path:
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"{path}: the folder {path.parent} cannot be written to")
     return path
+
+
+def check_outputs(
+    named: Iterable[tuple[str, Path]], endings: Mapping[str, tuple[str, ...]], inputs: Iterable[Path] = ()
+) -> None:
+    """Checks (name, path) of every file to write.
+
+    Args:
+        endings: that each name may have, in lower case.
+        inputs: files that must not be overwritten.
+
+    Raises:
+        OutputError: a wrong ending, a folder that is missing or cannot be written to, one name for two files or for an
+            input.
+    """
+    taken = {path.resolve(): "an input" for path in inputs}
+    for name, path in named:
+        if not path.name.lower().endswith(endings[name]):
+            raise OutputError(f"{path}: the {name} file must end in {' or '.join(endings[name])}")
+        check_output_path(path)
+        if path.resolve() in taken:
+            raise OutputError(f"{path}: the {name} file would overwrite {taken[path.resolve()]}")
+        taken[path.resolve()] = f"the {name} file"
 
 
 @contextmanager

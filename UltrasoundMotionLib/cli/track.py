@@ -78,8 +78,8 @@ def run(arguments: argparse.Namespace) -> int:
     outputs.check(inputs=(inputs.input, inputs.points))
     find_tracker(request.model)
 
-    from UltrasoundMotionLib.images import read_sequence
-    from UltrasoundMotionLib.tracking import read_query_points
+    from UltrasoundMotionLib.images.sequence_files import read_sequence
+    from UltrasoundMotionLib.tracking.files.query_points_file import read_query_points
     from UltrasoundMotionLib.tracking.track import prepare_tracking
 
     sequence = read_sequence(inputs.input, spacing_mm=inputs.spacing_mm, frame_rate_hz=inputs.frame_rate_hz)

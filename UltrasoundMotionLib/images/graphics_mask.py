@@ -12,9 +12,8 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull, cKDTree
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame
+from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame, sample_indices
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
-from UltrasoundMotionLib.images.sampled_colour import sample_indices
 
 _NEIGHBOURS = 24
 

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.images.sampled_colour import SampledColour, WithSampledColour
+from UltrasoundMotionLib.images.colour import SampledColour, WithSampledColour
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import FrameSource
 from UltrasoundMotionLib.images.readers.axes import calibrated_spacing
-from UltrasoundMotionLib.images.readers.frame_fields import increasing_times
+from UltrasoundMotionLib.images.readers.header_fields import increasing_times
 
 if TYPE_CHECKING:
     import pydicom

@@ -23,13 +23,13 @@ from UltrasoundMotionLib.images.readers.axes import (
     plane_geometry,
     sequence_axes,
 )
-from UltrasoundMotionLib.images.readers.frame_fields import (
+from UltrasoundMotionLib.images.readers.header_fields import (
     frame_fields,
+    header_numbers,
     increasing_times,
     plus_notes,
     times_from_timestamps,
 )
-from UltrasoundMotionLib.images.readers.header_numbers import header_numbers
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
 
 _TYPES = {

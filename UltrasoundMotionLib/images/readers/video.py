@@ -14,7 +14,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.images.readers.frame_fields import increasing_times
+from UltrasoundMotionLib.images.readers.header_fields import increasing_times
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -11,7 +11,7 @@ import numpy as np
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY
-from UltrasoundMotionLib.images.readers.frame_fields import TIMESTAMP, times_from_timestamps
+from UltrasoundMotionLib.images.readers.header_fields import TIMESTAMP, times_from_timestamps
 from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes, write_compressed
 from UltrasoundMotionLib.progress import Progress
 

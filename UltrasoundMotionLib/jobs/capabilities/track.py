@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from UltrasoundMotionLib.cli.request_arguments import command
+from UltrasoundMotionLib.images.colour import SampledColour, WithSampledColour
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
-from UltrasoundMotionLib.images.sampled_colour import SampledColour, WithSampledColour
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.settings import from_plain, takes_request, to_plain

@@ -1,16 +1,22 @@
-"""Per-frame fields in sequence files of PLUS (Seq_Frame0000_Name) and 3D Slicer (axis 3 item 0000 Name)."""
+"""Fields of text headers: numbers, and per-frame fields of PLUS (Seq_Frame0000_Name) and Slicer (axis 3 item 0000)."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
 
 _PLUS = re.compile(r"Seq_Frame(\d+)_(.+)")
 _SLICER = re.compile(r"axis \d+ item (\d+) (.+)")
 TIMESTAMP = "Timestamp"
 _IMAGE_STATUS = "ImageStatus"
+_Number = TypeVar("_Number", int, float)
 
 
 def frame_fields(header: Mapping[str, str], frames: int) -> dict[str, tuple[str, ...]]:
@@ -64,3 +70,20 @@ def plus_notes(header: Mapping[str, str], fields: Mapping[str, tuple[str, ...]])
     if invalid:
         notes.append(f"{invalid} frames are marked as not valid by {_IMAGE_STATUS}")
     return tuple(notes)
+
+
+def header_numbers(path: Path, name: str, text: str, kind: type[_Number], count: int) -> list[_Number]:
+    """Parses `count` numbers separated by blanks.
+
+    Raises:
+        InputError: other text or another count, naming the header's field.
+    """
+    try:
+        values = [kind(word) for word in text.split()]
+        if not all(map(math.isfinite, values)):
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise InputError(f"{path}: {name} is {text[:80]!r}, expected numbers") from None
+    if len(values) != count:
+        raise InputError(f"{path}: {name} has {len(values)} values, expected {count}")
+    return values
