@@ -43,7 +43,7 @@ def moved(texture, shift):
 
 @torch.no_grad()
 def centred(network):
-    """The network in use, its features without their mean: random ones then answer most to what they were taken from."""
+    """The network in use, its features without their mean: random ones respond most to their own place."""
     network.eval()
     texture = torch.tensor(speckle(255, seed=9))[None, None]
     network.embedding[-1].bias -= network.embedding((texture - texture.mean()) / texture.std()).mean(dim=(0, 2, 3))

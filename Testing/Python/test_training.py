@@ -179,7 +179,7 @@ def test_segments_of_frames() -> None:
 
 
 def test_cross_entropy_is_lowest_at_the_truth_between_cells() -> None:
-    """Its least value is the entropy of the truth spread over four cells whose mean is the truth (Gibbs' inequality)."""
+    """Its least value is the entropy of a truth spread over four cells whose mean is the truth (Gibbs' inequality)."""
     truth = np.array([[20.0, 33.0], [8.0, 50.0], [40.5, 12.25]])
     cells = (truth + 0.5) / 8 - 0.5
     volume = np.full((1, 3, 8, 8), -60.0)

@@ -102,8 +102,8 @@ class RegistrationMethod:
             pair: the default settings may depend on it.
 
         Raises:
-            InputError: settings of another kind, changes to settings that it does not have, `refine` of a method that has no
-                prediction to refine.
+            InputError: settings of another kind, changes to settings that it does not have, `refine` of a method that
+                has no prediction to refine.
         """
         chosen = self._settings_from(settings, pair)
         if refine is None:
