@@ -49,6 +49,7 @@ class Objective(nn.Module, ABC, Generic[Batch, Case]):
         task: what the network does, in one line, for the card.
         limits: what it was not trained or measured for, for the card.
         network: the network that `weights` ships.
+        trains_in_parts: some steps give a part of the parameters no gradient, which several processes must know.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Objective(nn.Module, ABC, Generic[Batch, Case]):
     task: str = ""
     limits: str = ""
     network: nn.Module
+    trains_in_parts: bool = False
 
     def prepare(self, steps: int) -> None:
         """Receives the number of steps before training starts, for objectives that divide them into phases."""

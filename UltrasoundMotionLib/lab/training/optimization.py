@@ -44,7 +44,7 @@ class Optimization:
             )
             self._discriminate = self.processes.parallel(_Discrimination(self._adversary))
             self._freeze_adversary(True)
-        self._compute = self.processes.parallel(objective)
+        self._compute = self.processes.parallel(objective, unused_parameters=objective.trains_in_parts)
 
     @property
     def learning_rate(self) -> float:

@@ -44,16 +44,20 @@ class Processes:
         """Returns this process's own GPU where `device` is "cuda", else the device of that name."""
         return torch.device("cuda", self.local_rank) if device == "cuda" and self.count > 1 else torch.device(device)
 
-    def parallel(self, module: Module) -> Module | DistributedDataParallel:
+    def parallel(self, module: Module, *, unused_parameters: bool = False) -> Module | DistributedDataParallel:
         """Returns the module, wrapped so that its gradients are averaged over the processes; all start with the
         weights of rank 0.
+
+        Args:
+            unused_parameters: some steps leave parameters without a gradient; they are looked for at every step.
         """
         if self.count == 1:
             return module
         on_gpu = next(module.parameters()).device.type == "cuda"
-        # Objectives may train a part of the network at a time, so unused parameters have to be looked for.
         return DistributedDataParallel(
-            module, device_ids=[self.local_rank] if on_gpu else None, find_unused_parameters=True
+            module,
+            device_ids=[self.local_rank] if on_gpu else None,
+            find_unused_parameters=unused_parameters,
         )
 
     def average(self, values: Tensor) -> Tensor:

@@ -129,6 +129,7 @@ class SemanticObjective(RegistrationObjective):
     """
 
     architecture = "TwoStepNetwork"
+    trains_in_parts = True
     class_counts: Tensor
     task = "semantically guided two-step registration (Ha et al., Sensors 2020)"
     limits = "Images like those it was trained on and on its domain's grid only. Convolutions are kept in float16."
