@@ -26,7 +26,7 @@ class TrainingState:
         optimization: its optimizers and schedule.
         run: network, settings and data as a text; only the same run is resumed.
         step: steps taken.
-        seconds: time spent in them, over all sittings.
+        seconds: time spent in them, over all sessions.
         rows: the log's rows.
         sums: sums of the losses since the last row, and their "count".
         validation: the figures of the last validation.

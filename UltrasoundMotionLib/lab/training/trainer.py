@@ -48,7 +48,7 @@ def train(
         card: draft of the card, see `draft_card`; None writes no weights.
         resume: go on from the state in `folder`. The result is that of a run without the break.
         start_from: trained weights to begin with, see `read_weights`.
-        stop_after: end after that many steps of this sitting, as if cancelled.
+        stop_after: end after that many steps of this session, as if cancelled.
         workers: processes that draw batches ahead; 0 draws them in this one. The batches are the same.
         processes: this process among those of `torchrun`.
         progress: raise `Cancelled` from it to stop after a whole step.
@@ -75,22 +75,22 @@ def train(
     state = TrainingState(objective, Optimization(objective, settings, processes), run)
     if resume:
         state.read(folder / STATE_NAME, device)
-    sitting = _Sitting(folder, state, settings, cases=cases, card=card, writes=processes.first)
+    session = _Session(folder, state, settings, cases=cases, card=card, writes=processes.first)
     last = settings.steps if stop_after is None else min(settings.steps, state.step + stop_after)
     loaded = load_batches(batches, range(state.step, last), rank=processes.rank, device=device, workers=workers)
     try:
         for batch in loaded:
-            loss = sitting.step(batch)
+            loss = session.step(batch)
             progress(state.step, settings.steps, f"training, loss {loss:.4f}")
     except Cancelled:
-        sitting.save()
+        session.save()
         raise
     processes.share_buffers(objective)
-    sitting.save()
+    session.save()
     return state.validation
 
 
-class _Sitting:
+class _Session:
     """The part of a run between its start, or resumption, and its end; the process of rank 0 writes the files."""
 
     def __init__(
