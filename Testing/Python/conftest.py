@@ -83,7 +83,7 @@ def slicer_core():
 @pytest.fixture(scope="session", autouse=True)
 def scenes_as_in_the_application(request):
     """Requests `slicer_core` before all others where a test file imports Slicer's libraries."""
-    if sys.modules.get("slicer") is not None:
+    if hasattr(sys.modules.get("slicer"), "vtkMRMLScene"):
         request.getfixturevalue("slicer_core")
 
 

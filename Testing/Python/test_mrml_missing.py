@@ -1,6 +1,8 @@
-"""Without Slicer's libraries the room says what to install; this test needs none of them."""
+"""Without Slicer's libraries the package `mrml` and its tests say what to install; this file needs none of them."""
 
+import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -15,3 +17,13 @@ def test_a_missing_slicer_core_is_named(monkeypatch, installed):
     monkeypatch.setitem(sys.modules, "slicer", installed)
     with pytest.raises(MissingPackageError, match=r'pip install "ultrasound-motion\[slicer\]"'):
         import UltrasoundMotionLib.mrml  # noqa: F401
+
+
+def test_a_test_file_without_its_extra_is_skipped_and_names_it():
+    """Test files import plainly; conftest.py turns the missing package of an extra into a skip."""
+    file = Path(__file__).parent / "test_mrml_scene.py"
+    program = "import sys, pytest; sys.modules['slicer'] = None; sys.exit(pytest.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "--collect-only", "-q", "-p", "no:cacheprovider", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "needs slicer: pip install 'ultrasound-motion[slicer]'" in done.stdout
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED
