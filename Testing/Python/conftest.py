@@ -88,12 +88,19 @@ def scenes_as_in_the_application(request):
 
 
 @pytest.fixture
-def scene():
-    """A new scene; files whose tests share a scene have their own fixture of this name."""
-    from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+def scene(request):
+    """A new scene; in files that name a module in `MODULE` that of `application`, emptied after each test."""
+    if hasattr(request.module, "MODULE"):
+        import slicer
 
-    with HeadlessScene() as scene:
-        yield scene
+        request.getfixturevalue("application")
+        yield slicer.mrmlScene
+        slicer.mrmlScene.Clear(False)
+    else:
+        from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+
+        with HeadlessScene() as scene:
+            yield scene
 
 
 @pytest.fixture(scope="session")

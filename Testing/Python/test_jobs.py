@@ -24,6 +24,7 @@ from UltrasoundMotionLib.jobs import (
     sequence_registration_job,
     track_job,
 )
+from waiting import wait_until
 
 LIBRARY = Path(__file__).resolve().parents[2]
 
@@ -46,13 +47,6 @@ def process(folder):
         del os.environ["PYTHONPATH"]
     else:
         os.environ["PYTHONPATH"] = before
-
-
-def wait_until(condition, seconds=120):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"not within {seconds} s"
-        time.sleep(0.005)
 
 
 def events_of(process, job, seconds=120):

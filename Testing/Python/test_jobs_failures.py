@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobPr
 from UltrasoundMotionLib.jobs.child import run_on_device
 from UltrasoundMotionLib.jobs.child_process import find_python
 from UltrasoundMotionLib.jobs.process_tree import is_alive
+from waiting import wait_until
 
 HERE = Path(__file__).parent
 
@@ -32,13 +32,6 @@ def process(tmp_path, monkeypatch):
     with JobProcess(folder=tmp_path) as process:
         yield process
     assert list(tmp_path.iterdir()) == []
-
-
-def wait_until(condition, seconds=120):
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, f"not within {seconds} s"
-        time.sleep(0.005)
 
 
 def end_of(process, job, seconds=120):

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
+from known_deformations import bump_field, texture
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
@@ -17,21 +18,6 @@ from UltrasoundMotionLib.registration.methods.instance.velocity import leaving
 torch.set_num_threads(1)
 
 QUICK = InstanceConfig(iterations=(20, 20, 15))
-
-
-def texture(shape, seed=3):
-    """Blobs of several sizes, in [0, 1]."""
-    noise = np.random.default_rng(seed)
-    image = sum(width * gaussian_filter(noise.standard_normal(shape), width) for width in (1.5, 3.0))
-    return ((image - image.min()) / (image.max() - image.min())).astype(np.float32)
-
-
-def bump_field(grid, amplitude_mm, width_mm):
-    """A smooth analytic displacement that dies out towards the border: amplitude along every axis times a Gaussian."""
-    points = grid.points_lps_mm()
-    centre = points.reshape(-1, grid.dimension).mean(axis=0)
-    weight = np.exp(-0.5 * ((points - centre) ** 2).sum(axis=-1) / width_mm**2)
-    return DisplacementField(weight[..., None] * np.asarray(amplitude_mm), grid)
 
 
 def oblique():

@@ -55,12 +55,6 @@ def test_what_cannot_be_registered_is_refused_in_one_line(logic, scene):
 MODULE = "DeformableRegistration"
 
 
-@pytest.fixture
-def scene(application):
-    yield slicer.mrmlScene
-    slicer.mrmlScene.Clear(False)
-
-
 @pytest.mark.parametrize(
     ("options", "module_options"),
     [

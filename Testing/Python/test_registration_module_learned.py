@@ -3,7 +3,6 @@ weights and licences.
 """
 
 import pytest
-import slicer
 
 from registration_pairs import node_names, pair_in
 from UltrasoundMotionLib.errors import InputError
@@ -12,12 +11,6 @@ from UltrasoundMotionLib.weights import ModelCard, shipped_cards, write_card
 
 MODULE = "DeformableRegistration"
 CARDIAC_LICENCE = "LicenseRef-ACDC-research-only"
-
-
-@pytest.fixture
-def scene(application):
-    yield slicer.mrmlScene
-    slicer.mrmlScene.Clear(False)
 
 
 @pytest.fixture

@@ -39,12 +39,6 @@ def test_the_examples_run(logic, scene, method):
 MODULE = "DeformableRegistration"
 
 
-@pytest.fixture
-def scene(application):
-    yield slicer.mrmlScene
-    slicer.mrmlScene.Clear(False)
-
-
 @pytest.fixture(scope="module")
 def opened(application):
     pytest.importorskip("PySide6", reason="panels are shown with Qt for Python: pip install 'ultrasound-motion[test]'")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import slicer
 from scipy.ndimage import shift
 
 from mrml_clips import OBLIQUE
@@ -76,12 +75,6 @@ def test_a_sequence_stands_still_and_landmarks_follow(logic, scene):
 
 
 MODULE = "DeformableRegistration"
-
-
-@pytest.fixture
-def scene(application):
-    yield slicer.mrmlScene
-    slicer.mrmlScene.Clear(False)
 
 
 def test_volumes_that_change_in_time_are_registered_too(logic, scene):

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 
+from known_deformations import bump_field, texture
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, resample_displacement, warp
 from UltrasoundMotionLib.images.volume import Volume
@@ -31,21 +31,11 @@ torch.set_num_threads(1)
 SMALL = {"encoder": (8, 8), "decoder": (8, 8, 8, 8), "learning_rate": 5e-3, "smoothness": 1.0}
 
 
-def texture(shape, seed=3):
-    """Blobs of several sizes, in [0, 1]."""
-    noise = np.random.default_rng(seed)
-    image = sum(width * gaussian_filter(noise.standard_normal(shape), width) for width in (1.5, 3.0))
-    return ((image - image.min()) / (image.max() - image.min())).astype(np.float32)
-
-
 def pair_with_truth(shape, amplitude, width, seed=3):
     """Volumes of fixed = moving through a Gaussian bump, and the bump."""
     dimension = len(shape)
     moving = Volume(texture(shape, seed), (1.0,) * dimension, (0.0,) * dimension, np.eye(dimension))
-    grid = ImageGrid.of(moving)
-    points = grid.points_lps_mm()
-    weight = np.exp(-0.5 * ((points - points.reshape(-1, dimension).mean(axis=0)) ** 2).sum(axis=-1) / width**2)
-    truth = DisplacementField(weight[..., None] * np.asarray(amplitude), grid)
+    truth = bump_field(ImageGrid.of(moving), amplitude, width)
     return truth.warp(moving, mode="cubic"), moving, truth
 
 
