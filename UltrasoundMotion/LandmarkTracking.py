@@ -24,10 +24,11 @@ from slicer import vtkMRMLMarkupsNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
+from UltrasoundMotionModuleLib.landmark_tracking.landmarks_section import LandmarksSection
 from UltrasoundMotionModuleLib.landmark_tracking.logic import LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.choices import Direction, trackers
-from UltrasoundMotionModuleLib.shared.clip import Clip, shownFrame, whyNotClip
+from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
@@ -83,12 +84,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._live: LiveTracks | None = None
         self._layoutBefore: int | None = None
         self._notes: list[str] = []
-        self._placed: tuple[tuple, int] = ((), 0)
         self._clipSection = ClipSection(self.ui)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector, trackers, lambda name: setattr(self.parameters, "tracker", name)
         )
-        self.ui.landmarksWidget.setNodeBaseName("Landmarks")
+        self._landmarksSection = LandmarksSection(self.ui, lambda: self.parameters, self._resultOrNone)
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
             (self.ui.lostButton, self.onPlaceLost),
@@ -99,6 +99,21 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             button.connect("clicked()", slot)
         self.ui.correctButton.connect("toggled(bool)", self.onCorrect)
         self.ui.plotButton.connect("toggled(bool)", self.onShowPlot)
+
+    def cleanup(self) -> None:
+        if self.ui is not None:
+            self._landmarksSection.stopPlacing()
+            self._landmarksSection.disconnect()
+        MotionModuleWidget.cleanup(self)
+
+    def setParameterNode(self, parameters: object) -> None:
+        if parameters is None and self.ui is not None:
+            self._landmarksSection.forget()
+        MotionModuleWidget.setParameterNode(self, parameters)
+
+    def exit(self) -> None:
+        self._landmarksSection.stopPlacing()
+        MotionModuleWidget.exit(self)
 
     def selectDefaults(self) -> None:
         if self.parameters.inputClip is None and self._clipSection.onlyClip() is not None:
@@ -115,7 +130,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def _whyNotLandmarks(self) -> str:
         parameters = self.parameters
         if parameters.landmarks is None:
-            return _("Create a point list under Landmarks and place points on the tissue")
+            return _("Press \u201cPlace landmarks\u201d and click on the tissue in the frame shown")
         if parameters.landmarks == parameters.trackedLandmarks:
             return _(
                 "The landmarks to follow are the result of a run; choose the points that you placed, or "
@@ -138,12 +153,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         self._clipSection.update(self.parameters.inputClip)
         image = imageOrNone(self.parameters.inputClip)
-        if image is None:
-            self.ui.queryFrameLabel.text = ""
-        else:
-            self.ui.queryFrameLabel.text = self._queryFrameText(
-                shownFrame(image), image.sequence.GetNumberOfDataNodes()
-            )
+        self._landmarksSection.update(image)
         self._trackerMenu.show(self.parameters.tracker)
         self.ui.aheadSpinBox.enabled = not self.parameters.offline  # the whole clip is known then
         result = self._resultOrNone()
@@ -152,30 +162,6 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         for button in (self.ui.correctButton, self.ui.lostButton, self.ui.trackAgainButton):
             button.enabled = result is not None and self.run is None
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
-
-    def _queryFrameText(self, shown: int, count: int) -> str:
-        """Returns the text on the frame from which the points are followed, with a warning where they were placed on
-        another frame than the one shown.
-        """
-        result = self._resultOrNone()
-        if result is not None and not result.proxy.GetLocked():
-            return _(
-                "Frame {frame} of {count} is shown: drag a tracked point on it to where it should be, then press "
-                "\u201cTrack again from here\u201d."
-            ).format(frame=shown, count=count)
-        points = self.parameters.landmarks
-        controls = range(points.GetNumberOfControlPoints()) if points is not None else ()
-        places = tuple(points.GetNthControlPointPosition(control) for control in controls)
-        if places != self._placed[0]:
-            self._placed = (places, shown)
-        if places and self._placed[1] != shown:
-            text = _(
-                "The points were placed on frame {placed}, but Track starts on the frame shown, {shown}: go back first."
-            )
-            return text.format(shown=shown, placed=self._placed[1])
-        return _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.").format(
-            frame=shown, count=count
-        )
 
     def _resultOrNone(self) -> SequenceNodes | None:
         tracked = self.parameters.trackedLandmarks
@@ -240,6 +226,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if result is not None and bool(result.proxy.GetLocked()) == on:
             set_locked(result, not on)
             if on:
+                self._landmarksSection.showTracked()
                 self.applyButton.showStatus(
                     _(
                         "Drag a point to where it should be on the frame shown, then press "

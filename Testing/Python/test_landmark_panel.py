@@ -36,7 +36,7 @@ def click_through(bench, tmp_path, monkeypatch):
     assert widget.parameters.inputClip == bench.clip.proxy  # the only clip there is
     assert ui.clipLabel.text.startswith("24 frames of 140 x 120 px, 0.4 x 0.25 mm, 30 frames/s")
     assert not ui.applyButton.enabled
-    assert "point list" in ui.statusLabel.text
+    assert "Place landmarks" in ui.statusLabel.text
     ui.landmarksWidget.setCurrentNode(bench.points)
     assert ui.applyButton.enabled
     assert ui.statusLabel.text == ""
@@ -186,3 +186,83 @@ def test_while_correcting_the_panel_says_what_to_drag_and_not_to_go_back(bench):
     assert "Frame 6 of 24 is shown: drag" in widget.ui.queryFrameLabel.text
     widget.ui.correctButton.checked = False
     assert "go back first" in widget.ui.queryFrameLabel.text
+
+
+@needs_qt
+def test_one_button_places_as_many_landmarks_as_the_user_clicks(bench):
+    widget = bench.application.open_module("LandmarkTracking")
+    ui, place = widget.ui, widget.ui.landmarksWidget.markupsPlaceWidget()
+    ui.placeButton.click()
+    points = widget.parameters.landmarks
+    assert points is not None
+    assert ui.placeButton.checked
+    assert (place.placeModeEnabled, place.placeModePersistency) == (True, True)
+    assert min(points.GetDisplayNode().GetSelectedColor()) > 0.3  # nothing dark on a dark image
+    for position in pixels_to_ras_mm(bench.sequence, QUERY_PX):
+        points.AddControlPoint(position)
+    assert [points.GetNthControlPointLabel(control) for control in range(3)] == ["P1", "P2", "P3"]
+    assert ui.applyButton.enabled
+    place.placeModeEnabled = False  # a right click in the view
+    assert not ui.placeButton.checked
+    ui.placeButton.click()
+    assert widget.parameters.landmarks is points
+    assert place.placeModeEnabled
+    widget.exit()  # the user leaves the module
+    assert not place.placeModeEnabled
+    widget.enter()
+    assert bench.application.errors == []
+
+
+@needs_qt
+def test_a_list_that_the_user_creates_is_not_black(bench):
+    widget = bench.open()
+    added = bench.scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", "own")
+    added.CreateDefaultDisplayNodes()
+    added.GetDisplayNode().SetSelectedColor(0, 0, 0)  # as Slicer's widget does
+    widget.ui.landmarksWidget._wrapped.markupsSelectorComboBox().nodeAddedByUser.emit(added)
+    assert min(added.GetDisplayNode().GetSelectedColor()) > 0.3
+
+
+@needs_qt
+def test_the_image_shows_one_set_of_points(bench, tmp_path):
+    widget = bench.open()
+    bench.points.CreateDefaultDisplayNodes()
+    ui = widget.ui
+
+    def shown():
+        nodes = (widget.parameters.landmarks, widget.parameters.trackedLandmarks)
+        return tuple(bool(node.GetDisplayVisibility()) for node in nodes if node is not None)
+
+    assert shown() == (True,)
+    assert not ui.shownSelector.enabled
+    ui.applyButton.click()
+    bench.wait_until_done(widget)
+    assert shown() == (False, True)
+    assert (ui.shownSelector.enabled, ui.shownSelector.currentText) == (True, "tracked")
+    ui.placeButton.click()
+    assert shown() == (True, False)
+    assert ui.shownSelector.currentText == "placed by you"
+    ui.placeButton.click()
+    ui.correctButton.checked = True
+    assert shown() == (False, True)
+    ui.correctButton.checked = False
+    ui.shownSelector.currentIndex = 0
+    assert shown() == (True, False)
+    write_scene(bench.scene, tmp_path / "work.mrb")
+    bench.scene.Clear(False)
+    read_scene(bench.scene, tmp_path / "work.mrb")
+    assert shown() == (True, False)
+    ui.applyButton.click()
+    bench.wait_until_done(widget)
+    assert shown() == (False, True)
+    first = widget.parameters.trackedLandmarks
+    widget.parameters.trackedLandmarks = None  # "Create new"
+    assert shown() == (True,)
+    assert not first.GetDisplayVisibility()
+    ui.applyButton.click()
+    bench.wait_until_done(widget)
+    assert shown() == (False, True)
+    assert not first.GetDisplayVisibility()
+    widget.parameters.trackedLandmarks = first
+    assert shown() == (False, True)
+    assert bench.application.errors == []

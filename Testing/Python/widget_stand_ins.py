@@ -37,6 +37,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     """Lists the scene's nodes of some classes; of those with an attribute where one is asked for."""
 
     currentNodeChanged = Signal(object)
+    nodeAddedByUser = Signal(object)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -144,6 +145,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
 
 class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
     markupsNodeChanged = Signal()
+    activeMarkupsPlaceModeChanged = Signal(bool)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -153,10 +155,10 @@ class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
         self._table.setHorizontalHeaderLabels(["Label", "R", "A", "S"])
         self._table.horizontalHeader().setSectionResizeMode(QtWidgets.QHeaderView.ResizeMode.Stretch)
         top, column = QtWidgets.QHBoxLayout(), QtWidgets.QVBoxLayout(self)
-        place = QtWidgets.QToolButton(text="\u2295")
-        place.setToolTip("Place control points")
+        self._place = qSlicerMarkupsPlaceWidget()
+        self._place.activeMarkupsPlaceModeChanged.connect(self.activeMarkupsPlaceModeChanged)
         top.addWidget(self._selector)
-        top.addWidget(place)
+        top.addWidget(self._place)
         column.setContentsMargins(0, 0, 0, 0)
         column.addLayout(top)
         column.addWidget(self._table)
@@ -165,7 +167,9 @@ class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
 
     enterPlaceModeOnNodeChange = _option("enterPlaceModeOnNodeChange", bool, True)
     jumpToSliceEnabled = _option("jumpToSliceEnabled", bool, False)
-    optionsVisible = _option("optionsVisible", bool, True)
+    optionsVisible = Property(
+        bool, lambda self: not self._place.isHidden(), lambda self, shown: self._place.setVisible(shown)
+    )
     positionStatusColumnVisible = _option("positionStatusColumnVisible", bool, False)
     nodeSelectorVisible = Property(
         bool, lambda self: not self._selector.isHidden(), lambda self, shown: self._selector.setVisible(shown)
@@ -179,6 +183,7 @@ class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
                 (node.GetNthControlPointLabel(row), *(f"{x:.2f}" for x in node.GetNthControlPointPosition(row)))
             ):
                 self._table.setItem(row, column, QtWidgets.QTableWidgetItem(text))
+        self._place.setCurrentNode(node)
         self.markupsNodeChanged.emit()
 
     @Slot(object)
@@ -195,12 +200,17 @@ class qSlicerSimpleMarkupsWidget(QtWidgets.QWidget):
     def markupsSelectorComboBox(self) -> qMRMLNodeComboBox:
         return self._selector
 
+    def markupsPlaceWidget(self) -> qSlicerMarkupsPlaceWidget:
+        return self._place
+
     def setNodeBaseName(self, name: str) -> None:
         self._selector.baseName = name
 
 
 class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
     """The buttons that place and delete points; here `placeModeEnabled` only remembers."""
+
+    activeMarkupsPlaceModeChanged = Signal(bool)
 
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
@@ -211,7 +221,13 @@ class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
             row.addWidget(QtWidgets.QToolButton(text=text))
         self._node, self._placing, self._persistent = None, False, False
 
-    placeModeEnabled = Property(bool, lambda self: self._placing, lambda self, on: setattr(self, "_placing", on))
+    def _set_placing(self, on: bool) -> None:
+        on = on and self._node is not None
+        if on != self._placing:
+            self._placing = on
+            self.activeMarkupsPlaceModeChanged.emit(on)
+
+    placeModeEnabled = Property(bool, lambda self: self._placing, _set_placing)
     placeModePersistency = Property(
         bool, lambda self: self._persistent, lambda self, on: setattr(self, "_persistent", on)
     )
@@ -222,8 +238,9 @@ class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
 
     @Slot(object)
     def setCurrentNode(self, node: slicer.vtkMRMLNode | None) -> None:
+        if node is not self._node:  # the active list of the application is another one then
+            self._set_placing(False)
         self._node = node
-        self._placing = self._placing and node is not None
 
 
 class qMRMLSequenceBrowserPlayWidget(QtWidgets.QWidget):

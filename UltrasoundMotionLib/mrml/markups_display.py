@@ -9,6 +9,7 @@ import slicer
 from UltrasoundMotionLib.images import ImageSequence
 
 LANDMARK_COLOR = (1.0, 0.84, 0.1)
+_PLACED_COLOR = (0.35, 0.85, 1.0)
 _CURVE_COLOR = (0.2, 0.95, 0.75)
 _MAXIMUM_LABELS = 24
 """With more points, labels would hide the image."""
@@ -34,6 +35,14 @@ def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) 
     _set_color(display, LANDMARK_COLOR)
     display.SetPointLabelsVisibility(markups.GetNumberOfControlPoints() <= _MAXIMUM_LABELS)
     display.SetTextScale(2.0)
+
+
+def show_placed_points(markups: slicer.vtkMRMLMarkupsNode) -> None:
+    """Shows points that a user places in a colour that stands out from the image and from tracked points."""
+    if markups.GetDisplayNode() is None:
+        markups.CreateDefaultDisplayNodes()
+    _set_color(markups.GetDisplayNode(), _PLACED_COLOR)
+    markups.GetDisplayNode().SetTextScale(2.0)
 
 
 def show_curve(

@@ -14,6 +14,7 @@ from UltrasoundMotionLib.jobs import JobRequest, run_job
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip, simulation_job
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.markups_display import show_placed_points
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionLib.tracking import read_tracks_csv, write_tracks_csv
@@ -110,7 +111,7 @@ def addSample(sample: Sample) -> SampleNodes:
     points = scene.AddNewNodeByClass(
         "vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(_("{clip} points").format(clip=sample.title))
     )
-    points.CreateDefaultDisplayNodes()
+    show_placed_points(points)
     truth = simulated.truth
     for label, position, visible in zip(
         truth.labels, pixels_to_ras_mm(simulated.sequence, truth.positions_px[0]), truth.visible[0], strict=True
