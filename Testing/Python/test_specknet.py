@@ -156,7 +156,7 @@ class _Oracle:
     def start(self, frame, query_points):
         self.next, self.noise = 1, torch.Generator().manual_seed(0)
 
-    def see(self, frames):
+    def add_frames(self, frames):
         self.first, self.next = self.next, self.next + len(frames)
 
     def find(self, index, expected, covariance):
