@@ -231,6 +231,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         if wall is not None and bool(wall.curve.GetLocked()) == on:
             wall.set_editable(on)
             if on:
+                self._wallSection.showTracked()
                 self.applyButton.showStatus(
                     _(
                         "Drag a point to where it should be on the frame shown, then press "

@@ -266,6 +266,43 @@ def test_what_is_corrected_can_be_seen_and_grabbed(bench):
     assert bench.application.errors == []
 
 
+@needs_qt
+def test_the_image_shows_the_marks_or_the_wall(bench):
+    widget = bench.open()
+    bench.clicks.CreateDefaultDisplayNodes()
+    ui = widget.ui
+
+    def shown():
+        """Whether the views show the marks, and the coloured wall."""
+        [band] = derived_nodes(tracked_wall(widget.parameters.trackedWall).main, "vtkMRMLModelNode")
+        return bool(widget.parameters.contour.GetDisplayVisibility()), bool(band.GetDisplayVisibility())
+
+    def previews():
+        return [node for node in slicer.util.getNodesByClass("vtkMRMLMarkupsCurveNode") if "preview" in node.GetName()]
+
+    assert not ui.shownSelector.enabled
+    bench.run(widget)
+    assert shown() == (False, True)
+    assert (ui.shownSelector.enabled, ui.shownSelector.currentText) == (True, "tracked")
+    assert previews() == []
+    bench.clip.browser.SetSelectedItemNumber(0)  # where the wall was marked
+    ui.shownSelector.currentIndex = 0
+    assert shown() == (True, False)
+    assert len(previews()) == 1
+    ui.driftCheckBox.checked = True  # strain is computed anew, and the marks stay
+    assert shown() == (True, False)
+    ui.correctButton.checked = True
+    assert shown() == (False, False)
+    assert widget.parameters.trackedWall.GetDisplayVisibility()
+    assert previews() == []
+    ui.correctButton.checked = False
+    assert shown() == (False, True)
+    ui.clickButton.click()  # to be marked anew
+    assert shown() == (True, False)
+    assert min(widget.parameters.contour.GetDisplayNode().GetSelectedColor()) > 0.3
+    assert bench.application.errors == []
+
+
 @pytest.mark.slow
 @needs_qt
 def test_ten_runs_and_ten_cancels_leave_nothing_behind(bench):

@@ -96,12 +96,23 @@ class TrackedWall:
         """True while the control points can be dragged."""
         return not self.curve.GetLocked()
 
+    def set_visible(self, on: bool) -> None:
+        """Shows the wall in the views, or hides it with everything that is drawn along it."""
+        for nodes in self.layers.values():
+            nodes.proxy.SetDisplayVisibility(on)
+        self.show_points_or_band()
+
     def show_points_or_band(self) -> None:
-        """Shows in slice views either the curve with points to drag or the coloured band, which would cover them."""
+        """Shows in slice views either the curve with points to drag or the coloured band, which would cover them; or
+        neither where the wall is hidden.
+        """
+        shown = bool(self.curve.GetDisplayVisibility())
         bands = derived_nodes(self.main, "vtkMRMLModelNode")
         self.curve.GetDisplayNode().SetVisibility2D(self.editable or not bands)
         for band in bands:
-            band.SetDisplayVisibility(not self.editable)
+            band.SetDisplayVisibility(shown and not self.editable)
+        for points in derived_nodes(self.main, "vtkMRMLMarkupsFiducialNode"):
+            points.SetDisplayVisibility(shown)
 
     def to_follow(self, sequence: ImageSequence, frame: int) -> tuple[tuple[str, ...], np.ndarray]:
         """Returns labels and positions (N, 2) in pixels of the points to follow anew from a frame.

@@ -12,7 +12,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm, ras_mm_to_pixels
-from UltrasoundMotionLib.mrml.markups_display import show_curve
+from UltrasoundMotionLib.mrml.markups_display import show_curve, show_placed_points
 from UltrasoundMotionLib.mrml.node_removal import remove_node
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.tracks_from_nodes import query_points_from_markups
@@ -29,7 +29,7 @@ _DRAWN_COUNT = 101
 def add_clicks(scene: slicer.vtkMRMLScene, name: str) -> slicer.vtkMRMLMarkupsFiducialNode:
     """Adds a point list with the three named, not yet placed points of an apical view."""
     clicks = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(name))
-    clicks.CreateDefaultDisplayNodes()
+    show_placed_points(clicks)
     for number, label in enumerate(_CLICK_LABELS):
         clicks.AddControlPoint(0.0, 0.0, 0.0, label)
         clicks.UnsetNthControlPointPosition(number)

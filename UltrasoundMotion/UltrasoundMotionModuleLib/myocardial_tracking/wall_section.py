@@ -11,10 +11,13 @@ from slicer import vtkMRMLMarkupsNode
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.markups_display import show_placed_points
+from UltrasoundMotionLib.mrml.tracked_wall import is_tracked_wall, tracked_wall
 from UltrasoundMotionLib.mrml.wall_contour_nodes import WallPreview, add_clicks
 from UltrasoundMotionModuleLib.myocardial_tracking.logic import MarkedWall, MyocardialTrackingLogic
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
 from UltrasoundMotionModuleLib.shared.clip_section import imageOrNone
+from UltrasoundMotionModuleLib.shared.shown_marks import ShownMarks
 
 POINT_EVENTS = tuple(
     getattr(vtkMRMLMarkupsNode, f"{name}Event")
@@ -34,6 +37,8 @@ class WallSection:
         self._made: tuple[object, MarkedWall | str] = (None, "")
         self._followed: object = None
         self._preview = WallPreview()
+        self._shown = ShownMarks(ui.shownSelector, self._marks, _setWallVisible)
+        ui.shownSelector.connect("currentIndexChanged(int)", self.onShownChanged)
         ui.clickButton.connect("clicked()", self.onClick)
         ui.drawButton.connect("clicked()", self.onDraw)
 
@@ -43,6 +48,8 @@ class WallSection:
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""
+        self._shown.disconnect()
+        self._ui.shownSelector.disconnect("currentIndexChanged(int)", self.onShownChanged)
         self._ui.clickButton.disconnect("clicked()", self.onClick)
         self._ui.drawButton.disconnect("clicked()", self.onDraw)
 
@@ -51,8 +58,22 @@ class WallSection:
         self._contour = None
         if parameters is None:
             self._preview.clear()
+            self._shown.forget()
         elif parameters.trackedWall is not None:
             self._followed = _contourKey(parameters)
+
+    def _marks(self) -> tuple[vtkMRMLMarkupsNode | None, vtkMRMLMarkupsNode | None]:
+        marked, tracked = self._parameters.contour, self._parameters.trackedWall
+        return (marked if marked is not tracked else None, tracked)
+
+    def showTracked(self) -> None:
+        """Shows the tracked wall in place of the marks."""
+        self._shown.showTracked()
+
+    def onShownChanged(self, _index: int) -> None:
+        """Draws the wall that would be followed while the marks are shown."""
+        if self._parameters is not None:
+            self._showPreview(self.made())
 
     def follow(self) -> MarkedWall:
         """Returns the wall for a run, whose result takes the place of the preview.
@@ -114,6 +135,7 @@ class WallSection:
         """Updates the widgets that depend on the parameters."""
         parameters, ui, marked = self._parameters, self._ui, self.made()
         image = imageOrNone(parameters.inputClip)
+        self._shown.update()
         ui.clickButton.enabled = image is not None and not parameters.view.isShortAxis
         ui.drawButton.enabled = image is not None
         ui.placeWidget.setCurrentNode(parameters.contour)
@@ -131,7 +153,11 @@ class WallSection:
             ui.wallLabel.text = text.format(frame=shownFrame(image), count=image.sequence.GetNumberOfDataNodes())
 
     def _showPreview(self, marked: MarkedWall | str) -> None:
-        covered = self._parameters.trackedWall is not None and _contourKey(self._parameters) == self._followed
+        covered = (
+            self._parameters.trackedWall is not None
+            and not self._shown.isPlacedShown
+            and _contourKey(self._parameters) == self._followed
+        )
         if isinstance(marked, MarkedWall) and not covered and shownFrame(marked.clip.nodes) == marked.contour.frame:
             self._preview.show(
                 marked.clip.nodes, marked.clip.sequence, marked.layers, closed=self._parameters.view.isShortAxis
@@ -147,7 +173,7 @@ class WallSection:
         """Starts drawing of a curve along the wall."""
         name = "vtkMRMLMarkupsClosedCurveNode" if self._parameters.view.isShortAxis else "vtkMRMLMarkupsCurveNode"
         curve = slicer.mrmlScene.AddNewNodeByClass(name, slicer.mrmlScene.GenerateUniqueName(_("Wall")))
-        curve.CreateDefaultDisplayNodes()
+        show_placed_points(curve)
         self._place(curve)
 
     def _place(self, node: vtkMRMLMarkupsNode) -> None:
@@ -155,6 +181,13 @@ class WallSection:
         self._ui.placeWidget.setCurrentNode(node)
         self._ui.placeWidget.placeModePersistency = True
         self._ui.placeWidget.placeModeEnabled = True
+
+
+def _setWallVisible(curve: vtkMRMLMarkupsNode, on: bool) -> None:
+    if is_tracked_wall(curve):
+        tracked_wall(curve).set_visible(on)
+    else:
+        curve.SetDisplayVisibility(on)
 
 
 def _contourKey(parameters: object) -> object:

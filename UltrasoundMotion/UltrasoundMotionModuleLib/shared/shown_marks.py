@@ -1,4 +1,4 @@
-"""The choice which of two sets of marks the views show: those that the user placed, or those that a run made of them."""
+"""The choice between two sets of marks on the image: those that the user placed, or those that a run made of them."""
 
 from __future__ import annotations
 
@@ -42,6 +42,11 @@ class ShownMarks:
     def disconnect(self) -> None:
         """Disconnects from the combo box."""
         self._comboBox.disconnect("currentIndexChanged(int)", self.onChosen)
+
+    @property
+    def isPlacedShown(self) -> bool:
+        """True while the views show what the user placed."""
+        return _isShown(self._before[0])
 
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""
