@@ -86,7 +86,10 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._notes: list[str] = []
         self._clipSection = ClipSection(self.ui)
         self._trackerMenu = EntryMenu(
-            self.ui.trackerSelector, trackers, lambda name: setattr(self.parameters, "tracker", name)
+            self.ui.trackerSelector,
+            trackers,
+            lambda name: setattr(self.parameters, "tracker", name),
+            default=self.logic.entryParameters[0].default,
         )
         self._landmarksSection = LandmarksSection(self.ui, lambda: self.parameters, self._resultOrNone)
         for button, slot in (

@@ -90,7 +90,10 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self.ui)
         self._trackerMenu = EntryMenu(
-            self.ui.trackerSelector, trackers, lambda name: setattr(self.parameters, "tracker", name)
+            self.ui.trackerSelector,
+            trackers,
+            lambda name: setattr(self.parameters, "tracker", name),
+            default=self.logic.entryParameters[0].default,
         )
         self._wallSection = WallSection(self.ui, self.logic, lambda: self.parameters)
         self._strainSection = StrainSection(

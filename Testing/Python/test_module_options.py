@@ -92,16 +92,36 @@ def toys(*entries, unavailable=()):
     return registry
 
 
+def lines_of(box):
+    """The lines of a menu: their texts, and whether each can be chosen."""
+    import qt
+
+    model = box.model()
+    enabled = [bool(model.flags(model.index(index, 0)) & qt.Qt.ItemIsEnabled) for index in range(box.count)]
+    return [box.itemText(index) for index in range(box.count)], enabled
+
+
 @needs_qt
-def test_the_menu_lists_what_is_installed(application):
-    widget = application.open_module("LandmarkTracking")
-    box, available = widget.ui.trackerSelector, [entry.name for entry in available_trackers()]
-    assert [box.itemText(index) for index in range(len(available))] == available
-    assert box.count == len(TRACKERS.all()) + len(TRACKERS.unavailable)
+@pytest.mark.parametrize("name", ["LandmarkTracking", "MyocardialTracking"])
+def test_the_menu_begins_with_three_trackers_and_what_they_are_for(application, name):
+    widget = application.open_module(name)
+    box, default = widget.ui.trackerSelector, widget.parameters.tracker
+    texts, enabled = lines_of(box)
+    names = [text.partition(":")[0] for text in texts]
+    assert names[0] == default  # the module's own
+    assert [text for text in texts if ":" in text] == [f"{one}: {TRACKERS.find(one).use}" for one in names[:3]]
+    assert [names[1:3]] == [[one.name for one in available_trackers() if one.recommended and one.name != default][:2]]
+    assert (texts[3], enabled[3]) == ("More", False)
+    assert all(enabled[:3])
+    others = [one.name for one in available_trackers() if one.name not in names[:3]]
+    assert names[4 : 4 + len(others)] == others
+    assert box.count == 1 + len(TRACKERS.all()) + len(TRACKERS.unavailable)
     box.currentIndex = 2
-    assert widget.parameters.tracker == available[2]
-    assert TRACKERS.find(available[2]).summary in box.toolTip
-    widget.parameters.tracker = available[0]
+    assert widget.parameters.tracker == names[2]
+    box.currentIndex = 5
+    assert widget.parameters.tracker == names[5]
+    assert TRACKERS.find(names[5]).summary in box.toolTip
+    widget.parameters.tracker = default
     assert box.currentIndex == 0
 
 
@@ -123,8 +143,7 @@ def test_what_cannot_run_is_listed_with_the_reason_and_cannot_be_chosen(applicat
     assert tips[1] == "moves nothing"
     assert tips[2] == "moves nothing. For nobody Its trained weights are not installed."
     assert "monai" in tips[3]
-    enabled = [bool(box.model().flags(box.model().index(index, 0)) & qt.Qt.ItemIsEnabled) for index in range(4)]
-    assert enabled == [True, True, False, False]
+    assert lines_of(box)[1] == [True, True, False, False]
     box.currentIndex = 1
     menu.show("")
     assert chosen == ["plain"]  # showing is no choice

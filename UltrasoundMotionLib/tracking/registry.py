@@ -51,6 +51,7 @@ class TrackerEntry:
         online: whether it sees one frame at a time (`OnlineTracker`); otherwise a clip or windows of it
             (`ClipTracker`).
         use: one sentence for users who choose: what it is good for.
+        recommended: whether panels offer it before the others.
     """
 
     name: str
@@ -65,6 +66,7 @@ class TrackerEntry:
     gives_confidence: bool = True
     online: bool = True
     use: str = ""
+    recommended: bool = False
 
     @property
     def needs_whole_clip(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import qt
@@ -11,6 +11,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.registry import Registry
+
+_RECOMMENDED = 3
+"""Number of entries that a menu describes before all others."""
 
 RegistryOf = Callable[[], Registry[Any]]
 """Gives a registry when it is asked for: to look for entries takes longer than a module may take to load."""
@@ -21,13 +24,13 @@ class MenuItem:
     """A line of a menu.
 
     Attributes:
-        name: value of the parameter.
+        name: value of the parameter; None for a heading, which cannot be chosen.
         title: text of the line.
         tip: its tool tip.
         why_not: the reason why it cannot be chosen; empty where it can.
     """
 
-    name: str
+    name: str | None
     title: str
     tip: str
     why_not: str = ""
@@ -44,6 +47,17 @@ def _itemsOf(registry: Registry[Any]) -> list[MenuItem]:
         why_not = _("It needs the Python package {package}, which is not installed.").format(package=package)
         items.append(MenuItem(module, module, "", why_not))
     return sorted(items, key=lambda item: bool(item.why_not))
+
+
+def _fewFirst(registry: Registry[Any], default: str) -> list[MenuItem]:
+    """A line for each entry of a registry: the default one and those that are recommended, with what they are for, and
+    the others below a heading.
+    """
+    usable = [entry for entry in registry.all() if entry.installed and (entry.name == default or entry.recommended)]
+    few = sorted(usable, key=lambda entry: entry.name != default)[:_RECOMMENDED]
+    items = {item.name: item for item in _itemsOf(registry)}
+    described = [replace(items.pop(entry.name), title=f"{entry.name}: {entry.use}") for entry in few]
+    return [*described, MenuItem(None, _("More"), ""), *items.values()]
 
 
 @dataclass(frozen=True)
@@ -86,23 +100,31 @@ class EntryMenu:
     """A combo box for an `EntryParameter`."""
 
     def __init__(
-        self, comboBox: object, registry: RegistryOf, onChosen: Callable[[str], None], first: Sequence[MenuItem] = ()
+        self,
+        comboBox: object,
+        registry: RegistryOf,
+        onChosen: Callable[[str], None],
+        first: Sequence[MenuItem] = (),
+        *,
+        default: str | None = None,
     ) -> None:
         """Fills the combo box.
 
         Args:
             onChosen: called with the name when the user has chosen one.
             first: lines before those of the registry.
+            default: name of the entry that stands first, followed by those that its registry recommends; the others are
+                below a heading. None: all as they are ranked.
         """
         self._comboBox, self._onChosen = comboBox, onChosen
         self._tip = comboBox.toolTip
-        self._items = [*first, *_itemsOf(registry())]
+        self._items = [*first, *(_itemsOf(registry()) if default is None else _fewFirst(registry(), default))]
         self._updating = True
         comboBox.clear()
         for index, item in enumerate(self._items):
             comboBox.addItem(item.title)
             comboBox.setItemData(index, " ".join(part for part in (item.tip, item.why_not) if part), qt.Qt.ToolTipRole)
-            if item.why_not:
+            if item.why_not or item.name is None:
                 comboBox.setItemData(index, 0, int(qt.Qt.UserRole) - 1)  # the role of an item's flags: it is disabled
         self._updating = False
         comboBox.connect("currentIndexChanged(int)", self.onIndexChanged)
@@ -124,11 +146,11 @@ class EntryMenu:
         item = self._find(name)
         if item is None:
             return _("There is no \u201c{name}\u201d here; choose another").format(name=name)
-        return f"{item.title}: {item.why_not}" if item.why_not else ""
+        return f"{item.name}: {item.why_not}" if item.why_not else ""
 
     def onIndexChanged(self, index: int) -> None:
         """Passes the user's choice on."""
-        if not self._updating and index >= 0:
+        if not self._updating and index >= 0 and self._items[index].name is not None:
             self._onChosen(self._items[index].name)
 
     def _find(self, name: str) -> MenuItem | None:

@@ -31,6 +31,7 @@ def _wall_settings() -> LongShortSettings:
     rank=0,
     settings=LongShortSettings,
     use="tissue and landmarks of good clips; the default",
+    recommended=True,
 )
 def create_lucas_kanade(setup: TrackerSetup) -> LongShortTracker:
     """Makes the tracker."""

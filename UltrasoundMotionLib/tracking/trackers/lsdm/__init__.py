@@ -41,6 +41,7 @@ def _lsdm_settings() -> LsdmTrackerConfig:
     weights="lsdm",
     network=LSDM,
     use="single landmarks through minutes of breathing, shadows included",
+    recommended=True,
 )
 def create_lsdm(setup: TrackerSetup) -> LsdmTracker:
     """Makes the tracker: LSDM's response fused with the two memories of pyramidal Lucas-Kanade."""

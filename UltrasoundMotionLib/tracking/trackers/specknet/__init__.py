@@ -48,6 +48,7 @@ def _specknet_settings() -> LongShortSettings:
     weights="specknet",
     network=SPECKNET,
     use="speckle that changes, shadows, tissue that leaves the plane",
+    recommended=True,
 )
 def create_specknet(setup: TrackerSetup) -> LongShortTracker:
     """Makes the tracker: SpeckNet's findings fused with the two memories of pyramidal Lucas-Kanade."""
