@@ -14,7 +14,9 @@ from UltrasoundMotionLib.mrml.bulls_eye_nodes import OUTSIDE, bulls_eye_image, f
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView
 from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT
+from UltrasoundMotionLib.mrml.track_links import derived_nodes
 from UltrasoundMotionLib.mrml.tracked_wall import tracked_wall, walls_in
+from UltrasoundMotionLib.mrml.views import view_node
 from UltrasoundMotionLib.mrml.wall_contour_nodes import contour_from_node
 from UltrasoundMotionLib.strain import CardiacEvents, longitudinal_strain, ventricle_strain
 from UltrasoundMotionLib.strain.request import StrainRequest
@@ -203,6 +205,18 @@ def test_the_wall_is_painted_red_where_it_shortens(bench, tmp_path):
     assert (pixels[180, 210] == pixels[180, 210, 0]).all()  # the cavity stays grey
     legend = pixels[:, 380:]
     assert (legend[..., 2] > 1.5 * legend[..., 0]).any()  # blue, where nothing of the clip is
+
+
+def test_the_legend_has_round_numbers_and_stays_off_the_bulls_eye(bench):
+    views = {name: view_node(bench.scene, "vtkMRMLSliceNode", name).GetID() for name in ("Red", "Yellow", "Green")}
+    wall = bench.logic.track(bench.clip.proxy, bench.clicks)
+    bench.logic.strain(wall)
+    [band] = derived_nodes(wall.main, "vtkMRMLModelNode")
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(band)
+    low, high = band.GetDisplayNode().GetScalarRange()
+    ticks = np.linspace(low, high, legend.GetNumberOfLabels())
+    np.testing.assert_allclose(ticks, [-30, -20, -10, 0, 10, 20])
+    assert [name for name, view in views.items() if legend.IsDisplayableInView(view)] == ["Red"]
 
 
 def test_bad_input_is_said_in_one_line_and_leaves_the_scene_as_it_was(bench):

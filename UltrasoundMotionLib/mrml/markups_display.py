@@ -54,7 +54,7 @@ def show_curve(
     """Shows a curve as a line without points and labels; `width` is relative to the image's longer side."""
     display = markups.GetDisplayNode()
     size = _image_size_mm(sequence)
-    _set_size(display, 0.01 * size)
+    _set_size(display, 0.018 * size)
     _set_color(display, color)
     display.SetPointLabelsVisibility(False)
     display.SetPropertiesLabelVisibility(False)

@@ -8,8 +8,11 @@ import slicer
 from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT, strain_colors
 
 _SCALE_NAME = "Longitudinal strain (%)"
-REJECTED_PERCENT = -1.1 * STRAIN_LIMIT_PERCENT
+REJECTED_PERCENT = -1.5 * STRAIN_LIMIT_PERCENT
 """The value painted where strain is not to be trusted; below the lowest colour of strain the scale is grey."""
+
+_TICKS = 6
+"""Number of labels of the legend, which makes them multiples of ten from `REJECTED_PERCENT` to the limit."""
 
 
 def strain_color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLProceduralColorNode:
@@ -27,8 +30,14 @@ def strain_color_node(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLProceduralCol
     return scene.AddNode(node)
 
 
-def add_color_legend(node: slicer.vtkMRMLDisplayableNode, title: str) -> slicer.vtkMRMLColorLegendDisplayNode:
-    """Adds the legend of a node's colours, as the Colors module does; it is removed with the node's display nodes."""
+def add_color_legend(
+    node: slicer.vtkMRMLDisplayableNode, title: str, *, view_name: str | None = None
+) -> slicer.vtkMRMLColorLegendDisplayNode:
+    """Adds the legend of a node's colours, as the Colors module does; it is removed with the node's display nodes.
+
+    Args:
+        view_name: the only slice view that shows it, if the scene has that view; all that show the node when None.
+    """
     scene, display = node.GetScene(), node.GetDisplayNode()
     legend = scene.AddNewNodeByClass(
         "vtkMRMLColorLegendDisplayNode", scene.GenerateUniqueName(f"{node.GetName()} legend")
@@ -40,6 +49,10 @@ def add_color_legend(node: slicer.vtkMRMLDisplayableNode, title: str) -> slicer.
     legend.GetTitleTextProperty().SetFontSize(14)
     legend.GetLabelTextProperty().SetFontSize(12)
     legend.SetLabelFormat("%.0f")
+    legend.SetNumberOfLabels(_TICKS)
     legend.SetSize(0.10, 0.5)
     legend.SetPosition(0.98, 0.5)
+    view = scene.GetSingletonNode(view_name, "vtkMRMLSliceNode") if view_name is not None else None
+    if view is not None:
+        legend.AddViewNodeID(view.GetID())
     return legend

@@ -130,7 +130,7 @@ def show_strain(
     with kept_in_views(wall.main):
         remove_derived(wall.main)
         nodes = add_strain(wall.image, sequence, strain.result, curve=wall.main)
-        add_color_legend(nodes.band.proxy, "strain (%)")
+        add_color_legend(nodes.band.proxy, "strain (%)", view_name="Red")  # the others show the bull's-eye
         lines = _mark_events(nodes, strain.result)
         derived = [
             nodes.band.sequence,
