@@ -190,6 +190,12 @@ def test_while_correcting_the_panel_says_what_to_drag_and_not_to_go_back(bench):
 
 @needs_qt
 def test_one_button_places_as_many_landmarks_as_the_user_clicks(bench):
+    with slicer_stand_ins.qt_stand_ins.recorded() as used:
+        place_by_clicks(bench)
+    check_recorded(used)
+
+
+def place_by_clicks(bench):
     widget = bench.application.open_module("LandmarkTracking")
     ui, place = widget.ui, widget.ui.landmarksWidget.markupsPlaceWidget()
     ui.placeButton.click()
