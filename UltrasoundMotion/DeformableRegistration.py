@@ -21,7 +21,9 @@ from UltrasoundMotionModuleLib.deformable_registration.sample import addSamplePa
 from UltrasoundMotionModuleLib.deformable_registration.tasks import PairTask, SequenceTask
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
+from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu, MenuItem
+from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample
 
@@ -62,6 +64,8 @@ _PAIR_ONLY = (
 """Widgets that are shown for a pair only, with their labels."""
 
 _SEQUENCE_ONLY = (
+    "loadClipButton",
+    "clipLabel",
     "sequenceSelector",
     "referenceFrameSpinBox",
     "frameShownButton",
@@ -111,10 +115,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             lambda name: setattr(self.parameters, "method", name),
             [MenuItem("", _("As the preset says"), "")],
         )
-        self.ui.sequenceSelector.addAttribute(
-            "vtkMRMLScalarVolumeNode", "Sequences.BaseName"
-        )  # proxies of sequences only
-        self.ui.sequenceSelector.addAttribute("vtkMRMLVectorVolumeNode", "Sequences.BaseName")
+        self.ui.sequenceSelector.addAttribute("vtkMRMLScalarVolumeNode", PROXY_ATTRIBUTE)  # proxies of sequences only
+        self.ui.sequenceSelector.addAttribute("vtkMRMLVectorVolumeNode", PROXY_ATTRIBUTE)
+        self._loading = ClipLoading(self, lambda clip: self._choose(sequenceVolume=clip), self._startLoading)
         for button, slot in (
             (self.ui.swapButton, self.onSwap),
             (self.ui.frameShownButton, self.onUseFrameShown),
@@ -161,7 +164,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def _whyNotSequence(self) -> str:
         parameters = self.parameters
         if parameters.sequenceVolume is None:
-            return _("Choose a sequence: load an ultrasound clip, or open one in the Sequences module")
+            return _("Load an ultrasound clip or choose a sequence")
         image = find_sequence_nodes(parameters.sequenceVolume)
         count = image.sequence.GetNumberOfDataNodes()
         if count < 2:
@@ -183,6 +186,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
                 for widget in (getattr(self.ui, name), getattr(self.ui, f"{name}Label", None)):
                     if widget is not None:
                         widget.visible = shown
+        self._loading.update()
+        self.ui.clipLabel.text = self._loading.whyNotListed(self.parameters.sequenceVolume) if preset.ofSequence else ""
         self.ui.frameShownButton.enabled = self._image() is not None
         self.ui.sampleDataButton.enabled = self.run is None
 
@@ -235,6 +240,10 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         empty = ("fixedSegmentation", "movingSegmentation", "fixedMask", "movingMask", *_PAIR_OUTPUTS)
         self._choose(**inputs, **dict.fromkeys(empty))
 
+    def _startLoading(self, *run: object) -> None:
+        self._task = None
+        self.startRun(*run)
+
     # The run
 
     def makeJob(self) -> BackgroundJob:
@@ -248,6 +257,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return _("steps") if isinstance(self._task, PairTask) else None
 
     def showResult(self, result: object, *, complete: bool) -> str:
+        try:
+            return self._show(result, complete=complete)
+        finally:
+            self._loading.skipNew()  # its outputs are no inputs
+
+    def _show(self, result: object, *, complete: bool) -> str:
         if isinstance(self._task, SequenceTask):
             if not complete and result.frames is None:
                 return _("Cancelled; {reason}").format(reason=self._task.whyNotShown(result))

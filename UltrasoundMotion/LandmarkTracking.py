@@ -29,6 +29,7 @@ from UltrasoundMotionModuleLib.landmark_tracking.logic import LandmarkTrackingLo
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.choices import Direction, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
+from UltrasoundMotionModuleLib.shared.clip_file_reader import ClipFileReader
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
@@ -44,7 +45,13 @@ from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_result
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
-__all__ = ["LandmarkTracking", "LandmarkTrackingLogic", "LandmarkTrackingTest", "LandmarkTrackingWidget"]
+__all__ = [
+    "LandmarkTracking",
+    "LandmarkTrackingFileReader",
+    "LandmarkTrackingLogic",
+    "LandmarkTrackingTest",
+    "LandmarkTrackingWidget",
+]
 
 SHOW_BUDGET_S = 0.015
 """Longest time that showing a growing result may block the application at a time."""
@@ -84,7 +91,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._live: LiveTracks | None = None
         self._layoutBefore: int | None = None
         self._notes: list[str] = []
-        self._clipSection = ClipSection(self.ui)
+        self._clipSection = ClipSection(self)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector,
             trackers,
@@ -125,7 +132,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def whyNotApply(self) -> str:
         parameters = self.parameters
         if parameters.inputClip is None:
-            return _("Select an ultrasound clip, or load the sample")
+            return _("Load an ultrasound clip or the sample, or select one")
         return (
             whyNotClip(parameters.inputClip) or self._whyNotLandmarks() or self._trackerMenu.whyNot(parameters.tracker)
         )
@@ -293,6 +300,10 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         request = self.logic.request(parameters, clip.shownFrame)
         return trackCommand(clip, points.points_px, points.labels, parameters.landmarks, request)
+
+
+class LandmarkTrackingFileReader(ClipFileReader):
+    """Offers "Ultrasound clip (UltrasoundMotion)" where files are added; Slicer finds the class by its name."""
 
 
 class LandmarkTrackingTest(ScriptedLoadableModuleTest):

@@ -88,7 +88,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def setupPanel(self) -> None:
         self._clip: Clip | None = None
         self._live: LiveWall | None = None
-        self._clipSection = ClipSection(self.ui)
+        self._clipSection = ClipSection(self)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector,
             trackers,
@@ -128,7 +128,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def whyNotApply(self) -> str:
         parameters = self.parameters
         if parameters.inputClip is None:
-            return _("Select an ultrasound clip, or load the sample")
+            return _("Load an ultrasound clip or the sample, or select one")
         reason = whyNotClip(parameters.inputClip)
         if reason:
             return reason

@@ -7,8 +7,9 @@ from PIL import Image
 from mrml_clips import clip
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.images.grey_range import grey_range
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, grey_range
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.markups_display import LANDMARK_COLOR
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks

@@ -30,6 +30,9 @@ _READERS: dict[tuple[str, ...], Callable[[Path], ImageSequence]] = {
     VIDEO_ENDINGS: read_video,
     PICTURE_ENDINGS: read_image_folder,
 }
+SEQUENCE_ENDINGS = tuple(ending for endings in _READERS for ending in endings)
+"""Endings of the files that `read_sequence` reads; DICOM is read whatever its name."""
+
 _WRITERS: dict[tuple[str, ...], Callable] = {
     (".nrrd",): write_nrrd,
     (".mha",): write_metaimage,
@@ -83,7 +86,7 @@ def _find_reader(path: Path) -> Callable[[Path], ImageSequence]:
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_dir():
-        return read_image_folder
+        return _read_folder
     try:
         if path.stat().st_size == 0:
             raise InputError(f"{path}: is empty")
@@ -99,6 +102,25 @@ def _find_reader(path: Path) -> Callable[[Path], ImageSequence]:
             "and DICOM whatever its name"
         )
     return reader
+
+
+def _read_folder(folder: Path) -> ImageSequence:
+    """Reads the one DICOM file of a folder, or its pictures."""
+    try:
+        files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+        dicom_files = [] if any(_is_picture(file) for file in files) else [file for file in files if is_dicom(file)]
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
+    if len(dicom_files) > 1:
+        raise InputError(
+            f"{folder}: holds {len(dicom_files)} DICOM files, which is a series and no clip; a clip is one file with"
+            " many frames: choose that file"
+        )
+    return read_dicom(dicom_files[0]) if dicom_files else read_image_folder(folder)
+
+
+def _is_picture(file: Path) -> bool:
+    return file.suffix.lower() in PICTURE_ENDINGS
 
 
 def write_sequence(

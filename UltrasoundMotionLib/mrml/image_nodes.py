@@ -9,7 +9,8 @@ from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, grey_dtype, luminance
+from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, colour_frame, grey_dtype, luminance
+from UltrasoundMotionLib.images.grey_range import grey_range
 from UltrasoundMotionLib.mrml.image_geometry import geometry_of, sequence_ijk_to_ras, to_vtk_matrix
 from UltrasoundMotionLib.mrml.node_removal import undone_on_error
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceIndex, SequenceNodes, create_browser, create_sequence
@@ -18,11 +19,14 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 SPACING_KNOWN_ATTRIBUTE = "UltrasoundMotion.SpacingKnown"
 """Attribute of the sequence node, its items and so its proxy: "true", or "false" where the pixel size is unknown."""
 
-_FRAMES_FOR_GREY_RANGE = 8
-
 
 def add_image_sequence(
-    scene: slicer.vtkMRMLScene, sequence: ImageSequence, *, progress: Progress = no_progress
+    scene: slicer.vtkMRMLScene,
+    sequence: ImageSequence,
+    *,
+    progress: Progress = no_progress,
+    grey_levels: tuple[float, float] | None = None,
+    colour: bool = False,
 ) -> SequenceNodes:
     """Adds a clip: a sequence of vtkMRMLScalarVolumeNode (W x H x 1), a proxy named as the clip, and a browser.
 
@@ -30,42 +34,36 @@ def add_image_sequence(
     or the frame number. Frame fields become attributes of the items; the clip's notes become the description of the
     sequence node. An error or a cancel leaves the scene as it was.
 
+    Args:
+        grey_levels: the levels shown as black and white; `grey_range` of the clip when None.
+        colour: keep a clip in colour as vtkMRMLVectorVolumeNode (RGB), as Slicer's DICOM reader does.
+
     Raises:
         InputError: a frame cannot be read, or holds values that are not finite.
     """
     with undone_on_error(scene):
+        coloured = colour and colour_frame(sequence, 0) is not None
+        volume_class = "vtkMRMLVectorVolumeNode" if coloured else "vtkMRMLScalarVolumeNode"
         node = create_sequence(scene, f"{sequence.name} sequence", SequenceIndex.of_image(sequence))
-        _fill(node, sequence, progress)
-        proxy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(sequence.name))
+        _fill(node, sequence, volume_class, progress)
+        proxy = scene.AddNewNodeByClass(volume_class, scene.GenerateUniqueName(sequence.name))
         nodes = create_browser(scene, f"{sequence.name} browser", node, proxy, sequence.frame_rate_hz)
-        _show_grey_levels(proxy, grey_range(sequence))
+        if coloured:
+            _show_colours(proxy)
+        else:
+            _show_grey_levels(proxy, grey_levels or grey_range(sequence))
     return nodes
 
 
-def grey_range(sequence: ImageSequence) -> tuple[float, float]:
-    """Returns the grey levels to show as black and white, from the pixels that change: bright text is left out.
-
-    Black is 0 for uint8 and the 0.5th percentile otherwise; white is the 99.7th percentile, and at least 64 for uint8.
-    A still uint8 clip is shown from 0 to 255.
-    """
-    chosen = np.unique(np.linspace(0, len(sequence) - 1, _FRAMES_FOR_GREY_RANGE).astype(int))
-    frames = np.stack([sequence.frame(int(index)) for index in chosen])
-    changing = np.ptp(frames, axis=0) > 0
-    tissue = frames[:, changing] if changing.any() else frames
-    low, high = (float(level) for level in np.percentile(tissue, (0.5, 99.7)))
-    if np.dtype(sequence.frames.dtype) == np.uint8:
-        return 0.0, max(high, 64.0) if changing.any() else 255.0
-    return (low, high) if high > low else (low, low + 1.0)
-
-
-def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, progress: Progress) -> None:
+def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, volume_class: str, progress: Progress) -> None:
     matrix = to_vtk_matrix(sequence_ijk_to_ras(sequence))
     known = "true" if sequence.spacing_mm is not None else "false"
     node.SetAttribute(SPACING_KNOWN_ATTRIBUTE, known)
     node.SetDescription("; ".join(sequence.notes))
     kept_dtype = np.dtype(sequence.frames.dtype)
     width, height = sequence.frame_size
-    volume = slicer.vtkMRMLScalarVolumeNode()
+    volume = getattr(slicer, volume_class)()
+    coloured = volume.IsA("vtkMRMLVectorVolumeNode")
     volume.SetName(sequence.name)
     volume.SetIJKToRASMatrix(matrix)
     volume.SetAttribute(
@@ -74,10 +72,12 @@ def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, progress: P
     values = SequenceIndex.of_image(sequence).values
     for frame, value in enumerate(values):
         progress(frame, len(values), "putting the frames into the scene")
-        pixels = np.ascontiguousarray(sequence.frame(frame), dtype=kept_dtype)
+        stored = colour_frame(sequence, frame) if coloured else sequence.frame(frame)
+        pixels = np.ascontiguousarray(stored, dtype=kept_dtype)
         image = vtk.vtkImageData()
         image.SetDimensions(width, height, 1)
-        image.GetPointData().SetScalars(numpy_to_vtk(pixels.ravel(), deep=False))
+        scalars = pixels.reshape(-1, 3) if coloured else pixels.ravel()
+        image.GetPointData().SetScalars(numpy_to_vtk(scalars, deep=False))
         volume.SetAndObserveImageData(image)
         item = node.SetDataNodeAtValue(volume, value)  # copies the pixels
         for field, texts in sequence.frame_fields.items():
@@ -91,6 +91,14 @@ def _show_grey_levels(proxy: slicer.vtkMRMLScalarVolumeNode, levels: tuple[float
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(*levels)
+    display.SetInterpolate(True)
+
+
+def _show_colours(proxy: slicer.vtkMRMLVectorVolumeNode) -> None:
+    proxy.CreateDefaultDisplayNodes()
+    display = proxy.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(0, 255)
     display.SetInterpolate(True)
 
 

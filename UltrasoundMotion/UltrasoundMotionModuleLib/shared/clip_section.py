@@ -1,5 +1,5 @@
-"""The part of a panel that chooses, plays and describes a clip: `inputSelector`, `playWidget`, `seekWidget`,
-`showClipButton`, `clipLabel`.
+"""The part of a panel that loads, chooses, plays and describes a clip: `loadClipButton`, `inputSelector`, `playWidget`,
+`seekWidget`, `showClipButton`, `clipLabel`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,21 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionModuleLib.shared.clip import clipDescription, clipOf
+from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
+from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE
 
 
 class ClipSection:
     """Shows the clip that is chosen; `update` is cheap where nothing has changed."""
 
-    def __init__(self, ui: object) -> None:
-        self._ui = ui
+    def __init__(self, panel: object) -> None:
+        """Connects the widgets of a `MotionModuleWidget` whose parameter `inputClip` is the clip."""
+        self._ui = ui = panel.ui
+        self.loading = ClipLoading(panel, lambda clip: setattr(panel.logic.getParameterNode(), "inputClip", clip))
         self._image: SequenceNodes | None = None
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._description: tuple[object, str] = (None, "")
-        ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", "Sequences.BaseName")  # proxies of sequences only
+        ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", PROXY_ATTRIBUTE)  # proxies of sequences only
         ui.showClipButton.connect("clicked()", self.onShowClip)
 
     def disconnect(self) -> None:
@@ -41,7 +45,9 @@ class ClipSection:
             self._ui.playWidget.setMRMLSequenceBrowserNode(browser)
             self._ui.seekWidget.setMRMLSequenceBrowserNode(browser)
         self._ui.showClipButton.enabled = self._image is not None
-        self._ui.clipLabel.text = self._describe()
+        self.loading.update()
+        texts = (self._describe(), self.loading.whyNotListed(node))
+        self._ui.clipLabel.text = "\n".join(text for text in texts if text)
 
     def onShowClip(self) -> None:
         """Shows the clip as it was acquired."""

@@ -98,6 +98,11 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """The module's parameter node wrapper, or None while the scene is being closed."""
         return self._parameterNode
 
+    @property
+    def isConnected(self) -> bool:
+        """True while the panel shows the parameters: the user is in the module."""
+        return self._guiTag is not None
+
     def setup(self) -> None:
         """Loads the panel and connects it; called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
@@ -206,14 +211,23 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """Starts a run."""
         self.startRun(self.makeJob)
 
-    def startRun(self, makeJob: Callable[[], BackgroundJob], showResult: Callable[..., str] | None = None) -> None:
+    def startRun(
+        self,
+        makeJob: Callable[[], BackgroundJob],
+        showResult: Callable[..., str] | None = None,
+        ensure: Callable[[], None] | None = None,
+    ) -> None:
         """Installs missing packages and starts the run that `makeJob` returns; errors are shown.
 
         Args:
             showResult: called with the result in place of `self.showResult`.
+            ensure: installs the packages of a run that needs others than those of Apply.
         """
         with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
-            ensurePackages(self.resourcePath("requirements.txt"), self.title)
+            if ensure is not None:
+                ensure()
+            else:
+                ensurePackages(self.resourcePath("requirements.txt"), self.title)
             self.run, self._parameterNotes = makeJob(), ""
             self._showResult = showResult or self.showResult
             self.applyButton.begin(_("Starting ..."))

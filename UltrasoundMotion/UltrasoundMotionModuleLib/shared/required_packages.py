@@ -10,8 +10,10 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import MissingPackageError
+from UltrasoundMotionLib.images.readers.video import VIDEO_ENDINGS
 
 _TORCH_REQUIREMENT = ">=2.2"
+_VIDEO_REQUIREMENT = "av>=12"
 
 
 def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
@@ -30,6 +32,16 @@ def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
     missing = [line for line in _requirements(requirementsPath) if not _installed(line)]
     if missing:
         _install(missing, requester)
+
+
+def ensureReader(path: str | Path, requester: str) -> None:
+    """Installs the package that reading a clip needs, after asking: videos need PyAV, other files nothing.
+
+    Raises:
+        MissingPackageError: the user declined.
+    """
+    if Path(path).suffix.lower() in VIDEO_ENDINGS and not _installed(_VIDEO_REQUIREMENT):
+        _install([_VIDEO_REQUIREMENT], requester)
 
 
 def _requirements(path: str | Path) -> list[str]:
