@@ -164,7 +164,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def _whyNotSequence(self) -> str:
         parameters = self.parameters
         if parameters.sequenceVolume is None:
-            return _("Load an ultrasound clip or choose a sequence")
+            return _("Choose a sequence, or load an ultrasound clip")
         image = find_sequence_nodes(parameters.sequenceVolume)
         count = image.sequence.GetNumberOfDataNodes()
         if count < 2:
@@ -222,7 +222,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
                 self._selectSample()
         else:
             self._task = None
-            self.startRun(lambda: BackgroundJob(HEART.request(), self), showResult=self._keepSample)
+            self.startRun(lambda: BackgroundJob(HEART.request(), self, partials=False), showResult=self._keepSample)
 
     def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
         HEART.store(simulated)

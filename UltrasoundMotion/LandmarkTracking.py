@@ -132,7 +132,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def whyNotApply(self) -> str:
         parameters = self.parameters
         if parameters.inputClip is None:
-            return _("Load an ultrasound clip or the sample, or select one")
+            return _("Select an ultrasound clip, or load one or the sample")
         return (
             whyNotClip(parameters.inputClip) or self._whyNotLandmarks() or self._trackerMenu.whyNot(parameters.tracker)
         )

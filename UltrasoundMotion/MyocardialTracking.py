@@ -128,7 +128,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def whyNotApply(self) -> str:
         parameters = self.parameters
         if parameters.inputClip is None:
-            return _("Load an ultrasound clip or the sample, or select one")
+            return _("Select an ultrasound clip, or load one or the sample")
         reason = whyNotClip(parameters.inputClip)
         if reason:
             return reason

@@ -1,8 +1,9 @@
 """The calls of this repository into Slicer's own Python code, and the signatures that Slicer has for them.
 
 `slicer_signatures.json` holds the parameters of each function that is called, for every supported version, with the
-commits that they were read in. After a new call, or for a new version of Slicer, write it anew from clones of
-https://github.com/Slicer/Slicer and https://github.com/fepegar/SlicerPyTorch that have the commits:
+commits that they were read in, and what Slicer's C++ asks of a file reader in Python and offers it. After a new call,
+or for a new version of Slicer, write it anew from clones of https://github.com/Slicer/Slicer and
+https://github.com/fepegar/SlicerPyTorch that have the commits:
 
     python Testing/Python/slicer_signatures.py SLICER_CLONE PYTORCH_CLONE
 """
@@ -107,6 +108,11 @@ def fault(use: Use, signatures: dict[str, dict[str, str]], version: str) -> str 
     except TypeError as error:
         return f"{use.place}: {use.name}({parameters}) of Slicer {version}: {error}"
     return None
+
+
+def held_reader() -> dict[str, dict[str, list[str]]]:
+    """For each version, the methods that Slicer calls on a scripted file reader, and what its parent offers it."""
+    return json.loads(HELD.read_text(encoding="utf-8"))["scripted_file_reader"]
 
 
 def signature_of(parameters: str) -> inspect.Signature:
@@ -322,6 +328,36 @@ def _parameters(function: ast.FunctionDef) -> str:
     return ast.unparse(function.args)
 
 
+def read_scripted_file_reader(clone: Path) -> dict[str, dict[str, list[str]]]:
+    """Reads `held_reader` in Slicer's C++."""
+    found = {}
+    for version, commits in COMMITS.items():
+        text = {
+            name: subprocess.run(
+                ["git", "-C", str(clone), "show", f"{commits[SLICER]}:Base/QTCore/{name}"],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for name in (
+                "qSlicerScriptedFileReader.cxx",
+                "qSlicerScriptedFileReader.h",
+                "qSlicerFileReader.h",
+                "qSlicerIO.h",
+            )
+        }
+        headers = "".join(content for name, content in text.items() if name.endswith(".h"))
+        found[version] = {
+            "called": sorted(
+                re.findall(r'declareMethod\(\s*Self::\w+, "(\w+)"\)', text["qSlicerScriptedFileReader.cxx"])
+            ),
+            "offered": sorted(
+                {*re.findall(r"Q_INVOKABLE[^;(]*?(\w+)\(", headers), *re.findall(r"Q_PROPERTY\(\S+ (\w+)", headers)}
+            ),
+        }
+    return found
+
+
 def main(slicer_clone: str, pytorch_clone: str) -> None:
     """Writes the held signatures anew."""
     names = {use.name for use in uses()} | METHODS
@@ -329,7 +365,11 @@ def main(slicer_clone: str, pytorch_clone: str) -> None:
     missing = [name for name, versions in signatures.items() if not versions and name not in METHODS]
     if missing:
         raise SystemExit(f"no supported version of Slicer has {', '.join(missing)}")
-    content = {"read_in": COMMITS, "signatures": {name: one for name, one in signatures.items() if one}}
+    content = {
+        "read_in": COMMITS,
+        "scripted_file_reader": read_scripted_file_reader(Path(slicer_clone)),
+        "signatures": {name: one for name, one in signatures.items() if one},
+    }
     HELD.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 

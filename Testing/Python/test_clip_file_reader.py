@@ -1,5 +1,7 @@
 """The reader that drag and drop and Add Data offer as "Ultrasound clip (UltrasoundMotion)"."""
 
+import inspect
+import re
 import time
 from fnmatch import fnmatch
 from types import SimpleNamespace
@@ -11,10 +13,12 @@ import slicer
 from landmark_bench import LandmarkBench
 from module_bench import needs_qt
 from mrml_clips import OBLIQUE, clip
+from slicer_signatures import COMMITS, held_reader
 from UltrasoundMotionLib.images import write_sequence
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 
+VERSIONS = tuple(COMMITS)
 SLICERS_LEAST = 0.5
 """The confidence of Slicer's readers begins here (qSlicerFileReader::canLoadFileConfidence)."""
 
@@ -57,6 +61,16 @@ def test_it_is_named_and_offered_for_every_kind_of_clip(reader):
     for name in ("a.mrb", "a.png", "a.stl", "a", "nrrd"):
         assert reader.canLoadFile(name) is False
         assert reader.canLoadFileConfidence(name) == 0.0
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_has_what_slicer_calls_and_calls_what_slicer_has(reader, version):
+    interface = held_reader()[version]
+    own = {name for name in dir(type(reader)) if not name.startswith("_")}
+    assert own == set(interface["called"])
+    asked = set(re.findall(r"self\.parent\.(\w+)", inspect.getsource(type(reader).__mro__[1])))
+    assert asked == {"loadedNodes", "supportedNameFilters", "userMessages"}
+    assert asked <= set(interface["offered"])
 
 
 def test_volumes_and_dicom_stay_with_slicers_own_readers(reader, tmp_path):

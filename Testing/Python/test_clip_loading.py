@@ -3,19 +3,24 @@
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 import slicer_stand_ins
 from landmark_bench import LandmarkBench
 from module_bench import needs_qt
 from mrml_clips import OBLIQUE, clip
 from myocardial_bench import MyocardialBench
+from registration_pairs import linear_transform
 from test_images_dicom import dicom_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import colour_frame, read_sequence, write_sequence
+from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs import run_job
 from UltrasoundMotionLib.jobs.capabilities.read_clip import read_clip_job
+from UltrasoundMotionLib.mrml.clip_of_volume import clip_of_volume
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, image_sequence_from_node
 from UltrasoundMotionLib.mrml.sequence_nodes import create_sequence, find_sequence_nodes
+from UltrasoundMotionLib.mrml.volume_nodes import add_volume, volume_from_node
 
 RED_CORNER = np.random.default_rng(6).integers(0, 200, (5, 24, 32, 1)).astype(np.uint8).repeat(3, axis=3)
 RED_CORNER[:, :6, :8] = (220, 30, 10)
@@ -205,6 +210,20 @@ def test_what_is_no_clip_is_said_in_the_panel_and_leaves_nothing(open_panel, tmp
 
 
 @needs_qt
+def test_what_is_read_is_not_shown_as_part_of_a_run(open_panel, tmp_path, monkeypatch):
+    """A clip may be whole before the last progress is looked at: it is no result of tracking."""
+    bench, widget = open_panel("LandmarkTracking")
+    monkeypatch.setattr(widget, "onPartial", lambda _: bench.application.errors.append("shown"))
+    path = tmp_path / "heart.nrrd"
+    write_sequence(path, clip())
+    loading_of(widget).load(path)
+    bench.application.wait(lambda: widget.run.job is not None)
+    bench.application.wait(lambda: widget.run is None or widget.run.job.ended)
+    bench.wait_until_done(widget)
+    assert bench.application.errors == []
+
+
+@needs_qt
 def test_loading_can_be_cancelled(open_panel, tmp_path, monkeypatch):
     bench, widget = open_panel("LandmarkTracking")
     before = bench.nodes()
@@ -273,6 +292,97 @@ def test_where_a_clips_proxy_is_deleted_the_new_one_is_chosen(open_panel):
     bench.application.wait(lambda: chosen(widget) is not None)
     assert find_sequence_nodes(chosen(widget)).sequence is bench.clip.sequence
     assert chosen(widget) is not bench.clip.proxy
+
+
+# A volume that is loaded
+
+
+def volume_in(scene, name="frames"):
+    """12 x 6 x 8 voxels (K, J, I) that differ, on an oblique grid."""
+    array = np.random.default_rng(2).integers(0, 255, (12, 6, 8)).astype(np.int16)
+    return add_volume(scene, Volume(array, (0.5, 0.4, 2.0), (3.0, -4.0, 5.0), OBLIQUE, name), name)
+
+
+@pytest.mark.parametrize(("axis", "size"), [("K", (12, 6, 8)), ("J", (6, 12, 8)), ("I", (8, 12, 6))])
+def test_the_frames_of_a_volume_lie_where_its_voxels_do(scene, axis, size):
+    node = volume_in(scene)
+    made = clip_of_volume(node, axis, frame_rate_hz=20)
+    assert made.frames.shape == size
+    np.testing.assert_allclose(made.times_s, np.arange(size[0]) / 20)
+    volume = volume_from_node(node)
+    voxel = np.zeros(3)  # i, j, k of the pixel x = 3, y = 2 of the first frame
+    voxel[[0, 1] if axis == "K" else [0, 2] if axis == "J" else [1, 2]] = 3, 2
+    place = volume.direction @ (voxel * volume.spacing_mm) + volume.origin_mm
+    np.testing.assert_allclose(made.pixels_to_lps_mm(np.array([3.0, 2.0])), place, atol=1e-9)
+    assert made.frame(0)[2, 3] == volume.array[tuple(voxel[::-1].astype(int))]
+    assert np.linalg.det(made.direction) == pytest.approx(1)
+
+
+def test_the_pixel_size_of_an_uncalibrated_volume_is_unknown_and_times_are_not_invented(scene):
+    node = volume_in(scene)
+    node.SetSpacing(1, 1, 1)
+    made = clip_of_volume(node)
+    assert made.spacing_mm is None
+    assert made.times_s is None
+
+
+def test_a_sheared_volume_and_a_single_slice_are_refused(scene):
+    node = volume_in(scene)
+    with pytest.raises(InputError, match="fewer than two slices"):
+        clip_of_volume(add_volume(scene, Volume(np.zeros((1, 6, 8)), (1, 1, 1), (0, 0, 0), np.eye(3), "one"), "one"))
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    matrix.SetElement(0, 1, matrix.GetElement(0, 1) + 0.3)
+    node.SetIJKToRASMatrix(matrix)
+    with pytest.raises(InputError, match="not orthogonal"):
+        clip_of_volume(node)
+
+
+@needs_qt
+@each_panel
+def test_a_loaded_volume_becomes_a_clip(open_panel, name, monkeypatch):
+    bench, widget = open_panel(name)
+    loading = loading_of(widget)
+    assert not loading.volumeAction.enabled
+    volume = volume_in(bench.scene)
+    transform = linear_transform(bench.scene, (10, 20, 30), (1, 2, 3))
+    volume.SetAndObserveTransformNodeID(transform.GetID())
+    bench.application.wait(lambda: loading.volumeAction.enabled)
+    shown = []
+
+    def answer(dialog):
+        shown.append((dialog.sizeLabel.text, dialog.picture.pixmap.width()))
+        dialog.axisBox.currentIndex = 1
+        shown.append((dialog.sizeLabel.text, dialog.picture.pixmap.width()))
+        dialog.rateBox.value = 25.0
+        return True
+
+    monkeypatch.setattr(type(loading).onVolume.__globals__["VolumeDialog"], "exec", answer)
+    loading.volumeAction.trigger()
+    assert bench.application.errors == []
+    assert shown == [("12 frames of 8 x 6 px", 8), ("6 frames of 8 x 12 px", 8)]
+    nodes = find_sequence_nodes(chosen(widget))
+    assert nodes.sequence.GetNumberOfDataNodes() == 6
+    assert nodes.browser.GetPlaybackRateFps() == pytest.approx(25)
+    assert nodes.proxy.GetTransformNodeID() == transform.GetID()
+    assert widget.ui.statusLabel.text == "Made a clip of frames"
+    slicer_stand_ins.qt_stand_ins.process_events(50)
+    assert chosen(widget) is nodes.proxy
+
+
+@needs_qt
+def test_a_volume_that_cannot_be_a_clip_is_said_so_in_the_dialog(open_panel):
+    bench, widget = open_panel("LandmarkTracking")
+    volume = volume_in(bench.scene)
+    matrix = vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    matrix.SetElement(0, 1, matrix.GetElement(0, 1) + 0.3)
+    volume.SetIJKToRASMatrix(matrix)
+    from UltrasoundMotionModuleLib.shared.volume_dialog import VolumeDialog
+
+    dialog = VolumeDialog(widget.uiWidget, [volume])
+    assert "not orthogonal" in dialog.sizeLabel.text
+    assert not dialog.makeButton.enabled
 
 
 @needs_qt

@@ -47,8 +47,13 @@ class JobListener(Protocol):
 class BackgroundJob:
     """One run: its preparation in short steps, then the job in the child process."""
 
-    def __init__(self, preparation: Preparation | JobRequest, listener: JobListener) -> None:
-        """A request that needs no preparation can be given as it is."""
+    def __init__(self, preparation: Preparation | JobRequest, listener: JobListener, *, partials: bool = True) -> None:
+        """A request that needs no preparation can be given as it is.
+
+        Args:
+            partials: False where the listener expects the results in progress of other runs, not of this one.
+        """
+        self._partials = partials
         self._preparation = _prepared(preparation) if isinstance(preparation, JobRequest) else preparation
         self._listener: JobListener | None = listener
         self.job: Any = None
@@ -110,7 +115,7 @@ class BackgroundJob:
     def _dispatch(self, event: Any) -> None:
         if isinstance(event, JobProgress):
             self._notify(lambda listener: listener.onProgress(event))
-            partial = self.job.partial() if self._listener is not None else None
+            partial = self.job.partial() if self._partials and self._listener is not None else None
             if partial is not None:
                 self._notify(lambda listener: listener.onPartial(partial))
         elif isinstance(event, JobFinished):

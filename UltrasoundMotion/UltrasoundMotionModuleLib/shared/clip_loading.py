@@ -10,8 +10,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.sequence_files import SEQUENCE_ENDINGS
 from UltrasoundMotionLib.jobs.capabilities.read_clip import ReadClip, read_clip_job
+from UltrasoundMotionLib.mrml.clip_of_volume import frame_counts
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
@@ -19,6 +21,7 @@ from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip import clipDescription
 from UltrasoundMotionModuleLib.shared.listed_clips import listedClips, unlistedImages, whyNotListed
 from UltrasoundMotionModuleLib.shared.required_packages import ensureReader
+from UltrasoundMotionModuleLib.shared.volume_dialog import VolumeDialog
 
 
 class ClipLoading:
@@ -48,6 +51,8 @@ class ClipLoading:
         self._menu = qt.QMenu(button)
         self.fileAction = self._menu.addAction(_("File (DICOM, video, MetaImage, NRRD, NIfTI) ..."))
         self.folderAction = self._menu.addAction(_("Folder of pictures ..."))
+        self.volumeAction = self._menu.addAction(_("Volume that is loaded ..."))
+        self.volumeAction.connect("triggered()", self.onVolume)
         self.fileAction.connect("triggered()", self.onFile)
         self.folderAction.connect("triggered()", self.onFolder)
         button.setMenu(self._menu)
@@ -55,8 +60,9 @@ class ClipLoading:
             panel.addObserver(slicer.mrmlScene, event, self._onScene)
 
     def update(self) -> None:
-        """Enables the button where nothing runs."""
+        """Enables the button where nothing runs, and its line for volumes where there is one."""
         self._panel.ui.loadClipButton.enabled = self._panel.run is None
+        self.volumeAction.enabled = bool(self._volumes())
 
     def whyNotListed(self, chosen: slicer.vtkMRMLNode | None) -> str:
         """Returns why the image that was loaded last is not in the selector, in one line.
@@ -83,11 +89,27 @@ class ClipLoading:
         """Asks for a folder of pictures and loads it."""
         self._loadChosen(qt.QFileDialog.getExistingDirectory(self._panel.uiWidget, _("Load clip"), self._folder))
 
+    def onVolume(self) -> None:
+        """Asks for a volume that is loaded and the axis of its frames, and makes a clip of them."""
+        dialog = VolumeDialog(self._panel.uiWidget, self._volumes())
+        if dialog.exec():
+            with slicer.util.tryWithErrorDisplay(_("The clip could not be made."), waitCursor=True):
+                self._choose(addClipOfVolume(dialog.volume, dialog.clip()).proxy)
+                self._panel.applyButton.showStatus(_("Made a clip of {name}").format(name=dialog.volume.GetName()))
+        dialog.dialog.deleteLater()
+
+    def _volumes(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
+        """The volumes of several slices that are no sequences."""
+        images = [node for node in self._unlisted if node.GetScene() is not None and node.IsA("vtkMRMLVolumeNode")]
+        return [node for node in images if frame_counts(node)]
+
     def load(self, path: str | Path) -> None:
         """Reads a file or a folder in the child process and chooses the clip."""
         panel = self._panel
         self._start(
-            lambda: BackgroundJob(read_clip_job(path), panel), self._show, lambda: ensureReader(path, panel.title)
+            lambda: BackgroundJob(read_clip_job(path), panel, partials=False),
+            self._show,
+            lambda: ensureReader(path, panel.title),
         )
 
     def _loadChosen(self, path: str) -> None:
@@ -133,6 +155,15 @@ def _ids(nodes: list[slicer.vtkMRMLNode]) -> set[str]:
 def addReadClip(clip: ReadClip) -> SequenceNodes:
     """Adds a clip to the scene, in colour where its file is, and shows its first frame as acquired."""
     nodes = add_image_sequence(slicer.mrmlScene, clip.sequence, grey_levels=clip.grey_levels, colour=True)
+    nodes.browser.SetSelectedItemNumber(0)
+    show_as_acquired(slicer.mrmlScene, nodes.proxy)
+    return nodes
+
+
+def addClipOfVolume(volume: slicer.vtkMRMLScalarVolumeNode, clip: ImageSequence) -> SequenceNodes:
+    """Adds a clip made of a volume under the volume's transform, and shows its first frame."""
+    nodes = add_image_sequence(slicer.mrmlScene, clip)
+    nodes.proxy.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
     nodes.browser.SetSelectedItemNumber(0)
     show_as_acquired(slicer.mrmlScene, nodes.proxy)
     return nodes

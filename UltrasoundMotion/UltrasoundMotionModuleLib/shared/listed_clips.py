@@ -47,7 +47,7 @@ def whyNotListed(node: slicer.vtkMRMLNode) -> str:
     if depth > 1:
         text = _(
             "\u201c{name}\u201d is not listed: it is a volume of {depth} slices, not a sequence. If they are frames, "
-            "load its file with Load clip."
+            "press Load clip, Volume that is loaded."
         )
         return text.format(name=name, depth=depth)
     return _("\u201c{name}\u201d is not listed: it is a single image, not a sequence of frames.").format(name=name)

@@ -245,7 +245,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             return _("Simulated the sample")
 
         if not sample.isStored:
-            self.startRun(lambda: BackgroundJob(sample.request(), self), showResult=store)
+            self.startRun(lambda: BackgroundJob(sample.request(), self, partials=False), showResult=store)
             return
         with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
             select()

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.colour import colour_frame, luminance
+from UltrasoundMotionLib.images.colour import colour_frame, luminance, sample_indices
 from UltrasoundMotionLib.images.grey_range import grey_range
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.images.sampled_colour import sample_indices
 from UltrasoundMotionLib.images.sequence_files import read_sequence
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
