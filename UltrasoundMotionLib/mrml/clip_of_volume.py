@@ -44,6 +44,7 @@ def clip_of_volume(
     down, right = [number for number in range(3) if number != across]  # axes of the array, the slower one first
     spacing = (volume.spacing_mm[2 - right], volume.spacing_mm[2 - down])
     x, y = volume.direction[:, 2 - right], volume.direction[:, 2 - down]
+    left, posterior, superior = volume.origin_mm
     frames = np.moveaxis(volume.array, across, 0)
     frames = frames.astype(grey_dtype(frames.dtype))  # a copy: the node's memory may change
     if not np.all(np.isfinite(frames)):
@@ -52,7 +53,7 @@ def clip_of_volume(
         frames,
         spacing if spacing != (1.0, 1.0) else None,
         np.arange(count) / frame_rate_hz if frame_rate_hz else None,
-        volume.origin_mm,
+        (left, posterior, superior),
         np.column_stack([x, y, np.cross(x, y)]),
         f"{node.GetName()} clip",
     )
