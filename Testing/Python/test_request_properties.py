@@ -6,24 +6,30 @@ import typing
 from pathlib import Path
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments, to_arguments
-from UltrasoundMotionLib.errors import OptionError
+from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.registration.request import RegisterRequest, SequenceRequest
 from UltrasoundMotionLib.settings import alternatives, from_plain, options_of, to_plain, with_changes
+from UltrasoundMotionLib.strain.request import StrainRequest
+from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
-REQUESTS = (TrackRequest, RegisterRequest, SequenceRequest)
+REQUESTS = (TrackRequest, RegisterRequest, SequenceRequest, StrainRequest)
 WORDS = st.text("abcxyz0189_./:", min_size=1, max_size=8).filter(lambda word: not word.startswith("-"))
 SETTINGS = st.none() | st.dictionaries(
     WORDS, st.integers(-5, 5) | st.floats(0.1, 9) | st.booleans() | WORDS | st.tuples(st.integers(), st.integers())
 )
+SEGMENTS = segment_model("A4C").names
 OF_NAME = {
     "settings": SETTINGS,
     "initial_transform": st.sampled_from(["auto", "none", "rigid", "affine"]),
     "mask": st.sampled_from([None, "tissue"]),
+    "reject": st.lists(st.sampled_from(SEGMENTS[:3]), unique=True).map(tuple),
+    "accept": st.lists(st.sampled_from(SEGMENTS[3:]), unique=True).map(tuple),
+    "view": st.sampled_from(["A4C", "A2C", "APLAX", "SAX-base", "SAX-mid", "SAX-apex"]),
     "query_frame": st.integers(-3, 10**6) | st.just("auto"),
 }
 """The values of options whose type alone does not say them."""
@@ -53,12 +59,15 @@ def values_of(one):
 
 @st.composite
 def requests(draw, kind):
-    """Requests with some of the options given; those that exclude each other are left out."""
-    given_values = {one.name: draw(values_of(one)) for one in options_of(kind) if draw(st.booleans())}
-    try:
-        return kind(**given_values)
-    except OptionError:
-        assume(False)
+    """Requests with some of the options given, without those that others among them exclude."""
+    chosen = {one.name: draw(values_of(one)) for one in options_of(kind) if draw(st.booleans())}
+    while True:
+        try:
+            return kind(**chosen)
+        except OptionError as error:
+            del chosen[error.option]
+        except InputError:  # settings that this kind does not have
+            del chosen["settings"]
 
 
 def same(one, other):
@@ -83,7 +92,8 @@ def test_a_request_comes_back_from_the_words_that_repeat_it(kind, data):
     request = data.draw(requests(kind))
     parser = argparse.ArgumentParser()
     add_arguments(parser, kind)
-    read = from_arguments(kind, parser.parse_args(to_arguments(request)), settings=request.settings)
+    others = {one.name: getattr(request, one.name) for one in options_of(kind) if not one.on_command_line}
+    read = from_arguments(kind, parser.parse_args(to_arguments(request)), **others)
     same(read, request)
 
 
