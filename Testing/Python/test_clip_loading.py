@@ -1,5 +1,7 @@
 """Clips get in: read in the child process, loaded and chosen in every panel; why other images are not listed."""
 
+import time
+
 import numpy as np
 import pytest
 import slicer
@@ -57,7 +59,7 @@ def load(bench, widget, path, monkeypatch, *, folder=False):
     monkeypatch.setattr(slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, name, lambda *_: str(path))
     loading = loading_of(widget)
     (loading.folderAction if folder else loading.fileAction).trigger()
-    bench.wait_until_done(widget)
+    bench.application.wait(lambda: widget.run is None and not loading.busy)
 
 
 # In the child process
@@ -224,6 +226,42 @@ def test_what_is_read_is_not_shown_as_part_of_a_run(open_panel, tmp_path, monkey
 
 
 @needs_qt
+def test_a_long_clip_is_put_into_the_scene_in_short_steps(open_panel, tmp_path, monkeypatch):
+    bench, widget = open_panel("LandmarkTracking")
+    path = tmp_path / "long.nrrd"
+    write_sequence(path, clip(frame_count=60, frame_size=(640, 480)), compress=False)
+    loading, steps = loading_of(widget), []
+    advance = type(loading)._addMore.__globals__["_advance"]
+
+    def counted(adding):
+        began = time.process_time()
+        found = advance(adding)
+        steps.append(time.process_time() - began)
+        assert not widget.ui.loadClipButton.enabled or found is not None
+        return found
+
+    monkeypatch.setitem(type(loading)._addMore.__globals__, "_advance", counted)
+    load(bench, widget, path, monkeypatch)
+    assert bench.application.errors == []
+    assert len(chosen(widget).GetName()) > 0
+    assert find_sequence_nodes(chosen(widget)).sequence.GetNumberOfDataNodes() == 60
+    assert len(steps) > 1
+    assert max(steps) < 0.1
+
+
+@needs_qt
+def test_a_scene_closed_while_a_clip_is_added_stays_empty_of_it(open_panel, tmp_path):
+    bench, widget = open_panel("LandmarkTracking")
+    path = tmp_path / "long.nrrd"
+    write_sequence(path, clip(frame_count=60, frame_size=(640, 480), name="long"), compress=False)
+    loading_of(widget).load(path)
+    bench.application.wait(lambda: loading_of(widget).busy)
+    bench.scene.Clear(False)
+    bench.application.wait(lambda: not loading_of(widget).busy)
+    assert not [name for name in bench.nodes() if "long" in name]
+
+
+@needs_qt
 def test_loading_can_be_cancelled(open_panel, tmp_path, monkeypatch):
     bench, widget = open_panel("LandmarkTracking")
     before = bench.nodes()
@@ -359,6 +397,7 @@ def test_a_loaded_volume_becomes_a_clip(open_panel, name, monkeypatch):
 
     monkeypatch.setattr(type(loading).onVolume.__globals__["VolumeDialog"], "exec", answer)
     loading.volumeAction.trigger()
+    bench.application.wait(lambda: not loading.busy)
     assert bench.application.errors == []
     assert shown == [("12 frames of 8 x 6 px", 8), ("6 frames of 8 x 12 px", 8)]
     nodes = find_sequence_nodes(chosen(widget))

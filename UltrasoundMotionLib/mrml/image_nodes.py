@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import numpy as np
 import slicer
 import vtk
@@ -13,7 +15,7 @@ from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, colour_frame, grey
 from UltrasoundMotionLib.images.grey_range import grey_range
 from UltrasoundMotionLib.mrml.image_geometry import geometry_of, sequence_ijk_to_ras, to_vtk_matrix
 from UltrasoundMotionLib.mrml.node_removal import undone_on_error
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceIndex, SequenceNodes, create_browser, create_sequence
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceIndex, SequenceNodes, create_browser
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 SPACING_KNOWN_ATTRIBUTE = "UltrasoundMotion.SpacingKnown"
@@ -41,21 +43,46 @@ def add_image_sequence(
     Raises:
         InputError: a frame cannot be read, or holds values that are not finite.
     """
+    steps = adding_image_sequence(scene, sequence, grey_levels=grey_levels, colour=colour)
+    while True:
+        try:
+            progress(*next(steps))
+        except StopIteration as finished:
+            return finished.value
+
+
+def adding_image_sequence(
+    scene: slicer.vtkMRMLScene,
+    sequence: ImageSequence,
+    *,
+    grey_levels: tuple[float, float] | None = None,
+    colour: bool = False,
+) -> Generator[tuple[int, int, str], None, SequenceNodes]:
+    """`add_image_sequence` in steps of one frame, between which an application can go on.
+
+    Yields (done, total, message) and returns the nodes. The scene has nothing of them before the last step.
+    """
+    coloured = colour and colour_frame(sequence, 0) is not None
+    volume_class = "vtkMRMLVectorVolumeNode" if coloured else "vtkMRMLScalarVolumeNode"
+    node = slicer.vtkMRMLSequenceNode()
+    SequenceIndex.of_image(sequence).apply(node)
+    yield from _fill(node, sequence, volume_class)
+    levels = grey_levels or (None if coloured else grey_range(sequence))
     with undone_on_error(scene):
-        coloured = colour and colour_frame(sequence, 0) is not None
-        volume_class = "vtkMRMLVectorVolumeNode" if coloured else "vtkMRMLScalarVolumeNode"
-        node = create_sequence(scene, f"{sequence.name} sequence", SequenceIndex.of_image(sequence))
-        _fill(node, sequence, volume_class, progress)
+        node.SetName(scene.GenerateUniqueName(f"{sequence.name} sequence"))
+        scene.AddNode(node)
         proxy = scene.AddNewNodeByClass(volume_class, scene.GenerateUniqueName(sequence.name))
         nodes = create_browser(scene, f"{sequence.name} browser", node, proxy, sequence.frame_rate_hz)
-        if coloured:
+        if levels is None or coloured:
             _show_colours(proxy)
         else:
-            _show_grey_levels(proxy, grey_levels or grey_range(sequence))
+            _show_grey_levels(proxy, levels)
     return nodes
 
 
-def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, volume_class: str, progress: Progress) -> None:
+def _fill(
+    node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, volume_class: str
+) -> Generator[tuple[int, int, str], None, None]:
     matrix = to_vtk_matrix(sequence_ijk_to_ras(sequence))
     known = "true" if sequence.spacing_mm is not None else "false"
     node.SetAttribute(SPACING_KNOWN_ATTRIBUTE, known)
@@ -71,7 +98,7 @@ def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, volume_clas
     )  # on every item: a proxy has no attributes but its current item's
     values = SequenceIndex.of_image(sequence).values
     for frame, value in enumerate(values):
-        progress(frame, len(values), "putting the frames into the scene")
+        yield frame, len(values), "putting the frames into the scene"
         stored = colour_frame(sequence, frame) if coloured else sequence.frame(frame)
         pixels = np.ascontiguousarray(stored, dtype=kept_dtype)
         image = vtk.vtkImageData()
@@ -82,7 +109,7 @@ def _fill(node: slicer.vtkMRMLSequenceNode, sequence: ImageSequence, volume_clas
         item = node.SetDataNodeAtValue(volume, value)  # copies the pixels
         for field, texts in sequence.frame_fields.items():
             item.SetAttribute(field, texts[frame])
-    progress(len(values), len(values), "putting the frames into the scene")
+    yield len(values), len(values), "putting the frames into the scene"
 
 
 def _show_grey_levels(proxy: slicer.vtkMRMLScalarVolumeNode, levels: tuple[float, float]) -> None:

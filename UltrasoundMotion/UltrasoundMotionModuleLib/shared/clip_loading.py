@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import ClassVar
 
@@ -10,11 +11,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.sequence_files import SEQUENCE_ENDINGS
 from UltrasoundMotionLib.jobs.capabilities.read_clip import ReadClip, read_clip_job
 from UltrasoundMotionLib.mrml.clip_of_volume import frame_counts
-from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, adding_image_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
@@ -22,6 +22,11 @@ from UltrasoundMotionModuleLib.shared.clip import clipDescription
 from UltrasoundMotionModuleLib.shared.listed_clips import listedClips, unlistedImages, whyNotListed
 from UltrasoundMotionModuleLib.shared.required_packages import ensureReader
 from UltrasoundMotionModuleLib.shared.volume_dialog import VolumeDialog
+
+_STEP_BUDGET_S = 0.015
+"""Longest time that putting a clip into the scene may block the application at a time."""
+
+_Adding = Generator[tuple[int, int, str], None, SequenceNodes]
 
 
 class ClipLoading:
@@ -46,6 +51,7 @@ class ClipLoading:
         self._panel, self._choose, self._start = panel, choose, start or panel.startRun
         self._newest = ""
         self._looking = False
+        self._adding: tuple[_Adding, str, str | None] | None = None
         self.skipNew()
         button = panel.ui.loadClipButton
         self._menu = qt.QMenu(button)
@@ -56,12 +62,13 @@ class ClipLoading:
         self.fileAction.connect("triggered()", self.onFile)
         self.folderAction.connect("triggered()", self.onFolder)
         button.setMenu(self._menu)
+        panel.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClose)
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             panel.addObserver(slicer.mrmlScene, event, self._onScene)
 
     def update(self) -> None:
         """Enables the button where nothing runs, and its line for volumes where there is one."""
-        self._panel.ui.loadClipButton.enabled = self._panel.run is None
+        self._panel.ui.loadClipButton.enabled = self._panel.run is None and not self.busy
         self.volumeAction.enabled = bool(self._volumes())
 
     def whyNotListed(self, chosen: slicer.vtkMRMLNode | None) -> str:
@@ -94,8 +101,9 @@ class ClipLoading:
         dialog = VolumeDialog(self._panel.uiWidget, self._volumes())
         if dialog.exec():
             with slicer.util.tryWithErrorDisplay(_("The clip could not be made."), waitCursor=True):
-                self._choose(addClipOfVolume(dialog.volume, dialog.clip()).proxy)
-                self._panel.applyButton.showStatus(_("Made a clip of {name}").format(name=dialog.volume.GetName()))
+                volume, clip = dialog.volume, dialog.clip()
+                text = _("Made a clip of {name}").format(name=volume.GetName())
+                self._add(adding_image_sequence(slicer.mrmlScene, clip), text, volume.GetTransformNodeID())
         dialog.dialog.deleteLater()
 
     def _volumes(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
@@ -117,11 +125,49 @@ class ClipLoading:
             ClipLoading._folder = str(Path(path).parent)
             self.load(path)
 
+    @property
+    def busy(self) -> bool:
+        """True while a clip that was read or made is put into the scene."""
+        return self._adding is not None
+
     def _show(self, clip: ReadClip, *, complete: bool) -> str:
-        self._choose(addReadClip(clip).proxy)
-        return loadedText(clip)
+        steps = adding_image_sequence(slicer.mrmlScene, clip.sequence, grey_levels=clip.grey_levels, colour=True)
+        self._add(steps, loadedText(clip))
+        return _("Putting the clip into the scene ...")
+
+    def _add(self, steps: _Adding, text: str, transformId: str | None = None) -> None:
+        """Puts a clip into the scene in short steps from the event loop, then chooses it and shows the text."""
+        self._adding = steps, text, transformId
+        self.update()
+        qt.QTimer.singleShot(0, self._addMore)
+
+    def _addMore(self) -> None:
+        if self._adding is None:
+            return
+        steps, text, transformId = self._adding
+        nodes = None
+        self._adding = None
+        if self._panel.parameters is None:  # the panel was closed
+            return
+        try:
+            with slicer.util.tryWithErrorDisplay(_("The clip could not be added.")):
+                nodes = _advance(steps)
+        finally:
+            self.update()
+        if nodes is None:
+            self._adding = steps, text, transformId
+            self.update()
+            qt.QTimer.singleShot(0, self._addMore)
+            return
+        nodes.proxy.SetAndObserveTransformNodeID(transformId)
+        _showFirstFrame(nodes)
+        self._choose(nodes.proxy)
+        self._panel.applyButton.showStatus(text)
 
     # What others load
+
+    def _onSceneClose(self, caller: object, event: int) -> None:
+        self._adding = None
 
     def _onScene(self, caller: object, event: int) -> None:
         if not self._looking:  # a clip's nodes come one after another: looked at when all are there
@@ -155,18 +201,24 @@ def _ids(nodes: list[slicer.vtkMRMLNode]) -> set[str]:
 def addReadClip(clip: ReadClip) -> SequenceNodes:
     """Adds a clip to the scene, in colour where its file is, and shows its first frame as acquired."""
     nodes = add_image_sequence(slicer.mrmlScene, clip.sequence, grey_levels=clip.grey_levels, colour=True)
-    nodes.browser.SetSelectedItemNumber(0)
-    show_as_acquired(slicer.mrmlScene, nodes.proxy)
+    _showFirstFrame(nodes)
     return nodes
 
 
-def addClipOfVolume(volume: slicer.vtkMRMLScalarVolumeNode, clip: ImageSequence) -> SequenceNodes:
-    """Adds a clip made of a volume under the volume's transform, and shows its first frame."""
-    nodes = add_image_sequence(slicer.mrmlScene, clip)
-    nodes.proxy.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+def _showFirstFrame(nodes: SequenceNodes) -> None:
     nodes.browser.SetSelectedItemNumber(0)
     show_as_acquired(slicer.mrmlScene, nodes.proxy)
-    return nodes
+
+
+def _advance(steps: _Adding) -> SequenceNodes | None:
+    """Goes on for a short while; returns the nodes once they are in the scene."""
+    until = time.perf_counter() + _STEP_BUDGET_S
+    try:
+        while time.perf_counter() < until:
+            next(steps)
+    except StopIteration as finished:
+        return finished.value
+    return None
 
 
 def loadedText(clip: ReadClip) -> str:
