@@ -211,9 +211,10 @@ def _showFirstFrame(nodes: SequenceNodes) -> None:
 
 
 def _advance(steps: _Adding) -> SequenceNodes | None:
-    """Goes on for a short while; returns the nodes once they are in the scene."""
+    """Goes on for a short while, by one frame at least; returns the nodes once they are in the scene."""
     until = time.perf_counter() + _STEP_BUDGET_S
     try:
+        next(steps)
         while time.perf_counter() < until:
             next(steps)
     except StopIteration as finished:
