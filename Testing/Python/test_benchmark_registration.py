@@ -163,6 +163,7 @@ def test_goals_of_the_learned_methods():
     assert met("hippocampus-random", best, ours) == {}
 
 
+@pytest.mark.slow
 def test_rows_of_a_real_patient(capsys, tmp_path, shared_data):
     data, out, kept = shared_data("acdc"), tmp_path / "rows.json", tmp_path / "rows.jsonl"
     assert (

@@ -81,6 +81,7 @@ def breathing_clip(frame_count=150, size=160, seed=4):
     return ImageSequence(frames=np.clip(frames, 1, 255).astype(np.uint8)), motion
 
 
+@pytest.mark.slow
 def test_a_landmark_in_shadow_is_reported_predicted_and_taken_up_again():
     sequence, motion = breathing_clip()
     points = np.array([[60.0, 100.0]])

@@ -144,6 +144,7 @@ def carried_by_preset(scene, preset, images, labels, names):
     return dice_of(*on_fixed), after
 
 
+@pytest.mark.slow
 def test_acdc_end_systole_comes_to_end_diastole(scene, shared_data):
     from UltrasoundMotionModuleLib.deformable_registration.choices import Preset
 
@@ -153,6 +154,7 @@ def test_acdc_end_systole_comes_to_end_diastole(scene, shared_data):
     assert np.mean(list(after.values())) > np.mean(list(before.values())) + 0.1, (before, after)
 
 
+@pytest.mark.slow
 def test_a_hippocampus_atlas_comes_to_a_subject(scene, shared_data):
     from UltrasoundMotionModuleLib.deformable_registration.choices import Preset
 
