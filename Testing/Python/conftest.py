@@ -23,6 +23,7 @@ EXTRA_OF_PACKAGE = {
 
 hypothesis.settings.register_profile("tests", max_examples=25, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("tests")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are: small arrays are not worth sharing
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt for Python is first imported
 
 
