@@ -21,7 +21,7 @@ from UltrasoundMotionLib.registration.methods.multiscale.settings import (
     SsrSettings,
     published_ablation,
 )
-from UltrasoundMotionLib.registration.methods.multiscale.stage import Found, ScaleProblem, optimise
+from UltrasoundMotionLib.registration.methods.multiscale.stage import ScaleProblem, ScaleResult, optimise
 from UltrasoundMotionLib.registration.methods.multiscale.weights import write_weights
 from UltrasoundMotionLib.registration.methods.voxelmorph.unet import ResidualUNet
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
@@ -87,7 +87,7 @@ def test_the_loss_is_the_papers():
     config = SsmsrSettings(**{**SMALL, "smoothness": 3.0})
     network = ResidualUNet(2, (8, 8), (8, 8, 8, 8))
     torch.nn.init.normal_(network.field.weight, std=0.05)
-    problem = ScaleProblem(pair, config, 2.0, Found(truth))
+    problem = ScaleProblem(pair, config, 2.0, ScaleResult(truth))
     with torch.no_grad():
         loss = float(problem.loss(network))
         reconstruction = warp(pair.moving, truth)
@@ -155,7 +155,7 @@ def test_each_scale_starts_from_the_weights_and_the_reconstruction_before():
     # one step of Adam moves a weight by its rate at most
     assert all(float((coarse[name] - fine[name]).abs().max()) < 1.01 * config.learning_rate for name in coarse)
     # what is found at scale 1 is the composition, Eq. 5: residual first
-    found, network = Found(seen[19][2]), ResidualUNet(2, (8, 8), (8, 8, 8, 8))
+    found, network = ScaleResult(seen[19][2]), ResidualUNet(2, (8, 8), (8, 8, 8, 8))
     network.load_state_dict(fine)
     with torch.no_grad():
         residual = resample_displacement(ScaleProblem(pair, config, 1.0, found).residual(network), (24, 24))
@@ -169,7 +169,7 @@ def test_optimisation_stops_when_it_no_longer_pays_and_never_before():
         (None, 45),
     ):  # nothing pays 10: two windows are seen; without a rule all steps are made
         config = SsmsrSettings(**SMALL, patience=10, tolerance=tolerance)
-        problem = ScaleProblem(pair, config, 1.0, Found(torch.zeros(1, 2, 24, 24)))
+        problem = ScaleProblem(pair, config, 1.0, ScaleResult(torch.zeros(1, 2, 24, 24)))
         assert (
             optimise(ResidualUNet(2, (8, 8), (8, 8, 8, 8)), [problem], 45, config, lambda done, loss: None) == expected
         )

@@ -17,7 +17,7 @@ from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
 
 @dataclass(frozen=True)
-class Found:
+class WindowMatches:
     """Landmarks found in a frame: points (N, 2) in working pixels, sizes (N,) relative to the query frame, confidence
     (N,) in [0, 1].
     """
@@ -102,7 +102,7 @@ class WindowTracker(ABC):
         """Learns the landmarks at `_points` on the query frame."""
 
     @abstractmethod
-    def _find(self, image: Tensor) -> Found:
+    def _find(self, image: Tensor) -> WindowMatches:
         """Looks for the landmarks around `_points`."""
 
     @abstractmethod

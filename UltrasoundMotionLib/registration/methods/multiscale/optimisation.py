@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_displacement
 from UltrasoundMotionLib.registration.methods.instance.velocity import optimise_velocity, squarings
 from UltrasoundMotionLib.registration.methods.multiscale.settings import SsmsrSettings
-from UltrasoundMotionLib.registration.methods.multiscale.stage import Found, ScaleProblem, optimise
+from UltrasoundMotionLib.registration.methods.multiscale.stage import ScaleProblem, ScaleResult, optimise
 from UltrasoundMotionLib.registration.methods.multiscale.weights import Weights, read_weights
 from UltrasoundMotionLib.registration.methods.voxelmorph.unet import ResidualUNet
 from UltrasoundMotionLib.registration.registry import Report
@@ -77,7 +77,9 @@ def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, repor
 class _Problems(Sequence[ScaleProblem]):
     """Lazily built, cached problems of one scale, one for each pair."""
 
-    def __init__(self, pairs: Sequence[WorkingPair], settings: SsmsrSettings, scale: float, found: list[Found]) -> None:
+    def __init__(
+        self, pairs: Sequence[WorkingPair], settings: SsmsrSettings, scale: float, found: list[ScaleResult]
+    ) -> None:
         self._pairs, self._scale, self._found = pairs, scale, found
         self._make = lru_cache(maxsize=_PROBLEMS_KEPT)(
             lambda number: ScaleProblem(pairs[number], settings, scale, found[number])
@@ -98,14 +100,14 @@ class _Problems(Sequence[ScaleProblem]):
         return watch
 
     @torch.no_grad()
-    def advanced(self, number: int, network: nn.Module) -> Found:
+    def advanced(self, number: int, network: nn.Module) -> ScaleResult:
         """Adds the residual of this scale to the field found before, on the pair's grid (Eq. 5)."""
         problem, found = self[number], self._found[number]
         residual = problem.residual(network)
         size = tuple(self._pairs[number].fixed.shape[2:])
         if problem.settings.aggregation == "sum":
             return _of_velocity(residual, size)
-        return Found(compose(found.displacement, resample_displacement(problem.displacement(residual), size)))
+        return ScaleResult(compose(found.displacement, resample_displacement(problem.displacement(residual), size)))
 
 
 @dataclass(frozen=True)
@@ -120,15 +122,15 @@ class _Part:
         self.report(self.before + done, self.total, message, displacement)
 
 
-def _first_found(pair: WorkingPair, settings: SsmsrSettings, report: Report) -> Found:
+def _first_found(pair: WorkingPair, settings: SsmsrSettings, report: Report) -> ScaleResult:
     """The zero field, or the result of `instance` where the settings start from it."""
     if settings.start is not None:
         return _of_velocity(optimise_velocity(pair, settings.start, report), tuple(pair.fixed.shape[2:]))
-    return Found(pair.fixed.new_zeros(1, pair.fixed.ndim - 2, *pair.fixed.shape[2:]))
+    return ScaleResult(pair.fixed.new_zeros(1, pair.fixed.ndim - 2, *pair.fixed.shape[2:]))
 
 
-def _of_velocity(velocity: Tensor, size: tuple[int, ...]) -> Found:
-    return Found(resample_displacement(integrate_velocity(velocity, squarings(velocity) + 2), size), velocity)
+def _of_velocity(velocity: Tensor, size: tuple[int, ...]) -> ScaleResult:
+    return ScaleResult(resample_displacement(integrate_velocity(velocity, squarings(velocity) + 2), size), velocity)
 
 
 def _new_network(dimension: int, settings: SsmsrSettings) -> ResidualUNet:

@@ -19,7 +19,7 @@ from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ScaleResult:
     """The field that the scales so far have found for a pair.
 
     Attributes:
@@ -38,7 +38,7 @@ class ScaleProblem:
     the voxels that a coarser one covers.
     """
 
-    def __init__(self, pair: WorkingPair, settings: SsmsrSettings, scale: float, found: Found) -> None:
+    def __init__(self, pair: WorkingPair, settings: SsmsrSettings, scale: float, found: ScaleResult) -> None:
         self.settings = settings
         self.size, self.spacing = grid_at(pair, scale)
         fixed = shrunk(pair.fixed, self.size)

@@ -13,7 +13,7 @@ from UltrasoundMotionLib.tracking.trackers.correlation_filters.correlation_filte
     train_filter,
 )
 from UltrasoundMotionLib.tracking.trackers.correlation_filters.filter_features import FeatureConfig, window_features
-from UltrasoundMotionLib.tracking.windows.window_tracker import Found, WindowTracker
+from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches, WindowTracker
 from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_windows, find_peaks, gaussian_response
 
 
@@ -74,7 +74,7 @@ class KcfTracker(WindowTracker):
     def _begin(self, image: Tensor) -> None:
         self._filter = self._train(image)
 
-    def _find(self, image: Tensor) -> Found:
+    def _find(self, image: Tensor) -> WindowMatches:
         tried = torch.tensor(self.config.sizes, device=image.device)
         count, several = len(self._points), len(tried)
         sizes = (self._sizes[:, None] * tried).flatten()
@@ -85,7 +85,7 @@ class KcfTracker(WindowTracker):
             count, device=image.device
         )
         steps = (sizes[best] * self._scale.unit * self.config.sample_px)[:, None]
-        return Found(self._points + peaks.shifts[best] * steps, sizes[best], peaks.values[best])
+        return WindowMatches(self._points + peaks.shifts[best] * steps, sizes[best], peaks.values[best])
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
         self._filter = self._filter.blend(self._train(image), self.config.learning_rate * seen)

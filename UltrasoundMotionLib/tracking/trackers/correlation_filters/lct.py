@@ -21,7 +21,7 @@ from UltrasoundMotionLib.tracking.trackers.correlation_filters.correlation_filte
 )
 from UltrasoundMotionLib.tracking.trackers.correlation_filters.filter_features import FeatureConfig, window_features
 from UltrasoundMotionLib.tracking.trackers.correlation_filters.template_memory import TemplateMemory
-from UltrasoundMotionLib.tracking.windows.window_tracker import Found, WindowTracker
+from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches, WindowTracker
 from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_windows, find_peaks, gaussian_response
 
 
@@ -119,7 +119,7 @@ class LctTracker(WindowTracker):
             image, self._points, steps, size=self.config.detector_px, capacity=self.config.template_count
         )
 
-    def _find(self, image: Tensor) -> Found:
+    def _find(self, image: Tensor) -> WindowMatches:
         config = self.config
         features = self._features(image, self._points, self._sizes, self._context_size) * self._cosine
         peaks = find_peaks(respond(self._context, features, config.kernel_sigma))
@@ -137,10 +137,10 @@ class LctTracker(WindowTracker):
             if answers[best] > max(config.adopt_gain * float(confidence[landmark]), config.adopt_above):
                 points[landmark], confidence[landmark] = places[best], answers[best]
         if config.size_count == 1:
-            return Found(points, self._sizes, confidence)
+            return WindowMatches(points, self._sizes, confidence)
         return self._resize(image, points)
 
-    def _resize(self, image: Tensor, points: Tensor) -> Found:
+    def _resize(self, image: Tensor, points: Tensor) -> WindowMatches:
         """Chooses the size with the highest response of the target filter."""
         count, several = len(points), len(self._tried_sizes)
         sizes = (self._sizes[:, None] * self._tried_sizes).flatten()
@@ -151,7 +151,7 @@ class LctTracker(WindowTracker):
             .reshape(count, several)
         )
         values, best = answers.max(dim=1)
-        return Found(points, self._sizes * self._tried_sizes[best], values)
+        return WindowMatches(points, self._sizes * self._tried_sizes[best], values)
 
     def _judge(self, image: Tensor, points: Tensor, sizes: Tensor, landmark: int | None = None) -> Tensor:
         """Returns the target filter's highest response (N,) around each landmark's point, or (K,) around K points of

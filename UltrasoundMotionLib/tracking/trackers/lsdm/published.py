@@ -9,7 +9,7 @@ from torch import Tensor
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import CELL, Lsdm
 from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmResult, LsdmSearch
 from UltrasoundMotionLib.tracking.trackers.lsdm.siamese import find_peak
-from UltrasoundMotionLib.tracking.windows.window_tracker import Found, WindowTracker
+from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches, WindowTracker
 
 VISIBLE_ABOVE = 0.3
 """Confidence under which a landmark is marked not visible. The paper has no such state."""
@@ -27,9 +27,9 @@ class LsdmPublishedTracker(WindowTracker):
     def _begin(self, image: Tensor) -> None:
         self._search.start(image, self._points, self._scale)
 
-    def _find(self, image: Tensor) -> Found:
+    def _find(self, image: Tensor) -> WindowMatches:
         shift, highest = find_peak(self._search.look(image, self._points))
-        return Found(self._points + CELL * self._scale.unit * shift, self._sizes, torch.sigmoid(highest))
+        return WindowMatches(self._points + CELL * self._scale.unit * shift, self._sizes, torch.sigmoid(highest))
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
         """Learns nothing: the exemplar is the query frame's."""

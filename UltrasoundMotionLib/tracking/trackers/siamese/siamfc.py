@@ -11,7 +11,7 @@ from UltrasoundMotionLib.tracking.trackers.siamese.network import SCORE_SIZE, ST
 from UltrasoundMotionLib.tracking.trackers.siamese.peak import upsampled, windowed_peaks
 from UltrasoundMotionLib.tracking.trackers.siamese.siamese_tracker import Kernels, SiameseConfig, SiameseTracker
 from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetwork
-from UltrasoundMotionLib.tracking.windows.window_tracker import Found
+from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches
 from UltrasoundMotionLib.tracking.windows.windows import cosine_window
 
 
@@ -54,7 +54,7 @@ class SiamFcTracker(SiameseTracker):
     def _describe(self, exemplars: Tensor) -> Kernels:
         return (self._network.kernels(exemplars),)
 
-    def _find(self, image: Tensor) -> Found:
+    def _find(self, image: Tensor) -> WindowMatches:
         config, count, several = self.config, len(self._points), len(self._tried)
         windows, steps = self._search(image, self._tried)
         scores = self._network.scores(self._kernels[0].repeat_interleave(several, dim=0), windows)
@@ -66,4 +66,4 @@ class SiamFcTracker(SiameseTracker):
         shifts = (peaks.places / config.upsampling - SCORE_SIZE // 2) * STRIDE
         confidence = answers.flatten(1).gather(1, peaks.cells[:, None])[:, 0].sigmoid()
         sizes = self._sizes * torch.lerp(torch.ones_like(self._sizes), self._tried[best], config.size_damping)
-        return Found(self._points + shifts * steps[rows, best][:, None], sizes, confidence)
+        return WindowMatches(self._points + shifts * steps[rows, best][:, None], sizes, confidence)

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import (
     SiamRpnNetwork,
 )
 from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_proposals import ProposalConfig, best_boxes
-from UltrasoundMotionLib.tracking.windows.window_tracker import Found
+from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches
 from UltrasoundMotionLib.tracking.windows.windows import cosine_window
 
 
@@ -64,7 +64,7 @@ class SiamRpnTracker(SiameseTracker):
         kernels = self._network.kernels(exemplars)
         return kernels.score, kernels.box
 
-    def _find(self, image: Tensor) -> Found:
+    def _find(self, image: Tensor) -> WindowMatches:
         windows, steps = self._search(image, torch.ones(1, device=image.device))
         answer = self._network.answer(RpnKernels(*self._kernels), windows)
         nominal = TARGET_PX / SAMPLE_PX
@@ -73,10 +73,10 @@ class SiamRpnTracker(SiameseTracker):
         grown = found.boxes[:, 2:].prod(dim=1).sqrt() / nominal
         sizes = self._sizes * torch.lerp(torch.ones_like(grown), grown, self.config.size_rate * found.scores)
         if self.config.upsampling == 0:
-            return Found(self._points + found.boxes[:, :2] * steps, sizes, found.scores)
+            return WindowMatches(self._points + found.boxes[:, :2] * steps, sizes, found.scores)
         logits = (answer.logits[:, :, 1] - answer.logits[:, :, 0]).amax(dim=1)
         maps = upsampled(logits, self.config.upsampling)
         peaks = windowed_peaks(maps, self._fine_window, self.config.window_influence)
         shifts = (peaks.places / self.config.upsampling - SCORE_SIZE // 2) * STRIDE
         scores = maps.flatten(1).gather(1, peaks.cells[:, None])[:, 0].sigmoid()
-        return Found(self._points + shifts * steps, sizes, scores)
+        return WindowMatches(self._points + shifts * steps, sizes, scores)
