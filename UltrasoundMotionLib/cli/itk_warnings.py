@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_itk_warnings() -> Iterator[None]:
-    """For the reading of images; errors are raised as ever."""
+    """Silences ITK's warnings while images are read; errors are raised as ever."""
     import SimpleITK as sitk
 
     shown = sitk.ProcessObject.GetGlobalWarningDisplay()

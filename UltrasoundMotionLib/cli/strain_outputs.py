@@ -20,7 +20,7 @@ ENDINGS = {"strain": (".csv",), "report": (".json",), "plot": (".png",), "scene"
 
 @dataclass(frozen=True)
 class StrainOutputs:
-    """Where the results go; None is not written.
+    """Files to write the results to; None is not written.
 
     Attributes:
         strain: curves (.csv).

@@ -25,7 +25,7 @@ ENDINGS = {
 
 @dataclass(frozen=True)
 class TrackingOutputs:
-    """Where the results go; None is not written.
+    """Files to write the results to; None is not written.
 
     Attributes:
         tracks: table (.csv).

@@ -54,7 +54,8 @@ _STORED_SETTINGS = {
 }
 """The options of strain that are saved with a wall, by the names that `StrainSettings` has for them."""
 
-Marked = Union[vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode, None]  # noqa: UP007  Slicer's wrapper knows unions of nodes in this form only
+# Slicer's wrapper knows unions of nodes in this form only
+Marked = Union[vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode, None]  # noqa: UP007
 
 
 @parameterNodeWrapper

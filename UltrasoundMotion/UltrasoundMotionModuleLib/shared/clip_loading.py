@@ -1,4 +1,4 @@
-"""How clips get into a panel: the menu of `loadClipButton`, and the choice of what is loaded while it is open."""
+"""Loading of clips into a panel: the menu of `loadClipButton`, and the choice of what is loaded while it is open."""
 
 from __future__ import annotations
 

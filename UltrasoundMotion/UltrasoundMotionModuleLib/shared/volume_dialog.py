@@ -6,9 +6,7 @@ from pathlib import Path
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from vtkmodules.util.numpy_support import numpy_to_vtk
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
@@ -18,7 +16,7 @@ _PREVIEW_PIXELS = 240
 
 
 class VolumeDialog:
-    """Asks which volume is a clip and along which axis its frames lie; `choice` is (volume, axis, frame rate)."""
+    """Asks which volume is a clip and along which axis its frames lie."""
 
     def __init__(self, parent: object, volumes: list[slicer.vtkMRMLScalarVolumeNode]) -> None:
         self._volumes = volumes
@@ -95,6 +93,9 @@ class VolumeDialog:
 def _pixmap(frame: object) -> object:
     """A frame as Qt's picture; through a file, which every version of PythonQt can read."""
     height, width = frame.shape
+    import vtk
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+
     image = vtk.vtkImageData()
     image.SetDimensions(width, height, 1)
     image.GetPointData().SetScalars(numpy_to_vtk(frame[::-1].ravel(), deep=True))  # a PNG begins at its last row

@@ -95,7 +95,8 @@ def load_pixels(named: Path, block: PixelBlock) -> Pixels:
             _check_length(named, block.path.stat().st_size - block.offset, block)
             return partial(np.memmap, block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=block.shape)
         if block.size_bytes > MAXIMUM_BYTES_IN_MEMORY:
-            file = tempfile.TemporaryFile(prefix="ultrasound-motion-")  # noqa: SIM115 - it lives as long as the pixels do
+            # it lives as long as the pixels do
+            file = tempfile.TemporaryFile(prefix="ultrasound-motion-")  # noqa: SIM115
             _check_length(named, sum(file.write(chunk) for chunk in _decompressed(named, block)), block)
             file.flush()
             return partial(np.memmap, file, dtype=block.dtype, mode="r", shape=block.shape)
