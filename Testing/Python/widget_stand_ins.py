@@ -49,8 +49,7 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
             {"noneDisplay": "None"},
         )
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
-        self.setMinimumContentsLength(8)
-        self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setSizeAdjustPolicy(QtWidgets.QComboBox.SizeAdjustPolicy.AdjustToContents)  # a long name makes it wide
         self.currentIndexChanged.connect(lambda _: self.currentNodeChanged.emit(self.currentNode()))
 
     showHidden = _option("showHidden", bool, False)
@@ -244,17 +243,25 @@ class qSlicerMarkupsPlaceWidget(QtWidgets.QWidget):
 
 
 class qMRMLSequenceBrowserPlayWidget(QtWidgets.QWidget):
+    """Buttons and playback rate with the margins of Slicer's, whose width they decide."""
+
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(2)
         style = QtWidgets.QStyle.StandardPixmap
-        for name in ("SkipBackward", "SeekBackward", "Play", "SeekForward", "SkipForward"):
-            pixmap = getattr(style, f"SP_Media{name}")
-            button = QtWidgets.QToolButton()
-            button.setIcon(self.style().standardIcon(pixmap))
-            row.addWidget(button)
+        for name in ("MediaSkipBackward", "MediaSeekBackward", "MediaPlay", "MediaSeekForward", "MediaSkipForward"):
+            row.addWidget(self._button(getattr(style, f"SP_{name}")))
+        self._rate = QtWidgets.QDoubleSpinBox()
+        self._rate.setDecimals(1)
+        self._rate.setMaximum(1000.0)
+        self._rate.setSuffix("fps")
+        row.addWidget(self._rate)
+        row.addWidget(self._button(style.SP_BrowserReload))
+
+    def _button(self, pixmap: QtWidgets.QStyle.StandardPixmap) -> QtWidgets.QPushButton:
+        button = QtWidgets.QPushButton()
+        button.setIcon(self.style().standardIcon(pixmap))
+        return button
 
     @Slot(object)
     def setMRMLScene(self, scene: slicer.vtkMRMLScene) -> None:
@@ -264,16 +271,21 @@ class qMRMLSequenceBrowserPlayWidget(QtWidgets.QWidget):
     def setMRMLSequenceBrowserNode(self, browser: slicer.vtkMRMLSequenceBrowserNode | None) -> None:
         self._browser = browser
         self.setEnabled(browser is not None)
+        if browser is not None:
+            self._rate.setValue(browser.GetPlaybackRateFps())
 
 
 class qMRMLSequenceBrowserSeekWidget(QtWidgets.QWidget):
+    """Index name, slider, value and unit with the margins of Slicer's."""
+
     def __init__(self, parent: QtWidgets.QWidget | None = None) -> None:
         super().__init__(parent)
         row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        self._slider, self._label = QtWidgets.QSlider(Qt.Orientation.Horizontal), QtWidgets.QLabel("0")
-        row.addWidget(self._slider)
-        row.addWidget(self._label)
+        self._slider = QtWidgets.QSlider(Qt.Orientation.Horizontal)
+        self._index_name, self._label, self._unit = (QtWidgets.QLabel(text) for text in ("", "", ""))
+        self._label.setMinimumWidth(30)
+        for widget in (self._index_name, self._slider, self._label, self._unit):
+            row.addWidget(widget)
         self._browser, self._tag = None, None
         self._slider.valueChanged.connect(self._show)
 
@@ -300,9 +312,10 @@ class qMRMLSequenceBrowserSeekWidget(QtWidgets.QWidget):
             self._slider.setRange(0, max(browser.GetNumberOfItems() - 1, 0))
             self._slider.setValue(shown)
             self._slider.blockSignals(False)
-            self._label.setText(
-                f"{browser.GetFormattedIndexValue(shown)} {browser.GetMasterSequenceNode().GetIndexUnit()}"
-            )
+            sequence = browser.GetMasterSequenceNode()
+            texts = (sequence.GetIndexName(), browser.GetFormattedIndexValue(shown), sequence.GetIndexUnit())
+            for label, text in zip((self._index_name, self._label, self._unit), texts, strict=True):
+                label.setText(text)
 
     def _show(self, item: int) -> None:
         self._browser.SetSelectedItemNumber(item)

@@ -57,6 +57,7 @@ class StrainSection:
             sender.connect(signal, slot)
         for column, width in enumerate((150, 75)):
             ui.segmentsTable.setColumnWidth(column, width)
+        ui.segmentsTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""

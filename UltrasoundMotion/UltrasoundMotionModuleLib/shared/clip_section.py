@@ -25,6 +25,8 @@ class ClipSection:
         self._image: SequenceNodes | None = None
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._description: tuple[object, str] = (None, "")
+        for widget in (ui.playWidget, ui.seekWidget):
+            widget.layout().setContentsMargins(0, 0, 0, 0)  # they would make the panel wider and longer than it needs
         ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", PROXY_ATTRIBUTE)  # proxies of sequences only
         ui.showClipButton.connect("clicked()", self.onShowClip)
 
