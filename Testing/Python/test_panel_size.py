@@ -31,7 +31,9 @@ def tracked(request, tmp_path_factory):
             application.wait(lambda: widget.run is None, 300)
         widget.parameters.inputClip.SetName(LONG_NAME)
         widget.ui.progressBar.visible = True
-        slicer_stand_ins.qt_stand_ins.render(widget.uiWidget, tmp_path_factory.mktemp("panel") / "panel.png", MOST_WIDTH)
+        slicer_stand_ins.qt_stand_ins.render(
+            widget.uiWidget, tmp_path_factory.mktemp("panel") / "panel.png", MOST_WIDTH
+        )
         yield widget
 
 
