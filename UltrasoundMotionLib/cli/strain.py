@@ -15,7 +15,9 @@ from UltrasoundMotionLib.cli.terminal_progress import print_notes
 from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.settings import check_options, option
 from UltrasoundMotionLib.strain.measure import measure_strain
+from UltrasoundMotionLib.strain.mirrored_view import with_mirror_doubt
 from UltrasoundMotionLib.strain.request import StrainRequest
+from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.ventricle_segments import ventricle_strain
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv
 
@@ -110,6 +112,8 @@ def run(arguments: argparse.Namespace) -> int:
         flag = f"--{error.option.replace('_', '-')}"
         raise InputError(f"{flag} {getattr(request, error.option)}: {error.reason}") from error
     result, layered = measured.result, measured.layered
+    if sequence is not None:
+        result = with_mirror_doubt(result, sequence)
     ventricle = _whole_ventricle(result, others, request.segments) if others else None
     print_notes((*result.notes, *(ventricle.notes if ventricle is not None else ())), quiet=arguments.quiet)
     provenance: dict[str, Any] = {"software": f"ultrasound-motion {__version__}", "tracks": str(inputs.tracks)}
@@ -160,7 +164,8 @@ def _whole_ventricle(
     for view, path in others:
         tracks = replace(read_tracks_csv(path), spacing_mm=result.spacing_mm)
         try:
-            results.append(longitudinal_strain(tracks, view=view))
+            config = StrainConfig(orientation=result.config.orientation)
+            results.append(longitudinal_strain(tracks, view=view, config=config))
         except InputError as error:
             raise InputError(f"{path}: {error}") from error
     return ventricle_strain(results, segment_count)

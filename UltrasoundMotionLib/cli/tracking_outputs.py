@@ -41,7 +41,7 @@ class TrackingOutputs:
         flag="--out",
         metavar="TRACKS.csv",
         required=True,
-        help="a line for each point and frame: frame,time_s,label,x,y,confidence,visible",
+        help="a line for each point and frame: frame,time_s,label,x,y,confidence,visible,tracker",
     )
     scene: Path | None = option(
         None, metavar="S.mrb", help="also write a 3D Slicer scene that plays image and points (extra slicer)"

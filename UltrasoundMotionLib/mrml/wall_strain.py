@@ -21,6 +21,7 @@ from UltrasoundMotionLib.settings import from_plain, to_plain
 from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents
 from UltrasoundMotionLib.strain.layered_strain import LayeredStrain
 from UltrasoundMotionLib.strain.measure import measure_strain
+from UltrasoundMotionLib.strain.mirrored_view import with_mirror_doubt
 from UltrasoundMotionLib.strain.request import StrainRequest
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -35,7 +36,7 @@ class StrainSettings:
 
     Attributes:
         end_diastole_frames, end_systole_frames: frames of the events; found automatically unless both are given.
-        compensate_drift, accept_segments, reject_segments: as in `StrainConfig`.
+        compensate_drift, accept_segments, reject_segments, orientation: as in `StrainConfig`.
         landmarks: show the points of the wall as landmarks too.
     """
 
@@ -44,6 +45,7 @@ class StrainSettings:
     compensate_drift: bool = False
     accept_segments: tuple[str, ...] = ()
     reject_segments: tuple[str, ...] = ()
+    orientation: str = "auto"
     landmarks: bool = False
 
     @classmethod
@@ -68,6 +70,7 @@ class StrainSettings:
             compensate_drift=self.compensate_drift,
             accept=self.accept_segments,
             reject=self.reject_segments,
+            orientation=self.orientation,
         )
 
     def with_events(self, events: CardiacEvents | None) -> StrainSettings:
@@ -114,7 +117,7 @@ def strain_of_wall(
     tracks = tracks or wall.tracks(sequence)
     labels = {layer: wall.labels(layer) for layer in wall.layers}
     measured = measure_strain(tracks, layer_labels=labels, request=settings.request(wall.view, len(wall.layers)))
-    return WallStrain(measured.result, measured.layered, tracks)
+    return WallStrain(with_mirror_doubt(measured.result, sequence), measured.layered, tracks)
 
 
 def show_strain(

@@ -74,7 +74,7 @@ def resolve_r_peaks(r_peaks_s: np.ndarray | None, ecg: EcgTrace | None) -> np.nd
     return ecg.r_peaks_s()
 
 
-def _contour_size(positions: np.ndarray, closed: bool = False) -> np.ndarray:
+def contour_size(positions: np.ndarray, closed: bool = False) -> np.ndarray:
     """Returns the relative size (T,) of contours (T, N, 2).
 
     It is the mean of their length and the root of their enclosed area, each divided by its mean over time.
@@ -97,7 +97,7 @@ def find_contour_events(
         raise InputError(f"events: {len(known)} tracked frames are less than one cycle")
     first, last = int(known[0]), int(known[-1])
     places = np.arange(len(positions), dtype=np.float64) if times_s is None else np.asarray(times_s, dtype=np.float64)
-    size = np.interp(places[first : last + 1], places[known], _contour_size(positions[known], closed))
+    size = np.interp(places[first : last + 1], places[known], contour_size(positions[known], closed))
     if len(size) >= 5:
         size = local_quadratic(places[first : last + 1], 1.0 if times_s is None else _SMOOTHING_S) @ size
     swing = float(np.ptp(size))

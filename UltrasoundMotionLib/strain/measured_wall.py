@@ -14,6 +14,7 @@ from UltrasoundMotionLib.strain.curve_geometry import arc_length, chord_lengths
 from UltrasoundMotionLib.strain.curve_smoothing import smooth_positions
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
 from UltrasoundMotionLib.strain.find_events import find_contour_events, resolve_r_peaks
+from UltrasoundMotionLib.strain.plausibility import check_closing, input_doubts, tracker_doubts
 from UltrasoundMotionLib.strain.segment_model import SegmentModel
 from UltrasoundMotionLib.strain.segment_quality import assess_segments
 from UltrasoundMotionLib.strain.segment_shares import segment_of_points, segment_shares
@@ -93,6 +94,8 @@ class MeasuredWall:
             )
         elif not self.cycle.complete:
             notes.append("the clip ends before the next end-diastole: drift is not known")
+        notes += tracker_doubts(self.tracks.model)
+        notes += input_doubts(self.positions, self.times_s, self.events, self.cycle, self.model.closed)
         return notes
 
 
@@ -114,6 +117,7 @@ def measure_wall(
     closed = model.closed
     wall = wall_tracks(tracks, order, closed=closed, orientation=config.orientation)
     positions = wall.positions_px * np.asarray(tracks.spacing_mm or (1.0, 1.0))
+    check_closing(positions[tracks.query_frame], closed, model.view)
     if events is None:
         r_peaks = resolve_r_peaks(r_peaks_s, ecg)
         events = find_contour_events(positions, tracks.times_s, closed=closed, r_peaks_s=r_peaks)

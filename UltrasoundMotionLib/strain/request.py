@@ -9,7 +9,7 @@ from typing import Any
 from UltrasoundMotionLib.errors import OptionError
 from UltrasoundMotionLib.settings import check_options, option, with_changes
 from UltrasoundMotionLib.strain.segment_model import SegmentModel, segment_model
-from UltrasoundMotionLib.strain.strain_config import StrainConfig
+from UltrasoundMotionLib.strain.strain_config import ORIENTATIONS, StrainConfig
 from UltrasoundMotionLib.strain.ventricle_segments import SEGMENT_COUNTS
 
 _LAYER_COUNTS = (1, 3)
@@ -29,8 +29,8 @@ class StrainRequest:
         cycle: index of the measured cycle, from 0; None takes the first complete one.
         compensate_drift: subtract drift from the curves, linearly over the cycle; otherwise it is only reported.
         reject, accept: names of segments to leave out, or to keep despite their quality.
-        orientation: "auto" reverses apical contours that start on the right of the image and clockwise rings; "as
-            given" keeps the points' order.
+        orientation: "auto" takes the view as usually displayed (apical: septum or inferior wall on the left);
+            "mirrored": the display is mirrored left to right; "as given" keeps the points' order.
         settings: changes to the other settings of `StrainConfig` by name, such as {"maximum_gap_s": 0.2}.
 
     Raises:
@@ -61,7 +61,10 @@ class StrainRequest:
     reject: tuple[str, ...] = option((), metavar="SEGMENT", help="segments to leave out, as 'apical lateral'")
     accept: tuple[str, ...] = option((), metavar="SEGMENT", help="segments to keep despite their quality")
     orientation: str = option(
-        "auto", choices=("auto", "as given"), on_command_line=False, help="whether contours may be reversed"
+        "auto",
+        choices=ORIENTATIONS,
+        help="auto (default): the view as usually displayed, walls named from the left of the image; mirrored: the"
+        " display is mirrored left to right; as given: the points' own order",
     )
     settings: Mapping[str, Any] | None = option(
         None, on_command_line=False, help="changes to the other settings of StrainConfig by name"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from UltrasoundMotionLib.errors import InputError
 
-_ORIENTATIONS = ("auto", "as given")
+ORIENTATIONS = ("auto", "mirrored", "as given")
 
 
 @dataclass(frozen=True)
@@ -15,8 +15,9 @@ class StrainConfig:
 
     Attributes:
         cycle: index of the measured cycle, from 0; None takes the first complete one, else the first.
-        orientation: "auto" reverses an apical contour that starts at the base on the right of the image; "as given"
-            keeps the points' order.
+        orientation: "auto" takes the view as usually displayed: it reverses an apical contour that starts at the base
+            on the right of the image and a clockwise ring; "mirrored" takes the display to be mirrored left to right
+            and does the opposite; "as given" keeps the points' order.
         compensate_drift: subtract a line through 0 at end-diastole and the drift at the end of the cycle (Voigt et al.
             2015). Off by default: it also changes peaks. Drift is reported either way.
         maximum_gap_s: gap limit: a point that is missing or not visible for longer than this is lost.
@@ -64,8 +65,8 @@ class StrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.orientation not in _ORIENTATIONS:
-            raise InputError(f"orientation must be one of {', '.join(_ORIENTATIONS)}, got {self.orientation}")
+        if self.orientation not in ORIENTATIONS:
+            raise InputError(f"orientation must be one of {', '.join(ORIENTATIONS)}, got {self.orientation}")
         if self.cycle is not None and self.cycle < 0:
             raise InputError(f"cycle must be 0 or more, got {self.cycle}")
         for name, low, high in (

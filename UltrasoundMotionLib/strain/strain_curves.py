@@ -9,6 +9,7 @@ import numpy as np
 from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle
 from UltrasoundMotionLib.strain.curve_geometry import chord_lengths
 from UltrasoundMotionLib.strain.measured_wall import MeasuredWall
+from UltrasoundMotionLib.strain.plausibility import beat_notes, result_doubts, summarise_beats
 from UltrasoundMotionLib.strain.strain_measures import (
     GlobalStrainMeasures,
     SegmentStrainMeasures,
@@ -79,6 +80,9 @@ def assemble_strain(wall: MeasuredWall, kind: str, lengths: Lengths, smooth_leng
         )
     elif rejected:
         notes.append(f"left out of global strain: {', '.join(segment.name for segment in rejected)}")
+    beats = summarise_beats(wall.cycles, raw.cycle_measures, times)
+    measured = raw.measures.end_systolic_percent
+    notes += beat_notes(beats, measured) + result_doubts(kind, measured, raw.measures.peak_systolic_rate_per_s)
     natural = natural_percent(raw.global_percent)
     return StrainResult(
         view=wall.model.view,
@@ -107,6 +111,7 @@ def assemble_strain(wall: MeasuredWall, kind: str, lengths: Lengths, smooth_leng
         measures=raw.measures,
         segment_measures=raw.segment_measures,
         cycle_measures=raw.cycle_measures,
+        beats=beats,
         quality=wall.quality,
         uncertainty=None,
         smoothed=smoothed,

@@ -217,6 +217,7 @@ def strain_report(result: StrainResult, provenance: Mapping[str, Any] | None = N
         "smoothed_measures": None if smoothed is None else asdict(smoothed.measures),
         "smoothing": None if smoothed is None else smoothed.method,
         "cycle_measures": [asdict(measures) for measures in result.cycle_measures],
+        "beats": None if result.beats is None else asdict(result.beats),
         "uncertainty": None if result.uncertainty is None else asdict(result.uncertainty),
         "drift": {
             "global_percent": float(result.drift.global_percent),

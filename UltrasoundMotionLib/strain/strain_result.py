@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.strain.cardiac_events import CardiacCycle, CardiacEvents
+from UltrasoundMotionLib.strain.plausibility import BeatSummary
 from UltrasoundMotionLib.strain.strain_config import StrainConfig
 from UltrasoundMotionLib.strain.strain_measures import GlobalStrainMeasures, SegmentStrainMeasures
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -136,6 +137,7 @@ class StrainResult:
         measures: measures of the whole contour.
         segment_measures: measures of each segment, in order.
         cycle_measures: measures of the whole contour in every cycle, each relative to its own end-diastole.
+        beats: mean and spread of global strain over the whole beats of the clip; None where none was measured.
         quality: tracking quality of each segment, in order.
         uncertainty: uncertainty of GLS, or None when it cannot be estimated.
         smoothed: the curves after smoothing, or None when smoothing is off.
@@ -170,6 +172,7 @@ class StrainResult:
     measures: GlobalStrainMeasures
     segment_measures: tuple[SegmentStrainMeasures, ...]
     cycle_measures: tuple[GlobalStrainMeasures, ...]
+    beats: BeatSummary | None
     quality: tuple[SegmentQuality, ...]
     uncertainty: StrainUncertainty | None
     smoothed: SmoothedStrain | None

@@ -43,7 +43,8 @@ def wall_tracks(
     Args:
         order: labels or indices of the contour's points in order; None takes all points as they are.
         closed: True for a ring.
-        orientation: "auto" reverses apical contours that start on the right and clockwise rings; "as given" does not.
+        orientation: "auto" reverses apical contours that start on the right and clockwise rings; "mirrored" those that
+            start on the left and counter-clockwise rings; "as given" none.
 
     Raises:
         InputError: unknown labels; frame times that do not increase; a spacing that is not positive; points that
@@ -62,17 +63,21 @@ def wall_tracks(
     points = check_contour(positions[tracks.query_frame] * scale, closed, "tracks")
     notes: tuple[str, ...] = ()
     if closed:
-        reversed_order = orientation == "auto" and bool(signed_area(points) > 0)
+        mirrored = bool(signed_area(points) > 0)  # runs the way that it does on a mirrored display
         reverse = np.roll(np.arange(len(index))[::-1], 1)
+        orders = ("counter-clockwise as seen", "clockwise as seen")
     else:
         find_apex(points)  # raises where there is none
-        reversed_order = orientation == "auto" and not left_base_first(points)
+        mirrored = not left_base_first(points)
         reverse = np.arange(len(index))[::-1]
-    if reversed_order:
+        orders = ("from the base on the left", "from the base on the right")
+    if orientation != "as given" and mirrored != (orientation == "mirrored"):
         positions, confidence, missing = positions[:, reverse], confidence[:, reverse], missing[:, reverse]
         labels = tuple(labels[i] for i in reverse)
-        order_now = "counter-clockwise as seen" if closed else "from the base on the left"
-        notes = (f"the points were taken in reverse order, {order_now}",)
+        note = f"the points were taken in reverse order, {orders[orientation == 'mirrored']}"
+        if orientation == "auto":
+            note += "; were the view displayed mirrored, the walls' names would be swapped: choose orientation mirrored"
+        notes = (note,)
     filled = _fill_gaps(positions, missing, tracks.query_frame, closed)
     return WallTracks(filled, confidence, missing, _gap_lengths(missing), labels, notes)
 

@@ -52,6 +52,8 @@ class TrackerEntry:
             (`ClipTracker`).
         use: one sentence for users who choose: what it is good for.
         recommended: whether panels offer it before the others.
+        for_walls: whether it expects points that stretch apart, as those along a wall do; strain says so where the
+            tracker of a wall does not.
     """
 
     name: str
@@ -67,6 +69,7 @@ class TrackerEntry:
     online: bool = True
     use: str = ""
     recommended: bool = False
+    for_walls: bool = False
 
     @property
     def needs_whole_clip(self) -> bool:

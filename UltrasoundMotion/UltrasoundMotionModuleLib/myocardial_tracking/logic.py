@@ -51,6 +51,7 @@ _STORED_SETTINGS = {
     "compensate_drift": "compensate_drift",
     "accept": "accept_segments",
     "reject": "reject_segments",
+    "orientation": "orientation",
 }
 """The options of strain that are saved with a wall, by the names that `StrainSettings` has for them."""
 
@@ -243,7 +244,7 @@ class MyocardialTrackingLogic(MotionModuleLogic):
     @takesOptions(
         StrainRequest,
         spelled={"acceptSegments": "accept", "rejectSegments": "reject"},
-        excluded=("view", "layers", "segments", "cycle", "orientation", "settings"),
+        excluded=("view", "layers", "segments", "cycle", "settings"),
         **dict.fromkeys(_STORED_SETTINGS),
     )
     def strain(
@@ -260,8 +261,9 @@ class MyocardialTrackingLogic(MotionModuleLogic):
 
         Options of `StrainRequest` are keywords too: `endDiastole` and `endSystole` (frames of the events; found in the
         curves where none were ever given), `compensateDrift`, `accept` and `reject` (names of segments, whatever their
-        quality; also `acceptSegments` and `rejectSegments`). Given settings are saved with the wall and hold for the
-        next call too; None leaves a setting as it was.
+        quality; also `acceptSegments` and `rejectSegments`), `orientation` ("mirrored" for a view displayed
+        mirrored left to right). Given settings are saved with the wall and hold for the next call too; None leaves a
+        setting as it was.
 
         Args:
             wall: the result of `track`, or its curve.

@@ -11,20 +11,27 @@ from pathlib import Path
 from UltrasoundMotionLib.errors import InputError
 
 
-def table_lines(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[int, dict[str, str]]]:
+def table_lines(
+    path: Path, columns: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[tuple[int, dict[str, str]]]:
     """Yields (line number from 1, stripped value by column) for each line after the column names; empty lines are
     passed over.
 
+    Args:
+        optional: columns that may be missing.
+
     Raises:
-        InputError: the file cannot be read or is not text, its columns are not exactly `columns` (in any order), a line
-            is too short or too long.
+        InputError: the file cannot be read or is not text, its columns are not exactly `columns` and some of `optional`
+            (in any order), a line is too short or too long.
     """
     expected = ",".join(columns)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
             header = [name.strip() for name in next(reader, [])]
-            if sorted(header) != sorted(columns):
+            if sorted(name for name in header if name not in optional) != sorted(columns) or len(set(header)) < len(
+                header
+            ):
                 found = ",".join(header)[:80] or "nothing"
                 raise InputError(f"{path}: line 1: expected the columns {expected}, found {found!r}")
             for cells in reader:

@@ -15,14 +15,16 @@ from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_l
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 COLUMNS = ("frame", "time_s", "label", "x", "y", "confidence", "visible")
+TRACKER_COLUMN = "tracker"
 LARGEST_FRAME = 10_000_000  # a frame number beyond this is a mistake, and would only exhaust the memory
 
 
 def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
-    """Writes `frame,time_s,label,x,y,confidence,visible`, frame by frame and in the order of the labels.
+    """Writes `frame,time_s,label,x,y,confidence,visible,tracker`, frame by frame and in the order of the labels.
 
     `x` and `y` are pixels (origin at the centre of the first pixel) to 1e-6; `frame` counts from 0; `time_s` is in
-    seconds to 1e-9 and empty where the times are unknown; `visible` is 1 or 0. A position that was never reached has no
+    seconds to 1e-9 and empty where the times are unknown; `visible` is 1 or 0; `tracker` is the same on every line, and
+    the column is left out where the tracker is unknown. A position that was never reached has no
     line. A confidence below 1 never rounds up to 1, which marks the query frame.
 
     Raises:
@@ -30,7 +32,8 @@ def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
     """
     with atomic_output(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
+        tracker = (tracks.model,) if tracks.model else ()
+        writer.writerow((*COLUMNS, TRACKER_COLUMN) if tracker else COLUMNS)
         for frame, positions in enumerate(tracks.positions_px):
             time = "" if tracks.times_s is None else round(float(tracks.times_s[frame]), 9)
             for label, (x, y), confidence, visible in zip(
@@ -42,7 +45,7 @@ def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
             ):
                 if np.isfinite(x) and np.isfinite(y):
                     shown = 1.0 if confidence == 1.0 else min(round(confidence, 6), 0.999999)
-                    writer.writerow((frame, time, label, round(x, 6), round(y, 6), shown, int(visible)))
+                    writer.writerow((frame, time, label, round(x, 6), round(y, 6), shown, int(visible), *tracker))
 
 
 @dataclass(frozen=True)
@@ -54,15 +57,16 @@ class _Row:
     y: float
     confidence: float
     visible: bool
+    tracker: str = ""
 
 
 def read_tracks_csv(path: str | Path) -> PointTracks:
     """Reads what `write_tracks_csv` wrote, or another program's table with the same columns.
 
-    The table does not hold everything: the spacing and the model come back unknown. The query frame is the first on
-    which every point has confidence 1 and is visible; failing that, the first frame on which every point has a
-    position. There are as many frames as the largest frame number says; a position without a line is NaN, not visible,
-    with confidence 0, and the time of a frame without a line is NaN.
+    The table does not hold everything: the spacing comes back unknown, the tracker where its column is missing. The
+    query frame is the first on which every point has confidence 1 and is visible; failing that, the first frame on
+    which every point has a position. There are as many frames as the largest frame number says; a position without a
+    line is NaN, not visible, with confidence 0, and the time of a frame without a line is NaN.
 
     Raises:
         InputError: the file is missing or empty, its columns differ, or a line holds a wrong value (the line and the
@@ -70,7 +74,7 @@ def read_tracks_csv(path: str | Path) -> PointTracks:
     """
     path = Path(path)
     rows: dict[tuple[int, str], _Row] = {}
-    for line, values in table_lines(path, COLUMNS):
+    for line, values in table_lines(path, COLUMNS, (TRACKER_COLUMN,)):
         row = _parse_row(path, line, values)
         if (row.frame, row.label) in rows:
             raise InputError(f"{path}: line {line}: point {row.label} is given twice on frame {row.frame}")
@@ -93,6 +97,7 @@ def read_tracks_csv(path: str | Path) -> PointTracks:
         labels=labels,
         query_frame=_find_query_frame(positions, confidence, visible),
         times_s=_collect_times(path, list(rows.values()), frame_count),
+        model=_find_tracker(path, list(rows.values())),
     )
 
 
@@ -115,7 +120,15 @@ def _parse_row(path: Path, line: int, values: dict[str, str]) -> _Row:
         y=number("y", np.isfinite, "a number of pixels"),
         confidence=number("confidence", lambda value: 0 <= value <= 1, "a number from 0 to 1"),
         visible=values["visible"].lower() in ("1", "true"),
+        tracker=values.get(TRACKER_COLUMN, ""),
     )
+
+
+def _find_tracker(path: Path, rows: list[_Row]) -> str:
+    names = list(dict.fromkeys(row.tracker for row in rows))
+    if len(names) > 1:
+        raise InputError(f"{path}: tracker must be the same on every line, got {names[0]!r} and {names[1]!r}")
+    return names[0]
 
 
 def _collect_times(path: Path, rows: list[_Row], frame_count: int) -> np.ndarray | None:

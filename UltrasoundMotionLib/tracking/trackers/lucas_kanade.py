@@ -51,6 +51,7 @@ def create_lucas_kanade(setup: TrackerSetup) -> LongShortTracker:
     rank=2,
     settings=_wall_settings,
     use="the heart's wall, for strain",
+    for_walls=True,
 )
 def create_wall_tracker(setup: TrackerSetup) -> LongShortTracker:
     """Makes the tracker."""
