@@ -23,6 +23,7 @@ from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
 from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu, MenuItem
+from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample
@@ -93,9 +94,7 @@ class DeformableRegistration(ScriptedLoadableModule):
             "and the inputs, press Apply. Gives a transform, the warped image, the carried segmentation, a map of "
             "where tissue grows or shrinks, and measures. Hearts and hippocampi in MRI by trained networks, anything "
             "else without training. Not for clinical use."
-        ) + self.getDefaultModuleDocumentationLink(
-            "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/deformable-registration.md"
-        )
+        ) + documentationLink("Docs/reference/deformable-registration.md")
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
 
 

@@ -32,6 +32,7 @@ from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
 from UltrasoundMotionModuleLib.shared.clip_file_reader import ClipFileReader
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
+from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import LIVER, addSample, loadSample, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
@@ -70,9 +71,7 @@ class LandmarkTracking(ScriptedLoadableModule):
             "Follows points through an ultrasound clip: load a clip, place points on the tissue in one frame, press "
             "Track, and play. A point that went astray is dragged back and tracked again from there. "
             "Not for clinical use."
-        ) + self.getDefaultModuleDocumentationLink(
-            "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/landmark-tracking.md"
-        )
+        ) + documentationLink("Docs/reference/landmark-tracking.md")
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-liver.png")
         slicer.app.connect("startupCompleted()", lambda: registerSample(LIVER, thumbnail))

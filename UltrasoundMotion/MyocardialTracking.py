@@ -40,6 +40,7 @@ from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf, showFrame, whyNo
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
+from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import HEART, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import summary, trackInSteps, unsavedFiles
@@ -69,9 +70,7 @@ class MyocardialTracking(ScriptedLoadableModule):
             "Measures strain of the left ventricle: load an echo clip, click hinge, apex and hinge (or draw the wall), "
             "press Track, and play. The wall is coloured by strain; global strain comes with its uncertainty, and "
             "segments that were not tracked well with the reason. Not for clinical use."
-        ) + self.getDefaultModuleDocumentationLink(
-            "https://github.com/UltrasoundMotion/UltrasoundMotion/blob/main/Docs/reference/myocardial-tracking.md"
-        )
+        ) + documentationLink("Docs/reference/myocardial-tracking.md")
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-heart.png")
         slicer.app.connect("startupCompleted()", lambda: registerSample(HEART, thumbnail))

@@ -273,7 +273,7 @@ def _module_of(name: str) -> str | None:
 METHODS = {
     f"slicer.{place}.{method}"
     for place, methods in {
-        "ScriptedLoadableModule.ScriptedLoadableModule": ("resourcePath", "getDefaultModuleDocumentationLink"),
+        "ScriptedLoadableModule.ScriptedLoadableModule": ("resourcePath",),
         "ScriptedLoadableModule.ScriptedLoadableModuleWidget": ("resourcePath", "setup", "cleanup"),
         "ScriptedLoadableModule.ScriptedLoadableModuleLogic": ("getParameterNode", "createParameterNode"),
         "ScriptedLoadableModule.ScriptedLoadableModuleTest": ("delayDisplay", "setUp", "tearDown"),

@@ -49,9 +49,6 @@ class ScriptedLoadableModule:
     def resourcePath(self, name: str) -> str:
         return str(MODULE_FOLDER / "Resources" / name)
 
-    def getDefaultModuleDocumentationLink(self, docPage: str | None = None) -> str:
-        return ""
-
 
 class ScriptedLoadableModuleWidget:
     def __init__(self, parent: object = None) -> None:

@@ -1,0 +1,162 @@
+"""What importing a module runs, as the Extensions Index asks: light packages only, no code of its own, no installation,
+no network, no dialog.
+
+The files that a module reaches by the imports at file scope are found in their sources.
+"""
+
+import ast
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from slicer_stand_ins import MODULE_FOLDER, module_names
+
+ROOT = Path(__file__).resolve().parents[2]
+RULES = json.loads(Path(__file__).with_name("extensions_index.json").read_text(encoding="utf-8"))
+OF_SLICER = {"slicer": ("qt", "ctk", "SampleData"), "vtk": ("vtkmodules",)}
+ALLOWED = {name for package in RULES["file_scope_packages"] for name in (package, *OF_SLICER.get(package, ()))}
+INSTALLERS = {"pip_install", "pip_ensure", "pip_uninstall", "installTorch"}
+NETWORK = {"urllib.request", "http", "requests", "socket", "ftplib", "smtplib", "socketserver", "ssl", "xmlrpc"}
+ASKING = {"exec", "exec_", "confirmOkCancelDisplay", "confirmYesNoDisplay", "infoDisplay", "warningDisplay"}
+AT_START = ("__init__", "setup", "setupPanel", "enter")
+"""Methods that run when Slicer starts or a user opens a module, without a button having been pressed."""
+
+
+def _sources() -> dict[str, Path]:
+    """The files of the modules and of the library that is installed in Slicer, by the name they are imported under."""
+    found = {}
+    for base, pattern in ((MODULE_FOLDER, "**/*.py"), (ROOT, "UltrasoundMotionLib/**/*.py")):
+        for file in base.glob(pattern):
+            name = ".".join(file.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
+            if not name.startswith("UltrasoundMotionLib.lab"):
+                found[name] = file
+    return found
+
+
+SOURCES = _sources()
+TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in SOURCES.items()}
+
+
+def at_file_scope(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that an import runs, those of classes and branches among them; not what types alone need."""
+    for statement in body:
+        if isinstance(statement, ast.If) and ast.unparse(statement.test) == "TYPE_CHECKING":
+            yield from at_file_scope(statement.orelse)
+        elif isinstance(statement, ast.If | ast.Try | ast.With | ast.ClassDef | ast.For | ast.While):
+            for part in ("body", "orelse", "finalbody"):
+                yield from at_file_scope(getattr(statement, part, []))
+            for handler in getattr(statement, "handlers", []):
+                yield from at_file_scope(handler.body)
+            if not isinstance(statement, ast.ClassDef):
+                yield statement
+        else:
+            yield statement
+
+
+def imported_by(statement: ast.stmt, within: str) -> list[str]:
+    """The names that an import asks for, `package.member` among them, absolute."""
+    if isinstance(statement, ast.Import):
+        return [alias.name for alias in statement.names]
+    if isinstance(statement, ast.ImportFrom):
+        assert statement.level == 0, f"{within} imports relatively"
+        return [statement.module, *(f"{statement.module}.{alias.name}" for alias in statement.names)]
+    return []
+
+
+def reached(name: str) -> set[str]:
+    """Our own files that importing one of them runs."""
+    found, ahead = set(), [name]
+    while ahead:
+        one = ahead.pop()
+        if one in found:
+            continue
+        found.add(one)
+        for statement in at_file_scope(TREES[one].body):
+            for target in imported_by(statement, one):
+                parts = target.split(".")
+                ahead += [part for k in range(len(parts)) if (part := ".".join(parts[: k + 1])) in SOURCES]
+    return found
+
+
+REACHED = sorted({one for name in module_names() for one in reached(name)})
+
+
+def test_the_walk_finds_what_it_should():
+    assert {"UltrasoundMotionModuleLib.shared.module_widget", "UltrasoundMotionLib.jobs", "UltrasoundMotionLib"} <= {
+        *REACHED
+    }
+    code = "try:\n    import a\nexcept ImportError:\n    import b\nclass C:\n    import c\ndef f():\n    import d\n"
+    assert [imported_by(one, "") for one in at_file_scope(ast.parse(code).body)][:3] == [["a"], ["b"], []]
+    guarded = "if TYPE_CHECKING:\n    import torch\nelse:\n    import numpy\n"
+    assert [imported_by(one, "") for one in at_file_scope(ast.parse(guarded).body)] == [["numpy"]]
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_only_light_packages_at_file_scope(name):
+    heavy = [
+        f"{one} imports {target}"
+        for one in reached(name)
+        for statement in at_file_scope(TREES[one].body)
+        for target in imported_by(statement, one)[:1]
+        if target.split(".")[0] not in {*ALLOWED, *sys.stdlib_module_names} and target not in SOURCES
+    ]
+    assert heavy == []
+
+
+def test_no_code_runs_at_file_scope():
+    """Definitions, constants and imports only; the two exceptions make the library and slicer importable."""
+    quiet = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+    found = set()
+    for name in REACHED:
+        for statement in TREES[name].body:
+            is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+            is_definition = isinstance(statement, ast.If) and all(
+                isinstance(one, quiet) for one in (*statement.body, *statement.orelse)
+            )
+            if not isinstance(statement, quiet) and not is_text and not is_definition:
+                found.add(name)
+    assert found == {"UltrasoundMotionModuleLib", "UltrasoundMotionLib.mrml"}
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
+        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
+    }
+
+
+def calls_at_start(tree: ast.Module) -> set[str]:
+    """The names that are called at file scope and in the methods of `AT_START`, not in what they only connect."""
+    ahead = [tree, *(one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name in AT_START)]
+    called = set()
+    while ahead:
+        node = ahead.pop()
+        if isinstance(node, ast.Call):
+            called.add(node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", ""))
+        later = (ast.FunctionDef, ast.Lambda)
+        ahead += [child for child in ast.iter_child_nodes(node) if not isinstance(child, later)]
+    return called
+
+
+def test_calls_at_start_are_found():
+    code = "f()\nclass A:\n    def setup(self):\n        a.b()\n        connect(lambda: c())\n    def on(self):\n        d()"
+    assert calls_at_start(ast.parse(code)) == {"f", "b", "connect"}
+
+
+def test_nothing_is_installed_or_asked_before_a_button_is_pressed():
+    installing = {name for name, tree in TREES.items() if names_in(tree) & INSTALLERS}
+    assert installing == {"UltrasoundMotionModuleLib.shared.required_packages"}
+    forbidden = {*INSTALLERS, *ASKING, "ensurePackages", "ensureReader"}
+    assert [(name, found) for name, tree in TREES.items() if (found := calls_at_start(tree) & forbidden)] == []
+
+
+def test_nothing_uses_the_network():
+    """Neither modules nor library download or send anything; packages come through Slicer's own installers."""
+    for name, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                for target in imported_by(node, name)[: 1 if isinstance(node, ast.ImportFrom) else None]:
+                    assert not {target, target.split(".")[0]} & NETWORK, f"{name} imports {target}"
+        assert not names_in(tree) & {"downloadFile", "downloadFromURL", "urlopen", "QNetworkAccessManager"}, name
