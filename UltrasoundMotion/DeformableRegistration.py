@@ -328,8 +328,19 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
     """Tests in the application: two moments of a simulated heart are registered and compared with the truth."""
 
     def runTest(self) -> None:
-        slicer.mrmlScene.Clear()
-        self.test_sample()
+        for test in (self.test_sample, self.test_loaded_clip):
+            slicer.mrmlScene.Clear()
+            test()
+
+    def test_loaded_clip(self) -> None:
+        """Loads the sample's clip from its file; the frames are the sample's."""
+        loadSamplePair()  # simulates the heart where it is not stored
+        clip = DeformableRegistrationLogic().loadClip(HEART.clipFile)
+        frames = HEART.read().sequence
+        self.assertEqual(clip.sequence.GetNumberOfDataNodes(), HEART.frameCount)
+        for frame in (0, HEART.frameCount - 1):
+            pixels = slicer.util.arrayFromVolume(clip.sequence.GetNthDataNode(frame))
+            self.assertTrue(np.array_equal(np.squeeze(pixels), np.squeeze(np.asarray(frames.frame(frame)))))
 
     def test_sample(self) -> None:
         """Registers the module's sample and compares with its known truth."""

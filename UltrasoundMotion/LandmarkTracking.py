@@ -306,11 +306,27 @@ class LandmarkTrackingFileReader(ClipFileReader):
 
 
 class LandmarkTrackingTest(ScriptedLoadableModuleTest):
-    """Tests in the application: the sample is tracked, a point is moved and tracked again."""
+    """Tests in the application: the sample is tracked, a point is moved and tracked again; a clip is loaded from its
+    file and tracked.
+    """
 
     def runTest(self) -> None:
-        slicer.mrmlScene.Clear()
-        self.test_sample()
+        for test in (self.test_sample, self.test_loaded_clip):
+            slicer.mrmlScene.Clear()
+            test()
+
+    def test_loaded_clip(self) -> None:
+        """Loads the sample's clip from its file and tracks in it what the sample's points mark."""
+        if importlib.util.find_spec("torch") is None:
+            self.skipTest("needs PyTorch: open Landmark Tracking and press Track once, which installs it")
+        points, logic = loadSample(LIVER).points, LandmarkTrackingLogic()
+        clip = logic.loadClip(LIVER.clipFile)
+        tracks = logic.tracks(logic.track(clip.proxy, points).landmarks.proxy)
+        self.assertEqual(tracks.positions_px.shape[0], LIVER.frameCount)
+        truth = LIVER.read().truth
+        error = tracks.positions_px - truth.positions_px[:, [truth.labels.index(label) for label in tracks.labels]]
+        self.assertLess(float(np.median(np.linalg.norm(error, axis=2))), 2.0)
+        self.delayDisplay("The landmarks were followed in a clip that was loaded from a file")
 
     def test_sample(self) -> None:
         """Tracks the module's sample and compares with its known truth."""

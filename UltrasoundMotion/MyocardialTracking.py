@@ -268,8 +268,17 @@ class MyocardialTrackingTest(ScriptedLoadableModuleTest):
     """Tests in the application: the sample's wall is tracked, and its strain is near the truth."""
 
     def runTest(self) -> None:
-        slicer.mrmlScene.Clear()
-        self.test_sample()
+        for test in (self.test_sample, self.test_loaded_clip):
+            slicer.mrmlScene.Clear()
+            test()
+
+    def test_loaded_clip(self) -> None:
+        """Loads the sample's clip from its file and measures the strain of the same wall in it."""
+        clicks, logic = loadHeart().clicks, MyocardialTrackingLogic()
+        clip = logic.loadClip(HEART.clipFile)
+        strain = logic.strain(logic.track(clip.proxy, clicks))
+        self.assertAlmostEqual(strain.result.measures.gls_percent, -18.0, delta=3.0)
+        self.delayDisplay("Strain was measured in a clip that was loaded from a file")
 
     def test_sample(self) -> None:
         """Measures strain of the module's sample and compares with its known truth."""

@@ -1,5 +1,7 @@
 """Clips get in: read in the child process, loaded and chosen in every panel; why other images are not listed."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import slicer
@@ -48,7 +50,7 @@ def chosen(widget):
 
 
 def loading_of(widget):
-    return widget._loading if hasattr(widget, "_loading") else widget._clipSection.loading
+    return widget.clipLoading
 
 
 def load(bench, widget, path, monkeypatch, *, folder=False):
@@ -174,6 +176,24 @@ def test_a_folder_of_pictures_is_loaded(open_panel, tmp_path, monkeypatch):
     load(bench, widget, tmp_path / "pictures", monkeypatch, folder=True)
     assert chosen(widget).GetName() == "pictures"
     assert "pixel size unknown" in widget.ui.clipLabel.text
+
+
+def test_stored_samples_can_be_removed(open_panel):
+    bench, widget = open_panel("LandmarkTracking")
+    loading, cache = loading_of(widget), Path(bench.application.cachePath)
+    loading._menu._wrapped.aboutToShow.emit()
+    assert loading.removeSamplesAction.text == "Remove stored samples (0.0 MB)"
+    assert not loading.removeSamplesAction.enabled
+    (cache / "other.nrrd").write_bytes(b"1")
+    for folder in ("UltrasoundMotion-samples-0", "UltrasoundMotion-samples-1"):
+        (cache / folder).mkdir()
+        (cache / folder / "liver.seq.nrrd").write_bytes(bytes(2**20))
+    loading._menu._wrapped.aboutToShow.emit()
+    assert loading.removeSamplesAction.text == "Remove stored samples (2.0 MB)"
+    loading.removeSamplesAction.trigger()
+    assert [path.name for path in cache.glob("*")] == ["other.nrrd"]
+    assert "Removed the stored samples (2.0 MB)" in widget.ui.statusLabel.text
+    assert bench.application.errors == []
 
 
 @needs_qt

@@ -141,7 +141,8 @@ def calls_at_start(tree: ast.Module) -> set[str]:
 
 
 def test_calls_at_start_are_found():
-    code = "f()\nclass A:\n    def setup(self):\n        a.b()\n        connect(lambda: c())\n    def on(self):\n        d()"
+    method = "    def setup(self):\n        a.b()\n        connect(lambda: c())\n"
+    code = f"f()\nclass A:\n{method}    def on(self):\n        d()"
     assert calls_at_start(ast.parse(code)) == {"f", "b", "connect"}
 
 

@@ -10,7 +10,7 @@ import pytest
 import slicer
 
 import slicer_stand_ins
-from slicer_stand_ins import slicer_application
+from slicer_stand_ins import module_names, slicer_application
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 
 SELF_TEST = Path(__file__).resolve().parents[1] / "Slicer" / "PanelSelfTest.py"
@@ -36,6 +36,17 @@ def test_every_panel_runs_and_cancels_on_its_sample(monkeypatch):
         monkeypatch.setattr(slicer.util, "getModuleWidget", opened.__getitem__, raising=False)
         result = unittest.TestResult()
         unittest.TestLoader().loadTestsFromModule(module).run(result)
-        assert result.testsRun == 4
+        assert result.testsRun == 7
         assert not result.failures + result.errors, "\n".join(text for _, text in result.failures + result.errors)
+        assert application.errors == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", module_names())
+def test_a_modules_own_test_passes(name, sample_cache):
+    with HeadlessScene() as scene, slicer_application(scene) as application:
+        application.cachePath = str(sample_cache)
+        module = application.load_module(name)
+        result = getattr(module, f"{name}Test")("runTest").run()
+        assert not result.failures + result.errors + result.skipped
         assert application.errors == []

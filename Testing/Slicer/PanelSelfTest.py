@@ -1,5 +1,5 @@
-"""The way a user goes, inside the application: each panel is opened, its sample loaded, Apply pressed, and a second run
-cancelled.
+"""The way a user goes, inside the application: each panel is opened, its sample or a clip loaded from a file, Apply
+pressed, and a second run cancelled.
 """
 
 import time
@@ -52,6 +52,34 @@ class PanelSelfTest(unittest.TestCase):
         widget.ui.applyButton.click()  # it is Cancel now
         wait(lambda: widget.run is None, 10)
         self.assertLessEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+
+    def load_clip(self, name, parameter):
+        """A file loaded as **Load clip...** does in a module's panel; the clip is chosen and its frames are there."""
+        widget = self.open(name)  # makes the imports below possible in a checkout
+        from UltrasoundMotionModuleLib.shared.sample_data import HEART, LIVER
+
+        from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+
+        file = next(sample.clipFile for sample in (LIVER, HEART) if sample.isStored)
+        before = getattr(widget.parameters, parameter)
+        widget.clipLoading.load(file)
+        wait(lambda: widget.run is None and not widget.clipLoading.busy)
+        chosen = getattr(widget.parameters, parameter)
+        self.assertIsNotNone(chosen)
+        self.assertIsNot(chosen, before)
+        self.assertGreater(find_sequence_nodes(chosen).sequence.GetNumberOfDataNodes(), 1)
+        return widget
+
+    def test_load_clip_into_landmark_tracking(self):
+        widget = self.load_clip("LandmarkTracking", "inputClip")
+        self.run_and_cancel(widget)  # the sample's landmarks lie on the same tissue
+        self.assertIsNotNone(widget.parameters.trackedLandmarks)
+
+    def test_load_clip_into_myocardial_tracking(self):
+        self.load_clip("MyocardialTracking", "inputClip")
+
+    def test_load_clip_into_deformable_registration(self):
+        self.load_clip("DeformableRegistration", "sequenceVolume")
 
     def test_landmark_tracking(self):
         widget = self.open("LandmarkTracking")

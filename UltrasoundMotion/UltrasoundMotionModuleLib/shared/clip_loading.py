@@ -21,6 +21,7 @@ from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip import clipDescription
 from UltrasoundMotionModuleLib.shared.listed_clips import listedClips, unlistedImages, whyNotListed
 from UltrasoundMotionModuleLib.shared.required_packages import ensureReader
+from UltrasoundMotionModuleLib.shared.sample_data import removeStoredSamples, storedSampleBytes
 from UltrasoundMotionModuleLib.shared.volume_dialog import VolumeDialog
 
 _STEP_BUDGET_S = 0.015
@@ -61,7 +62,12 @@ class ClipLoading:
         self.volumeAction.connect("triggered()", self.onVolume)
         self.fileAction.connect("triggered()", self.onFile)
         self.folderAction.connect("triggered()", self.onFolder)
+        self._menu.addSeparator()
+        self.removeSamplesAction = self._menu.addAction("")
+        self.removeSamplesAction.connect("triggered()", self.onRemoveSamples)
+        self._menu.connect("aboutToShow()", self._showSampleSize)
         button.setMenu(self._menu)
+        panel.clipLoading = self
         panel.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClose)
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             panel.addObserver(slicer.mrmlScene, event, self._onScene)
@@ -95,6 +101,17 @@ class ClipLoading:
     def onFolder(self) -> None:
         """Asks for a folder of pictures and loads it."""
         self._loadChosen(qt.QFileDialog.getExistingDirectory(self._panel.uiWidget, _("Load clip"), self._folder))
+
+    def onRemoveSamples(self) -> None:
+        """Deletes the samples that were simulated on this computer."""
+        with slicer.util.tryWithErrorDisplay(_("The stored samples could not be removed."), waitCursor=True):
+            text = _("Removed the stored samples ({size}); they are simulated again when you load one")
+            self._panel.applyButton.showStatus(text.format(size=_megabytes(removeStoredSamples())))
+
+    def _showSampleSize(self) -> None:
+        size = storedSampleBytes()
+        self.removeSamplesAction.text = _("Remove stored samples ({size})").format(size=_megabytes(size))
+        self.removeSamplesAction.enabled = size > 0
 
     def onVolume(self) -> None:
         """Asks for a volume that is loaded and the axis of its frames, and makes a clip of them."""
@@ -196,6 +213,10 @@ class ClipLoading:
 
 def _ids(nodes: list[slicer.vtkMRMLNode]) -> set[str]:
     return {node.GetID() for node in nodes if node.GetScene() is not None}
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 2**20:.1f} MB"
 
 
 def addReadClip(clip: ReadClip) -> SequenceNodes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import slicer
 import vtk
@@ -22,6 +23,9 @@ from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, close
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 from UltrasoundMotionModuleLib.shared.sample_data import Sample
+
+if TYPE_CHECKING:
+    from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
 
 
 class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC):
@@ -40,6 +44,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self.ui = None
         self.applyButton: ApplyButton | None = None
         self.run: BackgroundJob | None = None
+        self.clipLoading: ClipLoading | None = None
         self._parameterNode = None
         self._guiTag = None
         self._watched: list[tuple[object, int]] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 
 VERSION = 1
 """Part of the folder's name; a changed simulation needs a new one."""
+
+_FOLDER_PREFIX = "UltrasoundMotion-samples-"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Sample:
     @property
     def folder(self) -> Path:
         """The folder in which it is stored."""
-        return Path(slicer.app.cachePath) / f"UltrasoundMotion-samples-{VERSION}"
+        return Path(slicer.app.cachePath) / f"{_FOLDER_PREFIX}{VERSION}"
 
     @property
     def isStored(self) -> bool:
@@ -52,8 +55,13 @@ class Sample:
         return all(path.is_file() for path in self._files)
 
     @property
+    def clipFile(self) -> Path:
+        """The file of its clip, which **Load clip...** reads like any other."""
+        return self.folder / f"{self.kind}.seq.nrrd"
+
+    @property
     def _files(self) -> tuple[Path, Path]:
-        return self.folder / f"{self.kind}.seq.nrrd", self.folder / f"{self.kind}-truth.csv"
+        return self.clipFile, self.folder / f"{self.kind}-truth.csv"
 
     def request(self) -> JobRequest:
         """Returns the job that simulates it."""
@@ -80,6 +88,30 @@ class Sample:
 
 LIVER = Sample("liver", _("Simulated liver"), 40, 1, "vessel")
 HEART = Sample("heart", _("Simulated heart"), 50, 1, "mid")
+
+
+def storedSampleBytes() -> int:
+    """Returns the size of the samples in Slicer's cache folder, those of earlier versions among them."""
+    return sum(file.stat().st_size for folder in _sampleFolders() for file in folder.iterdir())
+
+
+def removeStoredSamples() -> int:
+    """Deletes the stored samples and returns their size in bytes; they are simulated again when they are asked for.
+
+    Samples that are in the scene stay there. From the Python console:
+
+        from UltrasoundMotionModuleLib.shared.sample_data import removeStoredSamples
+
+        removeStoredSamples()
+    """
+    size = storedSampleBytes()
+    for folder in _sampleFolders():
+        shutil.rmtree(folder)
+    return size
+
+
+def _sampleFolders() -> list[Path]:
+    return [folder for folder in Path(slicer.app.cachePath).glob(f"{_FOLDER_PREFIX}*") if folder.is_dir()]
 
 
 @dataclass(frozen=True)
