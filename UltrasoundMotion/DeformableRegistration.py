@@ -9,6 +9,8 @@ From the Python console, on volumes that are in the scene:
     one
 """
 
+from pathlib import Path
+
 import numpy as np
 import slicer
 import vtk
@@ -34,7 +36,10 @@ from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
+from UltrasoundMotionLib.mrml.volume_nodes import volume_from_node
 from UltrasoundMotionLib.registration import Registration
+from UltrasoundMotionLib.registration.learned.possible_weights import possible_weights
+from UltrasoundMotionLib.registration.request import RegisterRequest
 
 __all__ = [
     "DeformableRegistration",
@@ -244,6 +249,15 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self.startRun(*run)
 
     # The run
+
+    def weightsOfRun(self) -> tuple[Path, ...]:
+        if self.parameters.preset.value.ofSequence:
+            return ()
+        fixed = volume_from_node(self.parameters.fixedVolume)
+        return possible_weights(self.logic.request(self.parameters), fixed)
+
+    def useAnotherMethod(self) -> None:
+        self.parameters.method = RegisterRequest.method
 
     def makeJob(self) -> BackgroundJob:
         if self.parameters.preset.value.ofSequence:

@@ -102,6 +102,15 @@ class ModuleParent:
         return self._layout
 
 
+class UserSettings(dict):
+    """The few methods of QSettings that the modules use."""
+
+    def value(self, key: str, default: object = None) -> object:
+        return self.get(key, default)
+
+    setValue = dict.__setitem__
+
+
 class Application:
     """`slicer.app`, and what a test asks of it."""
 
@@ -110,6 +119,7 @@ class Application:
         self.errors: list[str] = []
         self.temporaryPath = self.cachePath = str(folder)
         self.arrangement = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
+        self.testing, self._settings = False, UserSettings()
 
     # as Slicer has it
     def applicationLogic(self) -> slicer.vtkSlicerApplicationLogic:
@@ -122,7 +132,10 @@ class Application:
         self._slots[signal].remove(slot)
 
     def testingEnabled(self) -> bool:
-        return False
+        return self.testing
+
+    def userSettings(self) -> UserSettings:
+        return self._settings
 
     def layoutManager(self) -> Application:
         return self

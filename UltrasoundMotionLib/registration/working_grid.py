@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
@@ -102,8 +101,15 @@ def varying_box(array: np.ndarray) -> tuple[slice, ...]:
 
 def most_voxels(device: str, bytes_per_voxel: int) -> int:
     """The number of voxels that fit into the memory of a device, for a method that needs so many bytes for each."""
-    free = torch.cuda.mem_get_info(torch.device(device))[0] if device.startswith("cuda") else _available_bytes()
-    return int(free * _SHARE_OF_MEMORY / bytes_per_voxel)
+    return int(_free_bytes(device) * _SHARE_OF_MEMORY / bytes_per_voxel)
+
+
+def _free_bytes(device: str) -> int:
+    if not device.startswith("cuda"):
+        return _available_bytes()
+    import torch
+
+    return torch.cuda.mem_get_info(torch.device(device))[0]
 
 
 def _available_bytes() -> int:

@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
@@ -15,6 +13,7 @@ from UltrasoundMotionLib.registration.checked_input import CheckedImages
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
+    from torch import Tensor
 
 CLIP_DEVIATIONS = 6.0
 
@@ -142,4 +141,6 @@ def _smoothed_for(image: sitk.Image, grid: ImageGrid) -> sitk.Image:
 
 
 def _tensor(array: np.ndarray) -> Tensor:
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Union
 
@@ -21,6 +22,7 @@ from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import ChosenSequenceOutputs, SequenceRegistrationNodes
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.registration.learned.possible_weights import possible_weights
 from UltrasoundMotionLib.registration.request import RegisterRequest, SequenceRequest
 from UltrasoundMotionModuleLib.deformable_registration.choices import Preset, Refinement, Start, methods
 from UltrasoundMotionModuleLib.deformable_registration.tasks import (
@@ -34,6 +36,7 @@ from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 from UltrasoundMotionModuleLib.shared.choices import Device
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryParameter
+from UltrasoundMotionModuleLib.shared.licence_consent import checkConsent
 from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
 from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 
@@ -105,6 +108,7 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         outputs: RegistrationNodes | None = None,
         withJacobian: bool = True,
         applyTransform: bool = False,
+        acceptLicences: Sequence[str] = (),
         progress: Progress | None = None,
         options: GivenOptions[RegisterRequest],
     ) -> RegistrationNodes:
@@ -135,6 +139,8 @@ class DeformableRegistrationLogic(MotionModuleLogic):
             outputs: nodes to fill instead of new ones.
             withJacobian: also make the Jacobian map.
             applyTransform: put the moving volume under the transform.
+            acceptLicences: licences of trained weights that you agree to, such as "LicenseRef-ACDC-research-only", in
+                this call. Those that were agreed to in the panel need not be named.
             progress: called as progress(done, total, message); raising from it cancels, and nothing is added to the
                 scene.
 
@@ -142,12 +148,13 @@ class DeformableRegistrationLogic(MotionModuleLogic):
             InputError: the same volume twice, a volume and a slice, slices in different planes, no overlap, a constant
                 volume, bent transforms, segmentations that do not lie on their volume, outputs that are inputs, an
                 unknown method, start or device, `refine` of a method that has nothing to refine, volumes that a trained
-                method was not made for.
+                method was not made for, trained weights under a licence that was not agreed to.
         """
+        request = options.request()
         task = pairTask(
             fixedNode,
             movingNode,
-            options.request(),
+            request,
             fixedSegmentation=fixedSegmentation,
             movingSegmentation=movingSegmentation,
             fixedMask=fixedMask,
@@ -156,6 +163,7 @@ class DeformableRegistrationLogic(MotionModuleLogic):
             withJacobian=withJacobian,
             applyTransform=applyTransform,
         )
+        checkConsent(possible_weights(request, task.pair.fixed), acceptLicences)
         return task.show(run_job(task.job, sharedProcess().process, progress=progress or no_progress))
 
     @takesOptions(SequenceRequest, excluded=("reference_frame", "mask"))

@@ -7,6 +7,7 @@ from __future__ import annotations
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import slicer
@@ -21,6 +22,7 @@ from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionModuleLib.shared.apply_button import ApplyButton
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, closeSharedProcess, warmUp
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
+from UltrasoundMotionModuleLib.shared.licence_consent import askForConsent, cardsToAgreeTo, weightsOfTracker
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 from UltrasoundMotionModuleLib.shared.sample_data import Sample
 
@@ -84,6 +86,19 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """Adds a result to the scene and returns the status text; `complete` is False for the finished part of a
         cancelled run.
         """
+
+    def weightsOfRun(self) -> tuple[Path, ...]:
+        """Returns the cards of the trained weights that Apply may use; by default those of the tracker that is chosen.
+
+        The user is asked to agree to their licences first.
+        """
+        names = (getattr(self.parameters, parameter.name) for parameter in self.logic.entryParameters)
+        return tuple(card for name in names for card in weightsOfTracker(name))
+
+    def useAnotherMethod(self) -> None:
+        """Chooses what needs no such weights, when the user did not agree; by default the default tracker."""
+        for parameter in self.logic.entryParameters:
+            setattr(self.parameters, parameter.name, parameter.default)
 
     def commandArguments(self) -> tuple[str, ...]:
         """Returns the command line that repeats the run for the current parameters; raises InputError as `makeJob`.
@@ -229,6 +244,8 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             ensure: installs the packages of a run that needs others than those of Apply.
         """
         with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
+            if showResult is None and not askForConsent(self.title, cardsToAgreeTo(self.weightsOfRun())):
+                self.useAnotherMethod()
             if ensure is not None:
                 ensure()
             else:

@@ -13,6 +13,7 @@ from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.shared.background_job import Preparation, sharedProcess
 from UltrasoundMotionModuleLib.shared.clip import Clip, loaded, loadInSteps
+from UltrasoundMotionModuleLib.shared.licence_consent import checkConsent, weightsOfTracker
 
 _FAR_MM = 1.0
 """Off the image plane: more than the thickness that Slicer gives to a slice."""
@@ -38,8 +39,10 @@ def trackAndWait(
     """Tracks in the shared child process and waits for it; see `trackInSteps`.
 
     Raises:
-        InputError: points outside the image, an unknown tracker or device, a clip of one frame.
+        InputError: points outside the image, an unknown tracker or device, a clip of one frame, weights under a licence
+            that was not agreed to.
     """
+    checkConsent(weightsOfTracker(request.model, request.weights))
     job = track_job(loaded(clip.sequence), points_px, labels=labels, request=request)
     return run_job(job, sharedProcess().process, progress=progress or no_progress)
 

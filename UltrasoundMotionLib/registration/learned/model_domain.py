@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields import ImageGrid, warp
-from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
+from UltrasoundMotionLib.fields.image_grid import ImageGrid
 from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES
-from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.settings import from_plain
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 _FADE_VOXELS = 16
 THIN_SLICES_MM, RESAMPLED_SLICES_MM = 4.0, 8.0
@@ -192,6 +193,11 @@ def sample_on(
         smoothing: against aliasing, axes that become 1.5 times coarser or more are smoothed by half the new spacing;
             not in mode "nearest".
     """
+    import torch
+
+    from UltrasoundMotionLib.fields import warp
+    from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
+
     change = np.linalg.inv(from_grid.index_to_lps_mm) @ to_grid.index_to_lps_mm
     scale = np.abs(change[:-1, :-1])
     if smoothing and mode != "nearest":
@@ -229,6 +235,8 @@ def field_to_grid(displacement: Tensor, domain_grid: ImageGrid, grid: ImageGrid)
     Returns:
         (1, n, *grid.shape).
     """
+    import torch
+
     there = sample_on(displacement, domain_grid, grid, padding="border", smoothing=False)
     turned = np.linalg.inv(grid.index_to_lps_mm[:-1, :-1]) @ domain_grid.index_to_lps_mm[:-1, :-1]
     matrix = torch.tensor(turned, dtype=displacement.dtype, device=displacement.device)
@@ -238,6 +246,8 @@ def field_to_grid(displacement: Tensor, domain_grid: ImageGrid, grid: ImageGrid)
 
 def _fading(domain_grid: ImageGrid, grid: ImageGrid) -> Tensor:
     """Weights (1, 1, *grid.shape): 1 in the domain's box, falling to 0 outside."""
+    import torch
+
     index = domain_grid.to_index(grid.points_lps_mm())
     size = np.array(domain_grid.shape[::-1])
     outside = np.maximum(np.maximum(-0.5 - index, index - (size - 0.5)), 0).max(axis=-1)
@@ -265,16 +275,29 @@ def _axes(grid: ImageGrid, domain: ModelDomain) -> tuple[list[int], np.ndarray]:
 
 def _unlike(image: Tensor, name: str, domain: ModelDomain) -> str:
     """A line for users where the image's intensities are not distributed as in any training image; else empty."""
-    values = normalise(image)[image > image.min()].float().cpu().numpy()
+    strange = unfamiliar_quantile(normalise(image)[image > image.min()].float().cpu().numpy(), domain)
+    if strange is None:
+        return ""
+    share, found, lowest, highest = strange
+    return (
+        f"{name} does not look like {domain.modality}, which the model was trained on (its {share:.0%} quantile"
+        f" is {found:.2f} deviations from the mean, in training {lowest:g} to {highest:g}); method='instance'"
+        " needs no training"
+    )
+
+
+def unfamiliar_quantile(values: np.ndarray, domain: ModelDomain) -> tuple[float, float, float, float] | None:
+    """Returns the first quantile that is not as in the training images: its share, its value, and the limits in
+    training; None where all are.
+
+    Args:
+        values: of the image's voxels above its minimum, with mean 0 and deviation 1.
+    """
     for share, lowest, highest in domain.familiar:
         found = float(np.quantile(values, share))
         if not lowest <= found <= highest:
-            return (
-                f"{name} does not look like {domain.modality}, which the model was trained on (its {share:.0%} quantile"
-                f" is {found:.2f} deviations from the mean, in training {lowest:g} to {highest:g}); method='instance'"
-                " needs no training"
-            )
-    return ""
+            return share, found, lowest, highest
+    return None
 
 
 def _check_dimension(grid: ImageGrid, domain: ModelDomain) -> None:

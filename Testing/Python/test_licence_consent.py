@@ -1,0 +1,192 @@
+"""Weights that are for research only, or to be shared alike, are used only after the user agreed to their licence."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from module_bench import needs_qt
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.mrml.volume_nodes import add_volume
+from UltrasoundMotionLib.registration.learned.possible_weights import possible_weights
+from UltrasoundMotionLib.registration.registry import METHODS
+from UltrasoundMotionLib.registration.request import RegisterRequest
+from UltrasoundMotionLib.tracking.registry import TRACKERS
+from UltrasoundMotionLib.weights import read_card, shipped_cards
+from UltrasoundMotionLib.weights.licence_terms import ACCEPT_VARIABLE, restricted_cards, terms_of
+
+MODULE = "DeformableRegistration"
+ACDC, SHARE_ALIKE = "LicenseRef-ACDC-research-only", "CC-BY-SA-4.0"
+HEART, HIPPOCAMPUS = ((10, 120, 120), (2.0, 2.0, 9.0)), ((35, 51, 35), (1.0, 1.0, 1.0))
+
+
+def volume(shape, spacing_mm, seed=0):
+    array = np.random.default_rng(seed).normal(500, 100, shape).astype(np.float32)
+    return Volume(array, spacing_mm, (0.0, 0.0, 0.0), np.eye(3), f"image {seed}")
+
+
+@pytest.fixture
+def settings(application, monkeypatch):
+    monkeypatch.delenv(ACCEPT_VARIABLE, raising=False)
+    application.userSettings().clear()
+    yield application.userSettings()
+    application.userSettings().clear()
+
+
+@pytest.mark.parametrize("licence", ["Apache-2.0", "MIT", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0"])
+def test_permissive_licences_ask_nothing(licence):
+    assert terms_of(licence) == ""
+
+
+@pytest.mark.parametrize(
+    ("licence", "word"),
+    [
+        (ACDC, "research only"),
+        (SHARE_ALIKE, "same licence"),
+        ("CC-BY-NC-4.0", "commercially"),
+        ("CC-BY-NC-SA-4.0", "commercially"),
+        ("GPL-3.0-only", "same licence"),
+        ("a strange one", "not known here"),
+        ("", "not known here"),
+    ],
+)
+def test_other_licences_say_what_they_ask(licence, word):
+    assert word in terms_of(licence)
+
+
+def test_the_weights_that_are_shipped_with_restrictions_are_those_of_the_readme(monkeypatch):
+    monkeypatch.delenv(ACCEPT_VARIABLE, raising=False)
+    restricted = {card.name for card in restricted_cards(shipped_cards())}
+    assert restricted == {path.stem for path in shipped_cards() if "cardiac" in path.stem or "hippocampus" in path.stem}
+    used = {entry.weights for entry in TRACKERS.all() if entry.weights}
+    assert used and not used & restricted  # no tracker asks
+
+
+def test_only_weights_that_can_fit_are_asked_about():
+    def licences(image, **options):
+        return {read_card(path).licence for path in possible_weights(RegisterRequest(**options), volume(*image))}
+
+    assert licences(HEART, method="semantic") == {ACDC}
+    assert licences(HIPPOCAMPUS, method="semantic") == {SHARE_ALIKE}
+    assert licences(((1, 200, 200), (1.0, 1.0, 1.0)), method="semantic") == set()
+    assert licences(HEART, method="instance") == set()
+    assert licences(HEART, method="semantic", weights="anatomy-hippocampus") == {SHARE_ALIKE}
+    assert licences(HIPPOCAMPUS, method="semantic", settings={"model": "semantic-cardiac"}) == {ACDC, SHARE_ALIKE}
+
+
+def test_every_method_with_weights_is_asked_about():
+    names = {"cardiac": HEART, "hippocampus": HIPPOCAMPUS}
+    for method in (entry for entry in METHODS.all() if entry.weights and entry.installed):
+        for word, image in names.items():
+            expected = {path.stem for path in shipped_cards() if path.stem in method.weights and word in path.stem}
+            found = {path.stem for path in possible_weights(RegisterRequest(method=method.name), volume(*image))}
+            assert found == expected, method.name
+
+
+def test_a_script_is_told_how_to_agree_and_shown_no_dialog(scene, logic, settings, monkeypatch, application):
+    fixed, moving = (add_volume(scene, volume(*HIPPOCAMPUS, seed), f"image {seed}") for seed in (1, 2))
+    with pytest.raises(InputError, match="acceptLicences=") as error:
+        logic.register(fixed, moving, method="semantic", device="cpu")
+    for said in ("anatomy-hippocampus", SHARE_ALIKE, f"{ACCEPT_VARIABLE}={SHARE_ALIKE}", "panel", "another method"):
+        assert said in str(error.value)
+    assert "\n" not in str(error.value)
+    runs = []
+    monkeypatch.setattr(
+        "UltrasoundMotionModuleLib.deformable_registration.logic.run_job", lambda *_, **__: runs.append(1) or stop()
+    )
+
+    def allowed(**more):
+        with pytest.raises(StopIteration):
+            logic.register(fixed, moving, method="semantic", device="cpu", **more)
+        return len(runs)
+
+    assert allowed(acceptLicences=[SHARE_ALIKE]) == 1
+    with pytest.raises(InputError, match="acceptLicences="):  # that was for one call
+        logic.register(fixed, moving, method="semantic", device="cpu")
+    with pytest.raises(InputError, match="acceptLicences="):
+        logic.register(fixed, moving, method="semantic", device="cpu", acceptLicences=[ACDC])
+    monkeypatch.setenv(ACCEPT_VARIABLE, f"{ACDC}, {SHARE_ALIKE}")
+    assert allowed() == 2
+    monkeypatch.delenv(ACCEPT_VARIABLE)
+    monkeypatch.setattr(application, "testing", True)
+    assert allowed() == 3 and settings == {}
+
+
+def stop():
+    raise StopIteration
+
+
+@pytest.fixture
+def dialogs(monkeypatch):
+    """Collects the dialogs, and answers with the button whose text begins as `dialogs.answer` says."""
+    import qt
+    from PySide6 import QtWidgets
+
+    shown = []
+
+    class Box(QtWidgets.QMessageBox):
+        def exec_(self):
+            shown.append(f"{self.text()}\n{self.informativeText()}")
+            Box.pressed = next((one for one in self.buttons() if one.text().startswith(Box.answer)), None)
+
+        def clickedButton(self):  # noqa: N802  Qt's own name
+            return Box.pressed
+
+    Box.answer = "I &agree"
+    monkeypatch.setattr(QtWidgets, "QMessageBox", Box)
+    assert qt.QMessageBox._wrapped is Box
+    return SimpleNamespace(shown=shown, box=Box)
+
+
+@pytest.fixture
+def panel(application, scene, settings, monkeypatch):
+    """The panel with two hearts that the preset takes trained weights for; a run is not started."""
+    from UltrasoundMotionModuleLib.deformable_registration.choices import Preset
+    from UltrasoundMotionModuleLib.shared import background_job
+
+    panel = application.open_module("DeformableRegistration")
+    parameters = panel.parameters
+    parameters.preset = Preset.CARDIAC_CINE_MRI
+    parameters.fixedVolume, parameters.movingVolume = (
+        add_volume(scene, volume(*HEART, seed), f"image {seed}") for seed in (1, 2)
+    )
+    started = []
+    monkeypatch.setattr(background_job.BackgroundJob, "start", lambda self: started.append(panel.run))
+    panel.started = started
+    yield panel
+    panel.run = None
+
+
+@needs_qt
+def test_the_panel_asks_once_and_remembers(panel, dialogs, settings, application):
+    panel.onApply()
+    (text,) = dialogs.shown
+    for said in ("anatomy-cardiac-phases", ACDC, "research only", "ACDC (Bernard et al., 2018)", "doi:10.1109"):
+        assert said in text
+    assert list(settings) == [f"UltrasoundMotion/AcceptedLicences/{ACDC}"]
+    panel.run = None
+    panel.onApply()
+    assert len(dialogs.shown) == 1 and len(panel.started) == 2
+    assert panel.parameters.method == "" and application.errors == []
+
+
+@needs_qt
+@pytest.mark.parametrize("answer", ["Use another", "nothing: the dialog was closed"])
+def test_who_does_not_agree_gets_a_method_without_weights(panel, dialogs, settings, answer):
+    dialogs.box.answer = answer
+    panel.onApply()
+    assert panel.parameters.method == "instance" and len(panel.started) == 1 and settings == {}
+    panel.run = None
+    panel.onApply()
+    assert len(dialogs.shown) == 1  # nothing to agree to any more
+    panel.run, panel.parameters.method = None, ""
+    panel.onApply()
+    assert len(dialogs.shown) == 2
+
+
+@needs_qt
+def test_testing_mode_shows_no_dialog_and_remembers_nothing(panel, dialogs, settings, application, monkeypatch):
+    monkeypatch.setattr(application, "testing", True)
+    panel.onApply()
+    assert dialogs.shown == [] and settings == {} and len(panel.started) == 1 and panel.parameters.method == ""
