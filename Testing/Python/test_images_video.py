@@ -100,3 +100,21 @@ def test_damaged_missing_and_not_a_video(tmp_path, shared_data, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(MissingPackageError, match=r'pip install "ultrasound-motion\[video\]"'):
         read_sequence(tmp_path / "text.mp4")
+
+
+@pytest.mark.parametrize("version", ["12.0.0", "18.1.0", "19.0.2"])
+def test_every_version_of_pyav_is_asked_for_what_it_has(tmp_path, monkeypatch, version):
+    open_file, path = av.open, video_file(tmp_path / "v.avi", numbered_frames(3))
+    asked = []
+
+    def opened(file, **options):
+        """PyAV 19 has no option `metadata_errors`; what is installed here may have it or not."""
+        asked.append(options)
+        if version.startswith("19") and options:
+            raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
+        return open_file(file)
+
+    monkeypatch.setattr(av, "__version__", version)
+    monkeypatch.setattr(av, "open", opened)
+    assert read_sequence(path).frame(0).ndim == 2
+    assert asked == [{} if version.startswith("19") else {"metadata_errors": "ignore"}] * 2

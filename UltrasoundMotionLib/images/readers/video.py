@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 VIDEO_ENDINGS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv", ".gif")
 CACHE_BYTES = 64 * 2**20
+_PYAV_READS_ANY_METADATA = 19
+"""The first major version of PyAV that always reads metadata that is no text."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def read_video(path: Path) -> ImageSequence:
     """
     av = _av()
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with _open(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video")
             index = _index(path, container, container.streams.video[0])
@@ -83,6 +85,16 @@ def _av() -> ModuleType:
     except ImportError:
         raise MissingPackageError('reading a video needs PyAV: pip install "ultrasound-motion[video]"') from None
     return av
+
+
+def _open(path: Path) -> InputContainer:
+    """Opens a video; bytes in its metadata that are no text are passed over.
+
+    PyAV 19 does so by itself, and has no option for it any more.
+    """
+    av = _av()
+    options = {} if int(av.__version__.partition(".")[0]) >= _PYAV_READS_ANY_METADATA else {"metadata_errors": "ignore"}
+    return av.open(str(path), **options)
 
 
 def _index(path: Path, container: InputContainer, stream: VideoStream) -> _VideoIndex:
@@ -203,7 +215,7 @@ class _VideoFrames:
 
     def _seek(self, key: int) -> None:
         if self._container is None:
-            self._container = _av().open(str(self._path), metadata_errors="ignore")
+            self._container = _open(self._path)
             self._container.streams.video[0].thread_type = "AUTO"
         stream = self._container.streams.video[0]
         if key == 0:
