@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
 
 ALL_DEVICES = ("cuda", "mps", "cpu")
 """Kinds of device, the one preferred by "auto" first."""
+
+_IDLE_SAMPLE_S = 0.1
 
 WITHOUT_MPS = ("cuda", "cpu")
 """For what samples volumes or computes in float64: Apple's Metal has no `grid_sample` in 3D and no float64."""
@@ -70,6 +75,80 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def choose_threads(threads: int | None = None, *, deterministic: bool = False) -> int:
+    """Returns the number of CPU threads to compute on.
+
+    Where none is asked for, it is the number of processor cores that are idle now, at least one and at most as many as
+    PyTorch would use: threads that wait for a busy core make a registration several times slower.
+
+    Args:
+        threads: the number asked for.
+        deterministic: one thread, since sums over several threads are rounded differently each time their number
+            changes.
+    """
+    import torch
+
+    if deterministic or threads is not None:
+        return 1 if deterministic else int(threads or 1)
+    most = torch.get_num_threads()
+    return most if most == 1 else max(1, min(most, round(_idle_cores())))
+
+
+def threads_note(threads: int, device: str) -> str:
+    """A line for users where the result depends on the number of threads; empty on one thread."""
+    if threads == 1 or device != "cpu":
+        return ""
+    return (
+        f"computed on {threads} threads; on another number the field differs slightly where the images say little"
+        " (deterministic: one thread)"
+    )
+
+
+@contextmanager
+def on_threads(threads: int, *, deterministic: bool = False) -> Iterator[None]:
+    """Runs a block on a number of threads of PyTorch and SimpleITK; with `deterministic`, by PyTorch's deterministic
+    algorithms where it has them.
+    """
+    import SimpleITK as sitk
+    import torch
+
+    before = torch.get_num_threads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    algorithms = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.set_num_threads(threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    if deterministic:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before[1])
+        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+
+
+def _idle_cores() -> float:
+    """Returns the number of cores that this process may use and that are idle now."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    first = _idle_and_total()
+    if first is None:  # not Linux: the mean load of the last minute
+        return usable - os.getloadavg()[0] if hasattr(os, "getloadavg") else usable
+    time.sleep(_IDLE_SAMPLE_S)
+    second = _idle_and_total()
+    assert second is not None, "/proc/stat does not vanish"
+    passed = second[1] - first[1]
+    idle_share = (second[0] - first[0]) / passed if passed > 0 else 1.0
+    return idle_share * (os.cpu_count() or usable) * min(1.0, usable / (os.cpu_count() or usable))
+
+
+def _idle_and_total() -> tuple[float, float] | None:
+    """Returns the time that all cores together have been idle, and all their time, since the machine started."""
+    try:
+        times = [float(text) for text in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    except (OSError, ValueError, IndexError):
+        return None
+    return times[3] + times[4], sum(times)
 
 
 def _exists(kind: str, number: str) -> bool:

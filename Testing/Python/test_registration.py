@@ -106,6 +106,26 @@ def test_demons_brings_images_closer():
     assert inner_error_mm(result.displacement, truth) < 0.5 * inner_error_mm(DisplacementField.zero(truth.grid), truth)
 
 
+def test_a_deterministic_field_does_not_depend_on_the_number_of_threads(monkeypatch):
+    fixed, moving, _ = pair_with_truth((18, 22, 20), (1.0, 1.2, 1.5), np.eye(3), (1.5, -1.0, 0.5), 6.0)
+    before = torch.get_num_threads()
+    try:
+        fields = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found = register(fixed, moving, deterministic=True)
+            assert (found.measures.threads, torch.get_num_threads()) == (1, threads)
+            fields.append(found.displacement.displacement_mm)
+        np.testing.assert_array_equal(*fields)
+        monkeypatch.setattr("UltrasoundMotionLib.device._idle_cores", lambda: 0.3)
+        assert register(fixed, moving, method="demons").measures.threads == 1  # the other cores are busy
+        two = register(fixed, moving, method="demons", threads=2)
+        assert two.measures.threads == 2
+        assert "computed on 2 threads" in " ".join(two.notes)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_labels_are_carried_and_measured():
     fixed, moving, truth = pair_with_truth((28, 30, 32), (1.0, 1.0, 1.0), np.eye(3), (2.0, -2.0, 2.0), 7.0)
     position = np.indices(moving.array.shape)

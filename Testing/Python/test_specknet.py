@@ -125,6 +125,17 @@ def test_grey_values_are_scaled_by_what_is_not_background():
     assert GreyScale.of(torch.full((4, 4), 7.0)).apply(torch.full((1,), 7.0)) == 0
 
 
+def test_published_tracker_sees_nothing_on_a_black_frame():
+    frames = _textures()
+    tracker = SpeckNetPublished(SpeckNetSearch(_random_network(), CPU))
+    tracker.start(frames[0], np.array([[40.3, 40.0], [64.0, 22.5]]))
+    black, textured = tracker.update(np.zeros_like(frames[0])), tracker.update(frames[1])
+    assert not black.visible.any()
+    np.testing.assert_array_equal(black.confidence, 0)
+    assert textured.visible.all()
+    assert np.all(textured.confidence > 0)
+
+
 def test_published_tracker_streams_what_it_gives_in_batches_and_knows_the_query_frame():
     frames = _textures()
     points = np.array([[40.3, 40.0], [64.0, 22.5], [90.0, 60.0]])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.device import choose_device, device_note
+from UltrasoundMotionLib.device import choose_device, choose_threads, device_note, on_threads, threads_note
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
@@ -85,7 +86,27 @@ def register(
         fixed_labels=fixed_labels,
         moving_labels=moving_labels,
     )
-    notes = [note for note in (device_note(request.device, supported=method.devices, name=method.name),) if note]
+    threads = choose_threads(request.threads, deterministic=request.deterministic)
+    said = device_note(request.device, supported=method.devices, name=method.name), threads_note(threads, device)
+    notes = [note for note in said if note]
+    watch = _Watch(progress, keep_partial)
+    with on_threads(threads, deterministic=request.deterministic):
+        registration = _register(images, request, method, weights=weights, device=device, watch=watch, notes=notes)
+    measures = replace(registration.measures, seconds=time.perf_counter() - began, threads=threads)
+    return replace(registration, measures=measures)
+
+
+def _register(
+    images: CheckedImages,
+    request: RegisterRequest,
+    method: RegistrationMethod,
+    *,
+    weights: Path | None,
+    device: str,
+    watch: _Watch,
+    notes: list[str],
+) -> Registration:
+    """Registers checked images; adds to the notes."""
     start = _start(images.fixed, images.moving, request, notes)
     alike = start is None and same_scan(images.fixed, images.moving)
     region, content = _searched_part(images, start, alike)
@@ -100,7 +121,6 @@ def register(
         settings = method.settings_from(request.settings, refine=request.refine, pair=pair)
         return method.run(MethodSetup(pair, settings, watch, weights))
 
-    watch = _Watch(progress, keep_partial)
     pair, voxels, device = _run_within_memory(method, device, run_on, pair_of=pair_of, watch=watch, notes=notes)
     notes.extend(pair.notes)
     found = DisplacementField.from_voxels(voxels, pair.grid)
@@ -120,7 +140,7 @@ def register(
         displacement=displacement,
         warped=replace(warped, name="warped"),
         warped_labels=warped_labels,
-        measures=replace(measures, seconds=time.perf_counter() - began, device=device),
+        measures=replace(measures, device=device),
         method=method.name,
         notes=tuple(notes),
         interrupted=watch.interrupted,

@@ -35,6 +35,7 @@ class RegistrationMeasures:
         labels: by label value; empty unless both label maps were given.
         seconds: wall time of the whole call.
         device: the device that it ended on ("cpu", "cuda", ...).
+        threads: CPU threads that it was computed on.
     """
 
     lncc_before: float
@@ -45,6 +46,7 @@ class RegistrationMeasures:
     labels: dict[int, LabelMeasures]
     seconds: float
     device: str
+    threads: int = 1
 
 
 @dataclass(frozen=True, eq=False)

@@ -36,6 +36,9 @@ class RegisterRequest:
         working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid
             all the same. None: the fixed image's voxels, see `choose_working_grid`.
         device: "auto", "cpu", "cuda" or "cuda:1".
+        threads: CPU threads to compute on; None: as many as there are idle cores.
+        deterministic: one thread and PyTorch's deterministic algorithms, so that the field is the same on every run;
+            otherwise it differs slightly from one number of threads to another.
         settings: changes to the method's settings by name, such as {"iterations": (20, 20, 10)}, or the settings
             themselves. Changes are to the settings that the method takes for the pair.
 
@@ -70,6 +73,10 @@ class RegisterRequest:
         None, above=0, unit="mm", metavar="S", help="search on a coarser grid; the result is on that of FIXED"
     )
     device: str = option(AUTO, metavar="D", help="auto (default), cpu or cuda")
+    threads: int | None = option(
+        None, minimum=1, metavar="N", help="CPU threads (default: as many as there are idle cores)"
+    )
+    deterministic: bool = option(False, help="one thread: the same field on every run, whatever else the machine does")
     settings: Any = option(None, on_command_line=False, help="changes to the method's settings by name")
 
     def __post_init__(self) -> None:
@@ -96,6 +103,9 @@ class SequenceRequest:
             for SSMSR's (III-A: grey levels in [0.005, 0.995], dilated by 16 pixels) within the sector; None takes all
             that ever changes (the sector).
         device: "auto", "cpu", "cuda" or "cuda:1".
+        threads: CPU threads to compute on; None: as many as there are idle cores.
+        deterministic: one thread and PyTorch's deterministic algorithms, so that the field is the same on every run;
+            otherwise it differs slightly from one number of threads to another.
         settings: changes to `SequenceSettings` by name, or the settings themselves.
 
     Raises:
@@ -106,6 +116,10 @@ class SequenceRequest:
     mode: str = option(MODES[0], choices=MODES, help="register every frame to the reference, or to the frame before")
     mask: Any = option(None, parse=str, metavar=TISSUE, help="where the reference counts (default: the sector)")
     device: str = option(AUTO, metavar="D", help="auto (default), cpu or cuda")
+    threads: int | None = option(
+        None, minimum=1, metavar="N", help="CPU threads (default: as many as there are idle cores)"
+    )
+    deterministic: bool = option(False, help="one thread: the same field on every run, whatever else the machine does")
     settings: Any = option(None, on_command_line=False, help="changes to the settings by name")
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.device import choose_device, device_note
+from UltrasoundMotionLib.device import choose_device, choose_threads, device_note, on_threads, threads_note
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import jacobian_determinant, resample_displacement, warp
 from UltrasoundMotionLib.images import ImageSequence
@@ -97,9 +97,13 @@ class _Stream:
         self._settings = _sequence_settings(request.settings)
         self.frames: Frames = open_frames(sequence, request.reference_frame, request.mask)
         self.device = choose_device(request.device, supported=SEQUENCE_DEVICES, name=SEQUENCE_NAME)
-        self.notes = [
-            note for note in (device_note(request.device, supported=SEQUENCE_DEVICES, name=SEQUENCE_NAME),) if note
-        ]
+        self._threads = choose_threads(request.threads, deterministic=request.deterministic)
+        self._deterministic = request.deterministic
+        said = (
+            device_note(request.device, supported=SEQUENCE_DEVICES, name=SEQUENCE_NAME),
+            threads_note(self._threads, self.device),
+        )
+        self.notes = [note for note in said if note]
         self._reference_frame, self._mode = request.reference_frame, request.mode
 
     def __iter__(self) -> Iterator[FrameRegistration]:
@@ -137,13 +141,14 @@ class _Stream:
 
     def _updated(self, follower: TemplateFollower, moving: Tensor) -> TemplateFollower:
         """Advances the follower by one frame; when a GPU's memory runs out, continues on the CPU."""
-        try:
-            follower.update(moving.to(self.device))
-        except torch.OutOfMemoryError:
-            self.notes.append(f"{self.device} ran out of memory; continued on the CPU")
-            self.device = "cpu"
-            follower = follower.on("cpu")
-            follower.update(moving)
+        with on_threads(self._threads, deterministic=self._deterministic):
+            try:
+                follower.update(moving.to(self.device))
+            except torch.OutOfMemoryError:
+                self.notes.append(f"{self.device} ran out of memory; continued on the CPU")
+                self.device = "cpu"
+                follower = follower.on("cpu")
+                follower.update(moving)
         return follower
 
     def _result(self, number: int, follower: TemplateFollower, fixed: Tensor, moving: Tensor) -> FrameRegistration:
