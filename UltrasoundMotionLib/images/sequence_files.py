@@ -10,7 +10,8 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
-from UltrasoundMotionLib.images.readers.dicom import DICOM_ENDINGS, is_dicom, read_dicom
+from UltrasoundMotionLib.images.readers.dicom.clip import read_dicom, read_dicom_phases
+from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DICOM_ENDINGS, is_dicom
 from UltrasoundMotionLib.images.readers.image_folder import PICTURE_ENDINGS, read_image_folder
 from UltrasoundMotionLib.images.readers.metaimage import read_metaimage
 from UltrasoundMotionLib.images.readers.nifti import read_nifti
@@ -105,17 +106,14 @@ def _find_reader(path: Path) -> Callable[[Path], ImageSequence]:
 
 
 def _read_folder(folder: Path) -> ImageSequence:
-    """Reads the one DICOM file of a folder, or its pictures."""
+    """Reads the one DICOM file of a folder, its DICOM files as the times of one slice, or its pictures."""
     try:
         files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
         dicom_files = [] if any(_is_picture(file) for file in files) else [file for file in files if is_dicom(file)]
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror or error}") from error
     if len(dicom_files) > 1:
-        raise InputError(
-            f"{folder}: holds {len(dicom_files)} DICOM files, which is a series and no clip; a clip is one file with"
-            " many frames: choose that file"
-        )
+        return read_dicom_phases(folder)
     return read_dicom(dicom_files[0]) if dicom_files else read_image_folder(folder)
 
 

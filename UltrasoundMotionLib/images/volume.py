@@ -23,6 +23,8 @@ class Volume:
         origin_mm: LPS position of the centre of the first voxel.
         direction: (n, n), columns are the LPS unit vectors of the array's axes in the order x, y, z.
         name: its name in a scene or a message.
+        spacing_known: False if the file does not say the size of a pixel; `spacing_mm` then counts pixels as 1.
+        notes: remarks for the user on how it was read, one line each.
 
     Raises:
         InputError: shapes that do not fit each other, spacing that is not positive, a singular direction matrix.
@@ -33,6 +35,8 @@ class Volume:
     origin_mm: tuple[float, ...]
     direction: np.ndarray
     name: str = "volume"
+    spacing_known: bool = True
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         array = np.asarray(self.array)

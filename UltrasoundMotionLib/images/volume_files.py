@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
+from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
+from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
+from UltrasoundMotionLib.images.readers.image_folder import PICTURE_ENDINGS, read_image_folder
 from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
 from UltrasoundMotionLib.images.volume import Volume
 
@@ -29,7 +34,15 @@ def read_volume(path: str | Path) -> Volume:
     if path.is_file() and path.stat().st_size == 0:
         raise InputError(f"{path}: is empty")
     try:
-        image = sitk.ReadImage(_series_files(path) if path.is_dir() else str(path))
+        dicom = path.is_dir() or is_dicom(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if dicom:
+        return dataclasses.replace(read_dicom_volume(path), name=path.name.split(".")[0] or path.name)
+    if path.name.lower().endswith(PICTURE_ENDINGS):
+        return _read_picture(path)
+    try:
+        image = sitk.ReadImage(str(path))
     except RuntimeError:
         raise InputError(f"{path}: cannot be read as an image: an unknown format, damaged or truncated") from None
     if path.name.lower().endswith((".nii", ".nii.gz")):
@@ -46,13 +59,13 @@ def read_volume(path: str | Path) -> Volume:
     )
 
 
-def _series_files(folder: Path) -> tuple[str, ...]:
-    import SimpleITK as sitk
-
-    series = sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(series) != 1:
-        raise InputError(f"{folder}: holds {len(series)} DICOM series, expected one")
-    return sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+def _read_picture(path: Path) -> Volume:
+    """Reads a picture as a 2D image of unknown spacing: its resolution is that of a print, not the size of tissue."""
+    sequence = read_image_folder(path)
+    note = "spacing unknown: a picture does not say the size of its pixels, so lengths are in pixels"
+    colour = tuple(text for text in sequence.notes if text == LUMINANCE_NOTE)
+    pixels = sequence.frames.values(0)
+    return Volume(pixels, (1.0, 1.0), (0.0, 0.0), np.eye(2), path.stem, False, (note, *colour))
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:
