@@ -106,7 +106,8 @@ def run(arguments: argparse.Namespace) -> int:
         registration = register(
             fixed, moving, **volumes, progress=report, keep_partial=arguments.keep_partial, request=request
         )
-    print_notes(registration.notes, quiet=arguments.quiet)
+    read_notes = [f"{image.name}: {note}" for image in (fixed, moving) for note in image.notes]
+    print_notes((*read_notes, *registration.notes), quiet=arguments.quiet)
     confidence = None
     if outputs.confidence:
         confidence = label_confidence(fixed, moving, volumes["moving_labels"], registration, request=request)
@@ -163,6 +164,7 @@ def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
     """Returns a summary in three lines and a table of labels."""
     measures, jacobian = registration.measures, registration.measures.jacobian
     lengths = np.linalg.norm(registration.displacement.displacement_mm, axis=-1)
+    unit = "mm" if fixed.spacing_known else "px"
     size = " x ".join(map(str, fixed.array.shape[::-1]))
     lines = [
         f"{'Interrupted: the best so far of' if registration.interrupted else 'Registered'} {moving.name} onto"
@@ -170,7 +172,7 @@ def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
         f" {measures.device}.",
         f"Local cross-correlation {measures.lncc_before:.3f} before, {measures.lncc:.3f} after;"
         f" mean squared difference {measures.mse_before:.4f} before, {measures.mse:.4f} after.",
-        f"Displacement {lengths.mean():.2f} mm on average, {lengths.max():.2f} mm at most; volume changes by"
+        f"Displacement {lengths.mean():.2f} {unit} on average, {lengths.max():.2f} {unit} at most; volume changes by"
         f" {jacobian.minimum:.2f} to {jacobian.maximum:.2f} (std of the logarithm {jacobian.std_log:.3f});"
         f" {jacobian.share_nonpositive:.2%} of voxels fold.",
     ]

@@ -157,6 +157,6 @@ def _report_of(fixed: Volume, moving: Volume, registration: Registration) -> dic
         "seconds": measures.seconds,
         "device": measures.device,
         "interrupted": registration.interrupted,
-        "notes": registration.notes,
+        "notes": (*fixed.notes, *moving.notes, *registration.notes),
     }
     return finite(content)

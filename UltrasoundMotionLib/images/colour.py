@@ -21,16 +21,17 @@ class ColourFrameSource(Protocol):
         ...
 
 
-def luminance(pixels: np.ndarray) -> np.ndarray:
+def luminance(pixels: np.ndarray, *, exact: bool = False) -> np.ndarray:
     """Returns the grey levels of pixels (..., C): uint8 for uint8, float32 otherwise.
 
     One component is grey, two are grey and opacity, three are RGB, four are RGB and opacity. RGB becomes 0.299 R +
-    0.587 G + 0.114 B (Rec. 601, rounded for uint8, so that equal components are unchanged). Opacity is ignored.
+    0.587 G + 0.114 B (Rec. 601, rounded for uint8, so that equal components are unchanged). Opacity is ignored. With
+    `exact`, grey of any type keeps its type.
     """
     components = pixels.shape[-1]
     if components < 3:
         grey = pixels[..., 0]
-        return grey if grey.dtype == np.uint8 else grey.astype(np.float32)
+        return grey if exact or grey.dtype == np.uint8 else grey.astype(np.float32)
     red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
     if pixels.dtype == np.uint8:
         # 16-bit fixed point; the three weights sum to exactly 65536

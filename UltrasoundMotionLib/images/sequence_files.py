@@ -12,10 +12,11 @@ from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.dicom.clip import read_dicom, read_dicom_phases
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DICOM_ENDINGS, is_dicom
-from UltrasoundMotionLib.images.readers.image_folder import PICTURE_ENDINGS, read_image_folder
+from UltrasoundMotionLib.images.readers.image_folder import read_image_folder
 from UltrasoundMotionLib.images.readers.metaimage import read_metaimage
 from UltrasoundMotionLib.images.readers.nifti import read_nifti
 from UltrasoundMotionLib.images.readers.nrrd import read_nrrd
+from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS
 from UltrasoundMotionLib.images.readers.video import VIDEO_ENDINGS, read_video
 from UltrasoundMotionLib.images.writers.image_folder import write_image_folder
 from UltrasoundMotionLib.images.writers.metaimage import write_metaimage

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
-from UltrasoundMotionLib.images.readers.image_folder import PICTURE_ENDINGS, read_image_folder
+from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, picture_values
 from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
 from UltrasoundMotionLib.images.volume import Volume
 
@@ -60,12 +60,34 @@ def read_volume(path: str | Path) -> Volume:
 
 
 def _read_picture(path: Path) -> Volume:
-    """Reads a picture as a 2D image of unknown spacing: its resolution is that of a print, not the size of tissue."""
-    sequence = read_image_folder(path)
-    note = "spacing unknown: a picture does not say the size of its pixels, so lengths are in pixels"
-    colour = tuple(text for text in sequence.notes if text == LUMINANCE_NOTE)
-    pixels = sequence.frames.values(0)
-    return Volume(pixels, (1.0, 1.0), (0.0, 0.0), np.eye(2), path.stem, False, (note, *colour))
+    """Reads a picture, or a TIFF file of several, in pixels: its resolution is that of a print, not of tissue."""
+    note = (
+        "spacing unknown: a picture does not say the size of its pixels; lengths are in pixels, and options in mm count "
+        "a pixel as 1 mm"
+    )
+    pages = _pages(path)
+    if pages is not None:
+        return Volume(pages, (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), np.eye(3), path.stem, False, (note,))
+    colour, pixels = picture_values(path)
+    notes = (note, LUMINANCE_NOTE) if colour else (note,)
+    return Volume(pixels, (1.0, 1.0), (0.0, 0.0), np.eye(2), path.stem, False, notes)
+
+
+def _pages(path: Path) -> np.ndarray | None:
+    """Reads the pictures (D, H, W) of a TIFF file, or None if it holds one."""
+    import SimpleITK as sitk
+
+    if path.suffix.lower() not in (".tif", ".tiff"):
+        return None
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError:
+        return None  # reported when its picture is read
+    if image.GetDimension() < 3 or image.GetSize()[2] < 2:
+        return None
+    if image.GetNumberOfComponentsPerPixel() != 1:
+        raise InputError(f"{path}: holds {image.GetSize()[2]} pictures in colour; only grey ones are read as a volume")
+    return sitk.GetArrayFromImage(image)
 
 
 def write_volume(path: str | Path, volume: Volume) -> None:

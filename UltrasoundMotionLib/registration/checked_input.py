@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,6 +52,13 @@ def check_images(
     if first.array.ndim != second.array.ndim:
         raise InputError(
             f"fixed is {first.array.ndim}D and moving {second.array.ndim}D; both must have the same dimension"
+        )
+    if first.spacing_known != second.spacing_known:
+        unknown, known = ("moving", first) if first.spacing_known else ("fixed", second)
+        size = " x ".join(f"{value:.4g}" for value in known.spacing_mm)
+        raise InputError(
+            f"the spacing of {unknown} is unknown, that of the other image is {size} mm: give both images in a format "
+            "that holds the spacing (.nrrd, .nii.gz, .mha, DICOM), or both as pictures"
         )
     checked = CheckedImages(
         first,
@@ -136,7 +143,7 @@ def as_volume(image: Volume | sitk.Image, name: str) -> Volume:
         InputError: neither a Volume nor a SimpleITK image, several components, not 2D or 3D, a singular direction.
     """
     if isinstance(image, Volume):
-        return Volume(image.array, image.spacing_mm, image.origin_mm, image.direction, name)
+        return replace(image, name=name)
     if not hasattr(image, "GetNumberOfComponentsPerPixel"):
         raise InputError(f"{name}: expected a Volume or a SimpleITK image, got {type(image).__name__}")
     return Volume.from_sitk(image, name)

@@ -187,9 +187,7 @@ def _doubt(box: np.ndarray, frames: FrameSource) -> tuple[str, ...]:
     )
 
 
-def _misfits(
-    box: np.ndarray, frames: FrameSource, scales: tuple[float, ...]
-) -> dict[float, tuple[float, float]]:
+def _misfits(box: np.ndarray, frames: FrameSource, scales: tuple[float, ...]) -> dict[float, tuple[float, float]]:
     """Returns for each scale how far the sides of the reduced region are from the moving pixels: largest and mean.
 
     As a share of the region's size; empty if nothing moves.

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.readers.dicom.codestream import (
+from UltrasoundMotionLib.images.readers.codestream import (
     Codestream,
     ColourSpace,
     read_codestream,
     without_colour_transform,
 )
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile, one_line
-from UltrasoundMotionLib.images.readers.dicom.transfer_syntaxes import ENCAPSULATED_UNCOMPRESSED
+from UltrasoundMotionLib.images.readers.dicom.transfer_syntaxes import ENCAPSULATED_UNCOMPRESSED, RLE
 
 if TYPE_CHECKING:
     import pydicom
@@ -88,9 +88,7 @@ class FrameDecoder:
                 f"{self._rows}: frames of different sizes are no clip"
             )
         if stream.components != self.samples:
-            raise InputError(
-                f"{where} has {stream.components} components a pixel, but the header says {self.samples}"
-            )
+            raise InputError(f"{where} has {stream.components} components a pixel, but the header says {self.samples}")
         if not stream.complete:
             raise InputError(f"{where} cannot be decoded: its {stream.kind} stream is truncated")
 
@@ -142,6 +140,8 @@ class FrameDecoder:
                     return decoder.as_array(dataset, index=0, raw=True)[0]
                 except Exception as error:
                     reason = one_line(error)
+            if self._syntax == RLE:  # pydicom always decodes it, and GDCM takes damaged segments for whole ones
+                raise InputError(f"{self._file.path}: frame {index} cannot be decoded: {reason}")
         return self._decode_with_gdcm(index, dataset, reason)
 
     def _single_frame(self, pixel_bytes: bytes) -> pydicom.Dataset:

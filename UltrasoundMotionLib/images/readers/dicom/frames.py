@@ -8,7 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, luminance
-from UltrasoundMotionLib.images.readers.dicom.codestream import ColourSpace
+from UltrasoundMotionLib.images.readers.codestream import ColourSpace
 from UltrasoundMotionLib.images.readers.dicom.decoding import FrameDecoder
 from UltrasoundMotionLib.images.readers.dicom.palette import Palette, read_palette
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile
@@ -66,11 +66,11 @@ class DicomFrames:
         path = self._file.path
         known = {1: (*_GREY, _PALETTE), 3: ("RGB", *_FULL_RANGE, *_VIDEO_RANGE)}
         if self.photometric not in known[1] + known[3]:
-            raise InputError(f"{path}: its photometric interpretation {self.photometric} is not supported; export as RGB")
-        if self.photometric not in known[samples]:
             raise InputError(
-                f"{path}: its header is damaged: {self.photometric} with {samples} component(s) a pixel"
+                f"{path}: its photometric interpretation {self.photometric} is not supported; export as RGB"
             )
+        if self.photometric not in known[samples]:
+            raise InputError(f"{path}: its header is damaged: {self.photometric} with {samples} component(s) a pixel")
         if samples == 3 and self._decoder.signed:
             raise InputError(f"{path}: its header is damaged: colour with signed components")
 

@@ -31,7 +31,7 @@ def frame_value(dataset: pydicom.Dataset, index: int, name: str, sequence: str) 
 def number(dataset: pydicom.Dataset, name: str) -> float | None:
     """Returns an attribute of the file as a finite number, or None if it is absent or no number."""
     try:
-        value = float(dataset.get(name))  # type: ignore[arg-type]  # None raises TypeError
+        value = float(dataset.get(name))
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None

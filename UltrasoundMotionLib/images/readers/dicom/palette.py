@@ -62,7 +62,7 @@ def _table(path: Path, dataset: pydicom.Dataset, colour: str) -> tuple[int, np.n
         raise InputError(f"{path}: its palette has entries of {bits} bits, expected 8 or 16")
     # the value representation decides whether pydicom read the first index as signed; the standard says: as the pixels
     first = (first + 2**15) % 2**16 - 2**15 if dataset.get("PixelRepresentation") else first % 2**16
-    little_endian = dataset.original_encoding[1]
+    little_endian = bool(dataset.original_encoding[1])
     whole, segmented = dataset.get(f"{name}Data"), dataset.get(f"Segmented{name}Data")
     data = whole if whole not in (None, b"") else segmented
     if data is None or len(data) == 0:
@@ -100,7 +100,9 @@ def _expanded(words: np.ndarray, count: int, width: int) -> np.ndarray | None:
     return np.array(entries, dtype=np.uint16)
 
 
-def _expand(words: list[int], at: int, segments: int, entries: list[int], width: int, count: int, depth: int) -> int | None:
+def _expand(
+    words: list[int], at: int, segments: int, entries: list[int], width: int, count: int, depth: int
+) -> int | None:
     """Appends the entries of at most `segments` segments that start at word `at`; returns the end, or None."""
     for _ in range(segments):
         if at + 2 > len(words) or len(entries) >= count:

@@ -94,7 +94,9 @@ def _numbers(file: DicomFile, index: int, count: int, *names: tuple[str, str]) -
             continue
         numbers = np.array(values, dtype=np.float64)
         if numbers.shape != (count,) or not np.all(np.isfinite(numbers)):
-            raise InputError(f"{file.path}: {name} is {list(map(str, np.atleast_1d(values)))}, expected {count} numbers")
+            raise InputError(
+                f"{file.path}: {name} is {list(map(str, np.atleast_1d(values)))}, expected {count} numbers"
+            )
         return numbers
     return None
 

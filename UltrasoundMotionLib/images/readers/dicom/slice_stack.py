@@ -157,9 +157,7 @@ def _gaps(along: np.ndarray, usual: float, tolerance: float) -> str:
         )
     common = Counter(float(f"{step:.3g}") for step in steps).most_common(3)
     spacings = ", ".join(f"{step:g} mm" for step, _ in common)
-    return (
-        f"its slices are not evenly spaced: steps of {spacings}{' ...' if len(set(steps)) > 3 else ''} ({positions})"
-    )
+    return f"its slices are not evenly spaced: steps of {spacings}{' ...' if len(set(steps)) > 3 else ''} ({positions})"
 
 
 def _check_straight(source: Path, planes: list[Plane], placed: np.ndarray, tolerance: float) -> None:
