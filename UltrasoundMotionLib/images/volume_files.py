@@ -12,8 +12,8 @@ from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
-from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, picture_values
 from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
+from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, picture_values
 from UltrasoundMotionLib.images.volume import Volume
 
 
@@ -62,8 +62,8 @@ def read_volume(path: str | Path) -> Volume:
 def _read_picture(path: Path) -> Volume:
     """Reads a picture, or a TIFF file of several, in pixels: its resolution is that of a print, not of tissue."""
     note = (
-        "spacing unknown: a picture does not say the size of its pixels; lengths are in pixels, and options in mm count "
-        "a pixel as 1 mm"
+        "spacing unknown: a picture does not say the size of its pixels; lengths are in pixels, and options in mm "
+        "count a pixel as 1 mm"
     )
     pages = _pages(path)
     if pages is not None:

@@ -1,9 +1,10 @@
-"""Which files of a folder are the frames of a clip: their order, gaps in their numbers, and files that are no frames."""
+"""Choice of the frames among the pictures of a folder: their order, gaps in their numbers, and what is no frame."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -46,9 +47,10 @@ def chosen_frames(folder: Path, files: list[Path]) -> tuple[list[Path], list[str
     kinds = Counter(patterns[file] for file in numbered)
     if len(kinds) > 1:
         named = ", ".join(f"{count} of {kind}" for kind, count in kinds.most_common(_LISTED))
+        more = " ..." if len(kinds) > _LISTED else ""
         raise InputError(
-            f"{folder}: its pictures have names of {len(kinds)} patterns ({named}{' ...' if len(kinds) > _LISTED else ''}),"
-            " so which of them are the frames is not known; put the frames into a folder of their own"
+            f"{folder}: its pictures have names of {len(kinds)} patterns ({named}{more}), so which of them are the "
+            "frames is not known; put the frames into a folder of their own"
         )
     if len(numbered) > 1 and len(numbered) < len(files):
         left_out = [file.name for file in files if file not in set(numbered)]
@@ -67,7 +69,7 @@ def _gap_notes(files: list[Path]) -> list[str]:
     if len(changing) != 1:
         return []
     counts = table[:, changing[0]].tolist()
-    steps = [after - before for before, after in zip(counts[:-1], counts[1:], strict=True)]
+    steps = [after - before for before, after in pairwise(counts)]
     usual = min(steps)
     gaps = [place for place, step in enumerate(steps) if step > usual]
     # times of acquisition as names have steps of many sizes: no gap can be told there

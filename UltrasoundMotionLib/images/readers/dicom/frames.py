@@ -10,9 +10,9 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, luminance
 from UltrasoundMotionLib.images.readers.codestream import ColourSpace
 from UltrasoundMotionLib.images.readers.dicom.decoding import FrameDecoder
+from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value
 from UltrasoundMotionLib.images.readers.dicom.palette import Palette, read_palette
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile
-from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value
 
 if TYPE_CHECKING:
     import pydicom

@@ -93,7 +93,7 @@ def _words(data: bytes, width: int, little_endian: bool) -> np.ndarray:
 def _expanded(words: np.ndarray, count: int, width: int) -> np.ndarray | None:
     """Returns the entries of a segmented palette, or None if its segments do not give `count` of them."""
     entries: list[int] = []
-    end = _expand(words.tolist(), 0, len(words), entries, width, count, 0)
+    end = _expand(words.tolist(), 0, len(words), entries, width=width, count=count)
     padding = 1 if width == 1 else 0
     if end is None or len(entries) != count or len(words) - end > padding:
         return None
@@ -101,7 +101,7 @@ def _expanded(words: np.ndarray, count: int, width: int) -> np.ndarray | None:
 
 
 def _expand(
-    words: list[int], at: int, segments: int, entries: list[int], width: int, count: int, depth: int
+    words: list[int], at: int, segments: int, entries: list[int], *, width: int, count: int, depth: int = 0
 ) -> int | None:
     """Appends the entries of at most `segments` segments that start at word `at`; returns the end, or None."""
     for _ in range(segments):
@@ -121,7 +121,7 @@ def _expand(
             if at + 2 + parts > len(words):
                 return None
             offset = sum(word << (8 * width * place) for place, word in enumerate(words[at + 2 : at + 2 + parts]))
-            if _expand(words, offset // width, length, entries, width, count, depth + 1) is None:
+            if _expand(words, offset // width, length, entries, width=width, count=count, depth=depth + 1) is None:
                 return None
             at += 2 + parts
         else:

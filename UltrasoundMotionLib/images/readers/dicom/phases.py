@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,7 @@ def _seconds(name: str, value: object) -> float | None:
             return _clock(str(value))
         if name in _DATE_AND_CLOCK:
             text = str(value)
-            return int(text[:8]) * 86400.0 + _clock(text[8:].split("+")[0].split("-")[0])
+            return int(text[:8]) * 86400.0 + _clock(re.split("[+-]", text[8:], maxsplit=1)[0])
         return float(value) / (1000.0 if name in _MILLISECONDS else 1.0)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None

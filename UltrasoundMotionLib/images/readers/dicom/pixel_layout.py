@@ -97,7 +97,7 @@ def open_dicom(path: Path) -> DicomFile:
             if syntax.is_encapsulated:
                 ranges = _encapsulated_frames(path, file, frames, dataset)
                 return DicomFile(path, dataset, ranges, value_representation, notes=tuple(notes))
-            ranges, halved = _native_frames(path, file, dataset, frames, length, notes)
+            ranges, halved = _native_frames(path, file, dataset, frames, stated=length, notes=notes)
             return DicomFile(path, dataset, ranges, value_representation, halved, tuple(notes))
     except InvalidDicomError:
         raise InputError(f"{path}: is not a DICOM file") from None
@@ -151,7 +151,7 @@ def _read_element_header(path: Path, file: BinaryIO, start: int, dataset: pydico
 
 
 def _native_frames(
-    path: Path, file: BinaryIO, dataset: pydicom.Dataset, frames: int, stated: int, notes: list[str]
+    path: Path, file: BinaryIO, dataset: pydicom.Dataset, frames: int, *, stated: int, notes: list[str]
 ) -> tuple[tuple, bool]:
     """Returns the byte ranges of uncompressed frames, and True if two pixels share their colour.
 

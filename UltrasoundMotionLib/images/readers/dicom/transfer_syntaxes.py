@@ -49,7 +49,7 @@ def check_can_be_decoded(path: Path, syntax: UID) -> None:
         )
     if not syntax.is_transfer_syntax or syntax.is_private:
         raise InputError(f"{path}: its transfer syntax {syntax} is not one of the DICOM standard; export it again")
-    if syntax.is_encapsulated and not (str(syntax) in _DECODED_BY_GDCM | {ENCAPSULATED_UNCOMPRESSED}):
+    if syntax.is_encapsulated and str(syntax) not in _DECODED_BY_GDCM | {ENCAPSULATED_UNCOMPRESSED}:
         if _pydicom_decodes(syntax):
             return
         name = _OTHERS.get(str(syntax), syntax.name)

@@ -71,7 +71,7 @@ def _check_one_size(path: Path, files: list[DicomFile]) -> None:
 def _check_no_clip(path: Path, first: DicomFile, planes: list[Plane]) -> None:
     """Raises InputError for frames that are times or have no places: stacked, they would make a volume that is none."""
     positions = [plane.position_mm for plane in planes]
-    if len(planes) == 1 or first.frames == 1 and any(position is not None for position in positions):
+    if len(planes) == 1 or (first.frames == 1 and any(position is not None for position in positions)):
         return
     modality = str(first.dataset.get("Modality", "") or "")
     if all(position is None for position in positions):
