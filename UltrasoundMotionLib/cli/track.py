@@ -13,12 +13,16 @@ import numpy as np
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration, print_notes
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
+from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.settings import check_options, option
 from UltrasoundMotionLib.tracking.registry import find_tracker
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
 if TYPE_CHECKING:
+    from UltrasoundMotionLib.images.image_sequence import ImageSequence
     from UltrasoundMotionLib.tracking import PointTracks
+    from UltrasoundMotionLib.tracking.corrections.corrections import CorrectedFrames
+    from UltrasoundMotionLib.tracking.files.query_points_file import QueryPoints
     from UltrasoundMotionLib.tracking.track import PreparedTracking
 
 DESCRIPTION = """Follows points through an ultrasound sequence, forwards and backwards from the frame on which they
@@ -33,6 +37,7 @@ class TrackInputs:
     Attributes:
         input: the clip.
         points: query points.
+        corrections: where points are on other frames, or that they are lost there.
         spacing_mm: (x, y) pixel size; None: the file's.
         frame_rate_hz: None: the file's.
     """
@@ -43,6 +48,12 @@ class TrackInputs:
         help="multi-frame DICOM, .mp4/.avi, folder of PNGs, .nrrd/.seq.nrrd/.mha/.mhd/.nii(.gz)",
     )
     points: Path = option(metavar="P", help="CSV with label,x,y in pixels, or Slicer markups (.mrk.json, mm)")
+    corrections: Path | None = option(
+        None,
+        metavar="C.csv",
+        help="CSV with frame,label,x,y: where points are on further frames (no x and y: lost there); tracked both ways"
+        " from each and fused",
+    )
     spacing_mm: tuple[float, float] | None = option(
         None,
         above=0,
@@ -75,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = from_arguments(TrackInputs, arguments)
     request = from_arguments(TrackRequest, arguments)
     outputs = from_arguments(TrackingOutputs, arguments)
-    outputs.check(inputs=(inputs.input, inputs.points))
+    outputs.check(inputs=(inputs.input, inputs.points, *([inputs.corrections] if inputs.corrections else [])))
     find_tracker(request.model)
 
     from UltrasoundMotionLib.images.sequence_files import read_sequence
@@ -84,18 +95,25 @@ def run(arguments: argparse.Namespace) -> int:
 
     sequence = read_sequence(inputs.input, spacing_mm=inputs.spacing_mm, frame_rate_hz=inputs.frame_rate_hz)
     points = read_query_points(inputs.points, sequence)
-    prepared = prepare_tracking(sequence, points.points_px, labels=points.labels, request=request)
     notes = [*sequence.notes, *points.notes]
     if inputs.spacing_mm and inputs.points.suffix == ".json":
         notes.append(
             f"{inputs.points}: mm were turned into pixels with --spacing-mm; right only if the markups were placed at"
             " that spacing"
         )
-    print_notes([*notes, *prepared.notes], quiet=arguments.quiet)
-    tracks, seconds = follow(prepared, quiet=arguments.quiet)
+    if inputs.corrections is not None:
+        corrected = read_corrections(inputs.corrections, sequence, points, request)
+        print_notes(notes, quiet=arguments.quiet)
+        tracks, seconds = follow_corrected(sequence, corrected, request, quiet=arguments.quiet)
+        later_notes = tracks.notes
+    else:
+        prepared = prepare_tracking(sequence, points.points_px, labels=points.labels, request=request)
+        print_notes([*notes, *prepared.notes], quiet=arguments.quiet)
+        tracks, seconds = follow(prepared, quiet=arguments.quiet)
+        later_notes = tracks.notes[len(prepared.notes) :]
     outputs.write(sequence, tracks, quiet=arguments.quiet)
     if not arguments.quiet:
-        print_notes(tracks.notes[len(prepared.notes) :])
+        print_notes(later_notes)
         print(summarise(tracks, seconds))
         print(list_outputs(outputs))
         print(f"Next: {what_next(outputs, inputs.input)}")
@@ -108,6 +126,45 @@ def follow(prepared: PreparedTracking, *, quiet: bool = False) -> tuple[PointTra
     with TerminalProgress("tracking", quiet=quiet) as progress:
         tracks = prepared.track(progress=progress)
     return tracks, time.perf_counter() - begun
+
+
+def read_corrections(
+    path: Path, sequence: ImageSequence, points: QueryPoints, request: TrackRequest
+) -> CorrectedFrames:
+    """Reads the corrections of some points, and adds the points as they were placed on the query frame.
+
+    Raises:
+        InputError: see `read_corrections_csv` and `CorrectedFrames.on`; a query frame that is not a number.
+    """
+    from UltrasoundMotionLib.tracking.corrections.corrections import CorrectedFrames, Correction
+    from UltrasoundMotionLib.tracking.corrections.track_corrected import check_request
+    from UltrasoundMotionLib.tracking.files.corrections_csv import read_corrections_csv
+
+    try:
+        check_request(request)
+    except OptionError as error:
+        raise InputError(f"--{error.option.replace('_', '-')}: with --corrections: {error.reason}") from error
+    frame = int(request.query_frame)
+    placed = [
+        Correction(frame, label, (x, y)) for label, (x, y) in zip(points.labels, points.points_px.tolist(), strict=True)
+    ]
+    corrections = read_corrections_csv(path)
+    again = next((one for one in corrections if one.frame == frame and one.label in points.labels), None)
+    if again is not None:
+        raise InputError(f"{path}: {again.label} on frame {frame}: --points places it there; leave one of them out")
+    return CorrectedFrames.on(sequence, [*placed, *corrections], labels=points.labels, source=path)
+
+
+def follow_corrected(
+    sequence: ImageSequence, corrections: CorrectedFrames, request: TrackRequest, *, quiet: bool = False
+) -> tuple[PointTracks, float]:
+    """Tracks through corrected frames under a progress bar; returns the tracks and the seconds it took."""
+    from UltrasoundMotionLib.tracking.corrections.track_corrected import track_corrected
+
+    begun = time.perf_counter()
+    with TerminalProgress("tracking", quiet=quiet) as progress:
+        found = track_corrected(sequence, corrections, progress=progress, request=request)
+    return found.tracks, time.perf_counter() - begun
 
 
 def summarise(tracks: PointTracks, seconds: float) -> str:

@@ -10,6 +10,7 @@ The application's side imports neither torch nor slicer nor qt; a capability's f
 from UltrasoundMotionLib.jobs.capabilities.register import registration_job
 from UltrasoundMotionLib.jobs.capabilities.register_sequence import sequence_registration_job
 from UltrasoundMotionLib.jobs.capabilities.track import track_job
+from UltrasoundMotionLib.jobs.capabilities.track_corrected import track_corrected_job
 from UltrasoundMotionLib.jobs.job import (
     Job,
     JobCancelled,
@@ -36,5 +37,6 @@ __all__ = [
     "registration_job",
     "run_job",
     "sequence_registration_job",
+    "track_corrected_job",
     "track_job",
 ]
