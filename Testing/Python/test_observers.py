@@ -64,7 +64,7 @@ def test_positions_that_nobody_touched_do_not_pass_for_agreement():
 
 def test_three_observers_and_labels_in_another_order():
     base = np.zeros((2, 2, 2))
-    moved = base + [2, 0]
+    moved = base + np.array([2, 0])
     turned = tracks(np.stack([moved[:, 1], base[:, 0]], axis=1), ("B", "A"))
     found = compare_observers({"a": tracks(base), "b": tracks(moved), "c": turned})
     assert [pair.observers for pair in found.pairs] == [("a", "b"), ("a", "c"), ("b", "c")]

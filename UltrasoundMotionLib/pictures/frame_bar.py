@@ -58,8 +58,8 @@ class FrameStates:
         values = np.where(lost[:, columns], np.nan, confidence[:, columns])
         known = np.isfinite(values)
         lowest = np.where(known, values, np.inf).min(axis=1, initial=np.inf)
-        marks = [np.asarray(mark, dtype=bool)[:, columns].any(axis=1) for mark in (corrected, accepted, lost)]
-        return cls(np.where(np.isfinite(lowest), lowest, np.nan), *marks)
+        marks = [np.any(np.asarray(mark, dtype=bool)[:, columns], axis=1) for mark in (corrected, accepted, lost)]
+        return cls(np.where(np.isfinite(lowest), lowest, np.nan), *map(np.asarray, marks))
 
 
 def confidence_colors(confidence: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,7 +108,7 @@ class CorrectedFrames:
         """Returns the frames on which a point was placed, in their order."""
         return np.flatnonzero(self.placed[:, point])
 
-    def __iter__(self) -> Iterable[Correction]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[Correction]:
         """Yields the corrections frame by frame."""
         for frame, point in np.argwhere(self.placed | self.lost).tolist():
             x, y = self.positions_px[frame, point].tolist()

@@ -91,9 +91,7 @@ def fuse_passes(frames: CorrectedFrames, forward: Pass, backward: Pass, unit: fl
             part = slice(start, stop + 1), point
             ends = frames.positions_px[[start, stop], point]
             passes = forward.between(start, stop + 1, point), backward.between(start, stop + 1, point)
-            position, confidence, visible, apart = _fuse_gap(
-                passes, ends, frames.lost[part], unit=unit, config=config
-            )
+            position, confidence, visible, apart = _fuse_gap(passes, ends, frames.lost[part], unit=unit, config=config)
             fused.positions_px[part], fused.confidence[part] = position, confidence
             fused.visible[part], fused.disagreement_px[part] = visible, apart
     fused.positions_px[placed], fused.confidence[placed] = frames.positions_px[placed], 1.0

@@ -63,7 +63,7 @@ def track_corrected(
     """
     frames = corrections if isinstance(corrections, CorrectedFrames) else None
     if frames is None:
-        frames = CorrectedFrames.on(sequence, corrections, labels=labels)  # type: ignore[arg-type]
+        frames = CorrectedFrames.on(sequence, corrections, labels=labels)
     return track_passes(sequence, frames, progress=progress, request=request).fused(config)
 
 
@@ -120,14 +120,26 @@ def track_passes(
     for run in runs:
         part, query = run.query(prepared.sequence, frames)
 
-        def report(count: int, _: int, message: str, begun: int = done, frame: int = run.frame) -> None:
-            progress(begun + count, total, f"from corrected frame {frame}")
-
-        found = replace(prepared, sequence=part, query=query, notes=()).track(progress=report)
+        found = replace(prepared, sequence=part, query=query, notes=()).track(
+            progress=_RunProgress(progress, done, total, run.frame)
+        )
         done += len(run.frames)
         notes += [note for note in found.notes if note not in notes]
         run.keep(found, forward if run.step > 0 else backward)
     return TrackedPasses(sequence, frames, forward, backward, prepared.entry.name, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _RunProgress:
+    """Progress of one run as a part of all of them: `begun` frames were done before it."""
+
+    progress: Progress
+    begun: int
+    total: int
+    frame: int
+
+    def __call__(self, done: int, total: int, message: str) -> None:
+        self.progress(self.begun + done, self.total, f"from corrected frame {self.frame}")
 
 
 def check_request(request: TrackRequest) -> None:
