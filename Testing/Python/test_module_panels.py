@@ -65,6 +65,7 @@ def test_there_are_modules():
 def test_the_table_of_classes_can_say_no():
     assert knows("qMRMLNodeComboBox", "signals", "currentNodeChanged(vtkMRMLNode*)")
     assert not knows("qMRMLNodeComboBox", "signals", "currentNodeChanged(QString)")
+    assert not knows("qMRMLNodeComboBox", "signals", "nodeAddedByUserAction(vtkMRMLNode*)")  # not in Slicer 5.10
     assert not knows("qMRMLNodeComboBox", "properties", "currentNode")  # a method, as modules often get wrong
     assert knows("ctkCollapsibleButton", "properties", "checkable")  # of QAbstractButton
     assert knows("QPushButton", "signals", "clicked()")

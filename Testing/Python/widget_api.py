@@ -1,11 +1,14 @@
 """What the real widget classes offer to Python.
 
 `widget_api.json` holds the properties, signals, slots and invokable methods of Slicer's and CTK's widgets, read in
-their headers at the commits that it names; Qt's own classes are asked themselves (Qt 6's, from Qt for Python).
+their headers at the commits that it names; Qt's own classes must have it in both versions: Qt 6's are asked themselves
+(Qt for Python), those of Qt 5.15 are held in `qt5_api.json`.
 """
 
 import json
 from pathlib import Path
+
+import qt5_api
 
 try:
     from PySide6 import QtCore, QtGui, QtWidgets
@@ -27,6 +30,18 @@ def knows(class_name: str, kind: str, wanted: str) -> bool:
         if any(wanted in (one, one.partition("(")[0]) for one in entry[kind]):
             return True
         class_name = entry["extends"]
+    return _qt6_knows(class_name, kind, wanted) and _qt5_knows(class_name, kind, wanted)
+
+
+def _qt5_knows(class_name: str, kind: str, wanted: str) -> bool:
+    if kind == "methods":
+        return qt5_api.has(class_name, "members", wanted) and not qt5_api.has(class_name, "properties", wanted)
+    if "(" not in wanted and kind != "properties":
+        return any(qt5_api.has(class_name, one, wanted) for one in ("signals", "slots", "members"))
+    return qt5_api.has(class_name, kind, wanted.replace(" ", ""))
+
+
+def _qt6_knows(class_name: str, kind: str, wanted: str) -> bool:
     real = next(
         (getattr(module, class_name) for module in (QtWidgets, QtCore, QtGui) if hasattr(module, class_name)), None
     )
@@ -52,3 +67,6 @@ def check_recorded(used: set[tuple[str, str, str]]) -> None:
             )
         elif kind == "signals":
             assert knows(class_name, kind, wanted), f"{class_name} has no signal {wanted}"
+        else:  # Qt 6 has it: the stand-in was asked
+            known = any(qt5_api.has(class_name, one, wanted) for one in ("properties", "members"))
+            assert known, f"{class_name} has no {wanted} in Qt 5"
