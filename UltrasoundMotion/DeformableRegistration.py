@@ -40,6 +40,7 @@ from UltrasoundMotionLib.mrml.volume_nodes import volume_from_node
 from UltrasoundMotionLib.registration import Registration
 from UltrasoundMotionLib.registration.learned.possible_weights import possible_weights
 from UltrasoundMotionLib.registration.request import RegisterRequest
+from UltrasoundMotionLib.steps import Steps
 
 __all__ = [
     "DeformableRegistration",
@@ -228,7 +229,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             self._task = None
             self.startRun(lambda: BackgroundJob(HEART.request(), self, partials=False), showResult=self._keepSample)
 
-    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> str:
+    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> Steps[str]:
+        yield 0, 1, _("Storing the sample")
         HEART.store(simulated)
         self._selectSample()
         return _("Simulated the sample; press Apply")
@@ -269,7 +271,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def progressUnit(self) -> str | None:
         return _("steps") if isinstance(self._task, PairTask) else None
 
-    def showResult(self, result: object, *, complete: bool) -> str:
+    def showResult(self, result: object, *, complete: bool) -> Steps[str]:
+        yield 0, 1, _("Adding the result to the scene")
         try:
             return self._show(result, complete=complete)
         finally:

@@ -40,9 +40,10 @@ from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, tr
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.markups_items import set_locked
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
-from UltrasoundMotionLib.mrml.track_links import is_result, link_results, remove_results
-from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
-from UltrasoundMotionLib.mrml.tracking_results import renew_derived, show_results
+from UltrasoundMotionLib.mrml.track_links import is_result, link_results, removing_results
+from UltrasoundMotionLib.mrml.track_nodes import adding_landmarks
+from UltrasoundMotionLib.mrml.tracking_results import renewing_derived, show_results
+from UltrasoundMotionLib.steps import Steps, StepsCancelled, not_cancelled
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
@@ -53,9 +54,6 @@ __all__ = [
     "LandmarkTrackingTest",
     "LandmarkTrackingWidget",
 ]
-
-SHOW_BUDGET_S = 0.015
-"""Longest time that showing a growing result may block the application at a time."""
 
 
 class LandmarkTracking(ScriptedLoadableModule):
@@ -202,28 +200,31 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._startedAt = time.perf_counter()
         return BackgroundJob(trackInSteps(self._clip, points_px, labels, request), self)
 
-    def _addLandmarks(self, tracks: PointTracks) -> SequenceNodes:
-        """Adds the first frames of a new run and removes the result of the last one."""
+    def _addLandmarks(self, tracks: PointTracks) -> Steps[SequenceNodes]:
+        """Adds the first frames of a new run and then removes the result of the last one."""
         before = self.parameters.trackedLandmarks
         name = before.GetName() if before is not None else None
-        if before is not None and is_result(before):
-            remove_results(find_sequence_nodes(before))
-        landmarks = add_landmarks(self._clip.nodes, self._clip.sequence, tracks, name=name)
+        landmarks = yield from adding_landmarks(self._clip.nodes, self._clip.sequence, tracks, name=name)
         if name is not None:
-            landmarks.proxy.SetName(name)  # the scene numbers a name anew even when its node is gone
+            landmarks.proxy.SetName(name)  # the scene has given it a number
         link_results(self._clip.nodes, landmarks)
         self.parameters.trackedLandmarks = landmarks.proxy
+        if before is not None and before.GetScene() is not None and is_result(before):
+            yield from removing_results(find_sequence_nodes(before))
         return landmarks
 
-    def onPartial(self, result: PointTracks) -> None:
-        self._live.show(result, SHOW_BUDGET_S)
+    def onPartial(self, result: PointTracks) -> Steps[None]:
+        return self._live.showing(result)
 
-    def showResult(self, result: PointTracks, *, complete: bool) -> str:
-        self._live.show(result)
-        nodes = renew_derived(
-            self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths
-        )
-        self.parameters.trackedLandmarks = nodes.landmarks.proxy
+    def showResult(self, result: PointTracks, *, complete: bool) -> Steps[str]:
+        yield from not_cancelled(self._live.showing(result))
+        try:
+            yield from renewing_derived(
+                self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths
+            )
+        except StepsCancelled:
+            complete = False
+            self._notes.append(_("paths, tables and chart were not made"))
         text = "; ".join([summary(result, time.perf_counter() - self._startedAt), *self._notes])
         return text if complete else _("Cancelled; kept {summary}").format(summary=text)
 

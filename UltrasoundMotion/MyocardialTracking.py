@@ -48,13 +48,11 @@ from UltrasoundMotionModuleLib.shared.tracking import summary, trackInSteps, uns
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
+from UltrasoundMotionLib.steps import Steps, not_cancelled
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
 __all__ = ["MyocardialTracking", "MyocardialTrackingLogic", "MyocardialTrackingTest", "MyocardialTrackingWidget"]
-
-SHOW_BUDGET_S = 0.02
-"""Longest time that showing a growing result may block the application at a time."""
 
 
 class MyocardialTracking(ScriptedLoadableModule):
@@ -205,20 +203,17 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._startedAt = time.perf_counter()
         return BackgroundJob(trackInSteps(self._clip, points_px, labels, request), self)
 
-    def onPartial(self, result: PointTracks) -> None:
-        self._show(result, SHOW_BUDGET_S)
-
-    def _show(self, result: PointTracks, budget_s: float = float("inf")) -> None:
+    def onPartial(self, result: PointTracks) -> Steps[None]:
         """Adds frames to the wall, the first of which replaces the result of the last run."""
-        if self._before is not None and result.reached.any():
-            self._before.remove()
-            self._before = None
-        self._live.show(result, budget_s)
+        yield from self._live.showing(result)
         if self._live.wall is not None:
             self.logic.getParameterNode().trackedWall = self._live.wall.curve
+            before, self._before = self._before, None
+            if before is not None and before.curve.GetScene() is not None:
+                yield from before.removing()
 
-    def showResult(self, result: PointTracks, *, complete: bool) -> str:
-        self._show(result)
+    def showResult(self, result: PointTracks, *, complete: bool) -> Steps[str]:
+        yield from not_cancelled(self.onPartial(result))
         text = summary(result, time.perf_counter() - self._startedAt)
         if self._live.wall is not None:
             text = "; ".join([self._strainSection.showWall(self._live.wall, self._settings), text])

@@ -7,8 +7,8 @@ Slicer's own widgets are in widget_stand_ins.py. Nothing here knows the project'
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
@@ -43,6 +43,20 @@ def recorded() -> Iterator[set[tuple[str, str, str]]]:
         yield used
     finally:
         _recorder = None
+
+
+_around_slots: Callable[[object], AbstractContextManager[None]] | None = None
+
+
+@contextmanager
+def around_slots(make: Callable[[object], AbstractContextManager[None]]) -> Iterator[None]:
+    """Calls every slot inside `make(slot)` while the block runs, as a benchmark does that times them."""
+    global _around_slots  # noqa: PLW0603
+    _around_slots = make
+    try:
+        yield
+    finally:
+        _around_slots = None
 
 
 def _record(wrapped: object, kind: str, name: str) -> None:
@@ -134,7 +148,9 @@ def _slot(slot: object, signature: str, sender: int = 0) -> object:
         count = len(inside.split(",")) if inside else 0
 
     def call(*values: object) -> None:
-        slot(*[wrap(value) for value in (values if count is None else values[:count])])
+        around = _around_slots(slot) if _around_slots is not None else nullcontext()
+        with around:
+            slot(*[wrap(value) for value in (values if count is None else values[:count])])
 
     return _SLOTS.setdefault((slot, signature, sender), call)
 

@@ -59,7 +59,7 @@ def load(bench, widget, path, monkeypatch, *, folder=False):
     monkeypatch.setattr(slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, name, lambda *_: str(path))
     loading = loading_of(widget)
     (loading.folderAction if folder else loading.fileAction).trigger()
-    bench.application.wait(lambda: widget.run is None and not loading.busy)
+    bench.wait_until_done(widget)
 
 
 # In the child process
@@ -248,21 +248,20 @@ def test_a_long_clip_is_put_into_the_scene_in_short_steps(open_panel, tmp_path, 
     bench, widget = open_panel("LandmarkTracking")
     path = tmp_path / "long.nrrd"
     write_sequence(path, clip(frame_count=60, frame_size=(640, 480)), compress=False)
-    loading, steps = loading_of(widget), []
-    module = type(loading)._addMore.__globals__
-    advance = module["_advance"]
+    from UltrasoundMotionModuleLib.shared import background_job
 
-    def counted(adding):
-        steps.append(advance(adding))
-        return steps[-1]
+    slices, advance = [], background_job.BackgroundJob.advance
 
-    monkeypatch.setitem(module, "_advance", counted)
-    monkeypatch.setitem(module, "_STEP_BUDGET_S", 0.0)  # every step ends after the least that it can do
+    def counted(run):
+        slices.append(run)
+        advance(run)
+
+    monkeypatch.setattr(background_job.BackgroundJob, "advance", counted)
+    monkeypatch.setattr(background_job, "_STEP_BUDGET_S", 0.0)  # every slice ends after the least that it can do
     load(bench, widget, path, monkeypatch)
     assert bench.application.errors == []
     assert find_sequence_nodes(chosen(widget)).sequence.GetNumberOfDataNodes() == 60
-    assert len(steps) > 60
-    assert all(nodes is None for nodes in steps[:-1])
+    assert len(slices) > 60
 
 
 @needs_qt
@@ -271,9 +270,10 @@ def test_a_scene_closed_while_a_clip_is_added_stays_empty_of_it(open_panel, tmp_
     path = tmp_path / "long.nrrd"
     write_sequence(path, clip(frame_count=60, frame_size=(640, 480), name="long"), compress=False)
     loading_of(widget).load(path)
-    bench.application.wait(lambda: loading_of(widget).busy)
+    bench.application.wait(lambda: "into the scene" in widget.ui.statusLabel.text)
     bench.scene.Clear(False)
-    bench.application.wait(lambda: not loading_of(widget).busy)
+    assert widget.run is None
+    slicer_stand_ins.qt_stand_ins.process_events(50)
     assert not [name for name in bench.nodes() if "long" in name]
 
 
@@ -413,7 +413,7 @@ def test_a_loaded_volume_becomes_a_clip(open_panel, name, monkeypatch):
 
     monkeypatch.setattr(type(loading).onVolume.__globals__["VolumeDialog"], "exec", answer)
     loading.volumeAction.trigger()
-    bench.application.wait(lambda: not loading.busy)
+    bench.wait_until_done(widget)
     assert bench.application.errors == []
     assert shown == [("12 frames of 8 x 6 px", 8), ("6 frames of 8 x 12 px", 8)]
     nodes = find_sequence_nodes(chosen(widget))

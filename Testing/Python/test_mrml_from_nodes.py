@@ -12,7 +12,7 @@ from mrml_clips import OBLIQUE, clip, tracks_on
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, image_sequence_from_node
-from UltrasoundMotionLib.mrml.markups_items import set_locked, write_track_frames
+from UltrasoundMotionLib.mrml.markups_items import set_locked, write_track_frame
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks
@@ -146,7 +146,8 @@ def test_frames_that_a_cancelled_run_never_reached(scene):
     back = tracks_from_markups(result.landmarks, image, sequence)
     assert back.reached.tolist() == [True] * 5 + [False] * 3
 
-    write_track_frames(result.landmarks, sequence, whole, range(5, 8))  # the run goes on
+    for frame in range(5, 8):  # the run goes on
+        write_track_frame(result.landmarks, sequence, whole, frame)
     np.testing.assert_allclose(
         tracks_from_markups(result.landmarks, image, sequence).positions_px, whole.positions_px, atol=1e-6
     )
@@ -181,7 +182,8 @@ def test_a_corrected_point_is_kept_and_tracked_from(scene):
         sequence.times_s,
         sequence.spacing_mm,
     )
-    write_track_frames(landmarks, sequence, again, range(5, 8))
+    for frame in range(5, 8):
+        write_track_frame(landmarks, sequence, again, frame)
     after = tracks_from_markups(landmarks, image, sequence)
     np.testing.assert_allclose(after.positions_px[:5], corrected.positions_px[:5])
     np.testing.assert_allclose(after.positions_px[5:, 1], 9.0, atol=1e-9)
@@ -310,6 +312,6 @@ def test_a_proxy_follows_while_a_run_is_written_frame_by_frame(scene):
     landmarks = add_landmarks(image, sequence, nothing)
     image.browser.SetSelectedItemNumber(3)
     for frame in range(8):
-        write_track_frames(landmarks, sequence, whole, [frame])
+        write_track_frame(landmarks, sequence, whole, frame)
         assert image.browser.GetSelectedItemNumber() == 3
         assert landmarks.proxy.GetNumberOfDefinedControlPoints() == (5 if frame >= 3 else 0)

@@ -63,7 +63,7 @@ class PanelSelfTest(unittest.TestCase):
         file = next(sample.clipFile for sample in (LIVER, HEART) if sample.isStored)
         before = getattr(widget.parameters, parameter)
         widget.clipLoading.load(file)
-        wait(lambda: widget.run is None and not widget.clipLoading.busy)
+        wait(lambda: widget.run is None)
         chosen = getattr(widget.parameters, parameter)
         self.assertIsNotNone(chosen)
         self.assertIsNot(chosen, before)

@@ -14,6 +14,7 @@ from UltrasoundMotionLib.jobs.capabilities.track_corrected import track_correcte
 from UltrasoundMotionLib.jobs.job import (
     Job,
     JobCancelled,
+    JobEnd,
     JobEvent,
     JobFailed,
     JobFinished,
@@ -27,6 +28,7 @@ from UltrasoundMotionLib.jobs.run_job import run_job
 __all__ = [
     "Job",
     "JobCancelled",
+    "JobEnd",
     "JobEvent",
     "JobFailed",
     "JobFinished",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,8 +9,9 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.mrml.markups_items import write_track_frames
+from UltrasoundMotionLib.mrml.markups_items import write_track_frame
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
@@ -26,7 +25,7 @@ class LiveTracks:
     def __init__(
         self,
         sequence: ImageSequence,
-        add: Callable[[PointTracks], SequenceNodes] | None = None,
+        add: Callable[[PointTracks], Steps[SequenceNodes]] | None = None,
         *,
         nodes: SequenceNodes | None = None,
     ) -> None:
@@ -41,33 +40,45 @@ class LiveTracks:
         self._written: PointTracks | None = None
         self.nodes = nodes
 
-    def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
-        """Writes the frames that are new or have changed since the last call; those beyond the time budget wait.
+    def show(self, tracks: PointTracks) -> None:
+        """`showing` at once."""
+        run_steps(self.showing(tracks))
+
+    def showing(self, tracks: PointTracks) -> Steps[None]:
+        """Writes the frames that are new or have changed since the last call, one in each step.
 
         Raises:
             InputError: the markups were removed from the scene in the meantime.
         """
+        self._check_in_scene()
+        if self.nodes is None and self._add is not None and tracks.reached.any():
+            self.nodes = yield from self._add(tracks)
+            self._written = tracks
+        stale = tracks.reached if self._written is None else tracks.reached & ~_same_frames(tracks, self._written)
+        kept = _without_frames(tracks) if self._written is None else self._written
+        positions, visible, confidence = kept.positions_px.copy(), kept.visible.copy(), kept.confidence.copy()
+        frames = np.flatnonzero(stale)
+        try:
+            for done, frame in enumerate(frames):
+                yield done, len(frames), "putting the points into the scene"
+                self._check_in_scene()
+                assert self.nodes is not None  # a stale frame is reached
+                write_track_frame(self.nodes, self._sequence, tracks, int(frame))
+                positions[frame], visible[frame], confidence[frame] = (
+                    tracks.positions_px[frame],
+                    tracks.visible[frame],
+                    tracks.confidence[frame],
+                )
+        finally:
+            self._written = replace(tracks, positions_px=positions, visible=visible, confidence=confidence)
+        if self.nodes is not None:
+            self.nodes.sequence.InvokePendingModifiedEvent()
+
+    def _check_in_scene(self) -> None:
         if self.nodes is not None and None in (self.nodes.sequence.GetScene(), self.nodes.proxy.GetScene()):
             raise InputError(
                 f"{self.nodes.proxy.GetName()}: was removed from the scene while its points were being followed"
             )
-        end = time.perf_counter() + budget_s
-        if self.nodes is None and self._add is not None and tracks.reached.any():
-            self.nodes, self._written = self._add(tracks), tracks
-        stale = tracks.reached if self._written is None else tracks.reached & ~_same_frames(tracks, self._written)
-        kept = _without_frames(tracks) if self._written is None else self._written
-        positions, visible, confidence = kept.positions_px.copy(), kept.visible.copy(), kept.confidence.copy()
-        for frame in np.flatnonzero(stale):
-            if time.perf_counter() > end:
-                break
-            assert self.nodes is not None  # a stale frame is reached
-            write_track_frames(self.nodes, self._sequence, tracks, [int(frame)])
-            positions[frame], visible[frame], confidence[frame] = (
-                tracks.positions_px[frame],
-                tracks.visible[frame],
-                tracks.confidence[frame],
-            )
-        self._written = replace(tracks, positions_px=positions, visible=visible, confidence=confidence)
 
 
 def _without_frames(tracks: PointTracks) -> PointTracks:

@@ -27,13 +27,13 @@ def _image_size_mm(sequence: ImageSequence) -> float:
     )
 
 
-def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence) -> None:
-    """Shows points as small discs of a fixed size in mm, with labels unless there are too many."""
+def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, count: int) -> None:
+    """Shows `count` points as small discs of a fixed size in mm, with labels unless there are too many."""
     display = markups.GetDisplayNode()
     display.SetGlyphType(slicer.vtkMRMLMarkupsDisplayNode.Circle2D)
     _set_size(display, 0.012 * _image_size_mm(sequence))
     _set_color(display, LANDMARK_COLOR)
-    display.SetPointLabelsVisibility(markups.GetNumberOfControlPoints() <= _MAXIMUM_LABELS)
+    display.SetPointLabelsVisibility(count <= _MAXIMUM_LABELS)
     display.SetTextScale(2.0)
 
 

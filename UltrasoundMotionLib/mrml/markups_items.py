@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import slicer
@@ -10,15 +10,19 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
 from UltrasoundMotionLib.mrml.point_state import describe_point
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
+from UltrasoundMotionLib.steps import Steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 MODEL_ATTRIBUTE = "UltrasoundMotion.Model"
 QUERY_FRAME_ATTRIBUTE = "UltrasoundMotion.QueryFrame"
+_FILLING = "putting the points into the scene"
+_SHOWING = "showing the points"
 
 
-def add_markups_sequence(
+def adding_markups_sequence(
     image: SequenceNodes,
     sequence: ImageSequence,
     tracks: PointTracks,
@@ -27,12 +31,15 @@ def add_markups_sequence(
     class_name: str,
     name: str,
     show_points: bool,
-) -> SequenceNodes:
+    style: Callable[[slicer.vtkMRMLMarkupsNode], None],
+) -> Steps[SequenceNodes]:
     """Adds points of the tracks as a markups node that changes with the frame, in the image's browser and transform.
 
     The index is the image's, value for value. A point that is not visible, or was never reached, is marked as missing
     in that frame. The list is locked, which makes playback several times faster and prevents accidental moves, and its
     number of points is fixed.
+
+    The scene has nothing of it before all frames are filled.
 
     Args:
         image: the nodes of the clip.
@@ -40,33 +47,61 @@ def add_markups_sequence(
         points: indices of the tracks' points, in the order of the control points.
         class_name: vtkMRMLMarkupsFiducialNode, vtkMRMLMarkupsCurveNode or vtkMRMLMarkupsClosedCurveNode.
         show_points: draw the control points; a curve can be drawn without them.
+        style: sets the display of the node that is shown; called once.
 
     Raises:
-        InputError: the tracks have another number of frames than the image.
+        InputError: the tracks have another number of frames than the image, or the image was removed.
     """
     index = image.index
     if len(index.values) != tracks.positions_px.shape[0]:
         raise InputError(f"{name}: tracks of {tracks.positions_px.shape[0]} frames for a clip of {len(index.values)}")
     scene = image.scene
-    node = create_sequence(scene, f"{name} sequence", index)
+    node = slicer.vtkMRMLSequenceNode()
+    index.apply(node)
     node.SetAttribute(MODEL_ATTRIBUTE, tracks.model)
     node.SetAttribute(QUERY_FRAME_ATTRIBUTE, str(tracks.query_frame))
     loose = _loose_markups(class_name, name, [tracks.labels[point] for point in points], show_points)
     for frame, value in enumerate(index.values):
+        yield frame, len(index.values), _FILLING
         _set_frame(loose, sequence, tracks, frame, points)
         node.SetDataNodeAtValue(loose, value)
+    yield len(index.values), len(index.values), _FILLING
+    image.check_in_scene()
+    return (yield from undone_unless_finished(scene, _playing(image, node, class_name, name, style)))
+
+
+def _playing(
+    image: SequenceNodes,
+    node: slicer.vtkMRMLSequenceNode,
+    class_name: str,
+    name: str,
+    style: Callable[[slicer.vtkMRMLMarkupsNode], None],
+) -> Steps[SequenceNodes]:
+    """Adds a filled sequence and its proxy to the scene and to the image's browser."""
+    scene = image.scene
+    node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
+    scene.AddNode(node)
     proxy = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name))
-    proxy.CreateDefaultDisplayNodes()
     proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    nodes = SequenceNodes(node, proxy, image.browser)
+    yield 0, 2, _SHOWING
+    nodes.check_in_scene()
+    proxy.CreateDefaultDisplayNodes()
+    display = proxy.GetDisplayNode()
+    was_modifying = display.StartModify()
+    style(proxy)
+    display.EndModify(was_modifying)
+    yield 1, 2, _SHOWING
+    nodes.check_in_scene()
     return join_browser(image.browser, node, proxy, editable=True)
 
 
-def write_track_frames(
-    markups: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, frames: Iterable[int]
-) -> None:
-    """Replaces the markups of some frames by the tracks, for a run that is continued or corrected from a frame on.
+def write_track_frame(markups: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, frame: int) -> None:
+    """Replaces the markups of a frame by the tracks, for a run that is continued or corrected from a frame on.
 
-    Control points are matched by label; other frames, and points that the tracks lack, stay as they are.
+    Control points are matched by label; points that the tracks lack stay as they are. Slicer updates everything that
+    the browser plays each time a sequence says that it was modified: it says so here for the frame that is shown only.
+    Call `sequence.InvokePendingModifiedEvent()` after the last frame.
 
     Raises:
         InputError: the tracks have another number of frames than the markups.
@@ -79,15 +114,16 @@ def write_track_frames(
         )
     number_of = {label: number for number, label in enumerate(tracks.labels)}
     was_modifying = node.StartModify()
-    for frame in frames:
-        loose = loose_copy(node.GetNthDataNode(frame))
-        points = [
-            number_of.get(loose.GetNthControlPointLabel(control), -1)
-            for control in range(loose.GetNumberOfControlPoints())
-        ]
-        _set_frame(loose, sequence, tracks, frame, points)
-        node.UpdateDataNodeAtValue(loose, node.GetNthIndexValue(frame))
-    node.EndModify(was_modifying)
+    loose = loose_copy(node.GetNthDataNode(frame))
+    points = [
+        number_of.get(loose.GetNthControlPointLabel(control), -1) for control in range(loose.GetNumberOfControlPoints())
+    ]
+    _set_frame(loose, sequence, tracks, frame, points)
+    node.UpdateDataNodeAtValue(loose, node.GetNthIndexValue(frame))
+    if frame == markups.shown_item:
+        node.EndModify(was_modifying)
+    else:
+        node.SetDisableModifiedEvent(was_modifying)
 
 
 def set_locked(markups: SequenceNodes, locked: bool) -> None:

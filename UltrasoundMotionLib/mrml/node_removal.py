@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import slicer
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.util.vtkConstants import VTK_OBJECT
 
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, browsers_of
 from UltrasoundMotionLib.mrml.subject_hierarchy import forget_item
+from UltrasoundMotionLib.steps import Result, Steps
 
 
 def remove_node(node: slicer.vtkMRMLNode) -> None:
@@ -49,12 +52,51 @@ def undone_on_error(scene: slicer.vtkMRMLScene) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        added = [scene.GetNodeByID(node_id) for node_id in _node_ids(scene) if node_id not in before]
-        # Sequences first: a browser makes a new proxy for a sequence that has lost its own.
-        for node in sorted(added, key=lambda node: not node.IsA("vtkMRMLSequenceNode")):
-            if not node.IsA("vtkMRMLSubjectHierarchyNode"):
-                remove_node(node)
+        _remove_added(scene, [node_id for node_id in _node_ids(scene) if node_id not in before])
         raise
+
+
+def undone_unless_finished(scene: slicer.vtkMRMLScene, steps: Steps[Result]) -> Steps[Result]:
+    """Runs steps, and removes the nodes that they added if they raise or are cancelled.
+
+    Nodes that the user or another module adds between the steps stay.
+    """
+    added: list[str] = []
+    try:
+        while True:
+            with _recorded(scene, added):
+                progress = next(steps)
+            yield progress
+    except StopIteration as finished:
+        return finished.value
+    except BaseException:
+        steps.close()
+        if not scene.IsClosing():
+            _remove_added(scene, added)
+        raise
+
+
+@contextmanager
+def _recorded(scene: slicer.vtkMRMLScene, added: list[str]) -> Iterator[None]:
+    """Appends the ids of the nodes that the block adds."""
+
+    @calldata_type(VTK_OBJECT)
+    def record(_scene: object, _event: str, node: slicer.vtkMRMLNode) -> None:
+        added.append(node.GetID())
+
+    tag = scene.AddObserver(slicer.vtkMRMLScene.NodeAddedEvent, record)
+    try:
+        yield
+    finally:
+        scene.RemoveObserver(tag)
+
+
+def _remove_added(scene: slicer.vtkMRMLScene, node_ids: list[str]) -> None:
+    present = [node for node in map(scene.GetNodeByID, node_ids) if node is not None]
+    # Sequences first: a browser makes a new proxy for a sequence that has lost its own.
+    for node in sorted(present, key=lambda node: not node.IsA("vtkMRMLSequenceNode")):
+        if not node.IsA("vtkMRMLSubjectHierarchyNode"):
+            remove_node(node)
 
 
 def _node_ids(scene: slicer.vtkMRMLScene) -> dict[str, None]:

@@ -103,6 +103,20 @@ class SequenceNodes:
         """The index of the sequence."""
         return SequenceIndex.of_node(self.sequence)
 
+    @property
+    def shown_item(self) -> int:
+        """The number of the item that the proxy shows."""
+        selected = max(self.browser.GetSelectedItemNumber(), 0)
+        master = self.browser.GetMasterSequenceNode()
+        if master is self.sequence or master is None:
+            return selected
+        return self.sequence.GetItemNumberFromIndexValue(master.GetNthIndexValue(selected), False)
+
+    def check_in_scene(self) -> None:
+        """Raises InputError where the user has removed one of the nodes from the scene."""
+        if None in (self.sequence.GetScene(), self.proxy.GetScene(), self.browser.GetScene()):
+            raise InputError(f"{self.proxy.GetName()}: was removed from the scene in the meantime")
+
 
 def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
     """Returns the sequence, proxy and browser that a node belongs to.

@@ -35,7 +35,11 @@ class SliceView:
     """
 
     def __init__(
-        self, scene: slicer.vtkMRMLScene, volume: slicer.vtkMRMLVolumeNode, size: tuple[int, int] = (800, 600)
+        self,
+        scene: slicer.vtkMRMLScene,
+        volume: slicer.vtkMRMLVolumeNode,
+        size: tuple[int, int] = (800, 600),
+        view_name: str = "Red",
     ) -> None:
         if sys.platform == "linux" and not os.environ.get("DISPLAY"):
             os.environ.setdefault("VTK_DEFAULT_OPENGL_WINDOW", "vtkEGLRenderWindow")
@@ -56,7 +60,7 @@ class SliceView:
         self._slice_logic = slicer.vtkMRMLSliceLogic()
         self._slice_logic.SetMRMLApplicationLogic(logic)
         self._slice_logic.SetMRMLScene(scene)
-        node = show_as_acquired(scene, volume)
+        node = show_as_acquired(scene, volume, view_name)
         self._slice_logic.SetSliceNode(node)
         self._logics = logic.GetSliceLogics()
         self._logics.AddItem(self._slice_logic)
@@ -90,13 +94,17 @@ class SliceView:
         actor.GetProperty().SetDisplayLocationToBackground()
         return actor
 
+    def draw(self) -> None:
+        """Draws the scene in its present state."""
+        self._window.Render()
+
     def write_png(self, path: str | Path) -> Path:
         """Draws the scene in its present state and writes it.
 
         Raises:
             OutputError: the file cannot be written.
         """
-        self._window.Render()
+        self.draw()
         grabber = vtk.vtkWindowToImageFilter()
         grabber.SetInput(self._window)
         grabber.ReadFrontBufferOff()

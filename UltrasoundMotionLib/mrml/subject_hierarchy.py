@@ -7,12 +7,21 @@ from collections.abc import Iterable, Iterator
 import slicer
 from vtkmodules.vtkCommonCore import vtkIdList
 
+from UltrasoundMotionLib.steps import Steps, run_steps
+
 _FOLDER_LEVEL = slicer.vtkMRMLSubjectHierarchyConstants.GetSubjectHierarchyLevelFolder()
 
 
 def put_in_folder(
     scene: slicer.vtkMRMLScene, beside: slicer.vtkMRMLNode, nodes: Iterable[slicer.vtkMRMLNode], folder_name: str
 ) -> int:
+    """`putting_in_folder` at once."""
+    return run_steps(putting_in_folder(scene, beside, nodes, folder_name))
+
+
+def putting_in_folder(
+    scene: slicer.vtkMRMLScene, beside: slicer.vtkMRMLNode, nodes: Iterable[slicer.vtkMRMLNode], folder_name: str
+) -> Steps[int]:
     """Puts nodes into a folder beside the input (under the same patient and study) and returns the folder's item.
 
     The application makes an item for each node by itself; outside it they are made here. A folder of that name in that
@@ -26,12 +35,19 @@ def put_in_folder(
     for ancestor in _ancestors(tree, parent):
         if tree.GetItemDataNode(ancestor) in nodes:  # would hang under its own child
             parent = tree.GetItemParent(ancestor)
-    folder = _folder_named(tree, parent, folder_name)
+    for done, node in enumerate(nodes):
+        yield done, len(nodes), "putting the nodes into a folder"
+        if node.GetScene() is not None:  # not removed in the meantime
+            tree.CreateItem(_folder(tree, parent, folder_name), node)  # moves the item of a node that has one
+    return _folder(tree, parent, folder_name)
+
+
+def _folder(tree: slicer.vtkMRMLSubjectHierarchyNode, parent: int, name: str) -> int:
+    """The folder of that name under a parent, made where there is none."""
+    folder = _folder_named(tree, parent, name)
     if folder is None:
-        folder = tree.CreateFolderItem(parent, folder_name)
+        folder = tree.CreateFolderItem(parent, name)
         tree.SetItemExpanded(folder, True)
-    for node in nodes:
-        tree.CreateItem(folder, node)  # moves the item of a node that has one
     return folder
 
 

@@ -62,7 +62,8 @@ def add_series(
 ) -> slicer.vtkMRMLPlotSeriesNode:
     """Adds a plot series of two columns (x, y) of a table."""
     x_column, y_column = columns
-    series = table.GetScene().AddNewNodeByClass("vtkMRMLPlotSeriesNode", name)
+    series = slicer.vtkMRMLPlotSeriesNode()
+    series.SetName(name)
     series.SetAndObserveTableNodeID(table.GetID())
     series.SetXColumnName(x_column)
     series.SetYColumnName(y_column)
@@ -71,7 +72,7 @@ def add_series(
     series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)
     series.SetLineWidth(width)
     series.SetColor(*color)
-    return series
+    return table.GetScene().AddNode(series)
 
 
 def add_chart(

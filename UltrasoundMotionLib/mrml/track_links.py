@@ -9,6 +9,7 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
+from UltrasoundMotionLib.steps import Steps
 
 _IMAGE_ROLE = "ultrasoundMotionImage"
 _DERIVED_ROLE = "ultrasoundMotionDerived"
@@ -16,10 +17,13 @@ _DERIVED_ROLE = "ultrasoundMotionDerived"
 
 def link_results(image: SequenceNodes, landmarks: SequenceNodes, derived: Iterable[slicer.vtkMRMLNode] = ()) -> None:
     """Links a markups sequence to its clip and to the nodes derived from its tracks (paths, tables, chart)."""
+    was_modifying = landmarks.sequence.StartModify()  # what the browser plays is updated once
     landmarks.sequence.SetNodeReferenceID(_IMAGE_ROLE, image.sequence.GetID())
     landmarks.sequence.RemoveNodeReferenceIDs(_DERIVED_ROLE)
     for node in derived:
-        landmarks.sequence.AddNodeReferenceID(_DERIVED_ROLE, node.GetID())
+        if node.GetScene() is not None:
+            landmarks.sequence.AddNodeReferenceID(_DERIVED_ROLE, node.GetID())
+    landmarks.sequence.EndModify(was_modifying)
 
 
 def image_of(landmarks: SequenceNodes) -> SequenceNodes:
@@ -49,14 +53,17 @@ def derived_nodes(landmarks: SequenceNodes, class_name: str = "vtkMRMLNode") -> 
     return [node for node in nodes if node is not None and node.IsA(class_name)]
 
 
-def remove_derived(landmarks: SequenceNodes) -> None:
+def removing_derived(landmarks: SequenceNodes) -> Steps[None]:
     """Removes paths, tables and plot from the scene; the markups stay."""
-    for node in derived_nodes(landmarks):
+    nodes = derived_nodes(landmarks)
+    for done, node in enumerate(nodes):
+        yield done, len(nodes), "removing the last result"
         remove_node(node)
     landmarks.sequence.RemoveNodeReferenceIDs(_DERIVED_ROLE)
 
 
-def remove_results(landmarks: SequenceNodes) -> None:
+def removing_results(landmarks: SequenceNodes) -> Steps[None]:
     """Removes a whole result from the scene; clip and browser stay."""
-    remove_derived(landmarks)
+    yield from removing_derived(landmarks)
+    yield 0, 1, "removing the last result"
     remove_sequence(landmarks)

@@ -12,8 +12,9 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.markups_display import point_color, show_curve, show_landmarks
-from UltrasoundMotionLib.mrml.markups_items import add_markups_sequence
+from UltrasoundMotionLib.mrml.markups_items import adding_markups_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 _MAXIMUM_PATH_POINTS = 300
@@ -23,14 +24,24 @@ _MAXIMUM_PATH_POINTS = 300
 def add_landmarks(
     image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, *, name: str | None = None
 ) -> SequenceNodes:
-    """Adds the tracks as a point list `<clip> landmarks` that plays with the image, as `add_markups_sequence` does."""
-    points = range(len(tracks.labels))
-    name = name or f"{sequence.name} landmarks"
-    nodes = add_markups_sequence(
-        image, sequence, tracks, points, class_name="vtkMRMLMarkupsFiducialNode", name=name, show_points=True
+    """`adding_landmarks` at once."""
+    return run_steps(adding_landmarks(image, sequence, tracks, name=name))
+
+
+def adding_landmarks(
+    image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, *, name: str | None = None
+) -> Steps[SequenceNodes]:
+    """Adds the tracks as a point list `<clip> landmarks` that plays with the image, see `adding_markups_sequence`."""
+    return adding_markups_sequence(
+        image,
+        sequence,
+        tracks,
+        range(len(tracks.labels)),
+        class_name="vtkMRMLMarkupsFiducialNode",
+        name=name or f"{sequence.name} landmarks",
+        show_points=True,
+        style=lambda proxy: show_landmarks(proxy, sequence, len(tracks.labels)),
     )
-    show_landmarks(nodes.proxy, sequence)
-    return nodes
 
 
 def add_curve(
@@ -42,6 +53,19 @@ def add_curve(
     closed: bool = False,
     name: str | None = None,
 ) -> SequenceNodes:
+    """`adding_curve` at once."""
+    return run_steps(adding_curve(image, sequence, tracks, labels, closed=closed, name=name))
+
+
+def adding_curve(
+    image: SequenceNodes,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    labels: Sequence[str],
+    *,
+    closed: bool = False,
+    name: str | None = None,
+) -> Steps[SequenceNodes]:
     """Adds a curve `<clip> wall` through the points of these labels that plays with the image and skips lost points.
 
     Raises:
@@ -53,16 +77,21 @@ def add_curve(
     if len(labels) < 2:
         raise InputError(f"curve: needs at least two points, got {len(labels)}")
     class_name = "vtkMRMLMarkupsClosedCurveNode" if closed else "vtkMRMLMarkupsCurveNode"
-    points = [tracks.labels.index(label) for label in labels]
-    name = name or f"{sequence.name} wall"
-    nodes = add_markups_sequence(image, sequence, tracks, points, class_name=class_name, name=name, show_points=False)
-    show_curve(nodes.proxy, sequence)
-    return nodes
+    return adding_markups_sequence(
+        image,
+        sequence,
+        tracks,
+        [tracks.labels.index(label) for label in labels],
+        class_name=class_name,
+        name=name or f"{sequence.name} wall",
+        show_points=False,
+        style=lambda proxy: show_curve(proxy, sequence),
+    )
 
 
-def add_trajectories(
+def adding_trajectories(
     image: SequenceNodes, sequence: ImageSequence, tracks: PointTracks
-) -> tuple[slicer.vtkMRMLMarkupsCurveNode, ...]:
+) -> Steps[tuple[slicer.vtkMRMLMarkupsCurveNode, ...]]:
     """Adds the path of each point as a thin static curve `<clip> path of <label>`.
 
     Frames where the point was lost are left out; a point that was visible in fewer than two frames gets no path.
@@ -72,6 +101,7 @@ def add_trajectories(
     seen = tracks.visible & np.isfinite(tracks.positions_px).all(axis=2)
     curves = []
     for number, label in enumerate(tracks.labels):
+        yield number, len(tracks.labels), "drawing the paths"
         path = positions[seen[:, number], number]
         if len(path) < 2:
             continue
@@ -80,9 +110,11 @@ def add_trajectories(
             "vtkMRMLMarkupsCurveNode", scene.GenerateUniqueName(f"{sequence.name} path of {label}")
         )
         _draw_path(curve, path)
-        curve.CreateDefaultDisplayNodes()
-        show_curve(curve, sequence, point_color(number), width=0.002)
         curve.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+        curve.CreateDefaultDisplayNodes()
+        was_modifying = curve.GetDisplayNode().StartModify()
+        show_curve(curve, sequence, point_color(number), width=0.002)
+        curve.GetDisplayNode().EndModify(was_modifying)
         curves.append(curve)
     return tuple(curves)
 

@@ -11,6 +11,7 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.markups_display import point_color
 from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
@@ -35,6 +36,7 @@ def add_track_table(scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str) 
     return add_table(scene, name, columns, {"time_s": "s", "x": "px", "y": "px"} if times else {"x": "px", "y": "px"})
 
 
+_DRAWING = "drawing the chart"
 _MAXIMUM_SERIES = 12
 _MEAN_COLOR = (0.15, 0.15, 0.15)  # the plot view is white
 
@@ -71,6 +73,18 @@ def add_displacement_plot(
     labels: Sequence[str] | None = None,
     maximum_series: int = _MAXIMUM_SERIES,
 ) -> DisplacementPlot:
+    """`adding_displacement_plot` at once."""
+    return run_steps(adding_displacement_plot(scene, tracks, name, labels=labels, maximum_series=maximum_series))
+
+
+def adding_displacement_plot(
+    scene: slicer.vtkMRMLScene,
+    tracks: PointTracks,
+    name: str,
+    *,
+    labels: Sequence[str] | None = None,
+    maximum_series: int = _MAXIMUM_SERIES,
+) -> Steps[DisplacementPlot]:
     """Adds a table `name` of each point's displacement, and a chart over time: a line per point and one for the mean.
 
     Args:
@@ -95,11 +109,14 @@ def add_displacement_plot(
         scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit)
     )
     drawn = list(labels) if labels is not None else _spread(tracks.labels, maximum_series)
-    series = [
-        add_series(table, (time_column, title_of[label]), label, color=point_color(tracks.labels.index(label)))
-        for label in drawn
-    ]
+    series = []
+    for label in drawn:
+        yield len(series), len(drawn), _DRAWING
+        color = point_color(tracks.labels.index(label))
+        series.append(add_series(table, (time_column, title_of[label]), label, color=color))
+    yield len(drawn), len(drawn), _DRAWING
     series.append(add_series(table, (time_column, "mean"), "mean", color=_MEAN_COLOR, width=4.0))
+    yield len(drawn), len(drawn), _DRAWING
     return DisplacementPlot(table, add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
 
 

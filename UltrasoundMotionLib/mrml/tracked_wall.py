@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,13 +13,14 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.markups_items import loose_copy
-from UltrasoundMotionLib.mrml.node_removal import remove_sequence
+from UltrasoundMotionLib.mrml.node_removal import remove_sequence, undone_unless_finished
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
-from UltrasoundMotionLib.mrml.track_links import derived_nodes, image_of, link_results, remove_derived
-from UltrasoundMotionLib.mrml.track_nodes import add_curve
+from UltrasoundMotionLib.mrml.track_links import derived_nodes, image_of, link_results, removing_derived
+from UltrasoundMotionLib.mrml.track_nodes import adding_curve
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES, MIDDLE_LAYER
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -130,10 +130,11 @@ class TrackedWall:
             )
         return tuple(label for some in labels.values() for label in some), np.concatenate(points)
 
-    def remove(self) -> None:
+    def removing(self) -> Steps[None]:
         """Removes the wall and everything derived from it from the scene; the clip stays."""
-        remove_derived(self.main)
-        for nodes in self.layers.values():
+        yield from removing_derived(self.main)
+        for done, nodes in enumerate(self.layers.values()):
+            yield done, len(self.layers), "removing the last result"
             remove_sequence(nodes)
 
 
@@ -217,22 +218,31 @@ class LiveWall:
         live._live = [LiveTracks(sequence, nodes=nodes) for nodes in wall.layers.values()]
         return live
 
-    def show(self, tracks: PointTracks, budget_s: float = math.inf) -> None:
-        """Writes the frames that are new since the last call, as `LiveTracks.show` does."""
-        if self.wall is None and tracks.reached.any():
-            made = {layer: LiveTracks(self._sequence, partial(self._add, layer)) for layer in self._layers}
-            for live in made.values():
-                live.show(tracks)
-            self._live = list(made.values())
-            self.wall = self._link_layers({layer: live.nodes for layer, live in made.items() if live.nodes is not None})
-        for live in self._live:
-            live.show(tracks, budget_s / len(self._live))
+    def show(self, tracks: PointTracks) -> None:
+        """`showing` at once."""
+        run_steps(self.showing(tracks))
 
-    def _add(self, layer: str, tracks: PointTracks) -> SequenceNodes:
+    def showing(self, tracks: PointTracks) -> Steps[None]:
+        """Writes the frames that are new since the last call, as `LiveTracks.showing` does."""
+        if self.wall is None and tracks.reached.any():
+            self.wall, self._live = yield from undone_unless_finished(self._image.scene, self._adding(tracks))
+        for live in self._live:
+            yield from live.showing(tracks)
+
+    def _adding(self, tracks: PointTracks) -> Steps[tuple[TrackedWall, list[LiveTracks]]]:
+        made = {layer: LiveTracks(self._sequence, partial(self._add, layer)) for layer in self._layers}
+        for live in made.values():
+            yield from live.showing(tracks)
+        wall = self._link_layers({layer: live.nodes for layer, live in made.items() if live.nodes is not None})
+        return wall, list(made.values())
+
+    def _add(self, layer: str, tracks: PointTracks) -> Steps[SequenceNodes]:
         name = self._name or f"{self._sequence.name} wall"
         closed = segment_model(self._view).closed
         name = name if layer == MIDDLE_LAYER else f"{name} {layer}"
-        nodes = add_curve(self._image, self._sequence, tracks, self._layers[layer], closed=closed, name=name)
+        nodes = yield from adding_curve(
+            self._image, self._sequence, tracks, self._layers[layer], closed=closed, name=name
+        )
         if self._name is not None:
             nodes.proxy.SetName(name)  # a name that was used before was given a number
         return nodes

@@ -10,10 +10,11 @@ import slicer
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.mrml.track_links import derived_nodes, remove_derived
-from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
-from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
+from UltrasoundMotionLib.mrml.track_links import derived_nodes, removing_derived
+from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, adding_tracks
+from UltrasoundMotionLib.mrml.tracks_from_nodes import reading_tracks
 from UltrasoundMotionLib.mrml.views import show_chart, show_table
+from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
 
 _CHART, _TABLE = "vtkMRMLPlotChartNode", "vtkMRMLTableNode"
 
@@ -21,16 +22,27 @@ _CHART, _TABLE = "vtkMRMLPlotChartNode", "vtkMRMLTableNode"
 def renew_derived(
     image: SequenceNodes, sequence: ImageSequence, landmarks: SequenceNodes, *, trajectories: bool
 ) -> TrackNodes:
+    """`renewing_derived` at once."""
+    return run_steps(renewing_derived(image, sequence, landmarks, trajectories=trajectories))
+
+
+def renewing_derived(
+    image: SequenceNodes, sequence: ImageSequence, landmarks: SequenceNodes, *, trajectories: bool
+) -> Steps[TrackNodes]:
     """Makes paths, tables and plot anew from the landmarks; views that showed the old ones show the new ones.
 
     Args:
         landmarks: a point list that `add_landmarks` made.
         trajectories: draw the path of each point.
+
+    Raises:
+        InputError: clip or landmarks were removed in between.
+        StepsCancelled: cancelled; the old ones are gone, since they show what the points were, and there are no new.
     """
-    tracks = tracks_from_markups(landmarks, image, sequence)
     with kept_in_views(landmarks):
-        remove_derived(landmarks)
-        return add_tracks(image, sequence, tracks, trajectories=trajectories, landmarks=landmarks)
+        yield from not_cancelled(removing_derived(landmarks))
+        tracks = yield from reading_tracks(landmarks, image, sequence)
+        return (yield from adding_tracks(image, sequence, tracks, trajectories=trajectories, landmarks=landmarks))
 
 
 @contextmanager

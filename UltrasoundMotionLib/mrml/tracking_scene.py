@@ -11,19 +11,22 @@ import slicer
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
-from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
+from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_unless_finished
 from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.strain_nodes import add_strain
 from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
-from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
 from UltrasoundMotionLib.mrml.track_links import link_results
-from UltrasoundMotionLib.mrml.track_nodes import add_curve, add_landmarks, add_trajectories
-from UltrasoundMotionLib.mrml.track_tables import DisplacementPlot, add_displacement_plot, add_track_table
+from UltrasoundMotionLib.mrml.track_nodes import adding_curve, adding_landmarks, adding_trajectories
+from UltrasoundMotionLib.mrml.track_tables import DisplacementPlot, add_track_table, adding_displacement_plot
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+
+_FINISHING = "adding tables and chart"
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,23 @@ def add_tracks(
     trajectories: bool = True,
     landmarks: SequenceNodes | None = None,
 ) -> TrackNodes:
+    """`adding_tracks` at once."""
+    return run_steps(
+        adding_tracks(
+            image, sequence, tracks, curve_labels=curve_labels, trajectories=trajectories, landmarks=landmarks
+        )
+    )
+
+
+def adding_tracks(
+    image: SequenceNodes,
+    sequence: ImageSequence,
+    tracks: PointTracks,
+    *,
+    curve_labels: Sequence[str] | None = None,
+    trajectories: bool = True,
+    landmarks: SequenceNodes | None = None,
+) -> Steps[TrackNodes]:
     """Adds tracks to a clip in the scene, in a folder of the Data module.
 
     Args:
@@ -87,20 +107,27 @@ def add_tracks(
         landmarks: the point list of these tracks if it is in the scene already.
 
     Raises:
-        InputError: the tracks do not fit the clip, or a label does not exist; the scene is then as it was.
+        InputError: the tracks do not fit the clip, a label does not exist, or the clip or the point list was removed
+            in between; the scene is then as it was.
     """
-    scene, name = image.scene, sequence.name
-    with undone_on_error(scene):
-        nodes = TrackNodes(
-            landmarks=landmarks or add_landmarks(image, sequence, tracks),
-            curve=add_curve(image, sequence, tracks, curve_labels) if curve_labels else None,
-            paths=add_trajectories(image, sequence, tracks) if trajectories else (),
-            table=add_track_table(scene, tracks, f"{name} tracks"),
-            plot=add_displacement_plot(scene, tracks, f"{name} displacement"),
-        )
-        put_in_folder(scene, image.proxy, nodes.shown_nodes(), f"{name} motion")
-        link_results(image, nodes.landmarks, nodes.derived_nodes())
-    return nodes
+
+    def add() -> Steps[TrackNodes]:
+        scene, name = image.scene, sequence.name
+        points = landmarks or (yield from adding_landmarks(image, sequence, tracks))
+        curve = (yield from adding_curve(image, sequence, tracks, curve_labels)) if curve_labels else None
+        paths = (yield from adding_trajectories(image, sequence, tracks)) if trajectories else ()
+        yield 0, 1, _FINISHING
+        table = add_track_table(scene, tracks, f"{name} tracks")
+        plot = yield from adding_displacement_plot(scene, tracks, f"{name} displacement")
+        nodes = TrackNodes(points, curve, paths, table, plot)
+        yield from putting_in_folder(scene, image.proxy, nodes.shown_nodes(), f"{name} motion")
+        yield 1, 1, _FINISHING
+        for needed in (image, points):
+            needed.check_in_scene()
+        link_results(image, points, nodes.derived_nodes())
+        return nodes
+
+    return undone_unless_finished(image.scene, add())
 
 
 def build_tracking_scene(

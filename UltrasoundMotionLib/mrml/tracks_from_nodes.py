@@ -15,6 +15,7 @@ from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, ras_mm_to_pixels
 from UltrasoundMotionLib.mrml.markups_items import MODEL_ATTRIBUTE, QUERY_FRAME_ATTRIBUTE
 from UltrasoundMotionLib.mrml.point_state import NOT_REACHED, best_guess_in, confidence_in
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 
@@ -58,6 +59,11 @@ def query_points_from_markups(
 
 
 def tracks_from_markups(markups: SequenceNodes, image: SequenceNodes, sequence: ImageSequence) -> PointTracks:
+    """`reading_tracks` at once."""
+    return run_steps(reading_tracks(markups, image, sequence))
+
+
+def reading_tracks(markups: SequenceNodes, image: SequenceNodes, sequence: ImageSequence) -> Steps[PointTracks]:
     """Returns a markups sequence, corrections included, as tracks on the clip.
 
     A missing point is not visible. It keeps the tracker's best guess where its description states one, else it is
@@ -77,6 +83,7 @@ def tracks_from_markups(markups: SequenceNodes, image: SequenceNodes, sequence: 
     positions, confidence, visible = np.full((*shape, 2), np.nan), np.zeros(shape), np.zeros(shape, dtype=bool)
     reached = np.ones(len(items), dtype=bool)
     for frame, item in enumerate(items):
+        yield frame, len(items), "reading the points"
         if item.GetNumberOfControlPoints() != len(labels):
             raise InputError(
                 f"{name}: item {frame} has {item.GetNumberOfControlPoints()} points, the first has {len(labels)}"

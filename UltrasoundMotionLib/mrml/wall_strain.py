@@ -13,11 +13,12 @@ from UltrasoundMotionLib.mrml.strain_nodes import StrainNodes, add_strain
 from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.table_nodes import add_series, add_table
-from UltrasoundMotionLib.mrml.track_links import link_results, remove_derived
+from UltrasoundMotionLib.mrml.track_links import link_results, removing_derived
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.tracking_results import kept_in_views
 from UltrasoundMotionLib.settings import from_plain, to_plain
+from UltrasoundMotionLib.steps import run_steps
 from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents
 from UltrasoundMotionLib.strain.layered_strain import LayeredStrain
 from UltrasoundMotionLib.strain.measure import measure_strain
@@ -131,7 +132,7 @@ def show_strain(
         landmarks: show the points of the middle layer as landmarks too.
     """
     with kept_in_views(wall.main):
-        remove_derived(wall.main)
+        run_steps(removing_derived(wall.main))
         nodes = add_strain(wall.image, sequence, strain.result, curve=wall.main)
         add_color_legend(nodes.band.proxy, "strain (%)", view_name="Red")  # the others show the bull's-eye
         lines = _mark_events(nodes, strain.result)

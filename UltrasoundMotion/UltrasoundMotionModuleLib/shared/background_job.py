@@ -7,7 +7,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import qt
@@ -15,46 +15,63 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import UltrasoundMotionError
-from UltrasoundMotionLib.jobs import JobCancelled, JobEvent, JobFailed, JobFinished, JobProcess, JobProgress, JobRequest
+from UltrasoundMotionLib.jobs import (
+    JobCancelled,
+    JobEnd,
+    JobEvent,
+    JobFailed,
+    JobFinished,
+    JobProcess,
+    JobProgress,
+    JobRequest,
+)
+from UltrasoundMotionLib.steps import StepRunner, Steps
 
 _POLL_MS = 40
 _STEP_BUDGET_S = 0.015
-"""Longest time that preparing may block the application at a time."""
+"""Longest time that steps on the scene may block the application at a time."""
 
-Preparation = Generator[tuple[int, int, str], None, JobRequest]
-"""Work on the scene before the job, cut into short steps: yields (done, total, message) and returns the request."""
+Preparation = Steps[JobRequest | JobFinished]
+"""Work on the scene before the job; it returns the request, or a result where there is nothing to compute."""
 
 
 class JobListener(Protocol):
-    """Callbacks of a running job, on the main thread. Not called after `BackgroundJob.forget`."""
+    """Callbacks of a run, on the main thread. Not called after `BackgroundJob.forget`.
+
+    Those that put something into the scene return the steps in which they do it.
+    """
 
     def onProgress(self, progress: JobProgress) -> None:
-        """Reports progress; `progress.job` is None while the job is prepared."""
+        """Reports progress; `progress.job` is None while the scene is worked on."""
 
-    def onPartial(self, result: Any) -> None:
+    def onPartial(self, result: Any) -> Steps[None]:
         """Gives the newest finished part of the result."""
 
-    def onFinished(self, finished: JobFinished) -> None:
+    def onFinished(self, finished: JobFinished) -> Steps[None]:
         """Gives the whole result."""
 
-    def onFailed(self, failed: JobFailed) -> None:
+    def onFailed(self, failed: JobFailed) -> Steps[None]:
         """Reports that the job ended without its result."""
 
-    def onCancelled(self, cancelled: JobCancelled) -> None:
+    def onCancelled(self, cancelled: JobCancelled) -> Steps[None]:
         """Reports that the job was cancelled; `cancelled.result` is the finished part, or None."""
 
 
 class BackgroundJob:
-    """One run: its preparation in short steps, then the job in the child process."""
+    """One run: its preparation in short steps, the job in the child process, and its result in short steps."""
 
     def __init__(self, preparation: Preparation | JobRequest, listener: JobListener, *, partials: bool = True) -> None:
         """A request that needs no preparation can be given as it is.
 
         Args:
-            partials: False where the listener expects the results in progress of other runs, not of this one.
+            partials: False where the listener does not show results in progress.
         """
         self._partials = partials
         self._preparation = _prepared(preparation) if isinstance(preparation, JobRequest) else preparation
+        self._steps: StepRunner[Any] | None = StepRunner(self._preparation)
+        self._onStepsFinished: Callable[[Any], None] = self._onPrepared
+        self._onStepsFailed: Callable[[Exception], None] = self._onPreparationFailed
+        self._end: JobEnd | None = None
         self._listener: JobListener | None = listener
         self.job: Any = None
         self.running = False
@@ -67,72 +84,110 @@ class BackgroundJob:
         sharedProcess().add(self)
 
     def cancel(self) -> None:
-        """Asks the run to stop; the listener's `onCancelled` is called within a second."""
-        if self.job is not None:
+        """Asks the run to stop. Within a second the listener's `onCancelled` is called; where the result is being shown
+        already, its steps are cancelled.
+        """
+        if not self.running:
+            return
+        if self._end is None and self.job is not None:
             sharedProcess().cancel(self)
-        elif self.running:
-            self._preparation.close()
-            self._end(lambda listener: listener.onCancelled(JobCancelled(None, None)))
+        elif self._end is None:
+            self._steps.close()
+            self._onEnd(JobCancelled(None, None))
+        elif self._steps is not None:
+            self._steps.cancel()
 
     def forget(self) -> None:
-        """Cancels the run without another call of the listener, whose nodes are gone: the scene was closed, or the
-        module reloaded.
+        """Ends the run without another call of the listener, whose nodes are gone: the scene was closed, or the module
+        reloaded.
         """
-        self._listener = None
-        self.cancel()
+        steps, self._steps = self._steps, None
+        if self.running and self.job is not None and self._end is None:
+            sharedProcess().cancel(self)
+        self._close()
+        if steps is not None:
+            steps.close()
 
     # Called by the shared process
 
-    def prepare(self) -> JobRequest | None:
-        """Continues the preparation for a short while; returns the request when it is done, else None."""
-        deadline = time.perf_counter() + _STEP_BUDGET_S
-        try:
-            while time.perf_counter() < deadline:
-                progress = JobProgress(None, *next(self._preparation))
-            self._notify(lambda listener: listener.onProgress(progress))
-        except StopIteration as finished:
-            return finished.value
-        except UltrasoundMotionError as error:
-            failed = JobFailed(None, str(error), "input")
-            self._end(lambda listener: listener.onFailed(failed))
-        return None
+    @property
+    def isStepping(self) -> bool:
+        """True while there is work on the scene to go on with."""
+        return self.running and self._steps is not None
 
-    def onEvent(self, event: Any) -> None:
-        """Dispatches an event of the child process to the listener.
-
-        The run fails where the listener cannot show a part of the result, as when its nodes were deleted.
-        """
+    def advance(self) -> None:
+        """Goes on with the work on the scene for a short while."""
+        steps = self._steps
         try:
-            self._dispatch(event)
+            progress = steps.advance(_STEP_BUDGET_S)
         except Exception as error:
-            logging.exception("a result in progress could not be shown")
-            sharedProcess().cancel(self)
-            failed = JobFailed(
-                self.job, _("the result so far could not be shown: {error}").format(error=error), "unexpected"
-            )
-            self._end(lambda listener: listener.onFailed(failed))
+            self._steps = None
+            self._onStepsFailed(error)
+            return
+        if progress is not None:
+            self._listener.onProgress(JobProgress(None, *progress))
+        elif self._steps is steps:  # not forgotten meanwhile
+            self._steps = None
+            self._onStepsFinished(steps.result)
 
-    def _dispatch(self, event: Any) -> None:
-        if isinstance(event, JobProgress):
-            self._notify(lambda listener: listener.onProgress(event))
-            partial = self.job.partial() if self._partials and self._listener is not None else None
+    def onEvent(self, event: JobEvent) -> None:
+        """Takes an event of the child process."""
+        if not self.running or self._end is not None:
+            return
+        if isinstance(event, JobEnd):
+            self._onEnd(event)
+        elif isinstance(event, JobProgress):
+            self._listener.onProgress(event)
+            partial = self.job.partial() if self._partials and self._steps is None else None
             if partial is not None:
-                self._notify(lambda listener: listener.onPartial(partial))
-        elif isinstance(event, JobFinished):
-            self._end(lambda listener: listener.onFinished(event))
-        elif isinstance(event, JobFailed):
-            self._end(lambda listener: listener.onFailed(event))
-        elif isinstance(event, JobCancelled):
-            self._end(lambda listener: listener.onCancelled(event))
+                self._steps = StepRunner(self._listener.onPartial(partial))
+                self._onStepsFinished, self._onStepsFailed = self._onPartialShown, self._onPartialFailed
 
-    def _end(self, message: Callable[[JobListener], None]) -> None:
+    # The end of steps
+
+    def _onPrepared(self, prepared: JobRequest | JobFinished) -> None:
+        if isinstance(prepared, JobFinished):
+            self._onEnd(prepared)
+        else:
+            self.job = sharedProcess().submit(self, prepared)
+
+    def _onPreparationFailed(self, error: Exception) -> None:
+        if not isinstance(error, UltrasoundMotionError):
+            logging.exception("a run could not be prepared", exc_info=error)
+        self._onEnd(JobFailed(None, str(error), "input"))
+
+    def _onPartialShown(self, _nothing: None) -> None:
+        if self._end is not None:
+            self._showEnd()
+
+    def _onPartialFailed(self, error: Exception) -> None:
+        """Fails the run where the listener cannot show a part of the result, as when its nodes were deleted."""
+        logging.exception("a result in progress could not be shown", exc_info=error)
+        if self._end is None:
+            sharedProcess().cancel(self)
+        text = _("the result so far could not be shown: {error}").format(error=error)
+        self._end = JobFailed(self.job, text, "unexpected")
+        self._showEnd()
+
+    def _onEnd(self, end: JobEnd) -> None:
+        """Shows the end of the run, once the part in progress is shown."""
+        self._end = end
+        if self._steps is None or self._steps.finished:
+            self._showEnd()
+
+    def _showEnd(self) -> None:
+        show = {
+            JobFinished: self._listener.onFinished,
+            JobFailed: self._listener.onFailed,
+            JobCancelled: self._listener.onCancelled,
+        }[type(self._end)]
+        self._steps = StepRunner(show(self._end))
+        self._onStepsFinished = self._onStepsFailed = self._close
+
+    def _close(self, _outcome: object = None) -> None:
+        """Ends the run; the listener has shown an error, if there was one."""
         self.running = False
-        self._notify(message)
         self._listener = None
-
-    def _notify(self, message: Callable[[JobListener], None]) -> None:
-        if self._listener is not None:
-            message(self._listener)
 
 
 class SharedProcess:
@@ -140,8 +195,7 @@ class SharedProcess:
 
     def __init__(self) -> None:
         self.process = JobProcess()
-        self._preparing: list[BackgroundJob] = []
-        self._running: dict[Any, BackgroundJob] = {}
+        self._runs: list[BackgroundJob] = []
         self._timer = qt.QTimer()
         self._timer.setInterval(_POLL_MS)
         self._timer.connect("timeout()", self._poll)
@@ -149,13 +203,17 @@ class SharedProcess:
 
     @property
     def busy(self) -> bool:
-        """True while a job is prepared or running."""
-        return bool(self._preparing or self._running)
+        """True while there is a run, until its result is shown."""
+        return bool(self._runs)
 
     def add(self, background: BackgroundJob) -> None:
-        """Prepares a run and then submits its job."""
-        self._preparing.append(background)
+        """Takes care of a run until it has ended."""
+        self._runs.append(background)
         self._timer.start()
+
+    def submit(self, background: BackgroundJob, request: JobRequest) -> Any:
+        """Gives the job of a run to the child process."""
+        return self.process.submit(request)
 
     def cancel(self, background: BackgroundJob) -> None:
         """Asks the child process to stop a run."""
@@ -163,28 +221,27 @@ class SharedProcess:
 
     def close(self) -> None:
         """Ends the child process and everything it started."""
-        for background in (*self._preparing, *self._running.values()):
-            background._listener = None
+        for background in self._runs:
+            background.forget()
         self._timer.stop()
         self._timer.disconnect("timeout()", self._poll)
         slicer.app.disconnect("aboutToQuit()", closeSharedProcess)
         self.process.close()
 
     def _poll(self) -> None:
-        for background in list(self._preparing):
-            request = background.prepare() if background.running else None
-            if request is not None:
-                background.job = self.process.submit(request)
-                self._running[background.job] = background
-            if request is not None or not background.running:
-                self._preparing.remove(background)
-        for event in _newest(self.process.poll()):
-            background = self._running.get(event.job)
-            if background is None:
-                continue
-            background.onEvent(event)
-            if not background.running:
-                del self._running[event.job]
+        events = _newest(self.process.poll())
+        for background in list(self._runs):
+            for event in events:
+                if event.job is background.job:
+                    background.onEvent(event)
+        stepping = next((background for background in self._runs if background.isStepping), None)
+        if stepping is not None:
+            self._runs.remove(stepping)
+            self._runs.append(stepping)  # one at a time, in turn
+            stepping.advance()
+        self._runs = [background for background in self._runs if background.running]
+        stepping = any(background.isStepping for background in self._runs)
+        self._timer.setInterval(0 if stepping else _POLL_MS)  # 0: as soon as the application has answered its user
         if not self.busy:
             self._timer.stop()
 
@@ -215,9 +272,15 @@ def _newest(events: list[JobEvent]) -> list[JobEvent]:
     return [event for event in events if not isinstance(event, JobProgress) or last[event.job] is event]
 
 
-def _prepared(request: JobRequest) -> Preparation:
+def _prepared(request: JobRequest) -> Steps[JobRequest]:
     yield from ()
     return request
+
+
+def nothingToCompute(result: Any) -> Preparation:
+    """The preparation of a run that only shows something: the child process has nothing to do."""
+    yield from ()
+    return JobFinished(None, result)
 
 
 def warmUp() -> None:

@@ -71,12 +71,7 @@ def whyNotClip(node: slicer.vtkMRMLNode) -> str:
 
 def shownFrame(nodes: SequenceNodes) -> int:
     """The number of the item of `nodes.sequence` that its proxy shows."""
-    browser, sequence = nodes.browser, nodes.sequence
-    selected = max(browser.GetSelectedItemNumber(), 0)
-    master = browser.GetMasterSequenceNode()
-    if master is sequence or master is None:
-        return selected
-    return sequence.GetItemNumberFromIndexValue(master.GetNthIndexValue(selected), False)
+    return nodes.shown_item
 
 
 def showFrame(nodes: SequenceNodes, frame: int) -> None:

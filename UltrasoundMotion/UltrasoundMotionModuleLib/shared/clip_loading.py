@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -17,17 +16,13 @@ from UltrasoundMotionLib.mrml.clip_of_volume import frame_counts
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence, adding_image_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
-from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
+from UltrasoundMotionLib.steps import Steps
+from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, nothingToCompute
 from UltrasoundMotionModuleLib.shared.clip import clipDescription
 from UltrasoundMotionModuleLib.shared.listed_clips import listedClips, unlistedImages, whyNotListed
 from UltrasoundMotionModuleLib.shared.required_packages import ensureReader
 from UltrasoundMotionModuleLib.shared.sample_data import removeStoredSamples, storedSampleBytes
 from UltrasoundMotionModuleLib.shared.volume_dialog import VolumeDialog
-
-_STEP_BUDGET_S = 0.015
-"""Longest time that putting a clip into the scene may block the application at a time."""
-
-_Adding = Generator[tuple[int, int, str], None, SequenceNodes]
 
 
 class ClipLoading:
@@ -52,7 +47,6 @@ class ClipLoading:
         self._panel, self._choose, self._start = panel, choose, start or panel.startRun
         self._newest = ""
         self._looking = False
-        self._adding: tuple[_Adding, str, str | None] | None = None
         self.skipNew()
         button = panel.ui.loadClipButton
         self._menu = qt.QMenu(button)
@@ -68,13 +62,12 @@ class ClipLoading:
         self._menu.connect("aboutToShow()", self._showSampleSize)
         button.setMenu(self._menu)
         panel.clipLoading = self
-        panel.addObserver(slicer.mrmlScene, slicer.vtkMRMLScene.StartCloseEvent, self._onSceneClose)
         for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
             panel.addObserver(slicer.mrmlScene, event, self._onScene)
 
     def update(self) -> None:
         """Enables the button where nothing runs, and its line for volumes where there is one."""
-        self._panel.ui.loadClipButton.enabled = self._panel.run is None and not self.busy
+        self._panel.ui.loadClipButton.enabled = self._panel.run is None
         self.volumeAction.enabled = bool(self._volumes())
 
     def whyNotListed(self, chosen: slicer.vtkMRMLNode | None) -> str:
@@ -120,7 +113,14 @@ class ClipLoading:
             with slicer.util.tryWithErrorDisplay(_("The clip could not be made."), waitCursor=True):
                 volume, clip = dialog.volume, dialog.clip()
                 text = _("Made a clip of {name}").format(name=volume.GetName())
-                self._add(adding_image_sequence(slicer.mrmlScene, clip), text, volume.GetTransformNodeID())
+                transformId = volume.GetTransformNodeID()
+                self._start(
+                    lambda: BackgroundJob(nothingToCompute(clip), self._panel),
+                    lambda made, *, complete: self._add(
+                        adding_image_sequence(slicer.mrmlScene, made), text, transformId
+                    ),
+                    lambda: None,
+                )
         dialog.dialog.deleteLater()
 
     def _volumes(self) -> list[slicer.vtkMRMLScalarVolumeNode]:
@@ -142,49 +142,21 @@ class ClipLoading:
             ClipLoading._folder = str(Path(path).parent)
             self.load(path)
 
-    @property
-    def busy(self) -> bool:
-        """True while a clip that was read or made is put into the scene."""
-        return self._adding is not None
-
-    def _show(self, clip: ReadClip, *, complete: bool) -> str:
+    def _show(self, clip: ReadClip, *, complete: bool) -> Steps[str]:
         steps = adding_image_sequence(slicer.mrmlScene, clip.sequence, grey_levels=clip.grey_levels, colour=True)
-        self._add(steps, loadedText(clip))
-        return _("Putting the clip into the scene ...")
+        return self._add(steps, loadedText(clip))
 
-    def _add(self, steps: _Adding, text: str, transformId: str | None = None) -> None:
-        """Puts a clip into the scene in short steps from the event loop, then chooses it and shows the text."""
-        self._adding = steps, text, transformId
-        self.update()
-        qt.QTimer.singleShot(0, self._addMore)
-
-    def _addMore(self) -> None:
-        if self._adding is None:
-            return
-        steps, text, transformId = self._adding
-        nodes = None
-        self._adding = None
-        if self._panel.parameters is None:  # the panel was closed
-            return
-        try:
-            with slicer.util.tryWithErrorDisplay(_("The clip could not be added.")):
-                nodes = _advance(steps)
-        finally:
-            self.update()
-        if nodes is None:
-            self._adding = steps, text, transformId
-            self.update()
-            qt.QTimer.singleShot(0, self._addMore)
-            return
+    def _add(self, steps: Steps[SequenceNodes], text: str, transformId: str | None = None) -> Steps[str]:
+        """Puts a clip into the scene and chooses it; returns the text."""
+        nodes = yield from steps
         nodes.proxy.SetAndObserveTransformNodeID(transformId)
+        yield 0, 1, _("Showing the clip")
+        nodes.check_in_scene()
         _showFirstFrame(nodes)
         self._choose(nodes.proxy)
-        self._panel.applyButton.showStatus(text)
+        return text
 
     # What others load
-
-    def _onSceneClose(self, caller: object, event: int) -> None:
-        self._adding = None
 
     def _onScene(self, caller: object, event: int) -> None:
         if not self._looking:  # a clip's nodes come one after another: looked at when all are there
@@ -229,18 +201,6 @@ def addReadClip(clip: ReadClip) -> SequenceNodes:
 def _showFirstFrame(nodes: SequenceNodes) -> None:
     nodes.browser.SetSelectedItemNumber(0)
     show_as_acquired(slicer.mrmlScene, nodes.proxy)
-
-
-def _advance(steps: _Adding) -> SequenceNodes | None:
-    """Goes on for a short while, by one frame at least; returns the nodes once they are in the scene."""
-    until = time.perf_counter() + _STEP_BUDGET_S
-    try:
-        next(steps)
-        while time.perf_counter() < until:
-            next(steps)
-    except StopIteration as finished:
-        return finished.value
-    return None
 
 
 def loadedText(clip: ReadClip) -> str:

@@ -19,6 +19,7 @@ from slicer.util import VTKObservationMixin
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
+from UltrasoundMotionLib.steps import Steps, StepsCancelled
 from UltrasoundMotionModuleLib.shared.apply_button import ApplyButton
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, closeSharedProcess, warmUp
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
@@ -82,9 +83,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """
 
     @abstractmethod
-    def showResult(self, result: object, *, complete: bool) -> str:
-        """Adds a result to the scene and returns the status text; `complete` is False for the finished part of a
-        cancelled run.
+    def showResult(self, result: object, *, complete: bool) -> Steps[str]:
+        """Adds a result to the scene in short steps and returns the status text; `complete` is False for the finished
+        part of a cancelled run.
         """
 
     def weightsOfRun(self) -> tuple[Path, ...]:
@@ -234,7 +235,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
     def startRun(
         self,
         makeJob: Callable[[], BackgroundJob],
-        showResult: Callable[..., str] | None = None,
+        showResult: Callable[..., Steps[str]] | None = None,
         ensure: Callable[[], None] | None = None,
     ) -> None:
         """Installs missing packages and starts the run that `makeJob` returns; errors are shown.
@@ -261,7 +262,8 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         sample first where it is not.
         """
 
-        def store(simulated: SimulatedClip, *, complete: bool) -> str:
+        def store(simulated: SimulatedClip, *, complete: bool) -> Steps[str]:
+            yield 0, 1, _("Storing the sample")
             sample.store(simulated)
             select()
             return _("Simulated the sample")
@@ -293,37 +295,44 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """Returns the unit of the progress, where it is not frames."""
         return None
 
-    def onPartial(self, result: object) -> None:
+    def onPartial(self, result: object) -> Steps[None]:
         """Shows the finished part of the result; does nothing by default."""
+        yield from ()
 
-    def onFinished(self, finished: JobFinished) -> None:
+    def onFinished(self, finished: JobFinished) -> Steps[None]:
         """Adds the result to the scene."""
-        self._end(finished.result, complete=True, notes=finished.notes)
+        return self._showEnd(finished.result, complete=True, notes=finished.notes)
 
-    def onCancelled(self, cancelled: JobCancelled) -> None:
+    def onCancelled(self, cancelled: JobCancelled) -> Steps[None]:
         """Adds the finished part of the result to the scene."""
-        self._end(cancelled.result, complete=False)
+        return self._showEnd(cancelled.result, complete=False)
 
-    def onFailed(self, failed: JobFailed) -> None:
+    def onFailed(self, failed: JobFailed) -> Steps[None]:
         """Shows the error, with the output of the child process as details."""
         if failed.partial is not None:
-            self._end(failed.partial, complete=False)
+            yield from self._showEnd(failed.partial, complete=False)
         self._rest(_("Failed: {message}").format(message=failed.message))
         text = _("{module} failed: {message}").format(module=self.title, message=failed.message)
         slicer.util.errorDisplay(text, detailedText=failed.child_output)
 
-    def _end(self, result: object, *, complete: bool, notes: tuple[str, ...] = ()) -> None:
-        self.run = None
+    def _showEnd(self, result: object, *, complete: bool, notes: tuple[str, ...] = ()) -> Steps[None]:
         message = _("Cancelled; nothing was finished")
         try:
             with slicer.util.tryWithErrorDisplay(_("The result could not be shown.")):
                 if result is not None:
-                    message = "; ".join([self._showResult(result, complete=complete), *notes])
-        except Exception:
-            message = _("The result could not be shown")
-            raise
-        finally:
+                    message = yield from self._messageOf(self._showResult(result, complete=complete), notes)
+        except Exception as error:
+            message = _("The result could not be shown: {error}").format(error=error)
             self._rest(message)
+            raise
+        self._rest(message)
+
+    @staticmethod
+    def _messageOf(showing: Steps[str], notes: tuple[str, ...]) -> Steps[str]:
+        try:
+            return "; ".join([(yield from showing), *notes])
+        except StepsCancelled:
+            return _("Cancelled; the result was not kept")
 
     def _rest(self, message: str) -> None:
         """Shows the panel as it is when nothing runs."""
