@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +19,9 @@ from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_
 from UltrasoundMotionLib.tracking.corrections.corrections import Correction
 
 _CORRECTIONS_ATTRIBUTE = "UltrasoundMotion.Corrections"
+_TRACKED_ATTRIBUTE = "UltrasoundMotion.TrackedCorrections"
 _DISAGREEMENT_ATTRIBUTE = "UltrasoundMotion.Disagreement"
+_ATTRIBUTES = (_CORRECTIONS_ATTRIBUTE, _TRACKED_ATTRIBUTE, _DISAGREEMENT_ATTRIBUTE)
 _MARKED_LOST = "marked as lost"
 
 
@@ -42,13 +44,23 @@ def layer_corrections(landmarks: SequenceNodes, sequence: ImageSequence) -> tupl
 
     Before the first correction these are the points placed on the frame that the run started from.
     """
-    stored = landmarks.sequence.GetAttribute(_CORRECTIONS_ATTRIBUTE)
-    if stored is None:
-        frame = int(landmarks.sequence.GetAttribute(QUERY_FRAME_ATTRIBUTE) or 0)
-        labels = placed_labels(landmarks, frame)
-        positions = points_on_frame(landmarks, sequence, frame, labels).tolist() if labels else []
-        return tuple(Correction(frame, label, (x, y)) for label, (x, y) in zip(labels, positions, strict=True))
-    return tuple(_from_plain(entry) for entry in json.loads(stored))
+    return _read(landmarks, sequence, _CORRECTIONS_ATTRIBUTE)
+
+
+def store_corrections(
+    landmarks: SequenceNodes, sequence: ImageSequence, corrections: Iterable[Correction], *, tracked: bool = False
+) -> None:
+    """Stores corrections in the sequence node, where they are saved with the scene.
+
+    Args:
+        tracked: the points have been followed through them.
+    """
+    node, before = landmarks.sequence, _read(landmarks, sequence, _TRACKED_ATTRIBUTE)
+    corrections = tuple(corrections)
+    was_modifying = node.StartModify()
+    node.SetAttribute(_CORRECTIONS_ATTRIBUTE, _to_text(corrections))
+    node.SetAttribute(_TRACKED_ATTRIBUTE, _to_text(corrections if tracked else before))
+    node.EndModify(was_modifying)
 
 
 def has_own_corrections(landmarks: SequenceNodes) -> bool:
@@ -56,20 +68,51 @@ def has_own_corrections(landmarks: SequenceNodes) -> bool:
     return landmarks.sequence.GetAttribute(_CORRECTIONS_ATTRIBUTE) is not None
 
 
-def store_corrections(landmarks: SequenceNodes, corrections: Iterable[Correction]) -> None:
-    """Stores corrections in the sequence node, where they are saved with the scene."""
-    ordered = sorted(corrections, key=lambda one: (one.frame, one.label))
-    landmarks.sequence.SetAttribute(_CORRECTIONS_ATTRIBUTE, json.dumps([_to_plain(one) for one in ordered]))
+def untracked_labels(landmarks: SequenceNodes, sequence: ImageSequence) -> tuple[str, ...]:
+    """Returns the labels of the points whose corrections have changed since they were last followed."""
+    now, before = (
+        {(one.frame, one.label, one.position_px) for one in _read(landmarks, sequence, name)}
+        for name in (_CORRECTIONS_ATTRIBUTE, _TRACKED_ATTRIBUTE)
+    )
+    changed = {label for _, label, _ in now ^ before}
+    return tuple(label for label in labels_of(landmarks) if label in changed)
 
 
-def stored_corrections(landmarks: SequenceNodes) -> str | None:
-    """Returns the stored corrections as text, to be put back by `restore_corrections`; None where there are none."""
-    return landmarks.sequence.GetAttribute(_CORRECTIONS_ATTRIBUTE)
+def labels_of(landmarks: SequenceNodes) -> tuple[str, ...]:
+    """Returns the labels of all points, in their order."""
+    item = landmarks.sequence.GetNthDataNode(0)
+    return tuple(item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints()))
 
 
-def restore_corrections(landmarks: SequenceNodes, stored: str | None) -> None:
-    """Puts back what `stored_corrections` returned."""
-    landmarks.sequence.SetAttribute(_CORRECTIONS_ATTRIBUTE, stored)
+def stored_attributes(landmarks: SequenceNodes) -> dict[str, str | None]:
+    """Returns everything that is stored on corrections, to be put back by `restore_attributes`."""
+    return {name: landmarks.sequence.GetAttribute(name) for name in _ATTRIBUTES}
+
+
+def restore_attributes(landmarks: SequenceNodes, stored: Mapping[str, str | None]) -> None:
+    """Puts back what `stored_attributes` returned."""
+    was_modifying = landmarks.sequence.StartModify()
+    for name, value in stored.items():
+        if value is None:
+            landmarks.sequence.RemoveAttribute(name)
+        else:
+            landmarks.sequence.SetAttribute(name, value)
+    landmarks.sequence.EndModify(was_modifying)
+
+
+def tracked_again(
+    corrections: Iterable[Correction], frame: int, labels: Sequence[str], points_px: np.ndarray, direction: str
+) -> tuple[Correction, ...]:
+    """Returns the corrections after points were followed anew from a frame: those that lay ahead are gone.
+
+    Args:
+        points_px: (N, 2), where the points lie on that frame.
+        direction: "forward" or "backward".
+    """
+    sign = -1 if direction == "backward" else 1
+    kept = [one for one in corrections if one.label not in labels or sign * one.frame < sign * frame]
+    new = [Correction(frame, label, (x, y)) for label, (x, y) in zip(labels, points_px.tolist(), strict=True)]
+    return with_corrections(kept, new)
 
 
 def with_corrections(before: Iterable[Correction], new: Iterable[Correction]) -> tuple[Correction, ...]:
@@ -190,8 +233,7 @@ def nearest_label(
 
 def free_label(landmarks: SequenceNodes) -> str:
     """Returns the first of P1, P2 ... that no point has."""
-    item = landmarks.sequence.GetNthDataNode(0)
-    taken = {item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints())}
+    taken = set(labels_of(landmarks))
     return next(f"P{number}" for number in range(1, len(taken) + 2) if f"P{number}" not in taken)
 
 
@@ -230,10 +272,35 @@ def check_label(landmarks: SequenceNodes, label: str) -> None:
     Raises:
         InputError: there is none of that label.
     """
-    item = landmarks.sequence.GetNthDataNode(0)
-    labels = [item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints())]
+    labels = labels_of(landmarks)
     if label not in labels:
         raise InputError(f"{landmarks.proxy.GetName()}: no point is called {label!r}; there are {', '.join(labels)}")
+
+
+def check_frame(landmarks: SequenceNodes, frame: int) -> None:
+    """Checks that a frame exists.
+
+    Raises:
+        InputError: there is none of that number.
+    """
+    count = landmarks.sequence.GetNumberOfDataNodes()
+    if not 0 <= frame < count:
+        raise InputError(
+            f"{landmarks.proxy.GetName()}: frame {frame} does not exist; there are {count} (0 to {count - 1})"
+        )
+
+
+def check_position(landmarks: SequenceNodes, sequence: ImageSequence, position_px: Sequence[float]) -> None:
+    """Checks that a position (x, y) in pixels lies in the image.
+
+    Raises:
+        InputError: it does not.
+    """
+    (x, y), (width, height) = position_px, sequence.frame_size
+    if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
+        raise InputError(
+            f"{landmarks.proxy.GetName()}: ({x:g}, {y:g}) lies outside the image of {width} x {height} pixels"
+        )
 
 
 def _guess(point: PointState, sequence: ImageSequence) -> tuple[float, float] | None:
@@ -241,6 +308,24 @@ def _guess(point: PointState, sequence: ImageSequence) -> tuple[float, float] | 
         x, y = ras_mm_to_pixels(sequence, np.array(point.position)).tolist()
         return x, y
     return best_guess_in(point.description) or tracked_position_in(point.description)
+
+
+def _read(landmarks: SequenceNodes, sequence: ImageSequence, attribute: str) -> tuple[Correction, ...]:
+    stored = landmarks.sequence.GetAttribute(attribute)
+    if stored is not None:
+        return tuple(_from_plain(entry) for entry in json.loads(stored))
+    frame = int(landmarks.sequence.GetAttribute(QUERY_FRAME_ATTRIBUTE) or 0)
+    started = []
+    for point in frame_state(landmarks, frame):
+        position = tracked_position_in(point.description) or _guess(point, sequence)
+        if position is not None and point.status == slicer.vtkMRMLMarkupsNode.PositionDefined:
+            started.append(Correction(frame, point.label, position))
+    return tuple(started)
+
+
+def _to_text(corrections: Iterable[Correction]) -> str:
+    ordered = sorted(corrections, key=lambda one: (one.frame, one.label))
+    return json.dumps([_to_plain(one) for one in ordered])
 
 
 def _to_plain(one: Correction) -> list:

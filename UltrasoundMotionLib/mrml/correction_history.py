@@ -1,0 +1,92 @@
+"""Undo and redo of corrections, whose every press restores exactly; Slicer's own undo is off by default."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+
+from UltrasoundMotionLib.mrml.layer_corrections import (
+    FrameState,
+    frame_state,
+    restore_attributes,
+    set_frame_state,
+    stored_attributes,
+)
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+
+_MOST_CHANGES = 200
+
+Restoring = Generator[tuple[int, int, str], None, str]
+"""Steps of an undo: yields (done, total, message) and returns the name of the change."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a change may alter: the control points of some frames, and the stored corrections."""
+
+    frames: Mapping[int, FrameState]
+    attributes: Mapping[str, str | None]
+
+
+@dataclass(frozen=True)
+class _Change:
+    name: str
+    before: Snapshot
+    after: Snapshot
+
+
+class CorrectionHistory:
+    """The changes of one tracked point list, in the order in which they were made."""
+
+    def __init__(self, landmarks: SequenceNodes) -> None:
+        self.landmarks = landmarks
+        self._done: list[_Change] = []
+        self._undone: list[_Change] = []
+
+    def snapshot(self, frames: Iterable[int]) -> Snapshot:
+        """Returns the present state of some frames, to be given to `record` after the change."""
+        return Snapshot(
+            {frame: frame_state(self.landmarks, frame) for frame in frames}, stored_attributes(self.landmarks)
+        )
+
+    def record(self, name: str, before: Snapshot) -> bool:
+        """Keeps the change since a snapshot; returns False where nothing has changed."""
+        after = self.snapshot(before.frames)
+        if after == before:
+            return False
+        self._done = [*self._done[-_MOST_CHANGES + 1 :], _Change(name, before, after)]
+        self._undone.clear()
+        return True
+
+    @property
+    def next_undo(self) -> str:
+        """The name of the change that `undo` takes back; empty where there is none."""
+        return self._done[-1].name if self._done else ""
+
+    @property
+    def next_redo(self) -> str:
+        """The name of the change that `redo` makes again; empty where there is none."""
+        return self._undone[-1].name if self._undone else ""
+
+    def undo(self) -> Restoring:
+        """Takes back the last change; a change that is stopped half way is taken back whole by the next call."""
+        change = self._done[-1]
+        yield from self._restore(change.before)
+        self._done.pop()
+        self._undone.append(change)
+        return change.name
+
+    def redo(self) -> Restoring:
+        """Makes the change that was taken back last again."""
+        change = self._undone[-1]
+        yield from self._restore(change.after)
+        self._undone.pop()
+        self._done.append(change)
+        return change.name
+
+    def _restore(self, state: Snapshot) -> Generator[tuple[int, int, str], None, None]:
+        for done, (frame, points) in enumerate(state.frames.items()):
+            if frame_state(self.landmarks, frame) != points:
+                yield done, len(state.frames), "restoring the points"
+                set_frame_state(self.landmarks, frame, points)
+        restore_attributes(self.landmarks, state.attributes)
