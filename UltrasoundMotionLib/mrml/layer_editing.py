@@ -69,7 +69,7 @@ class LayerEditor:
         for frame in frames:
             for moved in moved_points(self.landmarks, self.sequence, frame):
                 there = known.get((frame, moved.label))
-                if there is None or np.abs(np.subtract(there, moved.position_px)).max() > 1e-6:
+                if there is None or np.abs(np.subtract(there, moved.position_px or there)).max() > 1e-6:
                     new.append(moved)
         if new:
             before = before or self.history.snapshot(sorted({one.frame for one in new}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -191,7 +191,7 @@ def _remove_disagreement(image: SequenceNodes) -> None:
             remove_node(node)
 
 
-def _summary_columns(found: ObserverDisagreement) -> Mapping[str, object]:
+def _summary_columns(found: ObserverDisagreement) -> Mapping[str, np.ndarray | Sequence[str]]:
     pairs: tuple[PairAgreement, ...] = found.pairs
     return {
         "observers": [" - ".join(pair.observers) for pair in pairs],

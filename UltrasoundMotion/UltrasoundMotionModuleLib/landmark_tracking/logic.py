@@ -26,10 +26,10 @@ from UltrasoundMotionLib.mrml.tracks_from_nodes import PlacedPoints, query_point
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
 from UltrasoundMotionLib.tracking.request import TrackRequest
+from UltrasoundMotionModuleLib.landmark_tracking.annotation_logic import AnnotationLogic
 from UltrasoundMotionModuleLib.shared.choices import Device, Direction, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryParameter
-from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
 from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 from UltrasoundMotionModuleLib.shared.tracking import trackAndWait
 
@@ -81,8 +81,8 @@ class Corrections:
     points_px: np.ndarray
 
 
-class LandmarkTrackingLogic(MotionModuleLogic):
-    """Tracking of landmarks, corrections and exports; see `MotionModuleLogic`."""
+class LandmarkTrackingLogic(AnnotationLogic):
+    """Tracking of landmarks, corrections and exports; see `AnnotationLogic` and `MotionModuleLogic`."""
 
     parameterNodeClass = LandmarkTrackingParameterNode
     entryParameters = (EntryParameter("tracker", trackers, TrackRequest.model),)
@@ -175,6 +175,7 @@ class LandmarkTrackingLogic(MotionModuleLogic):
         request = replace(options.request(query_frame=found.frame), query_frame=found.frame)
         tracks = trackAndWait(found.clip, found.points_px, found.labels, request, progress)
         LiveTracks(found.clip.sequence, nodes=found.landmarks).show(tracks)
+        self.rememberTrackedAgain(trackedNode, found.frame, found.labels, found.points_px, request.direction)
         return renew_derived(found.clip.nodes, found.clip.sequence, found.landmarks, trajectories=drawPaths)
 
     def request(
