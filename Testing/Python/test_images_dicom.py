@@ -3,11 +3,11 @@
 import numpy as np
 import pydicom
 import pytest
-from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.pixels import convert_color_space, pixel_array
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 
+from dicom_samples import dicom_file, region
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import colour_frame, read_sequence, read_volume
 
@@ -16,34 +16,6 @@ GENERATOR = np.random.default_rng(6)
 RGB = GENERATOR.integers(0, 256, (3, 6, 8, 3)).astype(np.uint8)
 GREY = GENERATOR.integers(0, 256, (3, 6, 8)).astype(np.uint8)
 LUMINANCE = RGB @ [0.299, 0.587, 0.114]
-
-
-def dicom_file(path, pixels, photometric="MONOCHROME2", syntax=ExplicitVRLittleEndian, data=None, **attributes):
-    """Writes a multi-frame ultrasound file of pixels (T, H, W) or (T, H, W, 3); `data` replaces the bytes of the
-    pixels.
-    """
-    dataset = pydicom.Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.UltrasoundMultiFrameImageStorage
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    dataset.Modality = "US"
-    dataset.NumberOfFrames, dataset.Rows, dataset.Columns = pixels.shape[:3]
-    dataset.SamplesPerPixel = pixels.shape[3] if pixels.ndim == 4 else 1
-    if dataset.SamplesPerPixel == 3:
-        dataset.PlanarConfiguration = 0
-    dataset.PhotometricInterpretation = photometric
-    dataset.BitsAllocated = dataset.BitsStored = 8 * pixels.dtype.itemsize
-    dataset.HighBit = dataset.BitsStored - 1
-    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-    dataset.add_new(
-        "PixelData", "OB" if pixels.dtype.itemsize == 1 else "OW", pixels.tobytes() if data is None else data
-    )
-    dataset["PixelData"].is_undefined_length = syntax.is_encapsulated
-    for name, value in attributes.items():
-        setattr(dataset, name, value)
-    dataset.save_as(path, enforce_file_format=True)
-    return path
 
 
 def stack(sequence):
@@ -171,26 +143,6 @@ def test_frame_times(tmp_path, attributes, times, note):
     assert note is None or any(note in text for text in sequence.notes)
 
 
-def region(x1, y1, delta_x=0.03, delta_y=0.03, *, x0=0, y0=0, **changes):
-    item = pydicom.Dataset()
-    values = {
-        "RegionSpatialFormat": 1,
-        "RegionDataType": 1,
-        "RegionFlags": 2,
-        "RegionLocationMinX0": x0,
-        "RegionLocationMinY0": y0,
-        "RegionLocationMaxX1": x1,
-        "RegionLocationMaxY1": y1,
-        "PhysicalUnitsXDirection": 3,
-        "PhysicalUnitsYDirection": 3,
-        "PhysicalDeltaX": delta_x,
-        "PhysicalDeltaY": delta_y,
-    }
-    for name, value in (values | changes).items():
-        setattr(item, name, value)
-    return item
-
-
 ECG = {"RegionSpatialFormat": 4, "RegionDataType": 10, "PhysicalUnitsXDirection": 4, "PhysicalUnitsYDirection": 0}
 
 
@@ -203,7 +155,11 @@ ECG = {"RegionSpatialFormat": 4, "RegionDataType": 10, "PhysicalUnitsXDirection"
         ([region(7, 5, 0.5, 0.5, **ECG), region(7, 5)], (0.3, 0.3), None),
         ([region(7, 5, RegionSpatialFormat=3, RegionDataType=3)], None, "no calibrated region"),
         ([region(3, 5), region(7, 5, 0.05, 0.05, x0=4)], None, "regions differ (0.3 x 0.3, 0.5 x 0.5 mm)"),
-        ([region(7, 5, PhysicalUnitsXDirection=0)], None, "no calibrated region"),
+        ([region(7, 5, PhysicalUnitsXDirection=0)], None, "no calibrated region in cm (its units are no unit and cm)"),
+        ([region(7, 5, PhysicalUnitsXDirection=1, PhysicalUnitsYDirection=4)], None, "units are percent and seconds"),
+        ([region(7, 5, RegionDataType=2)], (0.3, 0.3), None),  # colour flow
+        ([region(5, 5, RegionDataType=2, x0=1), region(7, 5)], (0.3, 0.3), None),
+        ([region(5, 5, 0.05, 0.05, RegionDataType=2, x0=1), region(7, 5)], None, "regions differ (0.5 x 0.5, 0.3"),
         ([region(7, 5, 0.0, 0.03)], None, "no calibrated region"),
     ],
 )
@@ -211,6 +167,37 @@ def test_spacing_from_regions(tmp_path, regions, spacing, note):
     sequence = read_sequence(dicom_file(tmp_path / "s.dcm", GREY, SequenceOfUltrasoundRegions=regions))
     assert sequence.spacing_mm == (None if spacing is None else pytest.approx(spacing))
     assert note is None or any(note in text for text in sequence.notes)
+
+
+def test_two_statements_of_the_spacing(tmp_path):
+    """A region and PixelSpacing that differ leave it unknown; together they tell how a halved copy was reduced."""
+
+    def spacing_of(regions, **attributes):
+        return read_sequence(dicom_file(tmp_path / "s.dcm", GREY, SequenceOfUltrasoundRegions=regions, **attributes))
+
+    assert spacing_of([region(7, 5)], PixelSpacing=[0.301, 0.3]).spacing_mm == (0.3, 0.3)
+    contradiction = spacing_of([region(7, 5)], PixelSpacing=[0.6, 0.6])
+    assert contradiction.spacing_mm is None
+    assert "says 0.3 x 0.3 mm, but PixelSpacing 0.6 x 0.6 mm" in contradiction.notes[0]
+    halved = spacing_of([region(15, 11)], PixelSpacing=[0.6, 0.6])
+    assert halved.spacing_mm == pytest.approx((0.6, 0.6)) and "spacing scaled by 2 to 0.6" in halved.notes[0]
+    assert spacing_of([region(15, 11)], PixelSpacing=[0.3, 0.3]).spacing_mm is None
+
+
+def test_pixels_that_are_not_square_are_noted(tmp_path):
+    sequence = read_sequence(dicom_file(tmp_path / "s.dcm", GREY, PixelAspectRatio=[4, 3]))
+    assert sequence.spacing_mm is None
+    assert any("not square (PixelAspectRatio 4 high to 3 wide)" in note for note in sequence.notes)
+    square = read_sequence(dicom_file(tmp_path / "s.dcm", GREY, PixelAspectRatio=[1, 1]))
+    assert not any("not square" in note for note in square.notes)
+
+
+def test_a_halved_copy_whose_region_still_fits_is_doubted(tmp_path):
+    regions = {"SequenceOfUltrasoundRegions": [region(200, 160, 0.05, 0.05, x0=80, y0=60)]}
+    reduced = read_sequence(dicom_file(tmp_path / "s.dcm", moving_box((240, 320), (40, 30, 100, 80)), **regions))
+    assert any("spacing doubtful: " in note and "a reduction by 2" in note for note in reduced.notes)
+    whole = read_sequence(dicom_file(tmp_path / "s.dcm", moving_box((240, 320), (80, 60, 200, 160)), **regions))
+    assert not any("doubtful" in note for note in whole.notes)
 
 
 def moving_box(shape, box):

@@ -23,7 +23,7 @@ Spacing = tuple[float, float]
 _TWO_DIMENSIONAL, _CENTIMETRES = 1, 3
 _TISSUE, _COLOUR_FLOW, _BACKSCATTER = 1, 2, 0xF
 _IMAGE_DATA = (_TISSUE, _COLOUR_FLOW, _BACKSCATTER)
-_UNITS = {0: "no unit", 1: "percent", 2: "dB", 4: "seconds", 5: "Hz"}
+_UNITS = {0: "no unit", 1: "percent", 2: "dB", 3: "cm", 4: "seconds", 5: "Hz"}
 _SAME = 0.01  # relative difference of two spacings that are one
 
 

@@ -178,6 +178,7 @@ def _modality_lut(dataset: pydicom.Dataset) -> tuple[int, np.ndarray] | None:
     """Returns the first index and the entries (N,) of the Modality LUT, if there is one (PS3.3 C.11.1)."""
     for item in list(dataset.get("ModalityLUTSequence") or [])[:1]:
         count, first, _ = (int(value) for value in item.LUTDescriptor)
+        count = count % 2**16 or 2**16
         if dataset.get("PixelRepresentation"):
             first = (first + 2**15) % 2**16 - 2**15
         data = item.LUTData
@@ -186,7 +187,7 @@ def _modality_lut(dataset: pydicom.Dataset) -> tuple[int, np.ndarray] | None:
             table = np.frombuffer(data, dtype=f"{order}u2").astype(np.uint16)
         else:
             table = np.atleast_1d(np.array(data, dtype=np.uint16))
-        if len(table) < (count or 2**16):
-            raise ValueError(f"its Modality LUT holds {len(table)} entries, too few for {count or 2**16}")
-        return first, table[: count or 2**16]
+        if len(table) < count:
+            raise ValueError(f"its Modality LUT holds {len(table)} entries, too few for {count}")
+        return first, table[:count]
     return None

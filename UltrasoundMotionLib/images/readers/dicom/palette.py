@@ -57,7 +57,7 @@ def _table(path: Path, dataset: pydicom.Dataset, colour: str) -> tuple[int, np.n
     if descriptor is None or len(descriptor) != 3:
         raise InputError(f"{path}: is PALETTE COLOR without a {colour.lower()} palette")
     count, first, bits = (int(value) for value in descriptor)
-    count = count or 2**16
+    count = count % 2**16 or 2**16
     if bits not in (8, 16):
         raise InputError(f"{path}: its palette has entries of {bits} bits, expected 8 or 16")
     # the value representation decides whether pydicom read the first index as signed; the standard says: as the pixels

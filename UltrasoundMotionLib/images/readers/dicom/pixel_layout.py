@@ -85,7 +85,7 @@ def open_dicom(path: Path) -> DicomFile:
             if syntax is None:
                 raise InputError(f"{path}: is truncated, or names no transfer syntax by which its pixels could be read")
             rows, columns, bits = (dataset.get(name) for name in ("Rows", "Columns", "BitsAllocated"))
-            if not syntax.is_deflated and (not rows or not columns or not bits):
+            if not rows or not columns or not bits:
                 raise InputError(
                     f"{path}: is DICOM ({dataset.get('Modality', 'no modality')}) but holds no picture, or is truncated"
                 )

@@ -63,8 +63,8 @@ def stack_slices(source: Path, planes: list[Plane]) -> SliceStack:
     step = float(along[-1] - along[0]) / (len(along) - 1)
     usual = float(np.median(np.diff(along)))
     tolerance = min(max(_ROUNDED_MM, _SHARE_OF_STEP * usual), _LARGEST_SHARE * usual)
-    grid = along[0] + step * np.arange(len(along))
-    if np.abs(along - grid - (along - grid).mean()).max() > tolerance:
+    places = np.arange(len(along))
+    if np.abs(along - np.polyval(np.polyfit(places, along, 1), places)).max() > tolerance:
         raise InputError(f"{source}: {_gaps(along, usual, tolerance)}")
     _check_straight(source, planes, placed, tolerance)
     return SliceStack(tuple(planes), step, directions)
@@ -128,17 +128,17 @@ def differing_key(groups: list[list[Plane]]) -> str:
     for name, sequence in (*TIMES, *OTHER_KEYS):
         values = [[str(plane.value(name, sequence)) for plane in group] for group in groups]
         if all(len(set(group)) == len(group) and "None" not in group for group in values):
-            shown = sorted(set(values[0]), key=_as_number)
+            shown = _in_order(values[0])
             listed = ", ".join(shown) if len(shown) <= 4 else f"{shown[0]}, {shown[1]} ... {shown[-1]}"
             return f"{name} ({listed})"
     return ""
 
 
-def _as_number(text: str) -> tuple[float, str]:
+def _in_order(values: list[str]) -> list[str]:
     try:
-        return float(text), text
+        return [f"{number:.10g}" for number in sorted(map(float, values))]
     except ValueError:
-        return 0.0, text
+        return sorted(values)
 
 
 def _gaps(along: np.ndarray, usual: float, tolerance: float) -> str:

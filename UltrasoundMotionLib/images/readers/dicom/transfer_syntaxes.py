@@ -18,6 +18,7 @@ _DECODED_BY_GDCM = {
     RLE,
     *(f"{_STANDARD}.4.{number}" for number in (50, 51, 57, 70, 80, 81, 90, 91)),
 }
+_DEFLATED = f"{_STANDARD}.1.99"
 _VIDEO = {
     **{f"{_STANDARD}.4.{number}": "MPEG-2" for number in ("100", "100.1", "101", "101.1")},
     **{
@@ -38,7 +39,7 @@ _ELSEWHERE = {f"{_STANDARD}.4.{number}" for number in (94, 95, 204, 205)}
 
 def check_can_be_decoded(path: Path, syntax: UID) -> None:
     """Raises InputError, with the reason, if nothing that is installed decodes a transfer syntax."""
-    if syntax.is_deflated:
+    if str(syntax) == _DEFLATED:
         raise InputError(f"{path}: is a deflated DICOM file, which is not supported; write it again uncompressed")
     if str(syntax) in _ELSEWHERE:
         raise InputError(f"{path}: its pixels are on a server (JPIP), not in the file; export it with its pixels")
@@ -47,15 +48,18 @@ def check_can_be_decoded(path: Path, syntax: UID) -> None:
             f"{path}: its frames are {_VIDEO[str(syntax)]} video inside DICOM, which is not decoded: export the clip "
             "as MP4"
         )
-    if not syntax.is_transfer_syntax or syntax.is_private:
+    if not syntax.startswith(_STANDARD):
         raise InputError(f"{path}: its transfer syntax {syntax} is not one of the DICOM standard; export it again")
-    if syntax.is_encapsulated and str(syntax) not in _DECODED_BY_GDCM | {ENCAPSULATED_UNCOMPRESSED}:
-        if _pydicom_decodes(syntax):
-            return
-        name = _OTHERS.get(str(syntax), syntax.name)
-        raise InputError(
-            f"{path}: {name} is not supported: nothing that is installed decodes it; export it uncompressed or as JPEG"
-        )
+    # a syntax newer than the installed pydicom is unknown to it: nothing can be asked of it then
+    known = syntax.is_transfer_syntax
+    if known and not syntax.is_encapsulated:
+        return
+    if str(syntax) in _DECODED_BY_GDCM | {ENCAPSULATED_UNCOMPRESSED} or (known and _pydicom_decodes(syntax)):
+        return
+    name = _OTHERS.get(str(syntax), syntax.name)
+    raise InputError(
+        f"{path}: {name} is not supported: nothing that is installed decodes it; export it uncompressed or as JPEG"
+    )
 
 
 def _pydicom_decodes(syntax: UID) -> bool:
