@@ -1,8 +1,18 @@
-"""Entry point of `python -m UltrasoundMotionLib`, the same as `ultrasound-motion`."""
+"""Entry point of `python -m UltrasoundMotionLib` and of `ultrasound-motion`, the same command."""
 
-import sys
+from UltrasoundMotionLib.interrupts import run_process
 
-from UltrasoundMotionLib.cli.main import main
+
+def main() -> None:
+    """Runs the command line of this process and ends the process; signals are handled from the first import on."""
+
+    def command() -> int:
+        from UltrasoundMotionLib.cli.main import main as run
+
+        return run()
+
+    run_process(command)
+
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

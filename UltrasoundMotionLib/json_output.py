@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import write_text_file
 
 
 def finite(value: Any) -> Any:
@@ -27,5 +27,4 @@ def write_json(path: str | Path, content: dict) -> None:
     Raises:
         OutputError: as `atomic_output`.
     """
-    with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(finite(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    write_text_file(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")

@@ -19,7 +19,7 @@ from UltrasoundMotionLib.errors import InputError, OutputError, ProcessError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, run_job
 from UltrasoundMotionLib.jobs.child import run_on_device
 from UltrasoundMotionLib.jobs.child_process import find_python
-from UltrasoundMotionLib.jobs.process_tree import is_alive
+from UltrasoundMotionLib.process_state import is_alive
 from waiting import wait_until
 
 HERE = Path(__file__).parent

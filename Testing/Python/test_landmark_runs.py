@@ -13,9 +13,9 @@ import slicer
 import slicer_signatures
 from landmark_bench import QUERY_PX, LandmarkBench, place, positions, swaying_clip, truth_px
 from module_bench import needs_qt, own_process
-from UltrasoundMotionLib.jobs.process_tree import is_alive
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from UltrasoundMotionLib.process_state import is_alive
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.cli.strain import summarise_strain
 from UltrasoundMotionLib.cli.strain_outputs import StrainOutputs
 from UltrasoundMotionLib.cli.terminal_progress import print_notes
@@ -144,5 +144,4 @@ def choose_outputs(folder: Path) -> tuple[TrackingOutputs, StrainOutputs, list[s
 def _write_points(path: Path) -> None:
     """Writes the wall's points as `track --points` reads them."""
     lines = ["label,x,y", *(f"W{number:02d},{x},{y}" for number, (x, y) in enumerate(WALL_POINTS_PX, start=1))]
-    with atomic_output(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write_text_file(path, "\n".join(lines) + "\n")

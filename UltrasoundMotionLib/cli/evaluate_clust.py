@@ -7,6 +7,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from UltrasoundMotionLib.cli.output_files import check_no_input, check_outputs
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments, positive_number
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.tracking.request import TrackRequest
@@ -51,6 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.json_output import write_json
     from UltrasoundMotionLib.tracking import read_clust_tracks, write_clust_tracks
 
+    _check_outputs(arguments)
     spacings = _read_spacings(arguments)
     if arguments.model:
         from UltrasoundMotionLib.tracking.registry import find_tracker
@@ -71,6 +73,23 @@ def run(arguments: argparse.Namespace) -> int:
         write_json(arguments.json, table.as_dict())
     print(table.table(markdown=arguments.markdown))
     return 0
+
+
+def _check_outputs(arguments: argparse.Namespace) -> None:
+    """Checks that neither the report nor, with --model, the results would overwrite annotations, frames or each other.
+
+    Raises:
+        OutputError: they would; see `check_outputs`.
+    """
+    from UltrasoundMotionLib.tracking.files.clust_annotation import clust_files
+
+    inputs = [*arguments.folders, *(path for path in (arguments.spacings, arguments.weights) if path)]
+    if arguments.json:
+        results = [] if arguments.model or not arguments.results.is_dir() else [*arguments.results.iterdir()]
+        check_outputs([("report", arguments.json)], {}, (*inputs, *results))
+    if arguments.model:
+        for path in (path for folder in arguments.folders for path in clust_files(folder)):
+            check_no_input("result", arguments.results / path.name, inputs)
 
 
 def _track_sequence(folder: Path, arguments: argparse.Namespace) -> PointTracks:

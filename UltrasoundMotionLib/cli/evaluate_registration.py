@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
+from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.errors import InputError
 
 DESCRIPTION = """Compares label maps on the fixed image's grid with labels that a registration carried there, and
@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Compares all pairs, prints the table, and writes the JSON file where one is asked for."""
     _check_counts(arguments.labels, arguments.fixed_labels, arguments.displacement)
     if arguments.json:
-        check_output_path(arguments.json)
+        inputs = (*arguments.labels, *arguments.fixed_labels, *(arguments.displacement or ()))
+        check_outputs([("report", arguments.json)], {}, inputs)
 
     from UltrasoundMotionLib.evaluation.label_overlap_report import OverlapReport, measure_overlap
     from UltrasoundMotionLib.fields import read_displacement

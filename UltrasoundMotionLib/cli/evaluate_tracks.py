@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.request_arguments import positive_number
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -74,6 +75,8 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.evaluation.track_report import report_tracks
     from UltrasoundMotionLib.json_output import write_json
 
+    if arguments.json:
+        check_outputs([("report", arguments.json)], {}, (*arguments.tracks, *arguments.truth))
     compared = []
     for path, truths in _pair_files(arguments.tracks, arguments.truth):
         tracks = _read_positions([path])

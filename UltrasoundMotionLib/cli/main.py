@@ -7,17 +7,16 @@ import importlib
 import importlib.util
 import logging
 import os
-import signal
 import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import NoReturn
 
-from UltrasoundMotionLib import __version__
-from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, UltrasoundMotionError
+from UltrasoundMotionLib import __version__, interrupts
+from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, OutputError, UltrasoundMotionError
 
 PROGRAM = "ultrasound-motion"
 VERBS = {
@@ -56,7 +55,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     parser = _OneLineParser(
         prog=PROGRAM,
         description="Follows moving tissue in ultrasound. Not for clinical use.",
-        epilog="Exit codes: 0 done, 2 bad arguments or input, 130 cancelled, 1 anything else.",
+        epilog="Exit codes: 0 done, 2 bad arguments or input, 130 or 143 cancelled, 1 anything else.",
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     parser.add_argument(
@@ -103,62 +102,127 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command line (without the program's name; that of the process when None).
 
     Returns:
-        0 done; 2 bad arguments or input, with one line on stderr; 130 interrupted (SIGINT, SIGTERM) or cancelled; 141
-        the reader of stdout went away; 1 an unexpected error, with one line, and its traceback under `--debug`.
+        0 done; 2 bad arguments or input, or the system refuses to read or write, with one line on stderr; 130 Ctrl-C or
+        cancelled; 143 terminated (SIGTERM); 141 the reader of stdout went away; 1 an unexpected error, with one line,
+        and its traceback under `--debug`.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
+    with interrupts.handled():
+        try:
+            _prepare_streams()
+            code = _run(argv)
+        except KeyboardInterrupt:  # between two lines of ours
+            _print_error("cancelled")
+            code = CANCELLED
+        number = interrupts.requested()
+        if number is None:
+            return code
+        with interrupts.uninterrupted():
+            if code != CANCELLED:  # it has its line already
+                _print_error("cancelled")
+        return interrupts.exit_code(number)
+
+
+def _run(argv: list[str]) -> int:
+    """Runs a command line and turns every error into its line and exit code; a cancelled run has no line yet."""
     debug = "--debug" in argv
     argv = [argument for argument in argv if argument != "--debug"]
     try:
-        with _terminated_like_interrupted(), _quiet_libraries(debug):
+        with _quiet_libraries(debug):
             try:
                 verbs = (argument for argument in argv if not argument.startswith("-"))
                 arguments = build_parser(next(verbs, "")).parse_args(argv)
+                if sys.stdout is None and not getattr(arguments, "quiet", False):
+                    raise OutputError("standard output is closed: send it to a file, or to the null device")
                 code = arguments.run(arguments)
-                sys.stdout.flush()
+                _flush_output()
+                return code
+            except SystemExit as end:  # argparse: --help, --version or wrong arguments
+                _flush_output()
+                return int(end.code or 0)
             except (Exception, KeyboardInterrupt):
                 if debug:
                     traceback.print_exc()
                 raise
-    except SystemExit as end:  # argparse: --help, --version or wrong arguments
-        return int(end.code or 0)
     except (KeyboardInterrupt, Cancelled):
         _print_error("cancelled")
         return CANCELLED
-    except UltrasoundMotionError as error:
+    except Exception as error:
+        if interrupts.requested() is not None:  # what a library made of the interruption
+            _print_error("cancelled")
+            return CANCELLED
+        return _report(error)
+
+
+def _flush_output() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _report(error: Exception) -> int:
+    """Prints the one line of an error and returns its exit code."""
+    if isinstance(error, BrokenPipeError):
+        _discard_output()
+        return BROKEN_PIPE
+    if isinstance(error, UltrasoundMotionError):
         _print_error(f"error: {error}")
         return BAD_INPUT
-    except BrokenPipeError:
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # or the interpreter complains when it flushes at exit
-        return BROKEN_PIPE
-    except Exception as error:
-        _print_error(f"error: unexpected {type(error).__name__}: {error} (run again with --debug for the details)")
-        return UNEXPECTED
-    return code
+    if isinstance(error, OSError):
+        _print_error(f"error: {describe_system_error(error)}")
+        _discard_output()
+        return BAD_INPUT
+    if isinstance(error, MemoryError):
+        _print_error("error: not enough memory for images of this size")
+        return BAD_INPUT
+    _print_error(f"error: unexpected {type(error).__name__}: {error} (run again with --debug for the details)")
+    return UNEXPECTED
+
+
+def describe_system_error(error: OSError) -> str:
+    """Returns the line for what the system refused: the file, where one is known, and its reason."""
+    reason = error.strerror or str(error) or type(error).__name__
+    given = (error.filename, error.filename2)
+    names = [os.fsdecode(name) for name in given if isinstance(name, str | bytes | os.PathLike)]
+    if names:
+        return f"{' and '.join(names)}: {reason}"
+    try:
+        Path.cwd()
+    except OSError:
+        return f"the working folder: {reason}; it was deleted or cannot be entered: change to another folder"
+    return f"standard output, or a file: {reason}"
+
+
+def _prepare_streams() -> None:
+    """Opens what the caller closed, or the next file opened would take its place, and lets odd names be printed."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it lives as long as the process
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _discard_output() -> None:
+    """Sends what is still to be written to stdout nowhere, or the interpreter complains when it flushes at exit."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stdout.flush()
+        return
+    with suppress(OSError, ValueError, AttributeError):
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)
 
 
 def _print_error(message: str) -> None:
-    print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError, ValueError):
+        print(f"{PROGRAM}: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-@contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
-    """SIGTERM ends the command as Ctrl-C does: temporary files are removed."""
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        previous = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not the main thread: the signals belong to whoever called
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+interrupts.before_sudden_end.append(lambda: _print_error("cancelled"))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from UltrasoundMotionLib.cli.output_files import check_no_input
 from UltrasoundMotionLib.errors import InputError
 
 if TYPE_CHECKING:
@@ -160,6 +161,8 @@ def _run_import(arguments: argparse.Namespace) -> int:
     if name in {card.name for card in _cards()} and arguments.out is None:
         raise InputError(f"--name: weights named {name} are installed already; give another --name")
     folder = arguments.out or user_models_folder()
+    for ending in ("safetensors", "json"):
+        check_no_input("weights", folder / f"{name}.{ending}", (arguments.checkpoint,))
     words = [str(arguments.checkpoint), "--as", arguments.model]
     card = import_weights(
         arguments.checkpoint,

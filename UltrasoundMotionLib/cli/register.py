@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
+from UltrasoundMotionLib.cli.output_files import weights_files
 from UltrasoundMotionLib.cli.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration, print_notes
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
     request = from_arguments(RegisterRequest, arguments)
     outputs = from_arguments(RegistrationOutputs, arguments)
     _check_labels(inputs, request, outputs)
-    outputs.check(inputs=tuple(inputs.named().values()))
+    outputs.check(inputs=(*inputs.named().values(), *weights_files(request.weights)))
 
     from UltrasoundMotionLib.images.volume_files import read_volume
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.atomic_output import check_outputs
+from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.json_output import finite, write_json

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from UltrasoundMotionLib.atomic_output import check_outputs
+from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.settings import check_options, option
 

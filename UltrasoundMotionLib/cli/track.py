@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from UltrasoundMotionLib.cli.output_files import weights_files
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration, print_notes
 from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
@@ -86,7 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     inputs = from_arguments(TrackInputs, arguments)
     request = from_arguments(TrackRequest, arguments)
     outputs = from_arguments(TrackingOutputs, arguments)
-    outputs.check(inputs=(inputs.input, inputs.points, *([inputs.corrections] if inputs.corrections else [])))
+    corrections = [inputs.corrections] if inputs.corrections else []
+    outputs.check(inputs=(inputs.input, inputs.points, *corrections, *weights_files(request.weights)))
     find_tracker(request.model)
 
     from UltrasoundMotionLib.images.sequence_files import read_sequence

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from UltrasoundMotionLib.atomic_output import check_outputs
+from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.settings import check_options, option

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.fields.displacement_field import DisplacementField
+from UltrasoundMotionLib.fields.image_grid import ImageGrid
 from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
+from UltrasoundMotionLib.images.sitk_reasons import last_line
 
 _SUFFIXES = (".nrrd", ".mha", ".nii.gz", ".nii")
+_PLANE_KEY = "UltrasoundMotion.plane"
+"""Header field of a 2D field that is stored as one slice, since 3D Slicer reads a vector of two components as a grey
+level with its opacity: all three components become their product."""
 
 
 def _suffix(path: Path) -> str | None:
@@ -18,6 +25,9 @@ def _suffix(path: Path) -> str | None:
 
 def write_displacement(path: str | Path, field: DisplacementField) -> None:
     """Writes a field as .nrrd, .mha, .nii.gz or .nii; all but .nii compressed.
+
+    A 2D field is written as one slice in the plane z = 0 with a third component of 0, which 3D Slicer reads as the same
+    motion; `read_displacement` returns it in 2D.
 
     Raises:
         InputError: another file ending; NIfTI for a 2D or single-slice field, which ITK does not read back unchanged.
@@ -34,18 +44,26 @@ def write_displacement(path: str | Path, field: DisplacementField) -> None:
             f"{path}: NIfTI drops the third axis of a displacement field of one slice, so it could not be read back; "
             "use .nrrd"
         )
-    with atomic_output(path) as temporary:
+    image = field.as_single_slice().to_sitk()
+    if field.grid.dimension == 2:
+        image.SetMetaData(_PLANE_KEY, "2D")
+
+    def check(written: Path) -> None:
+        if not np.array_equal(read_displacement(written).displacement_mm, field.displacement_mm):
+            raise OutputError("other displacements than were written")
+
+    with atomic_output(path, read_back=check) as temporary:
         try:
-            sitk.WriteImage(field.to_sitk(), str(temporary), useCompression=suffix != ".nii")
+            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
         except RuntimeError as error:
-            raise OutputError(f"{path}: cannot be written: {_last_line(error)}") from error
+            raise OutputError(f"{path}: cannot be written: {last_line(error)}") from error
 
 
 def read_displacement(path: str | Path) -> DisplacementField:
     """Reads a vector image of displacements in LPS mm, 2D or 3D, in any format that ITK reads.
 
     Raises:
-        InputError: no such file, not an image, or not as many components as dimensions.
+        InputError: no such file, not an image, damaged, or not as many components as dimensions.
     """
     import SimpleITK as sitk
 
@@ -55,7 +73,7 @@ def read_displacement(path: str | Path) -> DisplacementField:
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as a displacement field: {_last_line(error)}") from error
+        raise InputError(f"{path}: cannot be read as a displacement field: {last_line(error)}") from error
     if _suffix(path) in (".nii", ".nii.gz"):
         check_pixels_complete(path)
     components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
@@ -64,10 +82,13 @@ def read_displacement(path: str | Path) -> DisplacementField:
             f"{path}: expected {dimension} components a voxel in {dimension}D, got {components}; "
             "this is not a displacement field"
         )
-    return DisplacementField.from_sitk(image)
+    field = DisplacementField.from_sitk(image)
+    in_plane = image.HasMetaDataKey(_PLANE_KEY) and image.GetMetaData(_PLANE_KEY) == "2D"
+    return _plane(field) if in_plane and field.grid.dimension == 3 and field.grid.shape[0] == 1 else field
 
 
-def _last_line(error: RuntimeError) -> str:
-    """Returns SimpleITK's reason without the lines that name its source files."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else "unknown reason"
+def _plane(field: DisplacementField) -> DisplacementField:
+    """Returns the 2D field that `DisplacementField.as_single_slice` made into a slice."""
+    grid = field.grid
+    plane = ImageGrid(grid.shape[1:], grid.spacing_mm[:2], grid.origin_mm[:2], grid.direction[:2, :2])
+    return DisplacementField(field.displacement_mm[0, ..., :2], plane)

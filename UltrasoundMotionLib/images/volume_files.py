@@ -14,6 +14,7 @@ from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
 from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
 from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, picture_values
+from UltrasoundMotionLib.images.sitk_reasons import last_line
 from UltrasoundMotionLib.images.volume import Volume
 
 
@@ -104,8 +105,13 @@ def write_volume(path: str | Path, volume: Volume) -> None:
         raise OutputError(
             f"{path}: {path.suffix or 'no ending'} is not a format for volumes; known are {', '.join(endings)}"
         )
-    with atomic_output(path) as temporary:
+
+    def check(written: Path) -> None:
+        if not np.array_equal(read_volume(written).array, np.asarray(volume.array)):
+            raise OutputError("other values than were written")
+
+    with atomic_output(path, read_back=check) as temporary:
         try:
             sitk.WriteImage(volume.to_sitk(), str(temporary), useCompression=True)
         except RuntimeError as error:
-            raise OutputError(f"{path}: cannot be written: {str(error).strip().splitlines()[-1]}") from None
+            raise OutputError(f"{path}: cannot be written: {last_line(error)}") from None

@@ -19,8 +19,9 @@ from typing import Any, BinaryIO, NoReturn
 from UltrasoundMotionLib.errors import Cancelled, InputError, UltrasoundMotionError
 from UltrasoundMotionLib.jobs.capability import Capability, load_capability
 from UltrasoundMotionLib.jobs.messages import decode, encode, error_kind, read_lines
-from UltrasoundMotionLib.jobs.process_tree import WINDOWS, end_own_group, is_alive
+from UltrasoundMotionLib.jobs.process_tree import WINDOWS, end_own_group
 from UltrasoundMotionLib.jobs.running_job import RunningJob
+from UltrasoundMotionLib.process_state import is_alive
 
 _PARENT_CHECK_INTERVAL_S = 0.5
 _IDLE_BEFORE_PRELOAD_S = 0.1  # a child that was started for a job gets it sooner

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from UltrasoundMotionLib.errors import Cancelled, InputError, OutputError
-from UltrasoundMotionLib.jobs.process_tree import is_alive
+from UltrasoundMotionLib.process_state import is_alive
 
 _PREFIX = "ultrasound-motion-jobs"
 _CHUNK_BYTES = 1 << 22

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree
 
 import slicer
 import vtk
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import atomic_output, folder_beside
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.mrml.storage_names import check_node_names, safe_file_name, safe_storage_names
 
 
 @contextmanager
@@ -48,15 +50,16 @@ def write_scene(scene: slicer.vtkMRMLScene, path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() != ".mrb":
         raise OutputError(f"{path}: a scene is written as .mrb, not {path.suffix or 'without an ending'}")
-    # A bundle contains its own file name, and a name that starts with a dot cannot be saved: it is written under its
-    # final name in a temporary folder.
-    with (
-        atomic_output(path) as temporary,
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=".partial-", ignore_cleanup_errors=True) as folder,
-    ):
-        bundle = Path(folder).resolve() / (path.name.lstrip(".") or path.name)
+    try:
+        check_node_names(scene)
+    except OutputError as error:
+        raise OutputError(f"{path}: {error}") from error
+    # A bundle contains its own file name, and a name that starts with a dot cannot be saved: it is written under
+    # (nearly) its final name in a temporary folder.
+    with atomic_output(path, read_back=_check_written) as temporary, folder_beside(path) as folder:
+        bundle = folder.resolve() / f"{safe_file_name(path.stem)}.mrb"
         messages = slicer.vtkMRMLMessageCollection()
-        with quiet_vtk() as window:
+        with quiet_vtk() as window, safe_storage_names(scene):
             written = scene.WriteToMRB(str(bundle), None, messages)
         if not written or not bundle.exists():
             raise OutputError(f"{path}: the scene could not be saved{_first_message(messages, window)}")
@@ -99,6 +102,35 @@ def _check_bundle(path: Path) -> None:
         raise InputError(f"{path}: damaged: {damaged} inside it cannot be unpacked")
     if not any(name.endswith(".mrml") for name in names):
         raise InputError(f"{path}: holds no scene (.mrml); expected a .mrb that 3D Slicer or this program wrote")
+
+
+def _check_written(path: Path) -> None:
+    """Checks a bundle that was just written: it can be unpacked, and every scene in it names files that are there.
+
+    Raises:
+        InputError: it cannot be read again.
+    """
+    _check_bundle(path)
+    with zipfile.ZipFile(path) as bundle:
+        _check_files(bundle)
+
+
+def _check_files(bundle: zipfile.ZipFile) -> None:
+    names = set(bundle.namelist())
+    for scene in (name for name in names if name.endswith(".mrml")):
+        folder = scene.rpartition("/")[0]
+        try:
+            with bundle.open(scene) as stream:
+                nodes = [node for _, node in ElementTree.iterparse(stream) if "fileName" in node.attrib]
+        except ElementTree.ParseError as error:
+            raise InputError(f"{scene} is not well-formed: {error}") from error
+        for node in nodes:
+            file = unquote(node.attrib["fileName"])
+            if file and f"{folder}/{file}" not in names:
+                raise InputError(f"{scene} names {file}, which is not in the bundle")
+    for inner in (name for name in names if name.endswith(".mrb")):
+        with bundle.open(inner) as stream, zipfile.ZipFile(stream) as nested:
+            _check_files(nested)
 
 
 def _first_message(messages: slicer.vtkMRMLMessageCollection, window: vtk.vtkStringOutputWindow | None) -> str:

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import slicer
 import vtk
 from vtkmodules.util.numpy_support import numpy_to_vtk
+
+_UNREADABLE = re.compile(r'["\x00-\x1f\x7f]')
+
+
+def table_text(text: str) -> str:
+    """Returns a text as a saved table holds it: Slicer's reader of tables splits a cell at quotes, tabs and lines."""
+    return _UNREADABLE.sub(lambda match: "'" if match[0] == '"' else " ", text)
 
 
 def add_table(
@@ -35,10 +43,10 @@ def fill_table(
     for title, values in columns.items():
         texts = len(values) > 0 and isinstance(values[0], str)
         column = _text_column(values) if texts else numpy_to_vtk(np.asarray(values), deep=True)
-        column.SetName(title)
+        column.SetName(table_text(title))
         table.AddColumn(column)
         if title in units:
-            table.SetColumnUnitLabel(title, units[title])
+            table.SetColumnUnitLabel(table_text(title), units[title])
     table.SetLocked(True)
     table.EndModify(was_modifying)
     return table
@@ -48,7 +56,7 @@ def _text_column(values: np.ndarray | Sequence[str]) -> vtk.vtkStringArray:
     column = vtk.vtkStringArray()
     column.SetNumberOfValues(len(values))
     for row, value in enumerate(values):
-        column.SetValue(row, str(value))
+        column.SetValue(row, table_text(str(value)))
     return column
 
 
@@ -65,8 +73,8 @@ def add_series(
     series = slicer.vtkMRMLPlotSeriesNode()
     series.SetName(name)
     series.SetAndObserveTableNodeID(table.GetID())
-    series.SetXColumnName(x_column)
-    series.SetYColumnName(y_column)
+    series.SetXColumnName(table_text(x_column))
+    series.SetYColumnName(table_text(y_column))
     series.SetPlotType(slicer.vtkMRMLPlotSeriesNode.PlotTypeScatter)
     series.SetMarkerStyle(slicer.vtkMRMLPlotSeriesNode.MarkerStyleNone)
     series.SetLineStyle(slicer.vtkMRMLPlotSeriesNode.LineStyleSolid)

@@ -10,7 +10,7 @@ import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.markups_display import point_color
-from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
+from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table, table_text
 from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -103,7 +103,7 @@ def adding_displacement_plot(
     counted = np.isfinite(distance).sum(axis=1)
     mean = np.where(counted > 0, np.nansum(distance, axis=1) / np.maximum(counted, 1), np.nan)
     columns = {time_column: tracks.times_s if tracks.times_s is not None else np.arange(len(distance))}
-    title_of = {label: _free_title(label, (time_column, "mean")) for label in tracks.labels}
+    title_of = _free_titles(tracks.labels, (time_column, "mean"))
     columns |= {title_of[label]: distance[:, number] for number, label in enumerate(tracks.labels)} | {"mean": mean}
     table = add_table(
         scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit)
@@ -120,8 +120,19 @@ def adding_displacement_plot(
     return DisplacementPlot(table, add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
 
 
-def _free_title(label: str, taken: Sequence[str]) -> str:
-    return f"{label} (point)" if label in taken else label
+def _free_titles(labels: Sequence[str], taken: Sequence[str]) -> dict[str, str]:
+    """Returns a column title for each label, all different as a table holds them."""
+    used = set(taken)
+    titles = {}
+    for label in labels:
+        title = base = table_text(label)
+        number = 1
+        while title in used:
+            number += 1
+            title = f"{base} (point)" if number == 2 else f"{base} ({number})"
+        used.add(title)
+        titles[label] = title
+    return titles
 
 
 def _spread(labels: Sequence[str], count: int) -> list[str]:

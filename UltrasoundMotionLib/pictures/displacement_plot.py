@@ -9,6 +9,7 @@ import numpy as np
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.pictures.label_colors import MAXIMUM_IN_LEGEND, label_colormap, label_colors
+from UltrasoundMotionLib.pictures.picture_check import check_picture
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -25,7 +26,7 @@ def write_displacement_plot(path: str | Path, tracks: PointTracks, *, title: str
         OutputError: the file cannot be written.
     """
     figure = draw_displacement(tracks, title=title)
-    with atomic_output(path) as temporary:
+    with atomic_output(path, read_back=check_picture) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 

@@ -13,6 +13,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import MissingPackageError, OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
+from UltrasoundMotionLib.pictures.picture_check import check_picture
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -63,7 +64,7 @@ def write_overlay_animation(
     check_animation_format(path)
     frames, duration_s = animation_frames(tracks)
     overlay = FrameOverlay(sequence, tracks, connect=connect)
-    with atomic_output(path) as temporary:
+    with atomic_output(path, read_back=check_picture) as temporary:
         pictures = _render(overlay, frames, progress)
         if Path(path).suffix.lower() == ".gif":
             _write_gif(temporary, pictures, duration_s, overlay.colors)

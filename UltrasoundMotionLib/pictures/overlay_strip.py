@@ -9,6 +9,7 @@ import numpy as np
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
+from UltrasoundMotionLib.pictures.picture_check import check_picture
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -71,5 +72,5 @@ def write_overlay_strip(
         axes = figure.add_axes((left / width, bottom / height, panel_width / width, _PANEL_HEIGHT_INCH / height))
         overlay.draw(axes, frame, marker_size=5.5)
         axes.set_title(overlay.caption(frame), fontsize=11, color=overlay.caption_color(frame), pad=4)
-    with atomic_output(path) as temporary:
+    with atomic_output(path, read_back=check_picture) as temporary:
         figure.savefig(temporary, format="png", dpi=130, facecolor=BACKGROUND)

@@ -12,6 +12,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND
 from UltrasoundMotionLib.pictures.label_colors import label_colors
+from UltrasoundMotionLib.pictures.picture_check import check_picture
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def write_registration_picture(
                 x, y = (left + panel_width / 2) / width, (top + panel_height + caption / 2) / height
                 figure.text(x, y, name, fontsize=10, ha="center", **style)
         top -= _GAP_INCH
-    with atomic_output(path) as temporary:
+    with atomic_output(path, read_back=check_picture) as temporary:
         figure.savefig(temporary, format="png", dpi=130, facecolor=BACKGROUND)
 
 

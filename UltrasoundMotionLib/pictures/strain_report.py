@@ -13,6 +13,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.bulls_eye import draw_bulls_eye, draw_strain_scale
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
+from UltrasoundMotionLib.pictures.picture_check import check_picture
 from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 from UltrasoundMotionLib.pictures.strain_colors import REJECTED_COLOR, segment_color
 from UltrasoundMotionLib.pictures.strain_curve_panel import draw_strain_curves
@@ -55,7 +56,7 @@ def write_strain_report(
         OutputError: the file cannot be written.
     """
     figure = draw_strain_report(result, sequence, ventricle=ventricle, title=title)
-    with atomic_output(path) as temporary:
+    with atomic_output(path, read_back=check_picture) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -11,7 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.json_output import write_json
 from UltrasoundMotionLib.strain.strain_definitions import DEFINITIONS, SOURCE
@@ -81,13 +82,14 @@ def write_strain_csv(path: str | Path, result: StrainResult) -> None:
     events = dict.fromkeys(result.events.end_diastole_frames, "ED") | dict.fromkeys(
         result.events.end_systole_frames, "ES"
     )
-    with atomic_output(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow((*_FIRST_COLUMNS, *columns))
-        for frame in range(len(result.global_percent)):
-            time = "" if result.times_s is None else _cell(result.times_s[frame], 9)
-            cells = (_cell(curve[frame], 6) for curve in columns.values())
-            writer.writerow((frame, time, events.get(frame, ""), *cells))
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow((*_FIRST_COLUMNS, *columns))
+    for frame in range(len(result.global_percent)):
+        time = "" if result.times_s is None else _cell(result.times_s[frame], 9)
+        cells = (_cell(curve[frame], 6) for curve in columns.values())
+        writer.writerow((frame, time, events.get(frame, ""), *cells))
+    write_text_file(path, stream.getvalue())
 
 
 def read_strain_csv(path: str | Path) -> StrainTable:

@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 
 
@@ -54,8 +54,7 @@ def write_card(path: str | Path, card: ModelCard) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with atomic_output(path) as temporary:
-        temporary.write_text(json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text_file(path, json.dumps(asdict(card), indent=2, ensure_ascii=False) + "\n")
 
 
 def read_card(path: str | Path) -> ModelCard:

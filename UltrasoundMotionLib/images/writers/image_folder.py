@@ -9,6 +9,9 @@ import numpy as np
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.readers.image_folder import read_image_folder
+from UltrasoundMotionLib.images.sitk_reasons import last_line
+from UltrasoundMotionLib.images.writers.streamed_pixels import FrameChecksum
 from UltrasoundMotionLib.progress import Progress
 
 
@@ -22,7 +25,8 @@ def write_image_folder(path: Path, sequence: ImageSequence, *, progress: Progres
 
     if path.is_dir() and not any(path.iterdir()):
         path.rmdir()
-    with atomic_output(path) as temporary:
+    checksum = FrameChecksum(sequence, np.dtype(np.uint8))
+    with atomic_output(path, read_back=lambda written: checksum.check(read_image_folder(written))) as temporary:
         temporary.mkdir()
         for index, frame in sequence.iterate():
             pixels = frame.astype(np.uint8)
@@ -31,5 +35,9 @@ def write_image_folder(path: Path, sequence: ImageSequence, *, progress: Progres
                     f"{path}: frame {index} has values that 8-bit PNG cannot hold "
                     f"({frame.min():g} to {frame.max():g}); write .nrrd"
                 )
-            sitk.WriteImage(sitk.GetImageFromArray(pixels), str(temporary / f"{index:05d}.png"))
+            checksum.add(np.ascontiguousarray(pixels).tobytes())
+            try:
+                sitk.WriteImage(sitk.GetImageFromArray(pixels), str(temporary / f"{index:05d}.png"))
+            except RuntimeError as error:
+                raise OutputError(f"{path}: cannot be written: {last_line(error)}") from error
             progress(index + 1, len(sequence), "writing frames")

@@ -12,7 +12,8 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY
 from UltrasoundMotionLib.images.readers.header_fields import TIMESTAMP, times_from_timestamps
-from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes, write_compressed
+from UltrasoundMotionLib.images.readers.metaimage import read_metaimage
+from UltrasoundMotionLib.images.writers.streamed_pixels import FrameChecksum, frame_bytes, write_compressed
 from UltrasoundMotionLib.progress import Progress
 
 _SIZE_FIELD = "CompressedDataSize = "
@@ -28,10 +29,14 @@ def write_metaimage(path: Path, sequence: ImageSequence, *, compress: bool, prog
         OutputError: cannot be written.
         InputError: a frame cannot be read.
     """
-    with atomic_output(path) as temporary, temporary.open("wb") as file:
+    checksum = FrameChecksum(sequence)
+    with (
+        atomic_output(path, read_back=lambda written: checksum.check(read_metaimage(written))) as temporary,
+        temporary.open("wb") as file,
+    ):
         header = "\n".join(_header(sequence, compress)) + "\n"
         file.write(header.encode())
-        chunks = frame_bytes(sequence, progress)
+        chunks = frame_bytes(sequence, progress, checksum)
         if compress:
             written = write_compressed(file, chunks, zlib.compressobj(4))
             # the length is known only now; the header has space for it

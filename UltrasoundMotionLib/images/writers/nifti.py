@@ -12,8 +12,8 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY
-from UltrasoundMotionLib.images.readers.nifti import HEADER
-from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes
+from UltrasoundMotionLib.images.readers.nifti import HEADER, read_nifti
+from UltrasoundMotionLib.images.writers.streamed_pixels import FrameChecksum, frame_bytes
 from UltrasoundMotionLib.progress import Progress
 
 _MILLIMETRES, _SECONDS = 2, 8
@@ -41,12 +41,13 @@ def write_nifti(path: Path, sequence: ImageSequence, *, compress: bool, progress
     fields["pixdim"][0, 4] = interval or 0.0
     fields["xyzt_units"] = _MILLIMETRES | (_SECONDS if interval else 0)
     fields["descrip"] = f"{SPACING_KEY}={'unknown' if sequence.spacing_mm is None else 'known'}".encode()
+    checksum = FrameChecksum(sequence)
     with (
-        atomic_output(path) as temporary,
+        atomic_output(path, read_back=lambda written: checksum.check(read_nifti(written))) as temporary,
         gzip.open(temporary, "wb", 4) if path.name.lower().endswith(".gz") else temporary.open("wb") as file,
     ):
         file.write(header)
-        for chunk in frame_bytes(sequence, progress):
+        for chunk in frame_bytes(sequence, progress, checksum):
             file.write(chunk)
 
 

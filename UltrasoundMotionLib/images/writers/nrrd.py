@@ -11,7 +11,8 @@ import numpy as np
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.axes import SPACING_KEY
-from UltrasoundMotionLib.images.writers.streamed_pixels import frame_bytes, write_compressed
+from UltrasoundMotionLib.images.readers.nrrd import read_nrrd
+from UltrasoundMotionLib.images.writers.streamed_pixels import FrameChecksum, frame_bytes, write_compressed
 from UltrasoundMotionLib.progress import Progress
 
 _GZIP = zlib.MAX_WBITS | 16
@@ -27,9 +28,13 @@ def write_nrrd(path: Path, sequence: ImageSequence, *, compress: bool, progress:
         OutputError: cannot be written.
         InputError: a frame cannot be read.
     """
-    with atomic_output(path) as temporary, temporary.open("wb") as file:
+    checksum = FrameChecksum(sequence)
+    with (
+        atomic_output(path, read_back=lambda written: checksum.check(read_nrrd(written))) as temporary,
+        temporary.open("wb") as file,
+    ):
         file.write(("\n".join(_header(sequence, compress)) + "\n\n").encode())
-        chunks = frame_bytes(sequence, progress)
+        chunks = frame_bytes(sequence, progress, checksum)
         if compress:
             write_compressed(file, chunks, zlib.compressobj(4, zlib.DEFLATED, _GZIP))
         else:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -154,11 +154,10 @@ def write_clust_tracks(folder: str | Path, tracks: PointTracks) -> tuple[Path, .
     for point, label in enumerate(tracks.labels):
         path = folder / f"{label}.txt"
         frames = np.flatnonzero(np.all(np.isfinite(tracks.positions_px[:, point]), axis=1))
-        with atomic_output(path) as temporary:
-            rows = (
-                f"{frame + 1} {tracks.positions_px[frame, point, 0]:.3f} {tracks.positions_px[frame, point, 1]:.3f}\n"
-                for frame in frames
-            )
-            temporary.write_text("".join(rows), encoding="utf-8")
+        rows = (
+            f"{frame + 1} {tracks.positions_px[frame, point, 0]:.3f} {tracks.positions_px[frame, point, 1]:.3f}\n"
+            for frame in frames
+        )
+        write_text_file(path, "".join(rows))
         written.append(path)
     return tuple(written)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -30,22 +31,23 @@ def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
     Raises:
         OutputError: the file cannot be written; nothing is left under its name.
     """
-    with atomic_output(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        tracker = (tracks.model,) if tracks.model else ()
-        writer.writerow((*COLUMNS, TRACKER_COLUMN) if tracker else COLUMNS)
-        for frame, positions in enumerate(tracks.positions_px):
-            time = "" if tracks.times_s is None else round(float(tracks.times_s[frame]), 9)
-            for label, (x, y), confidence, visible in zip(
-                tracks.labels,
-                positions.tolist(),
-                tracks.confidence[frame].tolist(),
-                tracks.visible[frame].tolist(),
-                strict=True,
-            ):
-                if np.isfinite(x) and np.isfinite(y):
-                    shown = 1.0 if confidence == 1.0 else min(round(confidence, 6), 0.999999)
-                    writer.writerow((frame, time, label, round(x, 6), round(y, 6), shown, int(visible), *tracker))
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    tracker = (tracks.model,) if tracks.model else ()
+    writer.writerow((*COLUMNS, TRACKER_COLUMN) if tracker else COLUMNS)
+    for frame, positions in enumerate(tracks.positions_px):
+        time = "" if tracks.times_s is None else round(float(tracks.times_s[frame]), 9)
+        for label, (x, y), confidence, visible in zip(
+            tracks.labels,
+            positions.tolist(),
+            tracks.confidence[frame].tolist(),
+            tracks.visible[frame].tolist(),
+            strict=True,
+        ):
+            if np.isfinite(x) and np.isfinite(y):
+                shown = 1.0 if confidence == 1.0 else min(round(confidence, 6), 0.999999)
+                writer.writerow((frame, time, label, round(x, 6), round(y, 6), shown, int(visible), *tracker))
+    write_text_file(path, stream.getvalue())
 
 
 @dataclass(frozen=True)
