@@ -104,8 +104,9 @@ def test_the_models_are_found_however_the_library_is_installed(tmp_path, layout)
     library = Path(__file__).resolve().parents[2] / "UltrasoundMotionLib"
     packages = tmp_path / "lib" / "site-packages"
     (packages / "UltrasoundMotionLib" / "weights").mkdir(parents=True)
+    output = ("atomic_output.py", "interrupts.py", "process_state.py")
     weights = [f"weights/{part}.py" for part in ("__init__", "model_card", "model_file", "model_folder", "network")]
-    for name in ("__init__.py", "errors.py", "atomic_output.py", *weights):
+    for name in ("__init__.py", "lazy_imports.py", "errors.py", *output, *weights):
         (packages / "UltrasoundMotionLib" / name).write_bytes((library / name).read_bytes())
     folder = {
         "checkout": packages / "Resources" / "Models",

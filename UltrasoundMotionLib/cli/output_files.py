@@ -86,7 +86,7 @@ def _is_frame(path: Path) -> bool:
 
 def _is_read(file: Path) -> bool:
     """Returns True for files that the readers of folders take: pictures, DICOM whatever its name, annotations."""
-    from UltrasoundMotionLib.images.readers.dicom import is_dicom
+    from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 
     if not file.is_file():
         return False

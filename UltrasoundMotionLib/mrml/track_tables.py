@@ -109,7 +109,7 @@ def adding_displacement_plot(
         scene, name, columns, {time_column: time_unit} | dict.fromkeys([*title_of.values(), "mean"], unit)
     )
     drawn = list(labels) if labels is not None else _spread(tracks.labels, maximum_series)
-    series = []
+    series: list[slicer.vtkMRMLPlotSeriesNode] = []
     for label in drawn:
         yield len(series), len(drawn), _DRAWING
         color = point_color(tracks.labels.index(label))

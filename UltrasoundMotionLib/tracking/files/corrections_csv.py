@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import atomic_output
+from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.corrections.corrections import Correction
 from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
@@ -63,9 +64,10 @@ def write_corrections_csv(path: str | Path, corrections: Iterable[Correction]) -
     Raises:
         OutputError: the file cannot be written; nothing is left under its name.
     """
-    with atomic_output(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for one in corrections:
-            x, y = ("", "") if one.position_px is None else (round(value, 6) for value in one.position_px)
-            writer.writerow((one.frame, one.label, x, y))
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for one in corrections:
+        x, y = ("", "") if one.position_px is None else (round(value, 6) for value in one.position_px)
+        writer.writerow((one.frame, one.label, x, y))
+    write_text_file(path, stream.getvalue())
