@@ -33,16 +33,19 @@ from UltrasoundMotionModuleLib.shared.clip_file_reader import ClipFileReader
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
+from UltrasoundMotionModuleLib.shared.layout_switch import offerLayouts
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import LIVER, addSample, loadSample, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
 
+from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE, layout_node
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.markups_items import set_locked
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_links import is_result, link_results, removing_results
 from UltrasoundMotionLib.mrml.track_nodes import adding_landmarks
 from UltrasoundMotionLib.mrml.tracking_results import renewing_derived, show_results
+from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionLib.steps import Steps, StepsCancelled, not_cancelled
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
@@ -73,6 +76,7 @@ class LandmarkTracking(ScriptedLoadableModule):
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-liver.png")
         slicer.app.connect("startupCompleted()", lambda: registerSample(LIVER, thumbnail))
+        slicer.app.connect("startupCompleted()", offerLayouts)
 
 
 class LandmarkTrackingWidget(MotionModuleWidget):
@@ -86,7 +90,6 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def setupPanel(self) -> None:
         self._clip: Clip | None = None
         self._live: LiveTracks | None = None
-        self._layoutBefore: int | None = None
         self._notes: list[str] = []
         self._clipSection = ClipSection(self)
         self._trackerMenu = EntryMenu(
@@ -154,8 +157,13 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             vtkMRMLMarkupsNode.PointPositionDefinedEvent,
             vtkMRMLMarkupsNode.PointPositionUndefinedEvent,
             vtkMRMLMarkupsNode.PointRemovedEvent,
+            vtkMRMLMarkupsNode.PointEndInteractionEvent,
         )
-        return [(browser, vtk.vtkCommand.ModifiedEvent), *((self.parameters.landmarks, event) for event in points)]
+        nodes = (browser, layout_node(slicer.mrmlScene))
+        return [
+            *((node, vtk.vtkCommand.ModifiedEvent) for node in nodes),
+            *((self.parameters.landmarks, event) for event in points),
+        ]
 
     def updatePanel(self) -> None:
         self._clipSection.update(self.parameters.inputClip)
@@ -169,6 +177,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         for button in (self.ui.correctButton, self.ui.lostButton, self.ui.trackAgainButton):
             button.enabled = result is not None and self.run is None
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
+        self.ui.plotButton.checked = self.layouts.isShown(IMAGE_CHART_TABLE)
 
     def _resultOrNone(self) -> SequenceNodes | None:
         tracked = self.parameters.trackedLandmarks
@@ -181,7 +190,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
         self._notes = offPlaneNotes(points)
-        request = self.logic.request(parameters, self._clip.shownFrame)
+        request = self.logic.request(parameters, self._landmarksSection.queryFrame(self._clip.nodes))
         return self._job(points.points_px, points.labels, request)
 
     def onTrackAgain(self) -> None:
@@ -256,15 +265,21 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self.applyButton.showStatus(found if labels else _("No point was lost on this frame"))
 
     def onShowPlot(self, on: bool) -> None:
-        """Shows plot and table in a layout that has both, and restores the former layout."""
-        manager = slicer.app.layoutManager()
-        if on and self._layoutBefore is None:
-            self._layoutBefore = manager.layout
-            manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView)
-            show_results(self._resultOrNone())
-        elif not on and self._layoutBefore is not None:
-            manager.setLayout(self._layoutBefore)
-            self._layoutBefore = None
+        """Shows plot and table in a layout that has both beside the image, and restores the former layout."""
+        if on and not self.layouts.isShown(IMAGE_CHART_TABLE):
+            self.layouts.show(IMAGE_CHART_TABLE, self._arrangeResults)
+        elif not on:
+            self.layouts.hide(IMAGE_CHART_TABLE)
+
+    def _arrangeResults(self) -> None:
+        """Shows the clip with plot and table beside it."""
+        if self.parameters is None:
+            return
+        image, result = imageOrNone(self.parameters.inputClip), self._resultOrNone()
+        if image is not None:
+            show_as_acquired(slicer.mrmlScene, image.proxy)
+        if result is not None:
+            show_results(result)
 
     def onLoadSample(self) -> None:
         """Loads the sample clip with its points."""
@@ -273,7 +288,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def _selectSample(self) -> None:
         sample = addSample(LIVER)
         self.parameters.trackedLandmarks = None
-        self.parameters.inputClip, self.parameters.landmarks = sample.clip.proxy, sample.points
+        self._clipSection.choose(sample.clip.proxy)
+        self.parameters.landmarks = sample.points
 
     def onExportCsv(self) -> None:
         """Asks for a file and writes the tracks into it."""
@@ -298,7 +314,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def commandArguments(self) -> tuple[str, ...]:
         parameters = self.parameters
         clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
-        request = self.logic.request(parameters, clip.shownFrame)
+        request = self.logic.request(parameters, self._landmarksSection.queryFrame(clip.nodes))
         return trackCommand(clip, points.points_px, points.labels, parameters.landmarks, request)
 
 

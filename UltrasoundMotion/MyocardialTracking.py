@@ -41,11 +41,13 @@ from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNo
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
+from UltrasoundMotionModuleLib.shared.layout_switch import offerLayouts
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.sample_data import HEART, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import summary, trackInSteps, unsavedFiles
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.layouts import layout_node
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
 from UltrasoundMotionLib.steps import Steps, not_cancelled
@@ -72,6 +74,7 @@ class MyocardialTracking(ScriptedLoadableModule):
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
         thumbnail = self.resourcePath("Icons/sample-heart.png")
         slicer.app.connect("startupCompleted()", lambda: registerSample(HEART, thumbnail))
+        slicer.app.connect("startupCompleted()", offerLayouts)
 
 
 class MyocardialTrackingWidget(MotionModuleWidget):
@@ -94,7 +97,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         )
         self._wallSection = WallSection(self.ui, self.logic, lambda: self.parameters)
         self._strainSection = StrainSection(
-            self.ui, self.logic, self.applyButton.showStatus, self.resourcePath("requirements-report.txt")
+            self.ui, self.logic, self.applyButton.showStatus, self.resourcePath("requirements-report.txt"), self.layouts
         )
         self.ui.resultSelector.addAttribute("vtkMRMLMarkupsCurveNode", "Sequences.BaseName")
         for button, slot in (
@@ -117,6 +120,14 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         if parameters is None:
             self._strainSection.forget()
         MotionModuleWidget.setParameterNode(self, parameters)
+
+    def enter(self) -> None:
+        MotionModuleWidget.enter(self)
+        self._strainSection.enter()
+
+    def exit(self) -> None:
+        self._strainSection.leave()
+        MotionModuleWidget.exit(self)
 
     def selectDefaults(self) -> None:
         if self.parameters.inputClip is None:
@@ -144,7 +155,8 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def watchedNodes(self) -> list[tuple[object, int]]:
         image = imageOrNone(self.parameters.inputClip)
         contour = [(self.parameters.contour, event) for event in POINT_EVENTS]
-        return [(image.browser if image is not None else None, vtk.vtkCommand.ModifiedEvent), *contour]
+        nodes = (image.browser if image is not None else None, layout_node(slicer.mrmlScene))
+        return [*((node, vtk.vtkCommand.ModifiedEvent) for node in nodes), *contour]
 
     def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
         self._wallSection.contourMayHaveChanged()
@@ -245,7 +257,8 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def _selectSample(self) -> None:
         sample, parameters = addHeart(), self.logic.getParameterNode()
         parameters.trackedWall = None
-        parameters.inputClip, parameters.contour = sample.clip.proxy, sample.clicks
+        self._clipSection.choose(sample.clip.proxy)
+        parameters.contour = sample.clicks
 
     def onShowCommand(self) -> None:
         with slicer.util.tryWithErrorDisplay(_("There is no command to show yet.")):

@@ -118,8 +118,10 @@ class Application:
         self._logic, self._folder, self._slots, self._widgets = application_logic_of(scene), folder, {}, {}
         self.errors: list[str] = []
         self.temporaryPath = self.cachePath = str(folder)
-        self.arrangement = slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView
         self.testing, self._settings = False, UserSettings()
+        self._layout_logic = slicer.vtkMRMLLayoutLogic()  # Slicer's own: it describes the layouts and makes the views
+        self._layout_logic.SetMRMLScene(scene)
+        self.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
 
     # as Slicer has it
     def applicationLogic(self) -> slicer.vtkSlicerApplicationLogic:
@@ -140,12 +142,17 @@ class Application:
     def layoutManager(self) -> Application:
         return self
 
+    def layoutLogic(self) -> slicer.vtkMRMLLayoutLogic:
+        return self._layout_logic
+
     @property
     def layout(self) -> int:
-        return self.arrangement
+        return self._layout_logic.GetLayoutNode().GetViewArrangement()
 
     def setLayout(self, arrangement: int) -> None:
-        self.arrangement = arrangement
+        node = self._layout_logic.GetLayoutNode()
+        known = node.IsLayoutDescription(arrangement)
+        node.SetViewArrangement(arrangement if known else node.SlicerLayoutConventionalView)
 
     def processEvents(self) -> None:
         qt_stand_ins.process_events()
@@ -228,6 +235,7 @@ class Application:
         for name in list(self._widgets):
             self.close_module(name)
         self.emit("aboutToQuit()")
+        self._layout_logic.SetMRMLScene(None)
 
 
 @contextmanager

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-import slicer
 
 import slicer_stand_ins
 from landmark_bench import QUERY_PX, LandmarkBench, positions, truth_px
 from module_bench import needs_qt
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.tracking import (
@@ -47,7 +47,7 @@ def click_through(bench, tmp_path, monkeypatch):
         bench.points.AddControlPoint(position)
     assert ui.applyButton.enabled
     bench.clip.browser.SetSelectedItemNumber(4)
-    assert "The points were placed on frame 0, but Track starts on the frame shown, 4" in ui.queryFrameLabel.text
+    assert "The points were placed on frame 0 and are followed from there" in ui.queryFrameLabel.text
     bench.clip.browser.SetSelectedItemNumber(0)
     assert "Frame 0 of 24 is shown" in ui.queryFrameLabel.text
 
@@ -74,7 +74,7 @@ def click_through(bench, tmp_path, monkeypatch):
 
     layout = bench.application.layout
     ui.plotButton.checked = True
-    assert bench.application.layout == slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView
+    assert bench.application.layout == IMAGE_CHART_TABLE.number
     assert bench.scene.GetSingletonNode("PlotView1", "vtkMRMLPlotViewNode").GetPlotChartNode() is not None
     ui.plotButton.checked = False
     assert bench.application.layout == layout
@@ -180,12 +180,48 @@ def test_while_correcting_the_panel_says_what_to_drag_and_not_to_go_back(bench):
     widget.ui.applyButton.click()
     bench.wait_until_done(widget)
     bench.clip.browser.SetSelectedItemNumber(6)
-    assert "go back first" in widget.ui.queryFrameLabel.text  # Track would start on frame 6
+    assert widget.ui.queryFrameLabel.text == "Frame 6 of 24 is shown. The points were placed on frame 0."
     widget.ui.correctButton.checked = True
     assert "go back" not in widget.ui.queryFrameLabel.text
     assert "Frame 6 of 24 is shown: drag" in widget.ui.queryFrameLabel.text
     widget.ui.correctButton.checked = False
-    assert "go back first" in widget.ui.queryFrameLabel.text
+    assert widget.ui.queryFrameLabel.text == "Frame 6 of 24 is shown. The points were placed on frame 0."
+
+
+@needs_qt
+def test_track_starts_where_the_points_were_placed_whatever_frame_is_shown(bench):
+    widget = bench.open()
+    bench.clip.browser.SetSelectedItemNumber(7)
+    assert widget.parameters.placedFrame == 0
+    assert widget.commandArguments()[widget.commandArguments().index("--query-frame") + 1] == "0"
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    tracked = find_sequence_nodes(widget.parameters.trackedLandmarks)
+    assert bench.logic.tracks(tracked.proxy).query_frame == 0
+    np.testing.assert_allclose(positions(bench, tracked), truth_px(24), atol=0.3)
+
+
+@needs_qt
+def test_the_placed_frame_is_kept_in_the_scene_and_follows_the_points(bench):
+    widget = bench.open()
+    bench.clip.browser.SetSelectedItemNumber(5)
+    bench.points.SetNthControlPointPosition(1, *pixels_to_ras_mm(bench.sequence, QUERY_PX[1] + 3))
+    bench.points.InvokeEvent(bench.points.PointEndInteractionEvent)  # the mouse button is released
+    assert widget.parameters.placedFrame == 5
+    assert widget.ui.queryFrameLabel.text.startswith("P1, P3 were placed on another frame than frame 5")
+    for control in (0, 2):
+        bench.points.SetNthControlPointPosition(control, *pixels_to_ras_mm(bench.sequence, QUERY_PX[control] + 3))
+    bench.points.InvokeEvent(bench.points.PointEndInteractionEvent)
+    assert widget.ui.queryFrameLabel.text.startswith("Frame 5 of 24 is shown: place the points on it")
+    bench.clip.browser.SetSelectedItemNumber(9)
+    widget = bench.application.reload_module("LandmarkTracking")  # as when the scene is opened again
+    assert widget.parameters.placedFrame == 5
+    assert "placed on frame 5 and are followed from there" in widget.ui.queryFrameLabel.text
+    bench.points.RemoveAllControlPoints()
+    assert widget.parameters.placedFrame == -1
+    assert widget.ui.queryFrameLabel.text.startswith("Frame 9 of 24 is shown: place the points on it")
+    bench.points.AddControlPoint(*pixels_to_ras_mm(bench.sequence, QUERY_PX[:1])[0])
+    assert widget.parameters.placedFrame == 9
 
 
 @needs_qt

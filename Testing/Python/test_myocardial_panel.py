@@ -14,9 +14,11 @@ from UltrasoundMotionLib.images import read_sequence, write_sequence
 from UltrasoundMotionLib.mrml.bulls_eye_nodes import find_bulls_eye
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_BULLS_EYE_TABLE
 from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.track_links import derived_nodes
 from UltrasoundMotionLib.mrml.tracked_wall import tracked_wall, walls_in
+from UltrasoundMotionLib.mrml.views import SliceViewState
 from UltrasoundMotionLib.strain.strain_files import read_strain_csv
 
 
@@ -91,7 +93,9 @@ def test_charts_bulls_eye_landmarks_and_report(bench, tmp_path, monkeypatch):
     bench.run(widget)
     ui = widget.ui
     layout = bench.application.layout
+    before = SliceViewState.of(bench.scene, "Yellow")
     ui.chartsButton.checked = True
+    assert bench.application.layout == IMAGE_CHART_BULLS_EYE_TABLE.number
     assert bench.scene.GetSingletonNode("PlotView1", "vtkMRMLPlotViewNode").GetPlotChartNode() is not None
     composite = bench.scene.GetSingletonNode("Yellow", "vtkMRMLSliceCompositeNode")
     assert composite.GetBackgroundVolumeID() == find_bulls_eye(bench.scene).image.GetID()
@@ -109,6 +113,7 @@ def test_charts_bulls_eye_landmarks_and_report(bench, tmp_path, monkeypatch):
     )  # the new one
     ui.chartsButton.checked = False
     assert bench.application.layout == layout
+    assert SliceViewState.of(bench.scene, "Yellow") == before
     monkeypatch.setattr(
         slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog, "getSaveFileName", lambda *_: str(tmp_path / "out.png")
     )

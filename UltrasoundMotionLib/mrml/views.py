@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import slicer
 import vtk
@@ -38,6 +40,58 @@ def show_as_acquired(
     node.UpdateMatrices()
     node.EndModify(was_modifying)
     return node
+
+
+@dataclass(frozen=True)
+class SliceViewState:
+    """Content and position of a slice view, to be restored.
+
+    Attributes:
+        slice_node, composite: the nodes of the view.
+        volumes: IDs of the background, foreground and label volume, None where there is none.
+        slice_to_ras: (16,) elements of its matrix.
+        field_of_view: mm.
+    """
+
+    slice_node: slicer.vtkMRMLSliceNode
+    composite: slicer.vtkMRMLSliceCompositeNode
+    volumes: tuple[str | None, str | None, str | None]
+    slice_to_ras: tuple[float, ...]
+    field_of_view: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, scene: slicer.vtkMRMLScene, view_name: str) -> SliceViewState:
+        """Reads the state of a view, which is added if the scene does not have it."""
+        node = view_node(scene, "vtkMRMLSliceNode", view_name)
+        composite = view_node(scene, "vtkMRMLSliceCompositeNode", view_name)
+        matrix = node.GetSliceToRAS()
+        return cls(
+            node,
+            composite,
+            (composite.GetBackgroundVolumeID(), composite.GetForegroundVolumeID(), composite.GetLabelVolumeID()),
+            tuple(matrix.GetElement(row, column) for row in range(4) for column in range(4)),
+            tuple(node.GetFieldOfView()),
+        )
+
+    def restore(self) -> None:
+        """Shows the volumes again that are still in the scene, where they were."""
+        node, scene = self.slice_node, self.slice_node.GetScene()
+        if scene is None:
+            return
+        setters = (
+            self.composite.SetBackgroundVolumeID,
+            self.composite.SetForegroundVolumeID,
+            self.composite.SetLabelVolumeID,
+        )
+        for set_volume, volume in zip(setters, self.volumes, strict=True):
+            set_volume(volume if volume is not None and scene.GetNodeByID(volume) is not None else None)
+        was_modifying = node.StartModify()
+        node.GetSliceToRAS().DeepCopy(self.slice_to_ras)
+        scale = self.field_of_view[0] / node.GetFieldOfView()[0]
+        width, height, depth = node.GetFieldOfView()
+        node.SetFieldOfView(width * scale, height * scale, depth)
+        node.UpdateMatrices()
+        node.EndModify(was_modifying)
 
 
 def show_chart(

@@ -14,6 +14,8 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
 from UltrasoundMotionModuleLib.shared.shown_marks import ShownMarks
 
+_Place = tuple[float, float, float]
+
 
 class LandmarksSection:
     """Places landmarks one after the other, in a list that is made where there is none."""
@@ -28,7 +30,8 @@ class LandmarksSection:
             result: gives the tracked landmarks, or None.
         """
         self._ui, self._parametersNow, self._resultNow = ui, parameters, result
-        self._placed: tuple[tuple, int] = ((), 0)
+        self._key: tuple[object, object] | None = None
+        self._placed: dict[str, tuple[_Place, int]] = {}
         self._shown = ShownMarks(ui.shownSelector, self._marks)
         ui.landmarksWidget.setNodeBaseName(_("Landmarks"))
         self._connections = (
@@ -48,6 +51,7 @@ class LandmarksSection:
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""
         self._shown.forget()
+        self._key, self._placed = None, {}
 
     def _marks(self) -> tuple[slicer.vtkMRMLNode | None, slicer.vtkMRMLNode | None]:
         placed, tracked = self._parametersNow().landmarks, self._parametersNow().trackedLandmarks
@@ -60,8 +64,8 @@ class LandmarksSection:
         if image is None:
             self._ui.queryFrameLabel.text = ""
         else:
-            count = image.sequence.GetNumberOfDataNodes()
-            self._ui.queryFrameLabel.text = self._queryFrameText(shownFrame(image), count)
+            self._notePlaces(image)
+            self._ui.queryFrameLabel.text = self._frameText(image)
 
     def showTracked(self) -> None:
         """Shows the tracked landmarks in place of those that were placed."""
@@ -104,26 +108,81 @@ class LandmarksSection:
 
     # The frame
 
-    def _queryFrameText(self, shown: int, count: int) -> str:
-        """Returns the text on the frame from which the points are followed, with a warning where they were placed on
-        another frame than the one shown.
+    def queryFrame(self, image: SequenceNodes) -> int:
+        """The frame from which the points are followed: the one on which they were placed, else the one shown."""
+        placed = self._parametersNow().placedFrame
+        return placed if 0 <= placed < image.sequence.GetNumberOfDataNodes() else shownFrame(image)
+
+    def _notePlaces(self, image: SequenceNodes) -> None:
+        """Records on which frame each point was placed or moved last; the latest of them is the frame of all.
+
+        Points that the user chooses count as placed on the frame shown, those of a loaded scene as it was saved.
         """
-        result = self._resultNow()
+        parameters, shown = self._parametersNow(), shownFrame(image)
+        places, key = _places(parameters.landmarks), (parameters.landmarks, image.sequence)
+        if key != self._key:
+            loaded = self._key is None and parameters.placedFrame >= 0
+            latest = self.queryFrame(image) if loaded else shown
+            self._key, self._placed = key, {name: (place, latest) for name, place in places.items()}
+        else:
+            latest, before = parameters.placedFrame, self._placed
+            self._placed = {name: before.get(name, (place, shown)) for name, place in places.items()}
+            for name, place in places.items():
+                if before.get(name, (None, 0))[0] != place:
+                    self._placed[name] = (place, shown)
+                    latest = shown
+        latest = latest if places else -1
+        if parameters.placedFrame != latest:
+            parameters.placedFrame = latest
+
+    def _placedElsewhere(self) -> list[str]:
+        """The labels of the points that were placed on other frames than the one from which they are followed."""
+        parameters = self._parametersNow()
+        names = [name for name, (_place, frame) in self._placed.items() if frame != parameters.placedFrame]
+        return [
+            parameters.landmarks.GetNthControlPointLabel(parameters.landmarks.GetNthControlPointIndexByID(name))
+            for name in names
+        ]
+
+    def _frameText(self, image: SequenceNodes) -> str:
+        """Returns the text on the frame shown, that of the points, and what to do on it."""
+        result, count, shown = self._resultNow(), image.sequence.GetNumberOfDataNodes(), shownFrame(image)
         if result is not None and not result.proxy.GetLocked():
             return _(
                 "Frame {frame} of {count} is shown: drag a tracked point on it to where it should be, then press "
                 "\u201cTrack again from here\u201d."
             ).format(frame=shown, count=count)
-        points = self._parametersNow().landmarks
-        controls = range(points.GetNumberOfControlPoints()) if points is not None else ()
-        places = tuple(points.GetNthControlPointPosition(control) for control in controls)
-        if places != self._placed[0]:
-            self._placed = (places, shown)
-        if places and self._placed[1] != shown:
-            text = _(
-                "The points were placed on frame {placed}, but Track starts on the frame shown, {shown}: go back first."
+        elsewhere = self._placedElsewhere()
+        if elsewhere:
+            return _(
+                "{points} were placed on another frame than frame {placed}, from which all are followed: drag them to "
+                "where they are on it."
+            ).format(points=_shortList(elsewhere), placed=self.queryFrame(image))
+        if not self._placed or shown == self.queryFrame(image):
+            return _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.").format(
+                frame=shown, count=count
             )
-            return text.format(shown=shown, placed=self._placed[1])
-        return _("Frame {frame} of {count} is shown: place the points on it; they are followed from there.").format(
-            frame=shown, count=count
-        )
+        if result is not None:
+            text = _("Frame {frame} of {count} is shown. The points were placed on frame {placed}.")
+        else:
+            text = _(
+                "Frame {frame} of {count} is shown. The points were placed on frame {placed} and are followed from "
+                "there."
+            )
+        return text.format(frame=shown, count=count, placed=self.queryFrame(image))
+
+
+def _places(points: slicer.vtkMRMLMarkupsNode | None) -> dict[str, _Place]:
+    """The position of each point that is placed, by its ID."""
+    return {
+        points.GetNthControlPointID(control): points.GetNthControlPointPosition(control)
+        for control in range(points.GetNumberOfControlPoints() if points is not None else 0)
+        if points.GetNthControlPointPositionStatus(control) == points.PositionDefined
+    }
+
+
+def _shortList(labels: list[str], most: int = 3) -> str:
+    """`P1, P2, P3 and 4 more`."""
+    shown = ", ".join(labels[:most])
+    rest = len(labels) - most
+    return shown if rest <= 0 else _("{labels} and {count} more").format(labels=shown, count=rest)

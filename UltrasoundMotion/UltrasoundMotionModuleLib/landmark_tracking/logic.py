@@ -42,6 +42,7 @@ class LandmarkTrackingParameterNode:
 
     inputClip - the volume that shows the clip's current frame.
     landmarks - the points to follow, as the user placed them.
+    placedFrame - the frame on which they were placed, from which Track follows them; -1 where there are none.
     tracker, direction, device - options of tracking.
     hideGraphics - fill text, rulers and traces of the scanner before tracking.
     drawPaths - draw the path of each point.
@@ -51,6 +52,7 @@ class LandmarkTrackingParameterNode:
 
     inputClip: vtkMRMLScalarVolumeNode
     landmarks: vtkMRMLMarkupsFiducialNode
+    placedFrame: int = -1
     tracker: str = TrackRequest.model
     direction: Direction = Direction.BOTH
     device: Device = Device.AUTOMATIC

@@ -12,13 +12,15 @@ from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError, UltrasoundMotionError
 from UltrasoundMotionLib.mrml.bulls_eye_nodes import find_bulls_eye, hide_bulls_eye, show_bulls_eye
+from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_BULLS_EYE_TABLE
 from UltrasoundMotionLib.mrml.track_links import derived_nodes
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
-from UltrasoundMotionLib.mrml.views import show_chart, show_table
+from UltrasoundMotionLib.mrml.views import SliceViewState, show_as_acquired, show_chart, show_table
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain
 from UltrasoundMotionLib.strain import CardiacEvents, StrainResult
 from UltrasoundMotionModuleLib.myocardial_tracking.strain_texts import layersText, measuresText, numberText
 from UltrasoundMotionModuleLib.shared.clip import clipOf, shownFrame
+from UltrasoundMotionModuleLib.shared.layout_switch import LayoutSwitch
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 
 _EDIT_PAUSE_MS = 150
@@ -30,15 +32,28 @@ _BULLS_EYE_VIEW = "Yellow"
 class StrainSection:
     """Computes strain again after every change of its inputs, without tracking the wall again."""
 
-    def __init__(self, ui: object, logic: object, showStatus: Callable[[str], None], reportRequirements: str) -> None:
-        """`reportRequirements` is the requirements file of the packages that draw a report."""
+    def __init__(
+        self,
+        ui: object,
+        logic: object,
+        showStatus: Callable[[str], None],
+        reportRequirements: str,
+        layouts: LayoutSwitch,
+    ) -> None:
+        """Connects the widgets.
+
+        Args:
+            reportRequirements: the requirements file of the packages that draw a report.
+            layouts: the panel's layouts.
+        """
         self._ui, self._logic, self._showStatus = ui, logic, showStatus
         self._reportRequirements = reportRequirements
         self.wall: TrackedWall | None = None
         self.strain: WallStrain | None = None
         self._segmentCount = 17
         self._filling = False
-        self._layoutBefore: int | None = None
+        self._layouts = layouts
+        self._viewBefore: SliceViewState | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_EDIT_PAUSE_MS)
@@ -90,6 +105,7 @@ class StrainSection:
                 self._showBullsEye()
         for button in (self._ui.reportButton, self._ui.chartsButton):
             button.enabled = self.strain is not None
+        self._ui.chartsButton.checked = self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE)
         for widget in (
             self._ui.endDiastoleSpinBox,
             self._ui.endSystoleSpinBox,
@@ -132,7 +148,7 @@ class StrainSection:
             return
         self.strain = WallStrain(computed.result, computed.layered, tracks)
         self._fill(measuresText(self.strain))
-        if self._ui.chartsButton.checked:
+        if self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE):
             self._showResults()
 
     # The panel
@@ -231,18 +247,32 @@ class StrainSection:
 
     def onShowCharts(self, on: bool) -> None:
         """Shows chart, bull's-eye and table in a layout that has them, and restores the former layout."""
-        manager = slicer.app.layoutManager()
-        if on and self._layoutBefore is None:
-            self._layoutBefore = manager.layout
-            manager.setLayout(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpPlotTableView)
+        if on and not self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE):
             with slicer.util.tryWithErrorDisplay(_("The charts could not be shown.")):
-                self._showResults()
-        elif not on and self._layoutBefore is not None:
-            manager.setLayout(self._layoutBefore)
-            self._layoutBefore = None
-            bulls_eye = find_bulls_eye(slicer.mrmlScene)
-            if bulls_eye is not None:
-                hide_bulls_eye(bulls_eye, _BULLS_EYE_VIEW)
+                self._layouts.show(IMAGE_CHART_BULLS_EYE_TABLE, self._arrangeResults)
+        elif not on:
+            self.leave()
+            self._layouts.hide(IMAGE_CHART_BULLS_EYE_TABLE)
+
+    def enter(self) -> None:
+        """Shows the bull's-eye again where the charts are shown."""
+        if self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE):
+            self._arrangeResults()
+
+    def leave(self) -> None:
+        """Takes the bull's-eye out of its view, which shows what it did before."""
+        bulls_eye = find_bulls_eye(slicer.mrmlScene)
+        if bulls_eye is not None:
+            hide_bulls_eye(bulls_eye, _BULLS_EYE_VIEW)
+        if self._viewBefore is not None:
+            self._viewBefore.restore()
+            self._viewBefore = None
+
+    def _arrangeResults(self) -> None:
+        """Shows the clip with chart, bull's-eye and measures around it."""
+        if self.wall is not None:
+            show_as_acquired(slicer.mrmlScene, self.wall.image.proxy)
+            self._showResults()
 
     def _showResults(self) -> None:
         scene, main = slicer.mrmlScene, self.wall.main
@@ -253,13 +283,15 @@ class StrainSection:
         self._showBullsEye()
 
     def _showBullsEye(self) -> None:
-        if not self._ui.chartsButton.checked or self.strain is None:
+        if not self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE) or self.strain is None:
             return
         try:
             nodes = self._logic.bullsEye(self._segmentCount, {self.wall.main.sequence.GetID(): self.strain.result})
         except InputError as error:
             self._showStatus(str(error))
             return
+        if self._viewBefore is None:
+            self._viewBefore = SliceViewState.of(slicer.mrmlScene, _BULLS_EYE_VIEW)
         show_bulls_eye(nodes, _BULLS_EYE_VIEW)
 
     def onExportReport(self) -> None:

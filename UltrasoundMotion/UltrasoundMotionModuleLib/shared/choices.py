@@ -31,7 +31,7 @@ class Device(enum.Enum):
 
 
 class Direction(enum.Enum):
-    """The frames through which points are followed, seen from the frame shown."""
+    """The frames through which points are followed, seen from the frame on which they were placed."""
 
     BOTH = "both"
     FORWARD = "forward"
@@ -41,8 +41,8 @@ class Direction(enum.Enum):
         """The text in the panel."""
         return {
             Direction.BOTH: _("All frames"),
-            Direction.FORWARD: _("From the frame shown on"),
-            Direction.BACKWARD: _("From the frame shown back"),
+            Direction.FORWARD: _("From the placed frame on"),
+            Direction.BACKWARD: _("From the placed frame back"),
         }[self]
 
 

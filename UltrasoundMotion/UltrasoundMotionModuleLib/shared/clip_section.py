@@ -9,7 +9,6 @@ from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
-from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionModuleLib.shared.clip import clipDescription, clipOf
 from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
 from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE
@@ -20,8 +19,9 @@ class ClipSection:
 
     def __init__(self, panel: object) -> None:
         """Connects the widgets of a `MotionModuleWidget` whose parameter `inputClip` is the clip."""
-        self._ui = ui = panel.ui
-        self.loading = ClipLoading(panel, lambda clip: setattr(panel.logic.getParameterNode(), "inputClip", clip))
+        self._panel, self._ui = panel, panel.ui
+        ui = panel.ui
+        self.loading = ClipLoading(panel, self.choose)
         self._image: SequenceNodes | None = None
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._description: tuple[object, str] = (None, "")
@@ -51,10 +51,16 @@ class ClipSection:
         texts = (self._describe(), self.loading.whyNotListed(node))
         self._ui.clipLabel.text = "\n".join(text for text in texts if text)
 
+    def choose(self, clip: slicer.vtkMRMLVolumeNode) -> None:
+        """Makes a clip that was loaded the input, and shows it large while the user is in the module."""
+        self._panel.logic.getParameterNode().inputClip = clip
+        if self._panel.isConnected:
+            self._panel.layouts.showClip(clip)
+
     def onShowClip(self) -> None:
         """Shows the clip as it was acquired."""
         with slicer.util.tryWithErrorDisplay(_("The clip could not be shown.")):
-            show_as_acquired(slicer.mrmlScene, self._image.proxy)
+            self._panel.layouts.showClip(self._image.proxy)
 
     def _describe(self) -> str:
         image = self._image

@@ -23,6 +23,7 @@ from UltrasoundMotionLib.steps import Steps, StepsCancelled
 from UltrasoundMotionModuleLib.shared.apply_button import ApplyButton
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, closeSharedProcess, warmUp
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
+from UltrasoundMotionModuleLib.shared.layout_switch import LayoutSwitch
 from UltrasoundMotionModuleLib.shared.licence_consent import askForConsent, cardsToAgreeTo, weightsOfTracker
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 from UltrasoundMotionModuleLib.shared.sample_data import Sample
@@ -48,6 +49,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         self.applyButton: ApplyButton | None = None
         self.run: BackgroundJob | None = None
         self.clipLoading: ClipLoading | None = None
+        self.layouts = LayoutSwitch()
         self._parameterNode = None
         self._guiTag = None
         self._watched: list[tuple[object, int]] = []
@@ -147,6 +149,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """Disconnects everything; called when the module is reloaded and when the application closes."""
         self.forgetRun()
         self.setParameterNode(None)
+        self.layouts.forget()
         self.removeObservers()
         if self.applyButton is not None:
             self.applyButton.disconnect()
@@ -155,17 +158,22 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
 
     def enter(self) -> None:
         """Starts the child process, which loads torch in the meantime; called each time the user opens the module."""
+        self.layouts.enter()
         self.initializeParameterNode()
         warmUp()
 
     def exit(self) -> None:
-        """Disconnects the panel; a run goes on, and its result is added to the scene. Called when the user leaves."""
+        """Disconnects the panel and restores the user's layout; a run goes on, and its result is added to the scene.
+        Called when the user leaves.
+        """
         self._disconnectPanel()
+        self.layouts.leave()
 
     def onSceneStartClose(self, caller: object, event: int) -> None:
         """Cancels the run, whose nodes are about to be removed."""
         self.forgetRun()
         self._parameterNotes = ""
+        self.layouts.forget()
         self.setParameterNode(None)
 
     def onSceneEndClose(self, caller: object, event: int) -> None:
