@@ -11,6 +11,7 @@ import slicer
 import vtk
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.image_geometry import from_vtk_matrix
 from UltrasoundMotionLib.mrml.node_removal import remove_node
 from UltrasoundMotionLib.mrml.registration_nodes import checkerboard
 from UltrasoundMotionLib.mrml.registration_pair import parent_before_registration
@@ -84,8 +85,11 @@ class RegistrationComparison:
         self._show(self.pair.fixed, self.pair.warped, 0.0)
         self.show_labels(moved=True)
 
-    def show_checkerboard(self, tile_mm: float) -> None:
+    def show_checkerboard(self, tile_mm: float | None) -> None:
         """Shows squares of the fixed and of the moved volume in turns, on the fixed grid.
+
+        Args:
+            tile_mm: edge of a square; None: a sixth of the longest side.
 
         Raises:
             InputError: tiles of no size, or nodes without an image.
@@ -94,7 +98,7 @@ class RegistrationComparison:
         images = (volume_from_node(node) for node in (self.pair.fixed, self.pair.warped))
         fill_volume(board, checkerboard(*images, tile_mm=tile_mm), levels=(0.0, 1.0))
         board.SetAndObserveTransformNodeID(self.pair.fixed.GetTransformNodeID())
-        self._show(board, None, 0.0)
+        self._show(self.pair.fixed, board, 1.0)  # a scene saved now opens with the fixed volume
         self.show_labels(moved=True)
 
     def restore(self) -> None:
@@ -110,12 +114,9 @@ class RegistrationComparison:
     def _existing(self, node_id: str | None) -> str | None:
         return node_id if node_id and self._scene.GetNodeByID(node_id) is not None else None
 
-    def _show(
-        self, background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode | None, opacity: float
-    ) -> None:
-        front = foreground.GetID() if foreground is not None else None
+    def _show(self, background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
         for node in nodes_of_class(self._scene, "vtkMRMLSliceCompositeNode"):
-            _set_composite(node, background.GetID(), front, node.GetLabelVolumeID(), opacity)
+            _set_composite(node, background.GetID(), foreground.GetID(), node.GetLabelVolumeID(), opacity)
 
     def show_labels(self, *, moved: bool) -> None:
         """Outlines the fixed labels, and the moving ones either where they were or where they were carried.
@@ -233,12 +234,23 @@ def check_comparable(pair: RegisteredPair) -> None:
     """
     if not pair.is_in_scene:
         raise InputError("register first: there is no warped volume to compare with")
-    fixed, warped = (volume_from_node(node) for node in (pair.fixed, pair.warped))
-    same = fixed.array.shape == warped.array.shape and np.allclose(
-        fixed.index_to_lps_mm, warped.index_to_lps_mm, atol=1e-3
-    )
+    (size, place), (other_size, other_place) = (_grid_of(node) for node in (pair.fixed, pair.warped))
+    same = size == other_size and np.allclose(place, other_place, atol=1e-3)
     if not same:
-        raise InputError(f"{warped.name}: has another grid than {fixed.name}; register again")
+        raise InputError(f"{pair.warped.GetName()}: has another grid than {pair.fixed.GetName()}; register again")
+
+
+def _grid_of(node: slicer.vtkMRMLVolumeNode) -> tuple[tuple[int, ...], np.ndarray]:
+    """Returns the size and the matrix (4, 4) of a volume's voxels.
+
+    Raises:
+        InputError: it holds no image.
+    """
+    if node.GetImageData() is None:
+        raise InputError(f"{node.GetName()}: the volume holds no image")
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return node.GetImageData().GetDimensions(), from_vtk_matrix(matrix)
 
 
 def _is_label_map(node: slicer.vtkMRMLNode | None) -> bool:

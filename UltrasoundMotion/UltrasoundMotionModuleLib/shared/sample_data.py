@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import slicer
 from slicer.i18n import tr as _
@@ -26,6 +27,20 @@ VERSION = 1
 """Part of the folder's name; a changed simulation needs a new one."""
 
 _FOLDER_PREFIX = "UltrasoundMotion-samples-"
+
+
+class StoredSample(Protocol):
+    """Data that are simulated at first use and then stored."""
+
+    @property
+    def isStored(self) -> bool:
+        """True where it was simulated before."""
+
+    def request(self) -> JobRequest:
+        """Returns the job that simulates it."""
+
+    def store(self, simulated: Any) -> None:
+        """Writes the job's result."""
 
 
 @dataclass(frozen=True)
