@@ -116,7 +116,7 @@ class DeformableRegistration(ScriptedLoadableModule):
         thumbnail = self.resourcePath("Icons/sample-heart-volumes.png")
         slicer.app.connect(
             "startupCompleted()",
-            lambda: offerSample(HEART_VOLUMES.title, thumbnail, lambda: loadSampleVolumes().fixed),
+            lambda: offerSample(HEART_VOLUMES.title, thumbnail, lambda: loadSampleVolumes(HEART_VOLUMES).fixed),
         )
 
 
@@ -301,7 +301,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._choose(sequenceVolume=clip, **dict.fromkeys(("motionTransform", "stillVolume", "motionTable")))
 
     def _selectVolumes(self) -> None:
-        sample = addSampleVolumes()
+        sample = addSampleVolumes(HEART_VOLUMES)
         self._choosePair(
             fixedVolume=sample.fixed,
             movingVolume=sample.moving,
@@ -373,8 +373,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         isFirst = self.logic.getParameterNode().outputWarped is None
         nodes = self._task.show(result)
         self._chooseOutputs(nodes)
-        if self.isConnected:
-            self._comparison.begin()
+        self._comparison.begin(isConnected=self.isConnected)
         if isFirst:
             showLargestMotion(self._task.pair, result)
         text = _pairSummary(result)
@@ -423,9 +422,27 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
     """Tests in the application: two moments of a simulated heart are registered and compared with the truth."""
 
     def runTest(self) -> None:
-        for test in (self.test_sample, self.test_loaded_clip):
+        for test in (self.test_sample, self.test_volumes, self.test_loaded_clip):
             slicer.mrmlScene.Clear()
             test()
+
+    def test_volumes(self) -> None:
+        """Registers the sample's volumes and compares the labels that were carried with the true ones."""
+        sample = loadSampleVolumes(HEART_VOLUMES)
+        result = DeformableRegistrationLogic().register(
+            sample.fixed,
+            sample.moving,
+            fixedSegmentation=sample.fixedSegmentation,
+            movingSegmentation=sample.movingSegmentation,
+            start="none",
+        )
+        table = result.table.GetTable()
+        rows = [row for row in range(table.GetNumberOfRows()) if "Dice" in table.GetValue(row, 0).ToString()]
+        self.assertEqual(len(rows), 3)
+        for row in rows:
+            before, after = (table.GetValue(row, column).ToDouble() for column in (1, 2))
+            self.assertGreater(after, max(0.8, before + 0.2))
+        self.delayDisplay("The heart's three parts were carried")
 
     def test_loaded_clip(self) -> None:
         """Loads the sample's clip from its file; the frames are the sample's."""

@@ -76,9 +76,12 @@ class ComparisonSection:
         self._ui.tileSizeSpinBox.enabled = not reason
         self._ui.compareLabel.text = reason or self._legend(pair)
 
-    def begin(self) -> None:
+    def begin(self, *, isConnected: bool) -> None:
         """Shows the labels of a new result: the fixed and the moved ones outlined in two colours, those of the moving
         volume hidden, since they do not lie on the fixed one.
+
+        Args:
+            isConnected: whether the panel is open; otherwise the display of the fixed labels stays.
         """
         self.stop()
         pair = self._pair()
@@ -88,7 +91,8 @@ class ComparisonSection:
             hide_labels(pair.moving_labels)
         if pair.moved_labels is not None:
             outline_labels(pair.moved_labels, MOVED_COLOR)
-        self._overlay(pair)
+        if isConnected:
+            self._overlay(pair)
 
     def stop(self) -> None:
         """Puts the views and the labels' display back."""

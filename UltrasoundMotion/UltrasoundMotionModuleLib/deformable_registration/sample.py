@@ -86,7 +86,7 @@ class SampleVolumes:
     movingSegmentation: slicer.vtkMRMLSegmentationNode
 
 
-def addSampleVolumes(sample: VolumeSample = HEART_VOLUMES) -> SampleVolumes:
+def addSampleVolumes(sample: VolumeSample) -> SampleVolumes:
     """Adds the stored volumes with their segmentations, outlined, and shows one over the other."""
     scene, pair = slicer.mrmlScene, sample.read()
     images, segmentations = [], []
@@ -102,7 +102,7 @@ def addSampleVolumes(sample: VolumeSample = HEART_VOLUMES) -> SampleVolumes:
     return SampleVolumes(*images, *segmentations)
 
 
-def loadSampleVolumes(sample: VolumeSample = HEART_VOLUMES) -> SampleVolumes:
+def loadSampleVolumes(sample: VolumeSample) -> SampleVolumes:
     """Adds the volumes; simulates them first where they are not stored, which takes about ten seconds."""
     if not sample.isStored:
         sample.store(run_job(sample.request(), sharedProcess().process))
