@@ -110,6 +110,16 @@ def deformable_registration(drawing: Drawing) -> None:
     drawing.shape([(108, 20), (70, 30), (98, 58)], ORANGE)
 
 
+def motion_propagation(drawing: Drawing) -> None:
+    """One drawn outline, and the same on later frames."""
+    sector(drawing)
+    angles = np.linspace(0, 2 * np.pi, 80)
+    for x, y, size, color, width in ((46, 66, 20, ECHO, 6), (64, 76, 24, TEAL, 7), (84, 88, 28, ORANGE, 10)):
+        radius = size * (1 + 0.16 * np.cos(2 * angles + 0.6))
+        outline = list(zip(x + radius * np.cos(angles), y + 0.85 * radius * np.sin(angles), strict=True))
+        drawing.line(outline, color, width)
+
+
 def extension(drawing: Drawing) -> None:
     """The probe's field, and a point in motion."""
     sector(drawing)
@@ -125,6 +135,7 @@ ICONS: dict[Path, Callable[[Drawing], None]] = {
     MODULE_ICONS / "LandmarkTracking.png": landmark_tracking,
     MODULE_ICONS / "MyocardialTracking.png": myocardial_tracking,
     MODULE_ICONS / "DeformableRegistration.png": deformable_registration,
+    MODULE_ICONS / "MotionPropagation.png": motion_propagation,
     HERE / "UltrasoundMotion.png": extension,
 }
 

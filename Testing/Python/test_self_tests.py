@@ -36,7 +36,7 @@ def test_every_panel_runs_and_cancels_on_its_sample(monkeypatch):
         monkeypatch.setattr(slicer.util, "getModuleWidget", opened.__getitem__, raising=False)
         result = unittest.TestResult()
         unittest.TestLoader().loadTestsFromModule(module).run(result)
-        assert result.testsRun == 7
+        assert result.testsRun == 8
         assert not result.failures + result.errors, "\n".join(text for _, text in result.failures + result.errors)
         assert application.errors == []
 

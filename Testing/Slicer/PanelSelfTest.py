@@ -92,6 +92,9 @@ class PanelSelfTest(unittest.TestCase):
     def test_deformable_registration(self):
         self.run_and_cancel(self.open("DeformableRegistration"))
 
+    def test_motion_propagation(self):
+        self.run_and_cancel(self.open("MotionPropagation"))
+
     def test_closing_the_scene_ends_a_run(self):
         widget = self.open("LandmarkTracking")
         widget.ui.applyButton.click()

@@ -208,10 +208,15 @@ def _zero_grid(like: DisplacementGrid) -> DisplacementGrid:
     return DisplacementGrid(np.zeros_like(like.displacement_mm), like.spacing_mm, like.origin_mm, like.direction)
 
 
-def _set_item(
-    node: slicer.vtkMRMLSequenceNode, grid: DisplacementGrid, value: str, name: str, carries: Carries
-) -> None:
+def displacement_item(grid: DisplacementGrid, name: str, carries: Carries) -> slicer.vtkMRMLTransformNode:
+    """Returns a field as a transform node outside of any scene, to be an item of a sequence."""
     loose = slicer.vtkMRMLTransformNode()
     loose.SetName(name)
     _observe(loose, _oriented_grid_transform(grid), carries)
-    node.SetDataNodeAtValue(loose, value)
+    return loose
+
+
+def _set_item(
+    node: slicer.vtkMRMLSequenceNode, grid: DisplacementGrid, value: str, name: str, carries: Carries
+) -> None:
+    node.SetDataNodeAtValue(displacement_item(grid, name, carries), value)

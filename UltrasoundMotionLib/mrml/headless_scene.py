@@ -23,6 +23,11 @@ _MODULE_LOGICS = {
 }
 
 
+_SEGMENTATION_RULES = (
+    "vtkBinaryLabelmapToClosedSurfaceConversionRule",
+    "vtkClosedSurfaceToBinaryLabelmapConversionRule",
+)
+
 _open_scenes: list[HeadlessScene] = []
 
 
@@ -56,6 +61,7 @@ class HeadlessScene:
         self.application_logic.SetViewLogics(vtkCollection())
         slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(self.scene)
         self.scene.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())  # as the Colors module does
+        _register_segmentation_rules()
         self._logics = [self._add_module_logic(name, class_name) for name, class_name in _MODULE_LOGICS.items()]
         # ReadFromMRB unpacks in the cache directory of the data manager, and returns False without one.
         self._remote_io = slicer.vtkMRMLRemoteIOLogic()
@@ -90,6 +96,17 @@ class HeadlessScene:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _register_segmentation_rules() -> None:
+    """Registers the conversions between label maps and surfaces, as the Segmentations module does.
+
+    Without them a segmentation cannot even be copied.
+    """
+    factory = slicer.vtkSegmentationConverterFactory.GetInstance()
+    if not factory.GetConverterRules():
+        for class_name in _SEGMENTATION_RULES:
+            factory.RegisterConverterRule(getattr(slicer, class_name)())
 
 
 def application_logic_of(scene: slicer.vtkMRMLScene) -> slicer.vtkMRMLApplicationLogic:

@@ -283,6 +283,12 @@ def nothingToCompute(result: Any) -> Preparation:
     return JobFinished(None, result)
 
 
+def computedHere(steps: Steps[Any]) -> Preparation:
+    """The preparation of a run whose result is computed in short steps on the scene, without the child process."""
+    result = yield from steps
+    return JobFinished(None, result)
+
+
 def warmUp() -> None:
     """Starts the child process where torch is installed, so that it is ready when the first job comes."""
     if importlib.util.find_spec("torch") is not None:

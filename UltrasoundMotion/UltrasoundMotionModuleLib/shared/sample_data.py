@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
 
 import slicer
 from slicer.i18n import tr as _
@@ -27,20 +25,6 @@ VERSION = 1
 """Part of the folder's name; a changed simulation needs a new one."""
 
 _FOLDER_PREFIX = "UltrasoundMotion-samples-"
-
-
-class StoredSample(Protocol):
-    """Data that are simulated at first use and then stored."""
-
-    @property
-    def isStored(self) -> bool:
-        """True where it was simulated before."""
-
-    def request(self) -> JobRequest:
-        """Returns the job that simulates it."""
-
-    def store(self, simulated: Any) -> None:
-        """Writes the job's result."""
 
 
 @dataclass(frozen=True)
@@ -172,29 +156,14 @@ def addSample(sample: Sample) -> SampleNodes:
 
 
 def registerSample(sample: Sample, thumbnail: str) -> None:
-    """Offers a clip in the Sample Data module as well, where its button has the sample's title."""
-
-    def load() -> slicer.vtkMRMLNode:
-        clip = loadSample(sample).clip
-        slicer.modules.sequences.showSequenceBrowser(clip.browser)
-        return clip.proxy
-
-    offerSample(sample.title, thumbnail, load)
-
-
-def offerSample(title: str, thumbnail: str, loadNode: Callable[[], slicer.vtkMRMLNode]) -> None:
-    """Adds a button to the Sample Data module.
-
-    Args:
-        title: text of the button.
-        thumbnail: path of its picture.
-        loadNode: loads the sample and returns its main node.
-    """
+    """Offers a sample in the Sample Data module as well, where its button has the sample's title."""
     import SampleData
 
     def load(source: object) -> slicer.vtkMRMLNode:
         with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
-            return loadNode()
+            clip = loadSample(sample).clip
+            slicer.modules.sequences.showSequenceBrowser(clip.browser)
+            return clip.proxy
 
     category = "UltrasoundMotion"
     logic = SampleData.SampleDataLogic
@@ -202,7 +171,7 @@ def offerSample(title: str, thumbnail: str, loadNode: Callable[[], slicer.vtkMRM
         logic.registerCustomSampleDataCategory(category, title=category)
     logic.registerCustomSampleDataSource(
         category=category,
-        sampleName=title,
+        sampleName=sample.title,
         uris=[],  # nothing is downloaded; Slicer counts both lists
         fileNames=[],
         thumbnailFileName=thumbnail,

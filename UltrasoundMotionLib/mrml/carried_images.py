@@ -1,0 +1,132 @@
+"""Label maps and image volumes moved with a motion, by looking up where each voxel comes from.
+
+A voxel takes the label of the voxel that is nearest to the place that it came from, as hardening a transform does in
+Slicer. Holes, islands and touching labels stay as they are drawn, which a surface that is filled again would not keep.
+The grid keeps its directions, so that a segmentation on an oblique slice stays on that slice (hardening spreads it over
+a grid along the patient's axes, on which thin segments are lost).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from UltrasoundMotionLib.errors import InputError
+
+_CHUNK = 1500
+"""Voxels at a time, a few milliseconds where the motion is inverted."""
+
+_MOST_GROWTH = 64
+_ALWAYS_ALLOWED = 50_000_000
+
+Map = Callable[[np.ndarray], np.ndarray]
+Steps = Generator[None, None, None]
+
+
+@dataclass(frozen=True, eq=False)
+class PlacedArray:
+    """An array of voxels in its node's coordinates.
+
+    Attributes:
+        array: (K, J, I), or (K, J, I, components).
+        first: (i, j, k) index of its first voxel, as Slicer's extents begin.
+        to_ras: (4, 4) from voxel index (i, j, k) to RAS mm.
+    """
+
+    array: np.ndarray
+    first: np.ndarray
+    to_ras: np.ndarray
+
+    def points(self, index: np.ndarray) -> np.ndarray:
+        """Returns RAS mm (N, 3) of voxel indices (N, 3) in (i, j, k)."""
+        return index @ self.to_ras[:3, :3].T + self.to_ras[:3, 3]
+
+    def index(self, points: np.ndarray) -> np.ndarray:
+        """Returns voxel indices (N, 3) in (i, j, k) of RAS mm points."""
+        return (points - self.to_ras[:3, 3]) @ np.linalg.inv(self.to_ras[:3, :3]).T
+
+    @cached_property
+    def surface_points(self) -> np.ndarray:
+        """Returns RAS mm (N, 3) of the labelled voxels that touch the background or the array's border."""
+        filled = np.pad(self.array != 0, 1)
+        inner = filled.copy()
+        for axis in range(3):
+            inner &= np.roll(filled, 1, axis) & np.roll(filled, -1, axis)
+        return self.points(np.argwhere((filled & ~inner)[1:-1, 1:-1, 1:-1])[:, ::-1] + self.first)
+
+
+def moving_labels(labels: PlacedArray, forward: Map, back: Map) -> Generator[None, None, PlacedArray]:
+    """Moves labels in short steps; returns them on the same grid, continued as far as they move.
+
+    Raises:
+        InputError: they would fill many times more voxels than before, as with a motion of the wrong direction or unit.
+    """
+    surface = labels.surface_points
+    if len(surface) == 0:
+        return labels
+    reached = []
+    for start in range(0, len(surface), _CHUNK):
+        reached.append(labels.index(forward(surface[start : start + _CHUNK])))
+        yield
+    places = np.vstack(reached)
+    size = np.array(labels.array.shape[2::-1])
+    margin = np.where(size > 1, 2, 0)
+    lowest, highest = (np.round(end).astype(int) for end in (places.min(axis=0), places.max(axis=0)))
+    lowest, highest = lowest - margin, highest + margin
+    count = int(np.prod((highest - lowest + 1).astype(float)))
+    if count > max(_ALWAYS_ALLOWED, _MOST_GROWTH * labels.array.size):
+        raise InputError(
+            f"the motion spreads the object over {count} voxels; look at its direction and at the object's place"
+        )
+    target = PlacedArray(np.zeros((highest - lowest + 1)[::-1], dtype=labels.array.dtype), lowest, labels.to_ras)
+    yield from _looked_up(labels, target, back, linear=False)
+    return target
+
+
+def moving_volume(volume: PlacedArray, back: Map, *, linear: bool) -> Generator[None, None, PlacedArray]:
+    """Moves an image in short steps; returns it on its own grid, 0 where nothing comes from within it.
+
+    Args:
+        linear: interpolate values; otherwise the voxels are labels.
+    """
+    target = PlacedArray(np.zeros_like(volume.array), volume.first, volume.to_ras)
+    yield from _looked_up(volume, target, back, linear=linear)
+    return target
+
+
+def _looked_up(source: PlacedArray, target: PlacedArray, back: Map, *, linear: bool) -> Steps:
+    """Fills the target voxel by voxel from where they come from in the source."""
+    size = np.array(source.array.shape[2::-1])
+    shape = target.array.shape[:3]
+    filled = target.array.reshape(-1, *target.array.shape[3:])
+    look_up = _interpolated if linear else _nearest
+    for start in range(0, len(filled), _CHUNK):
+        stop = min(start + _CHUNK, len(filled))
+        index = np.column_stack(np.unravel_index(np.arange(start, stop), shape))[:, ::-1] + target.first
+        origin = source.index(back(target.points(index))) - source.first
+        inside = ((origin >= -0.5) & (origin < size - 0.5)).all(axis=1)
+        if inside.any():
+            filled[start:stop][inside] = look_up(source.array, origin[inside])
+        yield
+
+
+def _nearest(labels: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Returns the labels of the voxels nearest to voxel indices (N, 3) in (i, j, k), which lie within the array."""
+    return labels[tuple(np.floor(index + 0.5).astype(int).T[::-1])]
+
+
+def _interpolated(array: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """Returns the values at voxel indices (N, 3) in (i, j, k), interpolated linearly, in the array's type."""
+    from scipy.ndimage import map_coordinates
+
+    components = array.reshape(*array.shape[:3], -1)
+    values = np.column_stack(
+        [
+            map_coordinates(components[..., number], index.T[::-1], output=np.float64, order=1, mode="nearest")
+            for number in range(components.shape[3])
+        ]
+    ).reshape(len(index), *array.shape[3:])
+    return np.round(values).astype(array.dtype) if array.dtype.kind in "iu" else values.astype(array.dtype)
