@@ -18,21 +18,29 @@ from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.deformable_registration.choices import Start, isRefinable, methods
+from UltrasoundMotionModuleLib.deformable_registration.comparison_section import ComparisonSection
 from UltrasoundMotionModuleLib.deformable_registration.logic import DeformableRegistrationLogic
-from UltrasoundMotionModuleLib.deformable_registration.sample import addSamplePair, loadSamplePair
-from UltrasoundMotionModuleLib.deformable_registration.tasks import PairTask, SequenceTask
+from UltrasoundMotionModuleLib.deformable_registration.preset_choice import PresetChoice
+from UltrasoundMotionModuleLib.deformable_registration.sample import (
+    HEART_VOLUMES,
+    addSamplePair,
+    addSampleVolumes,
+    loadSamplePair,
+    loadSampleVolumes,
+)
+from UltrasoundMotionModuleLib.deformable_registration.tasks import PairTask, SequenceTask, showLargestMotion
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
 from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu, MenuItem
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
-from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE
+from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE, listedClips, unlistedImages
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
-from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample
+from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample, offerSample
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
+from UltrasoundMotionLib.mrml.registration_comparison import RegisteredPair
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
@@ -50,6 +58,9 @@ __all__ = [
 ]
 
 _PAIR_ONLY = (
+    "presetReasonLabel",
+    "sampleSlicesButton",
+    "compareCollapsibleButton",
     "fixedVolumeSelector",
     "movingVolumeSelector",
     "swapButton",
@@ -102,6 +113,11 @@ class DeformableRegistration(ScriptedLoadableModule):
             "else without training. Not for clinical use."
         ) + documentationLink("Docs/reference/deformable-registration.md")
         parent.acknowledgementText = _("Made by the UltrasoundMotion developers. Apache License 2.0.")
+        thumbnail = self.resourcePath("Icons/sample-heart-volumes.png")
+        slicer.app.connect(
+            "startupCompleted()",
+            lambda: offerSample(HEART_VOLUMES.title, thumbnail, lambda: loadSampleVolumes(HEART_VOLUMES).fixed),
+        )
 
 
 class DeformableRegistrationWidget(MotionModuleWidget):
@@ -127,8 +143,52 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             (self.ui.swapButton, self.onSwap),
             (self.ui.frameShownButton, self.onUseFrameShown),
             (self.ui.sampleDataButton, self.onLoadSample),
+            (self.ui.sampleSlicesButton, self.onLoadSlices),
         ):
             button.connect("clicked()", slot)
+        self._presetChoice = PresetChoice(self.ui.presetComboBox, lambda: self.parameters)
+        self._comparison = ComparisonSection(self.ui, self._registeredPair)
+
+    def cleanup(self) -> None:
+        if self.ui is not None:
+            self._comparison.disconnect()
+            self._presetChoice.disconnect()
+        MotionModuleWidget.cleanup(self)
+
+    def exit(self) -> None:
+        self._comparison.stop()
+        MotionModuleWidget.exit(self)
+
+    def onSceneStartClose(self, caller: object, event: int) -> None:
+        self._comparison.stop()
+        MotionModuleWidget.onSceneStartClose(self, caller, event)
+
+    def selectDefaults(self) -> None:
+        parameters, clips = self.parameters, listedClips(slicer.mrmlScene)
+        images = (parameters.fixedVolume, parameters.movingVolume, parameters.sequenceVolume)
+        if len(clips) != 1 or any(images) or unlistedImages(slicer.mrmlScene):
+            return
+        if self._presetChoice.proposeClip(clips[0]):
+            self._choose(sequenceVolume=clips[0])
+
+    def onWatchedModified(self, caller: object = None, event: int | None = None) -> None:
+        if self.parameters is not None:
+            self._presetChoice.update()
+        MotionModuleWidget.onWatchedModified(self, caller, event)
+
+    def _registeredPair(self) -> RegisteredPair | None:
+        parameters = self.parameters
+        if parameters is None or parameters.preset.value.ofSequence:
+            return None
+        pair = RegisteredPair(
+            parameters.fixedVolume,
+            parameters.movingVolume,
+            parameters.outputWarped,
+            parameters.fixedSegmentation,
+            parameters.movingSegmentation,
+            parameters.outputSegmentation,
+        )
+        return pair if pair.is_in_scene else None
 
     def watchedNodes(self) -> list[tuple[object, int]]:
         parameters = self.parameters
@@ -184,6 +244,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         preset = self.parameters.preset.value
         self.ui.presetTextLabel.text = preset.text()
+        self.ui.presetReasonLabel.text = self._presetChoice.text()
         self._methodMenu.show(self.parameters.method)
         self.ui.refinementComboBox.enabled = isRefinable(self.logic.request(self.parameters).method)
         for names, shown in ((_PAIR_ONLY, not preset.ofSequence), (_SEQUENCE_ONLY, preset.ofSequence)):
@@ -194,7 +255,9 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._loading.update()
         self.ui.clipLabel.text = self._loading.whyNotListed(self.parameters.sequenceVolume) if preset.ofSequence else ""
         self.ui.frameShownButton.enabled = self._image() is not None
-        self.ui.sampleDataButton.enabled = self.run is None
+        self.ui.sampleDataButton.enabled = self.ui.sampleSlicesButton.enabled = self.run is None
+        self.ui.presetReasonLabel.visible = bool(self.ui.presetReasonLabel.text)
+        self._comparison.update()
 
     def _image(self) -> SequenceNodes | None:
         try:
@@ -221,30 +284,39 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self.parameters.referenceFrame = shownFrame(self._image())
 
     def onLoadSample(self) -> None:
-        """Loads the simulated heart, or simulates it first."""
-        if HEART.isStored:
-            with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
-                self._selectSample()
+        """Loads the simulated heart at two moments, or its whole beat as a sequence."""
+        self._task = None
+        if self.parameters.preset.value.ofSequence:
+            self.loadSample(HEART, self._selectSequence)
         else:
-            self._task = None
-            self.startRun(lambda: BackgroundJob(HEART.request(), self, partials=False), showResult=self._keepSample)
+            self.loadSample(HEART_VOLUMES, self._selectVolumes)
 
-    def _keepSample(self, simulated: SimulatedClip, *, complete: bool) -> Steps[str]:
-        yield 0, 1, _("Storing the sample")
-        HEART.store(simulated)
-        self._selectSample()
-        return _("Simulated the sample; press Apply")
+    def onLoadSlices(self) -> None:
+        """Loads one slice of the simulated heart at two moments."""
+        self._task = None
+        self.loadSample(HEART, self._selectSlices)
 
-    def _selectSample(self) -> None:
-        if self.logic.getParameterNode().preset.value.ofSequence:
-            self._choose(
-                sequenceVolume=addSample(HEART).clip.proxy, motionTransform=None, stillVolume=None, motionTable=None
-            )
-            return
+    def _selectSequence(self) -> None:
+        clip = addSample(HEART).clip.proxy
+        self._choose(sequenceVolume=clip, **dict.fromkeys(("motionTransform", "stillVolume", "motionTable")))
+
+    def _selectVolumes(self) -> None:
+        sample = addSampleVolumes(HEART_VOLUMES)
+        self._choosePair(
+            fixedVolume=sample.fixed,
+            movingVolume=sample.moving,
+            fixedSegmentation=sample.fixedSegmentation,
+            movingSegmentation=sample.movingSegmentation,
+        )
+
+    def _selectSlices(self) -> None:
         pair = addSamplePair()
-        inputs = {"fixedVolume": pair.fixed, "movingVolume": pair.moving}
+        self._choosePair(fixedVolume=pair.fixed, movingVolume=pair.moving)
+
+    def _choosePair(self, **inputs: slicer.vtkMRMLNode) -> None:
+        """Chooses inputs; those that are not given, and all outputs, become empty."""
         empty = ("fixedSegmentation", "movingSegmentation", "fixedMask", "movingMask", *_PAIR_OUTPUTS)
-        self._choose(**inputs, **dict.fromkeys(empty))
+        self._choose(**{**dict.fromkeys(empty), **inputs})
 
     def _startLoading(self, *run: object) -> None:
         self._task = None
@@ -262,6 +334,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self.parameters.method = RegisterRequest.method
 
     def makeJob(self) -> BackgroundJob:
+        self._comparison.stop()
         if self.parameters.preset.value.ofSequence:
             self._task = self.logic.sequenceTask(self.parameters)
             return BackgroundJob(self._task.inSteps(), self)
@@ -297,8 +370,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             )
         if not complete and any(self._task.outputs.nodes()):
             return _("Cancelled; the outputs are as they were")
+        isFirst = self.logic.getParameterNode().outputWarped is None
         nodes = self._task.show(result)
         self._chooseOutputs(nodes)
+        self._comparison.begin(isConnected=self.isConnected)
+        if isFirst:
+            showLargestMotion(self._task.pair, result)
         text = _pairSummary(result)
         return text if complete else _("Cancelled; the best so far is shown: {summary}").format(summary=text)
 
@@ -345,9 +422,27 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
     """Tests in the application: two moments of a simulated heart are registered and compared with the truth."""
 
     def runTest(self) -> None:
-        for test in (self.test_sample, self.test_loaded_clip):
+        for test in (self.test_sample, self.test_volumes, self.test_loaded_clip):
             slicer.mrmlScene.Clear()
             test()
+
+    def test_volumes(self) -> None:
+        """Registers the sample's volumes and compares the labels that were carried with the true ones."""
+        sample = loadSampleVolumes(HEART_VOLUMES)
+        result = DeformableRegistrationLogic().register(
+            sample.fixed,
+            sample.moving,
+            fixedSegmentation=sample.fixedSegmentation,
+            movingSegmentation=sample.movingSegmentation,
+            start="none",
+        )
+        table = result.table.GetTable()
+        rows = [row for row in range(table.GetNumberOfRows()) if "Dice" in table.GetValue(row, 0).ToString()]
+        self.assertEqual(len(rows), 3)
+        for row in rows:
+            before, after = (table.GetValue(row, column).ToDouble() for column in (1, 2))
+            self.assertGreater(after, max(0.8, before + 0.2))
+        self.delayDisplay("The heart's three parts were carried")
 
     def test_loaded_clip(self) -> None:
         """Loads the sample's clip from its file; the frames are the sample's."""

@@ -1,4 +1,4 @@
-"""Draws the thumbnails of the sample clips: our simulation, in Slicer's own slice view.
+"""Draws the thumbnails of the samples: our simulation, in Slicer's own slice view.
 
 `python Resources/Icons/draw_samples.py` (needs the extras `slicer` and `plot`).
 """
@@ -14,7 +14,9 @@ from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView
 from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
+from UltrasoundMotionLib.mrml.volume_nodes import add_segmentation, add_volume
 from UltrasoundMotionLib.simulation import HeartPhantom, LiverPhantom, SimulatedSequence, simulate_heart, simulate_liver
+from UltrasoundMotionLib.simulation.short_axis_heart import simulate_short_axis
 from UltrasoundMotionLib.tracking import PointTracks
 
 FOLDER = Path(__file__).resolve().parents[2] / "UltrasoundMotion" / "Resources" / "Icons"
@@ -43,8 +45,26 @@ def draw(simulated: SimulatedSequence, group: str, path: Path) -> None:
         picture.quantize(96).save(path, optimize=True)
 
 
+def draw_volumes(path: Path) -> None:
+    """Writes a slice of the heart at end-systole, with its segmentation and, outlined, that of end-diastole."""
+    pair = simulate_short_axis(seed=1)
+    with HeadlessScene() as scene, tempfile.TemporaryDirectory() as folder:
+        image = add_volume(scene, pair.moving, "end-systole")
+        for labels, name in ((pair.moving_labels, "end-systole"), (pair.fixed_labels, "end-diastole")):
+            node = add_segmentation(scene, labels, f"{name} labels", image, filled=labels is pair.moving_labels)
+            node.GetDisplayNode().SetOpacity2DFill(0.5)
+        with SliceView(scene, image, (2 * SIZE[0], 2 * SIZE[1])) as view:
+            drawn = view.write_png(Path(folder) / "sample.png")
+        whole = Image.open(drawn).convert("RGB")
+        width, height = whole.width * 0.55, whole.height * 0.55
+        left, top = whole.width * 0.18, whole.height * 0.2
+        picture = whole.crop((round(left), round(top), round(left + width), round(top + height)))
+        picture.resize(SIZE, Image.Resampling.LANCZOS).quantize(96).save(path, optimize=True)
+
+
 def main() -> None:
     """Writes them all."""
+    draw_volumes(FOLDER / "sample-heart-volumes.png")
     for kind, simulate in SAMPLES.items():
         draw(simulate(), POINTS[kind], FOLDER / f"sample-{kind}.png")
 

@@ -68,7 +68,7 @@ def test_real_hippocampi_are_recognised(shared_data):
     found = [recognised(*pair) for pair in pairwise(images)]
     assert {(one.kind, one.certain) for one in found} == {(ImageKind.HIPPOCAMPUS, True)}
     size = " x ".join(str(one) for one in images[-2].array.shape[::-1])
-    assert found[-1].reason.startswith(f"{size} voxels of 1 mm hold one hippocampus")
+    assert found[-1].reason.startswith(f"{size} voxels of 1 mm are the size of one hippocampus")
 
 
 def test_foreign_labels_raise_a_doubt(shared_data):

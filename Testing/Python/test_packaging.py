@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,13 @@ def test_public_names_exist_and_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", [DeprecationWarning, PendingDeprecationWarning])
+def test_deprecated_calls_in_our_own_code_are_errors(kind):
+    """So the tests fail in the version of Python that announces a removal, not in the one that removes."""
+    with pytest.raises(kind):
+        warnings.warn_explicit("gone soon", kind, "any.py", 1, module="UltrasoundMotionLib.images.any")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.warn_explicit("gone soon", kind, "any.py", 1, module="somebody.elses")
+    assert len(seen) == 1

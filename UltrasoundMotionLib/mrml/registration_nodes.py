@@ -189,12 +189,21 @@ def _fill(
     )
 
 
-def checkerboard(fixed: Volume, warped: Volume) -> Volume:
-    """Returns two images of one grid, scaled to [0, 1], in alternating blocks of equal size in mm; float32."""
+def checkerboard(fixed: Volume, warped: Volume, tile_mm: float | None = None) -> Volume:
+    """Returns two images of one grid, scaled to [0, 1], in alternating blocks of equal size in mm; float32.
+
+    Args:
+        tile_mm: edge of a block; None: a sixth of the longest side.
+
+    Raises:
+        InputError: a tile that is not larger than 0.
+    """
     pictures = [_in_unit_range(volume) for volume in (fixed, warped)]
     spacing = np.array(fixed.spacing_mm[::-1])
-    edge_mm = (np.array(fixed.array.shape) * spacing).max() / _CHECKERS
-    lines = [np.arange(size) * step // edge_mm for size, step in zip(fixed.array.shape, spacing, strict=True)]
+    edge_mm = (np.array(fixed.array.shape) * spacing).max() / _CHECKERS if tile_mm is None else tile_mm
+    if not edge_mm > 0:
+        raise InputError(f"tile_mm: expected a length above 0 mm, got {edge_mm:g}")
+    lines = [(np.arange(size) * step + 1e-6) // edge_mm for size, step in zip(fixed.array.shape, spacing, strict=True)]
     odd = np.sum(np.meshgrid(*lines, indexing="ij"), axis=0) % 2 == 1
     array = np.where(odd, pictures[1], pictures[0]).astype(np.float32)
     return Volume(array, fixed.spacing_mm, fixed.origin_mm, fixed.direction, "checkerboard")

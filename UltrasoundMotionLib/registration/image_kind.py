@@ -123,12 +123,10 @@ def recognise_images(fixed: ImageEvidence, moving: ImageEvidence) -> RecognisedK
 
 _GROUNDS = {
     ImageKind.HIPPOCAMPUS: (
-        "hold one hippocampus and little else, the grey levels are those of such T1 MRI, and the two are alike as two"
-        " people are"
+        "are the size of one hippocampus, have the grey levels of T1 MRI, and are alike as two people are"
     ),
     ImageKind.CARDIAC_CINE: (
-        "are a stack of thick slices with the grey levels of cine MRI, and what differs between the two is a part in"
-        " the chest that beats"
+        "are a stack of thick slices with the grey levels of cine MRI, and differ in one part, which beats"
     ),
 }
 

@@ -6,12 +6,15 @@ slice, papillary muscles that move inwards, and almost static surroundings. The 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
 
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.simulation.texture import soft_step
 
 RV, MYOCARDIUM, LV = 1, 2, 3
@@ -62,14 +65,16 @@ class ShortAxisPair:
     moving_labels: Volume
 
 
-def simulate_short_axis(heart: ShortAxisHeart | None = None, *, seed: int = 0) -> ShortAxisPair:
-    """Simulates a pair; the same seed gives the same pair."""
+def simulate_short_axis(
+    heart: ShortAxisHeart | None = None, *, seed: int = 0, progress: Progress = no_progress
+) -> ShortAxisPair:
+    """Simulates a pair; the same seed gives the same pair. Reports each slice to `progress`."""
     heart = heart or ShortAxisHeart()
     rng = np.random.default_rng(seed)
     scan = _Scan(heart, rng)
     volumes = []
-    for name, phase in (("end-diastole", 0.0), ("end-systole", 1.0)):
-        image, labels = scan.draw(phase)
+    for index, (name, phase) in enumerate((("end-diastole", 0.0), ("end-systole", 1.0))):
+        image, labels = scan.draw(phase, partial(_report, progress, index * heart.size[0], 2 * heart.size[0]))
         noisy = np.hypot(
             image + heart.noise * rng.standard_normal(image.shape), heart.noise * rng.standard_normal(image.shape)
         )
@@ -81,6 +86,10 @@ def simulate_short_axis(heart: ShortAxisHeart | None = None, *, seed: int = 0) -
         ]
     fixed, fixed_labels, moving, moving_labels = volumes
     return ShortAxisPair(fixed, moving, fixed_labels, moving_labels)
+
+
+def _report(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total, "drawing the heart")
 
 
 class _Scan:
@@ -103,10 +112,10 @@ class _Scan:
             for _ in range(heart.trabecula_count)
         ]
 
-    def draw(self, phase: float) -> tuple[np.ndarray, np.ndarray]:
+    def draw(self, phase: float, report: Callable[[int], None]) -> tuple[np.ndarray, np.ndarray]:
         """Draws the image, relative to the left ventricle's blood, and the labels.
 
-        A slice is the mean over its thickness; its labels are those of its middle.
+        A slice is the mean over its thickness; its labels are those of its middle. `report` is called after each.
         """
         heart, thickness = self.heart, self.heart.spacing_mm[2]
         image, labels = np.zeros(heart.size), np.zeros(heart.size, dtype=np.int64)
@@ -118,6 +127,7 @@ class _Scan:
             )
             image[index] = ndimage.gaussian_filter(drawn, 0.6)
             labels[index] = _HeartPlane(self, phase, middle, self.shifts[index]).labels()
+            report(index + 1)
         return image * self.torso.shading, labels
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.registration.image_kind import ImageKind, RecognisedKind
 from UltrasoundMotionLib.registration.request import NONE, RegisterRequest
 from UltrasoundMotionLib.weights import installed_cards, read_card
 
@@ -35,6 +36,7 @@ class PresetSettings:
             takes its place.
         start: initial transform of a pair: "auto", "none" (as the volumes lie), "rigid" or "affine".
         ofSequence: register every frame of a sequence to one of its frames rather than a pair of volumes.
+        kind: the kind of images that it is proposed for.
     """
 
     title: str
@@ -43,6 +45,7 @@ class PresetSettings:
     weights: tuple[str, ...] = ()
     start: str = "auto"
     ofSequence: bool = False
+    kind: ImageKind = ImageKind.OTHER
 
     def installedMethod(self) -> str:
         """The method, or the default one where its weights are not installed."""
@@ -79,6 +82,7 @@ class Preset(enum.Enum):
         method="semantic",
         weights=("anatomy-cardiac-phases", "anatomy-cardiac"),
         start="none",
+        kind=ImageKind.CARDIAC_CINE,
     )
     HIPPOCAMPUS_MRI = PresetSettings(
         _("Hippocampus MRI, atlas to subject"),
@@ -89,6 +93,7 @@ class Preset(enum.Enum):
         method="semantic",
         weights=("anatomy-hippocampus",),
         start="rigid",
+        kind=ImageKind.HIPPOCAMPUS,
     )
     ULTRASOUND_SEQUENCE = PresetSettings(
         _("Ultrasound sequence to a frame"),
@@ -98,7 +103,13 @@ class Preset(enum.Enum):
         ),
         method="sequence",
         ofSequence=True,
+        kind=ImageKind.CLIP,
     )
+
+    @staticmethod
+    def ofKind(found: RecognisedKind) -> Preset:
+        """Returns the preset for a kind of images; the general one where it is not certain."""
+        return next(one for one in Preset if one.value.kind is (found.kind if found.certain else ImageKind.OTHER))
 
     def label(self) -> str:
         """The text in the panel."""

@@ -52,6 +52,7 @@ _COARSEST_SPACING_MM = 20.0
 class DeformableRegistrationParameterNode:
     """The parameters of the panel, saved with the scene.
 
+    presetFound, presetIsChosen - the preset that was proposed last, and whether the user chose one.
     preset - the kind of images; that of sequences uses `sequenceVolume` and `referenceFrame`, the others the volumes.
     fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.
     method - name of a registration method; empty for that of the preset.
@@ -64,6 +65,8 @@ class DeformableRegistrationParameterNode:
     """
 
     preset: Preset = Preset.GENERAL
+    presetFound: Preset = Preset.GENERAL
+    presetIsChosen: bool = False
     fixedVolume: Image
     movingVolume: Image
     sequenceVolume: Image

@@ -16,6 +16,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.jobs import JobRequest, registration_job
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, match_numbers
+from UltrasoundMotionLib.mrml.registration_comparison import jump_to_voxel
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
@@ -27,6 +28,7 @@ from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_over
 from UltrasoundMotionLib.registration import Registration
+from UltrasoundMotionLib.registration.largest_motion import largest_motion_index
 from UltrasoundMotionLib.registration.request import RegisterRequest, SequenceRequest
 from UltrasoundMotionModuleLib.shared.clip import loadInSteps
 
@@ -66,6 +68,16 @@ class PairTask:
         )
         show_over(self.pair.fixed_node, nodes.warped)
         return nodes
+
+
+def showLargestMotion(pair: VolumePair, found: Registration) -> None:
+    """Moves the slice views to where the displacement of two volumes is largest; on the labels where there are any."""
+    if pair.fixed.array.ndim == 2:
+        return  # the one slice is shown
+    labels = found.warped_labels.array if found.warped_labels is not None else None
+    jump_to_voxel(
+        pair.fixed_node, largest_motion_index(found.displacement.displacement_mm, pair.fixed.spacing_mm, labels)
+    )
 
 
 def pairTask(

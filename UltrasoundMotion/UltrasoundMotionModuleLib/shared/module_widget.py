@@ -18,7 +18,6 @@ from slicer.util import VTKObservationMixin
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
-from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip
 from UltrasoundMotionLib.steps import Steps, StepsCancelled
 from UltrasoundMotionModuleLib.shared.apply_button import ApplyButton
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, closeSharedProcess, warmUp
@@ -26,7 +25,7 @@ from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.layout_switch import LayoutSwitch
 from UltrasoundMotionModuleLib.shared.licence_consent import askForConsent, cardsToAgreeTo, weightsOfTracker
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
-from UltrasoundMotionModuleLib.shared.sample_data import Sample
+from UltrasoundMotionModuleLib.shared.sample_data import StoredSample
 
 if TYPE_CHECKING:
     from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
@@ -265,12 +264,12 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             self.run.start()
             self.onWatchedModified()
 
-    def loadSample(self, sample: Sample, select: Callable[[], None]) -> None:
+    def loadSample(self, sample: StoredSample, select: Callable[[], None]) -> None:
         """Calls `select`, which adds the sample to the scene and chooses it, once the sample is stored; simulates the
         sample first where it is not.
         """
 
-        def store(simulated: SimulatedClip, *, complete: bool) -> Steps[str]:
+        def store(simulated: object, *, complete: bool) -> Steps[str]:
             yield 0, 1, _("Storing the sample")
             sample.store(simulated)
             select()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import slicer
 from slicer.i18n import tr as _
@@ -25,6 +27,20 @@ VERSION = 1
 """Part of the folder's name; a changed simulation needs a new one."""
 
 _FOLDER_PREFIX = "UltrasoundMotion-samples-"
+
+
+class StoredSample(Protocol):
+    """Data that are simulated at first use and then stored."""
+
+    @property
+    def isStored(self) -> bool:
+        """True where it was simulated before."""
+
+    def request(self) -> JobRequest:
+        """Returns the job that simulates it."""
+
+    def store(self, simulated: Any) -> None:
+        """Writes the job's result."""
 
 
 @dataclass(frozen=True)
@@ -156,14 +172,29 @@ def addSample(sample: Sample) -> SampleNodes:
 
 
 def registerSample(sample: Sample, thumbnail: str) -> None:
-    """Offers a sample in the Sample Data module as well, where its button has the sample's title."""
+    """Offers a clip in the Sample Data module as well, where its button has the sample's title."""
+
+    def load() -> slicer.vtkMRMLNode:
+        clip = loadSample(sample).clip
+        slicer.modules.sequences.showSequenceBrowser(clip.browser)
+        return clip.proxy
+
+    offerSample(sample.title, thumbnail, load)
+
+
+def offerSample(title: str, thumbnail: str, loadNode: Callable[[], slicer.vtkMRMLNode]) -> None:
+    """Adds a button to the Sample Data module.
+
+    Args:
+        title: text of the button.
+        thumbnail: path of its picture.
+        loadNode: loads the sample and returns its main node.
+    """
     import SampleData
 
     def load(source: object) -> slicer.vtkMRMLNode:
         with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
-            clip = loadSample(sample).clip
-            slicer.modules.sequences.showSequenceBrowser(clip.browser)
-            return clip.proxy
+            return loadNode()
 
     category = "UltrasoundMotion"
     logic = SampleData.SampleDataLogic
@@ -171,7 +202,7 @@ def registerSample(sample: Sample, thumbnail: str) -> None:
         logic.registerCustomSampleDataCategory(category, title=category)
     logic.registerCustomSampleDataSource(
         category=category,
-        sampleName=sample.title,
+        sampleName=title,
         uris=[],  # nothing is downloaded; Slicer counts both lists
         fileNames=[],
         thumbnailFileName=thumbnail,

@@ -1,0 +1,34 @@
+"""The place where a displacement moves the image most, to be looked at first."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+_SMOOTHING_MM = 4.0
+_STEP_MM = 2.0
+
+
+def largest_motion_index(
+    displacement_mm: np.ndarray, spacing_mm: tuple[float, ...], where: np.ndarray | None = None
+) -> tuple[float, ...]:
+    """Returns the voxel (x, y[, z]) around which the displacement differs most from that of the whole.
+
+    The median displacement, such as that of a rigid alignment, does not count, nor do single voxels: the length of what
+    remains is smoothed by 4 mm.
+
+    Args:
+        displacement_mm: (*spatial, n).
+        spacing_mm: (x, y[, z]).
+        where: (*spatial), the voxels to choose from, such as labels above 0; None or empty: all.
+    """
+    every = tuple(max(1, int(_STEP_MM / step)) for step in spacing_mm[::-1])
+    strides = tuple(slice(None, None, one) for one in every)
+    field = displacement_mm[strides].astype(np.float32)
+    length = np.linalg.norm(field - np.median(field.reshape(-1, field.shape[-1]), axis=0), axis=-1)
+    spacing = np.array(spacing_mm[::-1]) * every
+    length = gaussian_filter(length, _SMOOTHING_MM / spacing)
+    if where is not None and where[strides].any():
+        length = np.where(where[strides] > 0, length, -1.0)
+    peak = np.unravel_index(int(np.argmax(length)), length.shape)
+    return tuple(float(index * one) for index, one in zip(peak[::-1], every[::-1], strict=True))
