@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
-import socket
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -144,7 +144,7 @@ def _temporary_name(name: str) -> str:
 
 
 def _host() -> str:
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _bring_to_disk(path: Path) -> None:
