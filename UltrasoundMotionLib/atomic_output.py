@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from UltrasoundMotionLib.arguments import as_path
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.interrupts import before_sudden_end, raise_if_requested, uninterrupted
 from UltrasoundMotionLib.process_state import is_alive
@@ -35,7 +36,7 @@ def check_output_path(path: str | Path) -> Path:
         OutputError: the folder does not exist or cannot be written to; `path` is a folder, a device, a pipe or a file
             protected against writing; a name that is too long.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         if len(os.fsencode(path.name)) > _LONGEST_NAME_BYTES:
             raise OutputError(

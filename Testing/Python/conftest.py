@@ -39,7 +39,7 @@ class FileOfTests(pytest.Module):
             package = (getattr(error.__cause__, "name", None) or "").partition(".")[0]
             if package not in EXTRA_OF_PACKAGE:
                 raise
-            pytest.skip(f"needs {package}: pip install 'ultrasound-motion[{EXTRA_OF_PACKAGE[package]}]'")
+            pytest.skip(f"needs {package}: pip install --editable '.[{EXTRA_OF_PACKAGE[package]}]'")
 
 
 def pytest_pycollect_makemodule(module_path, parent):
@@ -72,7 +72,7 @@ def slicer_core():
     """Gives the `slicer` package; from then on every headless scene has the subject hierarchy items that the
     application would make.
     """
-    slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+    slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install --editable '.[slicer]'")
     if not hasattr(slicer, "vtkMRMLScene"):
         pytest.skip("the package named slicer is not slicer-core")
     from application_scene import application_items_everywhere

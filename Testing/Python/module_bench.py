@@ -8,7 +8,7 @@ from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 
 own_process = pytest.mark.own_process
 needs_qt = pytest.mark.skipif(
-    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install --editable '.[test]'"
 )
 
 

@@ -229,12 +229,12 @@ def test_a_peer_is_one_decorated_file_and_settings_are_what_it_is_called_with(mo
 
 
 def test_a_package_that_is_missing_says_how_to_install_it(monkeypatch):
-    with pytest.raises(MissingPackageError, match=r'needs it: pip install "ultrasound-motion\[elastix\]"'):
+    with pytest.raises(MissingPackageError, match=r'needs it: pip install --editable "\.\[elastix\]"'):
         import_package("no_such_package_at_all", "itk-elastix", extra="elastix")
     monkeypatch.setitem(sys.modules, "cv2", None)
     chosen = benchmark_trackers(["lucas-kanade"], ["opencv-lk"])
     assert [one.name for one in chosen.trackers] == ["lucas-kanade"]
-    assert chosen.missing == {"opencv-lk": 'comparing with OpenCV needs it: pip install "ultrasound-motion[benchmark]"'}
+    assert chosen.missing == {"opencv-lk": 'comparing with OpenCV needs it: pip install --editable ".[benchmark]"'}
 
 
 def test_default_trackers_are_all_that_are_registered():

@@ -446,7 +446,7 @@ def test_a_volume_that_cannot_be_a_clip_is_said_so_in_the_dialog(open_panel):
 )
 def test_real_clips_get_in(open_panel, shared_data, monkeypatch, path, count):
     if path.endswith(".mp4"):
-        pytest.importorskip("av", reason="needs av: pip install 'ultrasound-motion[video]'")
+        pytest.importorskip("av", reason="needs av: pip install --editable '.[video]'")
     bench, widget = open_panel("LandmarkTracking")
     load(bench, widget, shared_data(path), monkeypatch)
     assert bench.application.errors == []

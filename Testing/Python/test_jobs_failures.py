@@ -16,7 +16,7 @@ import pytest
 
 from misbehaving_job import misbehaving_request
 from UltrasoundMotionLib.errors import InputError, OutputError, ProcessError
-from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, run_job
+from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProcess, JobProgress, JobRequest, run_job
 from UltrasoundMotionLib.jobs.child import run_on_device
 from UltrasoundMotionLib.jobs.child_process import find_python
 from UltrasoundMotionLib.process_state import is_alive
@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 def process(tmp_path, monkeypatch):
     """A child that finds the misbehaving capability, which needs no torch."""
     monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
-    with JobProcess(folder=tmp_path) as process:
+    with JobProcess(folder=tmp_path, capabilities=["misbehaving_job"]) as process:
         yield process
     assert list(tmp_path.iterdir()) == []
 
@@ -55,7 +55,7 @@ def test_a_job_that_does_not_listen_is_killed_with_all_it_started_and_keeps_its_
     launcher.write_text(f'#!/bin/sh\n"{sys.executable}" "$@"\nexit $?\n')
     launcher.chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
-    with JobProcess(str(launcher)) as process:
+    with JobProcess(str(launcher), capabilities=["misbehaving_job"]) as process:
         job = process.submit(misbehaving_request("hang"))
         pids = (begun(process, job), *process.pids)
         assert len(set(pids)) == 3 and all(is_alive(pid) for pid in pids)
@@ -125,7 +125,7 @@ def test_prints_and_garbage_disturb_nothing(process, caplog):
     assert all("\n" not in message and len(message) < 300 for message in caplog.messages)
     assert "is no message" in caplog.messages[0] and "dance" in caplog.messages[2]
     assert chat(process) == "" and process.pids == pids
-    with pytest.raises(InputError, match="there is no capability no_such_module"):
+    with pytest.raises(InputError, match="there is no capability 'no_such_module'"):
         run_job(type(misbehaving_request("x"))("no_such_module", {}, {}), process)
 
 
@@ -134,16 +134,16 @@ def test_garbage_from_the_child_disturbs_nothing(tmp_path, monkeypatch, caplog):
     talker.write_text(f'#!/bin/sh\necho "Welcome to the launcher"\nprintf "\\377\\n"\nexec "{sys.executable}" "$@"\n')
     talker.chmod(0o755)
     monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
-    with JobProcess(str(talker)) as process:
+    with JobProcess(str(talker), capabilities=["misbehaving_job"]) as process:
         assert chat(process) == ""
     assert sum("something that is no message" in message for message in caplog.messages) == 2
 
 
 def test_a_python_that_cannot_run_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match="nowhere: cannot be run"):
-        run_job(misbehaving_request("chatter"), JobProcess(str(tmp_path / "nowhere")))
+        run_job(misbehaving_request("chatter"), JobProcess(str(tmp_path / "nowhere"), capabilities=["misbehaving_job"]))
     with pytest.raises(ProcessError, match="exit code 1"):
-        run_job(misbehaving_request("chatter"), JobProcess("/bin/false"))
+        run_job(misbehaving_request("chatter"), JobProcess("/bin/false", capabilities=["misbehaving_job"]))
 
 
 @contextmanager
@@ -179,7 +179,7 @@ def limited_files(folder):
 def test_a_full_disk_is_told_with_the_folder(tmp_path, monkeypatch, small_disk, words):
     monkeypatch.setenv("PYTHONPATH", str(HERE), prepend=os.pathsep)
     folder = tmp_path / "small"
-    with small_disk(folder), JobProcess(folder=folder) as process:
+    with small_disk(folder), JobProcess(folder=folder, capabilities=["misbehaving_job"]) as process:
         for request in (misbehaving_request("chatter", values=np.zeros(100_000)), misbehaving_request("write_much")):
             with pytest.raises(OutputError, match=rf"{folder}.*cannot be written: {words}"):
                 run_job(request, process)
@@ -204,7 +204,7 @@ def test_in_slicer_its_own_python_is_found(tmp_path, monkeypatch):
 
 def test_a_folder_that_cannot_be_used_is_an_output_error(tmp_path):
     with (
-        JobProcess(folder=tmp_path / "missing") as process,
+        JobProcess(folder=tmp_path / "missing", capabilities=["misbehaving_job"]) as process,
         pytest.raises(OutputError, match="missing: the job's data cannot be written"),
     ):
         chat(process)
@@ -214,7 +214,7 @@ PARENT = """
 import sys, time
 from misbehaving_job import misbehaving_request
 from UltrasoundMotionLib.jobs import JobProcess
-process = JobProcess(folder=sys.argv[1])
+process = JobProcess(folder=sys.argv[1], capabilities=["misbehaving_job"])
 job = process.submit(misbehaving_request("hang"))
 while len(events := process.poll()) < 1 or not hasattr(events[-1], "message"):
     time.sleep(0.01)
@@ -307,3 +307,13 @@ def test_ctrl_c_cancels(process):
             run_job(misbehaving_request("hang"), process, progress=interrupt)
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def test_a_missing_option_is_named(process):
+    with pytest.raises(InputError, match="a job needs the option behaviour, which is missing in its options"):
+        run_job(JobRequest(capability="misbehaving_job", options={"device": "cpu"}, arrays={}), process)
+
+
+def test_a_module_that_is_no_capability_is_not_imported(process):
+    with pytest.raises(InputError, match="there is no capability 'antigravity'"):
+        run_job(JobRequest(capability="antigravity", options={"device": "cpu"}, arrays={}), process)

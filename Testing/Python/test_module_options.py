@@ -16,7 +16,7 @@ from UltrasoundMotionLib.tracking.registry import TRACKERS, available_trackers
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
 needs_qt = pytest.mark.skipif(
-    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install --editable '.[test]'"
 )
 
 

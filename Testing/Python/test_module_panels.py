@@ -21,7 +21,7 @@ from widget_api import API, check_recorded, knows
 
 NAMES = module_names()
 needs_qt = pytest.mark.skipif(
-    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install --editable '.[test]'"
 )
 each_module = pytest.mark.parametrize("name", NAMES)
 MNEMONIC = re.compile(r"&(\w)")

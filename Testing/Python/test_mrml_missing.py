@@ -15,7 +15,7 @@ def test_a_missing_slicer_core_is_named(monkeypatch, installed):
     for name in [name for name in sys.modules if name.startswith("UltrasoundMotionLib.mrml")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "slicer", installed)
-    with pytest.raises(MissingPackageError, match=r'pip install "ultrasound-motion\[slicer\]"'):
+    with pytest.raises(MissingPackageError, match='pip install "slicer-core>=5.12.4,<5.13"'):
         import UltrasoundMotionLib.mrml  # noqa: F401
 
 
@@ -25,5 +25,5 @@ def test_a_test_file_without_its_extra_is_skipped_and_names_it():
     program = "import sys, pytest; sys.modules['slicer'] = None; sys.exit(pytest.main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "--collect-only", "-q", "-p", "no:cacheprovider", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert "needs slicer: pip install 'ultrasound-motion[slicer]'" in done.stdout
+    assert "needs slicer: pip install --editable '.[slicer]'" in done.stdout
     assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED

@@ -9,7 +9,7 @@ from slicer_stand_ins import slicer_application
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 
 pytestmark = pytest.mark.skipif(
-    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install --editable '.[test]'"
 )
 
 MOST_WIDTH = 400

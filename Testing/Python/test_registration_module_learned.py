@@ -73,7 +73,7 @@ def test_refinement_is_offered_for_the_methods_that_have_it(choices):
 
 
 def test_the_panel_passes_refinement_on_and_shows_licences(application, scene, choices, installed):
-    pytest.importorskip("PySide6", reason="panels are shown with Qt for Python: pip install 'ultrasound-motion[test]'")
+    pytest.importorskip("PySide6", reason="panels are shown with Qt for Python: pip install --editable '.[test]'")
     panel = application.open_module("DeformableRegistration")
     nodes, ui, parameters = pair_in(scene, (14, 16, 18)), panel.ui, panel.parameters
     parameters.fixedVolume, parameters.movingVolume = nodes["fixed"], nodes["moving"]

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 SELF_TEST = Path(__file__).resolve().parents[1] / "Slicer" / "PanelSelfTest.py"
 
 pytestmark = pytest.mark.skipif(
-    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install --editable '.[test]'"
 )
 
 

@@ -64,7 +64,7 @@ def test_what_only_newer_versions_have_is_called_under_a_guard(code):
 
 def test_the_held_signatures_are_those_of_the_installed_libraries():
     """slicer-core brings the `slicer.util` of Slicer 5.12."""
-    slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+    slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install --editable '.[slicer]'")
     compared = 0
     for name, versions in SIGNATURES.items():
         function = getattr(slicer.util, name.removeprefix("slicer.util."), None)

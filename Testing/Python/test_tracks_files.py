@@ -162,7 +162,7 @@ def test_without_spacing_a_millimetre_is_a_pixel_and_a_note_says_so(tmp_path):
     ("text", "words"),
     [
         ("", ["line 1", "label,x,y", "nothing"]),
-        ("label;x;y\nA;1;2\n", ["line 1", "found 'label;x;y'"]),
+        ("label;x;y\nA;1;2\n", ["line 1", "semicolons"]),
         ("label,x,y\n", ["holds no point"]),
         ("label,x,y\nA,1,2\nB,1\n", ["line 3", "expected 3 values", "found 2"]),
         ("label,x,y\nA,1,two\n", ["line 2", "y must be", "'two'"]),

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_numbers, as_path, as_texts, as_tuple
 from UltrasoundMotionLib.errors import InputError
 
 
@@ -66,7 +67,11 @@ class ImageSequence:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.path is not None:
+            object.__setattr__(self, "path", as_path(self.path))
         where = f"{self.path}: " if self.path else ""
+        if not (hasattr(self.frames, "shape") and hasattr(self.frames, "dtype")):
+            raise InputError(f"{where}frames: expected an array (T, H, W), got {type(self.frames).__name__}")
         shape = tuple(self.frames.shape)
         if len(shape) != 3 or min(shape) < 1:
             raise InputError(
@@ -75,36 +80,31 @@ class ImageSequence:
         if np.dtype(self.frames.dtype) not in (np.dtype(np.uint8), np.dtype(np.float32)):
             raise InputError(f"{where}frames must be uint8 or float32, got {self.frames.dtype}")
         if self.spacing_mm is not None:
-            spacing = tuple(float(value) for value in self.spacing_mm)
-            if len(spacing) != 2 or not all(np.isfinite(value) and value > 0 for value in spacing):
+            spacing = as_tuple(self.spacing_mm, f"{where}spacing_mm", 2)
+            if not all(np.isfinite(value) and value > 0 for value in spacing):
                 raise InputError(f"{where}spacing must be two positive numbers in mm (x, y), got {self.spacing_mm}")
             object.__setattr__(self, "spacing_mm", spacing)
         if self.times_s is not None:
-            times = np.array(self.times_s, dtype=np.float64)
+            times = as_numbers(self.times_s, f"{where}times_s").copy()
             if times.shape != (shape[0],):
                 raise InputError(f"{where}{shape[0]} frames but frame times of shape {times.shape}")
             if not np.all(np.isfinite(times)) or np.any(np.diff(times) <= 0):
                 raise InputError(f"{where}frame times must be finite and strictly increasing")
             times.setflags(write=False)
             object.__setattr__(self, "times_s", times)
-        origin = tuple(float(value) for value in self.origin_mm)
-        if len(origin) != 3 or not np.all(np.isfinite(origin)):
+        origin = as_tuple(self.origin_mm, f"{where}origin_mm", 3)
+        if not np.all(np.isfinite(origin)):
             raise InputError(f"{where}origin must be three finite numbers in mm (LPS), got {self.origin_mm}")
         object.__setattr__(self, "origin_mm", origin)
-        direction = np.array(self.direction, dtype=np.float64)
+        direction = as_numbers(self.direction, f"{where}direction").copy()
         if direction.shape != (3, 3) or not np.allclose(direction.T @ direction, np.eye(3), atol=1e-4):
             raise InputError(
                 f"{where}direction must be a 3x3 matrix with orthonormal columns, got {direction.tolist()}"
             )
         direction.setflags(write=False)
         object.__setattr__(self, "direction", direction)
-        for key, values in self.frame_fields.items():
-            if len(values) != shape[0]:
-                raise InputError(f"{where}{shape[0]} frames but {len(values)} values of the frame field {key}")
-        object.__setattr__(
-            self, "frame_fields", MappingProxyType({key: tuple(values) for key, values in self.frame_fields.items()})
-        )
-        object.__setattr__(self, "notes", tuple(self.notes))
+        object.__setattr__(self, "frame_fields", _checked_fields(self.frame_fields, shape[0], where))
+        object.__setattr__(self, "notes", as_texts(self.notes, f"{where}notes"))
 
     def __len__(self) -> int:
         return int(self.frames.shape[0])
@@ -153,3 +153,13 @@ class ImageSequence:
         """Converts points (..., 3) in LPS mm to pixels (..., 2), projected on the image plane along its normal."""
         spacing = np.asarray(self.spacing_mm or (1.0, 1.0))
         return (np.asarray(points_mm, dtype=np.float64) - np.asarray(self.origin_mm)) @ self.direction[:, :2] / spacing
+
+
+def _checked_fields(given: Mapping[str, tuple[str, ...]], count: int, where: str) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where}frame_fields: expected texts of each frame by name, got {type(given).__name__}")
+    fields = {key: as_texts(values, f"{where}frame field {key}") for key, values in given.items()}
+    for key, values in fields.items():
+        if len(values) != count:
+            raise InputError(f"{where}{count} frames but {len(values)} values of the frame field {key}")
+    return MappingProxyType(fields)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_number, as_numbers, as_path, of_kind
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.dicom.clip import read_dicom, read_dicom_phases
@@ -62,11 +63,11 @@ def read_sequence(
         InputError: missing, empty, truncated, of an unknown format, or not a sequence of 2D frames.
         MissingPackageError: a video, without the extra `video`.
     """
-    path = Path(path)
+    path = as_path(path)
     sequence = _find_reader(path)(path)
     changes: dict = {"notes": sequence.notes}
     if spacing_mm is not None:
-        values = tuple(float(value) for value in np.atleast_1d(spacing_mm))
+        values = tuple(as_numbers(spacing_mm, "spacing_mm").ravel().tolist())
         spacing = values * 2 if len(values) == 1 else values
         if len(spacing) != 2 or not all(np.isfinite(value) and value > 0 for value in spacing):
             raise InputError(f"spacing must be one or two positive numbers in mm, got {spacing_mm}")
@@ -75,6 +76,7 @@ def read_sequence(
         stored = "unknown" if sequence.spacing_mm is None else "{:.4g} x {:.4g} mm".format(*sequence.spacing_mm)
         changes["notes"] = (*notes, f"spacing {spacing[0]:.4g} x {spacing[1]:.4g} mm as given (in the file: {stored})")
     if frame_rate_hz is not None:
+        frame_rate_hz = as_number(frame_rate_hz, "frame_rate_hz")
         if not np.isfinite(frame_rate_hz) or frame_rate_hz <= 0:
             raise InputError(f"frame rate must be a positive number in Hz, got {frame_rate_hz}")
         changes["times_s"] = np.arange(len(sequence)) / float(frame_rate_hz)
@@ -143,7 +145,8 @@ def write_sequence(
         OutputError: cannot be written, the ending is not known, or the format cannot hold the sequence (uneven times,
             pixels).
     """
-    path = Path(path)
+    path = as_path(path)
+    of_kind(sequence, ImageSequence, "sequence")
     writer = _by_ending(path, _WRITERS)
     if writer is not None:
         writer(path, sequence, compress=compress, progress=progress)

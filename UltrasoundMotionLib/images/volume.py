@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_array, as_numbers, as_tuple
 from UltrasoundMotionLib.errors import InputError
 
 if TYPE_CHECKING:
@@ -39,12 +40,12 @@ class Volume:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        array = np.asarray(self.array)
+        array = as_array(self.array, self.name)
         if array.ndim not in (2, 3) or min(array.shape) < 1:
             raise InputError(f"{self.name}: expected a 2D or 3D image with at least one voxel, got shape {array.shape}")
-        spacing = tuple(float(value) for value in self.spacing_mm)
-        origin = tuple(float(value) for value in self.origin_mm)
-        direction = np.array(self.direction, dtype=np.float64)
+        spacing = as_tuple(self.spacing_mm, f"{self.name}: spacing_mm")
+        origin = as_tuple(self.origin_mm, f"{self.name}: origin_mm")
+        direction = as_numbers(self.direction, f"{self.name}: direction").copy()
         if len(spacing) != array.ndim or not all(np.isfinite(value) and value > 0 for value in spacing):
             raise InputError(f"{self.name}: spacing must be {array.ndim} positive numbers in mm, got {self.spacing_mm}")
         if len(origin) != array.ndim or not np.all(np.isfinite(origin)):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_path, of_kind
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
@@ -29,7 +30,7 @@ def read_volume(path: str | Path) -> Volume:
     """
     import SimpleITK as sitk
 
-    path = Path(path)
+    path = as_path(path)
     if not path.exists():
         raise InputError(f"{path}: no such file or folder")
     if path.is_file() and path.stat().st_size == 0:
@@ -99,7 +100,8 @@ def write_volume(path: str | Path, volume: Volume) -> None:
     """
     import SimpleITK as sitk
 
-    path = Path(path)
+    path = as_path(path)
+    of_kind(volume, Volume, "volume")
     endings = (".nii", ".nii.gz", ".nrrd", ".mha")
     if not path.name.lower().endswith(endings):
         raise OutputError(

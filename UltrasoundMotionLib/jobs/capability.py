@@ -1,10 +1,11 @@
 """The functions that a module must offer so that the child process can run it.
 
-There is no list of capabilities: a new one is a new file.
+A new capability is a new file in the package `capabilities`; a module elsewhere is run only where it was added by name.
 """
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -13,6 +14,9 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.running_job import RunningJob
+
+_PACKAGE = "UltrasoundMotionLib.jobs.capabilities"
+_added: set[str] = set()
 
 
 class Capability(Protocol):
@@ -43,20 +47,30 @@ class Capability(Protocol):
         ...
 
 
+def added_capabilities() -> tuple[str, ...]:
+    """Returns the names of modules outside of the package that may be run, sorted."""
+    return tuple(sorted(_added))
+
+
+def add_capability(name: str) -> None:
+    """Lets a module outside of the package be run, by its full name."""
+    _added.add(name)
+
+
 def load_capability(name: str) -> Capability:
-    """Imports the module of a capability.
+    """Imports the module of a capability, which is in the package of capabilities or was added by its name.
 
     Raises:
-        InputError: there is no such module, or it has no `run`.
+        InputError: there is no such capability, or it has no `run`.
     """
-    try:
-        module = import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise
-        raise InputError(f"there is no capability {name}") from None
-    except (ValueError, TypeError):
-        raise InputError(f"there is no capability {name!r}") from None
+    if name not in _known():
+        raise InputError(f"there is no capability {name!r}")
+    module = import_module(name)
     if not hasattr(module, "run"):
         raise InputError(f"{name} is no capability: it has no run")
     return cast(Capability, module)
+
+
+def _known() -> set[str]:
+    modules = pkgutil.iter_modules(import_module(_PACKAGE).__path__)
+    return {f"{_PACKAGE}.{module.name}" for module in modules} | _added

@@ -142,7 +142,7 @@ class _Child:
 
     def _run(self, message: dict[str, Any]) -> None:
         number = message["job"]
-        job = RunningJob(number, Path(message["folder"]), message["options"], self._send)
+        job = RunningJob(number, Path(message["folder"]), _JobOptions(message["options"]), self._send)
         self._current = job
         if number in self._cancelled:
             job.cancel_asked.set()
@@ -177,6 +177,19 @@ def _outcome(job: RunningJob, capability: str) -> dict[str, Any]:
         text = f"unexpected {type(error).__name__}: {text}"
         return {"event": "error", "kind": "unexpected", "message": text, "details": details, "broken_gpu": broken}
     return {"event": "error", "kind": kind, "message": text}
+
+
+class _JobOptions(dict[str, Any]):
+    """Options of a job; one that is missing is an error that names it."""
+
+    def __init__(self, options: Mapping[str, Any], name: str = "options") -> None:
+        self._name = name
+        super().__init__(
+            {key: _JobOptions(one, f"{name}.{key}") if isinstance(one, dict) else one for key, one in options.items()}
+        )
+
+    def __missing__(self, key: str) -> NoReturn:
+        raise InputError(f"a job needs the option {key}, which is missing in its {self._name}")
 
 
 def run_on_device(capability: Capability, job: RunningJob) -> Mapping[str, Any] | None:

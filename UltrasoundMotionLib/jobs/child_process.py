@@ -17,6 +17,7 @@ from typing import Any
 import UltrasoundMotionLib
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.jobs import process_tree
+from UltrasoundMotionLib.jobs.capability import added_capabilities
 from UltrasoundMotionLib.jobs.messages import decode, encode, read_lines
 
 LOG = logging.getLogger("UltrasoundMotionLib.jobs")
@@ -46,6 +47,7 @@ class ChildProcess:
             OutputError: the system cannot start another process.
         """
         argv = [python, "-m", "UltrasoundMotionLib.jobs", "--parent", str(os.getpid()), "--root", str(root)]
+        argv += [part for name in added_capabilities() for part in ("--capability", name)]
         try:
             self._process = process_tree.start(argv, _child_environment())
         except (FileNotFoundError, PermissionError) as error:

@@ -6,9 +6,11 @@ import atexit
 import itertools
 import queue
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.jobs.capability import add_capability
 from UltrasoundMotionLib.jobs.frame_reader import FrameReader
 from UltrasoundMotionLib.jobs.job import Job, JobEvent, JobRequest
 from UltrasoundMotionLib.jobs.supervisor import Supervisor
@@ -35,13 +37,18 @@ class JobProcess:
                 for event in process.poll(): ...
     """
 
-    def __init__(self, python: str | None = None, *, folder: Path | str | None = None) -> None:
+    def __init__(
+        self, python: str | None = None, *, folder: Path | str | None = None, capabilities: Sequence[str] = ()
+    ) -> None:
         """Prepares a process; nothing is started yet.
 
         Args:
             python: the interpreter of the child; this one, or 3D Slicer's PythonSlicer, when None.
             folder: holds the jobs' data while they run; the system's temporary folder when None.
+            capabilities: full names of modules outside of this package whose jobs may be run.
         """
+        for name in capabilities:
+            add_capability(name)
         self._python = python
         self._folder = None if folder is None else Path(folder)
         self._numbers = itertools.count(1)

@@ -13,5 +13,5 @@ try:
         raise ImportError("the installed package slicer is not 3D Slicer's")
 except ImportError as error:
     raise MissingPackageError(
-        f'scenes need 3D Slicer\'s libraries ({error}); install them with: pip install "ultrasound-motion[slicer]"'
+        f'scenes need 3D Slicer\'s libraries ({error}); install them with: pip install "slicer-core>=5.12.4,<5.13"'
     ) from error

@@ -42,7 +42,7 @@ def check_animation_format(path: str | Path) -> None:
     require_plot_packages("the animation")
     if suffix == ".mp4" and find_spec("av") is None:
         raise MissingPackageError(
-            f'{path}: writing .mp4 needs av: pip install "ultrasound-motion[video]"; or choose a name that ends in .gif'
+            f"{path}: writing .mp4 needs PyAV: pip install av; or choose a name that ends in .gif"
         )
 
 

@@ -14,5 +14,5 @@ def require_plot_packages(what: str = "pictures") -> None:
     for module, name in (("matplotlib", "matplotlib"), ("PIL", "Pillow")):
         if find_spec(module) is None:
             raise MissingPackageError(
-                f'{what} need{"" if what.endswith("s") else "s"} {name}: pip install "ultrasound-motion[plot]"'
+                f"{what} need{'' if what.endswith('s') else 's'} {name}: pip install matplotlib pillow"
             )

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.images.given_images import VolumeLike, as_volume
 from UltrasoundMotionLib.images.volume import Volume
-
-if TYPE_CHECKING:
-    import SimpleITK as sitk
 
 LEAST_SIZE = 4
 
@@ -35,13 +32,13 @@ class CheckedImages:
 
 
 def check_images(
-    fixed: Volume | sitk.Image,
-    moving: Volume | sitk.Image,
+    fixed: VolumeLike,
+    moving: VolumeLike,
     *,
-    fixed_mask: Volume | sitk.Image | None = None,
-    moving_mask: Volume | sitk.Image | None = None,
-    fixed_labels: Volume | sitk.Image | None = None,
-    moving_labels: Volume | sitk.Image | None = None,
+    fixed_mask: VolumeLike | None = None,
+    moving_mask: VolumeLike | None = None,
+    fixed_labels: VolumeLike | None = None,
+    moving_labels: VolumeLike | None = None,
 ) -> CheckedImages:
     """Checks the images of a registration.
 
@@ -72,7 +69,7 @@ def check_images(
     return checked
 
 
-def checked_image(image: Volume | sitk.Image, name: str) -> Volume:
+def checked_image(image: VolumeLike, name: str) -> Volume:
     """Checks an image to register: 2D or 3D, at least four voxels along two axes, finite, not constant.
 
     Raises:
@@ -93,7 +90,7 @@ def checked_image(image: Volume | sitk.Image, name: str) -> Volume:
     return volume
 
 
-def checked_labels(labels: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
+def checked_labels(labels: VolumeLike | None, image: Volume, name: str) -> Volume | None:
     """Checks a label map: on the grid of its image, whole numbers; None stays.
 
     Raises:
@@ -110,7 +107,7 @@ def checked_labels(labels: Volume | sitk.Image | None, image: Volume, name: str)
     return volume
 
 
-def _checked_mask(mask: Volume | sitk.Image | None, image: Volume, name: str) -> Volume | None:
+def _checked_mask(mask: VolumeLike | None, image: Volume, name: str) -> Volume | None:
     """Checks a mask: on the grid of its image, at least one voxel above 0; None stays.
 
     Raises:
@@ -134,19 +131,6 @@ def _check_labels_match(fixed_labels: Volume | None, moving_labels: Volume | Non
     )
     if not fixed & moving:
         raise InputError(f"fixed_labels hold {sorted(fixed)} and moving_labels {sorted(moving)}: no label in common")
-
-
-def as_volume(image: Volume | sitk.Image, name: str) -> Volume:
-    """Returns an image as a volume of the given name, by which messages refer to it.
-
-    Raises:
-        InputError: neither a Volume nor a SimpleITK image, several components, not 2D or 3D, a singular direction.
-    """
-    if isinstance(image, Volume):
-        return replace(image, name=name)
-    if not hasattr(image, "GetNumberOfComponentsPerPixel"):
-        raise InputError(f"{name}: expected a Volume or a SimpleITK image, got {type(image).__name__}")
-    return Volume.from_sitk(image, name)
 
 
 def _check_same_grid(volume: Volume, image: Volume, name: str) -> None:

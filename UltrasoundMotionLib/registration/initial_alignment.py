@@ -69,7 +69,7 @@ def align(fixed: Volume, moving: Volume, kind: str) -> sitk.Transform:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip()
         raise InputError(
-            f"{moving.name} and {fixed.name}: no {kind} start could be found ({reason}); give an initial_transform"
+            f"{moving.name} and {fixed.name}: no {kind} start could be found ({reason}); give an initial transform"
         ) from error
     return transform
 

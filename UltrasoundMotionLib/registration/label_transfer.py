@@ -10,9 +10,10 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField
+from UltrasoundMotionLib.images.given_images import as_volume
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.registration.checked_input import as_volume, checked_labels
+from UltrasoundMotionLib.registration.checked_input import checked_labels
 from UltrasoundMotionLib.registration.learned.network_choice import domain_of
 from UltrasoundMotionLib.registration.register_images import register
 from UltrasoundMotionLib.registration.registration import Registration

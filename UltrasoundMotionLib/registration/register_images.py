@@ -15,6 +15,7 @@ from torch import Tensor
 from UltrasoundMotionLib.device import choose_device, choose_threads, device_note, on_threads, threads_note
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+from UltrasoundMotionLib.images.given_images import VolumeLike
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.changing_region import changing_region, faded, same_scan
@@ -42,13 +43,13 @@ _OUT_OF_MEMORY_ATTEMPTS = 3
 
 @takes_request(RegisterRequest)
 def register(
-    fixed: Volume | sitk.Image,
-    moving: Volume | sitk.Image,
+    fixed: VolumeLike,
+    moving: VolumeLike,
     *,
-    fixed_mask: Volume | sitk.Image | None = None,
-    moving_mask: Volume | sitk.Image | None = None,
-    fixed_labels: Volume | sitk.Image | None = None,
-    moving_labels: Volume | sitk.Image | None = None,
+    fixed_mask: VolumeLike | None = None,
+    moving_mask: VolumeLike | None = None,
+    fixed_labels: VolumeLike | None = None,
+    moving_labels: VolumeLike | None = None,
     config: Any = None,
     progress: Progress = no_progress,
     keep_partial: bool = False,
@@ -57,7 +58,8 @@ def register(
     """Finds where every point of the fixed image lies in the moving one.
 
     Args:
-        fixed, moving: both 2D or both 3D, one component a voxel; any spacing, origin and direction.
+        fixed, moving: both 2D or both 3D, one component a voxel; any spacing, origin and direction: `Volume`s, paths,
+            arrays (whose voxels count as 1 mm) or SimpleITK images.
         fixed_mask, moving_mask: on the grid of their image; voxels above 0 count in the likeness.
         fixed_labels, moving_labels: label maps on the grid of their image. Moving labels are carried along (nearest
             neighbour); with both, Dice and distances are measured. They never influence the field.
@@ -88,7 +90,8 @@ def register(
     )
     threads = choose_threads(request.threads, deterministic=request.deterministic)
     said = device_note(request.device, supported=method.devices, name=method.name), threads_note(threads, device)
-    notes = [note for note in said if note]
+    arrays = [one for given, one in ((fixed, images.fixed), (moving, images.moving)) if isinstance(given, np.ndarray)]
+    notes = [note for note in (*said, *(note for one in arrays for note in one.notes)) if note]
     watch = _Watch(progress, keep_partial)
     with on_threads(threads, deterministic=request.deterministic):
         registration = _register(images, request, method, weights=weights, device=device, watch=watch, notes=notes)
@@ -213,7 +216,7 @@ def _run_within_memory(
                 raise stop.reason from None
             watch.interrupted = True
             return pair, watch.latest().cpu(), device
-    raise InputError(f"{method.name} ran out of memory on every grid tried; give a larger working_spacing_mm")
+    raise InputError(f"{method.name} ran out of memory on every grid tried; give a larger working spacing")
 
 
 def _start(fixed: Volume, moving: Volume, request: RegisterRequest, notes: list[str]) -> sitk.Transform | None:
@@ -235,12 +238,12 @@ def _start(fixed: Volume, moving: Volume, request: RegisterRequest, notes: list[
     elif not isinstance(given, str):
         start = affine_transform(given) if isinstance(given, np.ndarray) else given
         if start.GetDimension() != fixed.array.ndim:
-            raise InputError(f"initial_transform is {start.GetDimension()}D and the images {fixed.array.ndim}D")
+            raise InputError(f"the initial transform is {start.GetDimension()}D and the images {fixed.array.ndim}D")
     if overlap(*grids, start) == 0:
         hint = (
-            "give initial_transform='auto'"
+            "choose auto as the initial transform"
             if isinstance(given, str) and given == NONE
-            else "check the headers or give another initial_transform"
+            else "check the headers or give another initial transform"
         )
         raise InputError(f"fixed and moving do not overlap; {hint}")
     return start

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_array
 from UltrasoundMotionLib.errors import OptionError
 from UltrasoundMotionLib.settings import check_options, option
 
@@ -126,7 +127,7 @@ class SequenceRequest:
         if isinstance(self.mask, str) and self.mask != TISSUE:
             raise OptionError("mask", f"expected an array, {TISSUE} or None, got {self.mask!r}")
         if self.mask is not None and not isinstance(self.mask, str):
-            object.__setattr__(self, "mask", np.asarray(self.mask))
+            object.__setattr__(self, "mask", as_array(self.mask, "mask"))
         check_options(self)
 
 

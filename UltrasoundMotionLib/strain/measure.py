@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import of_kind
 from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.settings import takes_request
 from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents, heart_rate
@@ -54,6 +55,7 @@ def measure_strain(
         InputError: tracks that cannot be measured, see `longitudinal_strain`; the message names the tracker.
         OptionError: points that the layers cannot share evenly; several trackers with three layers.
     """
+    of_kind(tracks, PointTracks, "tracks")
     layers = layer_labels or _split_layers(tracks, request.layers)
     view, config, main = request.model.view, request.config, layers[MIDDLE_LAYER]
     events = _chosen_events(tracks, request, main)

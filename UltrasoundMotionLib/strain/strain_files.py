@@ -12,6 +12,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_path
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.json_output import write_json
@@ -99,7 +100,7 @@ def read_strain_csv(path: str | Path) -> StrainTable:
         InputError: the file is missing, empty or not such a table; a line holds a wrong value (the message names line
             and value).
     """
-    path = Path(path)
+    path = as_path(path)
     header, lines = _read_lines(path)
     values = np.full((len(lines), len(header) - len(_FIRST_COLUMNS)), np.nan)
     times = np.full(len(lines), np.nan)
@@ -251,7 +252,7 @@ def read_strain_json(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: the file is missing, is not JSON, or is not such a report.
     """
-    path = Path(path)
+    path = as_path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_numbers, as_tuple, as_whole
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.strain.curve_geometry import (
     MINIMUM_POINTS,
@@ -118,7 +119,7 @@ def contour_from_clicks(
     Raises:
         InputError: not three finite clicks; clicks on a line or on one spot; a short-axis view; a `count` below 6.
     """
-    clicks = np.asarray(clicks_px, dtype=np.float64)
+    clicks, count = as_numbers(clicks_px, "clicks_px"), as_whole(count, "count")
     if clicks.shape != (3, 2) or not np.all(np.isfinite(clicks)):
         raise InputError(f"clicks must be three finite points (hinge, apex, hinge), got shape {clicks.shape}")
     if segment_model(view).closed:
@@ -127,7 +128,7 @@ def contour_from_clicks(
         )
     if count < MINIMUM_POINTS:
         raise InputError(f"count must be at least {MINIMUM_POINTS}, got {count}")
-    scale = np.asarray(spacing_mm or (1.0, 1.0))
+    scale = np.ones(2) if spacing_mm is None else np.array(as_tuple(spacing_mm, "spacing_mm", 2))
     places = clicks * scale
     notes: tuple[str, ...] = ()
     sides = [np.hypot(*(places[a] - places[b])) for a, b in ((1, 2), (0, 2), (0, 1))]  # opposite of clicks 0, 1, 2
@@ -176,12 +177,12 @@ def contour_from_curve(
     from scipy.interpolate import CubicSpline
 
     closed = segment_model(view).closed
+    given, count = as_numbers(points_px, "points_px"), as_whole(count, "count")
     if count < MINIMUM_POINTS:
         raise InputError(f"count must be at least {MINIMUM_POINTS}, got {count}")
-    given = np.asarray(points_px, dtype=np.float64)
     if closed and len(given) > 1 and np.allclose(given[0], given[-1]):
         given = given[:-1]
-    scale = np.asarray(spacing_mm or (1.0, 1.0))
+    scale = np.ones(2) if spacing_mm is None else np.array(as_tuple(spacing_mm, "spacing_mm", 2))
     drawn = check_contour(given, closed) * scale
     if apex_index is not None and not 0 < apex_index < len(drawn) - 1:
         raise InputError(f"apex_index must lie between 1 and {len(drawn) - 2}, got {apex_index}")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_array, as_numbers, as_texts, as_whole
 from UltrasoundMotionLib.errors import InputError
 
 
@@ -37,9 +38,10 @@ class PointTracks:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        positions = np.array(self.positions_px, dtype=np.float64)
-        confidence = np.array(self.confidence, dtype=np.float64)
-        visible = np.array(self.visible, dtype=bool)
+        positions = as_numbers(self.positions_px, "positions_px").copy()
+        confidence = as_numbers(self.confidence, "confidence").copy()
+        visible = as_array(self.visible, "visible").astype(bool)
+        labels, query_frame = as_texts(self.labels, "labels"), as_whole(self.query_frame, "query_frame")
         if positions.ndim != 3 or positions.shape[2] != 2:
             raise InputError(f"positions must be (T, N, 2), got {positions.shape}")
         frame_count, point_count = positions.shape[:2]
@@ -48,21 +50,21 @@ class PointTracks:
                 f"positions {positions.shape}, confidence {confidence.shape} and visible "
                 f"{visible.shape} do not fit each other"
             )
-        if len(self.labels) != point_count or len(set(self.labels)) != point_count:
-            raise InputError(f"{point_count} points need {point_count} different labels, got {list(self.labels)}")
-        if not 0 <= self.query_frame < frame_count:
+        if len(labels) != point_count or len(set(labels)) != point_count:
+            raise InputError(f"{point_count} points need {point_count} different labels, got {list(labels)}")
+        if not 0 <= query_frame < frame_count:
             raise InputError(
-                f"query frame {self.query_frame} does not exist; there are {frame_count} frames "
-                f"(0 to {frame_count - 1})"
+                f"query frame {query_frame} does not exist; there are {frame_count} frames (0 to {frame_count - 1})"
             )
         if np.any((confidence < 0) | (confidence > 1)):
             raise InputError("confidence must lie between 0 and 1")
-        if self.times_s is not None and np.shape(self.times_s) != (frame_count,):
+        if self.times_s is not None and as_numbers(self.times_s, "times_s").shape != (frame_count,):
             raise InputError(f"{frame_count} frames but frame times of shape {np.shape(self.times_s)}")
         for name, value in (("positions_px", positions), ("confidence", confidence), ("visible", visible)):
             value.setflags(write=False)
             object.__setattr__(self, name, value)
-        object.__setattr__(self, "labels", tuple(str(label) for label in self.labels))
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "query_frame", query_frame)
 
     @property
     def reached(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_texts
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 
@@ -74,7 +75,7 @@ class PointQuery:
                 f"{where}: point {index} at ({x:g}, {y:g}) lies outside the image of {width} x {height} pixels"
             )
         count = len(positions)
-        names = tuple(f"P{number + 1}" for number in range(count)) if labels is None else tuple(map(str, labels))
+        names = tuple(f"P{number + 1}" for number in range(count)) if labels is None else as_texts(labels, "labels")
         if len(names) != count or len(set(names)) != count:
             raise InputError(f"{count} points need {count} different labels, got {list(names)}")
         positions.setflags(write=False)

@@ -10,6 +10,7 @@ import numpy as np
 
 from UltrasoundMotionLib.device import choose_device, device_note
 from UltrasoundMotionLib.errors import InputError, OptionError
+from UltrasoundMotionLib.images.given_images import SequenceLike, as_sequence
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.settings import takes_request
@@ -26,7 +27,7 @@ from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
 
 @takes_request(TrackRequest)
 def track_points(
-    sequence: ImageSequence,
+    sequence: SequenceLike,
     query_points: np.ndarray,
     *,
     labels: Sequence[str] | None = None,
@@ -38,6 +39,7 @@ def track_points(
     """Follows points given on one frame through all the others, forwards and backwards.
 
     Args:
+        sequence: an `ImageSequence`, a path, an array (T, H, W) or a SimpleITK image (x, y, time); see `as_sequence`.
         query_points: (N, 2), (x, y) in pixels, origin at the centre of the first pixel.
         labels: N different names; P1, P2 ... when None.
         progress: called after each frame; raising from it stops the call.
@@ -58,7 +60,7 @@ def track_points(
 
 @takes_request(TrackRequest)
 def track_landmarks(
-    sequence: ImageSequence, query_points: np.ndarray, *, request: TrackRequest, **keywords: object
+    sequence: SequenceLike, query_points: np.ndarray, *, request: TrackRequest, **keywords: object
 ) -> PointTracks:
     """Follows single landmarks through a sequence: `track_points` with a tracker made for landmarks.
 
@@ -123,7 +125,7 @@ class PreparedTracking:
 
 
 def prepare_tracking(
-    sequence: ImageSequence,
+    sequence: SequenceLike,
     query_points: np.ndarray,
     *,
     labels: Sequence[str] | None = None,
@@ -134,6 +136,7 @@ def prepare_tracking(
     Raises:
         InputError: see `track_points`.
     """
+    sequence = as_sequence(sequence)
     if len(sequence) < 2:
         raise InputError(f"{sequence.path or sequence.name}: has one frame; there is nothing to follow points through")
     entry = find_tracker(request.model)

@@ -12,7 +12,10 @@ def showCommand(title: str, command: str, notes: str = "") -> None:
     box = qt.QMessageBox(slicer.util.mainWindow())
     box.setWindowTitle(_("{module}: the command").format(module=title))
     box.setText(
-        _("This repeats the run in a terminal where ultrasound-motion is installed (pip install ultrasound-motion):")
+        _(
+            "This repeats the run in a terminal, in an environment where a copy of the repository was installed "
+            "(pip install --editable .):"
+        )
     )
     box.setInformativeText("\n\n".join([command, notes]) if notes else command)
     box.setTextInteractionFlags(qt.Qt.TextSelectableByMouse | qt.Qt.TextSelectableByKeyboard)

@@ -83,7 +83,7 @@ def _av() -> ModuleType:
     try:
         import av
     except ImportError:
-        raise MissingPackageError('reading a video needs PyAV: pip install "ultrasound-motion[video]"') from None
+        raise MissingPackageError("reading a video needs PyAV: pip install av") from None
     return av
 
 

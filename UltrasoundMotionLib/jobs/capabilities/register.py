@@ -14,11 +14,11 @@ from UltrasoundMotionLib.cli.register import RegisterInputs
 from UltrasoundMotionLib.cli.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures
+from UltrasoundMotionLib.images.given_images import as_volume
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.plain_geometry import grid_from, plain_geometry, volume_from
-from UltrasoundMotionLib.registration.checked_input import as_volume
 from UltrasoundMotionLib.registration.registration import LabelMeasures, Registration, RegistrationMeasures
 from UltrasoundMotionLib.registration.request import RegisterRequest, matrix_of
 from UltrasoundMotionLib.settings import from_plain, takes_request, to_plain
@@ -96,7 +96,7 @@ def _with_plain_start(request: RegisterRequest, dimension: int) -> RegisterReque
         start = matrix_of(start)
         request = replace(request, initial_transform=start)
     if len(start) != dimension + 1:
-        raise InputError(f"initial_transform is {len(start) - 1}D and the images {dimension}D")
+        raise InputError(f"the initial transform is {len(start) - 1}D and the images {dimension}D")
     return request
 
 

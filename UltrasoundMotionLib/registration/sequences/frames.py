@@ -67,6 +67,8 @@ def open_frames(
         grid, spacing = _plane(sequence), sequence.spacing_mm or (1.0, 1.0)
         dtype = np.dtype(sequence.frames.dtype)
     else:
+        if not isinstance(sequence, Sequence) or isinstance(sequence, str | bytes):
+            raise InputError(f"sequence: expected an ImageSequence or several volumes, got {type(sequence).__name__}")
         volumes = [checked_image(volume, f"frame {number}") for number, volume in enumerate(sequence)]
         count, read, name = len(volumes), lambda number: volumes[number].array.astype(np.float32), "sequence"
         if not volumes:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_path
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
@@ -46,7 +47,7 @@ def read_query_points(path: str | Path, sequence: ImageSequence) -> QueryPoints:
             a value that is not a number, an empty or repeated label, a point outside the image or more than 5 mm from
             its plane, no point at all.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.name.lower().endswith(".csv"):
         places, notes = list(_read_csv(path)), tuple[str, ...]()
     elif path.name.lower().endswith(".json"):

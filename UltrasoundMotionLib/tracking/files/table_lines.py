@@ -29,9 +29,10 @@ def table_lines(
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
             header = [name.strip() for name in next(reader, [])]
-            if sorted(name for name in header if name not in optional) != sorted(columns) or len(set(header)) < len(
-                header
-            ):
+            needed = sorted(name for name in header if name not in optional)
+            if needed != sorted(columns) or len(set(header)) < len(header):
+                if len(header) == 1 and ";" in header[0]:
+                    raise InputError(f"{path}: line 1: values are separated by semicolons; use commas ({expected})")
                 found = ",".join(header)[:80] or "nothing"
                 raise InputError(f"{path}: line 1: expected the columns {expected}, found {found!r}")
             for cells in reader:

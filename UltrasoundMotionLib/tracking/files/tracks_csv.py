@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from UltrasoundMotionLib.arguments import as_path, of_kind
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
@@ -31,6 +32,7 @@ def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
     Raises:
         OutputError: the file cannot be written; nothing is left under its name.
     """
+    of_kind(tracks, PointTracks, "tracks")
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     tracker = (tracks.model,) if tracks.model else ()
@@ -74,7 +76,7 @@ def read_tracks_csv(path: str | Path) -> PointTracks:
         InputError: the file is missing or empty, its columns differ, or a line holds a wrong value (the line and the
             value are named).
     """
-    path = Path(path)
+    path = as_path(path)
     rows: dict[tuple[int, str], _Row] = {}
     for line, values in table_lines(path, COLUMNS, (TRACKER_COLUMN,)):
         row = _parse_row(path, line, values)

@@ -1,7 +1,7 @@
 """Trackers and registrations of other packages, one file per package, each behind the same call as our own.
 
 Their settings are chosen to do well, not to lose; the docs list them. They are found in the Python that runs the
-benchmark: `pip install "ultrasound-motion[benchmark,elastix]"` brings them all from PyPI. A package that is not
+benchmark: `pip install --editable ".[benchmark,elastix]"` brings them all from PyPI. A package that is not
 installed raises MissingPackageError, which a benchmark shows as a row.
 """
 
@@ -100,6 +100,4 @@ def import_package(module: str, package: str, extra: str = "benchmark") -> Modul
     try:
         return import_module(module)
     except ImportError as error:
-        raise MissingPackageError(
-            f'comparing with {package} needs it: pip install "ultrasound-motion[{extra}]"'
-        ) from error
+        raise MissingPackageError(f'comparing with {package} needs it: pip install --editable ".[{extra}]"') from error

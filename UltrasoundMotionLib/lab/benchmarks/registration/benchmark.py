@@ -50,7 +50,7 @@ it is done. Labels only score. Protocols: hippocampus-most-similar, hippocampus-
 1 mm, 48 x 64 x 48), acdc (end-systole onto end-diastole, native grids) and acdc-published (the same at 1.56 mm, 128 x
 128 x 64). --part says from which subjects: those that no setting of the methods without training was chosen on
 (untuned, the default; tuned are the others), or the learned methods' train, validation and held-out. The peers come
-with pip install "ultrasound-motion[benchmark,elastix]"; one that is not installed is a row that says so."""
+with pip install --editable ".[benchmark,elastix]"; one that is not installed is a row that says so."""
 
 CASES: CaseMeasure[MethodResult] = CaseMeasure(
     "Dice",
