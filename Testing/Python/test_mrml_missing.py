@@ -15,7 +15,7 @@ def test_a_missing_slicer_core_is_named(monkeypatch, installed):
     for name in [name for name in sys.modules if name.startswith("UltrasoundMotionLib.mrml")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "slicer", installed)
-    with pytest.raises(MissingPackageError, match='pip install "slicer-core>=5.12.4,<5.13"'):
+    with pytest.raises(MissingPackageError, match=r'pip install "slicer-core>=5.12.4,<5.13"'):
         import UltrasoundMotionLib.mrml  # noqa: F401
 
 
