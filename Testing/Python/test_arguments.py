@@ -61,7 +61,8 @@ def calls(folder):
     }
 
 
-def test_wrong_types_are_our_own_error(tmp_path):
+def test_wrong_types_are_our_own_error(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a text is a good name of a folder to write
     raw = []
     for function, arguments in calls(tmp_path).items():
         for name in arguments:
