@@ -6,7 +6,9 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence, colour_frame, luminance, read_sequence
-from UltrasoundMotionLib.images.graphics_mask import find_graphics, sector_mask, without_graphics
+from UltrasoundMotionLib.images.colour import SampledColour, WithSampledColour
+from UltrasoundMotionLib.images.graphics_mask import find_graphics, graphics_picture, sector_mask, without_graphics
+from UltrasoundMotionLib.tracking import track_points
 
 HEIGHT, WIDTH, FRAMES = 200, 260, 24
 
@@ -123,6 +125,136 @@ def test_masks_that_do_not_fit():
         without_graphics(sequence, np.zeros((9, 8), bool))
     with pytest.raises(InputError, match="covers the whole frame"):
         without_graphics(sequence, np.ones((8, 9), bool))
+
+
+def flow_box(pixels, sector, share=0.7):
+    """Draws colour flow into a box of the sector: red and blue blobs that come and go with the beat, over `share` of
+    the box at most. Returns where each frame is coloured.
+    """
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    box = sector & (rows > 70) & (rows < 140) & (columns > 85) & (columns < 175)
+    generator = np.random.default_rng(4)
+    blobs = ndimage.gaussian_filter(generator.normal(size=(FRAMES, HEIGHT, WIDTH)), (1.5, 6, 6))
+    coloured = np.zeros((FRAMES, HEIGHT, WIDTH), bool)
+    for frame in range(FRAMES):
+        beat = share * np.sin(np.pi * frame / 8) ** 2
+        coloured[frame] = box & (blobs[frame] > np.quantile(blobs[frame][box], 1 - beat) if beat > 0.02 else False)
+        speed = np.clip(np.abs(blobs[frame]) / blobs.std() * 120 + 60, 0, 255).astype(np.uint8)
+        towards = blobs[frame] > np.quantile(blobs[frame][box], 1 - beat / 2)
+        red = np.stack([speed, speed // 3, 0 * speed], axis=-1)
+        blue = np.stack([0 * speed, speed // 3, speed], axis=-1)
+        pixels[frame][coloured[frame]] = np.where(towards[..., None], red, blue)[coloured[frame]]
+    # the outline of the box and the colour bar are drawn in every frame
+    outline = ndimage.binary_dilation(box) & ~box & sector
+    pixels[:, outline] = (40, 220, 40)
+    pixels[:, 20:90, 235:243] = np.linspace((255, 200, 0), (0, 200, 255), 70).astype(np.uint8)[:, None]
+    return coloured, box, outline
+
+
+@pytest.mark.parametrize("tint", [(1, 1, 1), (1, 0.85, 0.6)])
+def test_colour_flow_is_no_graphics(tint):
+    """The tissue of a colour box stays; its outline and the colour bar go."""
+    pixels, sector = speckle_in_a_sector(tint)
+    coloured, box, outline = flow_box(pixels, sector)
+    assert coloured.any(axis=0)[box].mean() > 0.8
+    sequence = ImageSequence(ColourFrames(pixels))
+    mask = find_graphics(sequence)
+    near = ndimage.binary_dilation(outline, iterations=4)
+    assert mask[outline].mean() > 0.95 and mask[20:90, 235:243].all()
+    assert mask[box & ~near].mean() < 0.01 and mask[sector & ~near].mean() < 0.01
+    filled = without_graphics(sequence)
+    for frame in range(FRAMES):
+        hidden = filled.frames.filled(frame)
+        assert not coloured[frame].any() or hidden[coloured[frame]].mean() > 0.95
+        tissue = box & ~ndimage.binary_dilation(coloured[frame], iterations=3) & ~near
+        assert not tissue.any() or hidden[tissue].mean() < 0.02
+    # frame 8 is at the end of a beat, without flow
+    assert filled.frames.filled(8)[box & ~near].mean() < 0.05
+    assert any("of the sector is coloured in passing (colour flow" in note for note in filled.notes)
+
+
+def test_bright_flow_does_not_make_grey_tissue_coloured():
+    """Where most of the bright pixels are flow, the hue of tissue at that brightness is still grey."""
+    pixels, sector = speckle_in_a_sector()
+    pixels = (pixels * 0.5).astype(np.uint8)  # tissue is dark: the bright levels are flow
+    coloured, box, outline = flow_box(pixels, sector, share=0.9)
+    bright = np.zeros_like(sector)
+    bright[110:120, 60:75] = True
+    pixels[:, bright & sector] = (140, 140, 140)
+    filled = without_graphics(ImageSequence(ColourFrames(pixels)))
+    apart = bright & sector & ~ndimage.binary_dilation(outline | box, iterations=5)
+    assert apart.any() and not any(filled.frames.filled(frame)[apart].any() for frame in range(FRAMES))
+
+
+def test_a_point_under_colour_flow_is_not_visible():
+    pixels, sector = speckle_in_a_sector()
+    coloured, box, outline = flow_box(pixels, sector)
+    sequence = ImageSequence(ColourFrames(pixels), (0.3, 0.3))
+    rows, columns = np.nonzero(box & ~ndimage.binary_dilation(outline, iterations=8) & ~coloured[8])
+    points = np.column_stack([columns, rows])[:: len(rows) // 6][:6].astype(float)
+    tracks = track_points(sequence, points, query_frame=8)
+    places = np.rint(tracks.positions_px).astype(int)
+    under = np.stack([coloured[frame][places[frame, :, 1], places[frame, :, 0]] for frame in range(FRAMES)])
+    assert under.any() and (under & tracks.visible).sum() <= 0.05 * under.sum()
+    assert tracks.confidence[under].mean() < 0.05
+    assert tracks.visible[8].all()  # no flow there
+    kept = track_points(sequence, points, query_frame=8, hide_graphics=False)
+    assert kept.confidence[under].mean() > 0.2
+
+
+def test_a_point_on_a_still_mark_is_not_visible():
+    pixels, _ = speckle_in_a_sector()
+    draw(pixels)
+    tracks = track_points(ImageSequence(ColourFrames(pixels)), np.array([[130.0, 92.0], [150.0, 120.0]]))
+    assert not tracks.visible[:, 0].any() and tracks.confidence[:, 0].max() == 0
+    assert tracks.visible[:, 1].mean() > 0.8
+    assert any("P1 on what seems drawn by the scanner" in note for note in tracks.notes)
+
+
+def test_flow_between_sampled_frames_is_that_of_its_neighbours():
+    """A job is given the colour of the sampled frames only."""
+    pixels, sector = speckle_in_a_sector()
+    coloured, box, _ = flow_box(pixels, sector)
+    long = np.concatenate([pixels] * 3)
+    source = ColourFrames(long)
+    sampled = SampledColour.of(ImageSequence(source))
+    colours = np.stack([sampled[k] for k in range(sampled.shape[0])])
+    grey = np.stack([source[k] for k in range(len(long))])
+    filled = without_graphics(ImageSequence(WithSampledColour(grey, colours)))
+    hidden = np.stack([filled.frames.filled(frame) for frame in range(len(long))])
+    truth = np.concatenate([coloured] * 3)
+    assert hidden[truth].mean() > 0.8
+
+
+def test_the_near_field_that_stands_still_is_tissue():
+    """Reverberations under the probe do not change: neither the bands in the sector nor those above it are graphics."""
+    pixels, sector = speckle_in_a_sector()
+    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
+    radius, angle = np.hypot(columns - 130, rows + 10), np.arctan2(columns - 130, rows + 10)
+    fan = np.abs(angle) < 0.6
+    near = fan & (radius > 16) & (radius < 34)
+    bands = fan & (np.abs(np.sin(radius / 1.6)) > 0.6) & (radius > 16) & (radius < 46)
+    for frame in pixels:
+        frame[near] = 60
+        frame[bands] = 200
+    mask = find_graphics(ImageSequence(luminance(pixels)))
+    found = sector_mask(ImageSequence(luminance(pixels)))
+    assert found[near].mean() > 0.9
+    assert mask[near | bands].mean() < 0.05
+    draw(pixels)
+    assert find_graphics(ImageSequence(luminance(pixels)))[near | bands].mean() < 0.05
+
+
+def test_the_picture_shows_what_is_filled():
+    pixels, sector = speckle_in_a_sector()
+    drawn = draw(pixels)
+    picture = graphics_picture(ImageSequence(ColourFrames(pixels)), 5)
+    assert picture.shape == (HEIGHT, WIDTH, 3) and picture.dtype == np.uint8
+    magenta = np.minimum(picture[..., 0], picture[..., 2]) > picture[..., 1].astype(int) + 40
+    assert magenta[drawn].mean() > 0.95
+    assert magenta[sector & ~ndimage.binary_dilation(drawn, iterations=6)].mean() < 0.002
+    grey = graphics_picture(ImageSequence(np.zeros((3, 8, 9), np.float32)))
+    assert grey.shape == (8, 9, 3) and not grey.any()
 
 
 def test_real_echo_loses_its_text_and_keeps_its_heart(shared_data):

@@ -20,6 +20,7 @@ ENDINGS = {
     "overlay": (".png",),
     "animation": (".gif", ".mp4"),
     "plot": (".png",),
+    "graphics": (".png",),
 }
 
 
@@ -33,6 +34,7 @@ class TrackingOutputs:
         overlay: strip of frames with their points (.png); needs the extra `plot`.
         animation: the clip with its points (.gif, or .mp4 with the extra `video`); needs `plot`.
         plot: displacement over time (.png); needs `plot`.
+        graphics: the query frame with what was taken for graphics or colour flow in magenta (.png).
         connect: join the points by a line in the order of their labels, in the pictures and as a curve in the scene.
     """
 
@@ -53,6 +55,11 @@ class TrackingOutputs:
         None, metavar="A.gif|A.mp4", help="also write the clip with its points (extra plot; .mp4: video)"
     )
     plot: Path | None = option(None, metavar="D.png", help="also write the displacement over time (extra plot)")
+    graphics: Path | None = option(
+        None,
+        metavar="G.png",
+        help="also write the query frame with what was taken for graphics and filled, in magenta",
+    )
     connect: bool = option(
         False, help="join the points in the order given, in pictures and as a curve in the scene (a wall)"
     )
@@ -105,6 +112,11 @@ class TrackingOutputs:
             from UltrasoundMotionLib.pictures import write_overlay_strip
 
             write_overlay_strip(self.overlay, sequence, tracks, connect=self.connect)
+        if self.graphics:
+            from UltrasoundMotionLib.images.graphics_mask import graphics_picture
+            from UltrasoundMotionLib.images.writers.image_folder import write_picture
+
+            write_picture(self.graphics, graphics_picture(sequence, tracks.query_frame))
         if self.animation:
             from UltrasoundMotionLib.pictures import write_overlay_animation
 

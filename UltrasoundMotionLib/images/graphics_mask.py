@@ -1,6 +1,7 @@
-"""Detection and removal of burned-in scanner graphics: text, rulers, ECG traces, coloured overlays.
+"""Detection and removal of burned-in scanner graphics (text, rulers, ECG traces), and of colour flow frame by frame.
 
 Graphics are sharp and do not move with the tissue, so a tracker near a ruler or a trace would follow them instead.
+Colour flow hides the tissue under it in the frames in which it is there.
 """
 
 from __future__ import annotations
@@ -9,40 +10,62 @@ import dataclasses
 
 import numpy as np
 from scipy import ndimage
-from scipy.spatial import ConvexHull, cKDTree
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame, sample_indices
-from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
+from UltrasoundMotionLib.images.colour import colour_frame
+from UltrasoundMotionLib.images.filled_frames import FilledFrames, FilledFrameSource
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.sector import sampled_grey, sector_mask, sector_of
+from UltrasoundMotionLib.images.tissue_hue import ColouredPixels, coloured_pixels, is_colour_flow
 
-_NEIGHBOURS = 24
+__all__ = ["find_graphics", "graphics_picture", "sector_mask", "without_graphics"]
+
+_NEAR_FIELD_SHARE, _BAND_SHARE = 0.25, 0.4
+_MARKED = np.array([255, 0, 255], dtype=np.float32)
 
 
-def sector_mask(sequence: ImageSequence) -> np.ndarray:
-    """Finds the insonified area (H, W) bool: the convex hull of the pixels that change, without thin traces.
+@dataclasses.dataclass(frozen=True)
+class _Found:
+    """What was found in a clip: permanent graphics (H, W), the sector (H, W), and coloured pixels if it is in colour."""
 
-    From up to 32 frames spread over the clip; a side of the sector that is black in all of them is not included. All
-    True for a single frame, or if nothing changes.
-    """
-    return _sector(_sampled(sequence))
+    mask: np.ndarray
+    sector: np.ndarray
+    coloured: ColouredPixels | None
+
+    @property
+    def has_flow(self) -> bool:
+        """True if part of the sector is coloured in passing."""
+        return self.coloured is not None and is_colour_flow(self.coloured, self.sector)
 
 
 def find_graphics(sequence: ImageSequence) -> np.ndarray:
     """Finds the pixels of burned-in graphics; (H, W) bool.
 
     Three kinds are detected, from up to 32 frames spread over the clip: pixels whose hue differs from the image's grey
-    or tinted scale; thin bright marks inside the sector that do not change while their surroundings do; anything
-    outside the sector that differs from the background, still (text, rulers, icons) or moving (ECG and other traces).
+    or tinted scale, inside the sector only where they are always the same (the colours of flow come and go); thin
+    bright marks inside the sector that do not change while their surroundings do, without the bands of the near field;
+    anything outside the sector that differs from the background, still (text, rulers, icons) or moving (ECG and other
+    traces).
     """
-    grey = _sampled(sequence)
-    sector = _sector(grey)
-    graphics = _coloured(sequence, sector) | _still_marks(grey, sector) | _outside(grey, sector)
+    return _find(sequence).mask
+
+
+def _find(sequence: ImageSequence) -> _Found:
+    grey = sampled_grey(sequence)
+    sector = sector_of(grey)
+    coloured = coloured_pixels(sequence, sector)
+    graphics = _still_marks(grey, sector) | _outside(grey, sector)
+    if coloured is not None:
+        few = len(grey) < 2 or not is_colour_flow(coloured, sector)
+        graphics |= coloured.still | (coloured.passing & (~sector | few))
     # interpolation and compression blur the borders of letters and lines
-    return ndimage.binary_dilation(graphics, iterations=2)
+    return _Found(ndimage.binary_dilation(graphics, iterations=2), sector, coloured)
 
 
 def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) -> ImageSequence:
     """Returns the sequence with graphics filled from the surrounding pixels, each frame as it is read.
+
+    Without a mask, colour flow is filled too, in the frames that show it. The frames are a `FilledFrameSource`.
 
     Args:
         sequence: the frames.
@@ -51,99 +74,52 @@ def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) ->
     Raises:
         InputError: a mask of another shape, or one that covers everything.
     """
+    found = None
     if mask is None:
-        mask = find_graphics(sequence)
+        found = _find(sequence)
+        mask = found.mask
     mask = np.asarray(mask, dtype=bool)
     if mask.shape != tuple(sequence.frames.shape[1:]):
         raise InputError(f"the graphics mask is {mask.shape}, the frames are {tuple(sequence.frames.shape[1:])}")
     if mask.all():
         raise InputError("the graphics mask covers the whole frame")
-    if not mask.any():
+    notes = []
+    if mask.any():
+        notes.append(
+            f"{100 * mask.mean():.2g} % of the pixels were taken for graphics and filled from their surroundings"
+        )
+    hue = sector = None
+    if found is not None and found.has_flow and found.coloured is not None:
+        hue, sector = found.coloured.hue, found.sector
+        share = (found.coloured.passing & sector).sum() / sector.sum()
+        notes.append(
+            f"{100 * share:.2g} % of the sector is coloured in passing (colour flow, or a trace): filled in the frames "
+            "that show it, where points on it count as not visible"
+        )
+    if not notes:
         return sequence
-    share = f"{100 * mask.mean():.2g} % of the pixels were taken for graphics and filled from their surroundings"
-    return dataclasses.replace(sequence, frames=_FilledFrames(sequence.frames, mask), notes=(*sequence.notes, share))
+    frames = FilledFrames(sequence.frames, mask, hue, sector)
+    return dataclasses.replace(sequence, frames=frames, notes=(*sequence.notes, *notes))
 
 
-class _FilledFrames:
-    """A frame source that replaces masked pixels by the inverse-distance weighted mean of the nearest unmasked ones."""
+def graphics_picture(sequence: ImageSequence, index: int = 0) -> np.ndarray:
+    """Returns frame `index` as (H, W, 3) uint8 with the pixels that `without_graphics` fills in magenta.
 
-    def __init__(self, frames: FrameSource, mask: np.ndarray) -> None:
-        self._frames, self._mask = frames, mask
-        self.shape, self.dtype = frames.shape, np.dtype(frames.dtype)
-        # the nearest unmasked pixels are those on the rim of the mask
-        rim = np.argwhere(ndimage.binary_dilation(mask, iterations=3) & ~mask)
-        count = min(_NEIGHBOURS, len(rim))
-        distance, nearest = cKDTree(rim).query(np.argwhere(mask), k=np.arange(1, count + 1))
-        weight = 1.0 / distance
-        self._weight = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
-        self._source = rim[nearest]
-
-    def __getitem__(self, index: int) -> np.ndarray:
-        frame = np.array(self._frames[index])
-        near = frame[self._source[..., 0], self._source[..., 1]]
-        filled = (near * self._weight).sum(axis=1)
-        frame[self._mask] = np.rint(filled) if self.dtype == np.uint8 else filled
-        return frame
-
-    def colour_frame(self, index: int) -> np.ndarray | None:
-        """Returns the colour of the frame with its graphics; see `ColourFrameSource`."""
-        return self._frames.colour_frame(index) if isinstance(self._frames, ColourFrameSource) else None
-
-
-def _sampled(sequence: ImageSequence) -> np.ndarray:
-    """A few frames (N, H, W) float32, scaled so that the picture's range is 255."""
-    stack = np.stack([sequence.frame(index) for index in sample_indices(len(sequence))])
-    low, high = float(stack.min()), float(stack.max())
-    if sequence.frames.dtype == np.uint8 or high <= low:
-        return stack
-    return (stack - low) * (255.0 / (high - low))
-
-
-def _sector(grey: np.ndarray) -> np.ndarray:
-    span = np.ptp(grey, axis=0)
-    # an opening wider than a trace removes traces and keeps the image
-    width = max(2, round(0.008 * min(span.shape)))
-    labels, count = ndimage.label(
-        ndimage.binary_opening(ndimage.binary_closing(span > 8, iterations=2), iterations=width)
-    )
-    if count == 0:
-        return np.ones(span.shape, dtype=bool)
-    sizes = np.bincount(labels.ravel())[1:]
-    return _convex_hull(np.isin(labels, 1 + np.flatnonzero(sizes >= 0.1 * sizes.max())))
-
-
-def _convex_hull(mask: np.ndarray) -> np.ndarray:
-    """Fills the convex hull of a mask whose regions are at least two pixels wide.
-
-    Sectors and rectangles are convex except at the probe's face.
+    Args:
+        sequence: as it was read, or as `without_graphics` returns it.
+        index: the frame.
     """
-    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    inside = np.ones(mask.shape, dtype=bool)
-    for row, column, offset in ConvexHull(np.argwhere(mask & ~ndimage.binary_erosion(mask))).equations:
-        inside &= row * rows + column * columns + offset <= 1e-6
-    return inside
-
-
-def _coloured(sequence: ImageSequence, sector: np.ndarray) -> np.ndarray:
-    """Finds pixels whose hue differs in any frame from the image's scale (grey, or a tint by brightness)."""
-    coloured = np.zeros(sector.shape, dtype=bool)
-    for index in sample_indices(len(sequence)):
-        colour = colour_frame(sequence, index)
-        if colour is None:
-            return coloured
-        red, green, blue = np.moveaxis(colour.astype(np.float32), -1, 0)
-        level = (0.299 * red + 0.587 * green + 0.114 * blue).astype(np.intp) >> 4
-        distance = np.zeros(sector.shape, dtype=np.float32)
-        few = np.zeros_like(sector)
-        few[::3, ::3] = sector[::3, ::3]
-        for difference in (red - green, blue - green):
-            usual = np.zeros(16, dtype=np.float32)
-            for step in np.unique(level[few]):
-                usual[step] = np.median(difference[few & (level == step)])
-            distance = np.maximum(distance, np.abs(difference - usual[level]))
-        coloured |= distance > 32
-    # single pixels are compression noise
-    return ndimage.binary_opening(coloured, structure=np.ones((2, 2))) if coloured.any() else coloured
+    filled = sequence if isinstance(sequence.frames, FilledFrameSource) else without_graphics(sequence)
+    colour = colour_frame(sequence, index)
+    if colour is None:
+        grey = sequence.frame(index)
+        low, high = (0.0, 255.0) if sequence.frames.dtype == np.uint8 else (float(grey.min()), float(grey.max()))
+        colour = np.repeat(((grey - low) * (255.0 / max(high - low, 1e-9)))[..., None], 3, axis=-1)
+    picture = np.array(colour, dtype=np.float32)
+    if isinstance(filled.frames, FilledFrameSource):
+        hidden = filled.frames.filled(index)
+        picture[hidden] = 0.5 * picture[hidden] + 0.5 * _MARKED
+    return picture.astype(np.uint8)
 
 
 def _still_marks(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
@@ -157,7 +133,24 @@ def _still_marks(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
     thin = darkest - ndimage.grey_opening(darkest, size=(7, 7)) > 50
     share = np.maximum(ndimage.uniform_filter(sector.astype(np.float32), 15), 1e-3)
     around = ndimage.uniform_filter(np.where(sector, span, 0), 15) / share
-    return thin & (span < 12) & ((span < 0.3 * around) | ~sector)
+    marks = thin & (span < 12) & ((span < 0.3 * around) | ~sector)
+    return marks & ~_near_field_bands(marks, sector)
+
+
+def _near_field_bands(marks: np.ndarray, sector: np.ndarray) -> np.ndarray:
+    """Returns the marks that are bands of the near field: in the upper part of the sector, and nearly as wide."""
+    rows = np.flatnonzero(sector.any(axis=1))
+    bands = np.zeros_like(marks)
+    if sector.all() or not len(rows):
+        return bands
+    lowest = rows[0] + _NEAR_FIELD_SHARE * (rows[-1] - rows[0] + 1)
+    # speckle interrupts a band
+    labels, count = ndimage.label(ndimage.binary_closing(marks & sector, structure=np.ones((3, 9))))
+    for number, place in enumerate(ndimage.find_objects(labels, max_label=count), start=1):
+        across = int(sector[place[0]].any(axis=0).sum())
+        if place[0].stop <= lowest and place[1].stop - place[1].start >= _BAND_SHARE * across:
+            bands[place] |= labels[place] == number
+    return bands
 
 
 def _outside(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:

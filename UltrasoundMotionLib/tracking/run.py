@@ -10,6 +10,7 @@ import numpy as np
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.clip_tracker import ClipTracker, track_clip
+from UltrasoundMotionLib.tracking.filled_pixels import hide_filled
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker, stream_tracks
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 from UltrasoundMotionLib.tracking.query import PointQuery
@@ -53,6 +54,7 @@ class _TrackCollector:
         Raises:
             _RunStopped: `progress` raised, and what was finished is kept; otherwise its exception passes.
         """
+        found = hide_filled(self._sequence, index, found)
         self._positions[index], self._confidence[index] = found.positions_px, found.confidence
         self._visible[index] = found.visible
         self._done += 1

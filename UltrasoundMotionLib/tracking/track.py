@@ -14,6 +14,7 @@ from UltrasoundMotionLib.images.given_images import SequenceLike, as_sequence
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.settings import takes_request
+from UltrasoundMotionLib.tracking.filled_pixels import hide_filled_tracks, on_filled
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 from UltrasoundMotionLib.tracking.query import PointQuery
@@ -112,6 +113,7 @@ class PreparedTracking:
             on_frame=on_frame,
             keep_partial=keep_partial,
         )
+        tracks = hide_filled_tracks(self.sequence, tracks)
         return replace(tracks, notes=(*self.notes, *tracks.notes))
 
     def _make_tracker(self) -> Any:
@@ -165,17 +167,18 @@ def _hide_graphics(sequence: ImageSequence, query: PointQuery) -> tuple[ImageSeq
 
     A tracker that sees a ruler or a trace beside its point follows that, and it stands still.
     """
-    from UltrasoundMotionLib.images.graphics_mask import find_graphics, without_graphics
+    from UltrasoundMotionLib.images.graphics_mask import without_graphics
 
-    mask = find_graphics(sequence)
-    if not mask.any() or mask.all():
+    try:
+        tissue = without_graphics(sequence)
+    except InputError:  # everything was taken for graphics: nothing can be told
         return sequence, []
-    columns, rows = np.clip(np.rint(query.points_px).astype(int), 0, np.array(sequence.frame_size) - 1).T
-    covered = [label for label, hidden in zip(query.labels, mask[rows, columns], strict=True) if hidden]
-    tissue = without_graphics(sequence, mask)
     notes = list(tissue.notes[len(sequence.notes) :])
+    hidden = on_filled(tissue, query.frame, query.points_px)
+    covered = [label for label, on in zip(query.labels, hidden, strict=True) if on]
     if covered:
         notes.append(
-            f"{', '.join(covered)} on what seems drawn by the scanner, not tissue; if it is tissue, add --keep-graphics"
+            f"{', '.join(covered)} on what seems drawn by the scanner, not tissue: not visible while there; if it is "
+            "tissue, add --keep-graphics"
         )
     return tissue, notes

@@ -41,3 +41,18 @@ def write_image_folder(path: Path, sequence: ImageSequence, *, progress: Progres
             except RuntimeError as error:
                 raise OutputError(f"{path}: cannot be written: {last_line(error)}") from error
             progress(index + 1, len(sequence), "writing frames")
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    """Writes a picture (H, W, 3) uint8 as PNG.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    import SimpleITK as sitk
+
+    with atomic_output(path) as temporary:
+        try:
+            sitk.WriteImage(sitk.GetImageFromArray(pixels, isVector=True), str(temporary))
+        except RuntimeError as error:
+            raise OutputError(f"{path}: cannot be written: {str(error).strip().splitlines()[-1]}") from None

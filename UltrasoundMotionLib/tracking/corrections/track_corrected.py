@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from UltrasoundMotionLib.errors import OptionError
+from UltrasoundMotionLib.images.filled_frames import FilledFrameSource
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.settings import takes_request
@@ -239,6 +240,12 @@ class _FrameRange:
 
     def __getitem__(self, index: int) -> np.ndarray:
         return self.source[self.start + index]
+
+    def filled(self, index: int) -> np.ndarray:
+        """Returns the pixels of frame `index` that were filled, (H, W) bool; see `FilledFrameSource`."""
+        if isinstance(self.source, FilledFrameSource):
+            return self.source.filled(self.start + index)
+        return np.zeros(self.shape[1:], dtype=bool)
 
 
 def _part(sequence: ImageSequence, start: int, stop: int) -> ImageSequence:
