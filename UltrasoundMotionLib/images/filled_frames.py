@@ -99,7 +99,7 @@ class FilledFrames:
                 passing = np.zeros(self._mask.shape, dtype=bool)
                 for sample in (*sides[0], *sides[1]):
                     if self.colour_frame(sample) is not None:
-                        passing |= self._passing_at(sample)  # type: ignore[operator]  # the clip has colour flow
+                        passing |= self._passing_at(sample)
             self._passing[index] = zlib.compress(np.packbits(passing).tobytes(), 1)
         bits = np.frombuffer(zlib.decompress(self._passing[index]), dtype=np.uint8)
         return np.unpackbits(bits, count=self._mask.size).reshape(self._mask.shape).astype(bool)

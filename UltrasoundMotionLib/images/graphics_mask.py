@@ -26,7 +26,7 @@ _MARKED = np.array([255, 0, 255], dtype=np.float32)
 
 @dataclasses.dataclass(frozen=True)
 class _Found:
-    """What was found in a clip: permanent graphics (H, W), the sector (H, W), and coloured pixels if it is in colour."""
+    """Permanent graphics (H, W), the sector (H, W), and the coloured pixels of a clip in colour."""
 
     mask: np.ndarray
     sector: np.ndarray
