@@ -18,6 +18,7 @@ from UltrasoundMotionLib.images.readers.video import VIDEO_ENDINGS
 from UltrasoundMotionLib.images.sequence_files import SEQUENCE_ENDINGS
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
 from UltrasoundMotionLib.jobs.capabilities.read_clip import ReadClip, read_clip_job
+from UltrasoundMotionLib.steps import Steps
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip_loading import addReadClip
 from UltrasoundMotionModuleLib.shared.required_packages import ensureReader
@@ -90,17 +91,21 @@ class _Waiting:
         self._dialog.maximum = max(progress.total, 1)
         self._dialog.value = min(progress.done, progress.total - 1)  # at its maximum the dialog would close
 
-    def onPartial(self, result: object) -> None:
+    def onPartial(self, result: object) -> Steps[None]:
         """A clip is of use when it is whole."""
+        yield from ()
 
-    def onFinished(self, finished: JobFinished) -> None:
+    def onFinished(self, finished: JobFinished) -> Steps[None]:
         self.clip = finished.result
+        yield from ()
 
-    def onFailed(self, failed: JobFailed) -> None:
+    def onFailed(self, failed: JobFailed) -> Steps[None]:
         self.error = InputError(failed.message)
+        yield from ()
 
-    def onCancelled(self, cancelled: JobCancelled) -> None:
+    def onCancelled(self, cancelled: JobCancelled) -> Steps[None]:
         self.error = Cancelled(_("loading was cancelled"))
+        yield from ()
 
 
 def readClip(path: str | Path) -> ReadClip:
