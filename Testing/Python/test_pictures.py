@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from UltrasoundMotionLib.errors import MissingPackageError, OutputError
@@ -15,10 +16,11 @@ from UltrasoundMotionLib.pictures import (
     write_overlay_animation,
     write_overlay_strip,
 )
-from UltrasoundMotionLib.pictures.frame_overlay import crop_box
+from UltrasoundMotionLib.pictures.frame_overlay import FrameOverlay, crop_box
 from UltrasoundMotionLib.pictures.label_colors import label_colors
 from UltrasoundMotionLib.pictures.overlay_animation import animation_frames
 from UltrasoundMotionLib.pictures.overlay_strip import strip_frames
+from UltrasoundMotionLib.pictures.scale_bar import draw_scale_bar
 from UltrasoundMotionLib.tracking import PointTracks
 
 WIDTH, HEIGHT = 120, 90
@@ -141,6 +143,20 @@ def test_strip_shows_the_query_frame_first_and_spans_the_sequence(tmp_path):
         pixels = np.asarray(picture.convert("RGB")).astype(float)
     for color in label_colors(3)[:, :3] * 255:
         assert np.sum(np.abs(pixels - color).max(axis=2) < 8) > 6 * 20, "every label's colour, on every panel"
+
+
+def test_a_scale_bar_is_as_long_as_it_says_and_only_where_the_size_is_known():
+    figure = Figure()
+    axes = figure.add_axes((0, 0, 1, 1))
+    draw_scale_bar(axes, (10, 20, 210, 170), (0.5, 0.4))
+    bar = axes.lines[-1].get_xdata()
+    assert (axes.texts[0].get_text(), float(bar[1] - bar[0])) == ("20 mm", 40.0)
+    tracks = PointTracks(np.full((2, 1, 2), 30.0), np.ones((2, 1)), np.ones((2, 1), bool), ("a",), 0)
+    for spacing, count in ((None, 0), ((0.5, 0.4), 1)):
+        axes = Figure().add_axes((0, 0, 1, 1))
+        noise = np.random.default_rng(0).integers(0, 255, (2, 60, 80)).astype(np.uint8)
+        FrameOverlay(ImageSequence(noise, spacing), tracks).draw_frame(axes, 0)
+        assert len(axes.texts) == count
 
 
 def test_crop_holds_all_positions_and_stays_in_the_image():

@@ -81,7 +81,9 @@ def test_hippocampi_of_real_people_are_recognised(scene, panel, shared_data):
 
 def test_what_the_user_chose_is_never_replaced(scene, panel, heart):
     parameters, ui = panel.parameters, panel.ui
-    ui.presetComboBox._wrapped.activated.emit(ui.presetComboBox.currentIndex)  # General, chosen though it is there already
+    ui.presetComboBox._wrapped.activated.emit(
+        ui.presetComboBox.currentIndex
+    )  # General, chosen though it is there already
     parameters.fixedVolume, parameters.movingVolume = add_heart(scene, heart)
     assert parameters.preset is presets().GENERAL and parameters.presetIsChosen
     assert ui.presetReasonLabel.text.startswith("Chosen by you. The images look like Cardiac cine MRI")

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.pictures.bulls_eye import bulls_eye_fields, draw_bulls_
 from UltrasoundMotionLib.pictures.strain_band import band_half_width, wall_band
 from UltrasoundMotionLib.pictures.strain_colors import SEGMENT_COLORS, strain_colors, text_color_on
 from UltrasoundMotionLib.pictures.strain_report import draw_strain_report, signed, write_strain_report
-from UltrasoundMotionLib.strain import StrainConfig, longitudinal_strain
+from UltrasoundMotionLib.strain import CardiacEvents, StrainConfig, longitudinal_strain
 
 RED, GREY = strain_colors(np.array(-20.0)), strain_colors(np.array(np.nan))
 
@@ -154,6 +154,23 @@ def test_the_page_says_when_there_is_no_global_strain(tmp_path):
     assert any("GLS: not given" in text.get_text() for text in figure.texts)
     write_strain_report(tmp_path / "page.png", result)
     assert (tmp_path / "page.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_unknown_columns_are_left_out_and_what_is_unknown_is_explained():
+    def words(result):
+        figure = draw_strain_report(result)
+        texts = [*figure.texts, *(text for axes in figure.axes for text in axes.texts)]
+        scale = next(axes for axes in figure.axes if "end-systolic strain" in axes.get_ylabel())
+        return [text.get_text() for text in texts], [tick.get_text() for tick in scale.get_yticklabels()]
+
+    whole, scale = words(wall())
+    assert "peak\nsystolic" in whole and "PSI" in whole
+    assert (scale[0], scale[-1]) == ("\u2264 \u221220", "\u2265 20")
+    positions = stretched(half_ellipse(), 1 + beat()[:, None] * np.repeat((-0.2,) * 6, 8))[6:]
+    partly, _ = words(longitudinal_strain(tracks_of(positions), events=CardiacEvents((34,), (10,))))
+    assert "ES" in partly
+    assert "PSI" not in partly and "peak\nsystolic" not in partly
+    assert any(text.startswith("drift not known: the clip ends before") for text in partly)
 
 
 def test_another_clip_is_refused():

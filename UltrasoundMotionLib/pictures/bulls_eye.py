@@ -156,17 +156,22 @@ def draw_bulls_eye(
 def draw_strain_scale(
     figure: Figure, axes: Axes, *, limit_percent: float = STRAIN_LIMIT_PERCENT, label: str = "strain (%)"
 ) -> None:
-    """Draws the vertical colour bar of strain on empty axes, shortening (red) at the top, as vendors do."""
+    """Draws the vertical colour bar of strain on empty axes, shortening (red) at the top, as vendors do.
+
+    Its ends are marked as open: strain beyond the limit has the colour of the limit.
+    """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     bar = figure.colorbar(ScalarMappable(Normalize(-limit_percent, limit_percent), strain_colormap()), cax=axes)
     axes.invert_yaxis()
-    bar.set_ticks(np.linspace(-limit_percent, limit_percent, 5).tolist())
+    ticks = np.linspace(-limit_percent, limit_percent, 5)
+    words = [f"{tick:.0f}".replace("-", "\u2212") for tick in ticks]
+    bar.set_ticks(ticks.tolist(), labels=[f"\u2264 {words[0]}", *words[1:-1], f"\u2265 {words[-1]}"])
     bar.ax.tick_params(labelsize=7, length=2)
     bar.set_label(label, fontsize=7.5)
     bar.outline.set_linewidth(0.5)
-    for height, word in ((1.01, "shortens"), (-0.01, "lengthens")):
+    for height, word in ((1.04, "shortens"), (-0.04, "lengthens")):
         bar.ax.text(
             0.5,
             height,

@@ -8,6 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.label_colors import label_colors
+from UltrasoundMotionLib.pictures.scale_bar import draw_scale_bar
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class FrameOverlay:
         return _QUERY_COLOR if frame == self.tracks.query_frame else "white"
 
     def draw_frame(self, axes: Axes, frame: int) -> None:
-        """Draws `frame` on empty axes without its points."""
+        """Draws `frame` on empty axes without its points, with a scale bar where the pixel size is known."""
         shown = np.clip((self.crop(frame) - self.black) / (self.white - self.black), 0, 1) ** _GAMMA
         extent = (self.left - 0.5, self.right - 0.5, self.bottom - 0.5, self.top - 0.5)
         axes.set_axis_off()
@@ -75,6 +76,8 @@ class FrameOverlay:
         )
         axes.set_xlim(extent[:2])
         axes.set_ylim(extent[2:])
+        if self.sequence.spacing_mm is not None:
+            draw_scale_bar(axes, (self.left, self.top, self.right, self.bottom), self.sequence.spacing_mm)
 
     def draw(self, axes: Axes, frame: int, marker_size: float) -> None:
         """Draws `frame` on empty axes; `marker_size` is the diameter of a point in typographic points."""

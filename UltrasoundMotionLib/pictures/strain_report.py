@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _WIDTH_INCH, _HEIGHT_INCH = 14.0, 9.0
 _MINUS_SIGN = "\u2212"
 _MAXIMUM_NOTES = 5
+_NO_DRIFT = "drift not known: the clip ends before the next end-diastole, where strain should be 0 again"
 _COLUMNS = (
     ("", 0.0),
     ("ES", 0.365),
@@ -190,7 +191,7 @@ def _facts(result: StrainResult) -> list[str]:
         facts.append(f"tracked by {result.model}")
     drift = result.drift.global_percent
     handled = "compensated" if result.drift.compensated else "not compensated"
-    facts.append(f"drift at end of cycle {signed(drift)} %, {handled}" if np.isfinite(drift) else "drift not known")
+    facts.append(f"drift at end of cycle {signed(drift)} %, {handled}" if np.isfinite(drift) else _NO_DRIFT)
     return facts
 
 
@@ -199,12 +200,16 @@ def _draw_table(axes: Axes, result: StrainResult) -> None:
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     step, top = 0.088, 0.955
+    shown = _shown_columns(result)
     for name, x in _COLUMNS:
+        if name not in shown:
+            continue
         side = "left" if name in ("", "quality") else "right"
         axes.text(x, top, name, fontsize=8, color="0.35", ha=side, va="center", linespacing=0.95)
     unit = "frames" if result.times_s is None else "ms"
-    for (_, x), text in zip(_COLUMNS[1:5], ("%", "%", unit, "%"), strict=True):
-        axes.text(x, top - 0.055, text, fontsize=7, color="0.5", ha="right", va="center")
+    for (name, x), text in zip(_COLUMNS[1:5], ("%", "%", unit, "%"), strict=True):
+        if name in shown:
+            axes.text(x, top - 0.055, text, fontsize=7, color="0.5", ha="right", va="center")
     axes.axhline(top - 0.085, color="0.6", linewidth=0.8)
     row = top - 0.085 - 0.6 * step
     _draw_row(axes, row, result.measures, result, name="whole wall", weight="bold")
@@ -267,25 +272,42 @@ def _draw_row(
     weight: str,
     ink: str = "black",
 ) -> None:
+    cells = _cells(measures, result)
+    style: dict[str, Any] = {"fontsize": 9, "va": "center", "color": ink, "fontweight": weight}
+    axes.text(0.02 if name.startswith("  ") else 0.0, row, name, ha="left", **style)
+    shown = _shown_columns(result)
+    for (column, x), cell in zip(_COLUMNS[1:5], cells, strict=True):
+        if column in shown:
+            axes.text(x, row, cell, ha="right", **style)
+
+
+def _cells(measures: StrainMeasures, result: StrainResult) -> tuple[str, str, str, str]:
+    """Returns the texts of the numbers' columns."""
     peak: float | None = measures.frames_to_peak
     if result.times_s is not None:
         peak = None if measures.time_to_peak_s is None else 1000 * measures.time_to_peak_s
-    cells = (
+    return (
         signed(measures.end_systolic_percent),
         signed(measures.peak_systolic_percent),
         signed(peak, 0),
         signed(measures.post_systolic_index_percent, 0),
     )
-    style: dict[str, Any] = {"fontsize": 9, "va": "center", "color": ink, "fontweight": weight}
-    axes.text(0.02 if name.startswith("  ") else 0.0, row, name, ha="left", **style)
-    for (_, x), cell in zip(_COLUMNS[1:5], cells, strict=True):
-        axes.text(x, row, cell, ha="right", **style)
+
+
+def _shown_columns(result: StrainResult) -> set[str]:
+    """Returns the headings of the columns; those of numbers that are unknown in every row are left out."""
+    rows = [_cells(measures, result) for measures in (result.measures, *result.segment_measures)]
+    names = [name for name, _ in _COLUMNS]
+    known = {
+        name for name, cells in zip(names[1:5], zip(*rows, strict=True), strict=True) if set(cells) != {signed(None)}
+    }
+    return {names[0], names[5], *known}
 
 
 def _draw_notes(axes: Axes, top: float, result: StrainResult) -> None:
-    words = (
-        "ES: strain at end-systole. PSI: post-systolic index. Lagrangian strain from end-diastole (Voigt et al. 2015)."
-    )
+    words = "ES: strain at end-systole. "
+    words += "PSI: post-systolic index. " if "PSI" in _shown_columns(result) else ""
+    words += "Lagrangian strain from end-diastole (Voigt et al. 2015)."
     words += (
         " Curves and numbers are raw; the dashed curve and the wall's colours are smoothed."
         if result.smoothed is not None
