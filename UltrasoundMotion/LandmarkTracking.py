@@ -24,8 +24,9 @@ from slicer import vtkMRMLMarkupsNode
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
+from UltrasoundMotionModuleLib.landmark_tracking.annotation_section import AnnotationSection
 from UltrasoundMotionModuleLib.landmark_tracking.landmarks_section import LandmarksSection
-from UltrasoundMotionModuleLib.landmark_tracking.logic import LandmarkTrackingLogic
+from UltrasoundMotionModuleLib.landmark_tracking.logic import Corrections, LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.choices import Direction, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
@@ -91,6 +92,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._clip: Clip | None = None
         self._live: LiveTracks | None = None
         self._notes: list[str] = []
+        self._again: Corrections | None = None
         self._clipSection = ClipSection(self)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector,
@@ -99,6 +101,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             default=self.logic.entryParameters[0].default,
         )
         self._landmarksSection = LandmarksSection(self.ui, lambda: self.parameters, self._resultOrNone)
+        self._annotationSection = AnnotationSection(self, self._resultOrNone)
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
             (self.ui.lostButton, self.onPlaceLost),
@@ -114,14 +117,21 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if self.ui is not None:
             self._landmarksSection.stopPlacing()
             self._landmarksSection.disconnect()
+            self._annotationSection.disconnect()
         MotionModuleWidget.cleanup(self)
 
     def setParameterNode(self, parameters: object) -> None:
         if parameters is None and self.ui is not None:
             self._landmarksSection.forget()
+            self._annotationSection.forget()
         MotionModuleWidget.setParameterNode(self, parameters)
 
+    def enter(self) -> None:
+        MotionModuleWidget.enter(self)
+        self._annotationSection.enter()
+
     def exit(self) -> None:
+        self._annotationSection.exit()
         self._landmarksSection.stopPlacing()
         MotionModuleWidget.exit(self)
 
@@ -178,6 +188,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             button.enabled = result is not None and self.run is None
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
         self.ui.plotButton.checked = self.layouts.isShown(IMAGE_CHART_TABLE)
+        self._annotationSection.update()
 
     def _resultOrNone(self) -> SequenceNodes | None:
         tracked = self.parameters.trackedLandmarks
@@ -189,7 +200,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         parameters = self.parameters
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
-        self._notes = offPlaneNotes(points)
+        self._notes, self._again = offPlaneNotes(points), None
         request = self.logic.request(parameters, self._landmarksSection.queryFrame(self._clip.nodes))
         return self._job(points.points_px, points.labels, request)
 
@@ -199,7 +210,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
 
     def _makeJobAgain(self) -> BackgroundJob:
         tracked = self.parameters.trackedLandmarks
-        found = self.logic.corrections(tracked)
+        found = self._again = self.logic.corrections(tracked)
         self._notes = []
         self._clip, self._live = found.clip, LiveTracks(found.clip.sequence, nodes=found.landmarks)
         direction = Direction.BACKWARD if self.parameters.direction is Direction.BACKWARD else Direction.FORWARD
@@ -210,8 +221,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return BackgroundJob(trackInSteps(self._clip, points_px, labels, request), self)
 
     def _addLandmarks(self, tracks: PointTracks) -> Steps[SequenceNodes]:
-        """Adds the first frames of a new run and then removes the result of the last one."""
+        """Adds the first frames of a new run and then removes the result of the last one, unless it is hand work."""
         before = self.parameters.trackedLandmarks
+        if before is not None and is_result(before) and self.logic.isHandWork(before):
+            self._notes.append(_("the corrected result {name} was kept").format(name=before.GetName()))
+            before = None
         name = before.GetName() if before is not None else None
         landmarks = yield from adding_landmarks(self._clip.nodes, self._clip.sequence, tracks, name=name)
         if name is not None:
@@ -227,6 +241,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
 
     def showResult(self, result: PointTracks, *, complete: bool) -> Steps[str]:
         yield from not_cancelled(self._live.showing(result))
+        if self._again is not None:
+            self._rememberAgain(self._again, result)
         try:
             yield from renewing_derived(
                 self._clip.nodes, self._clip.sequence, self._live.nodes, trajectories=self.parameters.drawPaths
@@ -236,6 +252,15 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self._notes.append(_("paths, tables and chart were not made"))
         text = "; ".join([summary(result, time.perf_counter() - self._startedAt), *self._notes])
         return text if complete else _("Cancelled; kept {summary}").format(summary=text)
+
+    def _rememberAgain(self, found: Corrections, result: PointTracks) -> None:
+        """Stores what was followed anew, unless the run was cancelled half way."""
+        backward = self.parameters.direction is Direction.BACKWARD
+        ahead = result.reached[: found.frame + 1] if backward else result.reached[found.frame :]
+        if ahead.all():
+            direction = "backward" if backward else "forward"
+            tracked = found.landmarks.proxy
+            self.logic.rememberTrackedAgain(tracked, found.frame, found.labels, found.points_px, direction)
 
     # Correct, show, export
 

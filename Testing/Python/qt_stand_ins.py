@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from PySide6.QtCore import Qt
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from widget_stand_ins import WIDGETS
 
@@ -191,6 +192,10 @@ class ClassFacade:
         application()
         return wrap(self._wrapped(*map(unwrap, values)))
 
+    def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
+        """The class itself, for a Python class that extends it."""
+        return (self._wrapped,)
+
     def __getattr__(self, name: str) -> object:
         value = getattr(self._wrapped, name)
         return _method(value) if callable(value) and not isinstance(value, type) else value
@@ -205,6 +210,18 @@ class QtModule:
                 value = getattr(module, name)
                 return ClassFacade(value) if isinstance(value, type) and name != "Qt" else value
         raise AttributeError(f"module qt has no attribute {name}")
+
+
+class MRMLUtils:
+    """`slicer.qMRMLUtils()`, as far as the modules use it."""
+
+    def vtkImageDataToQImage(self, data: object, image: QtGui.QImage) -> bool:
+        """Fills a QImage with an image of red, green and blue, whose first row is the lowest."""
+        width, height, _ = data.GetDimensions()
+        colors = vtk_to_numpy(data.GetPointData().GetScalars()).reshape(height, width, 3)[::-1].copy()
+        made = QtGui.QImage(colors.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)
+        image.swap(made.copy())
+        return True
 
 
 def load_ui(path: str | Path) -> Facade:

@@ -253,6 +253,7 @@ def slicer_application(scene: slicer.vtkMRMLScene) -> Iterator[Application]:
             (slicer, "app"): application,
             (slicer, "modules"): types.SimpleNamespace(),
             (slicer.util, "errorDisplay"): error_display,
+            (slicer, "qMRMLUtils"): qt_stand_ins.MRMLUtils if qt_stand_ins else None,
             (slicer.util, "mainWindow"): lambda: None,
             (slicer.util, "modulePath"): lambda name: str(MODULE_FOLDER / f"{name}.py"),
             (slicer.util, "loadUI"): qt_stand_ins.load_ui if qt_stand_ins else None,

@@ -13,6 +13,7 @@ from UltrasoundMotionLib.pictures.frame_bar import (
     confidence_colors,
     draw_frame_bar,
     frame_at,
+    with_shown_frame,
 )
 
 
@@ -35,7 +36,7 @@ def test_low_confidence_is_red_and_high_is_blue():
 
 
 def test_the_bar_shows_confidence_marks_and_the_frame():
-    bar = draw_frame_bar(states(10, corrected=[0], accepted=[3], lost=[6]), 8, (200, 18))
+    bar = with_shown_frame(draw_frame_bar(states(10, corrected=[0], accepted=[3], lost=[6]), (200, 18)), 8, 10)
     assert bar.shape == (18, 200, 3) and bar.dtype == np.uint8
     assert bar[2, 70].tolist() == confidence_colors(np.array([3 / 9]))[0].tolist()
     assert bar[-1, 10].tolist() == color(CORRECTED_COLOR)
@@ -51,7 +52,7 @@ def test_a_doubtful_frame_shows_where_frames_share_a_column():
     many = states(1000, corrected=[501])
     many.confidence[:] = 1.0
     many.confidence[302] = 0.0
-    bar = draw_frame_bar(many, 0, (100, 12))
+    bar = draw_frame_bar(many, (100, 12))
     assert bar[0, 30].tolist() == confidence_colors(np.array([0.0]))[0].tolist()
     assert bar[-1, 50].tolist() == color(CORRECTED_COLOR)
 

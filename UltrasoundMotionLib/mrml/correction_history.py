@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from UltrasoundMotionLib.mrml.layer_corrections import (
@@ -13,11 +13,9 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     stored_attributes,
 )
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.steps import Steps
 
 _MOST_CHANGES = 200
-
-Restoring = Generator[tuple[int, int, str], None, str]
-"""Steps of an undo: yields (done, total, message) and returns the name of the change."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,10 @@ class CorrectionHistory:
         self._undone.clear()
         return True
 
+    def clear(self) -> None:
+        """Forgets all changes, after one that cannot be undone."""
+        self._done, self._undone = [], []
+
     @property
     def next_undo(self) -> str:
         """The name of the change that `undo` takes back; empty where there is none."""
@@ -68,25 +70,26 @@ class CorrectionHistory:
         """The name of the change that `redo` makes again; empty where there is none."""
         return self._undone[-1].name if self._undone else ""
 
-    def undo(self) -> Restoring:
-        """Takes back the last change; a change that is stopped half way is taken back whole by the next call."""
+    def undo(self) -> Steps[str]:
+        """Takes back the last change and returns its name; one that is stopped halfway is taken back whole next time."""
         change = self._done[-1]
         yield from self._restore(change.before)
         self._done.pop()
         self._undone.append(change)
         return change.name
 
-    def redo(self) -> Restoring:
-        """Makes the change that was taken back last again."""
+    def redo(self) -> Steps[str]:
+        """Makes the change that was taken back last again and returns its name."""
         change = self._undone[-1]
         yield from self._restore(change.after)
         self._undone.pop()
         self._done.append(change)
         return change.name
 
-    def _restore(self, state: Snapshot) -> Generator[tuple[int, int, str], None, None]:
+    def _restore(self, state: Snapshot) -> Steps[None]:
         for done, (frame, points) in enumerate(state.frames.items()):
             if frame_state(self.landmarks, frame) != points:
                 yield done, len(state.frames), "restoring the points"
                 set_frame_state(self.landmarks, frame, points)
+        self.landmarks.sequence.InvokePendingModifiedEvent()
         restore_attributes(self.landmarks, state.attributes)

@@ -12,7 +12,7 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm, ras_mm_to_pixels
-from UltrasoundMotionLib.mrml.markups_items import QUERY_FRAME_ATTRIBUTE, loose_copy
+from UltrasoundMotionLib.mrml.markups_items import QUERY_FRAME_ATTRIBUTE, loose_copy, store_item
 from UltrasoundMotionLib.mrml.point_state import NOT_REACHED, best_guess_in, tracked_position_in
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
@@ -160,7 +160,10 @@ def frame_state(landmarks: SequenceNodes, frame: int) -> FrameState:
 
 
 def set_frame_state(landmarks: SequenceNodes, frame: int, state: FrameState) -> None:
-    """Writes the control points of a frame; points are added or removed where their number differs."""
+    """Writes the control points of a frame; points are added or removed where their number differs.
+
+    Call `sequence.InvokePendingModifiedEvent()` after the last frame.
+    """
     item = loose_copy(landmarks.sequence.GetNthDataNode(frame))
     markups = slicer.vtkMRMLMarkupsNode
     was_modifying = item.StartModify()
@@ -181,7 +184,7 @@ def set_frame_state(landmarks: SequenceNodes, frame: int, state: FrameState) -> 
         item.SetNthControlPointDescription(control, point.description)
     item.SetFixedNumberOfControlPoints(True)
     item.EndModify(was_modifying)
-    landmarks.sequence.UpdateDataNodeAtValue(item, landmarks.sequence.GetNthIndexValue(frame))
+    store_item(landmarks, item, frame)
 
 
 def lost_state(state: FrameState, sequence: ImageSequence, labels: Iterable[str]) -> FrameState:
@@ -196,6 +199,20 @@ def _marked_lost(point: PointState, sequence: ImageSequence) -> PointState:
     if guess is not None:
         text = f"{_MARKED_LOST}, not visible, confidence 0, perhaps at x {guess[0]:.6f} y {guess[1]:.6f} px"
     return PointState(point.label, slicer.vtkMRMLMarkupsNode.PositionMissing, point.position, text)
+
+
+def found_state(state: FrameState, sequence: ImageSequence, label: str) -> FrameState:
+    """Returns the control points of a frame with one that was lost back at its best guess, with confidence 0."""
+    changed = []
+    for point in state:
+        guess = best_guess_in(point.description)
+        if point.label == label and guess is not None:
+            x, y, z = pixels_to_ras_mm(sequence, np.array(guess)).tolist()
+            text = f"confidence 0, tracked to x {guess[0]:.6f} y {guess[1]:.6f} px"
+            changed.append(PointState(label, slicer.vtkMRMLMarkupsNode.PositionDefined, (x, y, z), text))
+        else:
+            changed.append(point)
+    return tuple(changed)
 
 
 def placed_state(

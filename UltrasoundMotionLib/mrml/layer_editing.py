@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import slicer
@@ -15,6 +15,7 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     check_frame,
     check_label,
     check_position,
+    found_state,
     frame_state,
     labels_of,
     layer_corrections,
@@ -30,10 +31,9 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     without_corrections,
 )
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.corrections.corrections import Correction
 from UltrasoundMotionLib.tracking.corrections.track_corrected import CorrectedTracks
-
-_Steps = Generator[tuple[int, int, str], None, None]
 
 
 class LayerEditor:
@@ -118,8 +118,23 @@ class LayerEditor:
         for frame in frames:
             state = lost_state(frame_state(self.landmarks, frame), self.sequence, labels)
             set_frame_state(self.landmarks, frame, state)
+        self.landmarks.sequence.InvokePendingModifiedEvent()
         self._store(with_corrections(kept, [Correction(frame, label) for frame, label in gone]))
         self.history.record(f"marking {_names(labels)} as lost", before)
+
+    def unmark_lost(self, label: str, frame: int) -> None:
+        """Takes a lost mark back: the point is where it was thought to be, and nothing is stated on that frame.
+
+        Raises:
+            InputError: the frame or label does not exist.
+        """
+        self._check(frame, [label])
+        before = self.history.snapshot([frame])
+        state = found_state(frame_state(self.landmarks, frame), self.sequence, label)
+        set_frame_state(self.landmarks, frame, state)
+        self.landmarks.sequence.InvokePendingModifiedEvent()
+        self._store(without_corrections(self.corrections, [(frame, label)]))
+        self.history.record(f"finding {label}", before)
 
     def place(self, label: str, frame: int, position_px: tuple[float, float]) -> None:
         """Places a point on a frame, as dragging it there does.
@@ -132,11 +147,12 @@ class LayerEditor:
         before = self.history.snapshot([frame])
         state = placed_state(frame_state(self.landmarks, frame), self.sequence, label, position_px)
         set_frame_state(self.landmarks, frame, state)
+        self.landmarks.sequence.InvokePendingModifiedEvent()
         self._store(with_corrections(self.corrections, [Correction(frame, label, position_px)]))
         self.history.record(f"moving {label}", before)
 
-    def adding_point(self, label: str, frame: int, position_px: tuple[float, float]) -> _Steps:
-        """Adds a point on a frame, to be followed from there both ways; yields (done, total, message).
+    def adding_point(self, label: str, frame: int, position_px: tuple[float, float]) -> Steps[None]:
+        """Adds a point on a frame, to be followed from there both ways.
 
         Raises:
             InputError: the frame does not exist, the label is taken or empty, or the position lies outside the image.
@@ -156,13 +172,13 @@ class LayerEditor:
             else:
                 state = unreached_state(state, label)
             set_frame_state(self.landmarks, number, state)
+        self.landmarks.sequence.InvokePendingModifiedEvent()
         self._store(with_corrections(corrections, [Correction(frame, label, position_px)]))
         self.history.record(f"adding {label}", before)
 
     def add_point(self, label: str, frame: int, position_px: tuple[float, float]) -> None:
         """Adds a point at once, see `adding_point`."""
-        for _ in self.adding_point(label, frame, position_px):
-            pass
+        run_steps(self.adding_point(label, frame, position_px))
 
     def to_track(self) -> tuple[tuple[str, ...], tuple[Correction, ...]]:
         """Returns the points whose corrections have changed since they were last followed, and their corrections.

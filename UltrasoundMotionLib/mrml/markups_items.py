@@ -113,13 +113,21 @@ def write_track_frame(markups: SequenceNodes, sequence: ImageSequence, tracks: P
             f" for markups of {node.GetNumberOfDataNodes()}"
         )
     number_of = {label: number for number, label in enumerate(tracks.labels)}
-    was_modifying = node.StartModify()
     loose = loose_copy(node.GetNthDataNode(frame))
     points = [
         number_of.get(loose.GetNthControlPointLabel(control), -1) for control in range(loose.GetNumberOfControlPoints())
     ]
     _set_frame(loose, sequence, tracks, frame, points)
-    node.UpdateDataNodeAtValue(loose, node.GetNthIndexValue(frame))
+    store_item(markups, loose, frame)
+
+
+def store_item(markups: SequenceNodes, item: slicer.vtkMRMLMarkupsNode, frame: int) -> None:
+    """Stores a changed copy of a frame's item; the sequence says that it was modified for the frame shown only, see
+    `write_track_frame`.
+    """
+    node = markups.sequence
+    was_modifying = node.StartModify()
+    node.UpdateDataNodeAtValue(item, node.GetNthIndexValue(frame))
     if frame == markups.shown_item:
         node.EndModify(was_modifying)
     else:

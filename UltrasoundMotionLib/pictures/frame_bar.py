@@ -70,8 +70,8 @@ def confidence_colors(confidence: np.ndarray) -> np.ndarray:
     return _bytes(np.where(np.isfinite(values)[..., None], mixed, UNKNOWN_COLOR))
 
 
-def draw_frame_bar(states: FrameStates, shown_frame: int, size: tuple[int, int]) -> np.ndarray:
-    """Draws the bar (H, W, 3) uint8: confidence above, marks in the lowest third, a line at the frame shown.
+def draw_frame_bar(states: FrameStates, size: tuple[int, int]) -> np.ndarray:
+    """Draws the bar (H, W, 3) uint8: confidence above, marks in the lowest third.
 
     Where several frames share a column of pixels, the lowest confidence shows, and any mark.
 
@@ -95,13 +95,18 @@ def draw_frame_bar(states: FrameStates, shown_frame: int, size: tuple[int, int])
     ):
         columns = np.array([bool(marks[start:stop].any()) for start, stop in spans])
         picture[strip:, columns] = _bytes(np.array(color))
-    if 0 <= shown_frame < count:
-        start, stop = columns_of(shown_frame, count, width)
-        middle = (start + stop - 1) // 2
-        half = 1 if width >= 3 * count or width > 60 else 0
-        picture[:, max(0, middle - half - 1) : middle + half + 2] = 0
-        picture[:, max(0, middle - half) : middle + half + 1] = _bytes(np.array(SHOWN_COLOR))
     return picture
+
+
+def with_shown_frame(picture: np.ndarray, frame: int, count: int) -> np.ndarray:
+    """Returns a copy of a bar (H, W, 3) with a line at a frame of `count`."""
+    marked, width = picture.copy(), picture.shape[1]
+    if 0 <= frame < count:
+        start, stop = columns_of(frame, count, width)
+        middle, half = (start + stop - 1) // 2, 1 if width > 60 else 0
+        marked[:, max(0, middle - half - 1) : middle + half + 2] = 0
+        marked[:, max(0, middle - half) : middle + half + 1] = _bytes(np.array(SHOWN_COLOR))
+    return marked
 
 
 def columns_of(frame: int, count: int, width: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import slicer
+from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.evaluation.observers import ObserverDisagreement
 from UltrasoundMotionLib.jobs import JobRequest, run_job, track_corrected_job
@@ -15,6 +16,7 @@ from UltrasoundMotionLib.mrml.correction_history import Snapshot
 from UltrasoundMotionLib.mrml.layer_corrections import (
     corrections_as_arrays,
     free_label,
+    has_own_corrections,
     labels_of,
     read_disagreement,
     store_corrections,
@@ -29,6 +31,7 @@ from UltrasoundMotionLib.mrml.observer_layers import (
     add_layer,
     disagreement_of,
     named_layers,
+    observer_of,
     observer_tracks,
     set_observer,
     show_layers,
@@ -39,7 +42,8 @@ from UltrasoundMotionLib.mrml.tracking_results import renew_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracking import Correction, read_corrections_csv, write_corrections_csv
+from UltrasoundMotionLib.steps import Steps, run_steps
+from UltrasoundMotionLib.tracking import Correction, PointTracks, read_corrections_csv, write_corrections_csv
 from UltrasoundMotionLib.tracking.corrections.corrections import CorrectedFrames
 from UltrasoundMotionLib.tracking.corrections.doubt import Doubt, most_doubtful
 from UltrasoundMotionLib.tracking.corrections.fusion import FusionConfig
@@ -147,16 +151,16 @@ class AnnotationLogic(MotionModuleLogic):
         """Takes back the last step; returns its name, empty where there was none."""
         history = self.editor(trackedNode).history
         name = history.next_undo
-        for _ in history.undo() if name else ():
-            pass
+        if name:
+            run_steps(history.undo())
         return name
 
     def redo(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> str:
         """Makes the step again that was taken back last; returns its name, empty where there was none."""
         history = self.editor(trackedNode).history
         name = history.next_redo
-        for _ in history.redo() if name else ():
-            pass
+        if name:
+            run_steps(history.redo())
         return name
 
     # Tracking
@@ -182,21 +186,23 @@ class AnnotationLogic(MotionModuleLogic):
         Raises:
             InputError: no point was corrected since the last run; an option that corrections exclude.
         """
-        run = self.correctedRun(trackedNode)
+        run = run_steps(self.findingRun(trackedNode))
         job = self.correctedJob(run, loaded(run.clip.sequence), options.request())
         found = run_job(job, sharedProcess().process, progress=progress or no_progress)
         LiveTracks(run.clip.sequence, nodes=run.editor.landmarks).show(found.tracks)
         run.editor.tracked(found, run.before)
         return renew_derived(run.clip.nodes, run.clip.sequence, run.editor.landmarks, trajectories=drawPaths)
 
-    def correctedRun(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> CorrectedRun:
-        """Returns what `trackCorrected` is to follow; points that were dragged are taken as corrections first."""
+    def findingRun(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> Steps[CorrectedRun]:
+        """Finds what `trackCorrected` is to follow; points that were dragged are taken as corrections first."""
         editor = self.editor(trackedNode)
-        frames = range(editor.landmarks.sequence.GetNumberOfDataNodes())
-        editor.take_moved(frames)
+        count = editor.landmarks.sequence.GetNumberOfDataNodes()
+        for frame in range(count):
+            yield frame, count, _("Reading the corrections")
+            editor.take_moved([frame])
         labels, corrections = editor.to_track()
         clip = clipOf(image_of(editor.landmarks).sequence)
-        return CorrectedRun(clip, editor, labels, corrections, editor.history.snapshot(frames))
+        return CorrectedRun(clip, editor, labels, corrections, editor.history.snapshot(range(count)))
 
     def correctedJob(self, run: CorrectedRun, sequence: object, request: TrackRequest) -> JobRequest:
         """Returns the job of a run on the clip's frames in memory."""
@@ -214,22 +220,33 @@ class AnnotationLogic(MotionModuleLogic):
         editor = self.editor(trackedNode)
         corrections = tracked_again(editor.corrections, frame, labels, pointsPx, direction)
         store_corrections(editor.landmarks, editor.sequence, corrections, tracked=True)
+        editor.history.clear()
+
+    def isHandWork(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> bool:
+        """Returns True for a result that a run must not replace: an observer's layer, or one with corrections."""
+        landmarks = find_sequence_nodes(trackedNode)
+        return bool(observer_of(landmarks)) or has_own_corrections(landmarks)
 
     def nextDoubt(self, trackedNode: slicer.vtkMRMLMarkupsNode, label: str | None = None) -> Doubt | None:
         """Returns the least certain point and frame that nobody has corrected, accepted or marked as lost; None where
         there is no doubt left.
         """
         editor = self.editor(trackedNode)
-        landmarks, sequence = editor.landmarks, editor.sequence
-        tracks = tracks_from_markups(landmarks, image_of(landmarks), sequence)
+        tracks = tracks_from_markups(editor.landmarks, image_of(editor.landmarks), editor.sequence)
+        return self.doubtIn(trackedNode, tracks, label)
+
+    def doubtIn(
+        self, trackedNode: slicer.vtkMRMLMarkupsNode, tracks: PointTracks, label: str | None = None
+    ) -> Doubt | None:
+        """`nextDoubt` in tracks that were read already."""
+        editor = self.editor(trackedNode)
         marks = corrections_as_arrays(editor.corrections, tracks.labels, len(tracks.positions_px))
-        scale = FusionConfig.agree_px * max(sequence.frame_size) / 256
         return most_doubtful(
             tracks,
             np.any(marks, axis=0),
-            read_disagreement(landmarks, tracks.labels),
+            read_disagreement(editor.landmarks, tracks.labels),
             label=label,
-            disagreement_scale_px=scale,
+            disagreement_scale_px=FusionConfig.agree_px * max(editor.sequence.frame_size) / 256,
         )
 
     def exportCorrections(self, trackedNode: slicer.vtkMRMLMarkupsNode, path: str | Path) -> None:

@@ -1,0 +1,468 @@
+"""The part of Landmark Tracking's panel for corrections of many frames: keys, undo, the bar over the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from UltrasoundMotionLib.errors import InputError, UltrasoundMotionError
+from UltrasoundMotionLib.mrml.correction_history import Snapshot
+from UltrasoundMotionLib.mrml.layer_corrections import (
+    corrections_as_arrays,
+    frames_of,
+    free_label,
+    labels_of,
+    nearest_label,
+)
+from UltrasoundMotionLib.mrml.layer_editing import LayerEditor
+from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
+from UltrasoundMotionLib.mrml.mouse_position import mouse_position_px
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.track_links import image_of
+from UltrasoundMotionLib.mrml.tracking_results import renewing_derived
+from UltrasoundMotionLib.mrml.tracks_from_nodes import reading_tracks
+from UltrasoundMotionLib.pictures.frame_bar import FrameStates
+from UltrasoundMotionLib.steps import StepRunner, Steps, StepsCancelled, not_cancelled
+from UltrasoundMotionLib.tracking import PointTracks
+from UltrasoundMotionLib.tracking.corrections.doubt import Doubt
+from UltrasoundMotionLib.tracking.corrections.track_corrected import CorrectedTracks
+from UltrasoundMotionModuleLib.landmark_tracking.annotation_keys import AnnotationKeys
+from UltrasoundMotionModuleLib.landmark_tracking.annotation_logic import CorrectedRun, correctedRequest
+from UltrasoundMotionModuleLib.landmark_tracking.frame_bar_widget import FrameBarWidget
+from UltrasoundMotionModuleLib.landmark_tracking.observers_section import ObserversSection
+from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, Preparation
+from UltrasoundMotionModuleLib.shared.clip import loadInSteps, showFrame
+
+_STEP_BUDGET_S = 0.015
+_REACH = 0.06
+"""Distance from the mouse within which a point is meant, as a share of the image's longer side."""
+
+_EDIT_BUTTONS = ("acceptButton", "markLostButton", "markLostOnButton", "addPointButton", "trackCorrectedButton")
+
+
+class AnnotationSection:
+    """Corrects the result that is chosen; its widgets have a .ui file of their own."""
+
+    def __init__(self, panel: object, result: Callable[[], SequenceNodes | None]) -> None:
+        """Adds the widgets to a `MotionModuleWidget`, below its result.
+
+        Args:
+            result: gives the tracked landmarks, or None.
+        """
+        self._panel, self._resultNow = panel, result
+        self._widget = slicer.util.loadUI(panel.resourcePath("UI/LandmarkAnnotation.ui"))
+        rows = panel.uiWidget.layout()
+        rows.insertWidget(rows.indexOf(panel.ui.resultsCollapsibleButton) + 1, self._widget)
+        self._ui = ui = slicer.util.childWidgetVariables(self._widget)
+        self._editor: LayerEditor | None = None
+        self._observed: tuple[object, tuple[int, ...]] | None = None
+        self._beforeDrag: Snapshot | None = None
+        self._tracks: PointTracks | None = None
+        self._states: FrameStates | None = None
+        self._readAt: object = None
+        self._running: CorrectedRun | None = None
+        self._stepper: StepRunner | None = None
+        self._onStepped: Callable[[object], None] = lambda result: None
+        self._timer = qt.QTimer()
+        self._timer.setInterval(0)
+        self._bar = FrameBarWidget(ui.frameBar, self.onFrameClicked)
+        self._keys = AnnotationKeys(ui, panel.uiWidget)
+        self.observers = ObserversSection(panel, ui, result)
+        self._connections = (
+            (self._timer, "timeout()", self.onTimeout),
+            (ui.previousFrameButton, "clicked()", self.onPreviousFrame),
+            (ui.nextFrameButton, "clicked()", self.onNextFrame),
+            (ui.previousCorrectedButton, "clicked()", self.onPreviousCorrected),
+            (ui.nextCorrectedButton, "clicked()", self.onNextCorrected),
+            (ui.pointSelector, "currentIndexChanged(int)", self.onPointChosen),
+            (ui.doubtButton, "clicked()", self.onNextDoubt),
+            (ui.acceptButton, "clicked()", self.onAccept),
+            (ui.markLostButton, "clicked()", self.onMarkLost),
+            (ui.markLostOnButton, "clicked()", self.onMarkLostOn),
+            (ui.addPointButton, "clicked()", self.onAddPoint),
+            (ui.undoButton, "clicked()", self.onUndo),
+            (ui.redoButton, "clicked()", self.onRedo),
+            (ui.trackCorrectedButton, "clicked()", self.onTrackCorrected),
+        )
+        for sender, signal, slot in self._connections:
+            sender.connect(signal, slot)
+
+    def enter(self) -> None:
+        """Makes the keys work."""
+        self._keys.setActive(True)
+
+    def exit(self) -> None:
+        """Ends the keys, as the user leaves the module."""
+        self._keys.setActive(False)
+
+    def disconnect(self) -> None:
+        """Disconnects from the panel."""
+        self.forget()
+        self._keys.disconnect()
+        self._bar.disconnect()
+        self.observers.disconnect()
+        for sender, signal, slot in self._connections:
+            sender.disconnect(signal, slot)
+
+    def forget(self) -> None:
+        """Releases the nodes, as when the scene is closed."""
+        self._timer.stop()
+        if self._stepper is not None:
+            self._stepper.close()
+        self._observe(None)
+        self._stepper = self._editor = self._tracks = self._states = self._readAt = self._running = None
+        self._bar.show(None, 0)
+        self.observers.forget()
+
+    # What is shown
+
+    def update(self) -> None:
+        """Shows the result that is chosen; quick where only the frame has changed."""
+        result = self._resultNow()
+        if result is None or self._panel.parameters is None:
+            if self._editor is not None:
+                self.forget()
+        elif self._editor is None or self._editor.landmarks.sequence is not result.sequence:
+            self.forget()
+            self._editor = self._panel.logic.editor(result.proxy)
+            self._observe(result.proxy)
+            self._fillPoints()
+        self.observers.update(result)
+        self._read()
+        self._updateButtons()
+        self._bar.show(self._states, result.shown_item if result is not None else 0)
+
+    @property
+    def _landmarks(self) -> SequenceNodes:
+        return self._editor.landmarks
+
+    @property
+    def _frame(self) -> int:
+        return self._landmarks.shown_item
+
+    @property
+    def _label(self) -> str | None:
+        """The point that is chosen; None for all."""
+        index = self._ui.pointSelector.currentIndex
+        labels = labels_of(self._landmarks)
+        return labels[index - 1] if 0 < index <= len(labels) else None
+
+    def _updateButtons(self) -> None:
+        ui, there = self._ui, self._editor is not None
+        free = there and self._panel.run is None and not self._isStepping
+        for name in _EDIT_BUTTONS:
+            getattr(ui, name).enabled = free
+        for button in (ui.previousFrameButton, ui.nextFrameButton, ui.previousCorrectedButton, ui.nextCorrectedButton):
+            button.enabled = there
+        ui.doubtButton.enabled = there and self._tracks is not None
+        ui.pointSelector.enabled = there
+        history = self._editor.history if there else None
+        ui.undoButton.enabled = free and bool(history.next_undo)
+        ui.redoButton.enabled = free and bool(history.next_redo)
+
+    @property
+    def _isStepping(self) -> bool:
+        return self._stepper is not None and self._onStepped != self._onRead
+
+    def _fillPoints(self) -> None:
+        selector, chosen = self._ui.pointSelector, self._ui.pointSelector.currentIndex
+        blocked = selector.blockSignals(True)
+        selector.clear()
+        for text in (_("All points"), *labels_of(self._landmarks)):
+            selector.addItem(text)
+        selector.setCurrentIndex(chosen if 0 <= chosen < selector.count else 0)
+        selector.blockSignals(blocked)
+
+    def _read(self) -> None:
+        """Reads the tracks in short steps where they have changed, but not while a run changes them all the time."""
+        if self._editor is None or self._panel.run is not None or self._stepper is not None:
+            return
+        key = self._landmarks.sequence.GetMTime()
+        if key != self._readAt:
+            self._readAt = key
+            image = image_of(self._landmarks)
+            self._step(reading_tracks(self._landmarks, image, self._editor.sequence), self._onRead)
+
+    def _onRead(self, tracks: PointTracks) -> None:
+        self._tracks = tracks
+        self._showStates()
+
+    def _showStates(self) -> None:
+        tracks = self._tracks
+        if tracks is not None:
+            marks = corrections_as_arrays(self._editor.corrections, tracks.labels, len(tracks.positions_px))
+            known = np.isfinite(tracks.positions_px).all(axis=2)
+            confidence = np.where(known, np.where(tracks.visible, tracks.confidence, 0.0), np.nan)
+            label = self._label
+            point = tracks.labels.index(label) if label in tracks.labels else None
+            self._states = FrameStates.of_points(confidence, *marks, point=point)
+            self._bar.show(self._states, self._frame)
+        self._updateButtons()
+
+    # Steps on the scene, a slice at a time
+
+    def _step(self, steps: Steps, onEnd: Callable[[object], None]) -> None:
+        self._stepper, self._onStepped = StepRunner(steps), onEnd
+        self._timer.start()
+
+    def onTimeout(self) -> None:
+        """Goes on with the work on the scene for a short while."""
+        stepper = self._stepper
+        if stepper is None:
+            self._timer.stop()
+            return
+        try:
+            stepper.advance(_STEP_BUDGET_S)
+        except UltrasoundMotionError as error:
+            self._stepper = None
+            self._timer.stop()
+            self._say(str(error))
+            self._updateButtons()
+            return
+        if stepper.finished and self._stepper is stepper:
+            self._stepper = None
+            self._timer.stop()
+            self._onStepped(stepper.result)
+
+    def _finishReading(self) -> None:
+        """Ends the reading of tracks that are about to change."""
+        if self._stepper is not None and not self._isStepping:
+            self._stepper.close()
+            self._stepper = None
+            self._timer.stop()
+
+    def _say(self, text: str) -> None:
+        self._panel.applyButton.showStatus(text)
+
+    def _edit(self, change: Callable[[], str]) -> None:
+        """Makes a change that returns the status text; one that is refused says why in the status line."""
+        if self._editor is None or self._panel.run is not None or self._isStepping:
+            return
+        self._finishReading()
+        try:
+            self._say(change())
+        except InputError as error:
+            self._say(str(error))
+        self._changed()
+
+    def _changed(self) -> None:
+        if self._ui.pointSelector.count != len(labels_of(self._landmarks)) + 1:
+            self._fillPoints()
+        self._showStates()
+        self._read()
+
+    # Frames
+
+    def onFrameClicked(self, frame: int) -> None:
+        """Shows a frame."""
+        if self._editor is not None:
+            showFrame(self._landmarks, frame)
+
+    def onPreviousFrame(self) -> None:
+        self._go(range(self._frame) if self._editor is not None else (), last=True)
+
+    def onNextFrame(self) -> None:
+        if self._editor is not None:
+            self._go(range(self._frame + 1, self._landmarks.sequence.GetNumberOfDataNodes()))
+
+    def onPreviousCorrected(self) -> None:
+        self._go([frame for frame in self._correctedFrames() if frame < self._frame], last=True)
+
+    def onNextCorrected(self) -> None:
+        self._go([frame for frame in self._correctedFrames() if frame > self._frame])
+
+    def _correctedFrames(self) -> list[int]:
+        return list(frames_of(self._editor.corrections, self._label)) if self._editor is not None else []
+
+    def _go(self, frames: Iterable[int], *, last: bool = False) -> None:
+        frames = list(frames)
+        if frames:
+            self.onFrameClicked(frames[-1 if last else 0])
+        elif self._editor is not None:
+            self._say(_("There is no such frame in this direction"))
+
+    def onPointChosen(self, index: int) -> None:
+        """Shows the states of another point."""
+        if self._editor is not None and index >= 0:
+            self._showStates()
+
+    def onNextDoubt(self) -> None:
+        """Shows the frame on which the track is least sure, and says why."""
+        if self._editor is None or self._tracks is None:
+            return
+        found = self._panel.logic.doubtIn(self._landmarks.proxy, self._tracks, self._label)
+        if found is None:
+            self._say(_("No doubtful frame is left: all are sure, or settled by you"))
+            return
+        self.onFrameClicked(found.frame)
+        self._say(_doubtText(found))
+
+    # Corrections
+
+    def _observe(self, proxy: slicer.vtkMRMLMarkupsNode | None) -> None:
+        if self._observed is not None:
+            for tag in self._observed[1]:
+                self._observed[0].RemoveObserver(tag)
+        self._observed, self._beforeDrag = None, None
+        if proxy is not None:
+            events = (
+                (slicer.vtkMRMLMarkupsNode.PointStartInteractionEvent, self.onDragBegun),
+                (slicer.vtkMRMLMarkupsNode.PointEndInteractionEvent, self.onDragEnded),
+            )
+            self._observed = proxy, tuple(proxy.AddObserver(event, slot) for event, slot in events)
+
+    def onDragBegun(self, caller: object = None, event: object = None) -> None:
+        """Keeps the state before a drag, for undo."""
+        if self._editor is not None:
+            self._beforeDrag = self._editor.history.snapshot([self._frame])
+
+    def onDragEnded(self, caller: object = None, event: object = None) -> None:
+        """Takes the point that was dragged as a correction."""
+        before, self._beforeDrag = self._beforeDrag, None
+        frame = self._frame if self._editor is not None else 0
+
+        def take() -> str:
+            labels = self._editor.take_moved([frame], before if before and frame in before.frames else None)
+            if not labels:
+                return self._panel.ui.statusLabel.text
+            return _("{points} corrected on frame {frame}; press \u201cTrack through corrections\u201d").format(
+                points=", ".join(labels), frame=frame
+            )
+
+        self._edit(take)
+
+    def onAccept(self) -> None:
+        """Accepts the point, or all points, on the frame shown."""
+
+        def accept() -> str:
+            labels = self._editor.accept(self._frame, None if self._label is None else [self._label])
+            if not labels:
+                return _("Nothing to accept on frame {frame}").format(frame=self._frame)
+            return _("{points} accepted on frame {frame}").format(points=", ".join(labels), frame=self._frame)
+
+        self._edit(accept)
+
+    def onMarkLost(self) -> None:
+        """Marks the point as lost on the frame shown, or takes the mark back."""
+
+        def mark() -> str:
+            label, frame = self._chosenLabel(), self._frame
+            if any(one.lost and one.label == label and one.frame == frame for one in self._editor.corrections):
+                self._editor.unmark_lost(label, frame)
+                return _("{point} is not lost on frame {frame}").format(point=label, frame=frame)
+            self._editor.mark_lost([label], [frame])
+            return _("{point} is lost on frame {frame}").format(point=label, frame=frame)
+
+        self._edit(mark)
+
+    def onMarkLostOn(self) -> None:
+        """Marks the point as lost from the frame shown to its next placed frame, or to the end."""
+
+        def mark() -> str:
+            label, frame = self._chosenLabel(), self._frame
+            placed = [one.frame for one in self._editor.corrections if one.label == label and not one.lost]
+            end = min([one for one in placed if one > frame], default=self._landmarks.sequence.GetNumberOfDataNodes())
+            self._editor.mark_lost([label], range(frame, end))
+            return _("{point} is lost from frame {frame} to {end}").format(point=label, frame=frame, end=end - 1)
+
+        self._edit(mark)
+
+    def _chosenLabel(self) -> str:
+        """The point that is chosen, or the one under the mouse."""
+        if self._label is not None:
+            return self._label
+        sequence = self._editor.sequence
+        position = mouse_position_px(image_of(self._landmarks), sequence)
+        reach = _REACH * max(sequence.frame_size)
+        label = position and nearest_label(self._landmarks, sequence, self._frame, np.array(position), reach)
+        if not label:
+            raise InputError(_("Choose a point, or hold the mouse over it and press the key"))
+        return label
+
+    def onAddPoint(self) -> None:
+        """Adds a point under the mouse."""
+
+        def add() -> str:
+            position = mouse_position_px(image_of(self._landmarks), self._editor.sequence)
+            if position is None:
+                raise InputError(_("Hold the mouse over the tissue and press the key P"))
+            label = free_label(self._landmarks)
+            text = _("{point} added on frame {frame}; press \u201cTrack through corrections\u201d").format(
+                point=label, frame=self._frame
+            )
+            self._step(self._editor.adding_point(label, self._frame, position), lambda result: self._ended(text))
+            return _("Adding {point} ...").format(point=label)
+
+        self._edit(add)
+
+    def _ended(self, text: str) -> None:
+        self._say(text)
+        self._changed()
+
+    def onUndo(self) -> None:
+        """Takes back the last correction."""
+        self._restore("next_undo", "undo", _("Undone: {change}"))
+
+    def onRedo(self) -> None:
+        """Makes the correction again that was taken back."""
+        self._restore("next_redo", "redo", _("Done again: {change}"))
+
+    def _restore(self, name: str, action: str, text: str) -> None:
+        def restore() -> str:
+            change = getattr(self._editor.history, name)
+            if not change:
+                return _("There is nothing to undo or redo")
+            done = text.format(change=change)
+            self._step(getattr(self._editor.history, action)(), lambda result: self._ended(done))
+            return done
+
+        self._edit(restore)
+
+    # Tracking
+
+    def onTrackCorrected(self) -> None:
+        """Follows the corrected points both ways."""
+        if self._editor is not None and not self._isStepping:
+            self._finishReading()
+            self._panel.startRun(self._makeJob, self._showResult)
+
+    def _makeJob(self) -> BackgroundJob:
+        request = self._panel.logic.request(self._panel.parameters, 0)
+        return BackgroundJob(self._preparation(request), self._panel, partials=False)
+
+    def _preparation(self, request: object) -> Preparation:
+        logic = self._panel.logic
+        self._running = yield from logic.findingRun(self._landmarks.proxy)
+        sequence = yield from loadInSteps(self._running.clip.sequence)
+        return logic.correctedJob(self._running, sequence, correctedRequest(request))
+
+    def _showResult(self, found: CorrectedTracks, *, complete: bool) -> Steps[str]:
+        run, self._running = self._running, None
+        landmarks, clip = run.editor.landmarks, run.clip
+        yield from not_cancelled(LiveTracks(clip.sequence, nodes=landmarks).showing(found.tracks))
+        run.editor.tracked(found, run.before)
+        try:
+            paths = self._panel.parameters.drawPaths
+            yield from renewing_derived(clip.nodes, clip.sequence, landmarks, trajectories=paths)
+        except StepsCancelled:
+            return _("Tracked through the corrections; paths, tables and chart were not made")
+        frames = len({one.frame for one in run.corrections if not one.lost})
+        return _("{points} tracked through {frames} corrected frames").format(
+            points=", ".join(run.labels), frames=frames
+        )
+
+
+def _doubtText(found: Doubt) -> str:
+    """`Frame 17, P2: confidence 0.41; forward and backward tracks 3.2 px apart`."""
+    parts = [_("confidence {confidence}").format(confidence=f"{found.confidence:.2f}")]
+    if not found.visible:
+        parts.insert(0, _("lost by the tracker"))
+    if np.isfinite(found.disagreement_px):
+        parts.append(
+            _("forward and backward tracks {distance} px apart").format(distance=f"{found.disagreement_px:.1f}")
+        )
+    return _("Frame {frame}, {point}: {reason}").format(frame=found.frame, point=found.label, reason="; ".join(parts))
