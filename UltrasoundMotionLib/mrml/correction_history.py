@@ -71,7 +71,7 @@ class CorrectionHistory:
         return self._undone[-1].name if self._undone else ""
 
     def undo(self) -> Steps[str]:
-        """Takes back the last change and returns its name; one that is stopped halfway is taken back whole next time."""
+        """Takes back the last change and returns its name; stopped halfway, it is taken back whole next time."""
         change = self._done[-1]
         yield from self._restore(change.before)
         self._done.pop()

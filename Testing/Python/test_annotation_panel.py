@@ -1,0 +1,282 @@
+"""Corrections of many frames from Landmark Tracking's panel: keys, bar, undo, layers."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import slicer
+
+import slicer_stand_ins
+from landmark_bench import LandmarkBench, positions, truth_px
+from module_bench import needs_qt
+from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.layer_corrections import labels_of
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from widget_api import check_recorded
+
+pytestmark = needs_qt
+
+DOCS = Path(__file__).resolve().parents[2] / "Docs"
+SLICER_KEYS = (
+    # Libs/MRML/DisplayableManager/vtkMRMLSliceIntersectionWidget.cxx, vtkMRMLCameraWidget.cxx, and of the markups
+    # Modules/Loadable/Markups/VTKWidgets/vtkSlicerMarkupsWidget.cxx
+    *("G T F B V R S [ ] { } Left Right Up Down Escape Del Backspace + - Home End PgDown Ins Clear".split()),
+    *("Shift+V Shift+Home Shift+End Shift+PgDown Shift+Left Shift+Right Shift+Up Shift+Down Shift+Del".split()),
+    # Base/QTApp/Resources/UI/qSlicerMainWindow.ui and .cxx, qSlicerModuleSelectorToolBar.cxx
+    *(f"Ctrl+{key}" for key in "O S W Z Y X C V H F 0 1 2 3 4 5 6 ` B Left Right".split()),
+    # Modules/Loadable/Sequences/Widgets/qMRMLSequenceBrowserPlayWidget.cxx
+    *("Ctrl+Shift+Down Ctrl+Shift+Left Ctrl+Shift+Right".split()),
+)
+
+
+@pytest.fixture
+def bench(open_bench):
+    return open_bench(LandmarkBench)
+
+
+@pytest.fixture
+def widget(bench):
+    """The panel with the result of a run."""
+    widget = bench.open()
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    settle(bench, widget)
+    return widget
+
+
+def section(widget):
+    return widget._annotationSection
+
+
+def settle(bench, widget):
+    """Waits until nothing is read or restored any more."""
+    bench.application.wait(lambda: widget.run is None and section(widget)._stepper is None)
+
+
+def tracked(widget):
+    return find_sequence_nodes(widget.parameters.trackedLandmarks)
+
+
+def drag(bench, widget, frame, number, to_px):
+    """What the mouse does."""
+    nodes, markups = tracked(widget), slicer.vtkMRMLMarkupsNode
+    bench.clip.browser.SetSelectedItemNumber(frame)
+    nodes.proxy.InvokeEvent(markups.PointStartInteractionEvent)
+    nodes.proxy.SetNthControlPointPosition(number, *pixels_to_ras_mm(bench.sequence, np.array(to_px)))
+    nodes.proxy.InvokeEvent(markups.PointEndInteractionEvent)
+    settle(bench, widget)
+
+
+def point_mouse(bench, at_px):
+    """Puts the mouse over a place of the image; None: over nothing."""
+    scene = bench.scene
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode") or scene.AddNewNodeByClass("vtkMRMLCrosshairNode")
+    if at_px is None:
+        crosshair.SetCursorPositionInvalid()
+    else:
+        crosshair.SetCursorPositionRAS(pixels_to_ras_mm(bench.sequence, np.array(at_px)).tolist())
+
+
+def test_two_drags_a_run_and_undo_by_clicks(bench, widget):
+    with slicer_stand_ins.qt_stand_ins.recorded() as used:
+        work_like_an_annotator(bench, widget)
+    check_recorded(used)
+
+
+def work_like_an_annotator(bench, widget):
+    ui, truth = section(widget)._ui, truth_px(24)
+    plain = positions(bench, tracked(widget))
+    assert not ui.undoButton.enabled
+    drag(bench, widget, 8, 1, truth[8, 1] + [4, 0])
+    assert widget.ui.statusLabel.text.startswith("P2 corrected on frame 8")
+    drag(bench, widget, 16, 1, truth[16, 1] + [4, 0])
+    bench.clip.browser.SetSelectedItemNumber(20)
+    ui.acceptButton.click()
+    assert widget.ui.statusLabel.text == "P1, P2, P3 accepted on frame 20"
+    ui.undoButton.click()
+    settle(bench, widget)
+    assert widget.ui.statusLabel.text == "Undone: accepting P1, P2, P3"
+    ui.previousCorrectedButton.click()
+    assert bench.clip.browser.GetSelectedItemNumber() == 16
+    ui.previousCorrectedButton.click()
+    ui.previousCorrectedButton.click()
+    assert bench.clip.browser.GetSelectedItemNumber() == 0
+    ui.nextCorrectedButton.click()
+    assert bench.clip.browser.GetSelectedItemNumber() == 8
+    ui.trackCorrectedButton.click()
+    assert not ui.acceptButton.enabled
+    settle(bench, widget)
+    assert bench.application.errors == []
+    assert widget.ui.statusLabel.text.startswith("P2 tracked through 3 corrected frames")
+    found = positions(bench, tracked(widget))
+    np.testing.assert_allclose(found[[8, 16], 1], truth[[8, 16], 1] + [4, 0], atol=1e-6)
+    np.testing.assert_allclose(found[:, [0, 2]], plain[:, [0, 2]], atol=1e-9)
+    for expected in ("tracking P2", "moving P2", "moving P2"):
+        ui.undoButton.click()
+        settle(bench, widget)
+        assert widget.ui.statusLabel.text == f"Undone: {expected}"
+    np.testing.assert_array_equal(positions(bench, tracked(widget)), plain)
+    assert not ui.undoButton.enabled
+    ui.redoButton.click()
+    settle(bench, widget)
+    assert widget.ui.statusLabel.text == "Done again: moving P2"
+
+
+def test_lost_and_added_points_are_those_under_the_mouse(bench, widget):
+    ui, truth = section(widget)._ui, truth_px(24)
+    bench.clip.browser.SetSelectedItemNumber(5)
+    point_mouse(bench, None)
+    ui.markLostButton.click()
+    assert widget.ui.statusLabel.text.startswith("Choose a point")
+    point_mouse(bench, truth[5, 2] + [2, 1])
+    ui.markLostButton.click()
+    assert widget.ui.statusLabel.text == "P3 is lost on frame 5"
+    missing = slicer.vtkMRMLMarkupsNode.PositionMissing
+    assert tracked(widget).proxy.GetNthControlPointPositionStatus(2) == missing
+    ui.markLostButton.click()
+    assert widget.ui.statusLabel.text == "P3 is not lost on frame 5"
+    assert tracked(widget).proxy.GetNthControlPointPositionStatus(2) != missing
+    ui.pointSelector.currentIndex = 1
+    ui.markLostOnButton.click()
+    assert widget.ui.statusLabel.text == "P1 is lost from frame 5 to 23"
+    ui.undoButton.click()
+    settle(bench, widget)
+    point_mouse(bench, truth[5, 0] + [15, 4])
+    ui.addPointButton.click()
+    settle(bench, widget)
+    assert labels_of(tracked(widget)) == ("P1", "P2", "P3", "P4")
+    assert ui.pointSelector.count == 5
+    ui.trackCorrectedButton.click()
+    settle(bench, widget)
+    np.testing.assert_allclose(
+        positions(bench, tracked(widget))[:, 3], truth[:, 0] - truth[5, 0] + truth[5, 0] + [15, 4], atol=0.6
+    )
+
+
+def test_the_keys_work_in_the_module_only_and_are_none_of_slicers(bench, widget):
+    qt = slicer_stand_ins.qt_stand_ins
+    shortcuts = widget.uiWidget._wrapped.findChildren(qt.QtGui.QShortcut)
+    keys = {shortcut.key().toString() for shortcut in shortcuts}
+    assert keys == {",", ".", "Q", "W", "N", "A", "L", "Shift+L", "P", "Z", "Y"}
+    assert not keys & set(SLICER_KEYS)
+    assert all(shortcut.isEnabled() for shortcut in shortcuts)
+    bench.clip.browser.SetSelectedItemNumber(3)
+    by_key = {shortcut.key().toString(): shortcut for shortcut in shortcuts}
+    by_key["."].activated.emit()
+    assert bench.clip.browser.GetSelectedItemNumber() == 4
+    by_key[","].activated.emit()
+    by_key["A"].activated.emit()
+    assert widget.ui.statusLabel.text == "P1, P2, P3 accepted on frame 3"
+    widget.exit()
+    assert not any(shortcut.isEnabled() for shortcut in shortcuts)
+    widget.enter()
+    assert all(shortcut.isEnabled() for shortcut in shortcuts)
+
+
+def test_the_keys_are_in_the_tool_tips_and_in_the_docs(widget):
+    from UltrasoundMotionModuleLib.landmark_tracking.annotation_keys import KEYS
+
+    page = (DOCS / "reference" / "landmark-tracking.md").read_text(encoding="utf-8")
+    for name, key in KEYS.items():
+        button = getattr(section(widget)._ui, name)
+        assert button.toolTip.endswith(f"(key {key})")
+        text = button.text.replace("&", "")
+        assert re.search(rf"\| `{re.escape(key)}` \| \*\*{re.escape(text)}\*\* \|", page), f"{key}: {text}"
+
+
+def test_the_bar_shows_the_frames_and_a_click_chooses_one(bench, widget, monkeypatch):
+    qt = slicer_stand_ins.qt_stand_ins
+    label = section(widget)._ui.frameBar
+    label._wrapped.resize(240, 24)
+    drag(bench, widget, 12, 0, truth_px(24)[12, 0] + [3, 0])
+    picture = label._wrapped.pixmap().toImage()
+    assert (picture.width(), picture.height()) == (240, 24)
+
+    def color(x, y):
+        one = picture.pixelColor(x, y)
+        return one.red(), one.green(), one.blue()
+
+    assert color(128, 22) == (255, 255, 255)  # the correction, beside the line of the frame shown
+    assert color(64, 22) == (76, 76, 76)
+    assert color(64, 4)[2] > color(64, 4)[0]  # sure
+    place = label._wrapped.mapToGlobal(qt.QtCore.QPoint(75, 10))
+    monkeypatch.setattr(qt.QtGui.QCursor, "pos", staticmethod(lambda: place))
+    event = qt.QtGui.QMouseEvent(
+        qt.QtCore.QEvent.Type.MouseButtonPress,
+        qt.QtCore.QPointF(75, 10),
+        qt.QtCore.QPointF(place),
+        qt.Qt.MouseButton.LeftButton,
+        qt.Qt.MouseButton.LeftButton,
+        qt.Qt.KeyboardModifier.NoModifier,
+    )
+    qt.application().sendEvent(label._wrapped, event)
+    assert bench.clip.browser.GetSelectedItemNumber() == 7
+
+
+def test_the_next_doubtful_frame_says_why(bench, widget):
+    ui, logic = section(widget)._ui, bench.logic
+    node = tracked(widget).proxy
+    for number in range(3):
+        logic.acceptFrame(node, 23)
+    logic.placePoint(node, "P1", truth_px(24)[12, 0] + [12, 0], 12)
+    logic.trackCorrected(node, device="cpu")
+    widget.updatePanel()
+    settle(bench, widget)
+    ui.doubtButton.click()
+    text = widget.ui.statusLabel.text
+    assert re.match(r"Frame \d+, P1: .*confidence 0\.\d\d; forward and backward tracks \d+\.\d px apart", text), text
+    assert bench.clip.browser.GetSelectedItemNumber() == int(text.split()[1].rstrip(","))
+
+
+def test_observers_layers_by_clicks(bench, widget, tmp_path, monkeypatch):
+    ui = section(widget)._ui
+    first = widget.parameters.trackedLandmarks
+    ui.addLayerButton.click()
+    assert widget.ui.statusLabel.text == "observer: enter a name"
+    for name in ("Ann", "Bo"):
+        ui.observerEdit.text = name
+        ui.observerEdit.editingFinished._signal.emit()
+        ui.addLayerButton.click()
+        settle(bench, widget)
+    assert slicer.app.userSettings().value("UltrasoundMotion/Observer") == "Bo"
+    assert [ui.layerSelector.itemText(row) for row in range(ui.layerSelector.count)][1:] == ["Ann", "Bo"]
+    bo = widget.parameters.trackedLandmarks
+    assert ui.layerSelector.currentIndex == 2 and bo is not first
+    drag(bench, widget, 10, 0, truth_px(24)[10, 0] + [5, 0])
+    ui.layerSelector.currentIndex = 1
+    settle(bench, widget)
+    ann = widget.parameters.trackedLandmarks
+    assert bench.logic.layers(bench.clip.proxy) == {"Ann": ann, "Bo": bo}
+    ui.layersTogetherCheckBox.checked = True
+    assert all(node.GetDisplayNode().GetVisibility() for node in (ann, bo))
+    assert ann.GetDisplayNode().GetSelectedColor() != bo.GetDisplayNode().GetSelectedColor()
+    ui.disagreementButton.click()
+    assert bench.application.errors == []
+    assert widget.ui.statusLabel.text.startswith("Ann, Bo: 0.0")
+    path = tmp_path / "observers.csv"
+    dialog = slicer_stand_ins.qt_stand_ins.QtWidgets.QFileDialog
+    monkeypatch.setattr(dialog, "getSaveFileName", lambda *_: str(path))
+    ui.exportObserversButton.click()
+    assert path.read_text().startswith("observer,frame,time_s,label")
+    ui.layersTogetherCheckBox.checked = False
+    assert not bo.GetDisplayNode().GetVisibility()
+
+
+def test_a_run_does_not_replace_hand_work(bench, widget):
+    drag(bench, widget, 8, 1, truth_px(24)[8, 1] + [4, 0])
+    before = widget.parameters.trackedLandmarks
+    bench.clip.browser.SetSelectedItemNumber(0)
+    widget.ui.applyButton.click()
+    settle(bench, widget)
+    assert before.GetScene() is bench.scene and widget.parameters.trackedLandmarks is not before
+    assert "was kept" in widget.ui.statusLabel.text
+
+
+def test_nothing_is_left_when_the_scene_or_the_module_is_closed(bench, widget):
+    drag(bench, widget, 8, 1, truth_px(24)[8, 1] + [4, 0])
+    section(widget)._ui.undoButton.click()  # still restoring
+    bench.scene.Clear(False)
+    slicer_stand_ins.qt_stand_ins.process_events(50)
+    assert not section(widget)._ui.acceptButton.enabled
+    assert bench.application.errors == []
