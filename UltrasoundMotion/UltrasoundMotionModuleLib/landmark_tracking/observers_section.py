@@ -9,10 +9,11 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.mrml.observer_layers import layers_on, observer_of, show_layers
+from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE
+from UltrasoundMotionLib.mrml.observer_layers import DisagreementNodes, layers_on, observer_of, show_layers
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.track_links import image_of
-from UltrasoundMotionLib.mrml.views import show_chart, show_table
+from UltrasoundMotionLib.mrml.views import show_as_acquired, show_chart, show_table
 
 _SETTING = "UltrasoundMotion/Observer"
 
@@ -121,9 +122,7 @@ class ObserversSection:
             return
         with slicer.util.tryWithErrorDisplay(_("The disagreement could not be computed."), waitCursor=True):
             nodes = self._panel.logic.addDisagreement(image_of(result).proxy)
-            self._panel.ui.plotButton.checked = True
-            show_chart(slicer.mrmlScene, nodes.chart)
-            show_table(slicer.mrmlScene, nodes.summary)
+            self._panel.layouts.show(IMAGE_CHART_TABLE, lambda: _arrange(image_of(result), nodes))
             found = self._panel.logic.disagreement(image_of(result).proxy)
             self._panel.applyButton.showStatus(
                 _("{observers}: {mean} {unit} apart on average, limits of agreement in the table").format(
@@ -142,3 +141,13 @@ class ObserversSection:
             with slicer.util.tryWithErrorDisplay(_("The tracks could not be exported."), waitCursor=True):
                 self._panel.logic.exportObservers(image_of(result).proxy, path)
                 self._panel.applyButton.showStatus(_("Wrote {path}").format(path=path))
+
+
+def _arrange(image: SequenceNodes, nodes: DisagreementNodes) -> None:
+    """Shows the clip with chart and summary of the disagreement beside it, as far as they are in the scene still."""
+    if image.proxy.GetScene() is not None:
+        show_as_acquired(slicer.mrmlScene, image.proxy)
+    if nodes.chart.GetScene() is not None:
+        show_chart(slicer.mrmlScene, nodes.chart)
+    if nodes.summary.GetScene() is not None:
+        show_table(slicer.mrmlScene, nodes.summary)
