@@ -18,16 +18,17 @@ from widget_api import check_recorded
 pytestmark = needs_qt
 
 DOCS = Path(__file__).resolve().parents[2] / "Docs"
-SLICER_KEYS = (
-    # Libs/MRML/DisplayableManager/vtkMRMLSliceIntersectionWidget.cxx, vtkMRMLCameraWidget.cxx, and of the markups
-    # Modules/Loadable/Markups/VTKWidgets/vtkSlicerMarkupsWidget.cxx
-    *("G T F B V R S [ ] { } Left Right Up Down Escape Del Backspace + - Home End PgDown Ins Clear".split()),
-    *("Shift+V Shift+Home Shift+End Shift+PgDown Shift+Left Shift+Right Shift+Up Shift+Down Shift+Del".split()),
-    # Base/QTApp/Resources/UI/qSlicerMainWindow.ui and .cxx, qSlicerModuleSelectorToolBar.cxx
-    *(f"Ctrl+{key}" for key in "O S W Z Y X C V H F 0 1 2 3 4 5 6 ` B Left Right".split()),
-    # Modules/Loadable/Sequences/Widgets/qMRMLSequenceBrowserPlayWidget.cxx
-    *("Ctrl+Shift+Down Ctrl+Shift+Left Ctrl+Shift+Right".split()),
+SLICER_KEYS = set(
+    """
+    G T F B V R S [ ] { } Left Right Up Down Escape Del Backspace + - Home End PgDown Ins Clear
+    Shift+V Shift+Home Shift+End Shift+PgDown Shift+Left Shift+Right Shift+Up Shift+Down Shift+Del
+    Ctrl+O Ctrl+S Ctrl+W Ctrl+Z Ctrl+Y Ctrl+X Ctrl+C Ctrl+V Ctrl+H Ctrl+F Ctrl+0 Ctrl+1 Ctrl+2 Ctrl+3 Ctrl+4 Ctrl+5
+    Ctrl+6 Ctrl+` Ctrl+B Ctrl+Left Ctrl+Right Ctrl+Shift+Down Ctrl+Shift+Left Ctrl+Shift+Right
+    """.split()  # noqa: SIM905
 )
+"""Slicer's own keys, read in vtkMRMLSliceIntersectionWidget.cxx, vtkMRMLCameraWidget.cxx, vtkSlicerMarkupsWidget.cxx,
+qSlicerMainWindow.ui and .cxx, qSlicerModuleSelectorToolBar.cxx and qMRMLSequenceBrowserPlayWidget.cxx.
+"""
 
 
 @pytest.fixture
@@ -217,8 +218,7 @@ def test_the_bar_shows_the_frames_and_a_click_chooses_one(bench, widget, monkeyp
 def test_the_next_doubtful_frame_says_why(bench, widget):
     ui, logic = section(widget)._ui, bench.logic
     node = tracked(widget).proxy
-    for number in range(3):
-        logic.acceptFrame(node, 23)
+    logic.acceptFrame(node, 23)
     logic.placePoint(node, "P1", truth_px(24)[12, 0] + [12, 0], 12)
     logic.trackCorrected(node, device="cpu")
     widget.updatePanel()
