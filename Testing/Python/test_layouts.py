@@ -2,7 +2,7 @@
 
 import pytest
 
-slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install --editable '.[slicer]'")
 
 import slicer_stand_ins  # noqa: E402
 from landmark_bench import LandmarkBench  # noqa: E402
@@ -134,7 +134,7 @@ def test_an_arrangement_without_description_shows_no_view(views):
 @pytest.fixture
 def bench():
     if slicer_stand_ins.qt_stand_ins is None:
-        pytest.skip("needs Qt for Python: pip install 'ultrasound-motion[test]'")
+        pytest.skip("needs Qt for Python: pip install --editable '.[test]'")
     with HeadlessScene() as scene, slicer_application(scene) as application:
         yield LandmarkBench(scene, application)
 

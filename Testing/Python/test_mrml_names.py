@@ -7,7 +7,7 @@ from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.tracking import PointTracks
 
-pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+pytest.importorskip("slicer", reason="needs slicer-core: pip install --editable '.[slicer]'")
 
 NAMES = [
     "4ch & 2ch [a]",

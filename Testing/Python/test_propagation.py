@@ -16,7 +16,7 @@ from UltrasoundMotionLib.propagation import (
     smoothing_matrix,
 )
 
-vtk = pytest.importorskip("vtk", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+vtk = pytest.importorskip("vtk", reason="needs slicer-core: pip install --editable '.[slicer]'")
 
 
 def points(count, *, flat, seed=0):

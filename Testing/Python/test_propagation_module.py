@@ -21,7 +21,7 @@ MODULE = "MotionPropagation"
 
 @pytest.fixture(scope="module")
 def opened(application):
-    pytest.importorskip("PySide6", reason="panels are shown with Qt for Python: pip install 'ultrasound-motion[test]'")
+    pytest.importorskip("PySide6", reason="panels are shown with Qt for Python: pip install --editable '.[test]'")
     return application.open_module(MODULE)
 
 

@@ -15,7 +15,7 @@ from slicer_stand_ins import MODULE_FOLDER
 from widget_api import knows
 
 pytestmark = pytest.mark.skipif(
-    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install 'ultrasound-motion[test]'"
+    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install --editable '.[test]'"
 )
 SOURCES = sorted(MODULE_FOLDER.rglob("*.py"))
 PANELS = sorted(MODULE_FOLDER.rglob("*.ui"))
