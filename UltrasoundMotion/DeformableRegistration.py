@@ -40,6 +40,7 @@ from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample, offer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
+from UltrasoundMotionLib.mrml.layouts import IMAGE
 from UltrasoundMotionLib.mrml.registration_comparison import RegisteredPair
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair
@@ -298,9 +299,11 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def _selectSequence(self) -> None:
         clip = addSample(HEART).clip.proxy
+        self.layouts.showClip(clip)
         self._choose(sequenceVolume=clip, **dict.fromkeys(("motionTransform", "stillVolume", "motionTable")))
 
     def _selectVolumes(self) -> None:
+        self.layouts.hide(IMAGE)  # that of slices and clips
         sample = addSampleVolumes(HEART_VOLUMES)
         self._choosePair(
             fixedVolume=sample.fixed,
@@ -311,6 +314,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
 
     def _selectSlices(self) -> None:
         pair = addSamplePair()
+        self.layouts.showClip(pair.fixed)
         self._choosePair(fixedVolume=pair.fixed, movingVolume=pair.moving)
 
     def _choosePair(self, **inputs: slicer.vtkMRMLNode) -> None:

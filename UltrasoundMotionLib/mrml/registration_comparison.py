@@ -95,8 +95,8 @@ class RegistrationComparison:
             InputError: tiles of no size, or nodes without an image.
         """
         board = self._temporary("vtkMRMLScalarVolumeNode", "checkerboard")
-        images = (volume_from_node(node) for node in (self.pair.fixed, self.pair.warped))
-        fill_volume(board, checkerboard(*images, tile_mm=tile_mm), levels=(0.0, 1.0))
+        fixed, warped = (volume_from_node(node) for node in (self.pair.fixed, self.pair.warped))
+        fill_volume(board, checkerboard(fixed, warped, tile_mm), levels=(0.0, 1.0))
         board.SetAndObserveTransformNodeID(self.pair.fixed.GetTransformNodeID())
         self._show(self.pair.fixed, board, 1.0)  # a scene saved now opens with the fixed volume
         self.show_labels(moved=True)
@@ -105,7 +105,8 @@ class RegistrationComparison:
         """Shows in every view what it showed before, and removes what was made for the comparison."""
         for node, volumes, opacity in self._before:
             if node.GetScene() is not None:
-                _set_composite(node, *map(self._existing, volumes), opacity)
+                background, foreground, labels = map(self._existing, volumes)
+                _set_composite(node, background, foreground, labels, opacity)
         for undo in reversed(self._undo):
             undo()
         self._undo, self._labels_touched = [], set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-_SMOOTHING_MM = 4.0
+_SMOOTHING_MM, _SMOOTHING_SLICES = 4.0, 1.2
 _STEP_MM = 2.0
 
 
@@ -14,8 +14,9 @@ def largest_motion_index(
 ) -> tuple[float, ...]:
     """Returns the voxel (x, y[, z]) around which the displacement differs most from that of the whole.
 
-    The median displacement, such as that of a rigid alignment, does not count, nor do single voxels: the length of what
-    remains is smoothed by 4 mm.
+    The median displacement, such as that of a rigid alignment, does not count, nor do single voxels and the ends of the
+    image or of the labels, where a displacement is known least: the length of what remains is smoothed by 4 mm, and by
+    1.2 voxels at least, with 0 outside.
 
     Args:
         displacement_mm: (*spatial, n).
@@ -27,8 +28,10 @@ def largest_motion_index(
     field = displacement_mm[strides].astype(np.float32)
     length = np.linalg.norm(field - np.median(field.reshape(-1, field.shape[-1]), axis=0), axis=-1)
     spacing = np.array(spacing_mm[::-1]) * every
-    length = gaussian_filter(length, _SMOOTHING_MM / spacing)
+    chosen = np.ones(length.shape, dtype=bool)
     if where is not None and where[strides].any():
-        length = np.where(where[strides] > 0, length, -1.0)
+        chosen = where[strides] > 0
+    smoothed = gaussian_filter(length * chosen, np.maximum(_SMOOTHING_MM / spacing, _SMOOTHING_SLICES), mode="constant")
+    length = np.where(chosen, smoothed, -1.0)
     peak = np.unravel_index(int(np.argmax(length)), length.shape)
     return tuple(float(index * one) for index, one in zip(peak[::-1], every[::-1], strict=True))
