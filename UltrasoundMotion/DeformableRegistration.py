@@ -59,7 +59,6 @@ __all__ = [
 ]
 
 _PAIR_ONLY = (
-    "presetReasonLabel",
     "sampleSlicesButton",
     "compareCollapsibleButton",
     "fixedVolumeSelector",
@@ -147,7 +146,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             (self.ui.sampleSlicesButton, self.onLoadSlices),
         ):
             button.connect("clicked()", slot)
-        self._presetChoice = PresetChoice(self.ui.presetComboBox, lambda: self.parameters)
+        self._presetChoice = PresetChoice(self.ui, lambda: self.parameters)
         self._comparison = ComparisonSection(self.ui, self._registeredPair)
 
     def cleanup(self) -> None:
@@ -245,7 +244,6 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         preset = self.parameters.preset.value
         self.ui.presetTextLabel.text = preset.text()
-        self.ui.presetReasonLabel.text = self._presetChoice.text()
         self._methodMenu.show(self.parameters.method)
         self.ui.refinementComboBox.enabled = isRefinable(self.logic.request(self.parameters).method)
         for names, shown in ((_PAIR_ONLY, not preset.ofSequence), (_SEQUENCE_ONLY, preset.ofSequence)):
@@ -257,7 +255,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self.ui.clipLabel.text = self._loading.whyNotListed(self.parameters.sequenceVolume) if preset.ofSequence else ""
         self.ui.frameShownButton.enabled = self._image() is not None
         self.ui.sampleDataButton.enabled = self.ui.sampleSlicesButton.enabled = self.run is None
-        self.ui.presetReasonLabel.visible = bool(self.ui.presetReasonLabel.text)
+        self._presetChoice.show()
         self._comparison.update()
 
     def _image(self) -> SequenceNodes | None:

@@ -89,7 +89,13 @@ def test_what_the_user_chose_is_never_replaced(scene, panel, heart):
     assert ui.presetReasonLabel.text.startswith("Chosen by you. The images look like Cardiac cine MRI")
     panel.exit()
     panel.enter()
-    assert parameters.preset is presets().GENERAL
+    assert parameters.preset is presets().GENERAL and not ui.useProposedPresetButton.isHidden()
+    ui.useProposedPresetButton.click()
+    assert parameters.preset is presets().CARDIAC_CINE_MRI and ui.useProposedPresetButton.isHidden()
+    assert "because" in ui.presetReasonLabel.text
+    nodes = pair_in(scene)
+    parameters.fixedVolume, parameters.movingVolume = nodes["fixed"], nodes["moving"]
+    assert parameters.preset is presets().GENERAL  # proposals are taken again
 
 
 def test_a_preset_that_a_script_set_stays(scene, panel, heart):
@@ -122,6 +128,29 @@ def test_a_scene_with_other_images_too_does_not(scene, panel):
     pair_in(scene)
     panel.enter()
     assert panel.parameters.preset is presets().GENERAL and panel.parameters.sequenceVolume is None
+
+
+def test_next_step_and_result_are_seen_without_scrolling(scene, panel, heart, tmp_path):
+    """Of a window of 1366 x 768 about 450 pixels are left for a panel, of 1600 x 1000 about 680."""
+    from qt_stand_ins import render
+
+    parameters, ui = panel.parameters, panel.ui
+    parameters.fixedVolume, parameters.movingVolume = add_heart(scene, heart)
+    ui.progressBar.visible = True
+    ui.statusLabel.text = (
+        "local cross-correlation 0.21 to 0.37; Dice 0.52 to 0.95; nothing folds; 9.2 s on cpu; weights "
+        "anatomy-cardiac-phases: licence LicenseRef-ACDC-research-only"
+    )
+    root = panel.uiWidget._wrapped
+    render(panel.uiWidget, tmp_path / "panel.png", 420)
+    assert root.width() == 420 and root.minimumSizeHint().width() <= 420
+
+    def bottom(widget):
+        wrapped = widget._wrapped
+        return wrapped.mapTo(root, wrapped.rect().bottomLeft()).y()
+
+    assert bottom(ui.statusLabel) < 450 and bottom(ui.checkerboardButton) < 680
+    ui.progressBar.visible = False
 
 
 # The comparison
@@ -228,6 +257,30 @@ def test_after_a_result_the_labels_of_the_moving_volume_are_hidden(scene, panel,
 
 
 # The samples
+
+
+def test_slices_are_shown_in_the_layout_for_one_image(application, scene, panel, monkeypatch):
+    import DeformableRegistration
+
+    from UltrasoundMotionLib.mrml.layouts import IMAGE
+
+    shown_clips = []
+    monkeypatch.setattr(panel.layouts, "showClip", shown_clips.append)
+    monkeypatch.setattr(panel.layouts, "hide", shown_clips.append)
+    nodes = pair_in(scene, (26, 24), flat=True)
+    pair = types.SimpleNamespace(fixed=nodes["fixed"], moving=nodes["moving"])
+    monkeypatch.setattr(DeformableRegistration, "addSamplePair", lambda: pair)
+    panel._selectSlices()
+    assert shown_clips == [nodes["fixed"]] and panel.parameters.movingVolume is nodes["moving"]
+    assert "single slices" in panel.ui.presetReasonLabel.text
+    volumes = types.SimpleNamespace(
+        **{name: pair_in(scene)[node] for name, node in (("fixed", "fixed"), ("moving", "moving"))},
+        fixedSegmentation=None,
+        movingSegmentation=None,
+    )
+    monkeypatch.setattr(DeformableRegistration, "addSampleVolumes", lambda sample: volumes)
+    panel._selectVolumes()
+    assert shown_clips[1:] == [IMAGE]
 
 
 def test_the_volumes_are_offered_in_sample_data(application, scene, monkeypatch):

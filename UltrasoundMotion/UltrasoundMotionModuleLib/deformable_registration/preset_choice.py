@@ -20,15 +20,35 @@ if TYPE_CHECKING:
 class PresetChoice:
     """Sets the preset of a panel to the kind of its images, unless the user chose one."""
 
-    def __init__(self, comboBox: object, parameters: Callable[[], DeformableRegistrationParameterNode | None]) -> None:
-        self._comboBox, self._parameters = comboBox, parameters
+    def __init__(self, ui: object, parameters: Callable[[], DeformableRegistrationParameterNode | None]) -> None:
+        """Connects `presetComboBox` and `useProposedPresetButton`, and fills `presetReasonLabel`."""
+        self._ui, self._parameters = ui, parameters
         self._images: tuple[object, ...] | None = None
         self._found: RecognisedKind | None = None
-        comboBox.connect("activated(int)", self.onActivated)
+        ui.presetComboBox.connect("activated(int)", self.onActivated)
+        ui.useProposedPresetButton.connect("clicked()", self.onUseProposed)
 
     def disconnect(self) -> None:
-        """Disconnects from the combo box."""
-        self._comboBox.disconnect("activated(int)", self.onActivated)
+        """Disconnects from the panel."""
+        self._ui.presetComboBox.disconnect("activated(int)", self.onActivated)
+        self._ui.useProposedPresetButton.disconnect("clicked()", self.onUseProposed)
+
+    def onUseProposed(self) -> None:
+        """Takes the proposed preset, and from now on those that are proposed for other images."""
+        parameters = self._parameters()
+        if parameters is not None and self._found is not None:
+            wasModifying = parameters.StartModify()
+            parameters.presetIsChosen = False
+            parameters.presetFound = parameters.preset = Preset.ofKind(self._found)
+            parameters.EndModify(wasModifying)
+
+    def show(self) -> None:
+        """Shows the reason for the preset, and the button where the user chose another than the proposed one."""
+        text, parameters = self._text(), self._parameters()
+        pair = not parameters.preset.value.ofSequence
+        self._ui.presetReasonLabel.text = text
+        self._ui.presetReasonLabel.visible = pair and bool(text)
+        self._ui.useProposedPresetButton.visible = pair and bool(text) and self._isUsers(parameters)
 
     def onActivated(self, index: int) -> None:
         """Keeps from now on what the user chose."""
@@ -72,7 +92,7 @@ class PresetChoice:
         """True where the user chose the preset, or a script that set it."""
         return parameters.presetIsChosen or parameters.preset is not parameters.presetFound
 
-    def text(self) -> str:
+    def _text(self) -> str:
         """Returns the reason for the preset; empty before there are images."""
         parameters, found = self._parameters(), self._found
         if found is None:
