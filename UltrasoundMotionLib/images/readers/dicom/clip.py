@@ -32,13 +32,13 @@ def read_dicom(path: Path) -> ImageSequence:
     """
     file = open_dicom(path)
     dataset = file.dataset
-    modality = str(dataset.get("Modality", "") or "")
-    if modality not in _ULTRASOUND and not (modality in _VIDEO_CAPTURES and file.frames > 1):
-        raise InputError(
-            f"{path}: not ultrasound: its modality is {modality or 'not given'} with {file.frames} frame(s), "
-            "expected US or IVUS"
-        )
     with read_header_errors(path):
+        modality = str(dataset.get("Modality", "") or "")
+        if modality not in _ULTRASOUND and not (modality in _VIDEO_CAPTURES and file.frames > 1):
+            raise InputError(
+                f"{path}: not ultrasound: its modality is {modality or 'not given'} with {file.frames} frame(s), "
+                "expected US or IVUS"
+            )
         planes = frame_planes(file)
         slices = frames_are_slices(file, planes)
         if slices:

@@ -100,7 +100,10 @@ class FrameDecoder:
         values = np.frombuffer(data, dtype=container).astype(container[1:], copy=False)
         if self._file.halved_chroma:
             return _whole_chroma(values, self._rows, self._columns)
-        values = values[: self._rows * self._columns * self.samples]
+        count = self._rows * self._columns * self.samples
+        if len(values) < count:
+            raise InputError(f"{self._file.path}: truncated: a frame holds {len(values)} of {count} values")
+        values = values[:count]
         if self.samples == 1:
             return self._used_bits(values.reshape(self._rows, self._columns))
         if self._planar:

@@ -59,5 +59,7 @@ def read_header_errors(path: Path) -> Iterator[None]:
     """Turns the exceptions of pydicom, which parses a value on access, into an InputError that names the file."""
     try:
         yield
-    except (ValueError, TypeError, AttributeError, KeyError, NotImplementedError, IndexError) as error:
+    except (InputError, MemoryError):
+        raise
+    except Exception as error:  # pydicom raises ValueError, TypeError, NotImplementedError, BytesLengthException ...
         raise InputError(f"{path}: its header is damaged: {one_line(error)}") from None

@@ -45,17 +45,17 @@ def read_dicom_volume(path: Path) -> Volume:
             )
         _check_no_clip(path, first, planes)
         stack = stack_slices(path, planes)
-    if spacing is None:
-        reason = spacing_notes[0].removeprefix("spacing unknown: ") if spacing_notes else "no PixelSpacing"
-        raise InputError(f"{path}: its slices have positions, but the size of their pixels is unknown: {reason}")
-    depth, depth_notes = _depth(stack)
-    notes += (*spacing_notes, *depth_notes, *(note for source in sources.values() for note in source.notes))
-    array = _compact(np.stack([sources[plane.file.path].values(plane.index) for plane in stack.planes]))
-    origin = stack.planes[0].position_mm
-    assert origin is not None  # `stack_slices` has checked it
-    return Volume(
-        array, (*spacing, depth), tuple(origin), stack.directions, str(path), True, tuple(dict.fromkeys(notes))
-    )
+        if spacing is None:
+            reason = spacing_notes[0].removeprefix("spacing unknown: ") if spacing_notes else "no PixelSpacing"
+            raise InputError(f"{path}: its slices have positions, but the size of their pixels is unknown: {reason}")
+        depth, depth_notes = _depth(stack)
+        notes += (*spacing_notes, *depth_notes, *(note for source in sources.values() for note in source.notes))
+        array = _compact(np.stack([sources[plane.file.path].values(plane.index) for plane in stack.planes]))
+        origin = stack.planes[0].position_mm
+        assert origin is not None  # `stack_slices` has checked it
+        return Volume(
+            array, (*spacing, depth), tuple(origin), stack.directions, str(path), True, tuple(dict.fromkeys(notes))
+        )
 
 
 def _check_one_size(path: Path, files: list[DicomFile]) -> None:
@@ -71,7 +71,7 @@ def _check_one_size(path: Path, files: list[DicomFile]) -> None:
 def _check_no_clip(path: Path, first: DicomFile, planes: list[Plane]) -> None:
     """Raises InputError for frames that are times or have no places: stacked, they would make a volume that is none."""
     positions = [plane.position_mm for plane in planes]
-    if len(planes) == 1 or (first.frames == 1 and any(position is not None for position in positions)):
+    if all(plane.file.frames == 1 for plane in planes):
         return
     modality = str(first.dataset.get("Modality", "") or "")
     if all(position is None for position in positions):
