@@ -233,6 +233,7 @@ def test_observers_layers_by_clicks(bench, widget, tmp_path, monkeypatch):
     ui = section(widget)._ui
     first = widget.parameters.trackedLandmarks
     ui.addLayerButton.click()
+    settle(bench, widget)
     assert widget.ui.statusLabel.text == "observer: enter a name"
     for name in ("Ann", "Bo"):
         ui.observerEdit.text = name
@@ -252,6 +253,8 @@ def test_observers_layers_by_clicks(bench, widget, tmp_path, monkeypatch):
     assert all(node.GetDisplayNode().GetVisibility() for node in (ann, bo))
     assert ann.GetDisplayNode().GetSelectedColor() != bo.GetDisplayNode().GetSelectedColor()
     ui.disagreementButton.click()
+    settle(bench, widget)
+    assert ui.acceptButton.enabled
     assert bench.application.errors == []
     assert widget.ui.statusLabel.text.startswith("Ann, Bo: 0.0")
     path = tmp_path / "observers.csv"

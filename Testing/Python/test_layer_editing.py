@@ -27,6 +27,7 @@ from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.tracking_scene import add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
+from UltrasoundMotionLib.steps import run_steps
 from UltrasoundMotionLib.tracking import PointTracks, track_corrected
 from UltrasoundMotionLib.tracking.files.observers_csv import write_observers_csv
 
@@ -141,7 +142,7 @@ def test_only_points_whose_corrections_changed_are_tracked_again(editor, clip):
     before, untouched = whole(editor), frame_state(editor.landmarks, 5)[0]
     found = track_corrected(clip, corrections, labels=labels, device="cpu")
     LiveTracks(clip, nodes=editor.landmarks).show(found.tracks)
-    editor.tracked(found, before)
+    run_steps(editor.storing_tracked(found, before))
     tracks = tracks_from_markups(editor.landmarks, image_of(editor.landmarks), clip)
     np.testing.assert_allclose(tracks.positions_px[6, 1], truth_px(COUNT)[6, 1] + [3, 0], atol=1e-6)
     assert not tracks.visible[2, 1] and tracks.visible[2, [0, 2]].all()

@@ -13,7 +13,7 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     stored_attributes,
 )
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.steps import Steps
+from UltrasoundMotionLib.steps import Steps, run_steps
 
 _MOST_CHANGES = 200
 
@@ -43,13 +43,23 @@ class CorrectionHistory:
 
     def snapshot(self, frames: Iterable[int]) -> Snapshot:
         """Returns the present state of some frames, to be given to `record` after the change."""
-        return Snapshot(
-            {frame: frame_state(self.landmarks, frame) for frame in frames}, stored_attributes(self.landmarks)
-        )
+        return run_steps(self.taking_snapshot(frames))
+
+    def taking_snapshot(self, frames: Iterable[int]) -> Steps[Snapshot]:
+        """`snapshot` in steps, for many frames."""
+        attributes, states, frames = stored_attributes(self.landmarks), {}, list(frames)
+        for done, frame in enumerate(frames):
+            yield done, len(frames), "keeping the points for undo"
+            states[frame] = frame_state(self.landmarks, frame)
+        return Snapshot(states, attributes)
 
     def record(self, name: str, before: Snapshot) -> bool:
         """Keeps the change since a snapshot; returns False where nothing has changed."""
-        after = self.snapshot(before.frames)
+        return run_steps(self.recording(name, before))
+
+    def recording(self, name: str, before: Snapshot) -> Steps[bool]:
+        """`record` in steps, for many frames."""
+        after = yield from self.taking_snapshot(before.frames)
         if after == before:
             return False
         self._done = [*self._done[-_MOST_CHANGES + 1 :], _Change(name, before, after)]

@@ -31,7 +31,7 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     without_corrections,
 )
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
-from UltrasoundMotionLib.steps import Steps, run_steps
+from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
 from UltrasoundMotionLib.tracking.corrections.corrections import Correction
 from UltrasoundMotionLib.tracking.corrections.track_corrected import CorrectedTracks
 
@@ -163,7 +163,8 @@ class LayerEditor:
         if not label or label in labels_of(self.landmarks):
             raise InputError(f"{name}: a new point needs a label of its own, got {label!r}")
         count = self.landmarks.sequence.GetNumberOfDataNodes()
-        corrections, before = self.corrections, self.history.snapshot(range(count))
+        corrections = self.corrections
+        before = yield from self.history.taking_snapshot(range(count))
         for number in range(count):
             yield number, count, "adding the point"
             state = frame_state(self.landmarks, number)
@@ -174,7 +175,7 @@ class LayerEditor:
             set_frame_state(self.landmarks, number, state)
         self.landmarks.sequence.InvokePendingModifiedEvent()
         self._store(with_corrections(corrections, [Correction(frame, label, position_px)]))
-        self.history.record(f"adding {label}", before)
+        yield from not_cancelled(self.history.recording(f"adding {label}", before))
 
     def add_point(self, label: str, frame: int, position_px: tuple[float, float]) -> None:
         """Adds a point at once, see `adding_point`."""
@@ -194,7 +195,7 @@ class LayerEditor:
             )
         return labels, tuple(one for one in self.corrections if one.label in labels)
 
-    def tracked(self, found: CorrectedTracks, before: Snapshot) -> None:
+    def storing_tracked(self, found: CorrectedTracks, before: Snapshot) -> Steps[None]:
         """Stores that the points of a result have been followed; the result is in the items already.
 
         Args:
@@ -202,7 +203,7 @@ class LayerEditor:
         """
         store_corrections(self.landmarks, self.sequence, self.corrections, tracked=True)
         store_disagreement(self.landmarks, found.tracks.labels, found.disagreement_px)
-        self.history.record(f"tracking {_names(found.tracks.labels)}", before)
+        yield from not_cancelled(self.history.recording(f"tracking {_names(found.tracks.labels)}", before))
 
     def lost_labels(self, frame: int) -> tuple[str, ...]:
         """Returns the points that are missing on a frame."""

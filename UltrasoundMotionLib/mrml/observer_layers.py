@@ -19,18 +19,21 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     stored_attributes,
 )
 from UltrasoundMotionLib.mrml.markups_display import point_color
-from UltrasoundMotionLib.mrml.node_removal import remove_node
+from UltrasoundMotionLib.mrml.node_removal import remove_node, undone_unless_finished
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
 from UltrasoundMotionLib.mrml.track_links import image_of, is_result, link_results
-from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
-from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
+from UltrasoundMotionLib.mrml.track_nodes import adding_landmarks
+from UltrasoundMotionLib.mrml.tracks_from_nodes import reading_tracks
+from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
 from UltrasoundMotionLib.tracking.files.observers_csv import ObserverTracks
 
 _OBSERVER_ATTRIBUTE = "UltrasoundMotion.Observer"
 _DISAGREEMENT_ROLE = "ultrasoundMotionDisagreement"
+_ADDING = "adding tables and chart"
+_MOST_LINES = 12
 
 
 def observer_of(landmarks: SequenceNodes) -> str:
@@ -70,6 +73,11 @@ def named_layers(image: SequenceNodes) -> dict[str, SequenceNodes]:
 
 
 def add_layer(source: SequenceNodes, sequence: ImageSequence, observer: str) -> SequenceNodes:
+    """`adding_layer` at once."""
+    return run_steps(adding_layer(source, sequence, observer))
+
+
+def adding_layer(source: SequenceNodes, sequence: ImageSequence, observer: str) -> Steps[SequenceNodes]:
     """Adds a layer of an observer that begins as a copy of a tracked point list, its corrections included.
 
     Raises:
@@ -81,12 +89,15 @@ def add_layer(source: SequenceNodes, sequence: ImageSequence, observer: str) -> 
         raise InputError("observer: enter a name")
     if name in named_layers(image):
         raise InputError(f"observer: {name} has a layer on this clip already; choose it, or enter another name")
-    tracks = tracks_from_markups(source, image, sequence)
-    layer = add_landmarks(image, sequence, tracks, name=f"{sequence.name} landmarks of {name}")
+    tracks = yield from reading_tracks(source, image, sequence)
+    attributes = stored_attributes(source) if has_own_corrections(source) else {}
+    layer = yield from adding_landmarks(image, sequence, tracks, name=f"{sequence.name} landmarks of {name}")
+    was_modifying = layer.sequence.StartModify()
     link_results(image, layer)
     layer.sequence.SetAttribute(_OBSERVER_ATTRIBUTE, name)
-    if has_own_corrections(source):
-        restore_attributes(layer, stored_attributes(source))
+    restore_attributes(layer, attributes)
+    layer.sequence.EndModify(was_modifying)
+    yield 1, 2, "adding the layer"
     put_in_folder(image.scene, image.proxy, [layer.proxy], f"{sequence.name} observers")
     return layer
 
@@ -110,13 +121,23 @@ def _has_few_points(layer: SequenceNodes) -> bool:
 
 
 def observer_tracks(layer: SequenceNodes, sequence: ImageSequence) -> ObserverTracks:
-    """Returns the tracks of a layer with what its observer stated; the points as first placed count as corrected."""
-    tracks = tracks_from_markups(layer, image_of(layer), sequence)
+    """`reading_observer` at once."""
+    return run_steps(reading_observer(layer, sequence))
+
+
+def reading_observer(layer: SequenceNodes, sequence: ImageSequence) -> Steps[ObserverTracks]:
+    """Reads the tracks of a layer with what its observer stated; the points as first placed count as corrected."""
+    tracks = yield from reading_tracks(layer, image_of(layer), sequence)
     corrections = layer_corrections(layer, sequence)
     return ObserverTracks(tracks, *corrections_as_arrays(corrections, tracks.labels, len(tracks.positions_px)))
 
 
 def disagreement_of(image: SequenceNodes, sequence: ImageSequence) -> ObserverDisagreement:
+    """`finding_disagreement` at once."""
+    return run_steps(finding_disagreement(image, sequence))
+
+
+def finding_disagreement(image: SequenceNodes, sequence: ImageSequence) -> Steps[ObserverDisagreement]:
     """Compares the layers of a clip's observers, see `compare_observers`.
 
     Where all observers share the frame on which the points were placed, that frame is no statement of theirs and is
@@ -125,8 +146,9 @@ def disagreement_of(image: SequenceNodes, sequence: ImageSequence) -> ObserverDi
     Raises:
         InputError: fewer than two observers have a layer.
     """
-    layers = named_layers(image)
-    found = {name: observer_tracks(layer, sequence) for name, layer in layers.items()}
+    found: dict[str, ObserverTracks] = {}
+    for name, layer in named_layers(image).items():
+        found[name] = yield from reading_observer(layer, sequence)
     placed = {name: one.placed.copy() for name, one in found.items()}
     starts = {one.tracks.query_frame for one in found.values()}
     if len(starts) == 1:
@@ -143,21 +165,34 @@ class DisagreementNodes:
         table: a row per frame: time, mean over the points, each point.
         summary: a row per pair of observers, over all positions and over those placed by hand.
         chart: the mean and each point over time.
+        found: what they show.
     """
 
     table: slicer.vtkMRMLTableNode
     summary: slicer.vtkMRMLTableNode
     chart: slicer.vtkMRMLPlotChartNode
+    found: ObserverDisagreement
 
 
 def add_disagreement(image: SequenceNodes, sequence: ImageSequence) -> DisagreementNodes:
+    """`adding_disagreement` at once."""
+    return run_steps(adding_disagreement(image, sequence))
+
+
+def adding_disagreement(image: SequenceNodes, sequence: ImageSequence) -> Steps[DisagreementNodes]:
     """Adds the disagreement of a clip's observers as tables and a chart, in place of the last ones.
 
     Raises:
-        InputError: see `disagreement_of`.
+        InputError: see `finding_disagreement`.
     """
-    found = disagreement_of(image, sequence)
-    _remove_disagreement(image)
+    found = yield from finding_disagreement(image, sequence)
+    yield from not_cancelled(_removing_disagreement(image))
+    return (yield from undone_unless_finished(image.scene, _adding_nodes(image, sequence, found)))
+
+
+def _adding_nodes(
+    image: SequenceNodes, sequence: ImageSequence, found: ObserverDisagreement
+) -> Steps[DisagreementNodes]:
     scene, name = image.scene, f"{sequence.name} disagreement"
     time, unit = ("time (s)", "s") if found.times_s is not None else ("frame", "")
     columns: dict[str, np.ndarray] = {
@@ -168,25 +203,28 @@ def add_disagreement(image: SequenceNodes, sequence: ImageSequence) -> Disagreem
     columns |= {titles[label]: found.distance[:, number] for number, label in enumerate(found.labels)}
     units = {time: unit} | dict.fromkeys(["mean", *titles.values()], found.unit)
     table = add_table(scene, name, columns, units)
+    yield 1, 4, _ADDING
     summary = add_table(scene, f"{name} summary", _summary_columns(found), _summary_units(found))
-    series = [
-        add_series(table, (time, titles[label]), label, color=point_color(number))
-        for number, label in enumerate(found.labels[:12])
-    ]
+    yield 2, 4, _ADDING
+    series = []
+    for number, label in enumerate(found.labels[:_MOST_LINES]):
+        series.append(add_series(table, (time, titles[label]), label, color=point_color(number)))
+        yield 2, 4, _ADDING
     series.append(add_series(table, (time, "mean"), "mean", color=(0.15, 0.15, 0.15), width=4.0))
     chart = add_chart(scene, name, series, time, f"distance of observers ({found.unit})")
-    nodes = [table, summary, chart, *series]
+    yield 3, 4, _ADDING
     put_in_folder(scene, image.proxy, [table, summary, chart], f"{sequence.name} observers")
-    for node in nodes:
+    for node in (table, summary, chart, *series):
         image.sequence.AddNodeReferenceID(_DISAGREEMENT_ROLE, node.GetID())
-    return DisagreementNodes(table, summary, chart)
+    return DisagreementNodes(table, summary, chart, found)
 
 
-def _remove_disagreement(image: SequenceNodes) -> None:
+def _removing_disagreement(image: SequenceNodes) -> Steps[None]:
     count = image.sequence.GetNumberOfNodeReferences(_DISAGREEMENT_ROLE)
     nodes = [image.sequence.GetNthNodeReference(_DISAGREEMENT_ROLE, number) for number in range(count)]
     image.sequence.RemoveNodeReferenceIDs(_DISAGREEMENT_ROLE)
-    for node in nodes:
+    for done, node in enumerate(nodes):
+        yield done, count, "removing the last disagreement"
         if node is not None:
             remove_node(node)
 

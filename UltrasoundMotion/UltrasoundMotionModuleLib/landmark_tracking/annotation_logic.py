@@ -190,7 +190,7 @@ class AnnotationLogic(MotionModuleLogic):
         job = self.correctedJob(run, loaded(run.clip.sequence), options.request())
         found = run_job(job, sharedProcess().process, progress=progress or no_progress)
         LiveTracks(run.clip.sequence, nodes=run.editor.landmarks).show(found.tracks)
-        run.editor.tracked(found, run.before)
+        run_steps(run.editor.storing_tracked(found, run.before))
         return renew_derived(run.clip.nodes, run.clip.sequence, run.editor.landmarks, trajectories=drawPaths)
 
     def findingRun(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> Steps[CorrectedRun]:
@@ -202,7 +202,8 @@ class AnnotationLogic(MotionModuleLogic):
             editor.take_moved([frame])
         labels, corrections = editor.to_track()
         clip = clipOf(image_of(editor.landmarks).sequence)
-        return CorrectedRun(clip, editor, labels, corrections, editor.history.snapshot(range(count)))
+        before = yield from editor.history.taking_snapshot(range(count))
+        return CorrectedRun(clip, editor, labels, corrections, before)
 
     def correctedJob(self, run: CorrectedRun, sequence: object, request: TrackRequest) -> JobRequest:
         """Returns the job of a run on the clip's frames in memory."""

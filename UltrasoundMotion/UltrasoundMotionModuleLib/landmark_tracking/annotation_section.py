@@ -71,7 +71,7 @@ class AnnotationSection:
         self._timer.setInterval(0)
         self._bar = FrameBarWidget(ui.frameBar, self.onFrameClicked)
         self._keys = AnnotationKeys(ui, panel.uiWidget)
-        self.observers = ObserversSection(panel, ui, result)
+        self.observers = ObserversSection(panel, ui, result, self._stepAlone)
         self._connections = (
             (self._timer, "timeout()", self.onTimeout),
             (ui.previousFrameButton, "clicked()", self.onPreviousFrame),
@@ -209,6 +209,14 @@ class AnnotationSection:
         self._stepper, self._onStepped = StepRunner(steps), onEnd
         self._timer.start()
 
+    def _stepAlone(self, steps: Steps, onEnd: Callable[[object], None]) -> None:
+        """Runs steps of another part of the panel, unless others or a run are under way."""
+        if self._editor is None or self._panel.run is not None or self._isStepping:
+            return
+        self._finishReading()
+        self._step(steps, onEnd)
+        self._updateButtons()
+
     def onTimeout(self) -> None:
         """Goes on with the work on the scene for a short while."""
         stepper = self._stepper
@@ -227,6 +235,7 @@ class AnnotationSection:
             self._stepper = None
             self._timer.stop()
             self._onStepped(stepper.result)
+            self._updateButtons()
 
     def _finishReading(self) -> None:
         """Ends the reading of tracks that are about to change."""
@@ -444,7 +453,7 @@ class AnnotationSection:
         run, self._running = self._running, None
         landmarks, clip = run.editor.landmarks, run.clip
         yield from not_cancelled(LiveTracks(clip.sequence, nodes=landmarks).showing(found.tracks))
-        run.editor.tracked(found, run.before)
+        yield from run.editor.storing_tracked(found, run.before)
         try:
             paths = self._panel.parameters.drawPaths
             yield from renewing_derived(clip.nodes, clip.sequence, landmarks, trajectories=paths)

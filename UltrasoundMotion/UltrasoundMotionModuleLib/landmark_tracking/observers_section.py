@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE
-from UltrasoundMotionLib.mrml.observer_layers import DisagreementNodes, layers_on, observer_of, show_layers
+from UltrasoundMotionLib.mrml.observer_layers import (
+    DisagreementNodes,
+    adding_disagreement,
+    adding_layer,
+    layers_on,
+    observer_of,
+    show_layers,
+)
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.views import show_as_acquired, show_chart, show_table
+from UltrasoundMotionLib.steps import Steps
 
 _SETTING = "UltrasoundMotion/Observer"
 
@@ -21,15 +30,22 @@ _SETTING = "UltrasoundMotion/Observer"
 class ObserversSection:
     """Adds and chooses layers, and shows the observers' disagreement."""
 
-    def __init__(self, panel: object, ui: object, result: Callable[[], SequenceNodes | None]) -> None:
+    def __init__(
+        self,
+        panel: object,
+        ui: object,
+        result: Callable[[], SequenceNodes | None],
+        step: Callable[[Steps, Callable[[Any], None]], None],
+    ) -> None:
         """Connects the widgets.
 
         Args:
             panel: a `MotionModuleWidget`.
             ui: the widgets.
             result: gives the tracked landmarks, or None.
+            step: runs steps on the scene a slice at a time, and then calls a function with their result.
         """
-        self._panel, self._ui, self._resultNow = panel, ui, result
+        self._panel, self._ui, self._resultNow, self._step = panel, ui, result, step
         self._layers: list[SequenceNodes] = []
         self._shown: object = None
         ui.observerEdit.text = str(slicer.app.userSettings().value(_SETTING) or "")
@@ -90,17 +106,16 @@ class ObserversSection:
         result = self._resultNow()
         if result is None:
             return
-        name, logic = self._ui.observerEdit.text, self._panel.logic
-        try:
-            layer = logic.addLayer(result.proxy, name)
-        except InputError as error:
-            self._panel.applyButton.showStatus(str(error))
-            return
+        name = " ".join(self._ui.observerEdit.text.split())
+        editor = self._panel.logic.editor(result.proxy)
+        self._step(adding_layer(result, editor.sequence, name), lambda layer: self._onLayerAdded(layer, name))
+
+    def _onLayerAdded(self, layer: SequenceNodes, name: str) -> None:
         self._shown = None
-        self._panel.parameters.trackedLandmarks = layer
+        self._panel.parameters.trackedLandmarks = layer.proxy
         self._panel.applyButton.showStatus(
             _("{layer} is {observer}'s layer; corrections now go there").format(
-                layer=layer.GetName(), observer=" ".join(name.split())
+                layer=layer.proxy.GetName(), observer=name
             )
         )
 
@@ -120,17 +135,19 @@ class ObserversSection:
         result = self._resultNow()
         if result is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("The disagreement could not be computed."), waitCursor=True):
-            nodes = self._panel.logic.addDisagreement(image_of(result).proxy)
-            self._panel.layouts.show(IMAGE_CHART_TABLE, lambda: _arrange(image_of(result), nodes))
-            found = self._panel.logic.disagreement(image_of(result).proxy)
-            self._panel.applyButton.showStatus(
-                _("{observers}: {mean} {unit} apart on average, limits of agreement in the table").format(
-                    observers=", ".join(found.observers),
-                    mean=f"{max((pair.mean for pair in found.pairs if not pair.placed), default=0.0):.2f}",
-                    unit=found.unit,
-                )
+        editor = self._panel.logic.editor(result.proxy)
+        self._step(adding_disagreement(image_of(result), editor.sequence), self._onDisagreementAdded)
+
+    def _onDisagreementAdded(self, nodes: DisagreementNodes) -> None:
+        image, found = image_of(self._resultNow()), nodes.found
+        self._panel.layouts.show(IMAGE_CHART_TABLE, lambda: _arrange(image, nodes))
+        self._panel.applyButton.showStatus(
+            _("{observers}: {mean} {unit} apart on average, limits of agreement in the table").format(
+                observers=", ".join(found.observers),
+                mean=f"{np.nanmean(found.distance):.2f}",
+                unit=found.unit,
             )
+        )
 
     def onExport(self) -> None:
         """Asks for a file and writes the tracks of all observers into it."""
