@@ -177,8 +177,15 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             button.enabled = wall is not None
         if self.run is None:
             self.ui.correctButton.checked = wall is not None and not wall.curve.GetLocked()
-            choices = {"compensateDrift": parameters.compensateDrift, "landmarks": parameters.addLandmarks}
-            self._strainSection.update(wall, **choices, segmentCount=parameters.segmentCount.value)
+            self._strainSection.update(wall, self._strainChoices(), segmentCount=parameters.segmentCount.value)
+
+    def _strainChoices(self) -> dict[str, bool]:
+        parameters = self.parameters
+        return {
+            "compensate_drift": parameters.compensateDrift,
+            "landmarks": parameters.addLandmarks,
+            "mirrored": parameters.mirrored,
+        }
 
     def _wallOrNone(self) -> TrackedWall | None:
         curve = self.parameters.trackedWall
@@ -194,9 +201,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             before = None  # another clip, as another view of the same heart: its result stays
         self._showSystole = True
         self._live, self._before = marked.live(before.curve.GetName() if before is not None else None), before
-        self._settings = StrainSettings(
-            compensate_drift=self.parameters.compensateDrift, landmarks=self.parameters.addLandmarks
-        )
+        self._settings = StrainSettings().with_choices(**self._strainChoices())
         return self._job(marked.points_px, marked.labels, self.logic.request(self.parameters, marked.contour.frame))
 
     def onTrackAgain(self) -> None:

@@ -204,6 +204,23 @@ def test_everything_is_remembered_in_the_scene(bench, tmp_path):
 
 
 @needs_qt
+def test_a_mirrored_view_swaps_the_walls_names(bench):
+    widget = bench.open()
+    bench.run(widget)
+
+    def strains():
+        return [measures.end_systolic_percent for measures in widget._strainSection.strain.result.segment_measures]
+
+    usual = strains()
+    widget.ui.mirroredCheckBox.checked = True
+    bench.application.wait(lambda: not widget._strainSection._timer.isActive())
+    np.testing.assert_allclose(strains(), usual[::-1], atol=1e-6)
+    widget.ui.mirroredCheckBox.checked = False
+    bench.application.wait(lambda: not widget._strainSection._timer.isActive())
+    np.testing.assert_allclose(strains(), usual, atol=1e-6)
+
+
+@needs_qt
 def test_the_command_repeats_the_run(bench, tmp_path, monkeypatch):
     widget = bench.open()
     bench.run(widget)

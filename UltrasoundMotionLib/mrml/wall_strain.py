@@ -74,6 +74,11 @@ class StrainSettings:
             orientation=self.orientation,
         )
 
+    def with_choices(self, *, compensate_drift: bool, landmarks: bool, mirrored: bool) -> StrainSettings:
+        """Returns the settings with the panel's choices."""
+        orientation = "mirrored" if mirrored else "auto" if self.orientation == "mirrored" else self.orientation
+        return replace(self, compensate_drift=compensate_drift, landmarks=landmarks, orientation=orientation)
+
     def with_events(self, events: CardiacEvents | None) -> StrainSettings:
         """Returns the settings with other events; None finds them."""
         if events is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import slicer
@@ -48,7 +47,9 @@ def commandText(marked: MarkedWall, request: TrackRequest, parameters: object, w
         request=request,
     ).command
     settings = StrainSettings.of_wall(wall) if wall is not None else StrainSettings()
-    settings = replace(settings, compensate_drift=parameters.compensateDrift)
+    settings = settings.with_choices(
+        compensate_drift=parameters.compensateDrift, landmarks=parameters.addLandmarks, mirrored=parameters.mirrored
+    )
     outputs = StrainOutputs(strain=Path("strain.csv"), plot=Path("strain.png"), report=Path("strain.json"))
     inputs = StrainInputs(tracks=Path("wall-tracks.csv"), clip=Path(track[2]))
     strain = command("strain", [], inputs, outputs, settings.request(parameters.view.value, parameters.layers.value))

@@ -72,6 +72,7 @@ class MyocardialTrackingParameterNode:
     addLandmarks - show the wall's points as landmarks too.
     trackedWall - the curve that plays with the clip: made by the last run, replaced by the next.
     compensateDrift - remove drift from the curves.
+    mirrored - the view is displayed mirrored left to right.
     segmentCount - the number of segments of the bull's-eye.
     """
 
@@ -87,6 +88,7 @@ class MyocardialTrackingParameterNode:
     addLandmarks: bool = False
     trackedWall: vtkMRMLMarkupsCurveNode
     compensateDrift: bool = False
+    mirrored: bool = False
     segmentCount: SegmentCount = SegmentCount.SEVENTEEN
 
 

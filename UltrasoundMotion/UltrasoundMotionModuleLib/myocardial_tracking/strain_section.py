@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -86,8 +86,12 @@ class StrainSection:
         self.wall = self.strain = None
         self._fill("")
 
-    def update(self, wall: TrackedWall | None, *, compensateDrift: bool, landmarks: bool, segmentCount: int) -> None:
-        """Shows a wall's strain; computes it where the wall or a choice has changed since the last call."""
+    def update(self, wall: TrackedWall | None, choices: Mapping[str, bool], *, segmentCount: int) -> None:
+        """Shows a wall's strain; computes it where the wall or a choice has changed since the last call.
+
+        Args:
+            choices: arguments of `StrainSettings.with_choices`.
+        """
         self._segmentCount, before = segmentCount, self._segmentCount
         if wall is None:
             if self.wall is not None or self._ui.strainLabel.text == "":
@@ -98,7 +102,7 @@ class StrainSection:
             self._read()
         if wall is not None:
             settings = StrainSettings.of_wall(wall)
-            wanted = replace(settings, compensate_drift=compensateDrift, landmarks=landmarks)
+            wanted = settings.with_choices(**choices)
             if wanted != settings:
                 self._compute(wanted)
             elif before != segmentCount:
