@@ -281,7 +281,7 @@ def test_volume_errors(tmp_path):
     with pytest.raises(InputError, match=r"no\.nii: no such file"):
         read_volume(tmp_path / "no.nii")
     (tmp_path / "text.nii").write_text("not an image")
-    with pytest.raises(InputError, match=r"text\.nii: cannot be read as an image"):
+    with pytest.raises(InputError, match=r"text\.nii: is not a NIfTI file"):
         read_volume(tmp_path / "text.nii")
     sitk.WriteImage(sitk.GetImageFromArray(np.array([[0.0, np.nan], [1.0, np.inf]])), str(tmp_path / "nan.nrrd"))
     with pytest.raises(InputError, match=r"nan\.nrrd: holds 2 values that are not finite"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, shift
 
 from known_deformations import bump_field, texture
 from UltrasoundMotionLib.errors import Cancelled, InputError
@@ -319,3 +319,17 @@ def test_every_method_has_a_summary_and_defaults():
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(InputError, match="instance"):
         InstanceConfig(**wrong)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("slices", [1, 2])
+def test_demons_registers_one_slice_or_two_stored_as_a_volume(axis, slices):
+    """ITK's filter gives NaN along an axis of one voxel."""
+    fixed = gaussian_filter(np.random.default_rng(0).normal(size=(40, 44)), 3)
+    fixed = ((fixed - fixed.min()) / np.ptp(fixed) * 200).astype("f4")
+    pair = (np.stack([one] * slices, axis=axis) for one in (fixed, shift(fixed, (0, -2), mode="nearest")))
+    volumes = (Volume(one, (0.5,) * 3, (0.0,) * 3, np.eye(3)) for one in pair)
+    found = register(*volumes, method="demons").displacement.displacement_mm
+    expected = np.zeros(3)
+    expected[0 if axis != 2 else 1] = -1.0
+    np.testing.assert_allclose(found.reshape(-1, 3).mean(axis=0), expected, atol=0.05)

@@ -108,7 +108,7 @@ class RegistrationOutputs:
         from UltrasoundMotionLib.fields import write_displacement
         from UltrasoundMotionLib.images.volume_files import write_volume
 
-        write_displacement(self.displacement, registration.displacement)
+        write_displacement(self.displacement, registration.displacement, in_pixels=not fixed.spacing_known)
         if self.warped:
             write_volume(self.warped, registration.warped)
         if self.labels and registration.warped_labels is not None:

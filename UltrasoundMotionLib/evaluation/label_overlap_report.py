@@ -120,7 +120,7 @@ def measure_overlap(
                 f"{name}: the {what} lie on another grid ({other.shape[::-1]} voxels) "
                 f"than the fixed labels ({grid.shape[::-1]})"
             )
-    first, second = (one.array.astype(np.int64) for one in (fixed, warped))
+    first, second = (_whole_labels(one) for one in (fixed, warped))
     present = [{int(value) for value in np.unique(one) if value > 0} for one in (first, second)]
     if not present[0] & present[1]:
         raise InputError(
@@ -130,6 +130,20 @@ def measure_overlap(
     distances = surface_distance(first, second, fixed.spacing_mm, list(overlap))
     jacobian = None if displacement is None else jacobian_measures(displacement.to_voxels())
     return PairOverlap(name, overlap, {label: one.hd95_mm for label, one in distances.items()}, jacobian)
+
+
+def _whole_labels(volume: Volume) -> np.ndarray:
+    """Returns a label map as int64.
+
+    Raises:
+        InputError: values that are no whole numbers.
+    """
+    array = volume.array
+    if array.dtype.kind == "f":
+        wrong = array[(array != np.trunc(array)) | (np.abs(array) > 2**53)]
+        if wrong.size:
+            raise InputError(f"{volume.name}: labels must be whole numbers, got {wrong.ravel()[0]:g}")
+    return array.astype(np.int64)
 
 
 def _mean(values: Sequence[float]) -> float:

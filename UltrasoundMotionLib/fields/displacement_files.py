@@ -10,7 +10,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.fields.displacement_field import DisplacementField
 from UltrasoundMotionLib.fields.image_grid import ImageGrid
-from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
+from UltrasoundMotionLib.images.readers.integrity import check_image_file
 from UltrasoundMotionLib.images.sitk_reasons import last_line
 
 _SUFFIXES = (".nrrd", ".mha", ".nii.gz", ".nii")
@@ -23,11 +23,15 @@ def _suffix(path: Path) -> str | None:
     return next((suffix for suffix in _SUFFIXES if path.name.lower().endswith(suffix)), None)
 
 
-def write_displacement(path: str | Path, field: DisplacementField) -> None:
+def write_displacement(path: str | Path, field: DisplacementField, *, in_pixels: bool = False) -> None:
     """Writes a field as .nrrd, .mha, .nii.gz or .nii; all but .nii compressed.
 
     A 2D field is written as one slice in the plane z = 0 with a third component of 0, which 3D Slicer reads as the same
     motion; `read_displacement` returns it in 2D.
+
+    Args:
+        in_pixels: the size of a pixel is not known: a 2D field is then written as a 2D image of two components, which
+            is no motion in millimetres for 3D Slicer.
 
     Raises:
         InputError: another file ending; NIfTI for a 2D or single-slice field, which ITK does not read back unchanged.
@@ -44,8 +48,9 @@ def write_displacement(path: str | Path, field: DisplacementField) -> None:
             f"{path}: NIfTI drops the third axis of a displacement field of one slice, so it could not be read back; "
             "use .nrrd"
         )
-    image = field.as_single_slice().to_sitk()
-    if field.grid.dimension == 2:
+    flat = in_pixels or field.grid.dimension == 3
+    image = (field if flat else field.as_single_slice()).to_sitk()
+    if not flat:
         image.SetMetaData(_PLANE_KEY, "2D")
 
     def check(written: Path) -> None:
@@ -68,14 +73,11 @@ def read_displacement(path: str | Path) -> DisplacementField:
     import SimpleITK as sitk
 
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
+    check_image_file(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as a displacement field: {last_line(error)}") from error
-    if _suffix(path) in (".nii", ".nii.gz"):
-        check_pixels_complete(path)
     components, dimension = image.GetNumberOfComponentsPerPixel(), image.GetDimension()
     if components != dimension or dimension not in (2, 3):
         raise InputError(

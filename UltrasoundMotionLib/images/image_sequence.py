@@ -12,6 +12,7 @@ import numpy as np
 
 from UltrasoundMotionLib.arguments import as_numbers, as_path, as_texts, as_tuple
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.pixel_size import check_pixel_size
 
 
 @runtime_checkable
@@ -83,6 +84,7 @@ class ImageSequence:
             spacing = as_tuple(self.spacing_mm, f"{where}spacing_mm", 2)
             if not all(np.isfinite(value) and value > 0 for value in spacing):
                 raise InputError(f"{where}spacing must be two positive numbers in mm (x, y), got {self.spacing_mm}")
+            check_pixel_size(where, spacing)
             object.__setattr__(self, "spacing_mm", spacing)
         if self.times_s is not None:
             times = as_numbers(self.times_s, f"{where}times_s").copy()

@@ -14,6 +14,7 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.dicom.clip import read_dicom, read_dicom_phases
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DICOM_ENDINGS, is_dicom
 from UltrasoundMotionLib.images.readers.image_folder import read_image_folder
+from UltrasoundMotionLib.images.readers.integrity import check_regular_file, is_folder
 from UltrasoundMotionLib.images.readers.metaimage import read_metaimage
 from UltrasoundMotionLib.images.readers.nifti import read_nifti
 from UltrasoundMotionLib.images.readers.nrrd import read_nrrd
@@ -87,17 +88,11 @@ def read_sequence(
 
 
 def _find_reader(path: Path) -> Callable[[Path], ImageSequence]:
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if path.is_dir():
+    if is_folder(path):
         return _read_folder
-    try:
-        if path.stat().st_size == 0:
-            raise InputError(f"{path}: is empty")
-        if is_dicom(path):
-            return read_dicom
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    check_regular_file(path)
+    if is_dicom(path):
+        return read_dicom
     reader = _by_ending(path, _READERS)
     if reader is None:
         ending = path.suffix or "a file without an ending"

@@ -9,6 +9,7 @@ import numpy as np
 
 from UltrasoundMotionLib.arguments import as_array, as_numbers, as_tuple
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.pixel_size import check_pixel_size
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -48,6 +49,7 @@ class Volume:
         direction = as_numbers(self.direction, f"{self.name}: direction").copy()
         if len(spacing) != array.ndim or not all(np.isfinite(value) and value > 0 for value in spacing):
             raise InputError(f"{self.name}: spacing must be {array.ndim} positive numbers in mm, got {self.spacing_mm}")
+        check_pixel_size(f"{self.name}: ", spacing)
         if len(origin) != array.ndim or not np.all(np.isfinite(origin)):
             raise InputError(f"{self.name}: origin must be {array.ndim} finite numbers in mm, got {self.origin_mm}")
         if (

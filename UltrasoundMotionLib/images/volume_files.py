@@ -13,7 +13,7 @@ from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
-from UltrasoundMotionLib.images.readers.nifti import check_pixels_complete
+from UltrasoundMotionLib.images.readers.integrity import check_image_file, check_regular_file, is_folder
 from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, picture_values
 from UltrasoundMotionLib.images.sitk_reasons import last_line
 from UltrasoundMotionLib.images.volume import Volume
@@ -22,7 +22,7 @@ from UltrasoundMotionLib.images.volume import Volume
 def read_volume(path: str | Path) -> Volume:
     """Reads a 2D or 3D image with one component per voxel, in LPS, with the pixel type of the file.
 
-    NIfTI, NRRD, MetaImage, any other format that SimpleITK reads, or a folder with one DICOM series.
+    NIfTI, NRRD, MetaImage, HDF5, MINC, a picture, or a folder with one DICOM series.
 
     Raises:
         InputError: missing, empty, damaged, several series, several components, more than three dimensions, or values
@@ -31,24 +31,17 @@ def read_volume(path: str | Path) -> Volume:
     import SimpleITK as sitk
 
     path = as_path(path)
-    if not path.exists():
-        raise InputError(f"{path}: no such file or folder")
-    if path.is_file() and path.stat().st_size == 0:
-        raise InputError(f"{path}: is empty")
-    try:
-        dicom = path.is_dir() or is_dicom(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if dicom:
+    if not is_folder(path):
+        check_regular_file(path)
+    if is_folder(path) or is_dicom(path):
         return dataclasses.replace(read_dicom_volume(path), name=path.name.split(".")[0] or path.name)
     if path.name.lower().endswith(PICTURE_ENDINGS):
         return _read_picture(path)
+    check_image_file(path)
     try:
         image = sitk.ReadImage(str(path))
-    except RuntimeError:
-        raise InputError(f"{path}: cannot be read as an image: an unknown format, damaged or truncated") from None
-    if path.name.lower().endswith((".nii", ".nii.gz")):
-        check_pixels_complete(path)
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as an image: {last_line(error)}") from None
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
         image = image[(slice(None),) * (image.GetDimension() - 1) + (0,)]
     if image.GetDimension() > 3:

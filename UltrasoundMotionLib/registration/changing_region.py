@@ -101,7 +101,12 @@ def _still_outside(
         return gaussian_filter(image, sigma)
 
     first, second = smoothed(fixed, _GRADIENT_MM), smoothed(moving, _GRADIENT_MM)
-    one, other = (np.gradient((first + second) / 2, spacing_mm[axis], axis=axis) for axis in plane)
+    one, other = (
+        np.gradient((first + second) / 2, spacing_mm[axis], axis=axis)
+        if first.shape[axis] > 1
+        else np.zeros_like(first)
+        for axis in plane
+    )
     change = first - second
     squares, other_squares, product, right, other_right = (
         smoothed(part, _WINDOW_MM / 2) for part in (one * one, other * other, one * other, one * change, other * change)

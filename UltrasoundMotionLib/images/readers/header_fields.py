@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -72,18 +72,58 @@ def plus_notes(header: Mapping[str, str], fields: Mapping[str, tuple[str, ...]])
     return tuple(notes)
 
 
-def header_numbers(path: Path, name: str, text: str, kind: type[_Number], count: int) -> list[_Number]:
-    """Parses `count` numbers separated by blanks.
+def header_numbers(
+    path: Path,
+    name: str,
+    text: str,
+    kind: type[_Number],
+    count: int,
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+) -> list[_Number]:
+    """Parses `count` finite numbers separated by blanks.
 
     Raises:
-        InputError: other text or another count, naming the header's field.
+        InputError: other text, another count, or a number out of range, naming the header's field.
     """
+    words = text.split()
     try:
-        values = [kind(word) for word in text.split()]
-        if not all(map(math.isfinite, values)):
-            raise ValueError
-    except (ValueError, OverflowError):
+        values = [header_number(path, name, word, kind) for word in words]
+    except InputError:
         raise InputError(f"{path}: {name} is {text[:80]!r}, expected numbers") from None
-    if len(values) != count:
-        raise InputError(f"{path}: {name} has {len(values)} values, expected {count}")
-    return values
+    if len(words) != count:
+        raise InputError(f"{path}: {name} has {len(words)} values, expected {count}")
+    return [header_number(path, name, value, kind, minimum=minimum, maximum=maximum) for value in values]
+
+
+def header_number(
+    path: Path,
+    name: str,
+    value: Any,
+    kind: type[_Number],
+    *,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+) -> _Number:
+    """Returns a header's value as a finite number in a range.
+
+    Raises:
+        InputError: not a number, not finite, a fraction where a whole number is needed, or out of range.
+    """
+    shown = repr(str(value)[:80]) if isinstance(value, str) else f"{value}"
+    words = "a whole number" if kind is int else "a number"
+    try:
+        if isinstance(value, str) and "_" in value:  # Python's own notation
+            raise ValueError
+        number = float(value)
+        if not math.isfinite(number) or (kind is int and not number.is_integer()):
+            raise ValueError
+        exact = kind(value)
+    except (ValueError, OverflowError, TypeError):
+        raise InputError(f"{path}: {name} is {shown}, expected {words}") from None
+    if not minimum <= number <= maximum:
+        at_most = "" if maximum == math.inf else f" to {maximum:g}"
+        at_least = f"up to {maximum:g}" if minimum == -math.inf else f"from {minimum:g}{at_most}"
+        raise InputError(f"{path}: {name} is {shown}, expected {words} {at_least}")
+    return exact

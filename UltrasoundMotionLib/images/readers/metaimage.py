@@ -25,11 +25,12 @@ from UltrasoundMotionLib.images.readers.axes import (
 )
 from UltrasoundMotionLib.images.readers.header_fields import (
     frame_fields,
+    header_number,
     header_numbers,
     plus_notes,
     times_from_timestamps,
 )
-from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
+from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, check_pixels, load_pixels
 
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
@@ -46,12 +47,7 @@ def read_metaimage(path: Path) -> ImageSequence:
         InputError: not a MetaImage, a header that contradicts itself, or fewer pixels than it declares.
     """
     header, offset = _read_header(path)
-    sizes = header_numbers(path, "DimSize", header["DimSize"], int, _dimensions(path, header))
-    if min(sizes) < 1:
-        raise InputError(f"{path}: DimSize is {header['DimSize']}: zero frames or pixels")
-    (components,) = header_numbers(path, "ElementNumberOfChannels", header.get("ElementNumberOfChannels", "1"), int, 1)
-    if not 1 <= components <= 4:
-        raise InputError(f"{path}: has {components} components a pixel, expected 1 to 4")
+    sizes, components = _shape(path, header)
     block = _pixel_block(path, header, offset, (*reversed(sizes), *([components] if components > 1 else [])))
     axes = sequence_axes(path, sizes, (header.get("Kinds", "").split() + [None] * len(sizes))[: len(sizes)])
     spacing, origin, direction = _geometry(path, header, axes)
@@ -61,6 +57,33 @@ def read_metaimage(path: Path) -> ImageSequence:
     spacing_mm, spacing_notes = calibrated_spacing(spacing, header.get(SPACING_KEY))
     notes = (*spacing_notes, *time_notes, *plus_notes(header, fields), *((LUMINANCE_NOTE,) if components > 2 else ()))
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
+
+
+def check_metaimage(path: Path) -> None:
+    """Checks a MetaImage file before ITK reads it: ITK passes over damaged and missing pixels.
+
+    Raises:
+        InputError: as `read_metaimage`; damaged, or with values that are not finite.
+    """
+    header, offset = _read_header(path)
+    sizes, components = _shape(path, header)
+    steps, _ = _step_and_offset(path, header)
+    if not all(steps[axis].any() for axis, size in enumerate(sizes) if size > 1):
+        raise InputError(f"{path}: its ElementSpacing or TransformMatrix gives an axis no length")
+    check_pixels(
+        path, _pixel_block(path, header, offset, (*reversed(sizes), *([components] if components > 1 else [])))
+    )
+
+
+def _shape(path: Path, header: Mapping[str, str]) -> tuple[list[int], int]:
+    """Returns the sizes of the axes, fastest first, and the components of a pixel."""
+    sizes = header_numbers(path, "DimSize", header["DimSize"], int, _dimensions(path, header))
+    if min(sizes) < 1:
+        raise InputError(f"{path}: DimSize is {header['DimSize']}: zero frames or pixels")
+    (components,) = header_numbers(path, "ElementNumberOfChannels", header.get("ElementNumberOfChannels", "1"), int, 1)
+    if not 1 <= components <= 4:
+        raise InputError(f"{path}: has {components} components a pixel, expected 1 to 4")
+    return sizes, components
 
 
 def _read_header(path: Path) -> tuple[dict[str, str], int]:
@@ -110,6 +133,8 @@ def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tupl
     local = name.upper() == "LOCAL"
     data_path = path if local else path.parent / name
     encoding = "zlib" if _true(header, "CompressedData") else "raw"
+    if encoding == "zlib" and "CompressedDataSize" in header and data_path.exists():
+        _check_compressed_size(path, header, data_path, offset if local else 0)
     if header.get("BinaryData", "True").lower() == "false":
         encoding = "text"
     start = offset if local else 0
@@ -121,7 +146,15 @@ def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tupl
     return PixelBlock(data_path, start, dtype, shape, encoding)
 
 
-def _geometry(path: Path, header: Mapping[str, str], axes: SequenceAxes) -> tuple:
+def _check_compressed_size(path: Path, header: Mapping[str, str], data_path: Path, start: int) -> None:
+    declared = header_number(path, "CompressedDataSize", header["CompressedDataSize"], int, minimum=0)
+    found = data_path.stat().st_size - start
+    if declared > found:
+        raise InputError(f"{path}: truncated: its header declares {declared} compressed bytes, {max(found, 0)} found")
+
+
+def _step_and_offset(path: Path, header: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the step (n, n) of each axis, one a row, and the position (n,) of the first pixel, in mm."""
     dimensions = _dimensions(path, header)
     spacing_key = "ElementSpacing" if "ElementSpacing" in header else "ElementSize"
     spacing = np.ones(dimensions)
@@ -139,10 +172,16 @@ def _geometry(path: Path, header: Mapping[str, str], axes: SequenceAxes) -> tupl
             offset = np.array(header_numbers(path, key, header[key], float, dimensions))
             break
 
+    return matrix * spacing[:, None], offset
+
+
+def _geometry(path: Path, header: Mapping[str, str], axes: SequenceAxes) -> tuple:
+    step, offset = _step_and_offset(path, header)
+    dimensions = len(step)
+
     def in_space(vector: np.ndarray) -> np.ndarray:
         return np.pad(vector[:3], (0, max(0, 3 - dimensions)))
 
-    step = matrix * spacing[:, None]
     through = None if axes.through is None else in_space(step[axes.through])
     pixel_spacing, direction = plane_geometry(path, in_space(step[axes.x]), in_space(step[axes.y]), through)
     return pixel_spacing, tuple(in_space(offset)), direction

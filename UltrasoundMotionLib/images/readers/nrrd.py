@@ -25,12 +25,13 @@ from UltrasoundMotionLib.images.readers.axes import (
 )
 from UltrasoundMotionLib.images.readers.header_fields import (
     frame_fields,
+    header_number,
     header_numbers,
     increasing_times,
     plus_notes,
     times_from_timestamps,
 )
-from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, load_pixels
+from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, check_pixels, load_pixels
 
 _TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -56,6 +57,8 @@ _ENCODINGS = {
     "text": "text",
     "ascii": "text",
 }
+_MOST_DIMENSIONS = 16
+_LONGEST_LINE = 2**24
 _COMPONENT_KINDS = re.compile(r"(.*-)?(vector|color|normal|gradient)|RGB.*|RGBA.*|complex|quaternion")
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6}
 _LPS_SIGN = {"right": -1.0, "left": 1.0, "anterior": -1.0, "posterior": 1.0, "inferior": -1.0, "superior": 1.0}
@@ -74,12 +77,14 @@ class _NrrdHeader:
     def sizes(self) -> list[int]:
         """The sizes of the axes, fastest first."""
         try:
+            dimension = int(self.fields["dimension"])
             sizes = [int(word) for word in self.fields["sizes"].split()]
-            if len(sizes) != int(self.fields["dimension"]):
+            if len(sizes) != dimension or not 1 <= dimension <= _MOST_DIMENSIONS:
                 raise ValueError
         except ValueError:
             raise InputError(
-                f"{self.path}: sizes {self.fields['sizes']!r} do not fit dimension {self.fields['dimension']!r}"
+                f"{self.path}: sizes {self.fields['sizes'][:80]!r} do not fit dimension "
+                f"{self.fields['dimension'][:80]!r}"
             ) from None
         if min(sizes) < 1:
             raise InputError(f"{self.path}: sizes are {self.fields['sizes']}: zero frames or pixels")
@@ -109,11 +114,11 @@ def read_nrrd(path: Path) -> ImageSequence:
     block = _pixel_block(header, tuple(reversed(sizes)))
     kept = [axis for axis in range(len(sizes)) if axis != component]
     axes = sequence_axes(path, [sizes[axis] for axis in kept], [kinds[axis] for axis in kept])
-    frames = StoredFrames(
-        arrange(load_pixels(path, block), axes, None if component is None else len(sizes) - 1 - component)
-    )
     spacing, origin, direction = _geometry(
         header, kept[axes.x], kept[axes.y], None if axes.through is None else kept[axes.through]
+    )
+    frames = StoredFrames(
+        arrange(load_pixels(path, block), axes, None if component is None else len(sizes) - 1 - component)
     )
     fields = frame_fields(header.pairs, frames.shape[0])
     times, time_notes = (None, ()) if axes.time is None else _times(header, kept[axes.time], frames.shape[0])
@@ -131,7 +136,9 @@ def _read_header(path: Path) -> _NrrdHeader:
     with path.open("rb") as file:
         if not re.match(rb"NRRD000\d", file.readline(64)):
             raise InputError(f"{path}: is not a NRRD file: it does not start with NRRD")
-        while line := file.readline():
+        while line := file.readline(_LONGEST_LINE):
+            if not line.endswith(b"\n") and len(line) == _LONGEST_LINE:
+                raise InputError(f"{path}: damaged: a line of its header is longer than {_LONGEST_LINE} bytes")
             text = line.decode("utf-8", "replace").rstrip("\r\n")
             if not text:
                 break
@@ -183,8 +190,10 @@ def _pixel_block(header: _NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
             f"{path}: its pixels are in several files ({name}), which is not supported; combine them into one .nrrd"
         )
     byte_skip, line_skip = (
-        header_numbers(path, f"{unit} skip", fields.get(f"{unit} skip", fields.get(f"{unit}skip", "0")), int, 1)[0]
-        for unit in ("byte", "line")
+        header_number(
+            path, f"{unit} skip", fields.get(f"{unit} skip", fields.get(f"{unit}skip", "0")), int, minimum=minimum
+        )
+        for unit, minimum in (("byte", -1), ("line", 0))
     )
     if encoding != "raw" and (byte_skip or line_skip):
         raise InputError(f"{path}: byte skip and line skip with encoding {fields['encoding']} are not supported")
@@ -194,9 +203,39 @@ def _pixel_block(header: _NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
     with data_path.open("rb") as file:
         file.seek(offset)
         for _ in range(line_skip):
-            file.readline()
+            if not file.readline():
+                raise InputError(f"{path}: line skip is {line_skip}, but its data has fewer lines")
         offset = file.tell() + byte_skip if byte_skip >= 0 else data_path.stat().st_size - block.size_bytes
     return PixelBlock(data_path, max(0, offset), dtype, shape, encoding)
+
+
+def check_nrrd(path: Path) -> None:
+    """Checks a NRRD file before ITK reads it: ITK passes over damaged and missing pixels, and wraps numbers around.
+
+    Raises:
+        InputError: as `read_nrrd`; damaged, or with values that are not finite.
+    """
+    header = _read_header(path)
+    sizes = header.sizes
+    _check_geometry(header)
+    check_pixels(path, _pixel_block(header, tuple(reversed(sizes))))
+
+
+def _check_geometry(header: _NrrdHeader) -> None:
+    """Checks that the numbers of spacings, directions and origin are finite.
+
+    Raises:
+        InputError: they are not.
+    """
+    for vector in _vectors(header, header.fields.get("space directions", "") + header.fields.get("space origin", "")):
+        if vector is not None and not np.all(np.isfinite(vector)):
+            raise InputError(f"{header.path}: its space directions or origin hold values that are not finite")
+    for vector in _vectors(header, header.fields.get("space directions", "")):
+        if vector is not None and not vector.any():
+            raise InputError(f"{header.path}: its space directions give an axis no length")
+    for axis, word in enumerate(header.per_axis("spacings")):
+        if word is not None and header.sizes[axis] > 1:
+            header_number(header.path, "spacings", word, float)
 
 
 def _vectors(header: _NrrdHeader, text: str) -> list[np.ndarray | None]:

@@ -19,6 +19,9 @@ from UltrasoundMotionLib.images.colour import grey_dtype, luminance
 
 MAXIMUM_BYTES_IN_MEMORY = 256 * 2**20
 _CHUNK_BYTES = 2**16
+_LARGEST_STEP = 2**22
+_MOST_BYTES_PER_BYTE = {"raw": 1, "text": 1, "gzip": 1040, "zlib": 1040, "bzip2": 30_000}
+"""The most that a byte of a file can stand for: a header that claims more cannot be true. Deflate reaches 1032."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +92,10 @@ def load_pixels(named: Path, block: PixelBlock) -> Pixels:
         InputError: the file is missing, shorter than its header declares, or its compression is damaged.
     """
     try:
+        _check_claim(named, block)
         if block.encoding == "text":
             return _in_memory(_text_pixels(named, block))
         if block.encoding == "raw":
-            _check_length(named, block.path.stat().st_size - block.offset, block)
             return partial(np.memmap, block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=block.shape)
         if block.size_bytes > MAXIMUM_BYTES_IN_MEMORY:
             # it lives as long as the pixels do
@@ -107,6 +110,74 @@ def load_pixels(named: Path, block: PixelBlock) -> Pixels:
         raise InputError(f"{named}: its pixel file {block.path.name!r} is missing") from None
     except OSError as error:
         raise InputError(f"{named}: cannot be read: {error.strerror or error}") from error
+
+
+def check_pixels(named: Path, block: PixelBlock) -> None:
+    """Reads the pixels of a block once, a part at a time: they are whole, undamaged and finite.
+
+    Raises:
+        InputError: as `load_pixels`, or values that are not finite.
+    """
+    try:
+        _check_claim(named, block)
+        if block.encoding == "text":
+            count_not_finite = int((~np.isfinite(_text_pixels(named, block))).sum())
+        elif block.encoding == "raw":
+            count_not_finite = _not_finite_in_file(block) if block.dtype.kind == "f" else 0
+        else:
+            count_not_finite = _not_finite_in_stream(named, block)
+    except (FileNotFoundError, ValueError):
+        raise InputError(f"{named}: its pixel file {block.path.name!r} is missing") from None
+    except OSError as error:
+        raise InputError(f"{named}: cannot be read: {error.strerror or error}") from error
+    if count_not_finite:
+        raise InputError(f"{named}: holds {count_not_finite} values that are not finite")
+
+
+def _not_finite_in_file(block: PixelBlock) -> int:
+    count, found, step = math.prod(block.shape), 0, _LARGEST_STEP // block.dtype.itemsize
+    for start in range(0, count, step):  # a new map for every part, so that its memory is released
+        pixels = np.memmap(block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=(count,))
+        found += int((~np.isfinite(pixels[start : start + step])).sum())
+    return found
+
+
+def _not_finite_in_stream(named: Path, block: PixelBlock) -> int:
+    size, found, seen, rest = block.dtype.itemsize, 0, 0, b""
+    for chunk in _decompressed(named, block):
+        seen += len(chunk)
+        data = rest + chunk
+        whole = len(data) // size * size
+        if block.dtype.kind == "f":
+            found += int((~np.isfinite(np.frombuffer(data[:whole], dtype=block.dtype))).sum())
+        rest = data[whole:]
+    _check_length(named, seen, block)
+    return found
+
+
+def _check_claim(named: Path, block: PixelBlock) -> None:
+    """Compares what the header claims with the length of the file, before anything is read or allocated.
+
+    Raises:
+        InputError: the file is shorter, or longer by a row of pixels or more; a compressed file that could not hold so
+            much.
+    """
+    stored = block.path.stat().st_size - block.offset
+    if block.encoding == "raw":
+        _check_length(named, stored, block)
+        row = block.dtype.itemsize * math.prod(block.shape[-1:])
+        if stored - block.size_bytes >= max(row, 16):
+            raise InputError(
+                f"{named}: damaged: its header declares {block.size_bytes} bytes of pixels {block.shape}, "
+                f"{stored} found"
+            )
+    elif block.encoding == "text":
+        _check_length(named, (stored + 1) // 2, block, math.prod(block.shape))
+    elif block.size_bytes > max(stored, 0) * _MOST_BYTES_PER_BYTE[block.encoding]:
+        raise InputError(
+            f"{named}: truncated: its header declares {block.size_bytes} bytes of pixels {block.shape}, "
+            f"which {max(stored, 0)} compressed bytes cannot hold"
+        )
 
 
 def _in_memory(pixels: np.ndarray) -> Pixels:
@@ -133,45 +204,77 @@ def frames_first(pixels: Pixels, axis: int) -> Pixels:
     return partial(transposed, mode="r")
 
 
-def _check_length(named: Path, found: int, block: PixelBlock) -> None:
-    if found < block.size_bytes:
+def _check_length(named: Path, found: int, block: PixelBlock, expected: int | None = None) -> None:
+    if found < (block.size_bytes if expected is None else expected):
+        unit = "bytes of pixels" if expected is None else "pixel values"
         raise InputError(
-            f"{named}: truncated: its header declares {block.size_bytes} bytes of pixels {block.shape}, "
+            f"{named}: truncated: its header declares {expected or block.size_bytes} {unit} {block.shape}, "
             f"{max(found, 0)} found"
         )
 
 
 def _decompressed(named: Path, block: PixelBlock) -> Iterator[bytes]:
-    """Yields decompressed chunks of the pixels until the block is complete (files may have trailing bytes)."""
+    """Yields decompressed chunks of the pixels, and reads on to the checksum at the end of the file.
+
+    Raises:
+        InputError: damaged, cut before its end, or more pixels than the block by a row or more.
+    """
     skip, wanted = block.skip, block.size_bytes
+    tail = max(block.dtype.itemsize * math.prod(block.shape[-1:]), 16)
     with block.path.open("rb") as file:
         file.seek(block.offset)
         for data in _decompress_stream(named, file, block.encoding):
             if skip >= len(data):
                 skip -= len(data)
                 continue
-            yield data[skip : skip + wanted]
+            if wanted > 0:
+                yield data[skip : skip + wanted]
             wanted -= len(data) - skip
             skip = 0
-            if wanted <= 0:
-                return
+            if -wanted >= tail:
+                raise InputError(
+                    f"{named}: damaged: its header declares {block.size_bytes} bytes of pixels {block.shape}, "
+                    "more found"
+                )
 
 
 def _decompress_stream(named: Path, file: BinaryIO, encoding: str) -> Iterator[bytes]:
-    # 32: detects zlib and gzip headers
-    new_decompressor = (
-        bz2.BZ2Decompressor if encoding == "bzip2" else partial(zlib.decompressobj, wbits=zlib.MAX_WBITS | 32)
-    )
-    decompressor = new_decompressor()
+    """Yields what a compressed file holds, at most 4 MB at a time; the checksums of its members are compared."""
     try:
-        while compressed := file.read(_CHUNK_BYTES):
-            while compressed:
-                yield decompressor.decompress(compressed)
-                compressed = decompressor.unused_data
-                if decompressor.eof:  # a gzip file may have several members
-                    decompressor = new_decompressor()
+        decompress = _decompress_bzip2 if encoding == "bzip2" else _decompress_deflate
+        yield from decompress(file)
     except (zlib.error, OSError, EOFError) as error:
-        raise InputError(f"{named}: its compressed pixels are damaged: {error}") from error
+        raise InputError(f"{named}: its compressed pixels are damaged or truncated: {error}") from error
+
+
+def _decompress_deflate(file: BinaryIO) -> Iterator[bytes]:
+    detecting = zlib.MAX_WBITS | 32  # zlib and gzip headers
+    decompressor = zlib.decompressobj(wbits=detecting)
+    while compressed := file.read(_CHUNK_BYTES):
+        while compressed:
+            if decompressor.eof:  # a gzip file may have several members, and zeros after them
+                compressed = compressed.lstrip(b"\0")
+                if not compressed:
+                    break
+                decompressor = zlib.decompressobj(wbits=detecting)
+            yield decompressor.decompress(compressed, _LARGEST_STEP)
+            compressed = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
+    if not decompressor.eof:
+        yield decompressor.flush()
+    if not decompressor.eof:
+        raise EOFError("it ends before its last byte")
+
+
+def _decompress_bzip2(file: BinaryIO) -> Iterator[bytes]:
+    decompressor = bz2.BZ2Decompressor()
+    while compressed := file.read(_CHUNK_BYTES):
+        while compressed or not (decompressor.eof or decompressor.needs_input):
+            if decompressor.eof:
+                decompressor = bz2.BZ2Decompressor()
+            yield decompressor.decompress(compressed, _LARGEST_STEP)
+            compressed = decompressor.unused_data if decompressor.eof else b""
+    if not decompressor.eof:
+        raise EOFError("it ends before its last byte")
 
 
 def _text_pixels(named: Path, block: PixelBlock) -> np.ndarray:
@@ -179,10 +282,20 @@ def _text_pixels(named: Path, block: PixelBlock) -> np.ndarray:
         file.seek(block.offset)
         words = file.read().split()
     count = math.prod(block.shape)
-    if len(words) < count:
-        raise InputError(f"{named}: truncated: its header declares {count} pixel values, {len(words)} found")
+    _check_length(named, len(words), block, count)
+    if len(words) > count:
+        raise InputError(f"{named}: damaged: its header declares {count} pixel values, {len(words)} found")
     try:
-        values = np.array(words[:count], dtype=np.float64)
+        values = np.array(words, dtype=np.float64)
     except ValueError as error:
         raise InputError(f"{named}: its pixels are not numbers: {error}") from error
+    if block.dtype.kind in "iu":
+        limits = np.iinfo(block.dtype)
+        wrong = np.flatnonzero(~((values >= limits.min) & (values <= limits.max) & (values == np.trunc(values))))
+        if wrong.size:
+            word = words[wrong[0]].decode("latin-1")[:40]
+            raise InputError(
+                f"{named}: its pixel value {word} does not fit its type, whole numbers from {limits.min} to "
+                f"{limits.max}"
+            )
     return values.astype(block.dtype).reshape(block.shape)

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+import torch
+
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField
+from UltrasoundMotionLib.fields.image_grid import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES
 from UltrasoundMotionLib.registration.registry import MethodSetup, registration_method
@@ -15,8 +19,6 @@ from UltrasoundMotionLib.registration.registry import MethodSetup, registration_
 if TYPE_CHECKING:
     import SimpleITK as sitk
     from torch import Tensor
-
-    from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 _HISTOGRAM_LEVELS = 256
 _HISTOGRAM_POINTS = 7
@@ -68,12 +70,15 @@ def run_demons(setup: MethodSetup) -> Tensor:
     import SimpleITK as sitk
 
     pair, settings = setup.pair, setup.settings
-    fixed, moving = (_image(image, pair) for image in (pair.fixed, pair.moving))
+    grid, single = _grid_of_several(pair.grid)
+    fixed, moving = (_image(image, grid) for image in (pair.fixed, pair.moving))
     moving = sitk.HistogramMatching(moving, fixed, _HISTOGRAM_LEVELS, _HISTOGRAM_POINTS)
     smoothing = settings.smoothing or tuple(
         ACROSS_SLICES if step >= THICK_SLICES else ALONG_VOXELS for step in pair.spacing
     )
-    if len(smoothing) != pair.grid.dimension:
+    if len(smoothing) == pair.grid.dimension:
+        smoothing = tuple(value for axis, value in enumerate(smoothing) if axis not in single)
+    if len(smoothing) != grid.dimension:
         raise InputError(f"demons: smoothing needs {pair.grid.dimension} numbers, got {smoothing}")
     total = sum(settings.iterations)
     done = 0
@@ -90,14 +95,34 @@ def run_demons(setup: MethodSetup) -> Tensor:
         )
         field = demons.Execute(*coarse) if start is None else demons.Execute(*coarse, start)
         done += iterations
-        setup.report(done, total, f"scale 1/{scale}", partial(_in_voxels, field, pair))
+        setup.report(done, total, f"scale 1/{scale}", partial(_in_voxels, field, grid, single))
     assert field is not None  # there is a scale at least
-    return _in_voxels(field, pair)
+    return _in_voxels(field, grid, single)
 
 
-def _image(tensor: Tensor, pair: WorkingPair) -> sitk.Image:
-    grid = pair.grid
-    return Volume(tensor[0, 0].cpu().numpy(), grid.spacing_mm, grid.origin_mm, grid.direction).to_sitk()
+def _grid_of_several(grid: ImageGrid) -> tuple[ImageGrid, tuple[int, ...]]:
+    """Returns the grid without its axes of one voxel, and those axes, counted from x.
+
+    ITK's filter gives NaN along an axis of one voxel. Without such axes the grid is returned as it is.
+    """
+    sizes = grid.shape[::-1]
+    kept = [axis for axis, size in enumerate(sizes) if size > 1]
+    single = tuple(axis for axis, size in enumerate(sizes) if size == 1)
+    if not single:
+        return grid, ()
+    if len(kept) < 2:
+        raise InputError(
+            f"demons: an image of {' x '.join(map(str, sizes))} voxels is a line; it needs a slice or more"
+        )
+    spacing = tuple(grid.spacing_mm[axis] for axis in kept)
+    shape = tuple(size for size in grid.shape if size > 1)
+    return ImageGrid(shape, spacing, (0.0,) * len(kept), np.eye(len(kept))), single
+
+
+def _image(tensor: Tensor, grid: ImageGrid) -> sitk.Image:
+    return Volume(
+        tensor[0, 0].cpu().numpy().reshape(grid.shape), grid.spacing_mm, grid.origin_mm, grid.direction
+    ).to_sitk()
 
 
 def _shrunk(image: sitk.Image, scale: int) -> sitk.Image:
@@ -113,6 +138,11 @@ def _shrunk(image: sitk.Image, scale: int) -> sitk.Image:
     return sitk.Shrink(sitk.DiscreteGaussian(image, variances), factors)
 
 
-def _in_voxels(field: sitk.Image, pair: WorkingPair) -> Tensor:
+def _in_voxels(field: sitk.Image, grid: ImageGrid, single: tuple[int, ...]) -> Tensor:
+    """Returns (1, n, *spatial) on the pair's grid: 0 along the axes of one voxel."""
     found = DisplacementField.from_sitk(field)
-    return (found if found.grid.matches(pair.grid) else found.resample(pair.grid)).to_voxels()
+    voxels = (found if found.grid.matches(grid) else found.resample(grid)).to_voxels()
+    for axis in single:
+        voxels = torch.cat([voxels[:, :axis], torch.zeros_like(voxels[:, :1]), voxels[:, axis:]], dim=1)
+        voxels = voxels.unsqueeze(voxels.ndim - axis)  # the last axis is x, the one before it y
+    return voxels
