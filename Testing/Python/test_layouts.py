@@ -189,7 +189,7 @@ def test_the_layouts_are_in_slicers_menu_once(bench, monkeypatch):
     menu = qt.QMenu()
 
     class Window:
-        def findChild(self, class_name, name):
+        def findChild(self, class_name, name):  # noqa: N802
             return menu if (class_name, name) == ("QMenu", "LayoutMenu") else None
 
     monkeypatch.setattr(slicer.util, "mainWindow", Window)

@@ -37,6 +37,12 @@ def show_landmarks(markups: slicer.vtkMRMLMarkupsNode, sequence: ImageSequence, 
     display.SetTextScale(2.0)
 
 
+def limit_labels(markups: slicer.vtkMRMLMarkupsNode) -> None:
+    """Hides the points' labels where they are so many that they would cover each other and the image."""
+    if markups.GetNumberOfControlPoints() > _MAXIMUM_LABELS:
+        markups.GetDisplayNode().SetPointLabelsVisibility(False)
+
+
 def show_placed_points(markups: slicer.vtkMRMLMarkupsNode) -> None:
     """Shows points that a user places in a colour that stands out from the image and from tracked points."""
     if markups.GetDisplayNode() is None:

@@ -19,11 +19,18 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
 from UltrasoundMotionLib.mrml.strain_wall import add_strain_band, color_curve_by_strain
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
-from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
+from UltrasoundMotionLib.mrml.table_nodes import (
+    add_chart,
+    add_series,
+    add_table,
+    adding_reading_table,
+    table_text,
+)
 from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.pictures.strain_colors import MEAN_COLOR, segment_color
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.strain.strain_files import strain_columns
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 
@@ -39,6 +46,7 @@ class StrainNodes:
         curve: the curve whose control points carry the raw strain.
         curves_table: a row per frame: time (or frame), whole wall, segments, and the other columns of the CSV.
         measures_table: a row for the whole wall and for each segment: measures and quality.
+        reading_table: the most important of them, rounded for reading.
         chart: the chart for a plot view.
         series: its lines, the whole wall last.
     """
@@ -47,18 +55,20 @@ class StrainNodes:
     curve: SequenceNodes
     curves_table: slicer.vtkMRMLTableNode
     measures_table: slicer.vtkMRMLTableNode
+    reading_table: slicer.vtkMRMLTableNode
     chart: slicer.vtkMRMLPlotChartNode
     series: tuple[slicer.vtkMRMLPlotSeriesNode, ...]
 
     def shown_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
         """Yields the nodes that belong into the Data module's folder."""
-        yield from (self.band.proxy, self.curve.proxy, self.curves_table, self.measures_table, self.chart, *self.series)
+        tables = (self.curves_table, self.measures_table, self.reading_table)
+        yield from (self.band.proxy, self.curve.proxy, *tables, self.chart, *self.series)
 
     def remove(self) -> None:
         """Removes all of them from the scene, the curve too; clip and browser stay."""
         for nodes in (self.band, self.curve):
             remove_sequence(nodes)
-        for node in (*self.series, self.chart, self.curves_table, self.measures_table):
+        for node in (*self.series, self.chart, self.curves_table, self.measures_table, self.reading_table):
             remove_node(node)
 
 
@@ -96,7 +106,8 @@ def add_strain(
             curve=curve,
             curves_table=curves_table,
             measures_table=_add_measures_table(scene, result, f"{name} measures"),
-            chart=add_chart(scene, name, series, *_axis_titles(result)),
+            reading_table=run_steps(_adding_reading_table(scene, result, f"{name} measures, rounded")),
+            chart=add_chart(scene, name, series, *_axis_titles(result), x_range=_x_range(result)),
             series=series,
         )
         put_in_folder(scene, image.proxy, nodes.shown_nodes(), name)
@@ -138,6 +149,12 @@ def _points_of_curve(curve: SequenceNodes, result: StrainResult) -> list[int]:
 
 def _axis_titles(result: StrainResult) -> tuple[str, str]:
     return "frame" if result.times_s is None else "time (s)", f"{result.kind} strain (%)"
+
+
+def _x_range(result: StrainResult) -> tuple[float, float]:
+    if result.times_s is None:
+        return 0.0, float(len(result.global_percent) - 1)
+    return float(result.times_s[0]), float(result.times_s[-1])
 
 
 def _add_curves_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: str) -> slicer.vtkMRMLTableNode:
@@ -199,3 +216,25 @@ def _add_measures_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: 
         "roughness",
     )
     return add_table(scene, name, columns, dict.fromkeys(percent, "%") | {"time to peak": "s"})
+
+
+def _adding_reading_table(
+    scene: slicer.vtkMRMLScene, result: StrainResult, name: str
+) -> Steps[slicer.vtkMRMLTableNode]:
+    measures = (result.measures, *result.segment_measures)
+
+    def column(attribute: str, factor: float = 1.0) -> np.ndarray:
+        values = [getattr(one, attribute) for one in measures]
+        return np.array([np.nan if value is None else factor * value for value in values], dtype=np.float64)
+
+    deviation = result.uncertainty.standard_deviation_percent if result.uncertainty is not None else None
+    whole = "" if deviation is None else f"standard deviation {deviation:.1f} %"
+    columns: dict[str, tuple[np.ndarray | Sequence[str], int]] = {
+        "segment": ([_GLOBAL_NAME, *result.segment_names], 0),
+        "end-systolic (%)": (column("end_systolic_percent"), 1),
+        "peak (%)": (column("peak_percent"), 1),
+        "time to peak (ms)": (column("time_to_peak_s", 1000.0), 0),
+        "confidence": (np.array([np.nan, *(one.confidence for one in result.quality)]), 2),
+        "remark": ([whole, *(table_text(one.reason) for one in result.quality)], 0),
+    }
+    return (yield from adding_reading_table(scene, name, columns))

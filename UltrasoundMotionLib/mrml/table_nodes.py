@@ -10,6 +10,8 @@ import slicer
 import vtk
 from vtkmodules.util.numpy_support import numpy_to_vtk
 
+from UltrasoundMotionLib.steps import Steps
+
 _UNREADABLE = re.compile(r'["\x00-\x1f\x7f]')
 
 
@@ -41,8 +43,7 @@ def fill_table(
     table.RemoveAllColumns()
     table.SetUseColumnTitleAsColumnHeader(True)
     for title, values in columns.items():
-        texts = len(values) > 0 and isinstance(values[0], str)
-        column = _text_column(values) if texts else numpy_to_vtk(np.asarray(values), deep=True)
+        column = _text_column(values) if _are_texts(values) else numpy_to_vtk(np.asarray(values), deep=True)
         column.SetName(table_text(title))
         table.AddColumn(column)
         if title in units:
@@ -83,10 +84,73 @@ def add_series(
     return table.GetScene().AddNode(series)
 
 
+def adding_reading_table(
+    scene: slicer.vtkMRMLScene, name: str, columns: Mapping[str, tuple[np.ndarray | Sequence[str], int]]
+) -> Steps[slicer.vtkMRMLTableNode]:
+    """Adds a locked table for reading: numbers as texts of fixed decimals, empty where a number is not known.
+
+    Slicer's table view has no number format and would show six digits of everything; the exact numbers belong into
+    another table.
+
+    Args:
+        columns: (rows,) numbers or texts, and the decimals of numbers, by the title, which has the unit.
+    """
+    texts: dict[str, Sequence[str]] = {}
+    for title, (values, decimals) in columns.items():
+        given = [str(value) for value in values] if _are_texts(values) else None
+        texts[title] = given if given is not None else rounded_texts(np.asarray(values), decimals)
+        yield len(texts), len(columns), _READING
+    units = {title: title[title.rindex("(") + 1 : -1] for title in columns if title.endswith(")")}
+    table = add_table(scene, name, texts, units)
+    table.SetAttribute(_FOR_READING, "true")
+    return table
+
+
+def tables_for_reading(tables: Sequence[slicer.vtkMRMLTableNode]) -> list[slicer.vtkMRMLTableNode]:
+    """Returns those of the tables that are for reading; none in a scene of an older version."""
+    return [table for table in tables if table.GetAttribute(_FOR_READING)]
+
+
+_FOR_READING = "UltrasoundMotion.ForReading"
+_READING = "adding the table for reading"
+
+
+def rounded_texts(values: np.ndarray, decimals: int) -> list[str]:
+    """Returns numbers as texts such as `-16.7`, which spreadsheets read as numbers; empty where one is not finite."""
+    zero = f"{0:.{decimals}f}"
+    texts = np.char.mod(f"%.{decimals}f", values.astype(np.float64)).tolist()
+    known = np.isfinite(values).tolist()
+    return ["" if not one else zero if text == f"-{zero}" else text for text, one in zip(texts, known, strict=True)]
+
+
+def _are_texts(values: np.ndarray | Sequence[str]) -> bool:
+    return len(values) > 0 and isinstance(values[0], str)
+
+
+_LEGEND_SERIES = 14
+"""With more lines the legend would be taller than the chart and is left out."""
+
+_CHART_WIDTH = 375
+"""Width of the axis of a narrow chart in pixels, for the room beside the lines that the legend needs."""
+
+_FONT_SIZE, _LEGEND_FONT_SIZE = 12, 11
+
+
 def add_chart(
-    scene: slicer.vtkMRMLScene, name: str, series: Sequence[slicer.vtkMRMLPlotSeriesNode], x_title: str, y_title: str
+    scene: slicer.vtkMRMLScene,
+    name: str,
+    series: Sequence[slicer.vtkMRMLPlotSeriesNode],
+    x_title: str,
+    y_title: str,
+    *,
+    x_range: tuple[float, float] | None = None,
 ) -> slicer.vtkMRMLPlotChartNode:
-    """Adds a chart `<name> chart` of plot series, with legend and grid."""
+    """Adds a chart `<name> chart` of plot series, with grid, and with a legend unless there are too many lines.
+
+    Args:
+        x_range: first and last x of the lines. The axis goes on to the right of them, so that the legend, which Slicer
+            draws inside of the chart, covers none. None: the range is Slicer's, and lines may lie below the legend.
+    """
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{name} chart"))
     was_modifying = chart.StartModify()
     for line in series:
@@ -94,7 +158,23 @@ def add_chart(
     chart.SetTitle(name)
     chart.SetXAxisTitle(x_title)
     chart.SetYAxisTitle(y_title)
-    chart.SetLegendVisibility(True)
+    chart.SetLegendVisibility(len(series) <= _LEGEND_SERIES)
     chart.SetGridVisibility(True)
+    chart.SetTitleFontSize(_FONT_SIZE + 2)
+    chart.SetAxisTitleFontSize(_FONT_SIZE)
+    chart.SetAxisLabelFontSize(_FONT_SIZE)
+    chart.SetLegendFontSize(_LEGEND_FONT_SIZE)
+    if x_range is not None and x_range[1] > x_range[0] and chart.GetLegendVisibility():
+        make_room_for_legend(chart, x_range, [line.GetName() for line in series])
     chart.EndModify(was_modifying)
     return chart
+
+
+def make_room_for_legend(
+    chart: slicer.vtkMRMLPlotChartNode, x_range: tuple[float, float], names: Sequence[str]
+) -> None:
+    """Sets a chart's x axis so that the legend of these lines lies to their right."""
+    share = min(0.5, (54 + 0.5 * _LEGEND_FONT_SIZE * max(map(len, names), default=0)) / _CHART_WIDTH)
+    low, high = x_range
+    chart.SetXAxisRangeAuto(False)
+    chart.SetXAxisRange(low, low + (high - low) / (1 - share))

@@ -10,7 +10,7 @@ import slicer
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.markups_display import point_color
-from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table, table_text
+from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table, adding_reading_table, table_text
 from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -37,6 +37,34 @@ def add_track_table(scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str) 
 
 
 _DRAWING = "drawing the chart"
+
+
+def adding_reading_table_of_tracks(
+    scene: slicer.vtkMRMLScene, tracks: PointTracks, name: str
+) -> Steps[slicer.vtkMRMLTableNode]:
+    """Adds the table of `add_track_table` for reading: rounded, with units in the titles."""
+    frames, points = np.nonzero(np.isfinite(tracks.positions_px).all(axis=2))
+    x, y = tracks.positions_px[frames, points].T
+    labels = np.array([table_text(label) for label in tracks.labels], dtype=object)
+    visible = np.where(tracks.visible[frames, points], "yes", "no").tolist()
+    times = {} if tracks.times_s is None else {"time (s)": (np.asarray(tracks.times_s)[frames], 3)}
+    return (
+        yield from adding_reading_table(
+            scene,
+            name,
+            {
+                "frame": (frames, 0),
+                **times,
+                "point": (labels[points].tolist(), 0),
+                "x (px)": (x, 1),
+                "y (px)": (y, 1),
+                "confidence": (tracks.confidence[frames, points], 2),
+                "visible": (visible, 0),
+            },
+        )
+    )
+
+
 _MAXIMUM_SERIES = 12
 _MEAN_COLOR = (0.15, 0.15, 0.15)  # the plot view is white
 
@@ -117,7 +145,10 @@ def adding_displacement_plot(
     yield len(drawn), len(drawn), _DRAWING
     series.append(add_series(table, (time_column, "mean"), "mean", color=_MEAN_COLOR, width=4.0))
     yield len(drawn), len(drawn), _DRAWING
-    return DisplacementPlot(table, add_chart(scene, name, series, time_column, f"displacement ({unit})"), tuple(series))
+    times = columns[time_column]
+    x_range = (float(times[0]), float(times[-1]))
+    chart = add_chart(scene, name, series, time_column, f"displacement ({unit})", x_range=x_range)
+    return DisplacementPlot(table, chart, tuple(series))
 
 
 def _free_titles(labels: Sequence[str], taken: Sequence[str]) -> dict[str, str]:

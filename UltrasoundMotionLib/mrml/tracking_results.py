@@ -10,6 +10,7 @@ import slicer
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
+from UltrasoundMotionLib.mrml.table_nodes import tables_for_reading
 from UltrasoundMotionLib.mrml.track_links import derived_nodes, removing_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, adding_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import reading_tracks
@@ -70,10 +71,13 @@ def kept_in_views(markups: SequenceNodes) -> Iterator[None]:
 
 
 def show_results(landmarks: SequenceNodes) -> None:
-    """Shows the displacement in the first plot view and the positions in the first table view, where they exist."""
+    """Shows the displacement in the first plot view and the rounded positions in the first table view, where they
+    exist.
+    """
     for chart in derived_nodes(landmarks, "vtkMRMLPlotChartNode"):
         show_chart(landmarks.scene, chart)
-    for table in derived_nodes(landmarks, "vtkMRMLTableNode")[:1]:
+    tables = derived_nodes(landmarks, "vtkMRMLTableNode")
+    for table in (tables_for_reading(tables) or tables)[:1]:
         show_table(landmarks.scene, table)
 
 

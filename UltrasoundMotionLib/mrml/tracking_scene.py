@@ -19,7 +19,12 @@ from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
 from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
 from UltrasoundMotionLib.mrml.track_links import link_results
 from UltrasoundMotionLib.mrml.track_nodes import adding_curve, adding_landmarks, adding_trajectories
-from UltrasoundMotionLib.mrml.track_tables import DisplacementPlot, add_track_table, adding_displacement_plot
+from UltrasoundMotionLib.mrml.track_tables import (
+    DisplacementPlot,
+    add_track_table,
+    adding_displacement_plot,
+    adding_reading_table_of_tracks,
+)
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.steps import Steps, run_steps
@@ -38,6 +43,7 @@ class TrackNodes:
         curve: the moving curve through some of the points, or None.
         paths: static curves along the path of each point.
         table: all positions.
+        reading_table: the same, rounded for reading.
         plot: displacement of each point.
     """
 
@@ -45,6 +51,7 @@ class TrackNodes:
     curve: SequenceNodes | None
     paths: tuple[slicer.vtkMRMLMarkupsCurveNode, ...]
     table: slicer.vtkMRMLTableNode
+    reading_table: slicer.vtkMRMLTableNode
     plot: DisplacementPlot
 
     def shown_nodes(self) -> Iterator[slicer.vtkMRMLNode]:
@@ -58,6 +65,7 @@ class TrackNodes:
         """Yields the nodes derived from the tracks: all but the landmarks and the curve."""
         yield from self.paths
         yield self.table
+        yield self.reading_table
         yield self.plot.table
         yield self.plot.chart
         yield from self.plot.series
@@ -118,8 +126,9 @@ def adding_tracks(
         paths = (yield from adding_trajectories(image, sequence, tracks)) if trajectories else ()
         yield 0, 1, _FINISHING
         table = add_track_table(scene, tracks, f"{name} tracks")
+        reading = yield from adding_reading_table_of_tracks(scene, tracks, f"{name} tracks, rounded")
         plot = yield from adding_displacement_plot(scene, tracks, f"{name} displacement")
-        nodes = TrackNodes(points, curve, paths, table, plot)
+        nodes = TrackNodes(points, curve, paths, table, reading, plot)
         yield from putting_in_folder(scene, image.proxy, nodes.shown_nodes(), f"{name} motion")
         yield 1, 1, _FINISHING
         for needed in (image, points):

@@ -146,6 +146,7 @@ def show_strain(
             nodes.band.proxy,
             nodes.curves_table,
             nodes.measures_table,
+            nodes.reading_table,
             nodes.chart,
             *nodes.series,
             *lines,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import slicer
 from slicer.i18n import tr as _
 
-from UltrasoundMotionLib.mrml.markups_display import show_placed_points
+from UltrasoundMotionLib.mrml.markups_display import limit_labels, show_placed_points
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
 from UltrasoundMotionModuleLib.shared.shown_marks import ShownMarks
@@ -126,6 +126,8 @@ class LandmarksSection:
             self._key, self._placed = key, {name: (place, latest) for name, place in places.items()}
         else:
             latest, before = parameters.placedFrame, self._placed
+            if len(places) > len(before):
+                limit_labels(parameters.landmarks)
             self._placed = {name: before.get(name, (place, shown)) for name, place in places.items()}
             for name, place in places.items():
                 if before.get(name, (None, 0))[0] != place:

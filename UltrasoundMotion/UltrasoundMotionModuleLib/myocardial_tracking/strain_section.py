@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.errors import InputError, UltrasoundMotionError
 from UltrasoundMotionLib.mrml.bulls_eye_nodes import find_bulls_eye, hide_bulls_eye, show_bulls_eye
 from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_BULLS_EYE_TABLE
+from UltrasoundMotionLib.mrml.table_nodes import tables_for_reading
 from UltrasoundMotionLib.mrml.track_links import derived_nodes
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.views import SliceViewState, show_as_acquired, show_chart, show_table
@@ -282,7 +283,8 @@ class StrainSection:
         scene, main = slicer.mrmlScene, self.wall.main
         for chart in derived_nodes(main, "vtkMRMLPlotChartNode")[:1]:
             show_chart(scene, chart)
-        for table in derived_nodes(main, "vtkMRMLTableNode")[1:2]:
+        tables = derived_nodes(main, "vtkMRMLTableNode")
+        for table in (tables_for_reading(tables) or tables[1:])[:1]:
             show_table(scene, table)
         self._showBullsEye()
 

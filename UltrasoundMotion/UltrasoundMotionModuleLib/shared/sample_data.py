@@ -17,7 +17,7 @@ from UltrasoundMotionLib.jobs import JobRequest, run_job
 from UltrasoundMotionLib.jobs.capabilities.simulate import SimulatedClip, simulation_job
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
-from UltrasoundMotionLib.mrml.markups_display import show_placed_points
+from UltrasoundMotionLib.mrml.markups_display import limit_labels, show_placed_points
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionLib.tracking import read_tracks_csv, write_tracks_csv
@@ -166,6 +166,7 @@ def addSample(sample: Sample) -> SampleNodes:
     ):
         if visible and label.startswith(sample.points):
             points.AddControlPoint(*position, label)
+    limit_labels(points)
     clip.browser.SetSelectedItemNumber(0)
     show_as_acquired(scene, clip.proxy)
     return SampleNodes(clip, points)
