@@ -110,12 +110,13 @@ class MotionPropagationWidget(MotionModuleWidget):
         return find_motion(self.parameters.motion, self.parameters.take.value)
 
     def watchedNodes(self) -> list[tuple[object, int]]:
-        parameters = self.parameters
-        image = imageOrNone(parameters.motion)
-        watched = [(image.browser, vtk.vtkCommand.ModifiedEvent)] if image is not None else []
-        moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
-        nodes = (parameters.motion, parameters.object)
-        return [*watched, *((node, event) for node in nodes for event in (vtk.vtkCommand.ModifiedEvent, moved))]
+        # Not the motion's proxy or browser, which change with each frame that is played: nothing here depends on it.
+        image, moved = imageOrNone(self.parameters.motion), slicer.vtkMRMLTransformableNode.TransformModifiedEvent
+        changed = vtk.vtkCommand.ModifiedEvent
+        return [
+            (image.sequence if image is not None else None, changed),
+            *((self.parameters.object, event) for event in (changed, moved)),
+        ]
 
     def updatePanel(self) -> None:
         parameters, ui = self.parameters, self.ui

@@ -25,6 +25,7 @@ import vtk
 
 import qt_stand_ins
 from application_scene import application_items_everywhere
+from carried_scenes import ball_segmentation, bending_volume, disc_segmentation, growing_plane, sphere_model
 from landmark_bench import LandmarkBench, place, swaying_clip
 from myocardial_bench import MyocardialBench, beating_clip
 from registration_pairs import pair_in
@@ -156,12 +157,31 @@ def sequence(frames: int) -> Callable:
     return prepare
 
 
+def carried(kind: str) -> Callable:
+    def prepare(scene, application):
+        application.load_module("MotionPropagation")
+        widget = application.open_module("MotionPropagation")
+        if kind == "slice":
+            image, clip, motion = growing_plane(scene)
+            node = disc_segmentation(scene, image, clip)
+        else:
+            image, motion = bending_volume(scene)
+            node = ball_segmentation(scene, image.proxy) if kind == "volume" else sphere_model(scene)
+        widget.parameters.motion, widget.parameters.object = motion.proxy, node
+        return None, widget, image.proxy
+
+    return prepare
+
+
 CASES = {
     "landmarks, 40 frames, 6 points": landmarks(40, 6),
     "landmarks, 100 frames, 4 points": landmarks(100, 4),
     "strain, 48 frames, 49 points": strain(48),
     "registration, 96 x 96 x 48 voxels": pair,
     "registration, 20 frames": sequence(20),
+    "carried slice, 5 frames": carried("slice"),
+    "carried volume, 5 frames": carried("volume"),
+    "carried model, 5 frames": carried("model"),
 }
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import slicer
 import vtk
-from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from application_scene import items_of
 from carried_scenes import (
@@ -112,6 +112,56 @@ def test_shapes_lie_where_slicer_hardens_them(scene, kind, drawn):
         np.testing.assert_allclose(surface_points(item), expected, atol=2e-3)
     moved = np.linalg.norm(surface_points(items(carried)[4]) - surface_points(node), axis=1)
     assert moved.max() > 0.5
+
+
+def foreign_motion(scene, image, kind):
+    """A sequence as other modules make them: B-splines, or a displacement field after a rotation."""
+    random = np.random.default_rng(4)
+    sequence = create_sequence(scene, "foreign sequence", image.index)
+    for value in image.index.values:
+        if kind == "b-spline":
+            coefficients = vtk.vtkImageData()
+            coefficients.SetDimensions(9, 9, 9)
+            coefficients.SetSpacing(12, 12, 12)
+            coefficients.SetOrigin(*(CENTRE_MM * LPS_TO_RAS - 48))
+            values = random.normal(0, 1.5, (9 * 9 * 9, 3))
+            coefficients.GetPointData().SetScalars(numpy_to_vtk(values, deep=True))
+            transform = slicer.vtkOrientedBSplineTransform()
+            transform.SetCoefficientData(coefficients)
+            item = slicer.vtkMRMLBSplineTransformNode()
+        else:
+            turn = vtk.vtkTransform()
+            turn.RotateWXYZ(random.uniform(-8, 8), 0.3, 0.5, 0.8)
+            field = slicer.vtkOrientedGridTransform()
+            vectors = vtk.vtkImageData()
+            vectors.SetDimensions(9, 9, 9)
+            vectors.SetSpacing(12, 12, 12)
+            vectors.SetOrigin(*(CENTRE_MM * LPS_TO_RAS - 48))
+            values = random.normal(0, 0.8, (9 * 9 * 9, 3))
+            vectors.GetPointData().SetScalars(numpy_to_vtk(values, deep=True))
+            field.SetDisplacementGridData(vectors)
+            field.SetInterpolationModeToCubic()
+            transform = vtk.vtkGeneralTransform()
+            transform.Concatenate(field)
+            transform.Concatenate(turn)
+            item = slicer.vtkMRMLTransformNode()
+        item.SetAndObserveTransformToParent(transform)
+        sequence.SetDataNodeAtValue(item, value)
+    proxy = scene.AddNewNodeByClass(item.GetClassName(), "foreign")
+    return join_browser(image.browser, sequence, proxy, editable=False)
+
+
+@pytest.mark.parametrize("kind", ["b-spline", "composite"])
+def test_motions_of_other_modules_carry_as_slicer_hardens(scene, kind):
+    image, _ = bending_volume(scene)
+    motion = foreign_motion(scene, image, kind)
+    node = sphere_model(scene)
+    carried = run_steps(carrying(node, find_motion(motion.proxy), 1))
+    for frame, item in zip(FRAMES, items(carried), strict=True):
+        expected = surface_points(hardened(node, motion, 1, frame))
+        np.testing.assert_allclose(surface_points(item), expected, atol=0.02)  # Slicer inverts to 0.01 mm
+        assert frame == 1 or np.abs(expected - surface_points(node)).max() > 0.5
+    assert not any("invert" in note for note in carried.notes)
 
 
 def test_a_carried_model_has_normals_of_its_own(scene):

@@ -8,11 +8,12 @@ import pytest
 import slicer
 
 import slicer_stand_ins
-from carried_scenes import GROWTH, disc_segmentation, growing_plane, markups, sphere_model
+from carried_scenes import GROWTH, disc_segmentation, growing_plane, markups, positions_lps, sphere_model
 from module_bench import needs_qt
-from registration_pairs import node_names
+from registration_pairs import node_names, swaying_clip
 from UltrasoundMotionLib.errors import Cancelled, InputError, OptionError
 from UltrasoundMotionLib.mrml.carrying import carried_object
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE
 from widget_api import check_recorded
 
@@ -118,10 +119,22 @@ def test_apply_says_what_is_missing(scene, panel):
     with pytest.raises(InputError, match=r"MotionPropagationLogic\(\).carry\(.*3\)"):
         panel.commandArguments()
     motion.sequence.RemoveDataNodeAtValue(motion.sequence.GetNthIndexValue(1))
-    motion.proxy.Modified()
     assert "no motion for frame 1" in reason()
     scene.RemoveNode(motion.proxy)
     assert not ui.applyButton.enabled
+
+
+@needs_qt
+def test_playing_asks_nothing_of_the_panel(scene, panel, monkeypatch):
+    image, sequence, motion = growing_plane(scene)
+    panel.parameters.motion, panel.parameters.object = motion.proxy, disc_segmentation(scene, image, sequence)
+    asked = []
+    monkeypatch.setattr(type(panel), "whyNotApply", lambda self: asked.append(1) or "")
+    for frame in range(len(GROWTH)):
+        image.browser.SetSelectedItemNumber(frame)
+    assert asked == []
+    panel.parameters.object.Modified()
+    assert asked == [1]
 
 
 @needs_qt
@@ -207,6 +220,22 @@ def test_points_models_and_the_end_of_a_scene(application, scene, panel, capfd):
     assert panel.run is None
     assert scene.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0
     assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_registered_sequence_carries_along_with_the_tissue(application, logic, scene):
+    module = application.load_module("DeformableRegistration")
+    clip = swaying_clip()
+    image = add_image_sequence(scene, clip)
+    motion = (
+        module.DeformableRegistrationLogic().registerSequence(image.proxy, referenceFrame=1, device="cpu").transform
+    )
+    start = np.array([[24.0, 20.0], [18.0, 26.0]])
+    node = markups(scene, "vtkMRMLMarkupsFiducialNode", clip.pixels_to_lps_mm(start))
+    result = logic.carry(motion.proxy, node, 3)
+    for frame in range(4):
+        found = clip.lps_mm_to_pixels(positions_lps(result.nodes.sequence.GetNthDataNode(frame)))
+        np.testing.assert_allclose(found, start + np.array([0.8 * (frame - 3), 0]), atol=0.15)
 
 
 @pytest.mark.slow

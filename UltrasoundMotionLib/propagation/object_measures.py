@@ -50,8 +50,9 @@ def mesh_measures(points_mm: np.ndarray, triangles: np.ndarray) -> MeshMeasures:
         return MeshMeasures(0.0, None)
     first, second, third = (np.asarray(points_mm, dtype=np.float64)[triangles[:, corner]] for corner in range(3))
     area = float(np.linalg.norm(np.cross(second - first, third - first), axis=1).sum() / 2)
-    edges = np.sort(np.vstack([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]]), axis=1)
-    if not (np.unique(edges, axis=0, return_counts=True)[1] == 2).all():
+    ends = triangles.astype(np.int64), np.roll(triangles, -1, axis=1).astype(np.int64)
+    edges = np.sort((np.minimum(*ends) * len(points_mm) + np.maximum(*ends)).ravel())
+    if len(edges) % 2 or (edges[::2] != edges[1::2]).any() or (edges[1:-1:2] == edges[2::2]).any():
         return MeshMeasures(area, None)
     middle = first.mean(axis=0)
     volume = np.einsum("ij,ij->i", first - middle, np.cross(second - middle, third - middle)).sum() / 6
