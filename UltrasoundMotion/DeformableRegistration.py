@@ -138,7 +138,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         )
         self.ui.sequenceSelector.addAttribute("vtkMRMLScalarVolumeNode", PROXY_ATTRIBUTE)  # proxies of sequences only
         self.ui.sequenceSelector.addAttribute("vtkMRMLVectorVolumeNode", PROXY_ATTRIBUTE)
-        self._loading = ClipLoading(self, lambda clip: self._choose(sequenceVolume=clip), self._startLoading)
+        self._loading = ClipLoading(self, self._chooseClip, self._startLoading)
         for button, slot in (
             (self.ui.swapButton, self.onSwap),
             (self.ui.frameShownButton, self.onUseFrameShown),
@@ -298,7 +298,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def _selectSequence(self) -> None:
         clip = addSample(HEART).clip.proxy
         self.layouts.showClip(clip)
-        self._choose(sequenceVolume=clip, **dict.fromkeys(("motionTransform", "stillVolume", "motionTable")))
+        self._choose(**dict.fromkeys(("motionTransform", "stillVolume", "motionTable")))
+        self._chooseClip(clip)
 
     def _selectVolumes(self) -> None:
         self.layouts.hide(IMAGE)  # that of slices and clips
@@ -388,6 +389,11 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         if nodes.segmentation is not None:
             chosen["outputSegmentation"] = nodes.segmentation
         self._choose(**chosen)
+
+    def _chooseClip(self, clip: slicer.vtkMRMLVolumeNode) -> None:
+        """Chooses a clip and shows it in the Sequences toolbar, since the panel has no buttons that play."""
+        self._choose(sequenceVolume=clip)
+        slicer.modules.sequences.showSequenceBrowser(find_sequence_nodes(clip).browser)
 
     def _choose(self, **nodes: slicer.vtkMRMLNode | None) -> None:
         """Chooses nodes (what was made as outputs, so that the next run fills the same); the user may be in another

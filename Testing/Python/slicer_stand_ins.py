@@ -117,6 +117,7 @@ class Application:
     def __init__(self, scene: slicer.vtkMRMLScene, folder: Path) -> None:
         self._logic, self._folder, self._slots, self._widgets = application_logic_of(scene), folder, {}, {}
         self.errors: list[str] = []
+        self.shown_browsers: list[slicer.vtkMRMLSequenceBrowserNode] = []
         self.temporaryPath = self.cachePath = str(folder)
         self.testing, self._settings = False, UserSettings()
         self._layout_logic = slicer.vtkMRMLLayoutLogic()  # Slicer's own: it describes the layouts and makes the views
@@ -251,7 +252,9 @@ def slicer_application(scene: slicer.vtkMRMLScene) -> Iterator[Application]:
 
         replaced = {
             (slicer, "app"): application,
-            (slicer, "modules"): types.SimpleNamespace(),
+            (slicer, "modules"): types.SimpleNamespace(
+                sequences=types.SimpleNamespace(showSequenceBrowser=application.shown_browsers.append)
+            ),
             (slicer.util, "errorDisplay"): error_display,
             (slicer, "qMRMLUtils"): qt_stand_ins.MRMLUtils if qt_stand_ins else None,
             (slicer.util, "mainWindow"): lambda: None,

@@ -178,6 +178,15 @@ def test_a_folder_of_pictures_is_loaded(open_panel, tmp_path, monkeypatch):
     assert "pixel size unknown" in widget.ui.clipLabel.text
 
 
+def test_registration_shows_a_loaded_clip_in_the_sequences_toolbar(open_panel, tmp_path, monkeypatch):
+    """Its panel has no buttons to play, and the toolbar shows a new browser by itself only after an import."""
+    bench, widget = open_panel("DeformableRegistration")
+    path = tmp_path / "clip.mha"
+    write_sequence(path, clip())
+    load(bench, widget, path, monkeypatch)
+    assert bench.application.shown_browsers[-1] == find_sequence_nodes(chosen(widget)).browser
+
+
 def test_stored_samples_can_be_removed(open_panel):
     bench, widget = open_panel("LandmarkTracking")
     loading, cache = loading_of(widget), Path(bench.application.cachePath)
