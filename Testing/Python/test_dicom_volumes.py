@@ -125,6 +125,12 @@ def test_positions_win_over_the_spacing_between_slices(tmp_path):
     assert "the thickness of the slice is unknown; it counts as 1 mm" in unknown.notes
 
 
+def test_a_mosaic_is_no_slice(tmp_path):
+    folder = slice_files(tmp_path / "v", STACK[:2], ImageType=["ORIGINAL", "PRIMARY", "M", "ND", "MOSAIC"])
+    with pytest.raises(InputError, match=r"s00.dcm is a mosaic of slices in one picture"):
+        read_volume(folder)
+
+
 def test_values_are_those_of_each_file(tmp_path):
     """Positron emission tomography has another slope in every slice; computed tomography an intercept."""
     volume = read_volume(
@@ -163,7 +169,9 @@ def test_an_ultrasound_volume_is_no_clip(tmp_path, volume):
     with pytest.raises(InputError, match=r"holds a volume \(2 x 4 slices at different positions\), not frames of one"):
         read_sequence(path)
     one = dicom_file(tmp_path / "o.dcm", frames[:4], **frame_groups([(0, 0, 0.5 * k) for k in range(4)], volume=volume))
-    assert read_volume(one).spacing_mm == pytest.approx((0.25, 0.5, 0.5))
+    read = read_volume(one)
+    assert read.spacing_mm == pytest.approx((0.25, 0.5, 0.5))
+    assert any("the volume's own frame of reference" in note for note in read.notes) == volume
     clip = dicom_file(tmp_path / "c.dcm", frames, **frame_groups([(0, 0, 0)] * 8, volume=volume), FrameTime=20)
     assert len(read_sequence(clip)) == 8
 
@@ -174,6 +182,8 @@ def test_more_pixels_than_the_header_says_are_never_passed_over(tmp_path):
         read_sequence(dicom_file(tmp_path / "v.dcm", frames, NumberOfFrames=3))
     with pytest.raises(InputError, match="24 pictures of 8 x 6, but NumberOfFrames is 7: which of them"):
         read_sequence(dicom_file(tmp_path / "w.dcm", frames, NumberOfFrames=7))
+    with pytest.raises(InputError, match="24 pictures of 8 x 6, but NumberOfFrames is 1: which of them"):
+        read_sequence(dicom_file(tmp_path / "m.dcm", frames, NumberOfFrames=None))
     padded = dicom_file(tmp_path / "p.dcm", frames[:2], data=frames[:2].tobytes() + bytes(10))
     assert "10 bytes after the last frame were not read" in read_sequence(padded).notes
 

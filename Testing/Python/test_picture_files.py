@@ -150,3 +150,16 @@ def test_register_says_pixels_where_the_spacing_is_unknown(tmp_path, capsys):
     assert "px on average" in out.out and " mm on average" not in out.out
     assert "fixed: spacing unknown" in out.out + out.err
     assert any("spacing unknown" in note for note in json.loads(report.read_text())["notes"])
+
+
+def test_overlap_of_pictures_is_in_pixels(tmp_path, capsys):
+    labels = np.zeros((24, 20), np.uint8)
+    labels[4:14, 5:15] = 1
+    pillow.fromarray(labels).save(tmp_path / "fixed.png", dpi=(300, 300))
+    pillow.fromarray(np.roll(labels, 2, axis=1)).save(tmp_path / "warped.png")
+    json_file = tmp_path / "o.json"
+    arguments = ["evaluate", "registration", tmp_path / "warped.png", "--fixed-labels", tmp_path / "fixed.png"]
+    assert main([*map(str, arguments), "--json", str(json_file)]) == 0
+    assert "HD95 1 px" in capsys.readouterr().out
+    content = json.loads(json_file.read_text())
+    assert content["distances_in"] == "px" and content["pooled"]["hd95_mm"]["1"] == 2.0

@@ -53,14 +53,16 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.json_output import write_json
 
     stems = {path.name for path in arguments.labels}
-    pairs = []
+    pairs, unit = [], "mm"
     for number, (path, fixed) in enumerate(zip(arguments.labels, arguments.fixed_labels, strict=True)):
         field = read_displacement(arguments.displacement[number]) if arguments.displacement else None
         name = path.name.split(".")[0] if len(stems) == len(arguments.labels) else str(path)
         with no_itk_warnings():
             maps = read_volume(fixed), read_volume(path)
         pairs.append(measure_overlap(name, *maps, field))
-    report = OverlapReport(tuple(pairs))
+        if not all(one.spacing_known for one in maps):
+            unit = "px"
+    report = OverlapReport(tuple(pairs), unit)
     if arguments.json:
         write_json(arguments.json, report.as_dict())
     print(report.table(markdown=arguments.markdown))

@@ -37,9 +37,15 @@ class PairOverlap:
 
 @dataclass(frozen=True)
 class OverlapReport:
-    """Measures of several pairs. Means are over the pairs in which either map has the label."""
+    """Measures of several pairs. Means are over the pairs in which either map has the label.
+
+    Attributes:
+        pairs: the measures.
+        unit: of distances, `px` where a map does not say the size of its pixels.
+    """
 
     pairs: tuple[PairOverlap, ...]
+    unit: str = "mm"
 
     @property
     def labels(self) -> tuple[int, ...]:
@@ -64,13 +70,19 @@ class OverlapReport:
             "hd95_mm": self.mean_hd95_mm(),
             "jacobian": {key: _mean([one[key] for one in fields]) for key in fields[0]} if fields else None,
         }
-        return finite({"pairs": [asdict(pair) for pair in self.pairs], "pooled": pooled})
+        content = {"pairs": [asdict(pair) for pair in self.pairs], "pooled": pooled}
+        return finite(content if self.unit == "mm" else content | {"distances_in": self.unit})
 
     def table(self, markdown: bool = False) -> str:
         """Formats one row per pair, then their mean and standard deviation."""
         labels = self.labels
         with_field = any(pair.jacobian is not None for pair in self.pairs)
-        header = ["pair", "Dice", *(f"Dice {label}" for label in labels), *(f"HD95 {label} mm" for label in labels)]
+        header = [
+            "pair",
+            "Dice",
+            *(f"Dice {label}" for label in labels),
+            *(f"HD95 {label} {self.unit}" for label in labels),
+        ]
         header += ["folded %", "std log J"] if with_field else []
         values = np.array([self._numbers(pair, with_field) for pair in self.pairs])
         rows = [[pair.name, *self._row(row)] for pair, row in zip(self.pairs, values, strict=True)]

@@ -182,7 +182,7 @@ def _native_frames(
 
 def volume_hint(dataset: pydicom.Dataset, pictures: int, volumes: int) -> str:
     """Says which volumes a file holds whose frames are volumes, as far as that is known."""
-    if pictures % volumes == 0 and pictures > volumes:
+    if pictures % volumes == 0 and pictures > volumes > 1:
         return (
             f"it seems to hold volumes ({volumes} x {pictures // volumes} slices of {dataset.Columns} x "
             f"{dataset.Rows}), not frames of one plane; export a two-dimensional clip"

@@ -32,6 +32,7 @@ def read_dicom_volume(path: Path) -> Volume:
     files = open_series(path)
     with read_header_errors(path):
         _check_one_size(path, files)
+        _check_no_mosaic(path, files)
         planes = [plane for file in files for plane in frame_planes(file)]
         sources = {file.path: DicomFrames(file) for file in files}
         first = files[0]
@@ -49,6 +50,8 @@ def read_dicom_volume(path: Path) -> Volume:
             reason = spacing_notes[0].removeprefix("spacing unknown: ") if spacing_notes else "no PixelSpacing"
             raise InputError(f"{path}: its slices have positions, but the size of their pixels is unknown: {reason}")
         depth, depth_notes = _depth(stack)
+        if all(plane.value("ImagePositionPatient", "PlanePositionSequence") is None for plane in planes):
+            notes += ("placed by the volume's own frame of reference: where the patient is, the file does not say",)
         notes += (*spacing_notes, *depth_notes, *(note for source in sources.values() for note in source.notes))
         array = _compact(np.stack([sources[plane.file.path].values(plane.index) for plane in stack.planes]))
         origin = stack.planes[0].position_mm
@@ -65,6 +68,16 @@ def _check_one_size(path: Path, files: list[DicomFile]) -> None:
             raise InputError(
                 f"{path}: {file.path.name} is {size[0]} x {size[1]} pixels, but {files[0].path.name} is "
                 f"{sizes[0][0]} x {sizes[0][1]}"
+            )
+
+
+def _check_no_mosaic(path: Path, files: list[DicomFile]) -> None:
+    """Raises InputError for a picture that holds all slices side by side, with one position for all of them."""
+    for file in files:
+        if "MOSAIC" in np.atleast_1d(np.array(file.dataset.get("ImageType") or [], dtype=str)):
+            raise InputError(
+                f"{path}: {file.path.name} is a mosaic of slices in one picture, whose places no standard attribute "
+                "holds; convert it first, with dcm2niix for one"
             )
 
 
