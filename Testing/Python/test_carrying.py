@@ -30,7 +30,13 @@ from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images import read_volume
 from UltrasoundMotionLib.mrml.carried_files import writing
 from UltrasoundMotionLib.mrml.carried_measures import adding_measures, measuring
-from UltrasoundMotionLib.mrml.carried_object import OUTSIDE_DESCRIPTION, layers_of, surface_points
+from UltrasoundMotionLib.mrml.carried_object import (
+    BINARY_LABELMAP,
+    CLOSED_SURFACE,
+    OUTSIDE_DESCRIPTION,
+    layers_of,
+    surface_points,
+)
 from UltrasoundMotionLib.mrml.carrying import carrying
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.node_removal import remove_node
@@ -326,6 +332,31 @@ def test_lost_points_are_left_out_and_none_is_refused(scene):
         run_steps(carrying(node, find_motion(tracked.proxy), 0))
 
 
+def test_points_without_labels_of_their_own_are_matched_by_their_order(scene):
+    image, _ = growing_clip(scene)
+    tracked = tracked_points(scene, image, in_plane(SQUARE * 1.5))
+    for frame in FRAMES:
+        item = tracked.sequence.GetNthDataNode(frame)
+        for control in range(4):
+            item.SetNthControlPointLabel(control, "")
+    node = markups(scene, "vtkMRMLMarkupsFiducialNode", in_plane([[0, -3], [5, 2]]))
+    for control in range(2):
+        node.SetNthControlPointLabel(control, "same")
+    carried = run_steps(carrying(node, find_motion(tracked.proxy), 0))
+    np.testing.assert_allclose(positions_lps(items(carried)[2]), grown(positions_lps(node), 2), atol=1e-6)
+    titles = [one.title for one in run_steps(measuring(carried.nodes)).columns]
+    assert titles == ["same 1 displacement (mm)", "same 2 displacement (mm)"]
+    tracked.sequence.GetNthDataNode(3).RemoveNthControlPoint(0)
+    with pytest.raises(InputError, match="different numbers of points without labels"):
+        run_steps(carrying(node, find_motion(tracked.proxy), 0))
+
+
+def test_slicer_s_names_of_representations():
+    converter = slicer.vtkSegmentationConverter
+    assert converter.GetBinaryLabelmapRepresentationName() == BINARY_LABELMAP
+    assert converter.GetClosedSurfaceRepresentationName() == CLOSED_SURFACE
+
+
 def test_a_ball_that_grows_has_the_volumes_of_its_scale(scene):
     image, _, motion = growing_volume(scene)
     node = ball_segmentation(scene, image.proxy, 12.0, 0.75)
@@ -342,7 +373,9 @@ def test_a_ball_that_grows_has_the_volumes_of_its_scale(scene):
     properties = vtk.vtkMassProperties()
     properties.SetInputData(model.GetPolyData())
     assert volumes[0] == pytest.approx(properties.GetVolume() / 1000, rel=1e-3)
+    volume = column(measures, "ball volume (mL)")
     shown = run_steps(adding_measures(carried.nodes, measures))
+    assert shown.reading.GetTable().GetValueByName(2, "ball volume (mL)").ToString() == f"{volume[2]:.2f}"
     assert shown.table.GetNumberOfRows() == len(GROWTH) and shown.chart.GetNumberOfPlotSeriesNodes() == 1
     items_of(scene)
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import slicer
+import vtk
 
 import slicer_stand_ins
 from carried_scenes import GROWTH, disc_segmentation, growing_plane, markups, positions_lps, sphere_model
@@ -194,6 +195,18 @@ def click_through(application, scene, panel, tmp_path, monkeypatch):
         application.wait(lambda: panel.run is None)
         assert f"Made motion {name}" in ui.statusLabel.text
     assert application.errors == []
+
+
+def test_what_has_no_measures_is_carried_all_the_same(logic, scene):
+    _, _, motion = growing_plane(scene)
+    model = sphere_model(scene)
+    points = vtk.vtkPolyData()
+    points.SetPoints(model.GetPolyData().GetPoints())
+    model.SetAndObservePolyData(points)
+    result = logic.carry(motion.proxy, model, 0)
+    assert result.measures is None and result.nodes.sequence.GetNumberOfDataNodes() == len(GROWTH)
+    with pytest.raises(InputError, match="nothing to measure"):
+        logic.measure(result.nodes.proxy)
 
 
 @needs_qt

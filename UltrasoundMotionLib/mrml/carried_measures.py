@@ -19,16 +19,19 @@ from UltrasoundMotionLib.mrml.carried_object import (
     voxels_of_volume,
 )
 from UltrasoundMotionLib.mrml.carrying import FRAME_ATTRIBUTE
+from UltrasoundMotionLib.mrml.markups_display import point_color
 from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
-from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table
+from UltrasoundMotionLib.mrml.table_nodes import add_chart, add_series, add_table, adding_reading_table
 from UltrasoundMotionLib.propagation.object_measures import enclosed_area_mm2, mesh_measures, polyline_length_mm
 from UltrasoundMotionLib.steps import Steps
 
 _MESSAGE = "measuring"
 _SHOWING = "adding table and chart to the scene"
 _MM2_PER_CM2, _MM3_PER_ML = 100.0, 1000.0
+_DECIMALS = {"mL": 2, "cm2": 2, "mm": 1}
+_TIME_DECIMALS = 3
 _SURFACE_COLOR = (0.2, 0.6, 0.9)
 
 Color = tuple[float, float, float]
@@ -76,11 +79,13 @@ class MeasureNodes:
     """The measures in the scene.
 
     Attributes:
-        table: a row for each frame.
+        table: a row for each frame, exact.
+        reading: the same for reading, rounded.
         series, chart: a line for each column of the chart's unit, which is that of the first column.
     """
 
     table: slicer.vtkMRMLTableNode
+    reading: slicer.vtkMRMLTableNode
     series: tuple[slicer.vtkMRMLPlotSeriesNode, ...]
     chart: slicer.vtkMRMLPlotChartNode
 
@@ -131,10 +136,15 @@ def _adding(nodes: SequenceNodes, measures: ObjectMeasures) -> Steps[MeasureNode
         yield len(series), len(shown), _SHOWING
         series.append(add_series(table, (measures.axis, column.title), column.name, color=column.color))
     yield len(shown), len(shown), _SHOWING
-    chart = add_chart(scene, name, series, measures.axis, shown[0].unit)
+    ends = float(measures.index[0]), float(measures.index[-1])
+    chart = add_chart(scene, name, series, measures.axis, shown[0].unit, x_range=ends)
     yield len(shown), len(shown), _SHOWING
-    yield from putting_in_folder(scene, nodes.proxy, (table, *series, chart), name)
-    return MeasureNodes(table, tuple(series), chart)
+    rounded = {measures.axis: (measures.index, _TIME_DECIMALS)} | {
+        column.title: (column.values, _DECIMALS[column.unit]) for column in measures.columns
+    }
+    reading = yield from adding_reading_table(scene, f"{name}, for reading", rounded)
+    yield from putting_in_folder(scene, nodes.proxy, (reading, table, *series, chart), name)
+    return MeasureNodes(table, reading, tuple(series), chart)
 
 
 @dataclass(frozen=True)
@@ -172,7 +182,7 @@ def _measures_of(item: slicer.vtkMRMLNode, world: np.ndarray) -> dict[str, _Meas
     if item.IsA("vtkMRMLLabelMapVolumeNode"):
         voxels = voxels_of_volume(item)
         return {
-            f"label {number}": _label_measure(voxels, number, world, _SURFACE_COLOR)
+            f"label {number}": _label_measure(voxels, number, world, point_color(number - 1))
             for number in np.unique(voxels.array).tolist()
             if number != 0
         }
@@ -251,12 +261,15 @@ def _mesh_measures(mesh: vtk.vtkPointSet, name: str, world: np.ndarray, color: C
 
 def _markups_measures(item: slicer.vtkMRMLMarkupsNode, world: np.ndarray) -> dict[str, _Measure]:
     if item.IsA("vtkMRMLMarkupsFiducialNode") or item.IsA("vtkMRMLMarkupsAngleNode"):
-        placed = [control for control in range(item.GetNumberOfControlPoints()) if is_placed(item, control)]
+        labels = [item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints())]
+        names = [
+            label if label and labels.count(label) == 1 else f"{label} {number}".strip()
+            for number, label in enumerate(labels, 1)
+        ]
         return {
-            f"{item.GetNthControlPointLabel(control) or control + 1} displacement": _Place(
-                world[:3, :3] @ item.GetNthControlPointPosition(control)
-            )
-            for control in placed
+            f"{name} displacement": _Place(world[:3, :3] @ item.GetNthControlPointPosition(control))
+            for control, name in enumerate(names)
+            if is_placed(item, control)
         }
     closed = item.IsA("vtkMRMLMarkupsClosedCurveNode")
     points = _line_points(item) @ world[:3, :3].T
@@ -295,7 +308,7 @@ def _columns(found: list[dict[str, _Measure]], drawn: int) -> tuple[MeasuredColu
         if any(sizes):
             columns.append(_size_of_label(name, sizes))
         elif any(places):
-            columns.append(_displacement(name, places, drawn))
+            columns.append(_displacement(name, places, drawn, point_color(len(columns))))
         else:
             columns.append(_values(name, [measure if isinstance(measure, _Value) else None for measure in measures]))
     return tuple(columns)
@@ -307,13 +320,13 @@ def _values(name: str, measures: list[_Value | None]) -> MeasuredColumn:
     return MeasuredColumn(name, first.unit, values, first.color)
 
 
-def _displacement(name: str, places: list[_Place | None], drawn: int) -> MeasuredColumn:
+def _displacement(name: str, places: list[_Place | None], drawn: int, color: Color) -> MeasuredColumn:
     start = places[drawn]
     values = [
         np.nan if place is None or start is None else float(np.linalg.norm(place.position_mm - start.position_mm))
         for place in places
     ]
-    return MeasuredColumn(name, "mm", np.array(values), _SURFACE_COLOR)
+    return MeasuredColumn(name, "mm", np.array(values), color)
 
 
 def _size_of_label(name: str, sizes: list[_LabelSize | None]) -> MeasuredColumn:

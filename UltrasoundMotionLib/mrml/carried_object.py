@@ -17,8 +17,8 @@ from UltrasoundMotionLib.mrml.object_motion import FrameMap, ObjectMotion
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.volume_nodes import linear_between
 
-BINARY_LABELMAP = slicer.vtkSegmentationConverter.GetBinaryLabelmapRepresentationName()
-CLOSED_SURFACE = slicer.vtkSegmentationConverter.GetClosedSurfaceRepresentationName()
+BINARY_LABELMAP, CLOSED_SURFACE = "Binary labelmap", "Closed surface"
+"""Slicer's names of the representations of a segment."""
 
 OUTSIDE_DESCRIPTION = "outside the motion's data"
 """Description of a control point that the motion's data do not support."""

@@ -116,7 +116,7 @@ class ObjectMotion:
         """Returns the map from one frame to another.
 
         Raises:
-            InputError: no tracked point is placed on both frames.
+            InputError: no tracked point is placed on both frames, or points cannot be matched.
         """
         if self.is_of_points:
             return self._between_points(source, target)
@@ -146,8 +146,18 @@ class ObjectMotion:
         return FrameMap(forward, back, lambda points: _outside_hull(forward, points), forward.kind)
 
     def _common_points(self, source: int, target: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the points (N, 3) that are placed on both frames, by their labels, on each."""
-        placed = [_placed_points(self.nodes.sequence.GetNthDataNode(frame)) for frame in (source, target)]
+        """Returns the points (N, 3) that are placed on both frames, on each.
+
+        Points are matched by their labels, or by their order where labels are missing or repeated.
+        """
+        items = [self.nodes.sequence.GetNthDataNode(frame) for frame in (source, target)]
+        by_label = all(_are_distinct(_labels_of(item)) for item in items)
+        if not by_label and items[0].GetNumberOfControlPoints() != items[1].GetNumberOfControlPoints():
+            raise InputError(
+                f"{self.nodes.sequence.GetName()}: frames {source} and {target} have different numbers of points"
+                " without labels of their own; give each point a label"
+            )
+        placed = [_placed_points(item, by_label=by_label) for item in items]
         labels = [label for label in placed[0] if label in placed[1]]
         if not labels:
             name = self.nodes.sequence.GetName()
@@ -199,10 +209,20 @@ def image_of_browser(nodes: SequenceNodes) -> slicer.vtkMRMLVolumeNode | None:
     return None
 
 
-def _placed_points(item: slicer.vtkMRMLMarkupsNode) -> dict[str, np.ndarray]:
+def _labels_of(item: slicer.vtkMRMLMarkupsNode) -> list[str]:
+    return [item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints())]
+
+
+def _are_distinct(labels: list[str]) -> bool:
+    return len(set(labels)) == len(labels) and "" not in labels
+
+
+def _placed_points(item: slicer.vtkMRMLMarkupsNode, *, by_label: bool) -> dict[str, np.ndarray]:
     defined = slicer.vtkMRMLMarkupsNode.PositionDefined
     return {
-        item.GetNthControlPointLabel(control): np.array(item.GetNthControlPointPosition(control))
+        item.GetNthControlPointLabel(control) if by_label else str(control): np.array(
+            item.GetNthControlPointPosition(control)
+        )
         for control in range(item.GetNumberOfControlPoints())
         if item.GetNthControlPointPositionStatus(control) == defined
     }

@@ -99,7 +99,7 @@ class ResultSection:
 
     def _isThere(self) -> bool:
         nodes = self._shown.measureNodes
-        return nodes.table.GetScene() is not None and nodes.chart.GetScene() is not None
+        return nodes.reading.GetScene() is not None and nodes.chart.GetScene() is not None
 
     def onMeasure(self) -> None:
         """Measures the result again, as after an edit."""
@@ -128,7 +128,7 @@ class ResultSection:
         if self._shown is None or not self._isThere():
             return
         show_chart(slicer.mrmlScene, self._shown.measureNodes.chart)
-        show_table(slicer.mrmlScene, self._shown.measureNodes.table)
+        show_table(slicer.mrmlScene, self._shown.measureNodes.reading)
         image = image_of_browser(self._shown.nodes)
         if image is not None and image.GetImageData().GetDimensions()[2] == 1:
             show_as_acquired(slicer.mrmlScene, image)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import slicer
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.carried_files import writing
 from UltrasoundMotionLib.mrml.carried_measures import MeasureNodes, ObjectMeasures, adding_measures, measuring
 from UltrasoundMotionLib.mrml.carrying import CarriedObject, carried_object, carrying
@@ -32,7 +33,7 @@ class MeasuredObject:
     Attributes:
         nodes: its sequence, proxy and browser.
         notes: doubts about the result.
-        measures, measureNodes: None for an image, which has none.
+        measures, measureNodes: None for what has none, such as an image.
     """
 
     nodes: SequenceNodes
@@ -64,9 +65,10 @@ def carryAndMeasure(node: slicer.vtkMRMLTransformableNode, motion: ObjectMotion,
 def _carryAndMeasure(node: slicer.vtkMRMLTransformableNode, motion: ObjectMotion, frame: int) -> Steps[MeasuredObject]:
     carried: CarriedObject = yield from carrying(node, motion, frame)
     nodes, notes = carried.nodes, carried.notes
-    if node.IsA("vtkMRMLVolumeNode") and not node.IsA("vtkMRMLLabelMapVolumeNode"):
-        return MeasuredObject(nodes, notes, None, None)  # an image has no measures
-    measures = yield from measuring(nodes)
+    try:
+        measures = yield from measuring(nodes)
+    except InputError:  # an image, or a model without a surface: it has no measures, and is carried all the same
+        return MeasuredObject(nodes, notes, None, None)
     return MeasuredObject(nodes, notes, measures, (yield from adding_measures(nodes, measures)))
 
 
