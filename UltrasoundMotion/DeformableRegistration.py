@@ -23,11 +23,11 @@ from UltrasoundMotionModuleLib.deformable_registration.logic import DeformableRe
 from UltrasoundMotionModuleLib.deformable_registration.preset_choice import PresetChoice
 from UltrasoundMotionModuleLib.deformable_registration.sample import (
     HEART_VOLUMES,
-    addSamplePair,
-    addSampleVolumes,
     loadSamplePair,
     loadSampleVolumes,
 )
+from UltrasoundMotionModuleLib.deformable_registration.sample_section import SampleSection
+from UltrasoundMotionModuleLib.deformable_registration.summaries import pairSummary, sequenceSummary
 from UltrasoundMotionModuleLib.deformable_registration.tasks import PairTask, SequenceTask, showLargestMotion
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
@@ -36,17 +36,15 @@ from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu, MenuItem
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE, listedClips, unlistedImages
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
-from UltrasoundMotionModuleLib.shared.sample_data import HEART, addSample, offerSample
+from UltrasoundMotionModuleLib.shared.sample_data import HEART, offerSample
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
-from UltrasoundMotionLib.mrml.layouts import IMAGE
 from UltrasoundMotionLib.mrml.registration_comparison import RegisteredPair
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.volume_nodes import volume_from_node
-from UltrasoundMotionLib.registration import Registration
 from UltrasoundMotionLib.registration.learned.possible_weights import possible_weights
 from UltrasoundMotionLib.registration.request import RegisterRequest
 from UltrasoundMotionLib.steps import Steps
@@ -93,7 +91,6 @@ _SEQUENCE_ONLY = (
 )
 """Widgets that are shown for a sequence only, with their labels."""
 
-_PAIR_OUTPUTS = ("outputTransform", "outputWarped", "outputJacobian", "outputSegmentation", "outputTable")
 _SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegmentation"), ("fixedMask", "movingMask"))
 
 
@@ -138,20 +135,20 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         )
         self.ui.sequenceSelector.addAttribute("vtkMRMLScalarVolumeNode", PROXY_ATTRIBUTE)  # proxies of sequences only
         self.ui.sequenceSelector.addAttribute("vtkMRMLVectorVolumeNode", PROXY_ATTRIBUTE)
-        self._loading = ClipLoading(self, self._chooseClip, self._startLoading)
+        self._loading = ClipLoading(self, self._chooseClip)
         for button, slot in (
             (self.ui.swapButton, self.onSwap),
             (self.ui.frameShownButton, self.onUseFrameShown),
-            (self.ui.sampleDataButton, self.onLoadSample),
-            (self.ui.sampleSlicesButton, self.onLoadSlices),
         ):
             button.connect("clicked()", slot)
+        self._samples = SampleSection(self, self._choose, self._chooseClip)
         self._presetChoice = PresetChoice(self.ui, lambda: self.parameters)
         self._comparison = ComparisonSection(self.ui, self._registeredPair)
 
     def cleanup(self) -> None:
         if self.ui is not None:
             self._comparison.disconnect()
+            self._samples.disconnect()
             self._presetChoice.disconnect()
         MotionModuleWidget.cleanup(self)
 
@@ -254,7 +251,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._loading.update()
         self.ui.clipLabel.text = self._loading.whyNotListed(self.parameters.sequenceVolume) if preset.ofSequence else ""
         self.ui.frameShownButton.enabled = self._image() is not None
-        self.ui.sampleDataButton.enabled = self.ui.sampleSlicesButton.enabled = self.run is None
+        self._samples.update()
         self._presetChoice.show()
         self._comparison.update()
 
@@ -282,49 +279,6 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         """Takes the frame that the views show as the reference."""
         self.parameters.referenceFrame = shownFrame(self._image())
 
-    def onLoadSample(self) -> None:
-        """Loads the simulated heart at two moments, or its whole beat as a sequence."""
-        self._task = None
-        if self.parameters.preset.value.ofSequence:
-            self.loadSample(HEART, self._selectSequence)
-        else:
-            self.loadSample(HEART_VOLUMES, self._selectVolumes)
-
-    def onLoadSlices(self) -> None:
-        """Loads one slice of the simulated heart at two moments."""
-        self._task = None
-        self.loadSample(HEART, self._selectSlices)
-
-    def _selectSequence(self) -> None:
-        clip = addSample(HEART).clip.proxy
-        self.layouts.showClip(clip)
-        self._choose(**dict.fromkeys(("motionTransform", "stillVolume", "motionTable")))
-        self._chooseClip(clip)
-
-    def _selectVolumes(self) -> None:
-        self.layouts.hide(IMAGE)  # that of slices and clips
-        sample = addSampleVolumes(HEART_VOLUMES)
-        self._choosePair(
-            fixedVolume=sample.fixed,
-            movingVolume=sample.moving,
-            fixedSegmentation=sample.fixedSegmentation,
-            movingSegmentation=sample.movingSegmentation,
-        )
-
-    def _selectSlices(self) -> None:
-        pair = addSamplePair()
-        self.layouts.showClip(pair.fixed)
-        self._choosePair(fixedVolume=pair.fixed, movingVolume=pair.moving)
-
-    def _choosePair(self, **inputs: slicer.vtkMRMLNode) -> None:
-        """Chooses inputs; those that are not given, and all outputs, become empty."""
-        empty = ("fixedSegmentation", "movingSegmentation", "fixedMask", "movingMask", *_PAIR_OUTPUTS)
-        self._choose(**{**dict.fromkeys(empty), **inputs})
-
-    def _startLoading(self, *run: object) -> None:
-        self._task = None
-        self.startRun(*run)
-
     # The run
 
     def weightsOfRun(self) -> tuple[Path, ...]:
@@ -345,7 +299,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return BackgroundJob(self._task.job, self)
 
     def progressUnit(self) -> str | None:
-        return _("steps") if isinstance(self._task, PairTask) else None
+        isResult = self._showResult == self.showResult  # otherwise a sample or a clip is loaded
+        return _("steps") if isResult and isinstance(self._task, PairTask) else None
 
     def showResult(self, result: object, *, complete: bool) -> Steps[str]:
         yield 0, 1, _("Adding the result to the scene")
@@ -360,17 +315,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
                 return _("Cancelled; {reason}").format(reason=self._task.whyNotShown(result))
             nodes = self._task.show(result)
             self._choose(motionTransform=nodes.transform.proxy, stillVolume=nodes.still.proxy, motionTable=nodes.table)
-            measures = result.registration.mean_measures()
-            text = _(
-                "{count} frames in {seconds} s on {device}; mean squared difference {before} before, {after} after"
-            )
-            return text.format(
-                count=len(result.registration),
-                seconds=f"{result.registration.seconds:.1f}",
-                device=result.registration.device,
-                before=f"{measures.mse_before:.2g}",
-                after=f"{measures.mse:.2g}",
-            )
+            return sequenceSummary(result.registration)
         if not complete and any(self._task.outputs.nodes()):
             return _("Cancelled; the outputs are as they were")
         isFirst = self.logic.getParameterNode().outputWarped is None
@@ -379,7 +324,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._comparison.begin(isConnected=self.isConnected)
         if isFirst:
             showLargestMotion(self._task.pair, result)
-        text = _pairSummary(result)
+        text = pairSummary(result)
         return text if complete else _("Cancelled; the best so far is shown: {summary}").format(summary=text)
 
     def _chooseOutputs(self, nodes: RegistrationNodes) -> None:
@@ -473,24 +418,3 @@ class DeformableRegistrationTest(ScriptedLoadableModuleTest):
         )
         self.assertLess(after, before / 2)
         self.delayDisplay("End-systole was put onto end-diastole")
-
-
-def _pairSummary(result: Registration) -> str:
-    """`local cross-correlation 0.41 to 0.78; Dice 0.59 to 0.84; nothing folds; 5.3 s on cpu`, and what was done beyond
-    what was asked.
-    """
-    measures = result.measures
-    parts = [
-        _("local cross-correlation {before} to {after}").format(
-            before=f"{measures.lncc_before:.2f}", after=f"{measures.lncc:.2f}"
-        )
-    ]
-    if measures.labels:
-        before, after = (
-            np.nanmean([getattr(one, name) for one in measures.labels.values()]) for name in ("dice_before", "dice")
-        )
-        parts.append(_("Dice {before} to {after}").format(before=f"{before:.2f}", after=f"{after:.2f}"))
-    folded = measures.jacobian.share_nonpositive
-    parts.append(_("{share} of it folds").format(share=f"{folded:.2%}") if folded else _("nothing folds"))
-    parts.append(_("{seconds} s on {device}").format(seconds=f"{measures.seconds:.1f}", device=measures.device))
-    return "; ".join([*parts, *result.notes])

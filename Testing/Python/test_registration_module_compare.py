@@ -260,7 +260,7 @@ def test_after_a_result_the_labels_of_the_moving_volume_are_hidden(scene, panel,
 
 
 def test_slices_are_shown_in_the_layout_for_one_image(application, scene, panel, monkeypatch):
-    import DeformableRegistration
+    from UltrasoundMotionModuleLib.deformable_registration import sample_section
 
     from UltrasoundMotionLib.mrml.layouts import IMAGE
 
@@ -269,8 +269,8 @@ def test_slices_are_shown_in_the_layout_for_one_image(application, scene, panel,
     monkeypatch.setattr(panel.layouts, "hide", shown_clips.append)
     nodes = pair_in(scene, (26, 24), flat=True)
     pair = types.SimpleNamespace(fixed=nodes["fixed"], moving=nodes["moving"])
-    monkeypatch.setattr(DeformableRegistration, "addSamplePair", lambda: pair)
-    panel._selectSlices()
+    monkeypatch.setattr(sample_section, "addSamplePair", lambda: pair)
+    panel._samples._selectSlices()
     assert shown_clips == [nodes["fixed"]] and panel.parameters.movingVolume is nodes["moving"]
     assert "single slices" in panel.ui.presetReasonLabel.text
     volumes = types.SimpleNamespace(
@@ -278,8 +278,8 @@ def test_slices_are_shown_in_the_layout_for_one_image(application, scene, panel,
         fixedSegmentation=None,
         movingSegmentation=None,
     )
-    monkeypatch.setattr(DeformableRegistration, "addSampleVolumes", lambda sample: volumes)
-    panel._selectVolumes()
+    monkeypatch.setattr(sample_section, "addSampleVolumes", lambda sample: volumes)
+    panel._samples._selectVolumes()
     assert shown_clips[1:] == [IMAGE]
 
 
@@ -297,11 +297,11 @@ def test_the_volumes_are_offered_in_sample_data(application, scene, monkeypatch)
 
 
 def test_the_volumes_are_stored_once_and_chosen_with_their_labels(application, scene, panel, heart, monkeypatch):
-    import DeformableRegistration
+    from UltrasoundMotionModuleLib.deformable_registration import sample_section
     from UltrasoundMotionModuleLib.deformable_registration.sample import VolumeSample
 
     small = VolumeSample("small-heart", "Small heart", SMALL, 1)
-    monkeypatch.setattr(DeformableRegistration, "HEART_VOLUMES", small)
+    monkeypatch.setattr(sample_section, "HEART_VOLUMES", small)
     assert not small.isStored
     panel.ui.sampleDataButton.click()
     application.wait(lambda: panel.run is None)

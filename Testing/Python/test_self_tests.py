@@ -26,7 +26,7 @@ def test_every_panel_runs_and_cancels_on_its_sample(monkeypatch):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     with HeadlessScene() as scene, slicer_application(scene) as application:
-        opened = {}
+        opened, application.testing = {}, True  # as with --testing: consent to licences is not asked for
         monkeypatch.setattr(
             slicer.util,
             "selectModule",

@@ -39,7 +39,7 @@ class ComparisonSection:
         self._comparison: RegistrationComparison | None = None
         self._fixedTurn = False
         self._timer = qt.QTimer()
-        self._timer.setInterval(_FLICKER_MS)
+        self._timer.interval = _FLICKER_MS
         self._timer.connect("timeout()", self.onTimeout)
         self._buttons = {
             ui.beforeButton: self._showBefore,
