@@ -244,9 +244,12 @@ def test_observers_layers_by_clicks(bench, widget, tmp_path, monkeypatch):
     assert [ui.layerSelector.itemText(row) for row in range(ui.layerSelector.count)][1:] == ["Ann", "Bo"]
     bo = widget.parameters.trackedLandmarks
     assert ui.layerSelector.currentIndex == 2 and bo is not first
+    widget.ui.correctButton.checked = True
     drag(bench, widget, 10, 0, truth_px(24)[10, 0] + [5, 0])
+    assert not bo.GetLocked()
     ui.layerSelector.currentIndex = 1
     settle(bench, widget)
+    assert bo.GetLocked()  # it would be dragged by mistake
     ann = widget.parameters.trackedLandmarks
     assert bench.logic.layers(bench.clip.proxy) == {"Ann": ann, "Bo": bo}
     ui.layersTogetherCheckBox.checked = True

@@ -1,13 +1,19 @@
 """Corrections of many frames and layers of observers in Landmark Tracking, from the Python console."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from landmark_bench import LandmarkBench, positions, truth_px
+from landmark_bench import LandmarkBench, place, positions, truth_px
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError, OptionError
-from UltrasoundMotionLib.images import write_sequence
+from UltrasoundMotionLib.images import read_sequence, write_sequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
+from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.tracking import read_tracks_csv
 
 
@@ -138,3 +144,40 @@ def test_layers_of_two_observers(bench, tracked, tmp_path):
     logic.exportObservers(bench.clip.proxy, tmp_path / "o.csv")
     assert (tmp_path / "o.csv").read_text().count("\nBo,") == 72
     assert logic.allCorrections(node) != logic.allCorrections(other)
+
+
+@pytest.mark.parametrize(
+    "relative", ["liver-free-breathing/frames", "echo-a4c-dicom/examples_ybr_color.dcm", "echo-video/input.mp4"]
+)
+def test_on_a_real_clip(bench, shared_data, tmp_path, relative):
+    """Two observers correct a real clip; nothing but what they touched changes, and a saved scene goes on."""
+    clip = read_sequence(shared_data(relative))
+    frames = np.stack([clip.frames[frame] for frame in range(13)])
+    times = None if clip.times_s is None else clip.times_s[:13]
+    clip = replace(clip, frames=frames, times_s=times, frame_fields={}, name="real")
+    middle = np.array(clip.frame_size) / 2
+    image = add_image_sequence(bench.scene, clip)
+    points = place(bench.scene, clip, middle + np.array([[-25.0, -15.0], [20.0, 30.0]]), "on real")
+    logic = bench.logic
+    node = logic.track(image.proxy, points, queryFrame=0, device="cpu").landmarks.proxy
+    plain = logic.tracks(node).positions_px
+    logic.nameLayer(node, "Ann")
+    other = logic.addLayer(node, "Bo")
+    logic.placePoint(other, "P1", plain[6, 0] + [6.0, -4.0], 6)
+    logic.markLost(other, "P2", [3, 4])
+    logic.acceptFrame(other, 12)
+    logic.trackCorrected(other, device="cpu")
+    found = logic.tracks(other)
+    np.testing.assert_allclose(found.positions_px[6, 0], plain[6, 0] + [6.0, -4.0], atol=1e-6)
+    np.testing.assert_allclose(found.positions_px[12], plain[12], atol=1e-6)
+    assert found.visible[:, 1].tolist() == [frame not in (3, 4) for frame in range(13)]
+    np.testing.assert_array_equal(logic.tracks(node).positions_px, plain)
+    assert logic.disagreement(image.proxy).distance[6, 0] > 0
+    write_scene(bench.scene, tmp_path / "real.mrb")
+    name = other.GetName()
+    bench.scene.Clear(False)
+    read_scene(bench.scene, tmp_path / "real.mrb")
+    again = bench.scene.GetFirstNodeByName(name)
+    assert [one.frame for one in logic.allCorrections(again) if one.lost] == [3, 4]
+    np.testing.assert_allclose(logic.tracks(again).positions_px, found.positions_px, atol=1e-3)
+    assert list(logic.layers(image_of(find_sequence_nodes(again)).proxy)) == ["Ann", "Bo"]

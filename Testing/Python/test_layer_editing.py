@@ -6,6 +6,7 @@ import slicer
 
 from landmark_bench import QUERY_PX, swaying_clip, truth_px
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml import correction_history
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.layer_corrections import frame_state, layer_corrections, nearest_label, read_disagreement
@@ -119,6 +120,28 @@ def test_what_is_shown_follows_an_undo(editor):
     undo(editor)
     shown = editor.landmarks.proxy.GetNthControlPointPosition(1)
     np.testing.assert_allclose(shown, pixels_to_ras_mm(editor.sequence, truth_px(COUNT)[4, 1]))
+
+
+def test_a_point_that_is_dragged_back_is_corrected_to_where_it_is(editor):
+    at = truth_px(COUNT)[4, 1]
+    drag(editor, 4, 1, at + np.array([6.0, 0]))
+    editor.take_moved([4])
+    drag(editor, 4, 1, at)
+    assert editor.take_moved([4]) == ("P2",)
+    (found,) = [one for one in editor.corrections if (one.frame, one.label) == (4, "P2")]
+    np.testing.assert_allclose(found.position_px, at, atol=1e-6)
+    assert editor.take_moved([4]) == ()
+
+
+def test_the_history_forgets_the_oldest_changes(editor, monkeypatch):
+    monkeypatch.setattr(correction_history, "_MOST_POINTS", 25)
+    for frame in range(1, 8):
+        editor.place("P1", frame, (20.0, 20.0 + frame))  # three points before and after
+    kept = 0
+    while editor.history.next_undo:
+        undo(editor)
+        kept += 1
+    assert kept == 4
 
 
 def test_corrections_begin_with_the_points_as_they_were_placed(editor):

@@ -15,7 +15,8 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.steps import Steps, run_steps
 
-_MOST_CHANGES = 200
+_MOST_POINTS = 200_000
+"""Points in the changes that are kept, about 100 MB; the oldest changes are forgotten."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class _Change:
     name: str
     before: Snapshot
     after: Snapshot
+
+    @property
+    def size(self) -> int:
+        """Number of points that are kept."""
+        return sum(len(points) for state in (self.before, self.after) for points in state.frames.values())
 
 
 class CorrectionHistory:
@@ -62,7 +68,10 @@ class CorrectionHistory:
         after = yield from self.taking_snapshot(before.frames)
         if after == before:
             return False
-        self._done = [*self._done[-_MOST_CHANGES + 1 :], _Change(name, before, after)]
+        changed = [frame for frame, points in before.frames.items() if after.frames[frame] != points]
+        self._done.append(_Change(name, *(_only(state, changed) for state in (before, after))))
+        while len(self._done) > 1 and sum(change.size for change in self._done) > _MOST_POINTS:
+            del self._done[0]
         self._undone.clear()
         return True
 
@@ -103,3 +112,7 @@ class CorrectionHistory:
                 set_frame_state(self.landmarks, frame, points)
         self.landmarks.sequence.InvokePendingModifiedEvent()
         restore_attributes(self.landmarks, state.attributes)
+
+
+def _only(state: Snapshot, frames: Iterable[int]) -> Snapshot:
+    return Snapshot({frame: state.frames[frame] for frame in frames}, state.attributes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 import slicer
@@ -35,6 +36,9 @@ from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
 from UltrasoundMotionLib.tracking.corrections.corrections import Correction
 from UltrasoundMotionLib.tracking.corrections.track_corrected import CorrectedTracks
 
+_MOVED_PX = 0.01
+"""Smaller differences are rounding in a saved scene."""
+
 
 class LayerEditor:
     """Edits a tracked point list of a clip; frames count from 0, positions are (x, y) in pixels of the clip.
@@ -64,13 +68,17 @@ class LayerEditor:
         Returns:
             The labels of the points that were not corrected to that place before.
         """
-        known = {(one.frame, one.label): one.position_px for one in self.corrections}
+        known = {(one.frame, one.label): one for one in self.corrections}
         new: list[Correction] = []
         for frame in frames:
-            for moved in moved_points(self.landmarks, self.sequence, frame):
-                there = known.get((frame, moved.label))
-                if there is None or np.abs(np.subtract(there, moved.position_px or there)).max() > 1e-6:
-                    new.append(moved)
+            moved = {one.label: one for one in moved_points(self.landmarks, self.sequence, frame)}
+            corrected = [one.label for place, one in known.items() if place[0] == frame and not one.lost]
+            again = accepted_points(self.landmarks, self.sequence, frame, corrected) if corrected else ()
+            for one in (*moved.values(), *(point for point in again if point.label not in moved)):
+                there = known.get((frame, one.label))
+                before_px = None if there is None else there.position_px
+                if before_px is None or np.abs(np.subtract(before_px, one.position_px or before_px)).max() > _MOVED_PX:
+                    new.append(replace(one, accepted=False))
         if new:
             before = before or self.history.snapshot(sorted({one.frame for one in new}))
             self._store(with_corrections(self.corrections, new))

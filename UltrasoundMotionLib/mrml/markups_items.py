@@ -13,7 +13,7 @@ from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
 from UltrasoundMotionLib.mrml.point_state import describe_point
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
-from UltrasoundMotionLib.steps import Steps
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 MODEL_ATTRIBUTE = "UltrasoundMotion.Model"
@@ -135,16 +135,22 @@ def store_item(markups: SequenceNodes, item: slicer.vtkMRMLMarkupsNode, frame: i
 
 
 def set_locked(markups: SequenceNodes, locked: bool) -> None:
+    """`setting_locked` at once."""
+    run_steps(setting_locked(markups, locked))
+
+
+def setting_locked(markups: SequenceNodes, locked: bool) -> Steps[None]:
     """Locks or unlocks the points in every frame.
 
     Unlock them to correct a point by dragging it; lock them again for fast playback.
     """
-    was_modifying = markups.sequence.StartModify()
-    for value in markups.index.values:
-        loose = loose_copy(markups.sequence.GetDataNodeAtValue(value))
+    count = markups.sequence.GetNumberOfDataNodes()
+    for frame in range(count):
+        yield frame, count, "locking the points" if locked else "unlocking the points"
+        loose = loose_copy(markups.sequence.GetNthDataNode(frame))
         loose.SetLocked(locked)
-        markups.sequence.UpdateDataNodeAtValue(loose, value)
-    markups.sequence.EndModify(was_modifying)
+        store_item(markups, loose, frame)
+    markups.sequence.InvokePendingModifiedEvent()
 
 
 def _loose_markups(class_name: str, name: str, labels: Sequence[str], show_points: bool) -> slicer.vtkMRMLMarkupsNode:

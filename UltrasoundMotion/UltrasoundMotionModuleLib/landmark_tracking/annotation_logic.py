@@ -20,6 +20,7 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     labels_of,
     read_disagreement,
     store_corrections,
+    store_disagreement,
     tracked_again,
     with_corrections,
 )
@@ -221,6 +222,8 @@ class AnnotationLogic(MotionModuleLogic):
         editor = self.editor(trackedNode)
         corrections = tracked_again(editor.corrections, frame, labels, pointsPx, direction)
         store_corrections(editor.landmarks, editor.sequence, corrections, tracked=True)
+        unknown = np.full((editor.landmarks.sequence.GetNumberOfDataNodes(), len(labels)), np.nan)
+        store_disagreement(editor.landmarks, labels, unknown)
         editor.history.clear()
 
     def isHandWork(self, trackedNode: slicer.vtkMRMLMarkupsNode) -> bool:

@@ -235,13 +235,15 @@ class AnnotationSection:
             self._stepper = None
             self._timer.stop()
             self._onStepped(stepper.result)
+            if self._editor is not None:
+                self._read()
             self._updateButtons()
 
     def _finishReading(self) -> None:
         """Ends the reading of tracks that are about to change."""
         if self._stepper is not None and not self._isStepping:
             self._stepper.close()
-            self._stepper = None
+            self._stepper = self._readAt = None
             self._timer.stop()
 
     def _say(self, text: str) -> None:

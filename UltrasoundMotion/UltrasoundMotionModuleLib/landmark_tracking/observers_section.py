@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE
+from UltrasoundMotionLib.mrml.markups_items import setting_locked
 from UltrasoundMotionLib.mrml.observer_layers import (
     DisagreementNodes,
     adding_disagreement,
@@ -112,7 +113,7 @@ class ObserversSection:
 
     def _onLayerAdded(self, layer: SequenceNodes, name: str) -> None:
         self._shown = None
-        self._panel.parameters.trackedLandmarks = layer.proxy
+        self._choose(layer)
         self._panel.applyButton.showStatus(
             _("{layer} is {observer}'s layer; corrections now go there").format(
                 layer=layer.proxy.GetName(), observer=name
@@ -122,7 +123,14 @@ class ObserversSection:
     def onLayerChosen(self, index: int) -> None:
         """Makes another layer the one to work on."""
         if 0 <= index < len(self._layers) and self._panel.run is None:
-            self._panel.parameters.trackedLandmarks = self._layers[index].proxy
+            self._choose(self._layers[index])
+
+    def _choose(self, layer: SequenceNodes) -> None:
+        """Makes a layer the one to work on; the one before is locked, so that it is not dragged by mistake."""
+        before = self._resultNow()
+        self._panel.parameters.trackedLandmarks = layer.proxy
+        if before is not None and before.sequence is not layer.sequence and not before.proxy.GetLocked():
+            self._step(setting_locked(before, True), lambda nothing: None)
 
     def onTogether(self, on: bool) -> None:
         """Shows all layers in different colours, or only the one that is worked on."""
