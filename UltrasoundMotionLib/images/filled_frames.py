@@ -14,7 +14,7 @@ from UltrasoundMotionLib.images.image_sequence import FrameSource
 from UltrasoundMotionLib.images.tissue_hue import TissueHue
 
 _NEIGHBOURS = 24
-_SMOOTH_PX = 2.0
+_SMOOTH_PX, _MARGIN_PX = 4.0, 12
 
 
 @runtime_checkable
@@ -59,16 +59,24 @@ class FilledFrames:
         frame = np.array(self._frames[index])
         passing = self._passing_at(index)
         if passing is not None and passing.any():
-            hidden = passing | self._mask
-            nearest = ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True)
-            whole = frame[nearest[0], nearest[1]].astype(np.float32)
-            filled = ndimage.gaussian_filter(whole, _SMOOTH_PX)[passing]
-            frame[passing] = np.rint(filled) if self.dtype == np.uint8 else filled
+            self._fill_passing(frame, passing)
         if len(self._source):
             near = frame[self._source[..., 0], self._source[..., 1]]
             filled = (near * self._weight).sum(axis=1)
             frame[self._mask] = np.rint(filled) if self.dtype == np.uint8 else filled
         return frame
+
+    def _fill_passing(self, frame: np.ndarray, passing: np.ndarray) -> None:
+        """Fills the pixels of colour flow of a frame in place, with the nearest others, smoothed."""
+        rows, columns = np.flatnonzero(passing.any(axis=1)), np.flatnonzero(passing.any(axis=0))
+        place = tuple(slice(max(0, part[0] - _MARGIN_PX), part[-1] + 1 + _MARGIN_PX) for part in (rows, columns))
+        hidden = (passing | self._mask)[place]
+        if hidden.all():  # nothing to fill it from: the whole of a small frame
+            return
+        nearest = ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True)
+        whole = frame[place][nearest[0], nearest[1]].astype(np.float32)
+        filled = ndimage.gaussian_filter(whole, _SMOOTH_PX)[passing[place]]
+        frame[passing] = np.rint(filled) if self.dtype == np.uint8 else filled
 
     def colour_frame(self, index: int) -> np.ndarray | None:
         """Returns the colour of the frame with its graphics; see `ColourFrameSource`."""
