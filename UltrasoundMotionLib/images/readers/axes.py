@@ -117,6 +117,34 @@ def plane_geometry(
     return (x_spacing, y_spacing), np.column_stack([unit, normal])
 
 
+def check_colour(path: Path, components: int, dtype: np.dtype, frames: int) -> tuple[str, ...]:
+    """Checks components that a file does not call colour, and returns notes.
+
+    Args:
+        path: for messages.
+        components: of a pixel.
+        dtype: of a component.
+        frames: the number of frames if the components are colour.
+
+    Raises:
+        InputError: components of a type that colour does not have: a vector image.
+    """
+    if components < 2:
+        return ()
+    if dtype.kind != "u" or dtype.itemsize > 2:
+        raise InputError(
+            f"{path}: has {components} components a pixel of type {dtype.name}: a vector image, such as a "
+            "displacement, and no clip"
+        )
+    if frames > 1 and components > 2:
+        return ()
+    meaning = {2: "grey and opacity", 3: "red, green and blue", 4: "red, green, blue and opacity"}[components]
+    return (
+        f"its {components} components were taken for {meaning}; if they are frames, store them along a list or time "
+        "axis",
+    )
+
+
 def calibrated_spacing(
     spacing: tuple[float, float], stated: str | None
 ) -> tuple[tuple[float, float] | None, tuple[str, ...]]:

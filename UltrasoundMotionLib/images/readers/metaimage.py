@@ -20,6 +20,7 @@ from UltrasoundMotionLib.images.readers.axes import (
     SequenceAxes,
     arrange,
     calibrated_spacing,
+    check_colour,
     plane_geometry,
     sequence_axes,
 )
@@ -52,10 +53,12 @@ def read_metaimage(path: Path) -> ImageSequence:
     axes = sequence_axes(path, sizes, (header.get("Kinds", "").split() + [None] * len(sizes))[: len(sizes)])
     spacing, origin, direction = _geometry(path, header, axes)
     frames = StoredFrames(arrange(load_pixels(path, block), axes, len(sizes) if components > 1 else None))
+    colour_notes: tuple[str, ...] = (LUMINANCE_NOTE,) if components > 2 else ()
+    colour_notes += check_colour(path, components, block.dtype, frames.shape[0])
     fields = frame_fields(header, frames.shape[0])
     times, time_notes = times_from_timestamps(fields)
     spacing_mm, spacing_notes = calibrated_spacing(spacing, header.get(SPACING_KEY))
-    notes = (*spacing_notes, *time_notes, *plus_notes(header, fields), *((LUMINANCE_NOTE,) if components > 2 else ()))
+    notes = (*spacing_notes, *time_notes, *plus_notes(header, fields), *colour_notes)
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
 
 

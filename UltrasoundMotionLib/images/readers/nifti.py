@@ -18,6 +18,7 @@ from UltrasoundMotionLib.images.readers.axes import (
     SequenceAxes,
     arrange,
     calibrated_spacing,
+    check_colour,
     plane_geometry,
     sequence_axes,
 )
@@ -113,12 +114,13 @@ def read_nifti(path: Path) -> ImageSequence:
     pixels = load_pixels(path, header.pixels)
     component_axis = 0 if vector else len(sizes) if components > 1 else None
     frames = StoredFrames(arrange(pixels, axes, component_axis), *header.scale)
+    vector_notes = check_colour(path, components, header.pixels.dtype, frames.shape[0]) if vector else ()
     spacing, origin, direction = _geometry(path, axes)
     times, time_notes = _times(header.fields, axes.time, frames.shape[0])
     description = bytes(header.fields["descrip"]).split(b"\0")[0].decode("latin-1")
     stated = next((word for word in ("known", "unknown") if f"{SPACING_KEY}={word}" in description), None)
     spacing_mm, spacing_notes = calibrated_spacing(spacing, stated)
-    notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 2 else ()))
+    notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 2 else ()), *vector_notes)
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, notes=notes)
 
 

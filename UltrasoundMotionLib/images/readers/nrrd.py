@@ -20,6 +20,7 @@ from UltrasoundMotionLib.images.readers.axes import (
     TIME_KINDS,
     arrange,
     calibrated_spacing,
+    check_colour,
     plane_geometry,
     sequence_axes,
 )
@@ -59,6 +60,7 @@ _ENCODINGS = {
 }
 _MOST_DIMENSIONS = 16
 _LONGEST_LINE = 2**24
+_NAMED_COLOUR = re.compile("color|RGB")
 _COMPONENT_KINDS = re.compile(r"(.*-)?(vector|color|normal|gradient)|RGB.*|RGBA.*|complex|quaternion")
 _SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6}
 _LPS_SIGN = {"right": -1.0, "left": 1.0, "anterior": -1.0, "posterior": 1.0, "inferior": -1.0, "superior": 1.0}
@@ -126,7 +128,10 @@ def read_nrrd(path: Path) -> ImageSequence:
         times, time_notes = times_from_timestamps(fields)
     spacing_mm, spacing_notes = calibrated_spacing(spacing, header.pairs.get(SPACING_KEY))
     colour = component is not None and sizes[component] > 2
-    notes = (*spacing_notes, *time_notes, *plus_notes(header.pairs, fields), *((LUMINANCE_NOTE,) if colour else ()))
+    colour_notes: tuple[str, ...] = (LUMINANCE_NOTE,) if colour else ()
+    if component is not None and not _NAMED_COLOUR.search(kinds[component] or ""):
+        colour_notes += check_colour(path, sizes[component], block.dtype, frames.shape[0])
+    notes = (*spacing_notes, *time_notes, *plus_notes(header.pairs, fields), *colour_notes)
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
 
 
@@ -169,7 +174,10 @@ def _component_axis(
         return None, kinds
     axis = found[0]
     marked = any(kind in TIME_KINDS for kind in kinds)
-    if not marked and (sizes[axis] > 4 or f"axis {axis} index values" in header.pairs):
+    planes = sum(size > 1 for size in sizes) - (sizes[axis] > 1)
+    # a sequence of Slicer's that would be one picture in colour is one of frames
+    frames = header.path.name.lower().endswith(".seq.nrrd") and planes == 2 and "vector" in (kinds[axis] or "")
+    if not marked and (sizes[axis] > 4 or frames or f"axis {axis} index values" in header.pairs):
         return None, [*kinds[:axis], "list", *kinds[axis + 1 :]]
     if sizes[axis] > 4:
         raise InputError(f"{header.path}: has {sizes[axis]} components a pixel, expected 1 to 4")
