@@ -57,6 +57,8 @@ class StepRunner(Generic[Result]):
     def __init__(self, steps: Steps[Result], clock: Callable[[], float] = time.perf_counter) -> None:
         self._steps, self._clock = steps, clock
         self._cancelled = False
+        self._message = ""
+        self._longest_s = 0.0
         self.finished = False
         self.result: Result | None = None
 
@@ -70,7 +72,8 @@ class StepRunner(Generic[Result]):
         self._steps.close()
 
     def advance(self, budget_s: float) -> StepProgress | None:
-        """Runs steps, at least one, until another as long as the last would exceed the budget.
+        """Runs steps, at least one, until another would probably exceed the budget: one that takes as long as the
+        longest with its message, or one whose message is new.
 
         Returns the progress, or None once they have ended. Exceptions of the steps pass.
         """
@@ -80,7 +83,11 @@ class StepRunner(Generic[Result]):
                 before = self._clock()
                 progress = self._next()
                 now = self._clock()
-                if 2 * now - before - start > budget_s:
+                self._longest_s = max(self._longest_s, now - before)
+                if progress[2] != self._message:
+                    self._message, self._longest_s = progress[2], 0.0
+                    return progress
+                if now + self._longest_s - start > budget_s:
                     return progress
         except StopIteration as end:
             self.finished, self.result = True, end.value

@@ -123,8 +123,6 @@ def strain(frames: int) -> Callable:
         nodes = add_image_sequence(scene, beating_clip("long", frames))
         widget = bench.open()
         widget.parameters.inputClip = nodes.proxy
-        widget.ui.chartsButton.enabled = True
-        widget.ui.chartsButton.checked = True
         return bench, widget, nodes.proxy
 
     return prepare

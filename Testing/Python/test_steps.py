@@ -43,10 +43,10 @@ def slices(runner, budget_s):
     return taken
 
 
-def test_a_slice_ends_before_a_step_like_the_last_would_exceed_the_budget():
+def test_a_slice_ends_before_a_step_like_the_longest_would_exceed_the_budget():
     clock = Clock()
-    assert slices(StepRunner(clock.steps(*[0.004] * 9), clock), 0.015) == [0.012, 0.012, 0.012]
-    assert slices(StepRunner(clock.steps(0.1, 0.001, 0.2), clock), 0.015) == [0.1, 0.001 + 0.2]
+    assert slices(StepRunner(clock.steps(*[0.004] * 9), clock), 0.015) == [0.0, 0.012, 0.012, 0.012]
+    assert slices(StepRunner(clock.steps(0.001, 0.012, *[0.001] * 5), clock), 0.015)[:3] == [0.0, 0.013, 0.004]
     runner = StepRunner(clock.steps(0.001, then="done"), clock)
     slices(runner, 0.015)
     assert runner.result == "done"
@@ -54,7 +54,19 @@ def test_a_slice_ends_before_a_step_like_the_last_would_exceed_the_budget():
 
 def test_every_slice_goes_on_by_a_step_at_least():
     clock = Clock()
-    assert slices(StepRunner(clock.steps(*[0.5] * 4), clock), 0.0) == [0.5] * 4
+    assert slices(StepRunner(clock.steps(*[0.5] * 4), clock), 0.0) == [0.0, *[0.5] * 4]
+
+
+def test_a_step_of_another_kind_begins_a_slice():
+    """The time it takes is not known."""
+    clock = Clock()
+
+    def steps():
+        yield from clock.steps(*[0.001] * 3)
+        yield 0, 1, "something else"
+        clock.now += 0.014
+
+    assert slices(StepRunner(steps(), clock), 0.015) == [0.0, 0.003, 0.014]
 
 
 def test_a_cancel_reaches_the_steps_where_they_stand_and_some_go_on():

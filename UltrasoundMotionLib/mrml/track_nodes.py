@@ -96,7 +96,6 @@ def adding_trajectories(
 
     Frames where the point was lost are left out; a point that was visible in fewer than two frames gets no path.
     """
-    scene = image.scene
     positions = pixels_to_ras_mm(sequence, tracks.positions_px)
     seen = tracks.visible & np.isfinite(tracks.positions_px).all(axis=2)
     curves = []
@@ -106,10 +105,12 @@ def adding_trajectories(
         if len(path) < 2:
             continue
         path = path[np.unique(np.linspace(0, len(path) - 1, _MAXIMUM_PATH_POINTS).astype(int))]
-        curve = scene.AddNewNodeByClass(
-            "vtkMRMLMarkupsCurveNode", scene.GenerateUniqueName(f"{sequence.name} path of {label}")
-        )
+        curve = slicer.vtkMRMLMarkupsCurveNode()
         _draw_path(curve, path)
+        yield number, len(tracks.labels), "drawing the paths"
+        image.check_in_scene()
+        curve.SetName(image.scene.GenerateUniqueName(f"{sequence.name} path of {label}"))
+        image.scene.AddNode(curve)
         curve.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
         curve.CreateDefaultDisplayNodes()
         was_modifying = curve.GetDisplayNode().StartModify()
