@@ -125,13 +125,11 @@ def find_contour_events(
 
 def _smallest_sizes(size: np.ndarray, swing: float, distance: int) -> list[int]:
     """Returns the frames of the minima of size (T,), one per beat; beats cut off by the clip's ends count too."""
-    from scipy.signal import find_peaks, peak_prominences
-
     # The size is padded with its maximum, so that only the recorded side decides whether a cut-off minimum is a beat.
     padded = np.concatenate([[size.max()], size, [size.max()]])
-    frames = find_peaks(-padded, prominence=_PROMINENCE_SHARE * swing, distance=distance)[0] - 1
+    frames = find_peaks(-padded, prominence=_PROMINENCE_SHARE * swing, distance=distance) - 1
     frames = frames[(frames > 0) & (frames < len(size) - 1)]
-    return frames[peak_prominences(-size, frames)[0] >= _CUT_SHARE * swing].tolist()
+    return frames[peak_prominences(-size, frames) >= _CUT_SHARE * swing].tolist()
 
 
 def _events_between_r_peaks(
