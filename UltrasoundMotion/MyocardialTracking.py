@@ -50,7 +50,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.layouts import layout_node
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, is_tracked_wall, tracked_wall
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings
-from UltrasoundMotionLib.steps import Steps, not_cancelled
+from UltrasoundMotionLib.steps import Steps, StepsCancelled, not_cancelled
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
@@ -97,7 +97,12 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         )
         self._wallSection = WallSection(self.ui, self.logic, lambda: self.parameters)
         self._strainSection = StrainSection(
-            self.ui, self.logic, self.applyButton.showStatus, self.resourcePath("requirements-report.txt"), self.layouts
+            self.ui,
+            self.logic,
+            self.applyButton.showStatus,
+            self.resourcePath("requirements-report.txt"),
+            layouts=self.layouts,
+            start=self.startSteps,
         )
         self.ui.resultSelector.addAttribute("vtkMRMLMarkupsCurveNode", "Sequences.BaseName")
         for button, slot in (
@@ -177,7 +182,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             button.enabled = wall is not None
         if self.run is None:
             self.ui.correctButton.checked = wall is not None and not wall.curve.GetLocked()
-            self._strainSection.update(wall, self._strainChoices(), segmentCount=parameters.segmentCount.value)
+        if self.run is None or self.isChanging:
+            choices, count = self._strainChoices(), parameters.segmentCount.value
+            self._strainSection.update(self._wallOrNone(), choices, segmentCount=count)
 
     def _strainChoices(self) -> dict[str, bool]:
         parameters = self.parameters
@@ -211,7 +218,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def _makeJobAgain(self) -> BackgroundJob:
         wall = tracked_wall(self.parameters.trackedWall)
         self._showSystole = False  # the user goes on where points were moved
-        self._clip, self._before, self._settings = clipOf(wall.image.sequence), None, StrainSettings.of_wall(wall)
+        self._clip, self._before, self._settings = clipOf(wall.image.sequence), None, None
         labels, points = wall.to_follow(self._clip.sequence, self._clip.shownFrame)
         self._live = LiveWall.of_wall(wall, self._clip.sequence)
         return self._job(points, labels, self.logic.request(self.parameters, self._clip.shownFrame, Direction.FORWARD))
@@ -232,8 +239,13 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def showResult(self, result: PointTracks, *, complete: bool) -> Steps[str]:
         yield from not_cancelled(self.onPartial(result))
         text = summary(result, time.perf_counter() - self._startedAt)
-        if self._live.wall is not None:
-            text = "; ".join([self._strainSection.showWall(self._live.wall, self._settings), text])
+        wall = self._live.wall
+        if wall is not None:
+            settings = self._settings or StrainSettings.of_wall(wall)  # which the reader may have changed meanwhile
+            try:
+                text = "; ".join([(yield from self._strainSection.showingWall(wall, settings)), text])
+            except StepsCancelled:
+                complete, text = False, "; ".join([text, _("the coloured wall, tables and chart were not made")])
             if self._showSystole and self._strainSection.strain is not None:
                 # strain is 0 at end-diastole, where the band has no colour yet
                 showFrame(self._clip.nodes, self._strainSection.strain.result.cycle.end_systole_frame)

@@ -13,9 +13,10 @@ from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.scene_files import read_scene
 from UltrasoundMotionLib.mrml.slice_rendering import SliceView
 from UltrasoundMotionLib.mrml.strain_nodes import add_strain, write_strain_scene
-from UltrasoundMotionLib.mrml.strain_wall import OPACITY, add_strain_band, color_curve_by_strain, strain_of_curve
+from UltrasoundMotionLib.mrml.strain_wall import OPACITY, adding_strain_band, coloring_curve_by_strain, strain_of_curve
 from UltrasoundMotionLib.mrml.track_nodes import add_curve
 from UltrasoundMotionLib.pictures.strain_colors import segment_color, strain_colors
+from UltrasoundMotionLib.steps import run_steps
 from UltrasoundMotionLib.strain import StrainConfig, longitudinal_strain
 
 FRAMES, SYSTOLE = 21, 8
@@ -151,10 +152,12 @@ def test_what_does_not_fit_is_refused_and_undone(tracks, sequence, result):
         few = add_curve(image, sequence, tracks, tracks.labels[:9])
         count = scene.GetNumberOfNodes()
         with pytest.raises(InputError, match="9 points"):
-            color_curve_by_strain(few, result.point_percent)
+            run_steps(coloring_curve_by_strain(few, result.point_percent))
         with pytest.raises(InputError, match="do not fit a clip of 21 frames"):
-            add_strain_band(
-                image, sequence, result.positions_px[:3], result.point_percent[:3], np.ones(49, bool), name="band"
+            run_steps(
+                adding_strain_band(
+                    image, sequence, result.positions_px[:3], result.point_percent[:3], np.ones(49, bool), name="band"
+                )
             )
         other = ImageSequence(np.zeros((5, 240, 240), np.uint8), name="short")
         with pytest.raises(InputError):

@@ -68,7 +68,11 @@ def bench(open_bench, sample_cache):
 def test_what_the_reader_changes_is_computed_at_once(bench):
     widget = bench.open()
     bench.run(widget)
-    ui, wait = widget.ui, lambda: bench.application.wait(lambda: not widget._strainSection._timer.isActive())
+    ui = widget.ui
+
+    def wait():
+        bench.application.wait(lambda: not widget._strainSection._timer.isActive() and widget.run is None)
+
     ui.endSystoleSpinBox.value = 5
     wait()
     found = float(re.match(r"GLS \u2212([\d.]+) \u00b1", ui.strainLabel.text).group(1))
@@ -97,11 +101,14 @@ def test_charts_bulls_eye_landmarks_and_report(bench, tmp_path, monkeypatch):
     ui.chartsButton.checked = True
     assert bench.application.layout == IMAGE_CHART_BULLS_EYE_TABLE.number
     assert bench.scene.GetSingletonNode("PlotView1", "vtkMRMLPlotViewNode").GetPlotChartNode() is not None
+    bench.wait_until_done(widget)
     composite = bench.scene.GetSingletonNode("Yellow", "vtkMRMLSliceCompositeNode")
     assert composite.GetBackgroundVolumeID() == find_bulls_eye(bench.scene).image.GetID()
     ui.segmentCountSelector.currentIndex = 2
+    bench.wait_until_done(widget)
     assert find_bulls_eye(bench.scene).numbers.GetNumberOfControlPoints() == 6
     ui.landmarksCheckBox.checked = True
+    bench.wait_until_done(widget)
     points = [
         node
         for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
@@ -167,6 +174,7 @@ def test_a_second_view_keeps_the_first_and_both_make_the_bulls_eye(bench):
     assert widget.parameters.trackedWall is not first
     assert [wall.view for wall in walls_in(bench.scene)] == ["A4C", "A2C"]
     widget.ui.chartsButton.checked = True
+    bench.wait_until_done(widget)
     assert find_bulls_eye(bench.scene).numbers.GetNumberOfControlPoints() == 13
     widget.parameters.trackedWall = first
     assert "A4C" in widget.ui.strainLabel.text
@@ -282,6 +290,7 @@ def test_what_is_corrected_can_be_seen_and_grabbed(bench):
     assert ui.correctButton.checked
     assert shown() == (True, False)
     ui.segmentsTable.item(2, 0).setCheckState(slicer_stand_ins.qt_stand_ins.Qt.CheckState.Unchecked)  # a new band
+    bench.wait_until_done(widget)
     assert shown() == (True, False)
     ui.correctButton.checked = False
     assert shown() == (False, True)
@@ -312,6 +321,7 @@ def test_the_image_shows_the_marks_or_the_wall(bench):
     assert shown() == (True, False)
     assert len(previews()) == 1
     ui.driftCheckBox.checked = True  # strain is computed anew, and the marks stay
+    bench.wait_until_done(widget)
     assert shown() == (True, False)
     ui.correctButton.checked = True
     assert shown() == (False, False)

@@ -37,6 +37,8 @@ positions = size[:, None, None] * np.stack([np.cos(angle), -np.sin(angle)], axis
 print(find_contour_events(positions, np.arange(90) / 30).end_systole_frames)
 print(*sorted(name for name in ("scipy.signal", "scipy.stats", "torch") if name in sys.modules))
 """
-    lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split("\n")
+    lines = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    )
     assert lines[0].startswith("(15,")
     assert lines[1] == ""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS
 from UltrasoundMotionLib.mrml.node_removal import remove_node
@@ -21,8 +22,10 @@ from UltrasoundMotionLib.mrml.views import show_as_acquired, view_node
 from UltrasoundMotionLib.mrml.volume_nodes import fill_volume
 from UltrasoundMotionLib.pictures.bulls_eye import bulls_eye_fields
 from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT
+from UltrasoundMotionLib.steps import Steps, run_steps
 
 _NAME = "Strain bull's-eye"
+_DRAWING = "drawing the bull's-eye"
 _ATTRIBUTE = "UltrasoundMotion.BullsEye"
 _SIZE = 400
 _REACH = 1.15
@@ -50,6 +53,11 @@ class BullsEyeNodes:
     image: slicer.vtkMRMLScalarVolumeNode
     numbers: slicer.vtkMRMLMarkupsFiducialNode
 
+    def check_in_scene(self) -> None:
+        """Raises InputError where the user has removed it from the scene."""
+        if None in (self.image.GetScene(), self.numbers.GetScene()):
+            raise InputError(f"{self.image.GetName()}: was removed from the scene in the meantime")
+
     def remove(self) -> None:
         """Removes it from the scene. Views release it first, or they would give it a new display node meanwhile."""
         for composite in nodes_of_class(self.image.GetScene(), "vtkMRMLSliceCompositeNode"):
@@ -69,6 +77,13 @@ def find_bulls_eye(scene: slicer.vtkMRMLScene) -> BullsEyeNodes | None:
 
 
 def put_bulls_eye(scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segment_count: int) -> BullsEyeNodes:
+    """`putting_bulls_eye` at once."""
+    return run_steps(putting_bulls_eye(scene, percent, segment_count))
+
+
+def putting_bulls_eye(
+    scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segment_count: int
+) -> Steps[BullsEyeNodes]:
     """Draws strain in the scene's bull's-eye, which is added if missing.
 
     Args:
@@ -79,18 +94,24 @@ def put_bulls_eye(scene: slicer.vtkMRMLScene, percent: Mapping[int, float], segm
     Raises:
         InputError: another number of segments.
     """
+    yield 0, 4, _DRAWING
     drawing = bulls_eye_image(percent, segment_count)
+    yield 1, 4, _DRAWING
     nodes = find_bulls_eye(scene) or _add(scene)
-    fill_volume(nodes.image, _volume(drawing))
+    yield 2, 4, _DRAWING
+    nodes.check_in_scene()
+    fill_volume(nodes.image, _volume(drawing), levels=(REJECTED_PERCENT, STRAIN_LIMIT_PERCENT))
     display = nodes.image.GetDisplayNode()
+    was_modifying = display.StartModify()
     display.SetAndObserveColorNodeID(strain_color_node(scene).GetID())
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(REJECTED_PERCENT, STRAIN_LIMIT_PERCENT)
     display.SetThreshold(-OUTSIDE / 2, OUTSIDE / 2)
     display.SetApplyThreshold(True)
     display.SetInterpolate(False)
+    display.EndModify(was_modifying)
     if nodes.image.GetNumberOfDisplayNodes() == 1:
         add_color_legend(nodes.image, "end-systolic strain (%)")
+    yield 3, 4, _DRAWING
+    nodes.check_in_scene()
     was_modifying = nodes.numbers.StartModify()
     nodes.numbers.RemoveAllControlPoints()
     for field in bulls_eye_fields(segment_count):

@@ -99,9 +99,8 @@ def _playing(
 def write_track_frame(markups: SequenceNodes, sequence: ImageSequence, tracks: PointTracks, frame: int) -> None:
     """Replaces the markups of a frame by the tracks, for a run that is continued or corrected from a frame on.
 
-    Control points are matched by label; points that the tracks lack stay as they are. Slicer updates everything that
-    the browser plays each time a sequence says that it was modified: it says so here for the frame that is shown only.
-    Call `sequence.InvokePendingModifiedEvent()` after the last frame.
+    Control points are matched by label; points that the tracks lack stay as they are. Call
+    `sequence.InvokePendingModifiedEvent()` after the last frame, see `store_item`.
 
     Raises:
         InputError: the tracks have another number of frames than the markups.
@@ -122,8 +121,10 @@ def write_track_frame(markups: SequenceNodes, sequence: ImageSequence, tracks: P
 
 
 def store_item(markups: SequenceNodes, item: slicer.vtkMRMLMarkupsNode, frame: int) -> None:
-    """Stores a changed copy of a frame's item; the sequence says that it was modified for the frame shown only, see
-    `write_track_frame`.
+    """Replaces the item of a frame by a changed copy (see `loose_copy`).
+
+    Slicer updates everything that the browser plays each time a sequence reports that it was modified. It is reported
+    here for the frame that is shown only; `sequence.InvokePendingModifiedEvent()` reports the others, at the end.
     """
     node = markups.sequence
     was_modifying = node.StartModify()

@@ -13,12 +13,12 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
-from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
+from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_unless_finished
 from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, write_scene
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
-from UltrasoundMotionLib.mrml.strain_wall import add_strain_band, color_curve_by_strain
-from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.strain_wall import adding_strain_band, coloring_curve_by_strain
+from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
 from UltrasoundMotionLib.mrml.table_nodes import (
     add_chart,
     add_series,
@@ -26,7 +26,7 @@ from UltrasoundMotionLib.mrml.table_nodes import (
     adding_reading_table,
     table_text,
 )
-from UltrasoundMotionLib.mrml.track_nodes import add_curve
+from UltrasoundMotionLib.mrml.track_nodes import adding_curve
 from UltrasoundMotionLib.mrml.views import set_layout, show_as_acquired, show_chart
 from UltrasoundMotionLib.pictures.strain_colors import MEAN_COLOR, segment_color
 from UltrasoundMotionLib.progress import Progress, no_progress
@@ -35,6 +35,7 @@ from UltrasoundMotionLib.strain.strain_files import strain_columns
 from UltrasoundMotionLib.strain.strain_result import StrainResult
 
 _GLOBAL_NAME = "whole wall"
+_ADDING_TABLES = "adding the tables of strain"
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ class StrainNodes:
 def add_strain(
     image: SequenceNodes, sequence: ImageSequence, result: StrainResult, *, curve: SequenceNodes | None = None
 ) -> StrainNodes:
+    """`adding_strain` at once."""
+    return run_steps(adding_strain(image, sequence, result, curve=curve))
+
+
+def adding_strain(
+    image: SequenceNodes, sequence: ImageSequence, result: StrainResult, *, curve: SequenceNodes | None = None
+) -> Steps[StrainNodes]:
     """Adds a strain result to a clip in the scene, in a folder of the Data module.
 
     Args:
@@ -84,34 +92,44 @@ def add_strain(
             one.
 
     Raises:
-        InputError: the result does not fit the clip or the curve; the scene is then as it was.
+        InputError: the result does not fit the clip or the curve, or one of them was removed in between; the scene is
+            then as it was.
     """
-    scene, name = image.scene, f"{sequence.name} {result.kind} strain"
-    with undone_on_error(scene):
-        if curve is None:
-            curve = add_curve(
+
+    def add() -> Steps[StrainNodes]:
+        scene, name = image.scene, f"{sequence.name} {result.kind} strain"
+        wall = curve or (
+            yield from adding_curve(
                 image, sequence, result.wall_tracks(), result.point_labels, name=f"{sequence.name} strain wall"
             )
+        )
+        yield from coloring_curve_by_strain(wall, result.point_percent[:, _points_of_curve(wall, result)])
+        wall.proxy.GetDisplayNode().SetVisibility2D(False)  # slice views show the band instead
         accepted = np.array([quality.accepted for quality in result.quality])
-        color_curve_by_strain(curve, result.point_percent[:, _points_of_curve(curve, result)])
-        curve.proxy.GetDisplayNode().SetVisibility2D(False)  # slice views show the band instead
         trusted = accepted[result.segment_of_point]
         # Smoothed if possible: the raw differences between neighbouring points are mostly noise.
         shown = result.point_percent if result.smoothed is None else result.smoothed.point_percent
-        band = add_strain_band(image, sequence, result.positions_px, shown, trusted, name=f"{name} band")
+        band = yield from adding_strain_band(image, sequence, result.positions_px, shown, trusted, name=f"{name} band")
+        yield 0, 1, _ADDING_TABLES
         curves_table = _add_curves_table(scene, result, name)
-        series = _add_curves(curves_table, result)
+        yield 0, 1, _ADDING_TABLES
+        measures_table = _add_measures_table(scene, result, f"{name} measures")
+        reading_table = yield from _adding_reading_table(scene, result, f"{name} measures, rounded")
+        series = yield from _adding_curves(curves_table, result)
+        yield 0, 1, "adding the chart"
         nodes = StrainNodes(
             band=band,
-            curve=curve,
+            curve=wall,
             curves_table=curves_table,
-            measures_table=_add_measures_table(scene, result, f"{name} measures"),
-            reading_table=run_steps(_adding_reading_table(scene, result, f"{name} measures, rounded")),
+            measures_table=measures_table,
+            reading_table=reading_table,
             chart=add_chart(scene, name, series, *_axis_titles(result), x_range=_x_range(result)),
             series=series,
         )
-        put_in_folder(scene, image.proxy, nodes.shown_nodes(), name)
-    return nodes
+        yield from putting_in_folder(scene, image.proxy, nodes.shown_nodes(), name)
+        return nodes
+
+    return undone_unless_finished(image.scene, add())
 
 
 def write_strain_scene(
@@ -167,13 +185,15 @@ def _add_curves_table(scene: slicer.vtkMRMLScene, result: StrainResult, name: st
     return add_table(scene, name, columns, units)
 
 
-def _add_curves(table: slicer.vtkMRMLTableNode, result: StrainResult) -> tuple[slicer.vtkMRMLPlotSeriesNode, ...]:
+def _adding_curves(
+    table: slicer.vtkMRMLTableNode, result: StrainResult
+) -> Steps[tuple[slicer.vtkMRMLPlotSeriesNode, ...]]:
     axis, _ = _axis_titles(result)
-    lines = [
-        add_series(table, (axis, f"{name} (%)"), name, color=segment_color(number))
-        for number, name in enumerate(result.segment_names)
-        if result.quality[number].accepted
-    ]
+    lines = []
+    for number, name in enumerate(result.segment_names):
+        yield number, len(result.segment_names), "adding the curves of strain"
+        if result.quality[number].accepted:
+            lines.append(add_series(table, (axis, f"{name} (%)"), name, color=segment_color(number)))
     red, green, blue = (int(MEAN_COLOR[start : start + 2], 16) / 255 for start in (1, 3, 5))
     return (*lines, add_series(table, (axis, "global (%)"), _GLOBAL_NAME, color=(red, green, blue), width=4.0))
 

@@ -15,18 +15,19 @@ from vtkmodules.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
-from UltrasoundMotionLib.mrml.markups_items import loose_copy
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
+from UltrasoundMotionLib.mrml.markups_items import loose_copy, store_item
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
 from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT, strain_color_node
 from UltrasoundMotionLib.pictures.strain_band import band_half_width, wall_band
 from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT
+from UltrasoundMotionLib.steps import Steps
 
 _STRAIN_NAME = "strain"
 _SHOWN_NAME = "strain shown"
 OPACITY = 0.8
 
 
-def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
+def coloring_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> Steps[None]:
     """Stores strain at every control point of every item as the measurement "strain" (%), which colours 3D views.
 
     Args:
@@ -40,17 +41,19 @@ def color_curve_by_strain(curve: SequenceNodes, percent: np.ndarray) -> None:
     items, points = node.GetNumberOfDataNodes(), node.GetNthDataNode(0).GetNumberOfControlPoints()
     if np.shape(percent) != (items, points):
         raise InputError(f"{node.GetName()}: strain of shape {np.shape(percent)} for {items} frames of {points} points")
-    was_modifying = node.StartModify()
     for frame, values in enumerate(np.asarray(percent, dtype=np.float64)):
-        item = node.GetNthDataNode(frame)
-        copy = loose_copy(item)
+        yield frame, items, "colouring the wall"
+        curve.check_in_scene()
+        copy = loose_copy(node.GetNthDataNode(frame))
         _set_measurement(copy, values)
-        node.UpdateDataNodeAtValue(copy, node.GetNthIndexValue(frame))
-    node.EndModify(was_modifying)
+        store_item(curve, copy, frame)
+    yield items, items, "showing the coloured wall"
+    curve.check_in_scene()
+    node.InvokePendingModifiedEvent()
     _color_by_strain(curve.proxy.GetDisplayNode())
 
 
-def add_strain_band(
+def adding_strain_band(
     image: SequenceNodes,
     sequence: ImageSequence,
     positions_px: np.ndarray,
@@ -58,7 +61,7 @@ def add_strain_band(
     trusted: np.ndarray,
     *,
     name: str,
-) -> SequenceNodes:
+) -> Steps[SequenceNodes]:
     """Adds the wall as a band that plays with the image, coloured by strain: red shortens, grey is not trusted.
 
     Args:
@@ -76,8 +79,10 @@ def add_strain_band(
         raise InputError(f"{name}: {shapes} do not fit a clip of {len(index.values)} frames")
     spacing = sequence.spacing_mm or (1.0, 1.0)
     half_width = band_half_width(positions_px[np.argmax(np.isfinite(positions_px).all(axis=(1, 2)))], spacing)
-    node = create_sequence(scene, f"{name} sequence", index)
+    node = slicer.vtkMRMLSequenceNode()
+    index.apply(node)
     for frame, value in enumerate(index.values):
+        yield frame, frames, "drawing the band"
         edges = wall_band(positions_px[frame], half_width, spacing)
         loose = slicer.vtkMRMLModelNode()
         loose.SetName(name)
@@ -85,10 +90,20 @@ def add_strain_band(
             _band(sequence, edges, np.asarray(percent[frame], dtype=np.float64), np.asarray(trusted, dtype=bool))
         )
         node.SetDataNodeAtValue(loose, value)
+    yield frames, frames, "adding the band"
+    image.check_in_scene()
+    node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
+    scene.AddNode(node)
     proxy = scene.AddNewNodeByClass("vtkMRMLModelNode", scene.GenerateUniqueName(name))
-    proxy.CreateDefaultDisplayNodes()
-    _paint_in_slices(proxy.GetDisplayNode())
     proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    proxy.CreateDefaultDisplayNodes()
+    display = proxy.GetDisplayNode()
+    was_modifying = display.StartModify()
+    _paint_in_slices(display)
+    display.EndModify(was_modifying)
+    yield frames, frames, "showing the band"
+    nodes = SequenceNodes(node, proxy, image.browser)
+    nodes.check_in_scene()
     return join_browser(image.browser, node, proxy, editable=False)
 
 

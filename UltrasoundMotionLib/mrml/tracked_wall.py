@@ -19,7 +19,7 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence
 from UltrasoundMotionLib.mrml.track_corrections import corrected_labels, placed_labels, points_on_frame
 from UltrasoundMotionLib.mrml.track_links import derived_nodes, image_of, link_results, removing_derived
 from UltrasoundMotionLib.mrml.track_nodes import adding_curve
-from UltrasoundMotionLib.mrml.tracks_from_nodes import tracks_from_markups
+from UltrasoundMotionLib.mrml.tracks_from_nodes import reading_tracks
 from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_layers import LAYER_NAMES, MIDDLE_LAYER
@@ -65,7 +65,13 @@ class TrackedWall:
 
     def tracks(self, sequence: ImageSequence) -> PointTracks:
         """Returns the tracks of all layers with corrections, inner layer first."""
-        parts = [tracks_from_markups(nodes, self.image, sequence) for nodes in self.layers.values()]
+        return run_steps(self.reading(sequence))
+
+    def reading(self, sequence: ImageSequence) -> Steps[PointTracks]:
+        """`tracks` in steps."""
+        parts = []
+        for nodes in self.layers.values():
+            parts.append((yield from reading_tracks(nodes, self.image, sequence)))
         first = parts[0]
         return PointTracks(
             positions_px=np.concatenate([part.positions_px for part in parts], axis=1),

@@ -9,16 +9,17 @@ import numpy as np
 import slicer
 
 from UltrasoundMotionLib.images import ImageSequence
-from UltrasoundMotionLib.mrml.strain_nodes import StrainNodes, add_strain
+from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
+from UltrasoundMotionLib.mrml.strain_nodes import StrainNodes, adding_strain
 from UltrasoundMotionLib.mrml.strain_scale import add_color_legend
-from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
 from UltrasoundMotionLib.mrml.table_nodes import add_series, add_table
 from UltrasoundMotionLib.mrml.track_links import link_results, removing_derived
-from UltrasoundMotionLib.mrml.track_nodes import add_landmarks
+from UltrasoundMotionLib.mrml.track_nodes import adding_landmarks
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.tracking_results import kept_in_views
 from UltrasoundMotionLib.settings import from_plain, to_plain
-from UltrasoundMotionLib.steps import run_steps
+from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
 from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents
 from UltrasoundMotionLib.strain.layered_strain import LayeredStrain
 from UltrasoundMotionLib.strain.measure import measure_strain
@@ -129,17 +130,30 @@ def strain_of_wall(
 def show_strain(
     wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, *, landmarks: bool = False
 ) -> StrainNodes:
+    """`showing_strain` at once."""
+    return run_steps(showing_strain(wall, sequence, strain, landmarks=landmarks))
+
+
+def showing_strain(
+    wall: TrackedWall, sequence: ImageSequence, strain: WallStrain, *, landmarks: bool = False
+) -> Steps[StrainNodes]:
     """Shows strain in place of the wall's previous strain: coloured band, legend, tables, and a chart with the events.
 
     Views that showed the old chart or table show the new one.
 
     Args:
         landmarks: show the points of the middle layer as landmarks too.
+
+    Raises:
+        InputError: wall or clip were removed in between.
+        StepsCancelled: cancelled; the previous strain is gone, since the wall has changed.
     """
-    with kept_in_views(wall.main):
-        run_steps(removing_derived(wall.main))
-        nodes = add_strain(wall.image, sequence, strain.result, curve=wall.main)
+
+    def show() -> Steps[StrainNodes]:
+        nodes = yield from adding_strain(wall.image, sequence, strain.result, curve=wall.main)
+        yield 0, 1, "adding legend and events"
         add_color_legend(nodes.band.proxy, "strain (%)", view_name="Red")  # the others show the bull's-eye
+        yield 0, 1, "adding legend and events"
         lines = _mark_events(nodes, strain.result)
         derived = [
             nodes.band.sequence,
@@ -152,16 +166,26 @@ def show_strain(
             *lines,
         ]
         if landmarks:
-            points = add_landmarks(
+            points = yield from adding_landmarks(
                 wall.image, sequence, strain.result.wall_tracks(), name=f"{sequence.name} wall points"
             )
             derived += [points.sequence, points.proxy]
         shown = [node for node in derived if not node.IsA("vtkMRMLSequenceNode")]
         folder = f"{sequence.name} {strain.result.kind} strain"
-        put_in_folder(wall.image.scene, wall.image.proxy, [wall.curve, *shown], folder)
+        yield from putting_in_folder(wall.image.scene, wall.image.proxy, [wall.curve, *shown], folder)
+        for needed in (wall.image, wall.main):
+            needed.check_in_scene()
         link_results(wall.image, wall.main, derived)
-        wall.show_points_or_band()
-    return nodes
+        return nodes
+
+    with kept_in_views(wall.main):
+        yield from not_cancelled(removing_derived(wall.main))
+        wall.main.check_in_scene()
+        try:
+            return (yield from undone_unless_finished(wall.image.scene, show()))
+        finally:
+            if wall.curve.GetScene() is not None and wall.curve.GetDisplayNode() is not None:
+                wall.show_points_or_band()
 
 
 def _mark_events(nodes: StrainNodes, result: StrainResult) -> tuple[slicer.vtkMRMLNode, ...]:

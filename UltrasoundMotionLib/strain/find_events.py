@@ -12,6 +12,7 @@ from UltrasoundMotionLib.strain.cardiac_events import CardiacEvents, heart_rate
 from UltrasoundMotionLib.strain.curve_geometry import chord_lengths, signed_area
 from UltrasoundMotionLib.strain.curve_smoothing import local_quadratic
 from UltrasoundMotionLib.strain.ecg_trace import EcgTrace
+from UltrasoundMotionLib.strain.peaks import find_peaks, peak_prominences
 from UltrasoundMotionLib.strain.segment_model import segment_model
 from UltrasoundMotionLib.strain.wall_tracks import wall_tracks
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks

@@ -10,15 +10,17 @@ from typing import Annotated, Union
 import numpy as np
 import slicer
 from slicer import vtkMRMLMarkupsCurveNode, vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode
+from slicer.i18n import tr as _
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.mrml.bulls_eye_nodes import BullsEyeNodes, put_bulls_eye
+from UltrasoundMotionLib.mrml.bulls_eye_nodes import BullsEyeNodes, putting_bulls_eye
 from UltrasoundMotionLib.mrml.strain_nodes import StrainNodes
 from UltrasoundMotionLib.mrml.tracked_wall import LiveWall, TrackedWall, point_labels, tracked_wall, walls_in
 from UltrasoundMotionLib.mrml.wall_contour_nodes import contour_from_node
 from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain, show_strain, strain_of_wall
 from UltrasoundMotionLib.progress import Progress
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.strain import (
     CardiacEvents,
     LayeredStrain,
@@ -298,8 +300,14 @@ class MyocardialTrackingLogic(MotionModuleLogic):
 
     def computed(self, wall: TrackedWall | slicer.vtkMRMLNode) -> WallStrain:
         """Computes the strain of a wall as `strain` does, without changing the scene."""
-        wall = _wallOf(wall)
-        return strain_of_wall(wall, clipOf(wall.image.sequence).sequence)
+        return run_steps(self.computing(_wallOf(wall)))
+
+    def computing(self, wall: TrackedWall) -> Steps[WallStrain]:
+        """`computed` in steps."""
+        sequence = clipOf(wall.image.sequence).sequence
+        tracks = yield from wall.reading(sequence)
+        yield 0, 1, _("Measuring strain")
+        return strain_of_wall(wall, sequence, tracks=tracks)
 
     def ventricle(self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None) -> LeftVentricleStrain:
         """Combines every apical view that is tracked in the scene into the left ventricle.
@@ -310,25 +318,36 @@ class MyocardialTrackingLogic(MotionModuleLogic):
         Raises:
             InputError: no apical view is tracked; another number of segments.
         """
+        return run_steps(self._combiningViews(segmentCount, known))
+
+    def _combiningViews(
+        self, segmentCount: int, known: Mapping[str, StrainResult] | None
+    ) -> Steps[LeftVentricleStrain]:
         results, known = [], known or {}
         for wall in walls_in(slicer.mrmlScene):
             if wall.view in APICAL_VIEWS:
                 result = known.get(wall.main.sequence.GetID())
-                results.append(result if result is not None else self.computed(wall).result)
+                results.append(result if result is not None else (yield from self.computing(wall)).result)
         return ventricle_strain(results, segmentCount)
 
     def bullsEye(self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None) -> BullsEyeNodes:
         """Draws `ventricle` as an image with numbers, in place of the scene's last one; segments that no view shows
         stay empty.
         """
-        ventricle = self.ventricle(segmentCount, known)
+        return run_steps(self.drawingBullsEye(segmentCount, known))
+
+    def drawingBullsEye(
+        self, segmentCount: int = 17, known: Mapping[str, StrainResult] | None = None
+    ) -> Steps[BullsEyeNodes]:
+        """`bullsEye` in steps."""
+        ventricle = yield from self._combiningViews(segmentCount, known)
         looked_at = _segmentsOf(ventricle.views, segmentCount)
         values = {
             number: value
             for number, value in zip(ventricle.numbers, ventricle.percent, strict=True)
             if number in looked_at
         }
-        return put_bulls_eye(slicer.mrmlScene, values, segmentCount)
+        return (yield from putting_bulls_eye(slicer.mrmlScene, values, segmentCount))
 
     def exportReport(
         self, wall: TrackedWall | slicer.vtkMRMLNode, path: str | Path, *, title: str = "", segmentCount: int = 18

@@ -17,8 +17,10 @@ from UltrasoundMotionLib.mrml.table_nodes import tables_for_reading
 from UltrasoundMotionLib.mrml.track_links import derived_nodes
 from UltrasoundMotionLib.mrml.tracked_wall import TrackedWall
 from UltrasoundMotionLib.mrml.views import SliceViewState, show_as_acquired, show_chart, show_table
-from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain
+from UltrasoundMotionLib.mrml.wall_strain import StrainSettings, WallStrain, showing_strain, strain_of_wall
+from UltrasoundMotionLib.steps import Steps
 from UltrasoundMotionLib.strain import CardiacEvents, StrainResult
+from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionModuleLib.myocardial_tracking.strain_texts import layersText, measuresText, numberText
 from UltrasoundMotionModuleLib.shared.clip import clipOf, shownFrame
 from UltrasoundMotionModuleLib.shared.layout_switch import LayoutSwitch
@@ -39,13 +41,16 @@ class StrainSection:
         logic: object,
         showStatus: Callable[[str], None],
         reportRequirements: str,
+        *,
         layouts: LayoutSwitch,
+        start: Callable[[Steps[str]], None],
     ) -> None:
         """Connects the widgets.
 
         Args:
             reportRequirements: the requirements file of the packages that draw a report.
             layouts: the panel's layouts.
+            start: changes the scene in short steps; what they return becomes the status text.
         """
         self._ui, self._logic, self._showStatus = ui, logic, showStatus
         self._reportRequirements = reportRequirements
@@ -53,7 +58,7 @@ class StrainSection:
         self.strain: WallStrain | None = None
         self._segmentCount = 17
         self._filling = False
-        self._layouts = layouts
+        self._layouts, self._start = layouts, start
         self._viewBefore: SliceViewState | None = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -106,8 +111,8 @@ class StrainSection:
             wanted = settings.with_choices(**choices)
             if wanted != settings:
                 self._compute(wanted)
-            elif before != segmentCount:
-                self._showBullsEye()
+            elif before != segmentCount and self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE):
+                self._start(self._showingBullsEye())
         for button in (self._ui.reportButton, self._ui.chartsButton):
             button.enabled = self.strain is not None
         self._ui.chartsButton.checked = self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE)
@@ -122,10 +127,16 @@ class StrainSection:
             StrainSettings.of_wall(self.wall).end_diastole_frames
         )
 
-    def showWall(self, wall: TrackedWall, settings: StrainSettings) -> str:
+    def showingWall(self, wall: TrackedWall, settings: StrainSettings) -> Steps[str]:
         """Computes and shows the strain of a wall that was just tracked or corrected; returns the status text."""
         self.wall, self.strain = wall, None
-        self._compute(settings)
+        tracks = yield from wall.reading(clipOf(wall.image.sequence).sequence)
+        yield 0, 1, _("Measuring strain")
+        if self._measure(settings, tracks):
+            yield from self._showing()
+        return self._headline()
+
+    def _headline(self) -> str:
         return self._ui.strainLabel.text.partition("\n")[0]
 
     def _read(self) -> None:
@@ -138,23 +149,37 @@ class StrainSection:
             self._fill(str(error))
 
     def _compute(self, settings: StrainSettings) -> None:
-        """Computes strain and shows it in the scene and the panel; settings that are not possible are reported and not
-        kept.
-        """
+        """Computes strain and shows it in the panel at once, and then in the scene."""
+        tracks = self.strain.tracks if self.strain is not None else None
+        if tracks is None:
+            tracks = self.wall.tracks(clipOf(self.wall.image.sequence).sequence)
+        if self._measure(settings, tracks):
+            self._start(self._showing())
+
+    def _measure(self, settings: StrainSettings, tracks: PointTracks) -> bool:
+        """Computes strain and shows it in the panel; settings that are not possible are reported and not kept."""
         try:
-            tracks = self.strain.tracks if self.strain is not None else None
-            if tracks is None:
-                tracks = self.wall.tracks(clipOf(self.wall.image.sequence).sequence)
-            computed = self._logic.strainBy(self.wall, settings, tracks)
+            self.strain = strain_of_wall(self.wall, clipOf(self.wall.image.sequence).sequence, settings, tracks)
         except InputError as error:
             if self.strain is None:
                 settings.keep(self.wall)
             self._fill(str(error))
-            return
-        self.strain = WallStrain(computed.result, computed.layered, tracks)
+            return False
+        settings.keep(self.wall)
         self._fill(measuresText(self.strain))
+        return True
+
+    def _showing(self) -> Steps[str]:
+        """Puts strain into the scene."""
+        sequence = clipOf(self.wall.image.sequence).sequence
+        yield from showing_strain(
+            self.wall, sequence, self.strain, landmarks=StrainSettings.of_wall(self.wall).landmarks
+        )
         if self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE):
-            self._showResults()
+            yield 0, 1, _("Showing the charts")
+            self._showChartAndTable()
+            yield from self._showingBullsEye()
+        return self._headline()
 
     # The panel
 
@@ -280,25 +305,33 @@ class StrainSection:
             self._showResults()
 
     def _showResults(self) -> None:
+        self._showChartAndTable()
+        self._start(self._showingBullsEye())
+
+    def _showChartAndTable(self) -> None:
         scene, main = slicer.mrmlScene, self.wall.main
         for chart in derived_nodes(main, "vtkMRMLPlotChartNode")[:1]:
             show_chart(scene, chart)
         tables = derived_nodes(main, "vtkMRMLTableNode")
         for table in (tables_for_reading(tables) or tables[1:])[:1]:
             show_table(scene, table)
-        self._showBullsEye()
 
-    def _showBullsEye(self) -> None:
-        if not self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE) or self.strain is None:
-            return
+    def _showingBullsEye(self) -> Steps[str]:
+        if self.strain is None:
+            return self._headline()
         try:
-            nodes = self._logic.bullsEye(self._segmentCount, {self.wall.main.sequence.GetID(): self.strain.result})
+            known = {self.wall.main.sequence.GetID(): self.strain.result}
+            nodes = yield from self._logic.drawingBullsEye(self._segmentCount, known)
         except InputError as error:
-            self._showStatus(str(error))
-            return
+            return str(error)
+        if not self._layouts.isShown(IMAGE_CHART_BULLS_EYE_TABLE):
+            return self._headline()
+        yield 0, 1, _("Showing the bull's-eye")
+        nodes.check_in_scene()
         if self._viewBefore is None:
             self._viewBefore = SliceViewState.of(slicer.mrmlScene, _BULLS_EYE_VIEW)
         show_bulls_eye(nodes, _BULLS_EYE_VIEW)
+        return self._headline()
 
     def onExportReport(self) -> None:
         """Asks for a file and writes the report: a picture, a table, and all values with definitions."""

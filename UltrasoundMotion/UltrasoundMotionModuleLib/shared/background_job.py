@@ -60,12 +60,21 @@ class JobListener(Protocol):
 class BackgroundJob:
     """One run: its preparation in short steps, the job in the child process, and its result in short steps."""
 
-    def __init__(self, preparation: Preparation | JobRequest, listener: JobListener, *, partials: bool = True) -> None:
+    def __init__(
+        self,
+        preparation: Preparation | JobRequest,
+        listener: JobListener,
+        *,
+        partials: bool = True,
+        isChange: bool = False,
+    ) -> None:
         """A request that needs no preparation can be given as it is.
 
         Args:
             partials: False where the listener does not show results in progress.
+            isChange: True where the listener only changes the scene; another change may take its place.
         """
+        self.isChange = isChange
         self._partials = partials
         self._preparation = _prepared(preparation) if isinstance(preparation, JobRequest) else preparation
         self._steps: StepRunner[Any] | None = StepRunner(self._preparation)

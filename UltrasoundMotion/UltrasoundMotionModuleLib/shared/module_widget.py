@@ -20,7 +20,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs import JobCancelled, JobFailed, JobFinished, JobProgress
 from UltrasoundMotionLib.steps import Steps, StepsCancelled
 from UltrasoundMotionModuleLib.shared.apply_button import ApplyButton
-from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, closeSharedProcess, warmUp
+from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, closeSharedProcess, nothingToCompute, warmUp
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.layout_switch import LayoutSwitch
 from UltrasoundMotionModuleLib.shared.licence_consent import askForConsent, cardsToAgreeTo, weightsOfTracker
@@ -251,6 +251,9 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             showResult: called with the result in place of `self.showResult`.
             ensure: installs the packages of a run that needs others than those of Apply.
         """
+        if self.run is not None:
+            self.applyButton.showStatus(_("Wait until the run has ended, or cancel it"))
+            return
         with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
             if showResult is None and not askForConsent(self.title, cardsToAgreeTo(self.weightsOfRun())):
                 self.useAnotherMethod()
@@ -263,6 +266,26 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             self.applyButton.begin(_("Starting ..."))
             self.run.start()
             self.onWatchedModified()
+
+    @property
+    def isChanging(self) -> bool:
+        """True while `startSteps` changes the scene: nothing is computed in the child process."""
+        return self.run is not None and self.run.isChange
+
+    def startSteps(self, steps: Steps[str]) -> None:
+        """Changes the scene in short steps, as with other settings, and shows the text that they return. They take the
+        place of such a change that is not finished; nothing is done during a run, whose result will be shown.
+        """
+        if self.run is not None:
+            if not self.isChanging:
+                return
+            self.run.forget()
+            self.run = None
+        self.startRun(
+            lambda: BackgroundJob(nothingToCompute(steps), self, isChange=True),
+            lambda change, *, complete: change,
+            lambda: None,
+        )
 
     def loadSample(self, sample: StoredSample, select: Callable[[], None]) -> None:
         """Calls `select`, which adds the sample to the scene and chooses it, once the sample is stored; simulates the
