@@ -294,32 +294,31 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._comparison.stop()
         if self.parameters.preset.value.ofSequence:
             self._task = self.logic.sequenceTask(self.parameters)
-            return BackgroundJob(self._task.inSteps(), self)
+            return BackgroundJob(self._task.inSteps(), self, partials=False)
         self._task = self.logic.pairTask(self.parameters)
-        return BackgroundJob(self._task.job, self)
+        return BackgroundJob(self._task.job, self, partials=False)
 
     def progressUnit(self) -> str | None:
         isResult = self._showResult == self.showResult  # otherwise a sample or a clip is loaded
         return _("steps") if isResult and isinstance(self._task, PairTask) else None
 
     def showResult(self, result: object, *, complete: bool) -> Steps[str]:
-        yield 0, 1, _("Adding the result to the scene")
         try:
-            return self._show(result, complete=complete)
+            return (yield from self._showing(result, complete=complete))
         finally:
             self._loading.skipNew()  # its outputs are no inputs
 
-    def _show(self, result: object, *, complete: bool) -> str:
+    def _showing(self, result: object, *, complete: bool) -> Steps[str]:
         if isinstance(self._task, SequenceTask):
             if not complete and result.frames is None:
                 return _("Cancelled; {reason}").format(reason=self._task.whyNotShown(result))
-            nodes = self._task.show(result)
+            nodes = yield from self._task.showing(result)
             self._choose(motionTransform=nodes.transform.proxy, stillVolume=nodes.still.proxy, motionTable=nodes.table)
             return sequenceSummary(result.registration)
         if not complete and any(self._task.outputs.nodes()):
             return _("Cancelled; the outputs are as they were")
         isFirst = self.logic.getParameterNode().outputWarped is None
-        nodes = self._task.show(result)
+        nodes = yield from self._task.showing(result)
         self._chooseOutputs(nodes)
         self._comparison.begin(isConnected=self.isConnected)
         if isFirst:

@@ -169,7 +169,7 @@ def test_a_step_adds_a_node_or_two(scene, tracked):
     image, sequence, tracks = tracked
     counts, nodes = added_in_each_step(scene, adding_tracks(image, sequence, tracks))
     assert max(counts) <= 2
-    assert sum(counts) == 2 + 5 + 1 + 1 + 6 + 1  # landmarks, paths, table, and the chart with its table and lines
+    assert sum(counts) == 2 + 5 + 2 + 1 + 6 + 1  # landmarks, paths, tables, and the chart with its table and lines
     removed = []
     for _ in renewing_derived(image, sequence, nodes.landmarks, trajectories=True):
         removed.append(scene.GetNumberOfNodes())

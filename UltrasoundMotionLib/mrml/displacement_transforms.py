@@ -14,9 +14,10 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, SLICE_THICKNESS_MM, to_vtk_matrix
-from UltrasoundMotionLib.mrml.node_removal import undone_on_error
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
+from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
 from UltrasoundMotionLib.progress import Progress, no_progress
+from UltrasoundMotionLib.steps import Steps, run_steps
 
 INVERSE_TOLERANCE_MM = 1e-4
 """Tolerance where Slicer inverts the grid. Its default is 0.01 mm, which a transform has again after loading."""
@@ -100,8 +101,7 @@ def fill_displacement_transform(
     node: slicer.vtkMRMLTransformNode, grid: DisplacementGrid, *, carries: Carries = Carries.MOVING_TO_FIXED
 ) -> None:
     """Gives a transform node the field, as `add_displacement_transform`; what it held before is gone."""
-    node.CreateDefaultDisplayNodes()
-    _observe(node, _oriented_grid_transform(grid), carries)
+    observe_grid_transform(node, oriented_grid_transform(grid), carries)
 
 
 def add_displacement_sequence(
@@ -112,6 +112,17 @@ def add_displacement_sequence(
     carries: Carries = Carries.FIXED_TO_MOVING,
     progress: Progress = no_progress,
 ) -> SequenceNodes:
+    """`adding_displacement_sequence` at once."""
+    return run_steps(adding_displacement_sequence(image, field_of, name, carries=carries), progress)
+
+
+def adding_displacement_sequence(
+    image: SequenceNodes,
+    field_of: Callable[[int], DisplacementGrid | None],
+    name: str,
+    *,
+    carries: Carries = Carries.FIXED_TO_MOVING,
+) -> Steps[SequenceNodes]:
     """Adds a transform that changes with the frame, in the image's browser and under its transform.
 
     Args:
@@ -122,15 +133,22 @@ def add_displacement_sequence(
         InputError: every frame is None, or the grids differ in size.
     """
     scene, index = image.scene, image.index
-    with undone_on_error(scene):
-        node = create_sequence(scene, f"{name} sequence", index)
-        _fill(node, index.values, field_of, carries=carries, progress=progress)
+
+    def add() -> Steps[SequenceNodes]:
+        node = slicer.vtkMRMLSequenceNode()
+        index.apply(node)
+        yield from _filling(node, index.values, field_of, name, carries=carries)
+        image.check_in_scene()
+        node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
+        scene.AddNode(node)
         proxy = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
         proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
         return join_browser(image.browser, node, proxy, editable=False)
 
+    return undone_unless_finished(scene, add())
 
-def _oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
+
+def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:
     """Converts a field to RAS vectors on a RAS grid.
 
     It is no plain vtkGridTransform, whose orientation Slicer cannot save.
@@ -161,6 +179,16 @@ def transform_points(node: slicer.vtkMRMLTransformNode, points_lps_mm: np.ndarra
     return np.reshape(moved, points.shape) * LPS_TO_RAS
 
 
+def observe_grid_transform(
+    node: slicer.vtkMRMLTransformNode,
+    transform: slicer.vtkOrientedGridTransform,
+    carries: Carries = Carries.MOVING_TO_FIXED,
+) -> None:
+    """Gives a transform node in a scene the transform of `oriented_grid_transform`."""
+    node.CreateDefaultDisplayNodes()
+    _observe(node, transform, carries)
+
+
 def _observe(node: slicer.vtkMRMLTransformNode, transform: slicer.vtkOrientedGridTransform, carries: Carries) -> None:
     if carries is Carries.MOVING_TO_FIXED:
         node.SetAndObserveTransformFromParent(transform)
@@ -168,19 +196,18 @@ def _observe(node: slicer.vtkMRMLTransformNode, transform: slicer.vtkOrientedGri
         node.SetAndObserveTransformToParent(transform)
 
 
-def _fill(
+def _filling(
     node: slicer.vtkMRMLSequenceNode,
     values: tuple[str, ...],
     field_of: Callable[[int], DisplacementGrid | None],
+    name: str,
     *,
     carries: Carries,
-    progress: Progress,
-) -> None:
-    name = node.GetName().removesuffix(" sequence")
+) -> Steps[None]:
     waiting: list[str] = []  # frames before the first field, which get its grid
     first: DisplacementGrid | None = None
     for frame, value in enumerate(values):
-        progress(frame, len(values), "putting the displacement fields into the scene")
+        yield frame, len(values), "putting the displacement fields into the scene"
         grid = field_of(frame)
         first = first or grid
         if first is None:
@@ -197,7 +224,7 @@ def _fill(
         _set_item(node, grid or _zero_grid(first), value, name, carries)
     if first is None:
         raise InputError(f"{name}: no frame has a displacement field")
-    progress(len(values), len(values), "putting the displacement fields into the scene")
+    yield len(values), len(values), "putting the displacement fields into the scene"
 
 
 def _zero_grid(like: DisplacementGrid) -> DisplacementGrid:
@@ -212,7 +239,7 @@ def displacement_item(grid: DisplacementGrid, name: str, carries: Carries) -> sl
     """Returns a field as a transform node outside of any scene, to be an item of a sequence."""
     loose = slicer.vtkMRMLTransformNode()
     loose.SetName(name)
-    _observe(loose, _oriented_grid_transform(grid), carries)
+    _observe(loose, oriented_grid_transform(grid), carries)
     return loose
 
 

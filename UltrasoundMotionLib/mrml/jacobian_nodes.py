@@ -8,13 +8,20 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.volume_nodes import fill_volume
+from UltrasoundMotionLib.steps import Steps, run_steps
 
 _JACOBIAN_COLORS = "Jacobian (blue shrinks, white keeps, red grows)"
 _COLOR_COUNT = 255
+_MAPPING = "mapping where tissue grows or shrinks"
 _JACOBIAN_RANGE = (0.0, 2.0)
 
 
 def jacobian_map(displacement_mm: np.ndarray, image: Volume) -> Volume:
+    """`mapping_jacobian` at once."""
+    return run_steps(mapping_jacobian(displacement_mm, image))
+
+
+def mapping_jacobian(displacement_mm: np.ndarray, image: Volume) -> Steps[Volume]:
     """Returns det(I + grad u) at every voxel, float32, by central differences (one-sided at the border).
 
     It equals `fields.jacobian_determinant`, without torch, which takes seconds to load into the application.
@@ -32,9 +39,16 @@ def jacobian_map(displacement_mm: np.ndarray, image: Volume) -> Volume:
             f"{image.name}: a displacement on this grid is {(*image.array.shape, dimension)},"
             f" got {displacement_mm.shape}"
         )
+    yield 0, 1, _MAPPING
     voxels = (displacement_mm @ np.linalg.inv(image.index_to_lps_mm[:-1, :-1]).T).astype(np.float32)
     unit = np.eye(dimension, dtype=np.float32)
-    g = [[unit[i, j] + _slope(voxels[..., i], dimension - 1 - j) for j in range(dimension)] for i in range(dimension)]
+    g: list[list[np.ndarray | float]] = []
+    for i in range(dimension):
+        g.append([])
+        for j in range(dimension):
+            yield i * dimension + j, dimension**2, _MAPPING
+            g[i].append(unit[i, j] + _slope(voxels[..., i], dimension - 1 - j))
+    yield dimension**2, dimension**2, _MAPPING
     if dimension == 2:
         determinant = g[0][0] * g[1][1] - g[0][1] * g[1][0]
     else:

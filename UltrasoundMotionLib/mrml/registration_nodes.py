@@ -11,17 +11,20 @@ import slicer
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.image_grid import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.mrml.displacement_transforms import fill_displacement_transform
-from UltrasoundMotionLib.mrml.jacobian_nodes import jacobian_map, show_jacobian
+from UltrasoundMotionLib.mrml.displacement_transforms import observe_grid_transform, oriented_grid_transform
+from UltrasoundMotionLib.mrml.jacobian_nodes import mapping_jacobian, show_jacobian
 from UltrasoundMotionLib.mrml.labels_from_nodes import Label
-from UltrasoundMotionLib.mrml.node_removal import remove_node, undone_on_error
+from UltrasoundMotionLib.mrml.node_removal import remove_node, undone_unless_finished
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair, parent_before_registration, put_under
 from UltrasoundMotionLib.mrml.registration_table import fill_measures_table
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
-from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
 from UltrasoundMotionLib.mrml.volume_nodes import comparable_levels, fill_segmentation, fill_volume, grey_levels
 from UltrasoundMotionLib.registration.registration import Registration
+from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
 
+_MAKING = "making the images of the result"
+_PUTTING = "putting the result into the scene"
 _CHECKERS = 6
 _GRID_CLASSES = ("vtkMRMLTransformNode", "vtkMRMLGridTransformNode")
 _GRID_TOLERANCE_MM = 1e-3
@@ -104,11 +107,37 @@ def show_registration(
     fill_labels: bool = False,
     apply: bool = False,
 ) -> RegistrationNodes:
+    """`showing_registration` at once."""
+    return run_steps(
+        showing_registration(
+            pair,
+            found,
+            chosen,
+            labels=labels,
+            with_jacobian=with_jacobian,
+            with_checkerboard=with_checkerboard,
+            fill_labels=fill_labels,
+            apply=apply,
+        )
+    )
+
+
+def showing_registration(
+    pair: VolumePair,
+    found: Registration,
+    chosen: RegistrationNodes | None = None,
+    *,
+    labels: tuple[Label, ...] = (),
+    with_jacobian: bool = True,
+    with_checkerboard: bool = False,
+    fill_labels: bool = False,
+    apply: bool = False,
+) -> Steps[RegistrationNodes]:
     """Adds a registration result to the scene, in a folder beside the fixed volume, and returns its nodes.
 
     Args:
         found: the registration of `pair.fixed` and `pair.moving`.
-        chosen: nodes to fill instead of new ones.
+        chosen: nodes to fill instead of new ones; those that were removed from the scene are made anew.
         labels: names and colours of the moving labels.
         with_jacobian, with_checkerboard: also make these volumes.
         fill_labels: fill the moving labels in slice views; otherwise only their outlines are drawn.
@@ -127,66 +156,106 @@ def show_registration(
             f"{pair.fixed.name}: the displacement lies on another grid"
             f" ({grid.shape[::-1]} voxels against {pair.fixed.array.shape[::-1]})"
         )
-    scene, fixed, moving = pair.fixed_node.GetScene(), pair.fixed_node.GetName(), pair.moving_node.GetName()
-    suffix = " (interrupted)" if found.interrupted else ""
-
-    def new(class_name: str, name: str) -> slicer.vtkMRMLNode:
-        return scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name + suffix))
-
-    volume, made_jacobian, made_board = "vtkMRMLScalarVolumeNode", with_jacobian, with_checkerboard
-    labelled = found.warped_labels is not None
-    with undone_on_error(scene):
-        nodes = RegistrationNodes(
-            transform=chosen.transform or new("vtkMRMLTransformNode", f"{moving} to {fixed}"),
-            warped=chosen.warped or new(volume, f"{moving} on {fixed}"),
-            jacobian=(chosen.jacobian or new(volume, f"{moving} to {fixed} Jacobian")) if made_jacobian else None,
-            checkerboard=(chosen.checkerboard or new(volume, f"{fixed} checkerboard")) if made_board else None,
-            segmentation=(
-                (chosen.segmentation or new("vtkMRMLSegmentationNode", f"{moving} segmentation on {fixed}"))
-                if labelled
-                else None
-            ),
-            table=chosen.table or new("vtkMRMLTableNode", f"{moving} to {fixed} measures"),
-        )
-        for node in nodes.nodes():
-            if node.IsA("vtkMRMLTransformableNode"):
-                node.SetAndObserveTransformNodeID(pair.fixed_node.GetTransformNodeID())
-        _fill(nodes, pair, found, labels, fill_labels)
-        put_in_folder(scene, pair.fixed_node, nodes.nodes(), f"{fixed} registration")
+    images = yield from _making_images(pair, found, with_jacobian=with_jacobian, with_checkerboard=with_checkerboard)
+    putting = _putting(pair, found, chosen, images, labels=labels, fill_labels=fill_labels)
+    # Not left halfway: a chosen node may be filled already, and what it held is gone.
+    nodes = yield from undone_unless_finished(pair.fixed_node.GetScene(), not_cancelled(putting))
     if apply:
         put_under(pair.moving_node, nodes.transform)
     return nodes
 
 
-def _fill(
-    nodes: RegistrationNodes,
+@dataclass(frozen=True)
+class _Images:
+    """The images of a result, not yet in a scene."""
+
+    transform: slicer.vtkOrientedGridTransform
+    warped: Volume
+    levels: tuple[float, float]
+    jacobian: Volume | None
+    board: Volume | None
+
+
+def _making_images(
+    pair: VolumePair, found: Registration, *, with_jacobian: bool, with_checkerboard: bool
+) -> Steps[_Images]:
+    displacement_mm = found.displacement.displacement_mm
+    yield 0, 4, _MAKING
+    grid = pair.displacement_grid(displacement_mm)
+    yield 1, 4, _MAKING
+    transform = oriented_grid_transform(grid)
+    yield 2, 4, _MAKING
+    fixed, warped = (pair.on_fixed_node(image.array, image.name) for image in (pair.fixed, found.warped))
+    levels = grey_levels(fixed)
+    yield 3, 4, _MAKING
+    levels = comparable_levels(levels, warped)
+    jacobian = board = None
+    if with_jacobian:
+        determinant = yield from mapping_jacobian(displacement_mm, pair.fixed)
+        jacobian = pair.on_fixed_node(determinant.array, "Jacobian")
+    if with_checkerboard:
+        yield 4, 4, _MAKING
+        board = checkerboard(fixed, warped)
+    return _Images(transform, warped, levels, jacobian, board)
+
+
+def _putting(
     pair: VolumePair,
     found: Registration,
+    chosen: RegistrationNodes,
+    images: _Images,
+    *,
     labels: tuple[Label, ...],
     fill_labels: bool,
-) -> None:
-    displacement_mm = found.displacement.displacement_mm
-    fill_displacement_transform(nodes.transform, pair.displacement_grid(displacement_mm))
-    fixed, warped = (pair.on_fixed_node(image.array, image.name) for image in (pair.fixed, found.warped))
-    fill_volume(nodes.warped, warped, levels=comparable_levels(grey_levels(fixed), warped))
-    if nodes.jacobian is not None:
-        jacobian = pair.on_fixed_node(jacobian_map(displacement_mm, pair.fixed).array, "Jacobian")
-        show_jacobian(nodes.jacobian, jacobian, legend=True)
-    if nodes.checkerboard is not None:
-        fill_volume(nodes.checkerboard, checkerboard(fixed, warped), levels=(0.0, 1.0))
+) -> Steps[RegistrationNodes]:
+    """Makes each node and fills it, one in each step."""
+    scene, fixed, moving = pair.fixed_node.GetScene(), pair.fixed_node.GetName(), pair.moving_node.GetName()
+    suffix = " (interrupted)" if found.interrupted else ""
+    volume = "vtkMRMLScalarVolumeNode"
+
+    def node(before: slicer.vtkMRMLNode | None, class_name: str, name: str) -> slicer.vtkMRMLNode:
+        pair.check_unchanged()
+        if before is None or before.GetScene() is None:
+            before = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name + suffix))
+        if before.IsA("vtkMRMLTransformableNode"):
+            before.SetAndObserveTransformNodeID(pair.fixed_node.GetTransformNodeID())
+        return before
+
+    yield 0, 6, _PUTTING
+    transform = node(chosen.transform, "vtkMRMLTransformNode", f"{moving} to {fixed}")
+    observe_grid_transform(transform, images.transform)
+    yield 1, 6, _PUTTING
+    warped = node(chosen.warped, volume, f"{moving} on {fixed}")
+    fill_volume(warped, images.warped, levels=images.levels)
+    jacobian = board = segmentation = None
+    if images.jacobian is not None:
+        yield 2, 6, _PUTTING
+        jacobian = node(chosen.jacobian, volume, f"{moving} to {fixed} Jacobian")
+        show_jacobian(jacobian, images.jacobian, legend=True)
+    if images.board is not None:
+        yield 3, 6, _PUTTING
+        board = node(chosen.checkerboard, volume, f"{fixed} checkerboard")
+        fill_volume(board, images.board, levels=(0.0, 1.0))
     names = {label.number: label.name for label in labels}
-    if nodes.segmentation is not None and found.warped_labels is not None:
+    if found.warped_labels is not None:
+        yield 4, 6, _PUTTING
+        segmentation = node(chosen.segmentation, "vtkMRMLSegmentationNode", f"{moving} segmentation on {fixed}")
         carried = pair.on_fixed_node(found.warped_labels.array, "labels")
         colors = {label.number: label.color for label in labels if label.color is not None}
-        fill_segmentation(nodes.segmentation, carried, pair.fixed_node, names=names, colors=colors, filled=fill_labels)
+        fill_segmentation(segmentation, carried, pair.fixed_node, names=names, colors=colors, filled=fill_labels)
+    yield 5, 6, _PUTTING
+    table = node(chosen.table, "vtkMRMLTableNode", f"{moving} to {fixed} measures")
     fill_measures_table(
-        nodes.table,
+        table,
         found.measures,
         method=found.method,
         label_names=names,
         notes=found.notes,
         interrupted=found.interrupted,
     )
+    nodes = RegistrationNodes(transform, warped, jacobian, board, segmentation, table)
+    yield from putting_in_folder(scene, pair.fixed_node, nodes.nodes(), f"{fixed} registration")
+    return nodes
 
 
 def checkerboard(fixed: Volume, warped: Volume, tile_mm: float | None = None) -> Volume:

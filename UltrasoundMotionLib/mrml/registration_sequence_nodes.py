@@ -11,14 +11,18 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.mrml.displacement_transforms import Carries, DisplacementGrid, add_displacement_sequence
-from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_on_error
+from UltrasoundMotionLib.mrml.displacement_transforms import Carries, DisplacementGrid, adding_displacement_sequence
+from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_unless_finished
 from UltrasoundMotionLib.mrml.registration_table import fill_frames_table
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, create_sequence, join_browser
-from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
+from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
 from UltrasoundMotionLib.mrml.volume_nodes import GREY_PERCENTILES, volume_from_node
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.sequences.sequence_registration import SequenceRegistration
+from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
+
+_PUTTING = "putting the still frames into the scene"
+_REPLACING = "showing the result"
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,13 @@ def volumes_of_sequence(image: SequenceNodes) -> list[Volume]:
 def add_sequence_registration(
     image: SequenceNodes, registration: SequenceRegistration, name: str, *, progress: Progress = no_progress
 ) -> SequenceNodes:
+    """`adding_sequence_registration` at once."""
+    return run_steps(adding_sequence_registration(image, registration, name), progress)
+
+
+def adding_sequence_registration(
+    image: SequenceNodes, registration: SequenceRegistration, name: str
+) -> Steps[SequenceNodes]:
     """Adds the fields of a registered sequence as a transform sequence in the clip's browser.
 
     Landmarks, a contour or a mask of the reference frame under the transform move with the tissue. The fields are
@@ -121,7 +132,7 @@ def add_sequence_registration(
             field.displacement_mm, field.grid.spacing_mm, field.grid.origin_mm, field.grid.direction
         )
 
-    return add_displacement_sequence(image, field_of, name, carries=Carries.FIXED_TO_MOVING, progress=progress)
+    return adding_displacement_sequence(image, field_of, name, carries=Carries.FIXED_TO_MOVING)
 
 
 def show_sequence_registration(
@@ -130,6 +141,16 @@ def show_sequence_registration(
     still: np.ndarray,
     chosen: ChosenSequenceOutputs | None = None,
 ) -> SequenceRegistrationNodes:
+    """`showing_sequence_registration` at once."""
+    return run_steps(showing_sequence_registration(image, registration, still, chosen))
+
+
+def showing_sequence_registration(
+    image: SequenceNodes,
+    registration: SequenceRegistration,
+    still: np.ndarray,
+    chosen: ChosenSequenceOutputs | None = None,
+) -> Steps[SequenceRegistrationNodes]:
     """Adds fields and warped frames to the image's browser, and a table of measures.
 
     Args:
@@ -144,12 +165,14 @@ def show_sequence_registration(
     chosen = chosen or ChosenSequenceOutputs()
     chosen.check(image)
     scene, name = image.scene, image.proxy.GetName()
-    with undone_on_error(scene):
-        transform = add_sequence_registration(image, registration, f"{name} motion")
-        volumes = _add_still(image, still, f"{name} without motion")
-        table = chosen.table or scene.AddNewNodeByClass(
-            "vtkMRMLTableNode", scene.GenerateUniqueName(f"{name} motion measures")
-        )
+
+    def add() -> Steps[SequenceRegistrationNodes]:
+        transform = yield from adding_sequence_registration(image, registration, f"{name} motion")
+        volumes = yield from _adding_still(image, still, f"{name} without motion")
+        yield 0, 1, "adding the table of measures"
+        table = chosen.table
+        if table is None or table.GetScene() is None:
+            table = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(f"{name} motion measures"))
         times = image.index.times_s()
         title, index = ("frame", range(len(registration))) if times is None else ("time (s)", times)
         notes = (
@@ -158,20 +181,30 @@ def show_sequence_registration(
         )
         measures = [frame.measures for frame in registration.frames if frame is not None]
         fill_frames_table(table, measures, title, index, notes=notes)
+        return SequenceRegistrationNodes(transform, volumes, table)
+
+    added = yield from undone_unless_finished(scene, add())
+    yield 0, 1, _REPLACING
+    for needed in (image, added.transform, added.still):
+        needed.check_in_scene()
     outputs = SequenceRegistrationNodes(
-        _replace_proxy(chosen.transform, transform), _replace_proxy(chosen.still, volumes), table
+        _replace_proxy(chosen.transform, added.transform), _replace_proxy(chosen.still, added.still), added.table
     )
     shown = (outputs.transform.proxy, outputs.still.proxy, outputs.table)
-    put_in_folder(scene, image.proxy, shown, f"{name} motion")
+    yield from not_cancelled(putting_in_folder(scene, image.proxy, shown, f"{name} motion"))
     return outputs
 
 
-def _add_still(image: SequenceNodes, frames: np.ndarray, name: str) -> SequenceNodes:
+def _adding_still(image: SequenceNodes, frames: np.ndarray, name: str) -> Steps[SequenceNodes]:
     """Adds frames with geometry and grey levels of the image."""
     scene, index = image.scene, image.index
-    sequence = create_sequence(scene, f"{name} sequence", index)
+    sequence = slicer.vtkMRMLSequenceNode()
+    index.apply(sequence)
     for number, value in enumerate(index.values):
+        yield number, len(index.values), _PUTTING
         like = image.sequence.GetNthDataNode(number)
+        if like is None:
+            raise InputError(f"{image.proxy.GetName()}: was changed in the meantime; register again")
         pixels = vtk.vtkImageData()
         pixels.SetDimensions(like.GetImageData().GetDimensions())
         pixels.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(frames[number]).ravel(), deep=False))
@@ -181,6 +214,10 @@ def _add_still(image: SequenceNodes, frames: np.ndarray, name: str) -> SequenceN
         volume.SetIJKToRASMatrix(matrix)
         volume.SetAndObserveImageData(pixels)
         sequence.SetDataNodeAtValue(volume, value)  # copies the pixels
+    yield len(index.values), len(index.values), "showing the still sequence"
+    image.check_in_scene()
+    sequence.SetName(scene.GenerateUniqueName(f"{name} sequence"))
+    scene.AddNode(sequence)
     proxy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
     proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
     nodes = join_browser(image.browser, sequence, proxy, editable=False)
@@ -202,8 +239,10 @@ def _levels(shown: slicer.vtkMRMLVolumeNode, frame: np.ndarray) -> tuple[float, 
 
 
 def _replace_proxy(proxy: slicer.vtkMRMLNode | None, nodes: SequenceNodes) -> SequenceNodes:
-    """Plays the sequence through an older proxy, whose previous sequence is removed; None changes nothing."""
-    if proxy is None:
+    """Plays the sequence through an older proxy, whose previous sequence is removed; None, or one that was removed from
+    the scene, changes nothing.
+    """
+    if proxy is None or proxy.GetScene() is None:
         return nodes
     old = nodes.browser.GetSequenceNode(proxy)
     new_proxy = nodes.proxy

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import slicer
@@ -17,12 +17,12 @@ from UltrasoundMotionLib.jobs import JobRequest, registration_job
 from UltrasoundMotionLib.mrml.image_nodes import image_sequence_from_node
 from UltrasoundMotionLib.mrml.labels_from_nodes import Label, labels_on_grid, match_numbers
 from UltrasoundMotionLib.mrml.registration_comparison import jump_to_voxel
-from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, show_registration
+from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes, showing_registration
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.registration_sequence_nodes import (
     ChosenSequenceOutputs,
     SequenceRegistrationNodes,
-    show_sequence_registration,
+    showing_sequence_registration,
     volumes_of_sequence,
 )
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
@@ -30,11 +30,15 @@ from UltrasoundMotionLib.mrml.views import show_over
 from UltrasoundMotionLib.registration import Registration
 from UltrasoundMotionLib.registration.largest_motion import largest_motion_index
 from UltrasoundMotionLib.registration.request import RegisterRequest, SequenceRequest
+from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionModuleLib.shared.clip import loadInSteps
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.images.volume import Volume
     from UltrasoundMotionLib.jobs.capabilities.still_sequence import StillSequence
+
+_SHOWING = _("Showing the result")
+_Chosen = TypeVar("_Chosen", RegistrationNodes, ChosenSequenceOutputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +50,7 @@ class PairTask:
         job: the job of the child process.
         labels: names and colours of the moving segmentation.
         outputs: nodes to fill.
-        withJacobian, applyTransform: see `show_registration`.
+        withJacobian, applyTransform: see `showing_registration`.
     """
 
     pair: VolumePair
@@ -57,17 +61,28 @@ class PairTask:
     applyTransform: bool
 
     def show(self, found: Registration) -> RegistrationNodes:
+        """`showing` at once."""
+        return run_steps(self.showing(found))
+
+    def showing(self, found: Registration) -> Steps[RegistrationNodes]:
         """Adds the result to the scene and shows it in the slice views."""
-        nodes = show_registration(
+        nodes = yield from showing_registration(
             self.pair,
             found,
-            self.outputs,
+            _present(self.outputs),
             labels=self.labels,
             with_jacobian=self.withJacobian,
             apply=self.applyTransform,
         )
+        yield 0, 1, _SHOWING
         show_over(self.pair.fixed_node, nodes.warped)
         return nodes
+
+
+def _present(chosen: _Chosen) -> _Chosen:
+    """Returns the chosen outputs without those that the user has removed from the scene."""
+    nodes = {field.name: getattr(chosen, field.name) for field in fields(chosen)}
+    return replace(chosen, **{name: None for name, node in nodes.items() if node is None or node.GetScene() is None})
 
 
 def showLargestMotion(pair: VolumePair, found: Registration) -> None:
@@ -165,6 +180,10 @@ class SequenceTask:
         return text.format(done=int(found.registration.reached.sum()), count=len(found.registration))
 
     def show(self, found: StillSequence) -> SequenceRegistrationNodes:
+        """`showing` at once."""
+        return run_steps(self.showing(found))
+
+    def showing(self, found: StillSequence) -> Steps[SequenceRegistrationNodes]:
         """Adds the result to the browser of the sequence, and shows the still sequence in front in the slice views.
 
         Raises:
@@ -175,7 +194,11 @@ class SequenceTask:
             raise InputError(self.whyNotShown(found))
         if self.image.proxy.GetScene() is None or len(self.image.index.values) != len(found.registration):
             raise InputError(_("the sequence was removed or changed while it was registered; register again"))
-        nodes = show_sequence_registration(self.image, found.registration, found.frames, self.chosen)
+        chosen = _present(self.chosen)
+        nodes = yield from showing_sequence_registration(self.image, found.registration, found.frames, chosen)
+        yield 0, 1, _SHOWING
+        for needed in (self.image, nodes.still):
+            needed.check_in_scene()
         show_over(self.image.proxy, nodes.still.proxy, 1.0)
         return nodes
 
