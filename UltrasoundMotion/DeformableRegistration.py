@@ -160,6 +160,10 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._comparison.stop()
         MotionModuleWidget.onSceneStartClose(self, caller, event)
 
+    def onSceneEndImport(self, caller: object, event: int) -> None:
+        self._presetChoice.forget()
+        MotionModuleWidget.onSceneEndImport(self, caller, event)
+
     def selectDefaults(self) -> None:
         parameters, clips = self.parameters, listedClips(slicer.mrmlScene)
         images = (parameters.fixedVolume, parameters.movingVolume, parameters.sequenceVolume)
@@ -317,12 +321,15 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return sequenceSummary(result.registration)
         if not complete and any(self._task.outputs.nodes()):
             return _("Cancelled; the outputs are as they were")
-        isFirst = self.logic.getParameterNode().outputWarped is None
+        parameters, pair = self.logic.getParameterNode(), self._task.pair
+        isFirst = parameters.outputWarped is None
+        self._comparison.stop()
         nodes = yield from self._task.showing(result)
         self._chooseOutputs(nodes)
-        self._comparison.begin(isConnected=self.isConnected)
+        if (parameters.fixedVolume, parameters.movingVolume) == (pair.fixed_node, pair.moving_node):
+            self._comparison.begin(isConnected=self.isConnected)
         if isFirst:
-            showLargestMotion(self._task.pair, result)
+            showLargestMotion(pair, result)
         text = pairSummary(result)
         return text if complete else _("Cancelled; the best so far is shown: {summary}").format(summary=text)
 

@@ -86,7 +86,7 @@ def test_what_the_user_chose_is_never_replaced(scene, panel, heart):
     )  # General, chosen though it is there already
     parameters.fixedVolume, parameters.movingVolume = add_heart(scene, heart)
     assert parameters.preset is presets().GENERAL and parameters.presetIsChosen
-    assert ui.presetReasonLabel.text.startswith("Chosen by you. The images look like Cardiac cine MRI")
+    assert ui.presetReasonLabel.text.startswith("The images look like Cardiac cine MRI")
     panel.exit()
     panel.enter()
     assert parameters.preset is presets().GENERAL and not ui.useProposedPresetButton.isHidden()
@@ -102,6 +102,24 @@ def test_a_preset_that_a_script_set_stays(scene, panel, heart):
     panel.parameters.preset = presets().HIPPOCAMPUS_MRI
     panel.parameters.fixedVolume, panel.parameters.movingVolume = add_heart(scene, heart)
     assert panel.parameters.preset is presets().HIPPOCAMPUS_MRI
+
+
+def test_the_preset_of_a_loaded_scene_stays(scene, panel, heart, tmp_path):
+    from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+
+    parameters, ui = panel.parameters, panel.ui
+    parameters.fixedVolume, parameters.movingVolume = add_heart(scene, heart)
+    ui.presetComboBox.currentIndex = 0
+    parameters.presetFound, parameters.presetIsChosen = presets().GENERAL, False  # as an earlier version saved it
+    path = write_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear(False)
+    panel.enter()
+    assert panel.parameters.fixedVolume is None
+    read_scene(scene, path)
+    assert panel.parameters.fixedVolume.GetName() == "Simulated end-diastole"
+    assert panel.parameters.preset is presets().GENERAL and "look like" in ui.presetReasonLabel.text
+    ui.useProposedPresetButton.click()
+    assert panel.parameters.preset is presets().CARDIAC_CINE_MRI
 
 
 def test_the_modality_of_dicom_counts(scene, panel, heart):
@@ -254,6 +272,27 @@ def test_after_a_result_the_labels_of_the_moving_volume_are_hidden(scene, panel,
     assert not moving.GetVisibility() and fixed.GetVisibility() and not fixed.GetVisibility2DFill()
     panel.exit()
     assert not moving.GetVisibility() and fixed.GetVisibility2DFill()
+
+
+def test_a_result_of_other_inputs_than_those_chosen_hides_no_labels(scene, panel, compared, monkeypatch):
+    """The user chose other volumes while the run went on."""
+    others = pair_in(scene)
+    task = panel.logic.pairTask(panel.parameters)
+    parameters = panel.parameters
+    parameters.fixedVolume, parameters.movingVolume = others["fixed"], others["moving"]
+    parameters.movingSegmentation = others["moving segmentation"]
+    panel.ui.beforeButton.click()
+    panel._task = task
+    done = types.SimpleNamespace(
+        transform=None, warped=compared["warped"], jacobian=None, segmentation=None, table=None
+    )
+    monkeypatch.setattr(
+        type(task), "show", lambda self, found: show_over(compared["fixed"], compared["warped"]) or done
+    )
+    monkeypatch.setattr(sys.modules[MODULE], "pairSummary", lambda result: "")
+    panel._show(None, complete=True)
+    assert others["moving segmentation"].GetDisplayNode().GetVisibility()
+    assert shown(scene) == ("warped", 0.5) and pressed(panel.ui) == []
 
 
 # The samples

@@ -55,6 +55,10 @@ class PresetChoice:
         if self._parameters() is not None:
             self._parameters().presetIsChosen = True
 
+    def forget(self) -> None:
+        """Takes the images and the preset that come next as they are, since a scene was loaded with both."""
+        self._images = None
+
     def update(self) -> None:
         """Looks at the images where others were chosen or theirs have changed."""
         parameters = self._parameters()
@@ -64,14 +68,17 @@ class PresetChoice:
         )
         if images == self._images:
             return
-        self._images, self._found = images, None
+        isSaved, self._images, self._found = self._images is None, images, None
         if parameters.fixedVolume is None or parameters.movingVolume is None or parameters.preset.value.ofSequence:
             return
         try:
             self._found = recognise_images(*map(evidence_of_node, _imagesOf(parameters), _labelsOf(parameters)))
         except InputError:
             return
-        self._propose(Preset.ofKind(self._found))
+        if isSaved:
+            parameters.presetIsChosen = parameters.preset is not Preset.ofKind(self._found)
+        else:
+            self._propose(Preset.ofKind(self._found))
 
     def proposeClip(self, proxy: slicer.vtkMRMLVolumeNode) -> bool:
         """Proposes the preset for sequences where a clip is all that there is; returns whether it was taken."""
@@ -101,9 +108,7 @@ class PresetChoice:
         if self._isUsers(parameters):
             if not found.certain or proposed is parameters.preset:
                 return ""
-            return _("Chosen by you. The images look like {preset}: {reason}.").format(
-                preset=proposed.label(), reason=found.reason
-            )
+            return _("The images look like {preset}: {reason}.").format(preset=proposed.label(), reason=found.reason)
         if found.certain:
             return _("{preset}, because {reason}.").format(preset=proposed.label(), reason=found.reason)
         return _("Not sure what these are: {reason}. {preset} fits any two images.").format(
