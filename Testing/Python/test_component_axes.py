@@ -1,4 +1,4 @@
-"""Components of a pixel: colour is 8 or 16 bits without sign; frames and vectors are not taken for it without a word."""
+"""Components of a pixel: frames along a vector axis, displacements and colour are told apart, or a note says it."""
 
 import numpy as np
 import pytest

@@ -4,6 +4,7 @@ import dataclasses
 import gzip
 import pathlib
 import resource
+import struct
 
 import numpy as np
 import pytest
@@ -328,3 +329,17 @@ def test_memory_stays_flat_over_15000_frames(tmp_path):
             most = max(most, resident_mb())
             assert frame[63, 95] == index % 251
     assert most - before < 20
+
+
+def test_warnings_of_itk_are_notes(tmp_path, capfd):
+    """ITK doubts a NIfTI header with odd scales: it is read, with the doubt among the notes, not on the terminal."""
+    path = tmp_path / "v.nii"
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 5, 6), np.float32) * np.arange(6, dtype=np.float32)), str(path))
+    header = bytearray(path.read_bytes())
+    struct.pack_into("<4f", header, 280, -1.01, 0, 0, 0)
+    path.write_bytes(header)
+    volume = read_volume(path)
+    assert volume.notes == ("ITK: has unexpected scales in sform",)
+    assert "WARNING" not in capfd.readouterr().err
+    sitk.WriteImage(sitk.GetImageFromArray(np.ones((4, 5, 6), np.float32)), str(path))
+    assert read_volume(path).notes == ()

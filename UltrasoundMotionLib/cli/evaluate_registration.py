@@ -6,7 +6,6 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
 from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.errors import InputError
 
@@ -47,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         inputs = (*arguments.labels, *arguments.fixed_labels, *(arguments.displacement or ()))
         check_outputs([("report", arguments.json)], {}, inputs)
 
+    from UltrasoundMotionLib.cli.terminal_progress import print_notes
     from UltrasoundMotionLib.evaluation.label_overlap_report import OverlapReport, measure_overlap
     from UltrasoundMotionLib.fields import read_displacement
     from UltrasoundMotionLib.images.volume_files import read_volume
@@ -57,8 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     for number, (path, fixed) in enumerate(zip(arguments.labels, arguments.fixed_labels, strict=True)):
         field = read_displacement(arguments.displacement[number]) if arguments.displacement else None
         name = path.name.split(".")[0] if len(stems) == len(arguments.labels) else str(path)
-        with no_itk_warnings():
-            maps = read_volume(fixed), read_volume(path)
+        maps = read_volume(fixed), read_volume(path)
+        print_notes([f"{one.name}: {note}" for one in maps for note in one.notes])
         pairs.append(measure_overlap(name, *maps, field))
         if not all(one.spacing_known for one in maps):
             unit = "px"

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
 from UltrasoundMotionLib.cli.output_files import weights_files
 from UltrasoundMotionLib.cli.registration_outputs import RegistrationOutputs
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments
@@ -90,8 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from UltrasoundMotionLib.images.volume_files import read_volume
 
-    with no_itk_warnings():
-        volumes = {name: read_volume(path) for name, path in inputs.named().items()}
+    volumes = {name: read_volume(path) for name, path in inputs.named().items()}
     fixed, moving = volumes.pop("fixed"), volumes.pop("moving")
     outputs.check_grid(fixed)
 
@@ -107,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
         registration = register(
             fixed, moving, **volumes, progress=report, keep_partial=arguments.keep_partial, request=request
         )
-    read_notes = [f"{image.name}: {note}" for image in (fixed, moving) for note in image.notes]
+    read_notes = [f"{image.name}: {note}" for image in (fixed, moving, *volumes.values()) for note in image.notes]
     print_notes((*read_notes, *registration.notes), quiet=arguments.quiet)
     confidence = None
     if outputs.confidence:

@@ -11,6 +11,7 @@ from UltrasoundMotionLib.arguments import as_path, of_kind
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
+from UltrasoundMotionLib.images.itk_warnings import itk_warnings_as_notes
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
 from UltrasoundMotionLib.images.readers.integrity import check_image_file, check_regular_file, is_folder
@@ -38,8 +39,10 @@ def read_volume(path: str | Path) -> Volume:
     if path.name.lower().endswith(PICTURE_ENDINGS):
         return _read_picture(path)
     check_image_file(path)
+    notes: list[str] = []
     try:
-        image = sitk.ReadImage(str(path))
+        with itk_warnings_as_notes(notes):
+            image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise InputError(f"{path}: cannot be read as an image: {last_line(error)}") from None
     while image.GetDimension() > 3 and image.GetSize()[-1] == 1:
@@ -49,9 +52,7 @@ def read_volume(path: str | Path) -> Volume:
     volume = Volume.from_sitk(image, name=str(path))
     if volume.array.dtype.kind == "f" and not np.all(np.isfinite(volume.array)):
         raise InputError(f"{path}: holds {int((~np.isfinite(volume.array)).sum())} values that are not finite")
-    return Volume(
-        volume.array, volume.spacing_mm, volume.origin_mm, volume.direction, path.name.split(".")[0] or path.name
-    )
+    return dataclasses.replace(volume, name=path.name.split(".")[0] or path.name, notes=tuple(notes))
 
 
 def _read_picture(path: Path) -> Volume:

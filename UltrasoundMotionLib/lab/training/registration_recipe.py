@@ -96,7 +96,6 @@ class RegistrationRecipe(Recipe):
     @contextmanager
     def prepare(self, options: RegistrationOptions, context: RunContext) -> Iterator[Sequence[Training]]:
         """Reads the subjects and yields one training."""
-        from UltrasoundMotionLib.cli.itk_warnings import no_itk_warnings
         from UltrasoundMotionLib.lab.training.data.registration_pairs import PairBatches, pair_list
         from UltrasoundMotionLib.lab.training.data.registration_subjects import read_subjects
 
@@ -104,7 +103,7 @@ class RegistrationRecipe(Recipe):
         settings, domain = options.settings(plan.settings), plan.objective.domain
         batch = plan.batch if options.batch is None else replace(plan.batch, size=options.batch)
         held_out = []
-        with context.progress("reading", "subjects") as progress, no_itk_warnings():
+        with context.progress("reading", "subjects") as progress:
             subjects = read_subjects(
                 options.dataset, options.data, "train", domain, most=options.subjects, progress=progress
             )
