@@ -286,11 +286,15 @@ def test_a_result_of_other_inputs_than_those_chosen_hides_no_labels(scene, panel
     done = types.SimpleNamespace(
         transform=None, warped=compared["warped"], jacobian=None, segmentation=None, table=None
     )
-    monkeypatch.setattr(
-        type(task), "show", lambda self, found: show_over(compared["fixed"], compared["warped"]) or done
-    )
+
+    def showing(self, found):
+        show_over(compared["fixed"], compared["warped"])
+        yield 1, 1, ""
+        return done
+
+    monkeypatch.setattr(type(task), "showing", showing)
     monkeypatch.setattr(sys.modules[MODULE], "pairSummary", lambda result: "")
-    panel._show(None, complete=True)
+    list(panel._showing(None, complete=True))
     assert others["moving segmentation"].GetDisplayNode().GetVisibility()
     assert shown(scene) == ("warped", 0.5) and pressed(panel.ui) == []
 
