@@ -17,7 +17,8 @@ from UltrasoundMotionLib.mrml.tracking_scene import add_tracks  # noqa: E402
 from UltrasoundMotionLib.strain import longitudinal_strain  # noqa: E402
 from view_pictures import draw_chart  # noqa: E402
 
-SIZES = [(700, 300), (560, 230), (430, 300)]
+WIDE, NARROW = [(700, 300), (560, 230)], [(450, 420), (335, 300)]
+"""Sizes of a chart below the image and beside it, in windows of 1600 x 1000 and 1366 x 768."""
 
 
 def cells(table, title):
@@ -71,18 +72,18 @@ def test_the_table_of_strain_for_reading_has_few_columns_with_units(strain):
         assert exact[0] == result.measures.end_systolic_percent
 
 
-@pytest.mark.parametrize("size", SIZES)
-def test_the_legend_covers_no_line(strain, size):
+@pytest.mark.parametrize(("wide", "narrow"), list(zip(WIDE, NARROW, strict=True)))
+def test_the_legend_covers_no_line(strain, wide, narrow):
     sequence, result = strain
     with HeadlessScene() as scene:
         image = add_image_sequence(scene, sequence)
-        drawn = draw_chart(add_strain(image, sequence, result).chart, size)
+        drawn = draw_chart(add_strain(image, sequence, result).chart, wide)
         assert drawn.legend[0] >= drawn.last_x - 1, "the legend of strain lies over the curves"
-        assert drawn.legend[1] > 0.1 * size[1]
+        assert drawn.legend[1] > 0.1 * wide[1]
         few = clip()
         tracks = tracks_on(few)
         chart = add_tracks(add_image_sequence(scene, few), few, tracks).plot.chart
-        drawn = draw_chart(chart, size)
+        drawn = draw_chart(chart, narrow)
         assert drawn.legend[0] >= drawn.last_x - 1, "the legend of displacements lies over the curves"
 
 

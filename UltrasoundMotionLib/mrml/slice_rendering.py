@@ -65,8 +65,7 @@ class SliceView:
         self._logics = logic.GetSliceLogics()
         self._logics.AddItem(self._slice_logic)
         self._managers = self._start_managers(logic, node)
-        self._slice_logic.ResizeSliceNode(*size)
-        self._slice_logic.FitSliceToBackground(*size)
+        self._fit(size)
         self._image = self._image_actor()
         self._renderer.AddViewProp(self._image)
 
@@ -93,6 +92,15 @@ class SliceView:
         actor.SetMapper(mapper)
         actor.GetProperty().SetDisplayLocationToBackground()
         return actor
+
+    def _fit(self, size: tuple[int, int]) -> None:
+        self._slice_logic.ResizeSliceNode(*size)
+        self._slice_logic.FitSliceToBackground(*size)
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Changes the size of the view, to which the image is fitted."""
+        self._window.SetSize(*size)
+        self._fit(size)
 
     def draw(self) -> None:
         """Draws the scene in its present state."""

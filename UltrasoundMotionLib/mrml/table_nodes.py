@@ -130,10 +130,7 @@ def _are_texts(values: np.ndarray | Sequence[str]) -> bool:
 _LEGEND_SERIES = 14
 """With more lines the legend would be taller than the chart and is left out."""
 
-_CHART_WIDTH = 375
-"""Width of the axis of a narrow chart in pixels, for the room beside the lines that the legend needs."""
-
-_FONT_SIZE, _LEGEND_FONT_SIZE = 12, 11
+_FONT_SIZE, _LEGEND_FONT_SIZE = 12, 10
 
 
 def add_chart(
@@ -144,12 +141,14 @@ def add_chart(
     y_title: str,
     *,
     x_range: tuple[float, float] | None = None,
+    width: int = 400,
 ) -> slicer.vtkMRMLPlotChartNode:
     """Adds a chart `<name> chart` of plot series, with grid, and with a legend unless there are too many lines.
 
     Args:
         x_range: first and last x of the lines. The axis goes on to the right of them, so that the legend, which Slicer
             draws inside of the chart, covers none. None: the range is Slicer's, and lines may lie below the legend.
+        width: pixels of the axis where the chart's view is as narrow as it usually gets.
     """
     chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", scene.GenerateUniqueName(f"{name} chart"))
     was_modifying = chart.StartModify()
@@ -165,16 +164,15 @@ def add_chart(
     chart.SetAxisLabelFontSize(_FONT_SIZE)
     chart.SetLegendFontSize(_LEGEND_FONT_SIZE)
     if x_range is not None and x_range[1] > x_range[0] and chart.GetLegendVisibility():
-        make_room_for_legend(chart, x_range, [line.GetName() for line in series])
+        _make_room_for_legend(chart, x_range, [line.GetName() for line in series], width)
     chart.EndModify(was_modifying)
     return chart
 
 
-def make_room_for_legend(
-    chart: slicer.vtkMRMLPlotChartNode, x_range: tuple[float, float], names: Sequence[str]
+def _make_room_for_legend(
+    chart: slicer.vtkMRMLPlotChartNode, x_range: tuple[float, float], names: Sequence[str], width: int
 ) -> None:
-    """Sets a chart's x axis so that the legend of these lines lies to their right."""
-    share = min(0.5, (54 + 0.5 * _LEGEND_FONT_SIZE * max(map(len, names), default=0)) / _CHART_WIDTH)
+    share = min(0.5, (52 + 0.5 * _LEGEND_FONT_SIZE * max(map(len, names), default=0)) / width)
     low, high = x_range
     chart.SetXAxisRangeAuto(False)
     chart.SetXAxisRange(low, low + (high - low) / (1 - share))

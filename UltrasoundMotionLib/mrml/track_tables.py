@@ -147,7 +147,7 @@ def adding_displacement_plot(
     yield len(drawn), len(drawn), _DRAWING
     times = columns[time_column]
     x_range = (float(times[0]), float(times[-1]))
-    chart = add_chart(scene, name, series, time_column, f"displacement ({unit})", x_range=x_range)
+    chart = add_chart(scene, name, series, time_column, f"displacement ({unit})", x_range=x_range, width=260)
     return DisplacementPlot(table, chart, tuple(series))
 
 
