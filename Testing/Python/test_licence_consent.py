@@ -1,5 +1,6 @@
 """Weights that are for research only, or to be shared alike, are used only after the user agreed to their licence."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from UltrasoundMotionLib.registration.learned.possible_weights import possible_w
 from UltrasoundMotionLib.registration.registry import METHODS
 from UltrasoundMotionLib.registration.request import RegisterRequest
 from UltrasoundMotionLib.tracking.registry import TRACKERS
-from UltrasoundMotionLib.weights import read_card, shipped_cards
+from UltrasoundMotionLib.weights import find_card, read_card, shipped_cards, write_card
 from UltrasoundMotionLib.weights.licence_terms import ACCEPT_VARIABLE, restricted_cards, terms_of
 
 MODULE = "DeformableRegistration"
@@ -156,6 +157,7 @@ def panel(application, scene, settings, monkeypatch):
     panel.started = started
     yield panel
     panel.run = None
+    application.close_module("DeformableRegistration")
 
 
 @needs_qt
@@ -190,3 +192,42 @@ def test_testing_mode_shows_no_dialog_and_remembers_nothing(panel, dialogs, sett
     monkeypatch.setattr(application, "testing", True)
     panel.onApply()
     assert dialogs.shown == [] and settings == {} and len(panel.started) == 1 and panel.parameters.method == ""
+
+
+@pytest.fixture
+def restricted_tracker(application, settings, tmp_path, monkeypatch):
+    """Lets the card of the tracker `specknet` name a licence that is not permissive, as imported weights may."""
+    from UltrasoundMotionModuleLib.shared import licence_consent
+
+    path = tmp_path / "specknet.json"
+    write_card(path, replace(read_card(find_card("specknet")), licence="CC-BY-NC-4.0"))
+    monkeypatch.setattr(licence_consent, "installed_cards", lambda: (path,))
+    return licence_consent
+
+
+def test_trackers_under_such_a_licence_are_held_back_from_scripts_too(restricted_tracker):
+    weights = restricted_tracker.weightsOfTracker
+    with pytest.raises(InputError, match=r"specknet are under CC-BY-NC-4\.0") as error:
+        restricted_tracker.checkConsent(weights("specknet"))
+    assert "acceptLicences" not in str(error.value) and f"{ACCEPT_VARIABLE}=CC-BY-NC-4.0" in str(error.value)
+    restricted_tracker.checkConsent(weights("lucas-kanade"))
+    restricted_tracker.checkConsent(weights("no such tracker"))
+
+
+@needs_qt
+def test_the_other_panels_ask_too(restricted_tracker, application, scene, dialogs):
+    panel = application.open_module("LandmarkTracking")
+    panel.parameters.tracker = "specknet"
+    dialogs.box.answer = "Use another"
+    asked = []
+
+    def make():
+        asked.append(panel.parameters.tracker)
+        raise InputError("enough")
+
+    with pytest.raises(InputError, match="enough"):
+        panel.startRun(make)
+    assert len(dialogs.shown) == 1 and "CC-BY-NC-4.0" in dialogs.shown[0]
+    assert asked == ["lucas-kanade"]  # the default tracker needs no weights
+    application.errors.clear()
+    application.close_module("LandmarkTracking")
