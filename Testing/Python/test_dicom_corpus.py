@@ -130,3 +130,16 @@ def test_the_dose_volume_lies_where_its_offsets_say():
     normal = np.cross(*np.reshape(np.array(dataset.ImageOrientationPatient, dtype=float), (2, 3)))
     expected = np.array(dataset.ImagePositionPatient, dtype=float) + normal * (offsets[-1] - offsets[0])
     np.testing.assert_allclose(last, expected, atol=1e-3)
+
+
+def test_an_enhanced_volume_lies_where_highdicom_puts_it():
+    highdicom = pytest.importorskip("highdicom")
+    path = next((file for file in FILES if file.name == "eCT_Supplemental.dcm"), None)
+    if path is None:
+        pytest.skip("the package pydicom-data is not installed")
+    ours = read_volume(path)
+    theirs = highdicom.imread(path).get_volume(apply_real_world_transform=False)
+    places = {tuple(np.round((theirs.affine @ [k, 0, 0, 1])[:3], 3)): k for k in range(len(theirs.array))}
+    for k in range(len(ours.array)):
+        place = tuple(np.round((ours.index_to_lps_mm @ [0, 0, k, 1])[:3], 3))
+        np.testing.assert_array_equal(ours.array[k], theirs.array[places[place]])

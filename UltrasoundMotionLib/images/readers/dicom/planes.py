@@ -74,17 +74,25 @@ def frame_planes(file: DicomFile) -> list[Plane]:
         InputError: an orientation that is not orthonormal.
     """
     offsets = _grid_offsets(file)
-    planes = []
-    for index in range(file.frames):
-        position = _numbers(file, index, 3, ("ImagePositionPatient", "PlanePositionSequence"),
-                            ("ImagePositionVolume", "PlanePositionVolumeSequence"))  # fmt: skip
-        cosines = _numbers(file, index, 6, ("ImageOrientationPatient", "PlaneOrientationSequence"),
-                           ("ImageOrientationVolume", "PlaneOrientationVolumeSequence"))  # fmt: skip
-        directions = None if cosines is None else _unit_vectors(file, cosines)
-        if offsets is not None and position is not None and directions is not None:
-            position = position + np.cross(*directions) * (offsets[index] - offsets[0])
-        planes.append(Plane(file, index, position, directions))
-    return planes
+    if "PerFrameFunctionalGroupsSequence" in file.dataset:
+        return [Plane(file, index, *_place(file, index)) for index in range(file.frames)]
+    position, directions = _place(file, 0)
+    if offsets is None or position is None or directions is None:
+        return [Plane(file, index, position, directions) for index in range(file.frames)]
+    normal = np.cross(*directions)
+    return [
+        Plane(file, index, position + normal * (offset - offsets[0]), directions)
+        for index, offset in enumerate(offsets)
+    ]
+
+
+def _place(file: DicomFile, index: int) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Returns the position and the directions of a frame, of the patient or of an ultrasound volume's own frame."""
+    position = _numbers(file, index, 3, ("ImagePositionPatient", "PlanePositionSequence"),
+                        ("ImagePositionVolume", "PlanePositionVolumeSequence"))  # fmt: skip
+    cosines = _numbers(file, index, 6, ("ImageOrientationPatient", "PlaneOrientationSequence"),
+                       ("ImageOrientationVolume", "PlaneOrientationVolumeSequence"))  # fmt: skip
+    return position, None if cosines is None else _unit_vectors(file, cosines)
 
 
 def _numbers(file: DicomFile, index: int, count: int, *names: tuple[str, str]) -> np.ndarray | None:
