@@ -28,6 +28,7 @@ from carried_scenes import (
 from registration_pairs import linear_transform, node_names
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images import read_volume
+from UltrasoundMotionLib.mrml import carried_images
 from UltrasoundMotionLib.mrml.carried_files import writing
 from UltrasoundMotionLib.mrml.carried_measures import adding_measures, measuring
 from UltrasoundMotionLib.mrml.carried_object import (
@@ -330,6 +331,38 @@ def test_lost_points_are_left_out_and_none_is_refused(scene):
         lost.SetNthControlPointPositionMissing(control)
     with pytest.raises(InputError, match="no point is placed on both frame 0 and frame 2"):
         run_steps(carrying(node, find_motion(tracked.proxy), 0))
+
+
+@pytest.mark.parametrize(("sharp", "direction"), [(False, np.eye(3)), (False, OBLIQUE), (True, np.eye(3))])
+def test_many_voxels_are_looked_up_by_interpolation_where_that_is_exact(monkeypatch, sharp, direction):
+    labels = ball(12.0, 0.5).array
+    to_ras = np.eye(4)
+    to_ras[:3, :3], to_ras[:3, 3] = 0.5 * direction, (3, -7, 20)
+    voxels = carried_images.PlacedArray(labels, np.array([-4, 2, 9]), to_ras)
+
+    def shift(points):
+        across = points @ direction[:, 0] - 8
+        bent = np.where(across > 0, 1.5, 0.0) if sharp else 1.5 * np.sin(across / 9)
+        return bent[:, None] * direction[:, 1]
+
+    def moved():
+        steps = carried_images.moving_labels(voxels, lambda x: x + shift(x), lambda x: x - shift(x))
+        try:
+            while True:
+                next(steps)
+        except StopIteration as end:
+            return end.value
+
+    asked = []
+    look_up = carried_images._looked_up
+    monkeypatch.setattr(carried_images, "_looked_up", lambda *a, **k: asked.append(a[2].chunk) or look_up(*a, **k))
+    monkeypatch.setattr(carried_images, "_MANY_VOXELS", 10_000)
+    found = moved()
+    monkeypatch.setattr(carried_images, "_MANY_VOXELS", np.inf)
+    exact = moved()
+    assert asked[0] > asked[1] if not sharp else asked[0] == asked[1]
+    assert (found.first == exact.first).all()
+    assert (found.array != exact.array).sum() <= (0 if sharp else 0.005 * labels.sum())
 
 
 def test_points_without_labels_of_their_own_are_matched_by_their_order(scene):
