@@ -59,8 +59,10 @@ def test_a_scene_of_any_name_opens_again(slicer_core, tmp_path, name):
         position = [0.0, 0.0, 0.0]
         item.GetNthControlPointPosition(0, position)
         np.testing.assert_allclose(position, (-7 * 0.5, -6 * 0.5, 0))
-        table, plotted = nodes_of(scene, "vtkMRMLTableNode")
-        assert (table.GetNumberOfRows(), table.GetNumberOfColumns()) == (6, 7)
+        table, rounded, plotted = nodes_of(scene, "vtkMRMLTableNode")
+        assert rounded.GetName() == f"{table.GetName()}, rounded"
+        for shown in (table, rounded):
+            assert (shown.GetNumberOfRows(), shown.GetNumberOfColumns()) == (6, 7)
         assert (plotted.GetNumberOfRows(), plotted.GetNumberOfColumns()) == (3, 4)
         columns = [plotted.GetColumnName(column) for column in range(4)]
         assert all(node.GetYColumnName() in columns for node in nodes_of(scene, "vtkMRMLPlotSeriesNode"))

@@ -109,7 +109,7 @@ def test_a_ventricle_on_the_left_of_the_sector_is_doubted(left_px, orientation, 
     sector = (np.abs(columns - 160) < 0.6 * rows) & (np.hypot(columns - 160, rows) < 250)
     noise = np.random.default_rng(4).integers(40, 200, (FRAMES, 256, 320))
     sequence = ImageSequence((noise * sector).astype(np.uint8))
-    positions = [*walls_of((FRAMES, SYSTOLE, None)), left_px - 75, 20]
+    positions = walls_of((FRAMES, SYSTOLE, None)) + np.array([left_px - 75, 20])
     result = measure_strain(tracks_of(positions), orientation=orientation).result
     notes = " ".join(with_mirror_doubt(result, sequence).notes)
     assert ("displayed mirrored" in notes) == doubted

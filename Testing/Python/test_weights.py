@@ -104,10 +104,8 @@ def test_the_models_are_found_however_the_library_is_installed(tmp_path, layout)
     library = Path(__file__).resolve().parents[2] / "UltrasoundMotionLib"
     packages = tmp_path / "lib" / "site-packages"
     (packages / "UltrasoundMotionLib" / "weights").mkdir(parents=True)
-    output = ("atomic_output.py", "interrupts.py", "process_state.py")
-    weights = [f"weights/{part}.py" for part in ("__init__", "model_card", "model_file", "model_folder", "network")]
-    for name in ("__init__.py", "lazy_imports.py", "errors.py", *output, *weights):
-        (packages / "UltrasoundMotionLib" / name).write_bytes((library / name).read_bytes())
+    for file in (*library.glob("*.py"), *library.glob("weights/*.py")):
+        (packages / "UltrasoundMotionLib" / file.relative_to(library)).write_bytes(file.read_bytes())
     folder = {
         "checkout": packages / "Resources" / "Models",
         "slicer": packages / "UltrasoundMotionLib" / "weights" / "models",
