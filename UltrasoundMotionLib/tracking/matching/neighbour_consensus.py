@@ -9,9 +9,12 @@ neighbours moved to is in the wrong place.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER, neighbour_groups
 
 FEWEST = 8
 """Points below which there is no consensus: with few, one that moves by itself looks like an outlier."""
@@ -50,19 +53,55 @@ def neighbour_consensus(
         least_spread: least variance of the displacements that is assumed, in px^2.
     """
     way = points - places
-    shape = torch.exp(-0.5 * torch.cdist(places, places).square() / length**2)
-    shape = shape + own_share**2 * torch.eye(len(places), device=places.device)
     mean, noise = way.median(dim=0).values, variance
+    groups = list(neighbour_groups(places)) if len(places) > MOST_POINTS_TOGETHER else []
     for _ in range(iterations):
         spread = ((way - mean).square().sum(-1).median() / 1.39).clamp(
             min=least_spread
         )  # 1.39: median of chi^2 with 2 degrees
-        inverse = torch.linalg.inv(spread * shape + torch.diag(noise))
-        precision = inverse.diagonal()
-        predicted = way - (inverse @ (way - mean)) / precision[:, None]
-        predicted_variance = (1 / precision - noise).clamp(min=1e-3)
+        predicted, predicted_variance = _left_out(
+            places, way, mean, noise, spread=spread, length=length, own_share=own_share, groups=groups
+        )
         surprise = (way - predicted).square().sum(-1) / (predicted_variance + variance)
         noise = variance * torch.exp((surprise / 8).clamp(max=12))
         weight = 1 / noise
         mean = (weight[:, None] * way).sum(0) / weight.sum()
     return Consensus(places + predicted, predicted_variance)
+
+
+def _left_out(
+    places: Tensor,
+    way: Tensor,
+    mean: Tensor,
+    noise: Tensor,
+    *,
+    spread: Tensor,
+    length: float,
+    own_share: float,
+    groups: list[tuple[Tensor, int]],
+) -> tuple[Tensor, Tensor]:
+    """Predicts each displacement (N, 2) from the others', with its variance (N,); of many points, from the near ones.
+
+    Beyond a few times `length` the others do not count, so that a group of neighbours stands for all.
+    """
+    scale: dict[str, Any] = {"spread": spread, "length": length, "own_share": own_share}
+    if not groups:
+        one, other = _left_out_together(places[None], (way - mean)[None], noise[None], **scale)
+        return way - one[0], other[0]
+    predicted, variance = torch.empty_like(way), torch.empty_like(noise)
+    for group, members in groups:
+        one, other = _left_out_together(places[group], (way - mean)[group], noise[group], **scale)
+        own = group[:, :members]
+        predicted[own], variance[own] = way[own] - one[:, :members], other[:, :members]
+    return predicted, variance
+
+
+def _left_out_together(
+    places: Tensor, deviation: Tensor, noise: Tensor, *, spread: Tensor, length: float, own_share: float
+) -> tuple[Tensor, Tensor]:
+    """Returns how far each displacement is from what the others of its group predict (B, N, 2), and the variance."""
+    shape = torch.exp(-0.5 * torch.cdist(places, places).square() / length**2)
+    shape = shape + own_share**2 * torch.eye(places.shape[1], device=places.device)
+    inverse = torch.linalg.inv(spread * shape + torch.diag_embed(noise))
+    precision = inverse.diagonal(dim1=1, dim2=2)
+    return (inverse @ deviation) / precision[..., None], (1 / precision - noise).clamp(min=1e-3)
