@@ -56,7 +56,7 @@ def test_bad_clust_files_are_refused_with_their_line(tmp_path, content, words):
 
 
 def test_clust_refuses_what_is_missing_or_cannot_be_named(tmp_path):
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="no such file"):
         read_clust_annotation(tmp_path / "none.txt")
     with pytest.raises(InputError, match=r"no \.txt annotation"):
         read_clust_tracks(tmp_path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from UltrasoundMotionLib.cli.output_files import check_no_input, check_outputs
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments, positive_number
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.input_files import read_text_file
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
 if TYPE_CHECKING:
@@ -139,8 +140,8 @@ def _read_spacings(arguments: argparse.Namespace) -> dict[str, tuple[float, floa
             {folder.name: tuple(arguments.spacing_mm) for folder in arguments.folders} if arguments.spacing_mm else None
         )
     try:
-        lines = list(csv.reader(arguments.spacings.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
+        lines = list(csv.reader(read_text_file(arguments.spacings).splitlines()))
+    except csv.Error as error:
         raise InputError(f"{arguments.spacings}: cannot be read: {error}") from error
     spacings = {}
     for number, line in enumerate(lines, start=1):

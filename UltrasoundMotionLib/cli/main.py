@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from UltrasoundMotionLib import __version__, interrupts
-from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, OutputError, UltrasoundMotionError
+from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, OptionError, OutputError, UltrasoundMotionError
 
 PROGRAM = "ultrasound-motion"
 VERBS = {
@@ -164,6 +164,9 @@ def _report(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):
         _discard_output()
         return BROKEN_PIPE
+    if isinstance(error, OptionError):
+        _print_error(f"error: --{error.option.replace('_', '-')}: {error.reason}")
+        return BAD_INPUT
     if isinstance(error, UltrasoundMotionError):
         _print_error(f"error: {error}")
         return BAD_INPUT

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
 
 _SAMPLED_FRAMES = 32
@@ -95,3 +96,16 @@ class WithSampledColour:
         """Returns frame `index` as RGB (H, W, 3) uint8, or None if it is not a sampled frame."""
         sample = self._sample_of.get(index)
         return None if sample is None else np.asarray(self._colour[sample])
+
+
+def check_single_precision(where: str, values: np.ndarray) -> None:
+    """Checks that double-precision values are not lost in single precision, in which images are computed with.
+
+    Raises:
+        InputError: values so large that they become infinite, or so small that all become 0.
+    """
+    if values.dtype.kind != "f" or values.dtype.itemsize <= np.dtype(np.float32).itemsize:
+        return
+    largest, limits = float(np.abs(values).max()), np.finfo(np.float32)
+    if np.isfinite(largest) and (largest > float(limits.max) or 0 < largest < float(limits.tiny)):
+        raise InputError(f"{where}: values up to {largest:.3g} are lost in single precision; scale them first")

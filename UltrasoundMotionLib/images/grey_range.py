@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
 
 _FRAMES_FOR_GREY_RANGE = 8
 
@@ -23,3 +25,35 @@ def grey_range(sequence: ImageSequence) -> tuple[float, float]:
     if np.dtype(sequence.frames.dtype) == np.uint8:
         return 0.0, max(high, 64.0) if changing.any() else 255.0
     return (low, high) if high > low else (low, low + 1.0)
+
+
+_LEAST_RANGE, _LARGEST_RANGE = 2.0, 1e6
+_GREY_LEVELS = 255.0
+
+
+class _ScaledFrames:
+    """Frames whose grey levels are scaled, a `FrameSource`."""
+
+    def __init__(self, frames: FrameSource, low: float, factor: float) -> None:
+        self._frames, self._low, self._factor = frames, low, factor
+        self.shape, self.dtype = frames.shape, np.dtype(np.float32)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return ((np.asarray(self._frames[index], dtype=np.float64) - self._low) * self._factor).astype(np.float32)
+
+
+def in_usual_range(sequence: ImageSequence) -> ImageSequence:
+    """Returns a clip of numbers far below or above grey levels, such as an envelope from 0 to 1, scaled to 0..255.
+
+    The limits of trackers are in grey levels. Other clips, and one without contrast, are returned as they are.
+    """
+    if np.dtype(sequence.frames.dtype) == np.uint8:
+        return sequence
+    chosen = np.unique(np.linspace(0, len(sequence) - 1, _FRAMES_FOR_GREY_RANGE).astype(int))
+    parts = [np.percentile(sequence.frame(int(index)).astype(np.float64), (0.5, 99.5)) for index in chosen]
+    low, high = min(float(part[0]) for part in parts), max(float(part[1]) for part in parts)
+    if not high - low > 0 or _LEAST_RANGE <= high - low <= _LARGEST_RANGE:
+        return sequence
+    note = f"grey levels from {low:.3g} to {high:.3g} were scaled to 0 to 255 for tracking"
+    frames = _ScaledFrames(sequence.frames, low, _GREY_LEVELS / (high - low))
+    return replace(sequence, frames=frames, notes=(*sequence.notes, note))

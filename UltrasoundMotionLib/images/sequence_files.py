@@ -14,7 +14,6 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.dicom.clip import read_dicom, read_dicom_phases
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DICOM_ENDINGS, is_dicom
 from UltrasoundMotionLib.images.readers.image_folder import read_image_folder
-from UltrasoundMotionLib.images.readers.integrity import check_regular_file, is_folder
 from UltrasoundMotionLib.images.readers.metaimage import read_metaimage
 from UltrasoundMotionLib.images.readers.nifti import read_nifti
 from UltrasoundMotionLib.images.readers.nrrd import read_nrrd
@@ -24,6 +23,7 @@ from UltrasoundMotionLib.images.writers.image_folder import write_image_folder
 from UltrasoundMotionLib.images.writers.metaimage import write_metaimage
 from UltrasoundMotionLib.images.writers.nifti import write_nifti
 from UltrasoundMotionLib.images.writers.nrrd import write_nrrd
+from UltrasoundMotionLib.input_files import check_regular_file, is_folder
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 _READERS: dict[tuple[str, ...], Callable[[Path], ImageSequence]] = {

@@ -14,10 +14,11 @@ from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.itk_warnings import itk_warnings_as_notes
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
-from UltrasoundMotionLib.images.readers.integrity import check_image_file, check_regular_file, is_folder
+from UltrasoundMotionLib.images.readers.integrity import check_image_file
 from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, picture_values
 from UltrasoundMotionLib.images.sitk_reasons import last_line
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.input_files import check_regular_file, is_folder
 
 
 def read_volume(path: str | Path) -> Volume:

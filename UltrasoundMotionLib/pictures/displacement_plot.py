@@ -10,7 +10,7 @@ import numpy as np
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.pictures.label_colors import MAXIMUM_IN_LEGEND, label_colormap, label_colors
 from UltrasoundMotionLib.pictures.picture_check import check_picture
-from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
+from UltrasoundMotionLib.pictures.plot_packages import plain_text, require_plot_packages
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def write_displacement_plot(path: str | Path, tracks: PointTracks, *, title: str
         figure.savefig(temporary, format="png", dpi=120)
 
 
+@plain_text
 def draw_displacement(tracks: PointTracks, *, title: str = "") -> Figure:
     """Draws the displacement of every point over time: x (to the right) in the upper panel, y (downwards) in the lower.
 

@@ -14,7 +14,7 @@ from UltrasoundMotionLib.errors import MissingPackageError, OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
 from UltrasoundMotionLib.pictures.picture_check import check_picture
-from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
+from UltrasoundMotionLib.pictures.plot_packages import plain_text, require_plot_packages
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -46,6 +46,7 @@ def check_animation_format(path: str | Path) -> None:
         )
 
 
+@plain_text
 def write_overlay_animation(
     path: str | Path,
     sequence: ImageSequence,

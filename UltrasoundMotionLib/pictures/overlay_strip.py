@@ -10,7 +10,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
 from UltrasoundMotionLib.pictures.picture_check import check_picture
-from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
+from UltrasoundMotionLib.pictures.plot_packages import plain_text, require_plot_packages
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 _PANEL_HEIGHT_INCH, _CAPTION_INCH, _TITLE_INCH, _GAP_INCH = 3.6, 0.3, 0.4, 0.06
@@ -27,6 +27,7 @@ def strip_frames(tracks: PointTracks, count: int = 6) -> list[int]:
     return [tracks.query_frame, *spread]
 
 
+@plain_text
 def write_overlay_strip(
     path: str | Path,
     sequence: ImageSequence,

@@ -1,6 +1,11 @@
-"""Check for the optional packages of the figures."""
+"""Optional packages of the figures, and texts in them as they are."""
 
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
 from importlib.util import find_spec
+from typing import ParamSpec, TypeVar
 
 from UltrasoundMotionLib.errors import MissingPackageError
 
@@ -16,3 +21,22 @@ def require_plot_packages(what: str = "pictures") -> None:
             raise MissingPackageError(
                 f"{what} need{'' if what.endswith('s') else 's'} {name}: pip install matplotlib pillow"
             )
+
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def plain_text(draw: Callable[_P, _T]) -> Callable[_P, _T]:
+    """Decorates a function that draws names from files: a `$` in them is no formula."""
+
+    @functools.wraps(draw)
+    def drawn(*args: _P.args, **keywords: _P.kwargs) -> _T:
+        if find_spec("matplotlib") is None:
+            return draw(*args, **keywords)  # which says what is missing
+        import matplotlib
+
+        with matplotlib.rc_context({"text.parse_math": False}):
+            return draw(*args, **keywords)
+
+    return drawn

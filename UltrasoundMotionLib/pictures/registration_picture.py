@@ -13,7 +13,7 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND
 from UltrasoundMotionLib.pictures.label_colors import label_colors
 from UltrasoundMotionLib.pictures.picture_check import check_picture
-from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
+from UltrasoundMotionLib.pictures.plot_packages import plain_text, require_plot_packages
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -50,6 +50,7 @@ class _DisplayPlane:
         return self.fixed.shape[1] * self.pixel_mm[0], self.fixed.shape[0] * self.pixel_mm[1]
 
 
+@plain_text
 def write_registration_picture(
     path: str | Path, fixed: Volume, moving: Volume, registration: Registration, *, fixed_labels: Volume | None = None
 ) -> None:

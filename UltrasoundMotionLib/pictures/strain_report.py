@@ -14,7 +14,7 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.pictures.bulls_eye import draw_bulls_eye, draw_strain_scale
 from UltrasoundMotionLib.pictures.frame_overlay import BACKGROUND, FrameOverlay
 from UltrasoundMotionLib.pictures.picture_check import check_picture
-from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
+from UltrasoundMotionLib.pictures.plot_packages import plain_text, require_plot_packages
 from UltrasoundMotionLib.pictures.strain_colors import REJECTED_COLOR, segment_color
 from UltrasoundMotionLib.pictures.strain_curve_panel import draw_strain_curves
 from UltrasoundMotionLib.pictures.strain_wall_panel import draw_strain_wall
@@ -61,6 +61,7 @@ def write_strain_report(
         figure.savefig(temporary, format="png", dpi=120)
 
 
+@plain_text
 def draw_strain_report(
     result: StrainResult,
     sequence: ImageSequence | None = None,

@@ -8,6 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.images.colour import check_single_precision
 from UltrasoundMotionLib.images.given_images import VolumeLike, as_volume
 from UltrasoundMotionLib.images.volume import Volume
 
@@ -85,6 +86,7 @@ def checked_image(image: VolumeLike, name: str) -> Volume:
         wrong = int((~np.isfinite(array)).sum())
         if wrong:
             raise InputError(f"{name}: {wrong} of {array.size} voxels are NaN or infinite")
+        check_single_precision(name, array)
     if array.min() == array.max():
         raise InputError(f"{name}: every voxel is {array.flat[0]}; there is nothing to register")
     return volume

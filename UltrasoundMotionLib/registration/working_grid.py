@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from UltrasoundMotionLib.errors import OptionError
 from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.working_pair import coarser_grid
@@ -16,6 +17,7 @@ from UltrasoundMotionLib.registration.working_pair import coarser_grid
 _SHARE_OF_MEMORY = 0.5
 _CONTENT_MARGIN = 2
 FINEST_IN_SLICE = 4
+_FEWEST_VOXELS = 4
 _FALLBACK_BYTES = 4 * 2**30
 _LINUX_MEMORY = Path("/proc/meminfo")
 
@@ -46,7 +48,9 @@ def choose_working_grid(
         finest_mm: where no spacing is given, voxels down to this size are kept although slices are thick.
     """
     cut = cut_grid(grid, content)
-    if spacing_mm is None:
+    if spacing_mm is not None:
+        _check_working_spacing(cut, spacing_mm)
+    else:
         spacing_mm = min(max(cut.spacing_mm) / FINEST_IN_SLICE, math.inf if finest_mm is None else finest_mm)
     spacing = np.maximum(cut.spacing_mm, spacing_mm)
     chosen = cut if np.allclose(spacing, cut.spacing_mm) else coarser_grid(cut, tuple(spacing))
@@ -58,6 +62,21 @@ def choose_working_grid(
         size = " x ".join(map(str, grid.shape[::-1]))
         note = f"the fixed grid of {size} voxels is too large for memory; the field was found at {steps} mm"
     return WorkingGrid(chosen, note)
+
+
+def _check_working_spacing(grid: ImageGrid, spacing_mm: float) -> None:
+    """Checks that a coarse working grid has a few voxels along two axes at least, as far as the image has.
+
+    Raises:
+        OptionError: nothing could be seen to move on it.
+    """
+    extents = [size * step for size, step in zip(grid.shape[::-1], grid.spacing_mm, strict=True)]
+    largest = sorted(extents, reverse=True)[1] / _FEWEST_VOXELS
+    if spacing_mm > max(largest, *grid.spacing_mm):
+        size = " x ".join(f"{extent:.4g}" for extent in extents)
+        raise OptionError(
+            "working_spacing_mm", f"{spacing_mm:g} mm is too coarse for an image of {size} mm; at most {largest:.3g}"
+        )
 
 
 def cut_grid(grid: ImageGrid, box: tuple[slice, ...]) -> ImageGrid:

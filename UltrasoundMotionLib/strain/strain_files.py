@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from UltrasoundMotionLib.arguments import as_path
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.input_files import check_regular_file, read_json_file
 from UltrasoundMotionLib.json_output import write_json
 from UltrasoundMotionLib.strain.strain_definitions import DEFINITIONS, SOURCE
 from UltrasoundMotionLib.strain.strain_result import StrainResult
@@ -146,6 +146,7 @@ def read_strain_csv(path: str | Path) -> StrainTable:
 
 
 def _read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    check_regular_file(path, may_be_empty=True)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
@@ -253,14 +254,7 @@ def read_strain_json(path: str | Path) -> dict[str, Any]:
         InputError: the file is missing, is not JSON, or is not such a report.
     """
     path = as_path(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: is not JSON: {error}") from error
+    content = read_json_file(path)
     found = content.get("format") if isinstance(content, dict) else None
     if found != _JSON_FORMAT:
         raise InputError(

@@ -11,6 +11,7 @@ import numpy as np
 from UltrasoundMotionLib.device import choose_device, device_note
 from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.images.given_images import SequenceLike, as_sequence
+from UltrasoundMotionLib.images.grey_range import in_usual_range
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.settings import takes_request
@@ -24,6 +25,8 @@ from UltrasoundMotionLib.tracking.request import AUTO, TrackRequest
 from UltrasoundMotionLib.tracking.run import run_clip_query, run_query
 from UltrasoundMotionLib.tracking.wrappers import wrapped_tracker
 from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
+
+_LISTED = 8
 
 
 @takes_request(TrackRequest)
@@ -146,12 +149,18 @@ def prepare_tracking(
         for name in ("watch_shadows", "offline", "ahead_frames"):
             if getattr(request, name):
                 raise OptionError(name, f"{entry.name} sees the whole clip at once; leave it out")
+    if request.ahead_frames >= len(sequence):
+        raise OptionError(
+            "ahead_frames", f"{request.ahead_frames} frames ahead, but the clip has {len(sequence)}; give fewer"
+        )
     frame = 0 if request.query_frame == AUTO else int(request.query_frame)
     query = PointQuery.on(sequence, query_points, labels=labels, frame=frame, direction=request.direction)
     entry.settings_from(request.settings)
     device = choose_device(request.device, supported=entry.devices, name=entry.name) if entry.devices else "cpu"
     notes = [note for note in (device_note(request.device, supported=entry.devices, name=entry.name),) if note]
-    tissue = sequence
+    tissue = in_usual_range(sequence)
+    notes += tissue.notes[len(sequence.notes) :]
+    sequence = tissue
     if request.hide_graphics:
         tissue, more = _hide_graphics(sequence, query)
         notes += more
@@ -177,8 +186,9 @@ def _hide_graphics(sequence: ImageSequence, query: PointQuery) -> tuple[ImageSeq
     hidden = on_filled(tissue, query.frame, query.points_px)
     covered = [label for label, on in zip(query.labels, hidden, strict=True) if on]
     if covered:
+        more = f" and {len(covered) - _LISTED} more" if len(covered) > _LISTED else ""
         notes.append(
-            f"{', '.join(covered)} on what seems drawn by the scanner, not tissue: not visible while there; if it is "
-            "tissue, add --keep-graphics"
+            f"{', '.join(covered[:_LISTED])}{more} on what seems drawn by the scanner, not tissue: not visible while "
+            "there; if it is tissue, add --keep-graphics"
         )
     return tissue, notes

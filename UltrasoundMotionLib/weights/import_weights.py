@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.input_files import read_json_file
 from UltrasoundMotionLib.weights.model_card import ModelCard
 from UltrasoundMotionLib.weights.model_file import LoadedWeights, save_weights
 from UltrasoundMotionLib.weights.network import NetworkKind
@@ -117,10 +117,7 @@ def read_configuration(path: str | Path) -> dict[str, Any]:
     Raises:
         InputError: no such file, or no JSON object.
     """
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: no readable configuration ({str(error).splitlines()[0]})") from error
+    values = read_json_file(Path(path))
     if not isinstance(values, dict):
         raise InputError(f"{path}: a configuration is a JSON object, got {type(values).__name__}")
     inner = values.get("configuration") if "architecture" in values else values

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.colour import grey_dtype, luminance
+from UltrasoundMotionLib.images.colour import check_single_precision, grey_dtype, luminance
 
 MAXIMUM_BYTES_IN_MEMORY = 256 * 2**20
 _CHUNK_BYTES = 2**16
@@ -69,6 +69,7 @@ class StoredFrames:
 
     def __getitem__(self, index: int) -> np.ndarray:
         stored = self._pixels()[index]
+        check_single_precision(f"frame {index}", stored)
         grey = luminance(stored if stored.ndim == 3 else stored[..., None])
         if self._scaled:
             return grey.astype(np.float32) * np.float32(self._slope) + np.float32(self._intercept)

@@ -62,9 +62,15 @@ def read_video(path: Path) -> ImageSequence:
         with _open(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: holds no video")
+            if container.format.name.endswith("_pipe") or container.format.name == "image2":
+                raise InputError(f"{path}: is a picture ({container.format.name.removesuffix('_pipe')}), not a video")
             index = _index(path, container, container.streams.video[0])
     except av.FFmpegError as error:
         raise InputError(f"{path}: cannot be read as a video: {error.strerror}") from None
+    except (ValueError, ArithmeticError) as error:  # PyAV on headers of nonsense
+        raise InputError(f"{path}: cannot be read as a video: damaged header: {error}") from None
+    if index.width < 1 or index.height < 1:
+        raise InputError(f"{path}: cannot be read as a video: its frames have {index.width} x {index.height} pixels")
     ticks = np.array(index.timestamps, dtype=np.float64)
     times, time_notes = increasing_times((ticks - ticks[0]) * index.seconds_per_tick, "the video's timestamps")
     notes = ["spacing unknown: a video carries none (give the spacing if it is known)", *index.notes, *time_notes]
@@ -226,6 +232,11 @@ class _VideoFrames:
         self._next = key
 
     def _keep(self, frame: int, pixels: np.ndarray) -> None:
+        if pixels.shape != self.shape[1:]:
+            raise InputError(
+                f"{self._path}: frame {frame} is {pixels.shape[1]} x {pixels.shape[0]} pixels, but its header says "
+                f"{self.shape[2]} x {self.shape[1]}: a video that changes its size; split it"
+            )
         pixels.setflags(write=False)
         self._cache[frame] = pixels
         self._cache.move_to_end(frame)

@@ -16,7 +16,11 @@ import numpy as np
 
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.input_files import read_text_file
+from UltrasoundMotionLib.tracking.files.table_lines import check_table_size
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+
+_LARGEST_FRAME = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -39,12 +43,7 @@ def read_clust_annotation(path: str | Path) -> ClustAnnotation:
             from 1 on; or the frames are not in increasing order. The message names the file, the line and the value.
     """
     path = Path(path)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not a text file") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    lines = read_text_file(path).splitlines()
     frames: list[int] = []
     positions: list[tuple[float, float]] = []
     for number, line in enumerate(lines, start=1):
@@ -66,14 +65,14 @@ def _parse_line(path: Path, number: int, line: str) -> tuple[int, float, float]:
     """(frame from 0, x, y)."""
     words = line.replace(",", " ").split()
     try:
-        frame, x, y = (float(word) for word in words)
+        frame, x, y = (float(word.replace("_", "?")) for word in words)  # 1_0 is Python's own notation
     except ValueError as error:
         raise InputError(
             f"{path}: line {number}: expected three numbers `frame x y`, got {line.strip()[:60]!r}"
         ) from error
     if not np.all(np.isfinite([frame, x, y])):
         raise InputError(f"{path}: line {number}: {line.strip()!r} is not finite")
-    if frame < 1 or frame != int(frame):
+    if not 1 <= frame <= _LARGEST_FRAME or frame != int(frame):
         raise InputError(f"{path}: line {number}: frame {words[0]} must be a whole number from 1 on")
     return int(frame) - 1, x, y
 
@@ -121,6 +120,7 @@ def read_clust_tracks(
     for path, annotation in zip(files, annotations, strict=True):
         if annotation.frames[-1] >= count:
             raise InputError(f"{path}: frame {annotation.frames[-1] + 1} is annotated, the sequence has {count} frames")
+    check_table_size(files[0], count, len(annotations), sum(len(one.frames) for one in annotations))
     positions = np.full((count, len(annotations), 2), np.nan)
     for point, annotation in enumerate(annotations):
         positions[annotation.frames, point] = annotation.positions_px

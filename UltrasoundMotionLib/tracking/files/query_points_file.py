@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from UltrasoundMotionLib.arguments import as_path
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.input_files import read_json_file
 from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
 
 COLUMNS = ("label", "x", "y")
@@ -118,16 +118,7 @@ def _read_markups(
 
 
 def _load_markups(path: Path) -> list[dict]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: line {error.lineno}: is not valid JSON: {error.msg}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: is not a text file") from error
+    content = read_json_file(path)
     markups = content.get("markups") if isinstance(content, dict) else None
     if not isinstance(markups, list) or not all(isinstance(markup, dict) for markup in markups):
         raise InputError(f"{path}: is JSON but not a markups file of 3D Slicer: it has no list 'markups'")

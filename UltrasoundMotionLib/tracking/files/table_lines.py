@@ -9,6 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.input_files import check_regular_file
+
+_LARGEST_SPARSE_TABLE = 10_000_000
+_EMPTY_CELLS_PER_LINE = 1000
 
 
 def table_lines(
@@ -25,6 +29,7 @@ def table_lines(
             (in any order), a line is too short or too long.
     """
     expected = ",".join(columns)
+    check_regular_file(path, may_be_empty=True)
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.reader(stream)
@@ -62,9 +67,21 @@ def parse_number(
         InputError: the text is not a number or `allowed` refuses it; `expected` says in words what it should have been.
     """
     try:
-        value = float(text)
+        value = None if "_" in text else float(text)
     except ValueError:
         value = None
     if value is None or not allowed(value):
         raise InputError(f"{path}: line {line}: {column} must be {expected}, got {text!r}")
     return value
+
+
+def check_table_size(path: Path, frames: int, labels: int, lines: int) -> None:
+    """Checks, before it is allocated, that a table over all frames is not much larger than what the file holds.
+
+    Raises:
+        InputError: it is: a frame number is a mistake, such as a time.
+    """
+    if frames * labels > max(_LARGEST_SPARSE_TABLE, _EMPTY_CELLS_PER_LINE * lines):
+        raise InputError(
+            f"{path}: frame {frames - 1} is far beyond its {lines} lines; is it a frame number, counted one by one?"
+        )

@@ -13,7 +13,7 @@ import numpy as np
 from UltrasoundMotionLib.arguments import as_path, of_kind
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
+from UltrasoundMotionLib.tracking.files.table_lines import check_table_size, parse_number, table_lines
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 COLUMNS = ("frame", "time_s", "label", "x", "y", "confidence", "visible")
@@ -88,6 +88,7 @@ def read_tracks_csv(path: str | Path) -> PointTracks:
     labels = tuple(dict.fromkeys(row.label for row in rows.values()))
     column_of = {label: column for column, label in enumerate(labels)}
     frame_count = max(row.frame for row in rows.values()) + 1
+    check_table_size(path, frame_count, len(labels), len(rows))
     positions = np.full((frame_count, len(labels), 2), np.nan)
     confidence = np.zeros((frame_count, len(labels)))
     visible = np.zeros((frame_count, len(labels)), dtype=bool)
