@@ -147,7 +147,7 @@ def test_a_wrong_table_is_refused_by_line_and_value(tmp_path, text, words):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("{", "is not JSON"), ("[]", "is not a strain report"), ('{"format": "other"}', "format is 'other'")],
+    [("{", "is not valid JSON"), ("[]", "is not a strain report"), ('{"format": "other"}', "format is 'other'")],
 )
 def test_a_wrong_report_is_refused(tmp_path, text, words):
     path = tmp_path / "s.json"
