@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import reduce
 
 import numpy as np
 import slicer
@@ -26,6 +28,7 @@ from UltrasoundMotionLib.steps import Steps, not_cancelled, run_steps
 _MAKING = "making the images of the result"
 _PUTTING = "putting the result into the scene"
 _CHECKERS = 6
+_VALUES_LOOKED_AT = 1_000_000
 _GRID_CLASSES = ("vtkMRMLTransformNode", "vtkMRMLGridTransformNode")
 _GRID_TOLERANCE_MM = 1e-3
 
@@ -267,17 +270,25 @@ def checkerboard(fixed: Volume, warped: Volume, tile_mm: float | None = None) ->
     Raises:
         InputError: a tile that is not larger than 0.
     """
-    pictures = [_in_unit_range(volume) for volume in (fixed, warped)]
     spacing = np.array(fixed.spacing_mm[::-1])
     edge_mm = (np.array(fixed.array.shape) * spacing).max() / _CHECKERS if tile_mm is None else tile_mm
     if not edge_mm > 0:
         raise InputError(f"tile_mm: expected a length above 0 mm, got {edge_mm:g}")
-    lines = [(np.arange(size) * step + 1e-6) // edge_mm for size, step in zip(fixed.array.shape, spacing, strict=True)]
-    odd = np.sum(np.meshgrid(*lines, indexing="ij"), axis=0) % 2 == 1
-    array = np.where(odd, pictures[1], pictures[0]).astype(np.float32)
+    lines = [
+        (np.arange(size) * step + 1e-6) // edge_mm % 2 == 1
+        for size, step in zip(fixed.array.shape, spacing, strict=True)
+    ]
+    is_warped = reduce(np.not_equal.outer, lines)
+    array = _in_unit_range(fixed)
+    np.copyto(array, _in_unit_range(warped), where=is_warped)
     return Volume(array, fixed.spacing_mm, fixed.origin_mm, fixed.direction, "checkerboard")
 
 
 def _in_unit_range(volume: Volume) -> np.ndarray:
-    low, high = grey_levels(volume)
-    return np.clip((volume.array.astype(np.float32) - low) / (high - low), 0, 1)
+    """Returns the grey levels scaled to [0, 1], float32; of a large image, a million voxels give the range."""
+    array = volume.array
+    every = math.ceil((array.size / _VALUES_LOOKED_AT) ** (1 / array.ndim))
+    low, high = grey_levels(replace(volume, array=array[(slice(None, None, every),) * array.ndim]))
+    scaled = np.subtract(array, low, dtype=np.float32)
+    scaled /= high - low
+    return np.clip(scaled, 0, 1, out=scaled)
