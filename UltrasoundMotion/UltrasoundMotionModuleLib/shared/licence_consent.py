@@ -101,7 +101,7 @@ def consentText(cards: Sequence[ModelCard]) -> str:
                 licence=licence, names=", ".join(names), source=source, terms=terms_of(licence)
             )
         )
-    note = _("Your answer is kept for each licence. Other methods need no weights, or others.")
+    note = _("Your consent is kept for each licence. Other methods need no weights, or others.")
     return "\n\n".join([*parts, note])
 
 
