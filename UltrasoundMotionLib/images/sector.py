@@ -10,6 +10,7 @@ from UltrasoundMotionLib.images.colour import sample_indices
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 
 _CHANGES, _LIT = 8, 8
+_LEAST_NEAR_FIELD = 1e-3
 
 
 def sector_mask(sequence: ImageSequence) -> np.ndarray:
@@ -72,8 +73,9 @@ def near_field(grey: np.ndarray, hull: np.ndarray) -> np.ndarray:
     first = max(0, rows[0] - depth // 4)
     within[first : rows[0] + top.shape[0], max(0, columns[0] - margin) : columns[-1] + margin + 1] = True
     labels, _ = ndimage.label((lit & within) | hull)
-    joined = labels == labels[hull][0]
-    return joined & ~hull
+    joined = (labels == labels[hull][0]) & ~hull
+    # a few pixels are the rim of the hull, blurred
+    return joined & (joined.sum() > _LEAST_NEAR_FIELD * hull.sum())
 
 
 def _convex_hull(mask: np.ndarray) -> np.ndarray:

@@ -51,7 +51,8 @@ def read_sequence(
 
     Formats: DICOM (detected by content), video (extra `video`), a folder of image files, NRRD (.nrrd, .seq.nrrd),
     MetaImage (.mha, .mhd, PLUS' .igs.mha) and NIfTI (.nii, .nii.gz). In the last three the time axis is the one marked
-    as a list, otherwise the last: a volume is read as a stack of frames. Colour becomes luminance (see `luminance`).
+    as a list, otherwise the last: a volume is read as a stack of frames, with a note. DICOM volumes are refused; a
+    folder with the DICOM files of one slice at several times is a sequence. Colour becomes luminance (see `luminance`).
     8-bit frames stay uint8; other types become float32 with unchanged values. The sequence's `notes` name what was
     guessed or is unknown.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,28 @@ SPACING_KEY = "UltrasoundMotion.spacing"
 class SequenceAxes:
     """The axes of a 2D + time image, numbered from the fastest without the components.
 
-    `through` is the through-plane axis of size 1, if stored.
+    `through` is the through-plane axis of size 1, if stored; `assumed` is True if time is the last axis for want of one
+    that is marked as time.
     """
 
     x: int
     y: int
     time: int | None
     through: int | None
+    assumed: bool = False
+
+    def notes(self, frames: int, *evidence: Sized | None) -> tuple[str, ...]:
+        """Returns a note if nothing but its place says that the last axis is time: the file may be a volume.
+
+        Args:
+            frames: the number of frames.
+            evidence: frame times, or per-frame fields; any that is not None and not empty is evidence of time.
+        """
+        if not self.assumed or frames < 2 or any(one is not None and len(one) > 0 for one in evidence):
+            return ()
+        return (
+            f"no axis is marked as time, so the last one is taken for it, with {frames} frames; a volume is no clip",
+        )
 
 
 def sequence_axes(path: Path, sizes: Sequence[int], kinds: Sequence[str | None]) -> SequenceAxes:
@@ -61,7 +76,7 @@ def sequence_axes(path: Path, sizes: Sequence[int], kinds: Sequence[str | None])
         raise InputError(
             f"{path}: expected frames of two dimensions in time, got an image of {' x '.join(map(str, sizes))}"
         )
-    return SequenceAxes(space[0], space[1], time, through)
+    return SequenceAxes(space[0], space[1], time, through, assumed=not marked and time is not None)
 
 
 def arrange(pixels: Pixels, axes: SequenceAxes, component_axis: int | None = None) -> Pixels:

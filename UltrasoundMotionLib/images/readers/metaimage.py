@@ -58,7 +58,8 @@ def read_metaimage(path: Path) -> ImageSequence:
     fields = frame_fields(header, frames.shape[0])
     times, time_notes = times_from_timestamps(fields)
     spacing_mm, spacing_notes = calibrated_spacing(spacing, header.get(SPACING_KEY))
-    notes = (*spacing_notes, *time_notes, *plus_notes(header, fields), *colour_notes)
+    axis_notes = axes.notes(frames.shape[0], times, fields)
+    notes = (*axis_notes, *spacing_notes, *time_notes, *plus_notes(header, fields), *colour_notes)
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
 
 

@@ -120,7 +120,13 @@ def read_nifti(path: Path) -> ImageSequence:
     description = bytes(header.fields["descrip"]).split(b"\0")[0].decode("latin-1")
     stated = next((word for word in ("known", "unknown") if f"{SPACING_KEY}={word}" in description), None)
     spacing_mm, spacing_notes = calibrated_spacing(spacing, stated)
-    notes = (*spacing_notes, *time_notes, *((LUMINANCE_NOTE,) if components > 2 else ()), *vector_notes)
+    notes = (
+        *axes.notes(frames.shape[0], times),
+        *spacing_notes,
+        *time_notes,
+        *((LUMINANCE_NOTE,) if components > 2 else ()),
+        *vector_notes,
+    )
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, notes=notes)
 
 

@@ -131,7 +131,8 @@ def read_nrrd(path: Path) -> ImageSequence:
     colour_notes: tuple[str, ...] = (LUMINANCE_NOTE,) if colour else ()
     if component is not None and not _NAMED_COLOUR.search(kinds[component] or ""):
         colour_notes += check_colour(path, sizes[component], block.dtype, frames.shape[0])
-    notes = (*spacing_notes, *time_notes, *plus_notes(header.pairs, fields), *colour_notes)
+    axis_notes = axes.notes(frames.shape[0], times, fields)
+    notes = (*axis_notes, *spacing_notes, *time_notes, *plus_notes(header.pairs, fields), *colour_notes)
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
 
 
