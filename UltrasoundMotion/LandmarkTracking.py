@@ -133,6 +133,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def exit(self) -> None:
         self._annotationSection.exit()
         self._landmarksSection.stopPlacing()
+        self._clipSection.leave()
         MotionModuleWidget.exit(self)
 
     def selectDefaults(self) -> None:

@@ -132,6 +132,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
 
     def exit(self) -> None:
         self._strainSection.leave()
+        self._clipSection.leave()
         MotionModuleWidget.exit(self)
 
     def selectDefaults(self) -> None:

@@ -278,8 +278,8 @@ def test_every_benchmark_is_found_and_takes_markdown_and_json(capsys):
     assert main(["benchmark", "--help"]) == 0
     said = capsys.readouterr().out
     names = (
-        *("tracking", "landmarks", "wires", "disk", "round-trip", "speed", "memory", "scene", "registration"),
-        *("sequence", "strain", "motion-bias", "query-phase", "ablation", "semantic-ablation", "lsdm-ablation"),
+        *("tracking", "landmarks", "wires", "disk", "round-trip", "speed", "memory", "scene", "playback"),
+        *("registration", "sequence", "strain", "motion-bias", "query-phase", "ablation", "semantic-ablation", "lsdm-ablation"),
     )
     for name in names:
         assert f"    {name}" in said

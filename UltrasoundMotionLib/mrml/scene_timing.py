@@ -11,7 +11,10 @@ import numpy as np
 
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+from UltrasoundMotionLib.mrml.markups_items import set_locked
+from UltrasoundMotionLib.mrml.playback import QuietPlayback
 from UltrasoundMotionLib.mrml.scene_files import quiet_vtk, read_scene, write_scene
+from UltrasoundMotionLib.mrml.slice_rendering import SliceView
 from UltrasoundMotionLib.mrml.tracking_scene import build_tracking_scene
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -51,7 +54,7 @@ def measure_scene(
     Args:
         frame_size: (W, H).
     """
-    sequence, tracks = _noise_clip(frame_count, frame_size, landmark_count, seed)
+    sequence, tracks = noise_clip(frame_count, frame_size, landmark_count, seed)
     curve_labels = tracks.labels[: max(2, landmark_count // 2)]
     steps = ("building", "saving", "playing", "reading")
     with tempfile.TemporaryDirectory() as folder, quiet_vtk():
@@ -81,9 +84,10 @@ def measure_scene(
     )
 
 
-def _noise_clip(
+def noise_clip(
     frame_count: int, frame_size: tuple[int, int], landmark_count: int, seed: int
 ) -> tuple[ImageSequence, PointTracks]:
+    """Returns a clip of noise, and points that sway in it."""
     random = np.random.default_rng(seed)
     width, height = frame_size
     frames = random.integers(0, 256, (frame_count, height, width), dtype=np.uint8)
@@ -103,3 +107,64 @@ def _noise_clip(
         model="noise",
     )
     return ImageSequence(frames, spacing_mm=(0.3, 0.3), times_s=times, name="noise"), tracks
+
+
+@dataclass(frozen=True)
+class PlaybackTiming:
+    """Frames per second of processor time that a slice view draws.
+
+    Attributes:
+        image: the image alone.
+        quiet: with landmarks, curve and paths, as they are while the clip plays: locked, without labels.
+        as_shown: the same with labels, and points unlocked for corrections.
+    """
+
+    image: float
+    quiet: float
+    as_shown: float
+
+
+def measure_playback(
+    view_size: tuple[int, int],
+    frame_count: int = 40,
+    frame_size: tuple[int, int] = (512, 512),
+    landmark_count: int = 20,
+    *,
+    seed: int = 0,
+) -> PlaybackTiming:
+    """Steps through a clip of noise and draws each frame in memory.
+
+    Args:
+        view_size: width and height of the slice view in pixels.
+        frame_size: (W, H).
+
+    Raises:
+        OutputError: this machine has no OpenGL.
+    """
+    sequence, tracks = noise_clip(frame_count, frame_size, landmark_count, seed)
+    curve_labels = tracks.labels[: max(2, landmark_count // 2)]
+    with HeadlessScene() as scene:
+        image, nodes = build_tracking_scene(scene, sequence, tracks, curve_labels=curve_labels)
+        markups = [one for one in (nodes.landmarks, nodes.curve) if one is not None]
+        with SliceView(scene, image.proxy, view_size) as view:
+
+            def rate() -> float:
+                view.draw()
+                start = time.process_time()
+                for frame in range(frame_count):
+                    image.browser.SetSelectedItemNumber(frame)
+                    view.draw()
+                return frame_count / (time.process_time() - start)
+
+            for one in markups:
+                set_locked(one, False)
+            as_shown = rate()
+            playback = QuietPlayback()
+            image.browser.SetPlaybackActive(True)
+            playback.update(image.browser)
+            quiet = rate()
+            for node in (*(one.proxy for one in markups), *nodes.paths):
+                node.SetDisplayVisibility(False)
+            alone = rate()
+            playback.restore()
+    return PlaybackTiming(alone, quiet, as_shown)

@@ -8,6 +8,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.mrml.playback import QuietPlayback
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionModuleLib.shared.clip import clipDescription, clipOf
 from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
@@ -25,6 +26,7 @@ class ClipSection:
         self._image: SequenceNodes | None = None
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._description: tuple[object, str] = (None, "")
+        self._playback = QuietPlayback()
         for widget in (ui.playWidget, ui.seekWidget):
             widget.layout().setContentsMargins(0, 0, 0, 0)  # they would make the panel wider and longer than it needs
         ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", PROXY_ATTRIBUTE)  # proxies of sequences only
@@ -33,6 +35,12 @@ class ClipSection:
     def disconnect(self) -> None:
         """Disconnects from the panel."""
         self._ui.showClipButton.disconnect("clicked()", self.onShowClip)
+
+    def leave(self) -> None:
+        """Shows labels and unlocks points that are hidden and locked while the clip plays: its end is not watched from
+        here on.
+        """
+        self._playback.restore()
 
     def onlyClip(self) -> slicer.vtkMRMLVolumeNode | None:
         """The scene's clip, where there is exactly one."""
@@ -46,6 +54,7 @@ class ClipSection:
             self._browser = browser
             self._ui.playWidget.setMRMLSequenceBrowserNode(browser)
             self._ui.seekWidget.setMRMLSequenceBrowserNode(browser)
+        self._playback.update(browser)
         self._ui.showClipButton.enabled = self._image is not None
         self.loading.update()
         texts = (self._describe(), self.loading.whyNotListed(node))

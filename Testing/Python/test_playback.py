@@ -1,0 +1,90 @@
+"""While a clip plays, labels are hidden and points locked; afterwards everything is as it was."""
+
+import pytest
+
+slicer = pytest.importorskip("slicer", reason="needs slicer-core: pip install 'ultrasound-motion[slicer]'")
+
+import slicer_stand_ins  # noqa: E402
+from landmark_bench import LandmarkBench  # noqa: E402
+from mrml_clips import clip, tracks_on  # noqa: E402
+from slicer_stand_ins import slicer_application  # noqa: E402
+from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene  # noqa: E402
+from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence  # noqa: E402
+from UltrasoundMotionLib.mrml.markups_items import set_locked  # noqa: E402
+from UltrasoundMotionLib.mrml.playback import QuietPlayback  # noqa: E402
+from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa: E402
+from UltrasoundMotionLib.mrml.tracking_scene import add_tracks  # noqa: E402
+
+
+@pytest.fixture
+def played():
+    with HeadlessScene() as scene:
+        sequence = clip()
+        image = add_image_sequence(scene, sequence)
+        yield image, add_tracks(image, sequence, tracks_on(sequence)).landmarks
+
+
+def state(landmarks):
+    return bool(landmarks.proxy.GetDisplayNode().GetPointLabelsVisibility()), bool(landmarks.proxy.GetLocked())
+
+
+@pytest.mark.parametrize("locked", [True, False])
+@pytest.mark.parametrize("labels", [True, False])
+def test_points_are_quiet_while_the_browser_plays_and_as_before_afterwards(played, labels, locked):
+    image, landmarks = played
+    set_locked(landmarks, locked)
+    landmarks.proxy.GetDisplayNode().SetPointLabelsVisibility(labels)
+    playback = QuietPlayback()
+    playback.update(image.browser)
+    assert state(landmarks) == (labels, locked)
+    image.browser.SetPlaybackActive(True)
+    playback.update(image.browser)
+    for frame in (2, 4):
+        image.browser.SetSelectedItemNumber(frame)
+        playback.update(image.browser)
+        assert state(landmarks) == (False, True)
+    image.browser.SetPlaybackActive(False)
+    playback.update(image.browser)
+    image.browser.SetSelectedItemNumber(1)
+    assert state(landmarks) == (labels, locked)
+
+
+def test_what_is_removed_meanwhile_is_left_out(played):
+    image, landmarks = played
+    set_locked(landmarks, False)
+    image.browser.SetPlaybackActive(True)
+    playback = QuietPlayback()
+    playback.update(image.browser)
+    scene = image.scene
+    scene.RemoveNode(landmarks.sequence)
+    scene.RemoveNode(landmarks.proxy)
+    playback.restore()
+    assert scene.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode") is None
+
+
+@pytest.fixture
+def bench():
+    if slicer_stand_ins.qt_stand_ins is None:
+        pytest.skip("needs Qt for Python: pip install 'ultrasound-motion[test]'")
+    with HeadlessScene() as scene, slicer_application(scene) as application:
+        yield LandmarkBench(scene, application)
+
+
+def test_the_panel_is_quiet_while_its_clip_plays_also_while_correcting(bench):
+    widget = bench.open()
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    landmarks = find_sequence_nodes(widget.parameters.trackedLandmarks)
+    widget.ui.correctButton.checked = True
+    assert state(landmarks) == (True, False)
+    bench.clip.browser.SetPlaybackActive(True)
+    bench.clip.browser.SetSelectedItemNumber(3)
+    assert state(landmarks) == (False, True)
+    bench.clip.browser.SetPlaybackActive(False)
+    assert state(landmarks) == (True, False)
+    assert widget.ui.correctButton.checked
+    bench.clip.browser.SetPlaybackActive(True)
+    assert state(landmarks) == (False, True)
+    widget.exit()  # playback goes on in another module
+    assert state(landmarks) == (True, False)
+    assert bench.application.errors == []
