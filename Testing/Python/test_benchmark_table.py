@@ -279,7 +279,16 @@ def test_every_benchmark_is_found_and_takes_markdown_and_json(capsys):
     said = capsys.readouterr().out
     names = (
         *("tracking", "landmarks", "wires", "disk", "round-trip", "speed", "memory", "scene", "playback"),
-        *("registration", "sequence", "strain", "motion-bias", "query-phase", "ablation", "semantic-ablation", "lsdm-ablation"),
+        *(
+            "registration",
+            "sequence",
+            "strain",
+            "motion-bias",
+            "query-phase",
+            "ablation",
+            "semantic-ablation",
+            "lsdm-ablation",
+        ),
     )
     for name in names:
         assert f"    {name}" in said
