@@ -15,7 +15,7 @@ from UltrasoundMotionLib.images.readers.dicom.frames import DicomFrames
 from UltrasoundMotionLib.images.readers.dicom.phases import DicomPhases, phase_order
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import open_dicom
 from UltrasoundMotionLib.images.readers.dicom.planes import Plane, frame_planes, frames_are_slices
-from UltrasoundMotionLib.images.readers.dicom.series import open_series, read_header_errors
+from UltrasoundMotionLib.images.readers.dicom.series import open_series, reading_header
 
 _ULTRASOUND = ("US", "IVUS")
 _VIDEO_CAPTURES = ("", "OT", "XC", "ES")  # modalities written by converters of exported clips
@@ -32,7 +32,8 @@ def read_dicom(path: Path) -> ImageSequence:
     """
     file = open_dicom(path)
     dataset = file.dataset
-    with read_header_errors(path):
+    warned: list[str] = []
+    with reading_header(path, warned):
         modality = str(dataset.get("Modality", "") or "")
         if modality not in _ULTRASOUND and not (modality in _VIDEO_CAPTURES and file.frames > 1):
             raise InputError(
@@ -49,7 +50,7 @@ def read_dicom(path: Path) -> ImageSequence:
         times, time_notes = frame_times(dataset, file.frames)
         spacing, spacing_notes = pixel_spacing(dataset, frames)
         origin, direction = _geometry(planes[0])
-    notes = (*spacing_notes, *time_notes, *frames.notes, *file.notes)
+    notes = (*spacing_notes, *time_notes, *frames.notes, *file.notes, *warned)
     return ImageSequence(frames, spacing, times, origin, direction, path.stem, path, notes=notes)
 
 
@@ -60,7 +61,8 @@ def read_dicom_phases(folder: Path) -> ImageSequence:
         InputError: several series, or files that are no times of one slice.
     """
     files = open_series(folder)
-    with read_header_errors(folder):
+    warned: list[str] = []
+    with reading_header(folder, warned):
         planes = [plane for file in files for plane in frame_planes(file)]
         order, times, notes = phase_order(folder, planes)
         frames = DicomPhases(folder, [planes[index] for index in order])
@@ -68,7 +70,7 @@ def read_dicom_phases(folder: Path) -> ImageSequence:
         spacing, spacing_notes = pixel_spacing(first.file.dataset, frames)
         origin, direction = _geometry(first)
     file_notes = dict.fromkeys(note for file in files for note in file.notes)
-    notes = (*spacing_notes, *notes, *frames.notes, *file_notes)
+    notes = (*spacing_notes, *notes, *frames.notes, *file_notes, *warned)
     return ImageSequence(frames, spacing, times, origin, direction, folder.name, folder, notes=notes)
 
 

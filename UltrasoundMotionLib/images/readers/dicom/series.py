@@ -7,7 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile, is_dicom, one_line, open_dicom
+from UltrasoundMotionLib.images.readers.dicom.pixel_layout import (
+    DicomFile,
+    is_dicom,
+    one_line,
+    open_dicom,
+    warnings_as_notes,
+)
 
 _NO_IMAGE = "holds no picture"
 
@@ -55,10 +61,14 @@ def _described(series: dict[str, list[DicomFile]]) -> str:
 
 
 @contextmanager
-def read_header_errors(path: Path) -> Iterator[None]:
-    """Turns the exceptions of pydicom, which parses a value on access, into an InputError that names the file."""
+def reading_header(path: Path, notes: list[str]) -> Iterator[None]:
+    """Turns what pydicom, which parses a value on access, raises into an InputError that names the file.
+
+    Its warnings are appended to `notes`.
+    """
     try:
-        yield
+        with warnings_as_notes(notes):
+            yield
     except (InputError, MemoryError):
         raise
     except Exception as error:  # pydicom raises ValueError, TypeError, NotImplementedError, BytesLengthException ...

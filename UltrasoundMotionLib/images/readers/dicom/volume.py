@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from UltrasoundMotionLib.images.readers.dicom.frames import DicomFrames
 from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile
 from UltrasoundMotionLib.images.readers.dicom.planes import Plane, frame_planes
-from UltrasoundMotionLib.images.readers.dicom.series import open_series, read_header_errors
+from UltrasoundMotionLib.images.readers.dicom.series import open_series, reading_header
 from UltrasoundMotionLib.images.readers.dicom.slice_stack import SliceStack, stack_slices
 from UltrasoundMotionLib.images.volume import Volume
 
@@ -30,35 +31,44 @@ def read_dicom_volume(path: Path) -> Volume:
         InputError: several series, no image, a clip, or slices that do not lie on one regular grid.
     """
     files = open_series(path)
-    with read_header_errors(path):
+    warned: list[str] = []
+    with reading_header(path, warned):
         _check_one_size(path, files)
         _check_no_mosaic(path, files)
         planes = [plane for file in files for plane in frame_planes(file)]
         sources = {file.path: DicomFrames(file) for file in files}
-        first = files[0]
-        notes = tuple(dict.fromkeys(note for file in files for note in file.notes))
-        spacing, spacing_notes = _one_spacing(path, planes, sources)
         if len(planes) == 1 and (planes[0].position_mm is None or planes[0].directions is None):
-            array = sources[first.path].values(0)
-            notes += (*spacing_notes, *sources[first.path].notes)
-            return Volume(
-                _compact(array), spacing or (1.0, 1.0), (0.0, 0.0), np.eye(2), str(path), spacing is not None, notes
-            )
-        _check_no_clip(path, first, planes)
-        stack = stack_slices(path, planes)
-        if spacing is None:
-            reason = spacing_notes[0].removeprefix("spacing unknown: ") if spacing_notes else "no PixelSpacing"
-            raise InputError(f"{path}: its slices have positions, but the size of their pixels is unknown: {reason}")
-        depth, depth_notes = _depth(stack)
-        if all(plane.value("ImagePositionPatient", "PlanePositionSequence") is None for plane in planes):
-            notes += ("placed by the volume's own frame of reference: where the patient is, the file does not say",)
-        notes += (*spacing_notes, *depth_notes, *(note for source in sources.values() for note in source.notes))
-        array = _compact(np.stack([sources[plane.file.path].values(plane.index) for plane in stack.planes]))
-        origin = stack.planes[0].position_mm
-        assert origin is not None  # `stack_slices` has checked it
-        return Volume(
-            array, (*spacing, depth), tuple(origin), stack.directions, str(path), True, tuple(dict.fromkeys(notes))
-        )
+            volume = _still(path, planes[0], sources)
+        else:
+            _check_no_clip(path, files[0], planes)
+            volume = _stack(path, planes, sources)
+    sources_notes = (note for source in sources.values() for note in source.notes)
+    notes = (*(note for file in files for note in file.notes), *volume.notes, *sources_notes, *warned)
+    return replace(volume, notes=tuple(dict.fromkeys(notes)))
+
+
+def _still(path: Path, plane: Plane, sources: dict[Path, DicomFrames]) -> Volume:
+    """Returns an image without a place in space, in 2D."""
+    spacing, notes = _one_spacing(path, [plane], sources)
+    array = _compact(sources[plane.file.path].values(0))
+    return Volume(array, spacing or (1.0, 1.0), (0.0, 0.0), np.eye(2), str(path), spacing is not None, notes)
+
+
+def _stack(path: Path, planes: list[Plane], sources: dict[Path, DicomFrames]) -> Volume:
+    """Returns slices as a volume, each where it lies."""
+    spacing, notes = _one_spacing(path, planes, sources)
+    stack = stack_slices(path, planes)
+    if spacing is None:
+        reason = notes[0].removeprefix("spacing unknown: ") if notes else "no PixelSpacing"
+        raise InputError(f"{path}: its slices have positions, but the size of their pixels is unknown: {reason}")
+    depth, depth_notes = _depth(stack)
+    notes += depth_notes
+    if all(plane.value("ImagePositionPatient", "PlanePositionSequence") is None for plane in planes):
+        notes += ("placed by the volume's own frame of reference: where the patient is, the file does not say",)
+    array = _compact(np.stack([sources[plane.file.path].values(plane.index) for plane in stack.planes]))
+    origin = stack.planes[0].position_mm
+    assert origin is not None  # `stack_slices` has checked it
+    return Volume(array, (*spacing, depth), tuple(origin), stack.directions, str(path), True, notes)
 
 
 def _check_one_size(path: Path, files: list[DicomFile]) -> None:
