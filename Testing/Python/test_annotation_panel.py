@@ -226,7 +226,10 @@ def test_the_next_doubtful_frame_says_why(bench, widget):
     ui.doubtButton.click()
     text = widget.ui.statusLabel.text
     assert re.match(r"Frame \d+, P1: .*confidence 0\.\d\d; forward and backward tracks \d+\.\d px apart", text), text
-    assert bench.clip.browser.GetSelectedItemNumber() == int(text.split()[1].rstrip(","))
+    frame = bench.clip.browser.GetSelectedItemNumber()
+    assert frame == int(text.split()[1].rstrip(","))
+    ui.doubtButton.click()
+    assert abs(bench.clip.browser.GetSelectedItemNumber() - frame) > 1  # another doubt, not the frame beside it
 
 
 def test_observers_layers_by_clicks(bench, widget, tmp_path, monkeypatch):

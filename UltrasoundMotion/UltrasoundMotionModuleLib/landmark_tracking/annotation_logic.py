@@ -240,14 +240,22 @@ class AnnotationLogic(MotionModuleLogic):
         return self.doubtIn(trackedNode, tracks, label)
 
     def doubtIn(
-        self, trackedNode: slicer.vtkMRMLMarkupsNode, tracks: PointTracks, label: str | None = None
+        self,
+        trackedNode: slicer.vtkMRMLMarkupsNode,
+        tracks: PointTracks,
+        label: str | None = None,
+        passed: Iterable[tuple[int, str]] = (),
     ) -> Doubt | None:
-        """`nextDoubt` in tracks that were read already."""
+        """`nextDoubt` in tracks that were read already, but for some (frame, label) that were looked at."""
         editor = self.editor(trackedNode)
         marks = corrections_as_arrays(editor.corrections, tracks.labels, len(tracks.positions_px))
+        settled = np.any(marks, axis=0)
+        for frame, name in passed:
+            if name in tracks.labels and 0 <= frame < len(settled):
+                settled[frame, tracks.labels.index(name)] = True
         return most_doubtful(
             tracks,
-            np.any(marks, axis=0),
+            settled,
             read_disagreement(editor.landmarks, tracks.labels),
             label=label,
             disagreement_scale_px=FusionConfig.agree_px * max(editor.sequence.frame_size) / 256,

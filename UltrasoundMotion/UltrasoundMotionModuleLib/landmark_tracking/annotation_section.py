@@ -65,6 +65,7 @@ class AnnotationSection:
         self._states: FrameStates | None = None
         self._readAt: object = None
         self._running: CorrectedRun | None = None
+        self._passed: set[tuple[int, str]] = set()
         self._stepper: StepRunner | None = None
         self._onStepped: Callable[[object], None] = lambda result: None
         self._timer = qt.QTimer()
@@ -115,6 +116,7 @@ class AnnotationSection:
             self._stepper.close()
         self._observe(None)
         self._stepper = self._editor = self._tracks = self._states = self._readAt = self._running = None
+        self._passed.clear()
         self._bar.show(None, 0)
         self.observers.forget()
 
@@ -302,13 +304,19 @@ class AnnotationSection:
             self._showStates()
 
     def onNextDoubt(self) -> None:
-        """Shows the frame on which the track is least sure, and says why."""
+        """Shows the frame on which the track is least sure, and says why; pressed again, the next one."""
         if self._editor is None or self._tracks is None:
             return
-        found = self._panel.logic.doubtIn(self._landmarks.proxy, self._tracks, self._label)
+        logic, proxy = self._panel.logic, self._landmarks.proxy
+        found = logic.doubtIn(proxy, self._tracks, self._label, self._passed)
+        if found is None and self._passed:
+            self._passed.clear()
+            found = logic.doubtIn(proxy, self._tracks, self._label)
         if found is None:
             self._say(_("No doubtful frame is left: all are sure, or settled by you"))
             return
+        near = max(1, len(self._tracks.positions_px) // 50)  # frames beside it are doubtful for the same reason
+        self._passed |= {(frame, found.label) for frame in range(found.frame - near, found.frame + near + 1)}
         self.onFrameClicked(found.frame)
         self._say(_doubtText(found))
 
@@ -453,6 +461,7 @@ class AnnotationSection:
 
     def _showResult(self, found: CorrectedTracks, *, complete: bool) -> Steps[str]:
         run, self._running = self._running, None
+        self._passed.clear()
         landmarks, clip = run.editor.landmarks, run.clip
         yield from not_cancelled(LiveTracks(clip.sequence, nodes=landmarks).showing(found.tracks))
         yield from run.editor.storing_tracked(found, run.before)
