@@ -52,7 +52,7 @@ def section(widget):
 
 def settle(bench, widget):
     """Waits until nothing is read or restored any more."""
-    bench.application.wait(lambda: widget.run is None and section(widget)._stepper is None)
+    bench.application.wait(lambda: widget.run is None and not section(widget)._steps.running)
 
 
 def tracked(widget):

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
-import qt
 import slicer
 from slicer.i18n import tr as _
 
-from UltrasoundMotionLib.errors import InputError, UltrasoundMotionError
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.correction_history import Snapshot
 from UltrasoundMotionLib.mrml.layer_corrections import (
     corrections_as_arrays,
-    frames_of,
     free_label,
     labels_of,
     nearest_label,
@@ -26,18 +24,18 @@ from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.tracking_results import renewing_derived
 from UltrasoundMotionLib.mrml.tracks_from_nodes import reading_tracks
 from UltrasoundMotionLib.pictures.frame_bar import FrameStates
-from UltrasoundMotionLib.steps import StepRunner, Steps, StepsCancelled, not_cancelled
+from UltrasoundMotionLib.steps import Steps, StepsCancelled, not_cancelled
 from UltrasoundMotionLib.tracking import PointTracks
-from UltrasoundMotionLib.tracking.corrections.doubt import Doubt
 from UltrasoundMotionLib.tracking.corrections.track_corrected import CorrectedTracks
 from UltrasoundMotionModuleLib.landmark_tracking.annotation_keys import AnnotationKeys
 from UltrasoundMotionModuleLib.landmark_tracking.annotation_logic import CorrectedRun, correctedRequest
 from UltrasoundMotionModuleLib.landmark_tracking.frame_bar_widget import FrameBarWidget
+from UltrasoundMotionModuleLib.landmark_tracking.frame_navigation import FrameNavigation
 from UltrasoundMotionModuleLib.landmark_tracking.observers_section import ObserversSection
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, Preparation
-from UltrasoundMotionModuleLib.shared.clip import loadInSteps, showFrame
+from UltrasoundMotionModuleLib.shared.clip import loadInSteps
+from UltrasoundMotionModuleLib.shared.step_timer import StepTimer
 
-_STEP_BUDGET_S = 0.015
 _REACH = 0.06
 """Distance from the mouse within which a point is meant, as a share of the image's longer side."""
 
@@ -65,22 +63,13 @@ class AnnotationSection:
         self._states: FrameStates | None = None
         self._readAt: object = None
         self._running: CorrectedRun | None = None
-        self._passed: set[tuple[int, str]] = set()
-        self._stepper: StepRunner | None = None
-        self._onStepped: Callable[[object], None] = lambda result: None
-        self._timer = qt.QTimer()
-        self._timer.setInterval(0)
-        self._bar = FrameBarWidget(ui.frameBar, self.onFrameClicked)
+        self._steps = StepTimer(self._say, self._onIdle)
+        self._navigation = FrameNavigation(panel.logic, ui, self._say)
+        self._bar = FrameBarWidget(ui.frameBar, self._navigation.onFrameClicked)
         self._keys = AnnotationKeys(ui, panel.uiWidget)
-        self.observers = ObserversSection(panel, ui, result, self._stepAlone)
+        self.observers = ObserversSection(panel, ui, result, self._step)
         self._connections = (
-            (self._timer, "timeout()", self.onTimeout),
-            (ui.previousFrameButton, "clicked()", self.onPreviousFrame),
-            (ui.nextFrameButton, "clicked()", self.onNextFrame),
-            (ui.previousCorrectedButton, "clicked()", self.onPreviousCorrected),
-            (ui.nextCorrectedButton, "clicked()", self.onNextCorrected),
             (ui.pointSelector, "currentIndexChanged(int)", self.onPointChosen),
-            (ui.doubtButton, "clicked()", self.onNextDoubt),
             (ui.acceptButton, "clicked()", self.onAccept),
             (ui.markLostButton, "clicked()", self.onMarkLost),
             (ui.markLostOnButton, "clicked()", self.onMarkLostOn),
@@ -103,6 +92,8 @@ class AnnotationSection:
     def disconnect(self) -> None:
         """Disconnects from the panel."""
         self.forget()
+        self._steps.disconnect()
+        self._navigation.disconnect()
         self._keys.disconnect()
         self._bar.disconnect()
         self.observers.disconnect()
@@ -111,12 +102,10 @@ class AnnotationSection:
 
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""
-        self._timer.stop()
-        if self._stepper is not None:
-            self._stepper.close()
+        self._steps.close()
         self._observe(None)
-        self._stepper = self._editor = self._tracks = self._states = self._readAt = self._running = None
-        self._passed.clear()
+        self._editor = self._tracks = self._states = self._readAt = self._running = None
+        self._navigation.forget()
         self._bar.show(None, 0)
         self.observers.forget()
 
@@ -130,7 +119,7 @@ class AnnotationSection:
                 self.forget()
         elif self._editor is None or self._editor.landmarks.sequence is not result.sequence:
             self.forget()
-            self._editor = self._panel.logic.editor(result.proxy)
+            self._editor = self._navigation.editor = self._panel.logic.editor(result.proxy)
             self._observe(result.proxy)
             self._fillPoints()
         self.observers.update(result)
@@ -155,20 +144,14 @@ class AnnotationSection:
 
     def _updateButtons(self) -> None:
         ui, there = self._ui, self._editor is not None
-        free = there and self._panel.run is None and not self._isStepping
+        free = there and self._panel.run is None and not self._steps.busy
         for name in _EDIT_BUTTONS:
             getattr(ui, name).enabled = free
-        for button in (ui.previousFrameButton, ui.nextFrameButton, ui.previousCorrectedButton, ui.nextCorrectedButton):
-            button.enabled = there
-        ui.doubtButton.enabled = there and self._tracks is not None
         ui.pointSelector.enabled = there
         history = self._editor.history if there else None
         ui.undoButton.enabled = free and bool(history.next_undo)
         ui.redoButton.enabled = free and bool(history.next_redo)
-
-    @property
-    def _isStepping(self) -> bool:
-        return self._stepper is not None and self._onStepped != self._onRead
+        self._navigation.updateButtons()
 
     def _fillPoints(self) -> None:
         selector, chosen = self._ui.pointSelector, self._ui.pointSelector.currentIndex
@@ -181,16 +164,17 @@ class AnnotationSection:
 
     def _read(self) -> None:
         """Reads the tracks in short steps where they have changed, but not while a run changes them all the time."""
-        if self._editor is None or self._panel.run is not None or self._stepper is not None:
+        if self._editor is None or self._panel.run is not None or self._steps.running:
             return
         key = self._landmarks.sequence.GetMTime()
         if key != self._readAt:
             self._readAt = key
             image = image_of(self._landmarks)
-            self._step(reading_tracks(self._landmarks, image, self._editor.sequence), self._onRead)
+            reading = reading_tracks(self._landmarks, image, self._editor.sequence)
+            self._steps.run(reading, self._onRead, background=True)
 
     def _onRead(self, tracks: PointTracks) -> None:
-        self._tracks = tracks
+        self._tracks = self._navigation.tracks = tracks
         self._showStates()
 
     def _showStates(self) -> None:
@@ -199,63 +183,38 @@ class AnnotationSection:
             marks = corrections_as_arrays(self._editor.corrections, tracks.labels, len(tracks.positions_px))
             known = np.isfinite(tracks.positions_px).all(axis=2)
             confidence = np.where(known, np.where(tracks.visible, tracks.confidence, 0.0), np.nan)
-            label = self._label
+            label = self._navigation.label = self._label
             point = tracks.labels.index(label) if label in tracks.labels else None
             self._states = FrameStates.of_points(confidence, *marks, point=point)
             self._bar.show(self._states, self._frame)
         self._updateButtons()
 
-    # Steps on the scene, a slice at a time
-
-    def _step(self, steps: Steps, onEnd: Callable[[object], None]) -> None:
-        self._stepper, self._onStepped = StepRunner(steps), onEnd
-        self._timer.start()
-
-    def _stepAlone(self, steps: Steps, onEnd: Callable[[object], None]) -> None:
-        """Runs steps of another part of the panel, unless others or a run are under way."""
-        if self._editor is None or self._panel.run is not None or self._isStepping:
-            return
-        self._finishReading()
-        self._step(steps, onEnd)
+    def _onIdle(self) -> None:
+        if self._editor is not None:
+            self._read()
         self._updateButtons()
 
-    def onTimeout(self) -> None:
-        """Goes on with the work on the scene for a short while."""
-        stepper = self._stepper
-        if stepper is None:
-            self._timer.stop()
+    def _step(self, steps: Steps, onEnd: Callable[[object], None]) -> None:
+        """Starts steps that the user has asked for, unless others or a run are under way."""
+        if self._editor is None or self._panel.run is not None or self._steps.busy:
             return
-        try:
-            stepper.advance(_STEP_BUDGET_S)
-        except UltrasoundMotionError as error:
-            self._stepper = None
-            self._timer.stop()
-            self._say(str(error))
-            self._updateButtons()
-            return
-        if stepper.finished and self._stepper is stepper:
-            self._stepper = None
-            self._timer.stop()
-            self._onStepped(stepper.result)
-            if self._editor is not None:
-                self._read()
-            self._updateButtons()
+        self._readAt = None  # what was being read is read again afterwards
+        self._steps.run(steps, onEnd)
+        self._updateButtons()
 
-    def _finishReading(self) -> None:
-        """Ends the reading of tracks that are about to change."""
-        if self._stepper is not None and not self._isStepping:
-            self._stepper.close()
-            self._stepper = self._readAt = None
-            self._timer.stop()
+    def _stopReading(self) -> None:
+        if self._steps.running and not self._steps.busy:
+            self._steps.close()
+            self._readAt = None
 
     def _say(self, text: str) -> None:
         self._panel.applyButton.showStatus(text)
 
     def _edit(self, change: Callable[[], str]) -> None:
         """Makes a change that returns the status text; one that is refused says why in the status line."""
-        if self._editor is None or self._panel.run is not None or self._isStepping:
+        if self._editor is None or self._panel.run is not None or self._steps.busy:
             return
-        self._finishReading()
+        self._stopReading()
         try:
             self._say(change())
         except InputError as error:
@@ -268,57 +227,10 @@ class AnnotationSection:
         self._showStates()
         self._read()
 
-    # Frames
-
-    def onFrameClicked(self, frame: int) -> None:
-        """Shows a frame."""
-        if self._editor is not None:
-            showFrame(self._landmarks, frame)
-
-    def onPreviousFrame(self) -> None:
-        self._go(range(self._frame) if self._editor is not None else (), last=True)
-
-    def onNextFrame(self) -> None:
-        if self._editor is not None:
-            self._go(range(self._frame + 1, self._landmarks.sequence.GetNumberOfDataNodes()))
-
-    def onPreviousCorrected(self) -> None:
-        self._go([frame for frame in self._correctedFrames() if frame < self._frame], last=True)
-
-    def onNextCorrected(self) -> None:
-        self._go([frame for frame in self._correctedFrames() if frame > self._frame])
-
-    def _correctedFrames(self) -> list[int]:
-        return list(frames_of(self._editor.corrections, self._label)) if self._editor is not None else []
-
-    def _go(self, frames: Iterable[int], *, last: bool = False) -> None:
-        frames = list(frames)
-        if frames:
-            self.onFrameClicked(frames[-1 if last else 0])
-        elif self._editor is not None:
-            self._say(_("There is no such frame in this direction"))
-
     def onPointChosen(self, index: int) -> None:
         """Shows the states of another point."""
         if self._editor is not None and index >= 0:
             self._showStates()
-
-    def onNextDoubt(self) -> None:
-        """Shows the frame on which the track is least sure, and says why; pressed again, the next one."""
-        if self._editor is None or self._tracks is None:
-            return
-        logic, proxy = self._panel.logic, self._landmarks.proxy
-        found = logic.doubtIn(proxy, self._tracks, self._label, self._passed)
-        if found is None and self._passed:
-            self._passed.clear()
-            found = logic.doubtIn(proxy, self._tracks, self._label)
-        if found is None:
-            self._say(_("No doubtful frame is left: all are sure, or settled by you"))
-            return
-        near = max(1, len(self._tracks.positions_px) // 50)  # frames beside it are doubtful for the same reason
-        self._passed |= {(frame, found.label) for frame in range(found.frame - near, found.frame + near + 1)}
-        self.onFrameClicked(found.frame)
-        self._say(_doubtText(found))
 
     # Corrections
 
@@ -445,8 +357,8 @@ class AnnotationSection:
 
     def onTrackCorrected(self) -> None:
         """Follows the corrected points both ways."""
-        if self._editor is not None and not self._isStepping:
-            self._finishReading()
+        if self._editor is not None and not self._steps.busy:
+            self._stopReading()
             self._panel.startRun(self._makeJob, self._showResult)
 
     def _makeJob(self) -> BackgroundJob:
@@ -461,7 +373,7 @@ class AnnotationSection:
 
     def _showResult(self, found: CorrectedTracks, *, complete: bool) -> Steps[str]:
         run, self._running = self._running, None
-        self._passed.clear()
+        self._navigation.forgetPassed()
         landmarks, clip = run.editor.landmarks, run.clip
         yield from not_cancelled(LiveTracks(clip.sequence, nodes=landmarks).showing(found.tracks))
         yield from run.editor.storing_tracked(found, run.before)
@@ -474,15 +386,3 @@ class AnnotationSection:
         return _("{points} tracked through {frames} corrected frames").format(
             points=", ".join(run.labels), frames=frames
         )
-
-
-def _doubtText(found: Doubt) -> str:
-    """`Frame 17, P2: confidence 0.41; forward and backward tracks 3.2 px apart`."""
-    parts = [_("confidence {confidence}").format(confidence=f"{found.confidence:.2f}")]
-    if not found.visible:
-        parts.insert(0, _("lost by the tracker"))
-    if np.isfinite(found.disagreement_px):
-        parts.append(
-            _("forward and backward tracks {distance} px apart").format(distance=f"{found.disagreement_px:.1f}")
-        )
-    return _("Frame {frame}, {point}: {reason}").format(frame=found.frame, point=found.label, reason="; ".join(parts))
