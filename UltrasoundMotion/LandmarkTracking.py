@@ -350,13 +350,34 @@ class LandmarkTrackingFileReader(ClipFileReader):
 
 class LandmarkTrackingTest(ScriptedLoadableModuleTest):
     """Tests in the application: the sample is tracked, a point is moved and tracked again; a clip is loaded from its
-    file and tracked.
+    file and tracked; a point is corrected on several frames.
     """
 
     def runTest(self) -> None:
-        for test in (self.test_sample, self.test_loaded_clip):
+        for test in (self.test_sample, self.test_loaded_clip, self.test_corrections):
             slicer.mrmlScene.Clear()
             test()
+
+    def test_corrections(self) -> None:
+        """Corrects a point on two frames, tracks it through both, and takes all of it back."""
+        if importlib.util.find_spec("torch") is None:
+            self.skipTest("needs PyTorch: open Landmark Tracking and press Track once, which installs it")
+        sample, logic = loadSample(LIVER), LandmarkTrackingLogic()
+        tracked = logic.track(sample.clip.proxy, sample.points).landmarks.proxy
+        before = logic.tracks(tracked)
+        label, last = before.labels[0], before.positions_px.shape[0] - 1
+        logic.placePoint(tracked, label, before.positions_px[last // 2, 0] + [2.0, 0.0], last // 2)
+        logic.acceptFrame(tracked, last)
+        logic.markLost(tracked, label, [last // 4])
+        logic.trackCorrected(tracked)
+        found = logic.tracks(tracked)
+        self.assertAlmostEqual(found.positions_px[last // 2, 0, 0], before.positions_px[last // 2, 0, 0] + 2.0, places=3)
+        self.assertFalse(found.visible[last // 4, 0])
+        self.delayDisplay("A landmark was followed through corrected frames")
+        while logic.undo(tracked):
+            pass
+        self.assertLess(float(np.abs(logic.tracks(tracked).positions_px - before.positions_px).max()), 1e-3)
+        self.delayDisplay("All corrections were taken back")
 
     def test_loaded_clip(self) -> None:
         """Loads the sample's clip from its file and tracks in it what the sample's points mark."""
