@@ -9,6 +9,7 @@ from landmark_bench import QUERY_PX, swaying_clip, truth_px
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError, OptionError
 from UltrasoundMotionLib.images import read_sequence, write_sequence
+from UltrasoundMotionLib.images.filled_frames import FilledFrames
 from UltrasoundMotionLib.jobs import run_job, track_corrected_job
 from UltrasoundMotionLib.lab.benchmarks.corrections import benchmark_corrections
 from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase, thin_points
@@ -333,3 +334,17 @@ def test_fused_tracks_beat_following_forwards_and_straight_lines():
     assert "95 % interval" in found.table()
     with pytest.raises(InputError, match="corrected frames must be at least 2"):
         benchmark_corrections(cases, counts=(1,))
+
+
+def test_a_point_on_pixels_that_were_filled_is_not_visible_but_where_the_user_saw_it(clip):
+    truth = truth_px(LAST + 1)
+    mask = np.zeros(clip.frames.shape[1:], dtype=bool)
+    x, y = np.rint(truth[8, 0]).astype(int)
+    mask[y - 1 : y + 2, x - 1 : x + 2] = True
+    filled = replace(clip, frames=FilledFrames(clip.frames, mask))
+    request = TrackRequest(device="cpu", hide_graphics=False)
+    found = track_corrected(filled, placed(0, LAST), labels=LABELS, request=request)
+    assert not found.tracks.visible[8, 0] and found.tracks.confidence[8, 0] == 0
+    assert found.tracks.visible[[0, LAST]].all() and found.tracks.visible[8, 1:].all()
+    found = track_corrected(filled, placed(0, 8, LAST), labels=LABELS, request=request)
+    assert found.tracks.visible[8, 0] and found.tracks.confidence[8, 0] == 1
