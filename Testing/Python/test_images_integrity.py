@@ -242,6 +242,22 @@ def test_register_refuses_half_a_volume(run, tmp_path):
     assert_refused(run("register", fixed, moving, "--out-displacement", tmp_path / "u.nrrd"), moving)
 
 
+@pytest.mark.parametrize("name", ["pages.tif", "packed.tif", "one.tif", "one.bmp", "one.png", "one.jpg"])
+def test_pictures_that_are_cut_are_refused(tmp_path, name):
+    """ITK gives fewer pages, or grey where pixels are missing."""
+    path = tmp_path / name
+    array = smooth().clip(0, 255).astype("u1")
+    image = sitk.GetImageFromArray(array if "one" not in name else array[0])
+    sitk.WriteImage(image, str(path), "packed" in name)
+    np.testing.assert_array_equal(read_volume(path).array.shape, array.shape if "one" not in name else array[0].shape)
+    whole = path.read_bytes()
+    for size in np.unique(np.linspace(1, len(whole) - 2, 20).astype(int)):
+        path.write_bytes(whole[:size])
+        refused(read_volume, path)
+        if "one" in name:
+            refused(read_all_frames, path)
+
+
 # ---- any cut, any changed byte of the header
 
 HEADERS = {}

@@ -86,3 +86,34 @@ def test_a_name_with_control_characters_is_refused(scene, tmp_path):
     with pytest.raises(OutputError, match=r"s\.mrb: the name 'bell.* control characters"):
         write_scene(scene, tmp_path / "s.mrb")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_long_clip_can_be_thinned_in_the_scene(slicer_core, tmp_path):
+    from UltrasoundMotionLib.cli.tracking_outputs import TrackingOutputs
+    from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
+    from UltrasoundMotionLib.mrml.scene_files import read_scene
+
+    frames = np.random.default_rng(0).integers(0, 255, (20, 16, 20)).astype("u1")
+    sequence = ImageSequence(frames, (0.5, 0.5), np.arange(20) / 10, name="clip")
+    positions = np.stack([np.full((20, 1), 5.0) + np.arange(20)[:, None] / 4, np.full((20, 1), 6.0)], axis=2)
+    sure = np.ones((20, 1))
+    tracks = PointTracks(positions, sure, sure > 0, ("A",), 7, np.arange(20) / 10, (0.5, 0.5), "lucas-kanade")
+    outputs = TrackingOutputs(scene=tmp_path / "s.mrb", scene_every=5)
+    outputs.write(sequence, tracks, quiet=True)
+    with HeadlessScene() as scene:
+        read_scene(scene, tmp_path / "s.mrb")
+        images, points = nodes_of(scene, "vtkMRMLSequenceNode")
+        times = [float(images.GetNthIndexValue(index)) for index in range(images.GetNumberOfDataNodes())]
+        np.testing.assert_allclose(times, [0.2, 0.7, 1.2, 1.7])
+        position = [0.0, 0.0, 0.0]
+        points.GetNthDataNode(3).GetNthControlPointPosition(0, position)
+        np.testing.assert_allclose(position, (-(5 + 17 / 4) * 0.5, -3.0, 0), atol=1e-6)
+    assert outputs.scene_notes(sequence) == ()
+
+    class Long:
+        shape, dtype = (100_000, 512, 512), np.dtype("u1")
+
+        def __getitem__(self, index):
+            return np.zeros((512, 512), "u1")
+
+    assert "--scene-every" in TrackingOutputs(scene=tmp_path / "s.mrb").scene_notes(ImageSequence(Long()))[0]

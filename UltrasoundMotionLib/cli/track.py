@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     sequence = read_sequence(inputs.input, spacing_mm=inputs.spacing_mm, frame_rate_hz=inputs.frame_rate_hz)
     points = read_query_points(inputs.points, sequence)
-    notes = [*sequence.notes, *points.notes]
+    notes = [*sequence.notes, *points.notes, *outputs.scene_notes(sequence)]
     if inputs.spacing_mm and inputs.points.suffix == ".json":
         notes.append(
             f"{inputs.points}: mm were turned into pixels with --spacing-mm; right only if the markups were placed at"

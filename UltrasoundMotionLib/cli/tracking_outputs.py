@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
@@ -23,6 +26,8 @@ ENDINGS = {
     "graphics": (".png",),
 }
 
+_LARGE_SCENE_BYTES = 500_000_000
+
 
 @dataclass(frozen=True)
 class TrackingOutputs:
@@ -31,6 +36,7 @@ class TrackingOutputs:
     Attributes:
         tracks: table (.csv).
         scene: 3D Slicer scene (.mrb); needs the extra `slicer`.
+        scene_every: keep each K-th frame in the scene.
         overlay: strip of frames with their points (.png); needs the extra `plot`.
         animation: the clip with its points (.gif, or .mp4 with the extra `video`); needs `plot`.
         plot: displacement over time (.png); needs `plot`.
@@ -47,6 +53,9 @@ class TrackingOutputs:
     )
     scene: Path | None = option(
         None, metavar="S.mrb", help="also write a 3D Slicer scene that plays image and points (extra slicer)"
+    )
+    scene_every: int = option(
+        1, minimum=1, unit="frames", help="keep each K-th frame in the scene only, for a long clip", metavar="K"
     )
     overlay: Path | None = option(
         None, metavar="O.png", help="also write a strip of frames with their points (extra plot)"
@@ -94,6 +103,16 @@ class TrackingOutputs:
         if self.scene:
             import UltrasoundMotionLib.mrml  # noqa: F401  says what is missing
 
+    def scene_notes(self, sequence: ImageSequence) -> tuple[str, ...]:
+        """Returns a note if the scene will be so large that it is slow to write and to open."""
+        frames = -(-len(sequence) // self.scene_every)
+        size = frames * math.prod(sequence.frames.shape[1:]) * np.dtype(sequence.frames.dtype).itemsize
+        if not self.scene or size < _LARGE_SCENE_BYTES:
+            return ()
+        return (
+            f"the scene holds {frames} frames, {size / 1e9:.1f} GB in memory: --scene-every K keeps each K-th only",
+        )
+
     def write(
         self, sequence: ImageSequence, tracks: PointTracks, *, strain: StrainResult | None = None, quiet: bool = False
     ) -> None:
@@ -123,7 +142,10 @@ class TrackingOutputs:
             with TerminalProgress("animation", quiet=quiet) as progress:
                 write_overlay_animation(self.animation, sequence, tracks, connect=self.connect, progress=progress)
         if self.scene:
-            from UltrasoundMotionLib.mrml.tracking_scene import write_tracking_scene
+            from UltrasoundMotionLib.mrml.tracking_scene import thinned, write_tracking_scene
+
+            if self.scene_every > 1:
+                sequence, tracks = thinned(sequence, tracks, self.scene_every)
 
             with TerminalProgress("scene", quiet=quiet) as progress:
                 curve_labels = tracks.labels if self.connect else None

@@ -15,7 +15,8 @@ from UltrasoundMotionLib.images.itk_warnings import itk_warnings_as_notes
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import is_dicom
 from UltrasoundMotionLib.images.readers.dicom.volume import read_dicom_volume
 from UltrasoundMotionLib.images.readers.integrity import check_image_file
-from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, picture_values
+from UltrasoundMotionLib.images.readers.picture_structure import check_tiff
+from UltrasoundMotionLib.images.readers.pictures import PICTURE_ENDINGS, TIFF_ENDINGS, picture_values
 from UltrasoundMotionLib.images.sitk_reasons import last_line
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.input_files import check_regular_file, is_folder
@@ -74,8 +75,9 @@ def _pages(path: Path) -> np.ndarray | None:
     """Reads the pictures (D, H, W) of a TIFF file, or None if it holds one."""
     import SimpleITK as sitk
 
-    if path.suffix.lower() not in (".tif", ".tiff"):
+    if path.suffix.lower() not in TIFF_ENDINGS:
         return None
+    check_tiff(path)
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError:

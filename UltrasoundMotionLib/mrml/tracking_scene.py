@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import slicer
 
 from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.images.image_sequence import FrameSource
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 from UltrasoundMotionLib.mrml.image_nodes import add_image_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_unless_finished
@@ -168,6 +170,37 @@ def build_tracking_scene(
     show_chart(scene, chart)
     set_layout(scene)
     return image, nodes
+
+
+class _EveryFrame:
+    """Each K-th frame of a source, a `FrameSource`."""
+
+    def __init__(self, frames: FrameSource, kept: np.ndarray) -> None:
+        self._frames, self._kept = frames, kept
+        self.shape, self.dtype = (len(kept), *frames.shape[1:]), frames.dtype
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        return self._frames[int(self._kept[index])]
+
+
+def thinned(sequence: ImageSequence, tracks: PointTracks, every: int) -> tuple[ImageSequence, PointTracks]:
+    """Returns each K-th frame of a clip and its tracks, the query frame among them."""
+    kept = np.arange(tracks.query_frame % every, len(sequence), every)
+    clip = replace(
+        sequence,
+        frames=_EveryFrame(sequence.frames, kept),
+        times_s=None if sequence.times_s is None else sequence.times_s[kept],
+        frame_fields={name: tuple(values[frame] for frame in kept) for name, values in sequence.frame_fields.items()},
+        notes=(*sequence.notes, f"each {every}th frame of {len(sequence)} is kept"),
+    )
+    return clip, replace(
+        tracks,
+        positions_px=tracks.positions_px[kept],
+        confidence=tracks.confidence[kept],
+        visible=tracks.visible[kept],
+        query_frame=int(np.searchsorted(kept, tracks.query_frame)),
+        times_s=None if tracks.times_s is None else np.asarray(tracks.times_s)[kept],
+    )
 
 
 def write_tracking_scene(

@@ -17,6 +17,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import luminance
 from UltrasoundMotionLib.images.readers.codestream import read_codestream
+from UltrasoundMotionLib.images.readers.picture_structure import check_bmp, check_tiff
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -25,6 +26,7 @@ PICTURE_ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_COMPONENTS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 _GREY, _GREY_AND_OPACITY, _COLOUR_AND_OPACITY = 0, 4, 6
+TIFF_ENDINGS = (".tif", ".tiff")
 _JPEG_ENDINGS = (".jpg", ".jpeg")
 
 
@@ -71,6 +73,10 @@ def picture_pixels(file: Path) -> np.ndarray:
             return layout
     if file.suffix.lower() in _JPEG_ENDINGS:
         _check_jpeg(file)
+    elif file.suffix.lower() in TIFF_ENDINGS:
+        check_tiff(file)
+    elif file.suffix.lower() == ".bmp":
+        check_bmp(file)
     return _decoded(file, file)
 
 
