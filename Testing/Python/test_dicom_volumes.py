@@ -73,6 +73,17 @@ def test_positions_rounded_to_a_tenth_are_regular(tmp_path):
         np.testing.assert_allclose(place_of(volume, 100 + number), position, atol=0.1)
 
 
+def test_orientation_rounded_to_three_decimals_is_regular(tmp_path):
+    orientation = oblique()
+    positions = along_normal(orientation, 5.0, 40)
+    volume = read_volume(slice_files(tmp_path / "v", positions, np.round(orientation, 3)))
+    for number, position in enumerate(positions):
+        np.testing.assert_allclose(place_of(volume, 100 + number), position, atol=0.25)
+    tilted = [position + np.array([0, 0.005 * 5 * number, 0]) for number, position in enumerate(positions)]
+    with pytest.raises(InputError, match="sheared by"):
+        read_volume(slice_files(tmp_path / "t", tilted, orientation))
+
+
 def test_two_orientations_and_two_sizes_are_named(tmp_path):
     with pytest.raises(InputError, match=r"slices of 2 orientations \(3 with normal \(0, 0, 1\); 2 with normal"):
         read_volume(slice_files(tmp_path / "v", STACK[:5], [AXIAL] * 3 + [SAGITTAL] * 2))
@@ -112,6 +123,12 @@ def test_times_of_one_slice_are_a_sequence(tmp_path):
             read_sequence(slice_files(tmp_path / name, positions))
     with pytest.raises(InputError, match="do not say their times"):
         read_sequence(slice_files(tmp_path / "t", [STACK[0]] * 2))
+
+
+def test_a_clip_beside_a_report_is_read(tmp_path):
+    dicom_file(tmp_path / "clip.dcm", np.zeros((5, 6, 8), np.uint8), FrameTime=20)
+    report = dicom_file(tmp_path / "report.dcm", np.zeros((1, 6, 8), np.uint8), Modality="SR", Rows=None, Columns=None)
+    assert report.exists() and len(read_sequence(tmp_path)) == 5
 
 
 def test_positions_win_over_the_spacing_between_slices(tmp_path):

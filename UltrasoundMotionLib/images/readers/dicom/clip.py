@@ -61,6 +61,8 @@ def read_dicom_phases(folder: Path) -> ImageSequence:
         InputError: several series, or files that are no times of one slice.
     """
     files = open_series(folder)
+    if len(files) == 1:  # beside reports, or an index
+        return read_dicom(files[0].path)
     warned: list[str] = []
     with reading_header(folder, warned):
         planes = [plane for file in files for plane in frame_planes(file)]

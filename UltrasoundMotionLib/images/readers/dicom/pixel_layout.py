@@ -100,7 +100,7 @@ def open_dicom(path: Path) -> DicomFile:
             ranges, halved = _native_frames(path, file, dataset, frames, stated=length, notes=notes)
             return DicomFile(path, dataset, ranges, value_representation, halved, tuple(notes))
     except InvalidDicomError:
-        raise InputError(f"{path}: is not a DICOM file") from None
+        raise InputError(f"{path}: is not a DICOM file (it lacks the prefix DICM)") from None
     except InputError:
         raise
     except Exception as error:  # pydicom's parser raises EOFError, ValueError, KeyError, struct.error ...

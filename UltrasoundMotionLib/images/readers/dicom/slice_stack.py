@@ -16,6 +16,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.readers.dicom.planes import OTHER_KEYS, SAME_POSITION_MM, TIMES, Plane, same_directions
 
 _ROUNDED_MM, _SHARE_OF_STEP, _LARGEST_SHARE = 0.06, 0.02, 0.2
+_ROUNDED_COSINE = 1e-3  # some scanners write the orientation with three decimals
 _LISTED = 12
 
 
@@ -163,9 +164,9 @@ def _gaps(along: np.ndarray, usual: float, tolerance: float) -> str:
 def _check_straight(source: Path, planes: list[Plane], placed: np.ndarray, tolerance: float) -> None:
     """Raises InputError if slices are shifted along x or y, as those of a tilted gantry are."""
     aside = placed[:, :2] - placed[0, :2]
-    if np.abs(aside).max() <= tolerance:
-        return
     height = placed[:, 2] - placed[0, 2]
+    if np.abs(aside).max() <= max(tolerance, _ROUNDED_COSINE * height[-1]):
+        return
     slope = (aside * height[:, None]).sum(axis=0) / (height**2).sum()
     if np.abs(aside - height[:, None] * slope).max() <= tolerance:
         angle = np.degrees(np.arctan(np.hypot(*slope)))
