@@ -138,7 +138,7 @@ def adding_displacement_sequence(
         node = slicer.vtkMRMLSequenceNode()
         index.apply(node)
         yield from _filling(node, index.values, field_of, name, carries=carries)
-        image.check_in_scene()
+        image.check_unchanged(index)
         node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
         scene.AddNode(node)
         proxy = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))

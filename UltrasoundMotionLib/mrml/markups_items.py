@@ -66,7 +66,7 @@ def adding_markups_sequence(
         _set_frame(loose, sequence, tracks, frame, points)
         node.SetDataNodeAtValue(loose, value)
     yield len(index.values), len(index.values), _FILLING
-    image.check_in_scene()
+    image.check_unchanged(index)
     return (yield from undone_unless_finished(scene, _playing(image, node, class_name, name, style)))
 
 

@@ -160,6 +160,7 @@ def showing_registration(
             f" ({grid.shape[::-1]} voxels against {pair.fixed.array.shape[::-1]})"
         )
     images = yield from _making_images(pair, found, with_jacobian=with_jacobian, with_checkerboard=with_checkerboard)
+    pair.check_unchanged()
     putting = _putting(pair, found, chosen, images, labels=labels, fill_labels=fill_labels)
     # Not left halfway: a chosen node may be filled already, and what it held is gone.
     nodes = yield from undone_unless_finished(pair.fixed_node.GetScene(), not_cancelled(putting))

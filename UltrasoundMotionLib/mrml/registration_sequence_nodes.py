@@ -202,9 +202,8 @@ def _adding_still(image: SequenceNodes, frames: np.ndarray, name: str) -> Steps[
     index.apply(sequence)
     for number, value in enumerate(index.values):
         yield number, len(index.values), _PUTTING
+        image.check_unchanged(index)
         like = image.sequence.GetNthDataNode(number)
-        if like is None:
-            raise InputError(f"{image.proxy.GetName()}: was changed in the meantime; register again")
         pixels = vtk.vtkImageData()
         pixels.SetDimensions(like.GetImageData().GetDimensions())
         pixels.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(frames[number]).ravel(), deep=False))
@@ -215,7 +214,7 @@ def _adding_still(image: SequenceNodes, frames: np.ndarray, name: str) -> Steps[
         volume.SetAndObserveImageData(pixels)
         sequence.SetDataNodeAtValue(volume, value)  # copies the pixels
     yield len(index.values), len(index.values), "showing the still sequence"
-    image.check_in_scene()
+    image.check_unchanged(index)
     sequence.SetName(scene.GenerateUniqueName(f"{name} sequence"))
     scene.AddNode(sequence)
     proxy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))

@@ -117,6 +117,12 @@ class SequenceNodes:
         if None in (self.sequence.GetScene(), self.proxy.GetScene(), self.browser.GetScene()):
             raise InputError(f"{self.proxy.GetName()}: was removed from the scene in the meantime")
 
+    def check_unchanged(self, index: SequenceIndex) -> None:
+        """Raises InputError where the user has removed one of the nodes, or added or removed items."""
+        self.check_in_scene()
+        if self.index.values != index.values:
+            raise InputError(f"{self.proxy.GetName()}: its frames were changed in the meantime; run it again")
+
 
 def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
     """Returns the sequence, proxy and browser that a node belongs to.
@@ -125,8 +131,10 @@ def find_sequence_nodes(node: slicer.vtkMRMLNode) -> SequenceNodes:
         node: any of the three; a browser stands for its master sequence.
 
     Raises:
-        InputError: no browser plays the node.
+        InputError: no browser plays the node, or it was removed from the scene.
     """
+    if node.GetScene() is None:
+        raise InputError(f"{node.GetName()}: was removed from the scene")
     if node.IsA("vtkMRMLSequenceBrowserNode"):
         browser, sequence = node, node.GetMasterSequenceNode()
     elif node.IsA("vtkMRMLSequenceNode"):

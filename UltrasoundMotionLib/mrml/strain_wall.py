@@ -91,7 +91,7 @@ def adding_strain_band(
         )
         node.SetDataNodeAtValue(loose, value)
     yield frames, frames, "adding the band"
-    image.check_in_scene()
+    image.check_unchanged(index)
     node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
     scene.AddNode(node)
     proxy = scene.AddNewNodeByClass("vtkMRMLModelNode", scene.GenerateUniqueName(name))

@@ -76,7 +76,7 @@ def reading_tracks(markups: SequenceNodes, image: SequenceNodes, sequence: Image
     name = markups.sequence.GetName()
     items = [markups.sequence.GetNthDataNode(item) for item in range(markups.sequence.GetNumberOfDataNodes())]
     if len(items) != len(sequence):
-        raise InputError(f"{name}: {len(items)} items for a clip of {len(sequence)} frames")
+        raise InputError(f"{name}: {len(items)} items for a clip of {len(sequence)} frames, whose frames were changed")
     labels = tuple(items[0].GetNthControlPointLabel(control) for control in range(items[0].GetNumberOfControlPoints()))
     to_image = _transform_between(markups.proxy, image.proxy)
     shape = (len(items), len(labels))

@@ -171,7 +171,8 @@ class BackgroundJob:
 
     def _onPartialFailed(self, error: Exception) -> None:
         """Fails the run where the listener cannot show a part of the result, as when its nodes were deleted."""
-        logging.exception("a result in progress could not be shown", exc_info=error)
+        if not isinstance(error, UltrasoundMotionError):
+            logging.exception("a result in progress could not be shown", exc_info=error)
         if self._end is None:
             sharedProcess().cancel(self)
         text = _("the result so far could not be shown: {error}").format(error=error)

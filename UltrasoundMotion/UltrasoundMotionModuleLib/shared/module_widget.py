@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import qt
 import slicer
 import vtk
 from slicer.i18n import tr as _
@@ -139,6 +140,7 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             (slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose),
             (slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose),
             (slicer.mrmlScene.EndImportEvent, self.onSceneEndImport),
+            (slicer.mrmlScene.NodeRemovedEvent, self.onSceneNodeRemoved),
         ):
             self.addObserver(slicer.mrmlScene, event, method)
         self.setupPanel()
@@ -184,6 +186,21 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         """Shows the parameters of the loaded scene."""
         if self.parent.isEntered:
             self.initializeParameterNode()
+
+    def onSceneNodeRemoved(self, caller: object, event: int) -> None:
+        """Brings the parameters back where the user has deleted their node, with what was chosen."""
+        if self._isParameterNodeMissing():
+            qt.QTimer.singleShot(0, self._restoreParameterNode)
+
+    def _isParameterNodeMissing(self) -> bool:
+        parameters, scene = self._parameterNode, slicer.mrmlScene
+        return parameters is not None and parameters.parameterNode.GetScene() is None and not scene.IsClosing()
+
+    def _restoreParameterNode(self) -> None:
+        if self._isParameterNodeMissing():
+            slicer.mrmlScene.AddNode(self._parameterNode.parameterNode)
+            if self.parent.isEntered:
+                self.initializeParameterNode()
 
     def initializeParameterNode(self) -> None:
         """Connects the panel with the scene's parameter node, made where there is none."""
