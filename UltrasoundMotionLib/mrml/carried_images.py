@@ -146,7 +146,7 @@ def moving_volume(volume: PlacedArray, back: Map, *, linear: bool) -> Generator[
 
 @dataclass(frozen=True, eq=False)
 class _WayBack:
-    """Where voxels (i, j, k) of the target come from in the source, and how many of them to ask for at a time."""
+    """A map from voxels (i, j, k) of the target to their places in the source, and how many to ask for at a time."""
 
     origin: Map
     chunk: int
