@@ -82,6 +82,11 @@ class Drawing:
         getattr(self.panel.ui, name).click()
         self._application.wait(lambda: self.panel.run is None, 300)
 
+    def press(self, name: str) -> None:
+        """Presses a button that stays down, and waits as well."""
+        getattr(self.panel.ui, name).checked = True
+        self._application.wait(lambda: self.panel.run is None, 300)
+
     def draw(self, window: Window, layout: OwnLayout) -> Image.Image:
         """Draws the window with what the views show now."""
         views = {"Red": self._red, "Yellow": self._yellow, "PlotView1": self._chart, "TableView1": self._table}
@@ -121,7 +126,7 @@ def draw_module(module: Module, windows: tuple[Window, ...], out: Path) -> None:
         for window in windows:
             save(drawing.draw(window, IMAGE), out / f"{module.picture}-clip-{window.size[0]}.png")
         drawing.click("applyButton")
-        getattr(drawing.panel.ui, module.button).checked = True
+        drawing.press(module.button)
         if module.frame is not None:
             scene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode").SetSelectedItemNumber(module.frame)
         for window in windows:
