@@ -136,7 +136,12 @@ def rgb_jpeg(frame, marker):
     image = pytest.importorskip("PIL.Image")
     file = io.BytesIO()
     image.fromarray(frame).save(file, "JPEG", quality=95, subsampling=0, keep_rgb=True)
-    stream = file.getvalue()
+    stream = bytearray(file.getvalue())
+    # Pillow names the components R, G and B, which tells their colours
+    for start, step in ((stream.index(b"\xff\xc0") + 10, 3), (stream.index(b"\xff\xda") + 5, 2)):
+        assert stream[start : start + 3 * step : step] == b"RGB"
+        stream[start : start + 3 * step : step] = b"\x01\x02\x03"
+    stream = bytes(stream)
     at = stream.index(b"\xff\xdb")
     adobe = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
     return stream[:2] + {"Adobe": adobe, "none": b""}[marker] + stream[at:]
@@ -168,10 +173,25 @@ def test_colour_spaces_without_a_mark_are_seen_in_grey_pictures(tmp_path, decode
     np.testing.assert_allclose(stack(read_sequence(path)), SMOOTH, atol=4)
     path = compressed(tmp_path / "s.dcm", [rgb_jpeg(frame, "none") for frame in grey], "YBR_FULL")
     np.testing.assert_allclose(stack(read_sequence(path)), SMOOTH, atol=4)
+    jfif = b"\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
+    streams = [stream[:2] + jfif + stream[2:] for stream in (rgb_jpeg(frame, "none") for frame in grey)]
+    marked = read_sequence(compressed(tmp_path / "s.dcm", streams, "RGB"))
+    np.testing.assert_allclose(stack(marked), SMOOTH, atol=4)
+    assert any("although the mark of their compressed stream says another" in note for note in marked.notes)
     neutral = np.stack([SMOOTH, np.full_like(SMOOTH, 128), np.full_like(SMOOTH, 128)], axis=-1)
     native = read_sequence(dicom_file(tmp_path / "n.dcm", neutral, "RGB"))
     np.testing.assert_array_equal(stack(native), SMOOTH)
     assert any("the pixels are Y'CbCr, although the file says RGB" in note for note in native.notes)
+
+
+def test_colour_flow_on_grey_shows_the_colour_space(tmp_path, decoder):
+    """Y'CbCr without a mark and labelled RGB, in grey pictures of which a part is coloured."""
+    picture = np.repeat(SMOOTH[..., None], 3, axis=-1)
+    picture[:, 10:30, 20:50] = COLOURS[:, 10:30, 20:50]
+    path = compressed(tmp_path / "s.dcm", [jpeg(frame, "none") for frame in picture], "RGB")
+    np.testing.assert_allclose(stack(read_sequence(path))[:, 2:8], SMOOTH[:, 2:8], atol=5)
+    path = compressed(tmp_path / "r.dcm", [rgb_jpeg(frame, "none") for frame in picture], "YBR_FULL")
+    np.testing.assert_allclose(stack(read_sequence(path))[:, 2:8], SMOOTH[:, 2:8], atol=5)
 
 
 def test_monochrome1_by_every_decoder(tmp_path, decoder):

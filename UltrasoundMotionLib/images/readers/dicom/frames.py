@@ -21,6 +21,7 @@ _GREY = ("MONOCHROME1", "MONOCHROME2")
 _FULL_RANGE = ("YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
 _VIDEO_RANGE = ("YBR_PARTIAL_422", "YBR_PARTIAL_420")
 _PALETTE = "PALETTE COLOR"
+_GREY_WITHIN, _MOSTLY, _LEAST_CONTRAST = 6, 0.5, 4.0
 
 
 class DicomFrames:
@@ -120,32 +121,41 @@ class DicomFrames:
     def _colour_space(self) -> tuple[ColourSpace | None, list[str]]:
         """Returns the colour space that the pixels of the middle frame have, if it is evident, and notes.
 
-        A mark in the compressed stream decides; without one, grey pictures show it: the second and third components of
-        Y'CbCr are then near 128, while all of RGB are alike.
+        Grey pictures show it: the second and third components of Y'CbCr are then near 128, while all of RGB are alike.
+        Otherwise a mark in the compressed stream decides, and without one what the file says.
         """
         try:
             pixels, stream_says = self._decoder.decode(self.shape[0] // 2)
         except InputError:
             return None, []  # said when the frame is read
         stated = self._stated_space()
-        evident = stream_says or _evident_space(self._eight_bit(pixels).astype(np.float32), stated)
-        if evident == stated or evident is None:
-            return None, []
+        assumed = stream_says or stated
+        evident = _evident_space(self._eight_bit(pixels).astype(np.float32), assumed)
+        contents = None if evident == assumed else evident
         named = {"RGB": "RGB", "YBR": "Y'CbCr"}[evident]
-        note = f"the pixels are {named}, although the file says {self.photometric}; they were read as {named}"
-        return (None if stream_says else evident), [note]
+        if evident != stated:
+            return contents, [
+                f"the pixels are {named}, although the file says {self.photometric}; they were read as {named}"
+            ]
+        if contents is not None:
+            return contents, [f"the pixels are {named}, although the mark of their compressed stream says another"]
+        return None, []
 
 
 def _evident_space(pixels: np.ndarray, stated: ColourSpace) -> ColourSpace:
-    """Returns the colour space of components (H, W, 3) of 8 bits where it is beyond doubt, otherwise the stated one."""
+    """Returns the colour space of components (H, W, 3) of 8 bits where it is beyond doubt, otherwise the stated one.
+
+    Most of an ultrasound picture is grey. In Y'CbCr, grey pixels of every brightness have a second and third component
+    of about 128; in RGB, their components are alike.
+    """
     first, second, third = (pixels[..., part] for part in range(3))
-    if first.std() < 4:
+    if stated == "RGB":
+        grey = np.maximum(np.abs(second - 128), np.abs(third - 128)) <= _GREY_WITHIN
+    else:
+        grey = np.maximum(np.abs(second - first), np.abs(third - first)) <= _GREY_WITHIN
+    if grey.mean() < _MOSTLY or first[grey].std() < _LEAST_CONTRAST:
         return stated
-    neutral = all(abs(part.mean() - 128) < 6 and part.std() < min(8, 0.3 * first.std()) for part in (second, third))
-    if stated == "RGB" and neutral:
-        return "YBR"
-    alike = all(np.abs(first - part).mean() < 3 for part in (second, third))
-    return "RGB" if stated == "YBR" and alike else stated
+    return "YBR" if stated == "RGB" else "RGB"
 
 
 def _rgb(pixels: np.ndarray, levels: Literal["full", "video"]) -> np.ndarray:
