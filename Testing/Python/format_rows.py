@@ -9,7 +9,6 @@ import io
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,47 +16,14 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import UID, ExplicitVRBigEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 from dicom_samples import AXIAL, dicom_file, frame_groups, region, slice_files
+from format_row import CLIP, GREY, VOLUME, Row
+from format_rows_images import METAIMAGE, NIFTI, NRRD, VIDEO
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "Docs" / "reference" / "formats.md"
-CLIP, VOLUME = "as a clip", "as a volume"
-GREY = np.arange(3 * 6 * 8).reshape(3, 6, 8).astype(np.uint8)
 STILL = GREY[:1]
 RGB = np.repeat(GREY[..., None], 3, axis=-1)
 STACK = [(0, 0, 2.0 * k) for k in range(4)]
-
-
-@dataclass(frozen=True)
-class Row:
-    """An input and what is made of it.
-
-    Attributes:
-        name: as the page calls it.
-        make: writes it into a folder and returns its path.
-        use: `CLIP` or `VOLUME`.
-        meaning: what is read, if it is read; a refusal is taken from the message.
-    """
-
-    name: str
-    make: Callable[[Path], Path]
-    use: str
-    meaning: str = ""
-
-    def outcome(self, folder: Path) -> str:
-        """Reads the input in a new folder and says what came out."""
-        from UltrasoundMotionLib.errors import InputError
-        from UltrasoundMotionLib.images import read_sequence, read_volume
-
-        path = self.make(folder)
-        try:
-            if self.use == CLIP:
-                read_sequence(path).frame(0)
-            else:
-                read_volume(path)
-        except InputError as error:
-            message = str(error).removeprefix(f"{path}").lstrip("/: ").replace("|", "\\|")
-            return f"refused: *{message}*"
-        return f"read: {self.meaning}"
 
 
 def _dicom(pixels: np.ndarray = GREY, *options: object, **attributes: object) -> Callable[[Path], Path]:
@@ -216,12 +182,17 @@ TABLES = (
     ("## DICOM: which frames and slices", DICOM_PLACES),
     ("## DICOM: which pixels", DICOM_PIXELS),
     ("## Pictures and folders of pictures", PICTURES),
+    ("## NIfTI", NIFTI),
+    ("## NRRD", NRRD),
+    ("## MetaImage", METAIMAGE),
+    ("## Videos, and other files", VIDEO),
 )
 INTRODUCTION = """# Reference: what is read, and what is refused
 
 Every line is an input that the tests draw and read; the words in italics are the message. *As a clip* is how `track`
 and `register-sequence` read, *as a volume* how `register` reads. DICOM pixels are compared with pydicom and GDCM over
-pydicom's own collections of files, places with ITK and highdicom.
+pydicom's own collections of files, places with ITK and highdicom. Before ITK reads a volume, its length, its checksums
+and its values are checked, since ITK takes half a file for a whole one.
 """
 
 

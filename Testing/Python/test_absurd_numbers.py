@@ -143,5 +143,5 @@ def test_videos_that_are_none_or_change_their_size(tmp_path):
 @pytest.mark.parametrize("factor", [1e-300, 1e300])
 def test_volumes_that_single_precision_cannot_hold(factor):
     volume = Volume(np.random.default_rng(0).normal(size=(8, 8, 8)) * factor, (1, 1, 1), (0, 0, 0), np.eye(3))
-    with pytest.raises(InputError, match="fixed: values up to .* lost in single precision"):
+    with pytest.raises(InputError, match=r"fixed: values up to .* lost in single precision"):
         register(volume, volume)
