@@ -299,3 +299,63 @@ def test_any_cut_and_any_changed_byte_is_a_clear_error_or_the_same_pixels(tmp_pa
     array = np.stack(found) if isinstance(found, list) else found.array
     # another byte order, type or slope gives other numbers that no checksum holds; the number of pixels is the same
     assert array.size == pixels.size
+
+
+def video_bytes(folder):
+    av = pytest.importorskip("av")
+    with av.open(str(folder / "whole.avi"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=20)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuvj420p"
+        for frame in np.random.default_rng(0).integers(0, 255, (4, 32, 32, 3), dtype=np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
+        container.mux(stream.encode())
+    return (folder / "whole.avi").read_bytes()
+
+
+def picture_bytes(ending):
+    def make(folder):
+        image = sitk.GetImageFromArray(np.arange(20 * 24, dtype="u2").reshape(20, 24).astype("u1"))
+        sitk.WriteImage(image, str(folder / f"whole{ending}"))
+        return (folder / f"whole{ending}").read_bytes()
+
+    return make
+
+
+def dicom_bytes(folder):
+    from dicom_samples import dicom_file
+
+    return dicom_file(folder / "whole.dcm", np.arange(3 * 6 * 8).reshape(3, 6, 8).astype("u1")).read_bytes()
+
+
+MAKERS = {
+    ".avi": video_bytes,
+    ".dcm": dicom_bytes,
+    **{ending: picture_bytes(ending) for ending in (".png", ".bmp", ".tif", ".jpg")},
+}
+WHOLE = {}
+
+
+@pytest.mark.parametrize("ending", MAKERS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(choice=st.data())
+def test_any_cut_and_any_changed_byte_of_clips_and_pictures_is_a_clear_error_or_frames(
+    tmp_path_factory, ending, choice
+):
+    folder = tmp_path_factory.getbasetemp() / f"clips{ending}"
+    folder.mkdir(exist_ok=True)
+    if ending not in WHOLE:
+        WHOLE[ending] = MAKERS[ending](folder)
+    changed = bytearray(WHOLE[ending])
+    if choice.draw(st.booleans()):
+        changed = changed[: choice.draw(st.integers(0, len(changed) - 1))]
+    else:
+        changed[choice.draw(st.integers(0, min(len(changed), 1000) - 1))] = choice.draw(st.integers(0, 255))
+    path = folder / f"changed{ending}"
+    path.write_bytes(changed)
+    try:
+        frames = read_all_frames(path)
+    except InputError as error:
+        assert "\n" not in str(error)
+        return
+    assert all(np.isfinite(frame).all() and frame.ndim == 2 for frame in frames)

@@ -64,6 +64,8 @@ def read_video(path: Path) -> ImageSequence:
                 raise InputError(f"{path}: holds no video")
             if container.format.name.endswith("_pipe") or container.format.name == "image2":
                 raise InputError(f"{path}: is a picture ({container.format.name.removesuffix('_pipe')}), not a video")
+            if container.streams.video[0].codec_context is None:
+                raise InputError(f"{path}: cannot be read as a video: its codec is not known")
             index = _index(path, container, container.streams.video[0])
     except av.FFmpegError as error:
         raise InputError(f"{path}: cannot be read as a video: {error.strerror}") from None
