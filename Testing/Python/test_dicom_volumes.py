@@ -193,6 +193,20 @@ def test_an_ultrasound_volume_is_no_clip(tmp_path, volume):
     assert len(read_sequence(clip)) == 8
 
 
+def test_a_turning_plane_is_no_clip(tmp_path):
+    """A rotational acquisition: every frame has the same first pixel's place and another orientation."""
+    turned = [
+        {"PlaneOrientationSequence": item(ImageOrientationPatient=[np.cos(a), 0, np.sin(a), 0, 1, 0])}
+        for a in np.linspace(0, 1, 5)
+    ]
+    groups = frame_groups([(0, 0, 0)] * 5, per_frame=turned)
+    path = dicom_file(tmp_path / "r.dcm", np.zeros((5, 6, 8), np.uint8), **groups)
+    with pytest.raises(InputError, match=r"holds a volume \(5 planes of several orientations\), not frames"):
+        read_sequence(path)
+    with pytest.raises(InputError, match="slices of 5 orientations"):
+        read_volume(path)
+
+
 def test_more_pixels_than_the_header_says_are_never_passed_over(tmp_path):
     frames = np.zeros((24, 6, 8), np.uint8)
     with pytest.raises(InputError, match=r"holds? volumes \(3 x 8 slices of 8 x 6\), not frames of one plane"):

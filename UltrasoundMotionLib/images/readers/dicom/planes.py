@@ -130,23 +130,38 @@ def _grid_offsets(file: DicomFile) -> np.ndarray | None:
 
 def frames_are_slices(file: DicomFile, planes: list[Plane]) -> str:
     """Says why the frames of a file are the slices of a volume, or returns an empty text."""
-    dataset = file.dataset
+    if several_orientations(planes):
+        return f"{file.frames} planes of several orientations"
     positions = [plane.position_mm for plane in planes]
-    if all(position is not None for position in positions):
-        places = distinct_positions(np.array(positions, dtype=np.float64))
-        if places > 1:
-            times = file.frames / places
-            each = f"{times:g} x " if times == int(times) and times > 1 else ""
-            return f"{each}{places} slices at different positions"
+    if any(position is None for position in positions):
+        return _slices_by_attributes(file)
+    places = distinct_positions(np.array(positions, dtype=np.float64))
+    if places == 1:
+        return ""
+    times = file.frames / places
+    each = f"{times:g} x " if times == int(times) and times > 1 else ""
+    return f"{each}{places} slices at different positions"
+
+
+def _slices_by_attributes(file: DicomFile) -> str:
+    """Says which attribute tells that frames without positions are slices, or returns an empty text."""
+    dataset = file.dataset
+    if file.frames < 2:
         return ""
     pointers = dataset.get("FrameIncrementPointer")
     if pointers is not None and any(int(tag) in _SLICE_VECTORS for tag in np.atleast_1d(np.array(pointers, dtype=int))):
         return f"{file.frames} slices, as its FrameIncrementPointer says"
-    if file.frames > 1 and str(dataset.get("DimensionOrganizationType", "")).startswith("3D"):
+    if str(dataset.get("DimensionOrganizationType", "")).startswith("3D"):
         return f"{file.frames} slices, as its DimensionOrganizationType says"
-    if file.frames > 1 and dataset.get("SOPClassUID") == _ENHANCED_US_VOLUME:
+    if dataset.get("SOPClassUID") == _ENHANCED_US_VOLUME:
         return f"{file.frames} slices, as an Enhanced US Volume has"
     return ""
+
+
+def several_orientations(planes: list[Plane]) -> bool:
+    """Returns True if planes that state their orientation differ in it."""
+    known = [plane.directions for plane in planes if plane.directions is not None]
+    return any(not same_directions(known[0], directions) for directions in known[1:])
 
 
 def distinct_positions(positions_mm: np.ndarray) -> int:

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.images.readers.dicom.calibration import Spacing, pixel_
 from UltrasoundMotionLib.images.readers.dicom.frames import DicomFrames
 from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile
-from UltrasoundMotionLib.images.readers.dicom.planes import Plane, frame_planes
+from UltrasoundMotionLib.images.readers.dicom.planes import Plane, frame_planes, several_orientations
 from UltrasoundMotionLib.images.readers.dicom.series import open_series, reading_header
 from UltrasoundMotionLib.images.readers.dicom.slice_stack import SliceStack, stack_slices
 from UltrasoundMotionLib.images.volume import Volume
@@ -94,7 +94,7 @@ def _check_no_mosaic(path: Path, files: list[DicomFile]) -> None:
 def _check_no_clip(path: Path, first: DicomFile, planes: list[Plane]) -> None:
     """Raises InputError for frames that are times or have no places: stacked, they would make a volume that is none."""
     positions = [plane.position_mm for plane in planes]
-    if all(plane.file.frames == 1 for plane in planes):
+    if all(plane.file.frames == 1 for plane in planes) or several_orientations(planes):
         return
     modality = str(first.dataset.get("Modality", "") or "")
     if all(position is None for position in positions):
