@@ -12,6 +12,7 @@ from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.readers.dicom.calibration import pixel_spacing
 from UltrasoundMotionLib.images.readers.dicom.frame_times import frame_times
 from UltrasoundMotionLib.images.readers.dicom.frames import DicomFrames
+from UltrasoundMotionLib.images.readers.dicom.functional_groups import text
 from UltrasoundMotionLib.images.readers.dicom.phases import DicomPhases, phase_order
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import open_dicom
 from UltrasoundMotionLib.images.readers.dicom.planes import Plane, frame_planes, frames_are_slices
@@ -34,7 +35,7 @@ def read_dicom(path: Path) -> ImageSequence:
     dataset = file.dataset
     warned: list[str] = []
     with reading_header(path, warned):
-        modality = str(dataset.get("Modality", "") or "")
+        modality = text(dataset, "Modality")
         if modality not in _ULTRASOUND and not (modality in _VIDEO_CAPTURES and file.frames > 1):
             raise InputError(
                 f"{path}: not ultrasound: its modality is {modality or 'not given'} with {file.frames} frame(s), "

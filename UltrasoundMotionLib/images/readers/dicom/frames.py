@@ -10,7 +10,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE, luminance
 from UltrasoundMotionLib.images.readers.codestream import ColourSpace
 from UltrasoundMotionLib.images.readers.dicom.decoding import FrameDecoder
-from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value
+from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value, text
 from UltrasoundMotionLib.images.readers.dicom.palette import Palette, read_palette
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile
 
@@ -40,7 +40,7 @@ class DicomFrames:
         dataset = file.dataset
         self._file, self._decoder = file, FrameDecoder(file)
         samples = self._decoder.samples
-        stated = str(dataset.get("PhotometricInterpretation", "") or "").strip().upper()
+        stated = text(dataset, "PhotometricInterpretation").upper()
         self.photometric = stated or ("MONOCHROME2" if samples == 1 else "RGB")
         self._check_photometric(samples)
         self._palette: Palette | None = None

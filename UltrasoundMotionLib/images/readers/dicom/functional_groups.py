@@ -35,3 +35,9 @@ def number(dataset: pydicom.Dataset, name: str) -> float | None:
     except (TypeError, ValueError):
         return None
     return value if math.isfinite(value) else None
+
+
+def text(dataset: pydicom.Dataset, name: str) -> str:
+    """Returns an attribute of the file as one line of at most 64 characters, empty if it is absent."""
+    value = dataset.get(name)
+    return "" if value is None else " ".join(str(value).split())[:64]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.readers.dicom.functional_groups import text
 from UltrasoundMotionLib.images.readers.dicom.transfer_syntaxes import check_can_be_decoded
 
 if TYPE_CHECKING:
@@ -86,9 +87,8 @@ def open_dicom(path: Path) -> DicomFile:
                 raise InputError(f"{path}: is truncated, or names no transfer syntax by which its pixels could be read")
             rows, columns, bits = (dataset.get(name) for name in ("Rows", "Columns", "BitsAllocated"))
             if not rows or not columns or not bits:
-                raise InputError(
-                    f"{path}: is DICOM ({dataset.get('Modality', 'no modality')}) but holds no picture, or is truncated"
-                )
+                modality = text(dataset, "Modality") or "no modality"
+                raise InputError(f"{path}: is DICOM ({modality}) but holds no picture, or is truncated")
             check_can_be_decoded(path, syntax)
             if bits not in (8, 16, 32):
                 raise InputError(f"{path}: has {bits} bits a pixel, expected 8, 16 or 32")
@@ -162,7 +162,7 @@ def _native_frames(
     start = file.tell()
     available = max(0, path.stat().st_size - start)
     stored = available if stated == _UNDEFINED else stated
-    photometric = str(dataset.get("PhotometricInterpretation", "") or "")
+    photometric = text(dataset, "PhotometricInterpretation")
     halved = photometric in _HALVED_CHROMA and stored < whole * frames
     length = whole // 3 * 2 if halved else whole
     if min(available, stored) < length * frames:

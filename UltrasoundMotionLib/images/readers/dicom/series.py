@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.images.readers.dicom.functional_groups import text
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import (
     DicomFile,
     is_dicom,
@@ -54,7 +55,7 @@ def _described(series: dict[str, list[DicomFile]]) -> str:
     if not series:
         return ""
     named = ", ".join(
-        f"{files[0].dataset.get('SeriesDescription') or files[0].path.name} ({len(files)} files)"
+        f"{text(files[0].dataset, 'SeriesDescription') or files[0].path.name} ({len(files)} files)"
         for files in list(series.values())[:4]
     )
     return f": {named}{' ...' if len(series) > 4 else ''}; put one into a folder of its own"

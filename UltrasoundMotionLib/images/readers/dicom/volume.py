@@ -10,7 +10,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.readers.dicom.calibration import Spacing, pixel_spacing
 from UltrasoundMotionLib.images.readers.dicom.frames import DicomFrames
-from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value
+from UltrasoundMotionLib.images.readers.dicom.functional_groups import frame_value, text
 from UltrasoundMotionLib.images.readers.dicom.pixel_layout import DicomFile
 from UltrasoundMotionLib.images.readers.dicom.planes import Plane, frame_planes, several_orientations
 from UltrasoundMotionLib.images.readers.dicom.series import open_series, reading_header
@@ -96,7 +96,7 @@ def _check_no_clip(path: Path, first: DicomFile, planes: list[Plane]) -> None:
     positions = [plane.position_mm for plane in planes]
     if all(plane.file.frames == 1 for plane in planes) or several_orientations(planes):
         return
-    modality = str(first.dataset.get("Modality", "") or "")
+    modality = text(first.dataset, "Modality")
     if all(position is None for position in positions):
         what = "is a clip" if modality in _ULTRASOUND else "has no position of its frames, so it is no volume"
     elif max(np.abs(position - positions[0]).max() for position in positions if position is not None) < 1e-2:
