@@ -15,6 +15,8 @@ def itk_warnings_as_notes(notes: list[str]) -> Iterator[None]:
     import SimpleITK as sitk
 
     class Collector(sitk.LoggerBase):
+        """Keeps ITK's warnings, each once."""
+
         def __init__(self) -> None:
             super().__init__()
             self.lines: dict[str, None] = {}

@@ -19,7 +19,7 @@ _NO_TRANSFORM = b"\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
 
 @dataclass(frozen=True)
 class Codestream:
-    """What the header of a compressed picture says.
+    """The header of a compressed picture: its kind, size and colour space.
 
     Attributes:
         kind: `JPEG`, `JPEG-LS` or `JPEG 2000`.

@@ -43,7 +43,7 @@ _SLICE_VECTORS = (0x00540080, 0x3004000C)
 
 @dataclass(frozen=True)
 class Plane:
-    """Where a frame lies.
+    """The place of a frame in space.
 
     Attributes:
         file: the file.
