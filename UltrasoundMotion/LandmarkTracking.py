@@ -371,7 +371,9 @@ class LandmarkTrackingTest(ScriptedLoadableModuleTest):
         logic.markLost(tracked, label, [last // 4])
         logic.trackCorrected(tracked)
         found = logic.tracks(tracked)
-        self.assertAlmostEqual(found.positions_px[last // 2, 0, 0], before.positions_px[last // 2, 0, 0] + 2.0, places=3)
+        self.assertAlmostEqual(
+            found.positions_px[last // 2, 0, 0], before.positions_px[last // 2, 0, 0] + 2.0, places=3
+        )
         self.assertFalse(found.visible[last // 4, 0])
         self.delayDisplay("A landmark was followed through corrected frames")
         while logic.undo(tracked):

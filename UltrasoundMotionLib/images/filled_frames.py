@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy import ndimage
@@ -15,15 +14,6 @@ from UltrasoundMotionLib.images.tissue_hue import TissueHue
 
 _NEIGHBOURS = 24
 _SMOOTH_PX, _MARGIN_PX = 4.0, 12
-
-
-@runtime_checkable
-class FilledFrameSource(Protocol):
-    """A frame source that fills pixels which do not show tissue."""
-
-    def filled(self, index: int) -> np.ndarray:
-        """Returns the pixels of frame `index` that were filled, (H, W) bool."""
-        ...
 
 
 class FilledFrames:

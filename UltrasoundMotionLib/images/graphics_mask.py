@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import colour_frame
-from UltrasoundMotionLib.images.filled_frames import FilledFrames, FilledFrameSource
-from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.filled_frames import FilledFrames
+from UltrasoundMotionLib.images.image_sequence import FilledFrameSource, ImageSequence
 from UltrasoundMotionLib.images.sector import sampled_grey, sector_mask, sector_of
 from UltrasoundMotionLib.images.tissue_hue import ColouredPixels, coloured_pixels, is_colour_flow
 

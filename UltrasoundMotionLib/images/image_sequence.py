@@ -37,6 +37,15 @@ class FrameSource(Protocol):
         ...
 
 
+@runtime_checkable
+class FilledFrameSource(Protocol):
+    """A frame source that fills pixels which do not show tissue."""
+
+    def filled(self, index: int) -> np.ndarray:
+        """Returns the pixels of frame `index` that were filled, (H, W) bool."""
+        ...
+
+
 @dataclass(frozen=True)
 class ImageSequence:
     """Grey-level frames with spacing, times, and position and orientation in space.

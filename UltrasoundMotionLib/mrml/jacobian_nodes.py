@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import slicer
 
@@ -42,7 +44,7 @@ def mapping_jacobian(displacement_mm: np.ndarray, image: Volume) -> Steps[Volume
     yield 0, 1, _MAPPING
     voxels = (displacement_mm @ np.linalg.inv(image.index_to_lps_mm[:-1, :-1]).T).astype(np.float32)
     unit = np.eye(dimension, dtype=np.float32)
-    g: list[list[np.ndarray | float]] = []
+    g: list[list[Any]] = []
     for i in range(dimension):
         g.append([])
         for j in range(dimension):

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from UltrasoundMotionLib.images.filled_frames import FilledFrameSource
-from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.image_sequence import FilledFrameSource, ImageSequence
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 

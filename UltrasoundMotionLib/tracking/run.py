@@ -14,6 +14,7 @@ from UltrasoundMotionLib.tracking.filled_pixels import hide_filled
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker, stream_tracks
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 from UltrasoundMotionLib.tracking.query import PointQuery
+from UltrasoundMotionLib.tracking.wrappers.cut_watch import CutWatchedTracker
 
 OnFrame = Callable[[int, FrameTracks], None]
 
@@ -91,13 +92,40 @@ def run_query(
     progress: Progress = no_progress,
     on_frame: OnFrame | None = None,
     keep_partial: bool = False,
+    on_cut: Callable[[int], None] | None = None,
 ) -> PointTracks:
-    """Follows the points of a query with an online tracker; the other arguments are those of its collector."""
+    """Follows the points of a query with an online tracker; the other arguments are those of its collector.
+
+    Args:
+        on_cut: called at the end with the first frame after each cut, see `CutWatchedTracker`.
+    """
     collector = _TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
+    watched: list[CutWatchedTracker] = []
+
+    def create_watched() -> CutWatchedTracker:
+        watched.append(CutWatchedTracker(create_tracker()))
+        return watched[-1]
+
     with suppress(_RunStopped):
-        for index, found in stream_tracks(sequence, create_tracker, query):
+        for index, found in stream_tracks(sequence, create_watched, query):
             collector.add(index, found)
-    return collector.tracks(model)
+    cuts = [
+        query.frame + step * one.cut_after
+        for step, one in zip(query.steps, watched, strict=False)  # a run may be stopped before its second step
+        if one.cut_after is not None
+    ]
+    if on_cut is not None:
+        for frame in cuts:
+            on_cut(frame)
+    return collector.tracks(model, [_cut_note(frame) for frame in cuts])
+
+
+def _cut_note(frame: int) -> str:
+    """Returns a note for the user on a cut, seen on the first frame after it."""
+    return (
+        f"frame {frame}: the picture becomes another at once (a cut, another view, depth or probe position); beyond it"
+        " points are visible only where their place looks as on the query frame"
+    )
 
 
 def run_clip_query(

@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from UltrasoundMotionLib.errors import OptionError
-from UltrasoundMotionLib.images.filled_frames import FilledFrameSource
-from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
+from UltrasoundMotionLib.images.image_sequence import FilledFrameSource, FrameSource, ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.settings import takes_request
 from UltrasoundMotionLib.tracking.corrections.corrections import CorrectedFrames, Correction

@@ -53,7 +53,7 @@ def track_offline(
     From the query frame to the end of the sequence as online; from the end back again with a fresh tracker; the two
     weighed by variances that grow with the frames since each began and with those since each last saw the landmark; the
     backward pass begins with the variance of the forward one, and counts the less, the further from the query point it
-    ends. Then a smoother. Frames before the query frame the same, mirrored.
+    ends. Then a smoother. Frames before the query frame the same, mirrored. Beyond a cut the forward pass stays.
 
     `on_frame` is called in the forward pass, and once more for every frame when all is done. A cancelled run with
     `keep_partial` returns the forward pass as it is.
@@ -61,6 +61,7 @@ def track_offline(
     config = config or OfflineConfig()
     unit = max(sequence.frame_size) / 256
     total = query.reached_count
+    cuts: list[int] = []
     there = run_query(
         sequence,
         create_tracker,
@@ -69,6 +70,7 @@ def track_offline(
         progress=lambda done, _, message: progress(done, 2 * total, message),
         on_frame=on_frame,
         keep_partial=keep_partial,
+        on_cut=cuts.append,
     )
     if np.count_nonzero(there.reached) < total:
         return there
@@ -76,6 +78,8 @@ def track_offline(
     done = total
     for step in query.steps:
         frames = np.array(query.frames(step))
+        cut = np.flatnonzero(np.isin(frames, cuts))
+        frames = frames[: cut[0]] if len(cut) else frames  # beyond a cut there is nothing to come back from
         if len(frames) < 3:
             continue
         back: list[FrameTracks] = []
