@@ -56,7 +56,7 @@ def mapping_jacobian(displacement_mm: np.ndarray, image: Volume) -> Steps[Volume
     else:
         minors = [g[1][(j + 1) % 3] * g[2][(j + 2) % 3] - g[1][(j + 2) % 3] * g[2][(j + 1) % 3] for j in range(3)]
         determinant = g[0][0] * minors[0] + g[0][1] * minors[1] + g[0][2] * minors[2]
-    return Volume(determinant, image.spacing_mm, image.origin_mm, image.direction, "Jacobian")
+    return Volume(np.asarray(determinant), image.spacing_mm, image.origin_mm, image.direction, "Jacobian")
 
 
 def _slope(values: np.ndarray, axis: int) -> np.ndarray | float:
