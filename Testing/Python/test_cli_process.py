@@ -1,8 +1,10 @@
 """The command line as a process of its own: what it imports, does without, and leaves behind when it is interrupted."""
 
+import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -102,3 +104,41 @@ def test_an_interrupted_run_leaves_no_file_and_no_traceback(points, tmp_path, nu
     assert process.returncode == 128 + number
     assert error == "ultrasound-motion: cancelled\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["long.mha", "points.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_a_signal_at_any_moment_gives_its_exit_code(points, tmp_path):
+    """While libraries are imported, frames are tracked, pictures drawn and a scene is written."""
+    pytest.importorskip("slicer", reason="needs slicer-core")
+    clip = write_clip(tmp_path / "clip.mha", speckle(10))
+    out = tmp_path / "out"
+    command = [*COMMAND, "track", clip, "--points", points, "--out", out / "t.csv"]
+    command += ["--scene", out / "s.mrb", "--plot", out / "p.png"]
+
+    def start():
+        shutil.rmtree(out, ignore_errors=True)
+        out.mkdir()
+        return subprocess.Popen(
+            list(map(str, command)),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        )
+
+    begun = time.monotonic()
+    with start() as whole:
+        whole.communicate()
+    seconds = time.monotonic() - begun
+    for moment in np.linspace(0.15, 0.95, 9):
+        number = signal.SIGINT if round(moment * 100) % 2 else signal.SIGTERM
+        with start() as process:
+            time.sleep(moment * seconds)
+            process.send_signal(number)
+            _, error = process.communicate(timeout=120)
+        if process.returncode == 0:
+            continue  # it had ended
+        assert process.returncode in (128 + number, -signal.SIGTERM), error
+        assert "Traceback" not in error
+        assert not [path.name for path in out.iterdir() if path.name.startswith(".partial")]

@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+import time
 import zlib
 
 import numpy as np
@@ -223,6 +224,29 @@ def test_pipes_and_devices_are_refused_without_waiting(tmp_path):
     for name in ("clip.nrrd", "zero.nii"):
         for read in READERS.values():
             assert "pipe or a device" in refused(read, tmp_path / name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="of POSIX")
+def test_headers_that_name_a_pipe_or_a_volume_that_no_memory_holds(tmp_path):
+    os.mkfifo(tmp_path / "pipe.raw")
+    lines = NRRD.format(**{**AS_USUAL, "more": "line skip: 1\ndata file: pipe.raw\n"})
+    (tmp_path / "a.nhdr").write_text(lines)
+    (tmp_path / "b.mhd").write_text(
+        "ObjectType = Image\nNDims = 2\nDimSize = 4 4\nElementType = MET_UCHAR\n"
+        "CompressedData = True\nCompressedDataSize = 9\nElementDataFile = pipe.raw\n"
+    )
+    for name in ("a.nhdr", "b.mhd"):
+        for read in (read_volume, read_all_frames):
+            with pytest.raises(InputError, match="pipe or a device"):
+                read(tmp_path / name)
+    path = tmp_path / "sparse.nrrd"
+    with path.open("wb") as file:
+        file.write(NRRD.format(**AS_USUAL).replace("8 6 4", "100000 100000 1000").encode())
+        file.truncate(file.tell() + 10**13)
+    begun = time.monotonic()
+    assert "do not fit into" in refused(read_volume, path)
+    assert len(read_sequence(path)) == 1000  # frame by frame
+    assert time.monotonic() - begun < 10
 
 
 def test_evaluate_refuses_half_a_label_map_and_fractions(run, tmp_path):

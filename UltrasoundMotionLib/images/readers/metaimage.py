@@ -32,6 +32,7 @@ from UltrasoundMotionLib.images.readers.header_fields import (
     times_from_timestamps,
 )
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, check_pixels, load_pixels
+from UltrasoundMotionLib.input_files import check_regular_file
 
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
@@ -136,6 +137,8 @@ def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tupl
         )
     local = name.upper() == "LOCAL"
     data_path = path if local else path.parent / name
+    if not local and data_path.exists():
+        check_regular_file(data_path)
     encoding = "zlib" if _true(header, "CompressedData") else "raw"
     if encoding == "zlib" and "CompressedDataSize" in header and data_path.exists():
         _check_compressed_size(path, header, data_path, offset if local else 0)

@@ -33,6 +33,7 @@ from UltrasoundMotionLib.images.readers.header_fields import (
     times_from_timestamps,
 )
 from UltrasoundMotionLib.images.readers.stored_frames import PixelBlock, StoredFrames, check_pixels, load_pixels
+from UltrasoundMotionLib.input_files import check_regular_file
 
 _TYPES = {
     **dict.fromkeys(("signed char", "int8", "int8_t"), "i1"),
@@ -206,6 +207,8 @@ def _pixel_block(header: _NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
     )
     if encoding != "raw" and (byte_skip or line_skip):
         raise InputError(f"{path}: byte skip and line skip with encoding {fields['encoding']} are not supported")
+    if name is not None and data_path.exists():
+        check_regular_file(data_path)
     block = PixelBlock(data_path, offset, dtype, shape, encoding)
     if not data_path.exists() or not (byte_skip or line_skip):
         return block

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import math
+import os
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -121,6 +122,7 @@ def check_pixels(named: Path, block: PixelBlock) -> None:
     """
     try:
         _check_claim(named, block)
+        _check_memory(named, block)
         if block.encoding == "text":
             count_not_finite = int((~np.isfinite(_text_pixels(named, block))).sum())
         elif block.encoding == "raw":
@@ -178,6 +180,23 @@ def _check_claim(named: Path, block: PixelBlock) -> None:
         raise InputError(
             f"{named}: truncated: its header declares {block.size_bytes} bytes of pixels {block.shape}, "
             f"which {max(stored, 0)} compressed bytes cannot hold"
+        )
+
+
+def _check_memory(named: Path, block: PixelBlock) -> None:
+    """Checks that an image that is read as a whole fits into the memory of this machine.
+
+    Raises:
+        InputError: it does not.
+    """
+    try:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on every system
+        return
+    if block.size_bytes > memory > 0:
+        raise InputError(
+            f"{named}: {block.size_bytes / 1e9:.4g} GB of pixels {block.shape} do not fit into "
+            f"{memory / 1e9:.3g} GB of memory"
         )
 
 
