@@ -7,7 +7,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField
@@ -140,6 +139,8 @@ def _shrunk(image: sitk.Image, scale: int) -> sitk.Image:
 
 def _in_voxels(field: sitk.Image, grid: ImageGrid, single: tuple[int, ...]) -> Tensor:
     """Returns (1, n, *spatial) on the pair's grid: 0 along the axes of one voxel."""
+    import torch
+
     found = DisplacementField.from_sitk(field)
     voxels = (found if found.grid.matches(grid) else found.resample(grid)).to_voxels()
     for axis in single:
