@@ -257,7 +257,8 @@ def assert_one_line(done, *words):
 def test_standard_output_that_is_closed_or_full_is_one_line():
     assert_one_line(in_shell('"$@" >&-', "models", "list"), "standard output is closed")
     if Path("/dev/full").exists():
-        assert_one_line(in_shell('"$@" >/dev/full', "models", "list"), "standard output", "No space left")
+        for words in (("models", "list"), ("--help",), ("track", "--help")):
+            assert_one_line(in_shell('"$@" >/dev/full', *words), "standard output", "No space left")
     both = in_shell('"$@" >&- 2>&-', "models", "list")
     assert (both.returncode, both.stdout, both.stderr) == (2, "", "")
 

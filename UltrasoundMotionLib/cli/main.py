@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from UltrasoundMotionLib import __version__, interrupts
 from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, OptionError, OutputError, UltrasoundMotionError
@@ -48,6 +48,13 @@ class _OneLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         _print_error(f"error: {message} (see {self.prog} --help)")
         sys.exit(BAD_INPUT)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Prints help and version; a stream that refuses them is an error, which argparse passes over."""
+        stream = file or sys.stderr
+        if message and stream is not None:
+            stream.write(message)
+            stream.flush()
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
