@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import bz2
 import math
 import os
 import tempfile
-import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import check_single_precision, grey_dtype, luminance
+from UltrasoundMotionLib.images.readers.decompression import LARGEST_STEP_BYTES, decompress_stream
 
 MAXIMUM_BYTES_IN_MEMORY = 256 * 2**20
-_CHUNK_BYTES = 2**16
-_LARGEST_STEP = 2**22
 _MOST_BYTES_PER_BYTE = {"raw": 1, "text": 1, "gzip": 1040, "zlib": 1040, "bzip2": 30_000}
 """The most that a byte of a file can stand for: a header that claims more cannot be true. Deflate reaches 1032."""
 
@@ -138,7 +134,7 @@ def check_pixels(named: Path, block: PixelBlock) -> None:
 
 
 def _not_finite_in_file(block: PixelBlock) -> int:
-    count, found, step = math.prod(block.shape), 0, _LARGEST_STEP // block.dtype.itemsize
+    count, found, step = math.prod(block.shape), 0, LARGEST_STEP_BYTES // block.dtype.itemsize
     for start in range(0, count, step):  # a new map for every part, so that its memory is released
         pixels = np.memmap(block.path, dtype=block.dtype, mode="r", offset=block.offset, shape=(count,))
         found += int((~np.isfinite(pixels[start : start + step])).sum())
@@ -243,7 +239,7 @@ def _decompressed(named: Path, block: PixelBlock) -> Iterator[bytes]:
     tail = max(block.dtype.itemsize * math.prod(block.shape[-1:]), 16)
     with block.path.open("rb") as file:
         file.seek(block.offset)
-        for data in _decompress_stream(named, file, block.encoding):
+        for data in decompress_stream(named, file, block.encoding):
             if skip >= len(data):
                 skip -= len(data)
                 continue
@@ -256,45 +252,6 @@ def _decompressed(named: Path, block: PixelBlock) -> Iterator[bytes]:
                     f"{named}: damaged: its header declares {block.size_bytes} bytes of pixels {block.shape}, "
                     "more found"
                 )
-
-
-def _decompress_stream(named: Path, file: BinaryIO, encoding: str) -> Iterator[bytes]:
-    """Yields what a compressed file holds, at most 4 MB at a time; the checksums of its members are compared."""
-    try:
-        decompress = _decompress_bzip2 if encoding == "bzip2" else _decompress_deflate
-        yield from decompress(file)
-    except (zlib.error, OSError, EOFError) as error:
-        raise InputError(f"{named}: its compressed pixels are damaged or truncated: {error}") from error
-
-
-def _decompress_deflate(file: BinaryIO) -> Iterator[bytes]:
-    detecting = zlib.MAX_WBITS | 32  # zlib and gzip headers
-    decompressor = zlib.decompressobj(wbits=detecting)
-    while compressed := file.read(_CHUNK_BYTES):
-        while compressed:
-            if decompressor.eof:  # a gzip file may have several members, and zeros after them
-                compressed = compressed.lstrip(b"\0")
-                if not compressed:
-                    break
-                decompressor = zlib.decompressobj(wbits=detecting)
-            yield decompressor.decompress(compressed, _LARGEST_STEP)
-            compressed = decompressor.unused_data if decompressor.eof else decompressor.unconsumed_tail
-    if not decompressor.eof:
-        yield decompressor.flush()
-    if not decompressor.eof:
-        raise EOFError("it ends before its last byte")
-
-
-def _decompress_bzip2(file: BinaryIO) -> Iterator[bytes]:
-    decompressor = bz2.BZ2Decompressor()
-    while compressed := file.read(_CHUNK_BYTES):
-        while compressed or not (decompressor.eof or decompressor.needs_input):
-            if decompressor.eof:
-                decompressor = bz2.BZ2Decompressor()
-            yield decompressor.decompress(compressed, _LARGEST_STEP)
-            compressed = decompressor.unused_data if decompressor.eof else b""
-    if not decompressor.eof:
-        raise EOFError("it ends before its last byte")
 
 
 def _text_pixels(named: Path, block: PixelBlock) -> np.ndarray:
