@@ -41,7 +41,6 @@ from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, tr
 
 from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE, layout_node
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
-from UltrasoundMotionLib.mrml.markups_items import set_locked
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_links import is_result, link_results, removing_results
 from UltrasoundMotionLib.mrml.track_nodes import adding_landmarks
@@ -112,6 +111,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             button.connect("clicked()", slot)
         self.ui.correctButton.connect("toggled(bool)", self.onCorrect)
         self.ui.plotButton.connect("toggled(bool)", self.onShowPlot)
+        if self.parent.isEntered:  # after Reload, which does not enter the module again
+            self._annotationSection.enter()
 
     def cleanup(self) -> None:
         if self.ui is not None:
@@ -119,6 +120,8 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self._landmarksSection.disconnect()
             self._annotationSection.disconnect()
         MotionModuleWidget.cleanup(self)
+        if self.ui is not None:
+            self._clipSection.disconnect()  # last: the panel, which follows a clip that plays, is disconnected
 
     def setParameterNode(self, parameters: object) -> None:
         if parameters is None and self.ui is not None:
@@ -269,8 +272,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         """Unlocks the tracked points, or locks them again for quick playback."""
         result = self._resultOrNone() if self.parameters is not None else None
         if result is not None and bool(result.proxy.GetLocked()) == on:
-            set_locked(result, not on)
-            if on:
+            if not self._annotationSection.setLocked(not on):
+                self.applyButton.showStatus(_("Wait until the change of the points has ended"))
+            elif on:
                 self._landmarksSection.showTracked()
                 self.applyButton.showStatus(
                     _(

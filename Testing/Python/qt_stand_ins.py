@@ -216,8 +216,14 @@ class MRMLUtils:
     """`slicer.qMRMLUtils()`, as far as the modules use it."""
 
     def vtkImageDataToQImage(self, data: object, image: QtGui.QImage) -> bool:
-        """Fills a QImage with an image of red, green and blue, whose first row is the lowest."""
+        """Fills a QImage with an image of red, green and blue, whose first row is the lowest.
+
+        Only bytes give a picture, as in CTK's `vtkImageDataToQImage`; the real one takes 1 and 4 components too.
+        """
         width, height, _ = data.GetDimensions()
+        if data.GetScalarTypeAsString() != "unsigned char" or data.GetNumberOfScalarComponents() != 3:
+            image.swap(QtGui.QImage())
+            return False
         colors = vtk_to_numpy(data.GetPointData().GetScalars()).reshape(height, width, 3)[::-1].copy()
         made = QtGui.QImage(colors.data, width, height, 3 * width, QtGui.QImage.Format.Format_RGB888)
         image.swap(made.copy())

@@ -206,11 +206,16 @@ class Application:
         return widget
 
     def reload_module(self, name: str) -> object:
-        """What the Reload button does: the new file, then the old widget's cleanup, then a new widget."""
+        """What the Reload button does (`reloadScriptedModule`): the new file, then the old widget's cleanup, then a new
+        widget in the same parent, which is entered still: `enter` is not called.
+        """
         old = self._widgets[name]
-        self._execute(name)
+        module = self._execute(name)
         old.cleanup()
-        return self.open_module(name)
+        widget = self._widgets[name] = getattr(module, f"{name}Widget")(old.parent)
+        setattr(slicer.modules, f"{name}Widget", widget)
+        widget.setup()
+        return widget
 
     def wait(self, condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
         """Runs Qt's event loop until the condition holds.

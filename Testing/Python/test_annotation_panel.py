@@ -140,6 +140,7 @@ def test_lost_and_added_points_are_those_under_the_mouse(bench, widget):
     assert tracked(widget).proxy.GetNthControlPointPositionStatus(2) != missing
     ui.pointSelector.currentIndex = 1
     ui.markLostOnButton.click()
+    settle(bench, widget)
     assert widget.ui.statusLabel.text == "P1 is lost from frame 5 to 23"
     ui.undoButton.click()
     settle(bench, widget)
@@ -173,6 +174,73 @@ def test_the_keys_work_in_the_module_only_and_are_none_of_slicers(bench, widget)
     assert not any(shortcut.isEnabled() for shortcut in shortcuts)
     widget.enter()
     assert all(shortcut.isEnabled() for shortcut in shortcuts)
+
+
+def test_the_keys_work_after_a_reload_which_does_not_enter_the_module_again(bench, widget):
+    qt = slicer_stand_ins.qt_stand_ins
+    old = widget.uiWidget._wrapped.findChildren(qt.QtGui.QShortcut)
+    widget = bench.application.reload_module("LandmarkTracking")
+    assert not any(shortcut.isEnabled() for shortcut in old)
+    keys = widget.uiWidget._wrapped.findChildren(qt.QtGui.QShortcut)
+    assert len(keys) == 11
+    assert all(shortcut.isEnabled() for shortcut in keys)
+    widget.exit()
+    assert not any(shortcut.isEnabled() for shortcut in keys)
+
+
+def locked_frames(widget):
+    sequence = tracked(widget).sequence
+    return [frame for frame in range(sequence.GetNumberOfDataNodes()) if sequence.GetNthDataNode(frame).GetLocked()]
+
+
+def test_correct_unlocks_the_frame_shown_at_once_and_the_others_in_steps(bench, widget):
+    bench.clip.browser.SetSelectedItemNumber(6)
+    widget.ui.correctButton.checked = True
+    assert locked_frames(widget) == [frame for frame in range(24) if frame != 6]
+    assert widget.ui.correctButton.checked and not tracked(widget).proxy.GetLocked()
+    widget.ui.correctButton.checked = False  # before the first change has ended
+    assert len(locked_frames(widget)) == 24
+    settle(bench, widget)
+    assert len(locked_frames(widget)) == 24 and not widget.ui.correctButton.checked
+    widget.ui.correctButton.checked = True
+    settle(bench, widget)
+    assert locked_frames(widget) == []
+    widget.ui.correctButton.checked = False
+    widget.parameters.trackedLandmarks, sequence = None, tracked(widget).sequence
+    assert all(sequence.GetNthDataNode(frame).GetLocked() for frame in range(24))  # not left halfway
+    assert bench.application.errors == []
+
+
+def test_correct_is_refused_while_another_change_is_under_way(bench, widget):
+    ui = section(widget)._ui
+    ui.pointSelector.currentIndex = 1
+    bench.clip.browser.SetSelectedItemNumber(3)
+    ui.markLostOnButton.click()
+    assert section(widget)._steps.busy  # in steps, as it is for many frames
+    assert widget.ui.statusLabel.text == "Marking P1 as lost ..."
+    widget.ui.correctButton.checked = True
+    assert widget.ui.statusLabel.text == "Wait until the change of the points has ended"
+    assert not widget.ui.correctButton.checked
+    settle(bench, widget)
+    assert widget.ui.statusLabel.text == "P1 is lost from frame 3 to 23"
+    assert len(locked_frames(widget)) == 24
+
+
+def test_steps_that_fail_by_a_fault_end_and_say_so():
+    from UltrasoundMotionModuleLib.shared.step_timer import StepTimer
+
+    said, ended = [], []
+
+    def failing():
+        yield 0, 1, "working"
+        raise AttributeError("a node is gone")
+
+    timer = StepTimer(said.append, lambda: ended.append("idle"))
+    timer.run(failing(), ended.append)
+    timer.finish()
+    assert (said, ended) == (["a node is gone"], ["idle"])
+    assert not timer.running
+    timer.disconnect()
 
 
 def test_the_keys_are_in_the_tool_tips_and_in_the_docs(widget):

@@ -62,6 +62,11 @@ def test_what_is_removed_meanwhile_is_left_out(played):
     assert scene.GetFirstNodeByClass("vtkMRMLMarkupsFiducialNode") is None
 
 
+def locked_items(landmarks):
+    sequence = landmarks.sequence
+    return [number for number in range(sequence.GetNumberOfDataNodes()) if sequence.GetNthDataNode(number).GetLocked()]
+
+
 @pytest.fixture
 def bench():
     if slicer_stand_ins.qt_stand_ins is None:
@@ -83,8 +88,29 @@ def test_the_panel_is_quiet_while_its_clip_plays_also_while_correcting(bench):
     bench.clip.browser.SetPlaybackActive(False)
     assert state(landmarks) == (True, False)
     assert widget.ui.correctButton.checked
+    bench.application.wait(lambda: not widget._clipSection._steps.running)
+    assert locked_items(landmarks) == []
     bench.clip.browser.SetPlaybackActive(True)
+    assert locked_items(landmarks) == [3]  # the others in steps, which must not stop the application
+    bench.application.wait(lambda: not widget._clipSection._steps.running)
+    assert len(locked_items(landmarks)) == 24
     assert state(landmarks) == (False, True)
     widget.exit()  # playback goes on in another module
     assert state(landmarks) == (True, False)
     assert bench.application.errors == []
+
+
+def test_a_reload_while_the_clip_plays_leaves_labels_and_points_as_they_were(bench):
+    widget = bench.open()
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    landmarks = find_sequence_nodes(widget.parameters.trackedLandmarks)
+    widget.ui.correctButton.checked = True
+    bench.application.wait(lambda: not widget._annotationSection._steps.running)
+    bench.clip.browser.SetPlaybackActive(True)
+    widget = bench.application.reload_module("LandmarkTracking")
+    assert state(landmarks) == (False, True)  # for the new panel, which follows the clip too
+    bench.clip.browser.SetPlaybackActive(False)
+    bench.application.wait(lambda: not widget._clipSection._steps.running)
+    assert state(landmarks) == (True, False)
+    assert locked_items(landmarks) == []

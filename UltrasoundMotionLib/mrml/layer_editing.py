@@ -107,6 +107,10 @@ class LayerEditor:
         return tuple(one.label for one in new)
 
     def mark_lost(self, labels: Sequence[str], frames: Iterable[int]) -> None:
+        """Marks points as lost at once, see `marking_lost`."""
+        run_steps(self.marking_lost(labels, frames))
+
+    def marking_lost(self, labels: Sequence[str], frames: Iterable[int]) -> Steps[None]:
         """Marks points as lost on some frames: missing there, and no guide for the track.
 
         Raises:
@@ -122,13 +126,14 @@ class LayerEditor:
                 raise InputError(
                     f"{self.landmarks.proxy.GetName()}: {label} is placed on no other frame; correct it elsewhere first"
                 )
-        before = self.history.snapshot(frames)
-        for frame in frames:
+        before = yield from self.history.taking_snapshot(frames)
+        for done, frame in enumerate(frames):
+            yield done, len(frames), "marking the points as lost"
             state = lost_state(frame_state(self.landmarks, frame), self.sequence, labels)
             set_frame_state(self.landmarks, frame, state)
         self.landmarks.sequence.InvokePendingModifiedEvent()
         self._store(with_corrections(kept, [Correction(frame, label) for frame, label in gone]))
-        self.history.record(f"marking {_names(labels)} as lost", before)
+        yield from not_cancelled(self.history.recording(f"marking {_names(labels)} as lost", before))
 
     def unmark_lost(self, label: str, frame: int) -> None:
         """Takes a lost mark back: the point is where it was thought to be, and nothing is stated on that frame.

@@ -148,10 +148,22 @@ def setting_locked(markups: SequenceNodes, locked: bool) -> Steps[None]:
     count = markups.sequence.GetNumberOfDataNodes()
     for frame in range(count):
         yield frame, count, "locking the points" if locked else "unlocking the points"
-        loose = loose_copy(markups.sequence.GetNthDataNode(frame))
-        loose.SetLocked(locked)
-        store_item(markups, loose, frame)
+        _set_frame_locked(markups, frame, locked)
     markups.sequence.InvokePendingModifiedEvent()
+
+
+def set_shown_locked(markups: SequenceNodes, locked: bool) -> None:
+    """Locks or unlocks the points on the frame shown, ahead of `setting_locked`; does nothing where they are so."""
+    frame = markups.shown_item
+    item = markups.sequence.GetNthDataNode(frame)
+    if item is not None and bool(item.GetLocked()) != locked:
+        _set_frame_locked(markups, frame, locked)
+
+
+def _set_frame_locked(markups: SequenceNodes, frame: int, locked: bool) -> None:
+    loose = loose_copy(markups.sequence.GetNthDataNode(frame))
+    loose.SetLocked(locked)
+    store_item(markups, loose, frame)
 
 
 def _loose_markups(class_name: str, name: str, labels: Sequence[str], show_points: bool) -> slicer.vtkMRMLMarkupsNode:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import slicer
 
-from UltrasoundMotionLib.mrml.markups_items import set_locked
+from UltrasoundMotionLib.mrml.markups_items import set_shown_locked, setting_locked
 from UltrasoundMotionLib.mrml.scene_nodes import nodes_of_class
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
+from UltrasoundMotionLib.steps import Steps, run_steps
 
 
 class QuietPlayback:
@@ -16,7 +17,11 @@ class QuietPlayback:
     dragged while a browser plays.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, start: Callable[[Steps[None]], object] = run_steps) -> None:
+        """`start` runs steps over all frames, at once or a slice at a time; in place of those that it runs still. The
+        frame that is shown is never left to them.
+        """
+        self._start = start
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._labelled: list[slicer.vtkMRMLMarkupsDisplayNode] = []
         self._unlocked: list[SequenceNodes] = []
@@ -25,6 +30,8 @@ class QuietPlayback:
         """Follows a browser, or none; called after each of its changes, and cheap where it goes on as it did."""
         playing = browser if browser is not None and browser.GetPlaybackActive() else None
         if playing is self._browser:
+            for markups in filter(_is_there, self._unlocked):
+                set_shown_locked(markups, True)
             return
         self.restore()
         self._browser = playing
@@ -37,7 +44,7 @@ class QuietPlayback:
                 self._labelled.append(display)
             if not proxy.GetLocked():
                 self._unlocked.append(find_sequence_nodes(proxy))
-                set_locked(self._unlocked[-1], True)
+        self._set_locked(self._unlocked, True)
 
     def restore(self) -> None:
         """Shows labels and unlocks points as before; nodes that are gone are left out."""
@@ -47,9 +54,27 @@ class QuietPlayback:
         for display in labelled:
             if display.GetScene() is not None:
                 display.SetPointLabelsVisibility(True)
-        for markups in unlocked:
-            if markups.sequence.GetScene() is not None and markups.proxy.GetScene() is not None:
-                set_locked(markups, False)
+        self._set_locked(unlocked, False)
+
+    def _set_locked(self, several: list[SequenceNodes], locked: bool) -> None:
+        several = [markups for markups in several if _is_there(markups)]
+        for markups in several:
+            set_shown_locked(markups, locked)
+        if several:
+            self._start(_setting_locked(several, locked))
+
+
+def _setting_locked(several: list[SequenceNodes], locked: bool) -> Steps[None]:
+    for markups in several:
+        for progress in setting_locked(markups, locked):
+            yield progress
+            if not _is_there(markups):
+                break
+
+
+def _is_there(markups: SequenceNodes) -> bool:
+    nodes = (markups.sequence, markups.proxy, markups.browser)
+    return all(node.GetScene() is not None for node in nodes)
 
 
 def _markups_of(browser: slicer.vtkMRMLSequenceBrowserNode) -> Iterator[slicer.vtkMRMLMarkupsNode]:

@@ -18,6 +18,7 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
 )
 from UltrasoundMotionLib.mrml.layer_editing import LayerEditor
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
+from UltrasoundMotionLib.mrml.markups_items import set_shown_locked, setting_locked
 from UltrasoundMotionLib.mrml.mouse_position import mouse_position_px
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.track_links import image_of
@@ -63,6 +64,7 @@ class AnnotationSection:
         self._states: FrameStates | None = None
         self._readAt: object = None
         self._running: CorrectedRun | None = None
+        self._isLocking = False
         self._steps = StepTimer(self._say, self._onIdle)
         self._navigation = FrameNavigation(panel.logic, ui, self._say)
         self._bar = FrameBarWidget(ui.frameBar, self._navigation.onFrameClicked)
@@ -102,8 +104,11 @@ class AnnotationSection:
 
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""
+        if self._isLocking and self._editor.landmarks.sequence.GetScene() is not None:
+            self._steps.finish()  # a list that is locked on some frames only would be moved by mistake
         self._steps.close()
         self._observe(None)
+        self._isLocking = False
         self._editor = self._tracks = self._states = self._readAt = self._running = None
         self._navigation.forget()
         self._bar.show(None, 0)
@@ -190,6 +195,7 @@ class AnnotationSection:
         self._updateButtons()
 
     def _onIdle(self) -> None:
+        self._isLocking = False
         if self._editor is not None:
             self._read()
         self._updateButtons()
@@ -226,6 +232,19 @@ class AnnotationSection:
             self._fillPoints()
         self._showStates()
         self._read()
+
+    def setLocked(self, locked: bool) -> bool:
+        """Locks or unlocks the points: on the frame shown at once, on the others in steps.
+
+        Returns False, and changes nothing, while another change is under way.
+        """
+        if self._editor is None or self._panel.run is not None or (self._steps.busy and not self._isLocking):
+            return False
+        set_shown_locked(self._landmarks, locked)
+        self._readAt, self._isLocking = None, True
+        self._steps.run(setting_locked(self._landmarks, locked), lambda nothing: None)
+        self._updateButtons()
+        return True
 
     def onPointChosen(self, index: int) -> None:
         """Shows the states of another point."""
@@ -297,8 +316,9 @@ class AnnotationSection:
             label, frame = self._chosenLabel(), self._frame
             placed = [one.frame for one in self._editor.corrections if one.label == label and not one.lost]
             end = min([one for one in placed if one > frame], default=self._landmarks.sequence.GetNumberOfDataNodes())
-            self._editor.mark_lost([label], range(frame, end))
-            return _("{point} is lost from frame {frame} to {end}").format(point=label, frame=frame, end=end - 1)
+            text = _("{point} is lost from frame {frame} to {end}").format(point=label, frame=frame, end=end - 1)
+            self._step(self._editor.marking_lost([label], range(frame, end)), lambda result: self._ended(text))
+            return _("Marking {point} as lost ...").format(point=label)
 
         self._edit(mark)
 

@@ -13,6 +13,7 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence
 from UltrasoundMotionModuleLib.shared.clip import clipDescription, clipOf
 from UltrasoundMotionModuleLib.shared.clip_loading import ClipLoading
 from UltrasoundMotionModuleLib.shared.listed_clips import PROXY_ATTRIBUTE
+from UltrasoundMotionModuleLib.shared.step_timer import StepTimer
 
 
 class ClipSection:
@@ -26,14 +27,18 @@ class ClipSection:
         self._image: SequenceNodes | None = None
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._description: tuple[object, str] = (None, "")
-        self._playback = QuietPlayback()
+        self._steps = StepTimer(panel.applyButton.showStatus, self._onIdle)
+        self._playback = QuietPlayback(lambda steps: self._steps.run(steps, lambda nothing: None))
         for widget in (ui.playWidget, ui.seekWidget):
             widget.layout().setContentsMargins(0, 0, 0, 0)  # they would make the panel wider and longer than it needs
         ui.inputSelector.addAttribute("vtkMRMLScalarVolumeNode", PROXY_ATTRIBUTE)  # proxies of sequences only
         ui.showClipButton.connect("clicked()", self.onShowClip)
 
     def disconnect(self) -> None:
-        """Disconnects from the panel."""
+        """Disconnects from the panel, whose clip may be playing."""
+        self._playback.restore()
+        self._steps.finish()
+        self._steps.disconnect()
         self._ui.showClipButton.disconnect("clicked()", self.onShowClip)
 
     def leave(self) -> None:
@@ -41,6 +46,10 @@ class ClipSection:
         here on.
         """
         self._playback.restore()
+
+    def _onIdle(self) -> None:
+        if self._panel.isConnected:
+            self._panel.onWatchedModified()
 
     def onlyClip(self) -> slicer.vtkMRMLVolumeNode | None:
         """The scene's clip, where there is exactly one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -21,7 +22,7 @@ class StepTimer:
     """
 
     def __init__(self, onFailed: Callable[[str], None], onIdle: Callable[[], None]) -> None:
-        """`onFailed` is called with the message of a refusal, `onIdle` after each piece of work."""
+        """`onFailed` is called with the message of an error, `onIdle` after each piece of work."""
         self._onFailed, self._onIdle = onFailed, onIdle
         self._runner: StepRunner[Any] | None = None
         self._onEnd: Callable[[Any], None] | None = None
@@ -53,6 +54,11 @@ class StepTimer:
         if runner is not None:
             runner.close()
 
+    def finish(self) -> None:
+        """Goes on with the work until it has ended, where there is no time left for a pause."""
+        while self.running:
+            self.onTimeout()
+
     def disconnect(self) -> None:
         """Ends the work and the timer."""
         self.close()
@@ -66,7 +72,9 @@ class StepTimer:
             return
         try:
             runner.advance(_STEP_BUDGET_S)
-        except UltrasoundMotionError as error:
+        except Exception as error:
+            if not isinstance(error, UltrasoundMotionError):
+                logging.exception("steps on the scene failed", exc_info=error)
             self.close()
             self._onFailed(str(error))
             self._onIdle()
