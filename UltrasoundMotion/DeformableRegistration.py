@@ -40,7 +40,7 @@ from UltrasoundMotionModuleLib.shared.sample_data import HEART, offerSample
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
-from UltrasoundMotionLib.mrml.registration_comparison import RegisteredPair
+from UltrasoundMotionLib.mrml.registration_comparison import RegisteredPair, put_back_labels
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
 from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
@@ -115,6 +115,12 @@ class DeformableRegistration(ScriptedLoadableModule):
             "startupCompleted()",
             lambda: offerSample(HEART_VOLUMES.title, thumbnail, lambda: loadSampleVolumes(HEART_VOLUMES).fixed),
         )
+        slicer.app.connect("startupCompleted()", _putBackLabelsOfLoadedScenes)
+
+
+def _putBackLabelsOfLoadedScenes() -> None:
+    """Puts labels back in each scene that was saved during a comparison, whether the panel was ever opened or not."""
+    slicer.mrmlScene.AddObserver(slicer.mrmlScene.EndImportEvent, lambda scene, _event: put_back_labels(scene))
 
 
 class DeformableRegistrationWidget(MotionModuleWidget):
@@ -145,6 +151,8 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._presetChoice = PresetChoice(self.ui, lambda: self.parameters)
         self._comparison = ComparisonSection(self.ui, self._registeredPair)
 
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
+
     def cleanup(self) -> None:
         if self.ui is not None:
             self._comparison.disconnect()
@@ -159,6 +167,10 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     def onSceneStartClose(self, caller: object, event: int) -> None:
         self._comparison.stop()
         MotionModuleWidget.onSceneStartClose(self, caller, event)
+
+    def onSceneStartImport(self, caller: object, event: int) -> None:
+        """Ends the comparison before the views become those of the scene that is loaded."""
+        self._comparison.stop()
 
     def onSceneEndImport(self, caller: object, event: int) -> None:
         self._presetChoice.forget()
@@ -323,9 +335,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             return _("Cancelled; the outputs are as they were")
         parameters, pair = self.logic.getParameterNode(), self._task.pair
         isFirst = parameters.outputWarped is None
-        self._comparison.stop()
-        nodes = yield from self._task.showing(result)
-        self._chooseOutputs(nodes)
+        self._comparison.hold()
+        try:
+            nodes = yield from self._task.showing(result)
+            self._chooseOutputs(nodes)
+        finally:
+            self._comparison.release()
         if (parameters.fixedVolume, parameters.movingVolume) == (pair.fixed_node, pair.moving_node):
             self._comparison.begin(isConnected=self.isConnected)
         if isFirst:

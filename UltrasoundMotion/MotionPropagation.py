@@ -163,6 +163,7 @@ class MotionPropagationWidget(MotionModuleWidget):
         """Shows the result in place of the object, which would lie still over it."""
         if not result.nodes.proxy.IsA("vtkMRMLVolumeNode"):
             self._object.SetDisplayVisibility(False)
+            result.nodes.proxy.SetDisplayVisibility(True)  # also where the object was hidden by an earlier run
             return
         image = image_of_browser(find_motion(self.parameters.motion).nodes)
         if image is not None and not result.nodes.proxy.IsA("vtkMRMLLabelMapVolumeNode"):
@@ -180,6 +181,8 @@ class MotionPropagationWidget(MotionModuleWidget):
         parameters.motion, parameters.object, parameters.frame = sample.motion.proxy, sample.segmentation, 0
         parameters.carried = None
         parameters.EndModify(was_modifying)
+        if self.isConnected:
+            self.layouts.showClip(sample.clip.proxy)
 
     def commandArguments(self) -> tuple[str, ...]:
         parameters = self.parameters

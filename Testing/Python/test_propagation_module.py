@@ -163,6 +163,16 @@ def click_through(application, scene, panel, tmp_path, monkeypatch):
     assert parameters.carried.GetName() == "heart carried" and not node.GetDisplayVisibility()
     assert ui.measuresLabel.text.splitlines()[0].startswith("cavity area: ")
 
+    first = parameters.carried
+    first.SetDisplayVisibility(False)
+    ui.applyButton.click()  # of the object that is hidden now
+    application.wait(lambda: panel.run is None)
+    assert parameters.carried is not first and parameters.carried.GetDisplayVisibility()
+    scene.RemoveNode(parameters.carried)
+    parameters.carried = first
+    ui.measureButton.click()
+    application.wait(lambda: panel.run is None)
+
     ui.plotButton.click()
     assert panel.layouts.isShown(IMAGE_CHART_TABLE)
     assert scene.GetSingletonNode("PlotView1", "vtkMRMLPlotViewNode").GetPlotChartNodeID()

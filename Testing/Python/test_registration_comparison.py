@@ -17,9 +17,11 @@ from UltrasoundMotionLib.mrml.registration_comparison import (
     check_comparable,
     hide_labels,
     jump_to_voxel,
+    put_back_labels,
 )
 from UltrasoundMotionLib.mrml.registration_nodes import checkerboard
 from UltrasoundMotionLib.mrml.registration_pair import put_under
+from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
 from UltrasoundMotionLib.mrml.views import show_over, view_node
 from UltrasoundMotionLib.mrml.volume_nodes import add_label_map, add_segmentation, add_volume, volume_from_node
 from UltrasoundMotionLib.registration.largest_motion import largest_motion_index
@@ -147,6 +149,33 @@ def test_what_was_deleted_meanwhile_is_no_fault(scene, pair):
     assert shown(scene) == ("fixed", None, 0.5)
     with pytest.raises(InputError, match="register first"):
         check_comparable(pair)
+
+
+def test_a_scene_saved_during_a_comparison_gets_its_labels_back(scene, pair, tmp_path):
+    """Slicer fires no event before it saves, in which the comparison could end."""
+    before = state(scene)[1]
+    comparison = RegistrationComparison(pair)
+    comparison.show_before()
+    path = write_scene(scene, tmp_path / "scene.mrb")
+    scene.Clear(False)
+    read_scene(scene, path)
+    assert state(scene)[1] != before
+    put_back_labels(scene)
+    assert [one[:3] for one in state(scene)[1]] == [one[:3] for one in before]
+    assert {min(color) for _visible, _fill, _outline, found in state(scene)[1] for color in found} == {-1.0}
+    kept = state(scene)[1]
+    put_back_labels(scene)
+    assert state(scene)[1] == kept
+
+
+def test_a_view_that_appears_during_a_comparison_is_put_back_too(scene, pair):
+    comparison = RegistrationComparison(pair)
+    comparison.show_before()
+    view = view_node(scene, "vtkMRMLSliceCompositeNode", "Compare1")  # another layout
+    view.SetBackgroundVolumeID(pair.moving.GetID())
+    comparison.show_checkerboard(6.0)
+    comparison.restore()
+    assert view.GetBackgroundVolumeID() == pair.moving.GetID() and view.GetForegroundVolumeID() is None
 
 
 def test_a_grid_that_changed_cannot_be_compared(pair):

@@ -299,6 +299,64 @@ def test_a_result_of_other_inputs_than_those_chosen_hides_no_labels(scene, panel
     assert shown(scene) == ("warped", 0.5) and pressed(panel.ui) == []
 
 
+def test_no_button_is_pressed_while_a_new_result_takes_the_place_of_the_old(scene, panel, compared, monkeypatch):
+    """What the views showed before the result would be put back after it."""
+    panel._task = task = panel.logic.pairTask(panel.parameters)
+    ui = panel.ui
+    done = types.SimpleNamespace(
+        transform=None, warped=compared["warped"], jacobian=None, segmentation=None, table=None
+    )
+
+    def showing(self, found):
+        yield 0, 1, ""
+        show_over(compared["fixed"], compared["warped"])
+        return done
+
+    monkeypatch.setattr(type(task), "showing", showing)
+    monkeypatch.setattr(sys.modules[MODULE], "pairSummary", lambda result: "")
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", scene):
+        node.SetForegroundVolumeID(None)
+    steps = panel._showing(None, complete=True)
+    next(steps)
+    ui.beforeButton.click()
+    assert pressed(ui) == [] and not ui.beforeButton.enabled and "being added" in ui.compareLabel.text
+    panel.onWatchedModified()
+    assert not ui.flickerButton.enabled
+    list(steps)
+    assert shown(scene) == ("warped", 0.5) and ui.beforeButton.enabled
+    steps = panel._showing(None, complete=True)
+    next(steps)
+    steps.close()  # cancelled
+    assert ui.beforeButton.enabled
+
+
+@pytest.fixture
+def started(application, monkeypatch):
+    """The application has started, which the module waits for."""
+    logic = types.SimpleNamespace(registerCustomSampleDataSource=lambda **source: None)
+    monkeypatch.setitem(sys.modules, "SampleData", types.SimpleNamespace(SampleDataLogic=logic))
+    application.emit("startupCompleted()")
+
+
+@pytest.mark.usefixtures("started")
+def test_a_loaded_scene_that_was_saved_during_a_comparison_shows_its_labels_as_before(scene, panel, compared, tmp_path):
+    from UltrasoundMotionLib.mrml.scene_files import read_scene, write_scene
+
+    panel.ui.beforeButton.click()
+    path = write_scene(scene, tmp_path / "scene.mrb")
+    panel.exit()
+    scene.Clear(False)
+    read_scene(scene, path)
+    displays = slicer.util.getNodesByClass("vtkMRMLSegmentationDisplayNode", scene)
+    assert len(displays) == 2 and all(one.GetVisibility() and one.GetVisibility2DFill() for one in displays)
+    panel.enter()
+    panel.ui.beforeButton.click()
+    assert not all(one.GetVisibility2DFill() for one in displays)
+    read_scene(scene, path)  # added to the scene: the comparison ends first
+    assert pressed(panel.ui) == [] and not panel._comparison._timer.active
+    assert all(one.GetVisibility2DFill() for one in displays)
+
+
 # The samples
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,9 @@ FIXED_COLOR, MOVED_COLOR = (0.35, 0.95, 0.35), (0.98, 0.35, 0.85)
 
 _TEMPORARY = "UltrasoundMotion.comparison"
 """Attribute of nodes that exist while the comparison is shown; they are not saved."""
+
+_DISPLAY_BEFORE = "UltrasoundMotion.DisplayBeforeComparison"
+"""Attribute of a segmentation's display node that is shown otherwise during the comparison: how it was before."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +60,8 @@ class RegistrationComparison:
         """Keeps what the slice views show now, for `restore`."""
         self.pair = pair
         self._scene = pair.fixed.GetScene()
-        self._before = [
-            (
-                node,
-                (node.GetBackgroundVolumeID(), node.GetForegroundVolumeID(), node.GetLabelVolumeID()),
-                node.GetForegroundOpacity(),
-            )
-            for node in nodes_of_class(self._scene, "vtkMRMLSliceCompositeNode")
-        ]
+        self._before: list[tuple[slicer.vtkMRMLSliceCompositeNode, tuple[str | None, ...], float]] = []
+        self._views()
         self._undo: list[Callable[[], None]] = []
         self._labels_touched: set[str] = set()
 
@@ -112,11 +110,20 @@ class RegistrationComparison:
         self._undo, self._labels_touched = [], set()
         remove_temporary_nodes(self._scene)
 
+    def _views(self) -> list[slicer.vtkMRMLSliceCompositeNode]:
+        """Returns the slice views, and keeps what those show that are new, as after a change of the layout."""
+        views = nodes_of_class(self._scene, "vtkMRMLSliceCompositeNode")
+        for node in views:
+            if not any(node is kept for kept, _volumes, _opacity in self._before):
+                volumes = node.GetBackgroundVolumeID(), node.GetForegroundVolumeID(), node.GetLabelVolumeID()
+                self._before.append((node, volumes, node.GetForegroundOpacity()))
+        return views
+
     def _existing(self, node_id: str | None) -> str | None:
         return node_id if node_id and self._scene.GetNodeByID(node_id) is not None else None
 
     def _show(self, background: slicer.vtkMRMLVolumeNode, foreground: slicer.vtkMRMLVolumeNode, opacity: float) -> None:
-        for node in nodes_of_class(self._scene, "vtkMRMLSliceCompositeNode"):
+        for node in self._views():
             _set_composite(node, background.GetID(), foreground.GetID(), node.GetLabelVolumeID(), opacity)
 
     def show_labels(self, *, moved: bool) -> None:
@@ -137,7 +144,8 @@ class RegistrationComparison:
             return
         if node.GetID() not in self._labels_touched:
             self._labels_touched.add(node.GetID())
-            self._undo.append(_kept_display(node))
+            _keep_display(node)
+            self._undo.append(partial(_put_back_display, node.GetDisplayNode()))
         outline_labels(node, color)
         node.GetDisplayNode().SetVisibility(visible)
 
@@ -146,7 +154,7 @@ class RegistrationComparison:
             if not node.GetUseLabelOutline():
                 node.SetUseLabelOutline(True)
                 self._undo.append(partial(node.SetUseLabelOutline, False))
-        for node in nodes_of_class(self._scene, "vtkMRMLSliceCompositeNode"):
+        for node in self._views():
             node.SetLabelVolumeID(label_map.GetID() if label_map is not None else None)
 
     def _moving_before(self) -> slicer.vtkMRMLVolumeNode:
@@ -211,6 +219,15 @@ def remove_temporary_nodes(scene: slicer.vtkMRMLScene) -> None:
     """Removes what comparisons left in a scene."""
     for node in list(_temporary_nodes(scene)):
         remove_node(node)
+
+
+def put_back_labels(scene: slicer.vtkMRMLScene) -> None:
+    """Shows labels as they were before a comparison in a scene that was saved during it.
+
+    Slicer has no event before a scene is saved, in which the comparison could be ended.
+    """
+    for display in nodes_of_class(scene, "vtkMRMLSegmentationDisplayNode"):
+        _put_back_display(display)
 
 
 def jump_to_voxel(volume: slicer.vtkMRMLVolumeNode, index: tuple[float, ...]) -> None:
@@ -278,24 +295,33 @@ def _temporary_nodes(scene: slicer.vtkMRMLScene) -> list[slicer.vtkMRMLNode]:
     return [node for node in nodes if node.GetAttribute(_TEMPORARY)]
 
 
-def _kept_display(node: slicer.vtkMRMLSegmentationNode) -> Callable[[], None]:
-    """Returns the function that puts the display of a segmentation back."""
+def _keep_display(node: slicer.vtkMRMLSegmentationNode) -> None:
+    """Keeps the display of a segmentation in an attribute, which is saved with it."""
     display = node.GetDisplayNode()
-    visible = display.GetVisibility()
-    fill, outline = display.GetVisibility2DFill(), display.GetVisibility2DOutline()
-    ids = node.GetSegmentation().GetSegmentIDs()
-    colors = {one: tuple(display.GetSegmentOverrideColor(one)) for one in ids}
+    if display.GetAttribute(_DISPLAY_BEFORE):
+        return
+    before = {
+        "visible": display.GetVisibility(),
+        "fill": display.GetVisibility2DFill(),
+        "outline": display.GetVisibility2DOutline(),
+        "colors": {one: list(display.GetSegmentOverrideColor(one)) for one in node.GetSegmentation().GetSegmentIDs()},
+    }
+    display.SetAttribute(_DISPLAY_BEFORE, json.dumps(before))
 
-    def undo() -> None:
-        if display.GetScene() is None or node.GetScene() is None:
-            return
-        display.SetVisibility(visible)
-        display.SetVisibility2DFill(fill)
-        display.SetVisibility2DOutline(outline)
-        for one in set(node.GetSegmentation().GetSegmentIDs()) & set(colors):
-            if min(colors[one]) < 0:
-                display.UnsetSegmentOverrideColor(one)
-            else:
-                display.SetSegmentOverrideColor(one, *colors[one])
 
-    return undo
+def _put_back_display(display: slicer.vtkMRMLSegmentationDisplayNode) -> None:
+    """Puts the display of a segmentation back; does nothing where that was done already."""
+    text, node = display.GetAttribute(_DISPLAY_BEFORE), display.GetDisplayableNode()
+    if not text or display.GetScene() is None or node is None or node.GetScene() is None:
+        return
+    display.RemoveAttribute(_DISPLAY_BEFORE)
+    before = json.loads(text)
+    display.SetVisibility(before["visible"])
+    display.SetVisibility2DFill(before["fill"])
+    display.SetVisibility2DOutline(before["outline"])
+    for one in set(node.GetSegmentation().GetSegmentIDs()) & set(before["colors"]):
+        color = before["colors"][one]
+        if min(color) < 0:
+            display.UnsetSegmentOverrideColor(one)
+        else:
+            display.SetSegmentOverrideColor(one, *color)

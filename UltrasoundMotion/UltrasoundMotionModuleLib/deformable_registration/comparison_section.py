@@ -37,7 +37,7 @@ class ComparisonSection:
         """
         self._ui, self._pair = ui, pair
         self._comparison: RegistrationComparison | None = None
-        self._fixedTurn = False
+        self._fixedTurn = self._isHeld = False
         self._timer = qt.QTimer()
         self._timer.interval = _FLICKER_MS
         self._timer.connect("timeout()", self.onTimeout)
@@ -64,6 +64,8 @@ class ComparisonSection:
         """Enables the buttons where there is a result, and ends the comparison of a pair that is no longer chosen."""
         pair, reason = self._pair(), ""
         try:
+            if self._isHeld:
+                raise InputError(_("The new result is being added"))
             if pair is None:
                 raise InputError(_("Register first: before and after are compared here"))
             check_comparable(pair)
@@ -75,6 +77,17 @@ class ComparisonSection:
             button.enabled = not reason
         self._ui.tileSizeSpinBox.enabled = not reason
         self._ui.compareLabel.text = reason or self._legend(pair)
+
+    def hold(self) -> None:
+        """Ends the comparison and takes no clicks until `release`: a new result takes the place of the pair's nodes."""
+        self.stop()
+        self._isHeld = True
+        self.update()
+
+    def release(self) -> None:
+        """Takes clicks again."""
+        self._isHeld = False
+        self.update()
 
     def begin(self, *, isConnected: bool) -> None:
         """Shows the labels of a new result: the fixed and the moved ones outlined in two colours, those of the moving

@@ -41,7 +41,8 @@ class PropagationSample:
 
 def addPropagationSample() -> PropagationSample:
     """Adds the stored heart sample."""
-    simulated, nodes = HEART.read(), addSample(HEART)
+    simulated = HEART.read()
+    nodes = addSample(HEART, simulated)
     remove_node(nodes.points)
     sequence, truth = simulated.sequence, simulated.truth
     borders = [

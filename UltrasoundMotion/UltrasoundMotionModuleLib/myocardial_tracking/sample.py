@@ -31,7 +31,8 @@ class HeartNodes:
 
 def addHeart() -> HeartNodes:
     """Adds the stored heart sample."""
-    simulated, nodes = HEART.read(), addSample(HEART)
+    simulated = HEART.read()
+    nodes = addSample(HEART, simulated)
     remove_node(nodes.points)
     middle = [number for number, label in enumerate(simulated.truth.labels) if label.startswith(HEART.points)]
     places = simulated.truth.positions_px[0, [middle[0], middle[len(middle) // 2], middle[-1]]]

@@ -150,11 +150,14 @@ def loadSample(sample: Sample) -> SampleNodes:
     return addSample(sample)
 
 
-def addSample(sample: Sample) -> SampleNodes:
+def addSample(sample: Sample, simulated: SimulatedClip | None = None) -> SampleNodes:
     """Adds a stored sample to the scene: the clip upright in the red view on its first frame, and landmarks on
     it.
+
+    Args:
+        simulated: the sample, where it was read already.
     """
-    scene, simulated = slicer.mrmlScene, sample.read()
+    scene, simulated = slicer.mrmlScene, simulated or sample.read()
     clip = add_image_sequence(scene, simulated.sequence)
     points = scene.AddNewNodeByClass(
         "vtkMRMLMarkupsFiducialNode", scene.GenerateUniqueName(_("{clip} points").format(clip=sample.title))
