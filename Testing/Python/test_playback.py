@@ -14,6 +14,7 @@ from UltrasoundMotionLib.mrml.markups_items import set_locked  # noqa: E402
 from UltrasoundMotionLib.mrml.playback import QuietPlayback  # noqa: E402
 from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes  # noqa: E402
 from UltrasoundMotionLib.mrml.tracking_scene import add_tracks  # noqa: E402
+from UltrasoundMotionLib.steps import run_steps  # noqa: E402
 
 
 @pytest.fixture
@@ -47,6 +48,26 @@ def test_points_are_quiet_while_the_browser_plays_and_as_before_afterwards(playe
     playback.update(image.browser)
     image.browser.SetSelectedItemNumber(1)
     assert state(landmarks) == (labels, locked)
+
+
+def test_points_are_unlocked_also_where_another_clip_plays_before_all_frames_are(played):
+    image, landmarks = played
+    sequence = clip(name="other")
+    other = add_image_sequence(image.scene, sequence)
+    others = add_tracks(other, sequence, tracks_on(sequence)).landmarks
+    for one in (landmarks, others):
+        set_locked(one, False)
+    started = []
+    playback = QuietPlayback(started.append)
+    for nodes in (image, other):
+        nodes.browser.SetPlaybackActive(True)
+    playback.update(image.browser)
+    next(started[-1])
+    playback.update(other.browser)
+    assert state(landmarks)[1] is False and state(others)[1] is True
+    run_steps(started[-1])
+    assert locked_items(landmarks) == []
+    assert len(locked_items(others)) == 8
 
 
 def test_what_is_removed_meanwhile_is_left_out(played):

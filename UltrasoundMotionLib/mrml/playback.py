@@ -25,6 +25,7 @@ class QuietPlayback:
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         self._labelled: list[slicer.vtkMRMLMarkupsDisplayNode] = []
         self._unlocked: list[SequenceNodes] = []
+        self._unfinished: list[tuple[SequenceNodes, bool]] = []
 
     def update(self, browser: slicer.vtkMRMLSequenceBrowserNode | None) -> None:
         """Follows a browser, or none; called after each of its changes, and cheap where it goes on as it did."""
@@ -61,15 +62,19 @@ class QuietPlayback:
         for markups in several:
             set_shown_locked(markups, locked)
         if several:
-            self._start(_setting_locked(several, locked))
+            changed = {markups.sequence for markups in several}
+            others = [one for one in self._unfinished if one[0].sequence not in changed]
+            self._unfinished = [*others, *((markups, locked) for markups in several)]
+            self._start(self._finishing())
 
-
-def _setting_locked(several: list[SequenceNodes], locked: bool) -> Steps[None]:
-    for markups in several:
-        for progress in setting_locked(markups, locked):
-            yield progress
-            if not _is_there(markups):
-                break
+    def _finishing(self) -> Steps[None]:
+        while self._unfinished:
+            markups, locked = first = self._unfinished[0]
+            for progress in setting_locked(markups, locked):
+                yield progress
+                if not _is_there(markups):
+                    break
+            self._unfinished = [one for one in self._unfinished if one is not first]
 
 
 def _is_there(markups: SequenceNodes) -> bool:
