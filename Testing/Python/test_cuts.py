@@ -48,6 +48,15 @@ def test_a_cut_is_found_both_ways_and_in_tracking_there_and_back():
     assert offline.visible[CUT:].mean() <= 0.1
 
 
+def test_black_frames_are_no_cut_and_do_not_hide_one():
+    frames = np.stack([clip(lambda frame: frame).frame(t) for t in range(12)]).astype(np.uint8)
+    frames[5] = 0
+    tracks = track_points(ImageSequence(frames), POINTS)
+    assert not any("becomes another" in note for note in tracks.notes)
+    frames[6:] = frames[6:, :, ::-1]
+    assert track_points(ImageSequence(frames), POINTS).notes[0].startswith("frame 6: the picture becomes another")
+
+
 @pytest.mark.parametrize("kind", ["heart", "liver"])
 def test_moving_tissue_is_no_cut(kind):
     for case in phantom_set(kind, "extreme", 2, 100, frame_count=24):

@@ -24,6 +24,7 @@ shifted by 20 pixels 0.11 to 1.1.
 _USUAL_FACTOR = 5.0
 """A cut changes the picture more than so many times as much as the median of the last frames."""
 _FRAMES, _FEWEST_FRAMES = 32, 3
+_ROUNDING = 1e-4
 _PATCH_RADIUS = 1 / 12
 """Half the side of the patch around a point, as a fraction of the frame's longer side."""
 _PATCH_SAMPLES = 25
@@ -74,7 +75,12 @@ class CutWatchedTracker:
 
     def _is_cut(self, frame: np.ndarray) -> bool:
         small, before = _small(frame), self._small
+        if not small.any():
+            return False  # a black or flat frame: the next one is compared with the last that showed something
         change = 1 - float(_correlation(small.ravel(), before.ravel()))
+        if not before.any():
+            self._small = small
+            return False
         known = len(self._changes) >= _FEWEST_FRAMES
         usual = float(np.median(self._changes)) if known else 0.0
         self._small = small
@@ -83,14 +89,18 @@ class CutWatchedTracker:
 
 
 def _small(frame: np.ndarray) -> np.ndarray:
-    """Returns a frame (H, W) at 64 pixels, without what is common to all of a sector: its shape and brightness."""
+    """Returns a frame (H, W) at 64 pixels, without what is common to all of a sector: its shape and brightness.
+
+    A flat frame gives 0 everywhere.
+    """
     from scipy import ndimage
 
     step = max(1, round(max(frame.shape) / _SIZE))
     rows, columns = (size // step * step for size in frame.shape)
     blocks = frame[:rows, :columns].reshape(rows // step, step, columns // step, step)
     small = ndimage.gaussian_filter(blocks.mean(axis=(1, 3), dtype=np.float32), 1.0)
-    return small - ndimage.gaussian_filter(small, _STRUCTURE)
+    detail = small - ndimage.gaussian_filter(small, _STRUCTURE)
+    return np.where(np.ptp(detail) > _ROUNDING * np.abs(small).max(), detail, 0.0)
 
 
 def _patches(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
