@@ -258,3 +258,9 @@ def test_benchmark_counts_a_wall_that_was_not_tracked_as_no_number():
     summary = result.rows[0].summary
     assert (summary["without_gls"], summary["gls_mae"], summary["rejected_segments"]) == (1, None, 6)
     assert not any(target.met for target in result.targets if target.what.startswith("still, GLS"))
+
+
+def test_tracks_that_cannot_be_measured_are_named(strain, tmp_path):
+    tracks = tracks_of(np.repeat(ring(48)[None], FRAMES, axis=0))
+    code, _, error = strain(tracks=tracks)
+    assert (code, str(tmp_path / "tracks.csv") in error, error.count("\n")) == (2, True, 1)

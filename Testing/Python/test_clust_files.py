@@ -26,7 +26,7 @@ def test_clust_files_keep_positions_frames_and_labels(tmp_path):
 
 
 def test_clust_annotation_counts_frames_from_one_and_takes_commas_and_blank_lines(tmp_path):
-    (tmp_path / "L1.txt").write_text("1 10.5 20\n\n 11,11.5,21 \n")
+    (tmp_path / "L1.txt").write_text("\ufeff1 10.5 20\n\n 11,11.5,21 \n", encoding="utf-8")
     annotation = read_clust_annotation(tmp_path / "L1.txt")
     assert annotation.label == "L1"
     assert annotation.frames.tolist() == [0, 10]

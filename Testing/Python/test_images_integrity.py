@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import re
 import struct
 import time
 import zlib
@@ -85,6 +86,14 @@ def test_a_compressed_file_with_a_changed_byte_is_refused(tmp_path, kind, ending
         changed[place] ^= 0x55
         path.write_bytes(changed)
         refused(READERS[kind], path)
+
+
+@pytest.mark.parametrize("size", [b"CompressedDataSize = 40", b"CompressedDataSize = 0", b"CompressedDatSize = 40"])
+def test_metaimage_whose_compressed_size_is_wrong_is_refused(tmp_path, size):
+    """ITK goes by that number, and fills the rest of the image with whatever was in memory."""
+    path = write(tmp_path / "image.z.mha", (smooth() > 100).astype("u1"))
+    path.write_bytes(re.sub(rb"CompressedDataSize = \d+", size, path.read_bytes()))
+    assert "CompressedDataSize" in refused(read_volume, path)
 
 
 @pytest.mark.parametrize("ending", [".vtk", ".gipl", ".img", ".hdr"])

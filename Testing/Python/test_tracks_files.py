@@ -216,3 +216,26 @@ def test_duplicate_markups_labels_and_missing_files_are_refused(tmp_path, sequen
     for name in ("none.csv", "none.mrk.json", "points.txt"):
         with pytest.raises(InputError, match=name):
             read_query_points(tmp_path / name, sequence)
+
+
+@pytest.mark.parametrize("label", ["A\0", "A\x1b[31m", "\ud800", "\uffff"])
+def test_labels_that_no_file_of_results_can_hold_are_refused(tmp_path, sequence, label):
+    path = write_markups(tmp_path / "p.mrk.json", [[10, 20, 30]], labels=[label])
+    with pytest.raises(InputError) as caught:
+        read_query_points(path, sequence)
+    assert_one_line(caught, [str(path), "control point 1", "control characters"])
+
+
+def test_a_truth_value_is_no_coordinate(tmp_path, sequence):
+    path = write_markups(tmp_path / "p.mrk.json", [[10, 20, 30]])
+    path.write_text(path.read_text().replace("20", "true"))
+    with pytest.raises(InputError, match="position must be three numbers"):
+        read_query_points(path, sequence)
+
+
+@pytest.mark.parametrize("value", ["1e300", "-1e9"])
+def test_positions_beyond_any_image_are_refused(tmp_path, value):
+    path = tmp_path / "t.csv"
+    path.write_text(f"frame,time_s,label,x,y,confidence,visible\n0,,A,{value},1,1,1\n")
+    with pytest.raises(InputError, match=f"line 2: x must be a number of pixels, got '{value}'"):
+        read_tracks_csv(path)

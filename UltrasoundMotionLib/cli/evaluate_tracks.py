@@ -82,17 +82,20 @@ def run(arguments: argparse.Namespace) -> int:
         tracks = _read_positions([path])
         if arguments.query_frame is not None:
             tracks = replace(tracks, query_frame=arguments.query_frame)
-        compared.append(
-            compare_tracks(
-                tracks,
-                _read_positions(truths),
-                name=str(path)
-                if len({other.stem for other in arguments.tracks}) < len(arguments.tracks)
-                else path.stem,
-                spacing_mm=tuple(arguments.spacing_mm) if arguments.spacing_mm else None,
-                rescale_from=tuple(arguments.image_size) if arguments.image_size else None,
+        truth = _read_positions(truths)
+        name = str(path) if len({other.stem for other in arguments.tracks}) < len(arguments.tracks) else path.stem
+        try:
+            compared.append(
+                compare_tracks(
+                    tracks,
+                    truth,
+                    name=name,
+                    spacing_mm=tuple(arguments.spacing_mm) if arguments.spacing_mm else None,
+                    rescale_from=tuple(arguments.image_size) if arguments.image_size else None,
+                )
             )
-        )
+        except InputError as error:
+            raise InputError(f"{path}: {str(error).removeprefix(f'{name}: ')}") from error
     report = report_tracks(compared, lost_px=arguments.lost_px or LOST_PX)
     if arguments.json:
         write_json(arguments.json, report.as_dict())

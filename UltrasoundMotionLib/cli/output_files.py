@@ -63,7 +63,7 @@ def check_no_input(name: str, path: Path, inputs: Iterable[Path]) -> None:
 def weights_files(weights: str | Path | None) -> tuple[Path, ...]:
     """Returns the file that `--weights` gives, and its card, as inputs; nothing for a name."""
     path = Path(weights) if weights else None
-    return () if path is None or not path.exists() else (path, path.with_suffix(".json"))
+    return () if path is None or not path.is_file() else (path, path.with_suffix(".json"))
 
 
 def _same(one: Path, other: Path) -> bool:

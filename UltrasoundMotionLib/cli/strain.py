@@ -111,6 +111,8 @@ def run(arguments: argparse.Namespace) -> int:
     except OptionError as error:
         flag = f"--{error.option.replace('_', '-')}"
         raise InputError(f"{flag} {getattr(request, error.option)}: {error.reason}") from error
+    except InputError as error:
+        raise error if str(inputs.tracks) in str(error) else InputError(f"{inputs.tracks}: {error}") from error
     result, layered = measured.result, measured.layered
     if sequence is not None:
         result = with_mirror_doubt(result, sequence)

@@ -75,9 +75,10 @@ def check_metaimage(path: Path) -> None:
     steps, _ = _step_and_offset(path, header)
     if not all(steps[axis].any() for axis, size in enumerate(sizes) if size > 1):
         raise InputError(f"{path}: its ElementSpacing or TransformMatrix gives an axis no length")
-    check_pixels(
-        path, _pixel_block(path, header, offset, (*reversed(sizes), *([components] if components > 1 else [])))
-    )
+    block = _pixel_block(path, header, offset, (*reversed(sizes), *([components] if components > 1 else [])))
+    check_pixels(path, block)
+    if block.encoding == "zlib":
+        _check_size_for_itk(path, header, block)
 
 
 def _shape(path: Path, header: Mapping[str, str]) -> tuple[list[int], int]:
@@ -158,6 +159,21 @@ def _check_compressed_size(path: Path, header: Mapping[str, str], data_path: Pat
     found = data_path.stat().st_size - start
     if declared > found:
         raise InputError(f"{path}: truncated: its header declares {declared} compressed bytes, {max(found, 0)} found")
+
+
+def _check_size_for_itk(path: Path, header: Mapping[str, str], block: PixelBlock) -> None:
+    """Checks the size that ITK goes by: with another one it fills the rest of the image with whatever was in memory.
+
+    Raises:
+        InputError: the header does not say how many compressed bytes follow, or says another number.
+    """
+    found = block.path.stat().st_size - block.offset
+    declared = header.get("CompressedDataSize")
+    if declared is None or int(declared) != found:
+        raise InputError(
+            f"{path}: damaged: its header declares {declared or 'no number of'} compressed bytes"
+            f" (CompressedDataSize), {found} found"
+        )
 
 
 def _step_and_offset(path: Path, header: Mapping[str, str]) -> tuple[np.ndarray, np.ndarray]:

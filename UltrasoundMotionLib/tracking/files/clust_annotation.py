@@ -43,7 +43,7 @@ def read_clust_annotation(path: str | Path) -> ClustAnnotation:
             from 1 on; or the frames are not in increasing order. The message names the file, the line and the value.
     """
     path = Path(path)
-    lines = read_text_file(path).splitlines()
+    lines = read_text_file(path, encoding="utf-8-sig").splitlines()
     frames: list[int] = []
     positions: list[tuple[float, float]] = []
     for number, line in enumerate(lines, start=1):

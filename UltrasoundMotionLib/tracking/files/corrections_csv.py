@@ -7,12 +7,10 @@ import io
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.corrections.corrections import Correction
-from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
+from UltrasoundMotionLib.tracking.files.table_lines import check_label, parse_number, parse_pixels, table_lines
 from UltrasoundMotionLib.tracking.files.tracks_csv import LARGEST_FRAME
 
 COLUMNS = ("frame", "label", "x", "y")
@@ -28,7 +26,7 @@ def read_corrections_csv(path: str | Path) -> tuple[Correction, ...]:
     path = Path(path)
     found: dict[tuple[int, str], Correction] = {}
     for line, values in table_lines(path, COLUMNS):
-        label = values["label"]
+        label = check_label(path, f"line {line}", values["label"])
         frame = int(
             parse_number(
                 path,
@@ -39,18 +37,13 @@ def read_corrections_csv(path: str | Path) -> tuple[Correction, ...]:
                 expected="a whole number from 0",
             )
         )
-        if not label:
-            raise InputError(f"{path}: line {line}: the label is empty")
         if (frame, label) in found:
             raise InputError(f"{path}: line {line}: {label} is corrected twice on frame {frame}")
         if bool(values["x"]) != bool(values["y"]):
             raise InputError(f"{path}: line {line}: x and y must both be given, or neither for a point that is lost")
         position = None
         if values["x"]:
-            x, y = (
-                parse_number(path, line, name, values[name], allowed=np.isfinite, expected="a number of pixels")
-                for name in ("x", "y")
-            )
+            x, y = (parse_pixels(path, line, name, values[name]) for name in ("x", "y"))
             position = x, y
         found[frame, label] = Correction(frame, label, position)
     if not found:

@@ -12,7 +12,7 @@ from UltrasoundMotionLib.arguments import as_path
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.input_files import read_json_file
-from UltrasoundMotionLib.tracking.files.table_lines import parse_number, table_lines
+from UltrasoundMotionLib.tracking.files.table_lines import check_label, parse_number, table_lines
 
 COLUMNS = ("label", "x", "y")
 FARTHEST_FROM_PLANE_MM = (
@@ -59,8 +59,7 @@ def read_query_points(path: str | Path, sequence: ImageSequence) -> QueryPoints:
     width, height = sequence.frame_size
     first_use: dict[str, str] = {}
     for where, label, (x, y) in places:
-        if not label:
-            raise InputError(f"{path}: {where}: the label is empty")
+        check_label(path, where, label)
         if label in first_use:
             raise InputError(f"{path}: {where}: the label {label} is already used on {first_use[label]}")
         first_use[label] = where
@@ -136,8 +135,9 @@ def _sign_to_lps(path: Path, markup: dict) -> np.ndarray:
 
 
 def _parse_position(path: Path, where: str, position: object) -> np.ndarray:
+    truths = isinstance(position, list) and any(isinstance(number, bool) for number in position)
     try:
-        numbers = np.array(position, dtype=np.float64)
+        numbers = np.empty(0) if truths else np.array(position, dtype=np.float64)
     except (TypeError, ValueError):
         numbers = np.empty(0)
     if numbers.shape != (3,) or not np.all(np.isfinite(numbers)):

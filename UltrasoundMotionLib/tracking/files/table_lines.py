@@ -5,12 +5,16 @@ value.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.input_files import check_regular_file
 
+_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+"""Characters that neither a table in UTF-8 nor a scene can hold."""
+_FARTHEST_PX = 1e6
 _LARGEST_SPARSE_TABLE = 10_000_000
 _EMPTY_CELLS_PER_LINE = 1000
 
@@ -73,6 +77,30 @@ def parse_number(
     if value is None or not allowed(value):
         raise InputError(f"{path}: line {line}: {column} must be {expected}, got {text!r}")
     return value
+
+
+def parse_pixels(path: Path, line: int, column: str, text: str) -> float:
+    """The coordinate in one cell, in pixels.
+
+    Raises:
+        InputError: as `parse_number`; a million pixels or more from the origin, where no image reaches.
+    """
+    return parse_number(
+        path, line, column, text, allowed=lambda value: abs(value) < _FARTHEST_PX, expected="a number of pixels"
+    )
+
+
+def check_label(path: Path, where: str, label: str) -> str:
+    """Returns the label of a point.
+
+    Raises:
+        InputError: empty, or with characters that no file of results can hold.
+    """
+    if not label:
+        raise InputError(f"{path}: {where}: the label is empty")
+    if _NO_TEXT.search(label):
+        raise InputError(f"{path}: {where}: the label {label[:40]!a} holds control characters; rename the point")
+    return label
 
 
 def check_table_size(path: Path, frames: int, labels: int, lines: int) -> None:

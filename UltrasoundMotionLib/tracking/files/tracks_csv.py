@@ -13,7 +13,13 @@ import numpy as np
 from UltrasoundMotionLib.arguments import as_path, of_kind
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracking.files.table_lines import check_table_size, parse_number, table_lines
+from UltrasoundMotionLib.tracking.files.table_lines import (
+    check_label,
+    check_table_size,
+    parse_number,
+    parse_pixels,
+    table_lines,
+)
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
 COLUMNS = ("frame", "time_s", "label", "x", "y", "confidence", "visible")
@@ -110,9 +116,7 @@ def _parse_row(path: Path, line: int, values: dict[str, str]) -> _Row:
     def number(column: str, allowed: Callable[[float], bool], expected: str) -> float:
         return parse_number(path, line, column, values[column], allowed=allowed, expected=expected)
 
-    label = values["label"]
-    if not label:
-        raise InputError(f"{path}: line {line}: the label is empty")
+    label = check_label(path, f"line {line}", values["label"])
     if values["visible"].lower() not in ("0", "1", "true", "false"):
         raise InputError(f"{path}: line {line}: visible must be 1 or 0, got '{values['visible']}'")
     return _Row(
@@ -121,8 +125,8 @@ def _parse_row(path: Path, line: int, values: dict[str, str]) -> _Row:
         ),
         time_s=number("time_s", np.isfinite, "a number of seconds, or nothing") if values["time_s"] else None,
         label=label,
-        x=number("x", np.isfinite, "a number of pixels"),
-        y=number("y", np.isfinite, "a number of pixels"),
+        x=parse_pixels(path, line, "x", values["x"]),
+        y=parse_pixels(path, line, "y", values["y"]),
         confidence=number("confidence", lambda value: 0 <= value <= 1, "a number from 0 to 1"),
         visible=values["visible"].lower() in ("1", "true"),
         tracker=values.get(TRACKER_COLUMN, ""),
