@@ -77,9 +77,10 @@ def test_real_echo_frame_by_frame_and_with_gdcm(shared_data, monkeypatch):
     reference = pixel_array(path)
     np.testing.assert_array_equal(colour_frame(sequence, 17), reference[17])
     np.testing.assert_allclose(sequence.frame(29), reference[29] @ [0.299, 0.587, 0.114], atol=0.51)
-    # without any of pydicom's plugins (no pillow, no pylibjpeg), SimpleITK's GDCM decodes the same pixels
+    # without any of pydicom's plugins (no pillow, no pylibjpeg), SimpleITK's GDCM decodes the same pixels, but for the
+    # rounding of another inverse cosine transform
     monkeypatch.setattr("pydicom.pixels.decoders.base.Decoder.as_array", None)
-    np.testing.assert_allclose(colour_frame(read_sequence(path), 17), reference[17], atol=2)
+    np.testing.assert_allclose(colour_frame(read_sequence(path), 17), reference[17], atol=3)
 
 
 @pytest.mark.parametrize(
