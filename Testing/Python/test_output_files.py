@@ -17,6 +17,7 @@ from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.fields import DisplacementField, read_displacement, write_displacement
 from UltrasoundMotionLib.fields.image_grid import ImageGrid
 from UltrasoundMotionLib.images import ImageSequence, Volume, write_sequence, write_volume
+from UltrasoundMotionLib.images.writers.image_folder import write_picture
 
 posix = pytest.mark.skipif(os.name != "posix", reason="of POSIX")
 
@@ -103,15 +104,18 @@ def written_by(kind, path):
         write_volume(path, Volume(rng.normal(size=(6, 20, 22)).astype("f4"), (1, 1, 1), (0, 0, 0), np.eye(3)))
     elif kind == "displacement":
         write_displacement(path, DisplacementField(rng.normal(size=(6, 20, 22, 3)).astype("f4"), FIELD_GRID))
+    elif kind == "picture":
+        write_picture(path, rng.integers(0, 255, (40, 60, 3), dtype=np.uint8))
     else:
         write_sequence(path, ImageSequence(rng.normal(size=(6, 20, 22)).astype("f4")))
 
 
 @posix
-@pytest.mark.parametrize("kind", ["volume", "displacement", "sequence"])
+@pytest.mark.parametrize("kind", ["volume", "displacement", "sequence", "picture"])
 def test_a_full_disk_leaves_the_old_file(tmp_path, kind):
     """The limit of a file's size makes the system refuse as a full disk does; C++ libraries do not always say so."""
-    paths = [tmp_path / f"out{ending}" for ending in (".nii", ".nii.gz", ".nrrd", ".mha")]
+    endings = (".png",) if kind == "picture" else (".nii", ".nii.gz", ".nrrd", ".mha")
+    paths = [tmp_path / f"out{ending}" for ending in endings]
     for path in paths:
         written_by(kind, path)
     before = [path.read_bytes() for path in paths]

@@ -13,6 +13,7 @@ from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
 from UltrasoundMotionLib.mrml.views import show_as_acquired
+from UltrasoundMotionLib.pictures.picture_check import check_picture
 
 _DISPLAYABLE_MANAGERS = (
     "vtkMRMLModelSliceDisplayableManager",
@@ -118,7 +119,7 @@ class SliceView:
         grabber.ReadFrontBufferOff()
         writer = vtk.vtkPNGWriter()
         writer.SetInputConnection(grabber.GetOutputPort())
-        with atomic_output(path) as temporary:
+        with atomic_output(path, read_back=check_picture) as temporary:
             writer.SetFileName(str(temporary))
             writer.Write()
         return Path(path)

@@ -51,7 +51,12 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     """
     import SimpleITK as sitk
 
-    with atomic_output(path) as temporary:
+    def check(written: Path) -> None:
+        whole = written.read_bytes().endswith(b"IEND\xaeB`\x82")  # ITK does not say that the disk is full
+        if not whole or not np.array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(written))), pixels):
+            raise OutputError("other pixels than were written")
+
+    with atomic_output(path, read_back=check) as temporary:
         try:
             sitk.WriteImage(sitk.GetImageFromArray(pixels, isVector=True), str(temporary))
         except RuntimeError as error:
