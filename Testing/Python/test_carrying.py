@@ -28,7 +28,7 @@ from carried_scenes import (
 from registration_pairs import linear_transform, node_names
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images import read_volume
-from UltrasoundMotionLib.mrml import carried_images
+from UltrasoundMotionLib.mrml import carried_images, object_motion
 from UltrasoundMotionLib.mrml.carried_files import writing
 from UltrasoundMotionLib.mrml.carried_measures import adding_measures, measuring
 from UltrasoundMotionLib.mrml.carried_object import (
@@ -681,3 +681,11 @@ def test_surfaces_of_segments_are_written(scene, tmp_path):
         properties.Update()
         assert properties.GetVolume() == pytest.approx(4 / 3 * np.pi * 8**3, rel=0.06)
     assert len(list(folder.iterdir())) == len(GROWTH) + 1
+
+
+def test_the_points_of_a_motion_are_checked_without_reading_their_positions(scene, monkeypatch):
+    """The panel checks them after every change: 200 frames of 100 points took 0.13 s."""
+    image, _ = growing_clip(scene)
+    motion = find_motion(tracked_points(scene, image, in_plane(SQUARE * 1.5)).proxy)
+    monkeypatch.setattr(object_motion._ItemPoints, "positions", None)
+    motion.check(0)

@@ -109,8 +109,9 @@ class ObjectMotion:
                     f" ({len(missing)} of {len(values)} frames are missing)"
                 )
         if self.is_of_points:
+            drawn = _ItemPoints.of(self.nodes.sequence.GetNthDataNode(frame))
             for number in range(count):
-                self._common_points(frame, number)
+                self._matched(drawn, _ItemPoints.of(self.nodes.sequence.GetNthDataNode(number)), frame, number)
 
     def between(self, source: int, target: int) -> FrameMap:
         """Returns the map from one frame to another.
@@ -150,19 +151,29 @@ class ObjectMotion:
 
         Points are matched by their labels, or by their order where labels are missing or repeated.
         """
-        items = [self.nodes.sequence.GetNthDataNode(frame) for frame in (source, target)]
-        by_label = all(_are_distinct(_labels_of(item)) for item in items)
-        if not by_label and items[0].GetNumberOfControlPoints() != items[1].GetNumberOfControlPoints():
+        before, after = (_ItemPoints.of(self.nodes.sequence.GetNthDataNode(frame)) for frame in (source, target))
+        matched = self._matched(before, after, source, target)
+        first, second = (points.positions(rows) for points, rows in matched)
+        return first, second
+
+    def _matched(
+        self, before: _ItemPoints, after: _ItemPoints, source: int, target: int
+    ) -> tuple[tuple[_ItemPoints, list[int]], tuple[_ItemPoints, list[int]]]:
+        """Returns the control points that are placed on both frames, in the same order; raises as `between`."""
+        name = self.nodes.sequence.GetName()
+        if before.by_label is not None and after.by_label is not None:
+            shared = [(row, after.by_label[label]) for label, row in before.by_label.items() if label in after.by_label]
+        elif len(before.placed) == len(after.placed):
+            shared = [(row, row) for row in range(len(before.placed))]
+        else:
             raise InputError(
-                f"{self.nodes.sequence.GetName()}: frames {source} and {target} have different numbers of points"
+                f"{name}: frames {source} and {target} have different numbers of points"
                 " without labels of their own; give each point a label"
             )
-        placed = [_placed_points(item, by_label=by_label) for item in items]
-        labels = [label for label in placed[0] if label in placed[1]]
-        if not labels:
-            name = self.nodes.sequence.GetName()
+        both = [(first, second) for first, second in shared if before.placed[first] and after.placed[second]]
+        if not both:
             raise InputError(f"{name}: no point is placed on both frame {source} and frame {target}")
-        return tuple(np.array([points[label] for label in labels]) for points in placed)  # type: ignore[return-value]
+        return (before, [first for first, _second in both]), (after, [second for _first, second in both])
 
 
 def find_motion(node: slicer.vtkMRMLNode, take: TransformsTake = TransformsTake.REFERENCE_TO_FRAMES) -> ObjectMotion:
@@ -209,23 +220,33 @@ def image_of_browser(nodes: SequenceNodes) -> slicer.vtkMRMLVolumeNode | None:
     return None
 
 
-def _labels_of(item: slicer.vtkMRMLMarkupsNode) -> list[str]:
-    return [item.GetNthControlPointLabel(control) for control in range(item.GetNumberOfControlPoints())]
+@dataclass(frozen=True, eq=False)
+class _ItemPoints:
+    """The control points of one frame.
 
+    Attributes:
+        item: their node.
+        by_label: number of each by its label; None where labels are missing or repeated.
+        placed: True for those that have a position.
+    """
 
-def _are_distinct(labels: list[str]) -> bool:
-    return len(set(labels)) == len(labels) and "" not in labels
+    item: slicer.vtkMRMLMarkupsNode
+    by_label: dict[str, int] | None
+    placed: list[bool]
 
-
-def _placed_points(item: slicer.vtkMRMLMarkupsNode, *, by_label: bool) -> dict[str, np.ndarray]:
-    defined = slicer.vtkMRMLMarkupsNode.PositionDefined
-    return {
-        item.GetNthControlPointLabel(control) if by_label else str(control): np.array(
-            item.GetNthControlPointPosition(control)
+    @classmethod
+    def of(cls, item: slicer.vtkMRMLMarkupsNode) -> _ItemPoints:
+        count, defined = item.GetNumberOfControlPoints(), slicer.vtkMRMLMarkupsNode.PositionDefined
+        by_label = {item.GetNthControlPointLabel(control): control for control in range(count)}
+        return cls(
+            item,
+            by_label if len(by_label) == count and "" not in by_label else None,
+            [item.GetNthControlPointPositionStatus(control) == defined for control in range(count)],
         )
-        for control in range(item.GetNumberOfControlPoints())
-        if item.GetNthControlPointPositionStatus(control) == defined
-    }
+
+    def positions(self, rows: list[int]) -> np.ndarray:
+        """Returns RAS mm (N, 3) of some of the points."""
+        return np.array([self.item.GetNthControlPointPosition(row) for row in rows])
 
 
 def _outside_hull(point_map: PointMap, points: np.ndarray) -> np.ndarray:
