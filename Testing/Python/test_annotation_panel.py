@@ -188,6 +188,21 @@ def test_the_keys_work_after_a_reload_which_does_not_enter_the_module_again(benc
     assert not any(shortcut.isEnabled() for shortcut in keys)
 
 
+def test_the_keys_belong_to_the_main_window_and_none_is_left_over_there(bench, monkeypatch):
+    qt = slicer_stand_ins.qt_stand_ins
+    window = qt.ClassFacade(qt.QtWidgets.QMainWindow)()
+    monkeypatch.setattr(slicer.util, "mainWindow", lambda: window)
+    bench.open()
+
+    def keys():
+        return [(one.key().toString(), one.isEnabled()) for one in window._wrapped.findChildren(qt.QtGui.QShortcut)]
+
+    first = keys()
+    assert len(first) == 11 and all(enabled for _key, enabled in first)
+    bench.application.reload_module("LandmarkTracking")
+    assert keys() == first
+
+
 def locked_frames(widget):
     sequence = tracked(widget).sequence
     return [frame for frame in range(sequence.GetNumberOfDataNodes()) if sequence.GetNthDataNode(frame).GetLocked()]
