@@ -15,8 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from types import FrameType
-from typing import Any, NoReturn
+
+TYPE_CHECKING = False  # as `typing` has it, whose import takes as long as all else here
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import Any, NoReturn
 
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 _LOOK_AGAIN_S = 0.03

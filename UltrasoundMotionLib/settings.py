@@ -32,6 +32,7 @@ T = TypeVar("T")
 S = TypeVar("S", bound=Any)
 
 _KEY = "option"
+_LARGEST_NUMBER = sys.maxsize
 
 REQUIRED: Any = inspect.Parameter.empty
 """The default of an option that must be given."""
@@ -336,8 +337,9 @@ def _check_range(one: Option, number: Any) -> None:
     if isinstance(number, bool) or not isinstance(number, int | float):
         return
     low = (one.minimum is not None and number < one.minimum) or (one.above is not None and number <= one.above)
-    if low or not np.isfinite(number):
-        raise OptionError(one.name, f"expected {_in_words(one)}, got {number:g}")
+    if low or not -_LARGEST_NUMBER <= number <= _LARGEST_NUMBER:
+        shown = f"{number:g}" if isinstance(number, float) or abs(number) < sys.maxsize else str(number)[:40]
+        raise OptionError(one.name, f"expected {_in_words(one)}, got {shown}")
 
 
 def _in_words(one: Option) -> str:

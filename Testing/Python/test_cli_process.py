@@ -142,3 +142,13 @@ def test_a_signal_at_any_moment_gives_its_exit_code(points, tmp_path):
         assert process.returncode in (128 + number, -signal.SIGTERM), error
         assert "Traceback" not in error
         assert not [path.name for path in out.iterdir() if path.name.startswith(".partial")]
+
+
+def test_nothing_slow_is_imported_before_signals_are_handled():
+    """Until then Ctrl-C ends in a traceback; -S leaves out what the environment imports at its start."""
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import UltrasoundMotionLib.interrupts;"
+        "sys.exit('typing' in sys.modules)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    assert subprocess.run([sys.executable, "-S", "-c", program, root], check=False).returncode == 0

@@ -15,6 +15,8 @@ from UltrasoundMotionLib.settings import REQUIRED, Option, alternatives, options
 
 T = TypeVar("T")
 
+_LARGEST_NUMBER = 1e9
+
 
 def add_arguments(parser: argparse.ArgumentParser, kind: type, *, only: Sequence[str] | None = None) -> None:
     """Adds an argument for each option of a request that the command line has, or for some of them by name."""
@@ -133,8 +135,8 @@ def positive_number(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    if not 0 < value <= _LARGEST_NUMBER:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, at most {_LARGEST_NUMBER:g}, got {text[:40]!r}")
     return value
 
 

@@ -26,6 +26,7 @@ from UltrasoundMotionLib.images.writers.nrrd import write_nrrd
 from UltrasoundMotionLib.input_files import check_regular_file, is_folder
 from UltrasoundMotionLib.progress import Progress, no_progress
 
+_FRAME_RATES_HZ = (1e-4, 1e7)
 _READERS: dict[tuple[str, ...], Callable[[Path], ImageSequence]] = {
     (".nrrd", ".nhdr"): read_nrrd,
     (".mha", ".mhd"): read_metaimage,
@@ -81,6 +82,11 @@ def read_sequence(
         frame_rate_hz = as_number(frame_rate_hz, "frame_rate_hz")
         if not np.isfinite(frame_rate_hz) or frame_rate_hz <= 0:
             raise InputError(f"frame rate must be a positive number in Hz, got {frame_rate_hz}")
+        if not _FRAME_RATES_HZ[0] <= frame_rate_hz <= _FRAME_RATES_HZ[1]:
+            raise InputError(
+                f"frame rate {frame_rate_hz:g} Hz is none of a clip, expected {_FRAME_RATES_HZ[0]:g} to"
+                f" {_FRAME_RATES_HZ[1]:g} Hz; is it in another unit?"
+            )
         changes["times_s"] = np.arange(len(sequence)) / float(frame_rate_hz)
         notes = [note for note in changes["notes"] if not note.startswith("frame rate")]
         stored = "unknown" if sequence.frame_rate_hz is None else f"{sequence.frame_rate_hz:.4g} Hz"
