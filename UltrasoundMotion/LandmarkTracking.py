@@ -33,6 +33,7 @@ from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
 from UltrasoundMotionModuleLib.shared.clip_file_reader import ClipFileReader
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
+from UltrasoundMotionModuleLib.shared.graphics_overlay import GraphicsOverlay
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.layout_switch import offerLayouts
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
@@ -93,6 +94,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._notes: list[str] = []
         self._again: Corrections | None = None
         self._clipSection = ClipSection(self)
+        self._graphics = GraphicsOverlay(self)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector,
             trackers,
@@ -121,6 +123,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self._annotationSection.disconnect()
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
+            self._graphics.disconnect()
             self._clipSection.disconnect()  # last: the panel, which follows a clip that plays, is disconnected
 
     def setParameterNode(self, parameters: object) -> None:
@@ -182,6 +185,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         self._clipSection.update(self.parameters.inputClip)
         image = imageOrNone(self.parameters.inputClip)
+        self._graphics.update(image)
         self._landmarksSection.update(image)
         self._trackerMenu.show(self.parameters.tracker)
         self.ui.aheadSpinBox.enabled = not self.parameters.offline  # the whole clip is known then

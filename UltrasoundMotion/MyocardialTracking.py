@@ -40,6 +40,7 @@ from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf, showFrame, whyNo
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
+from UltrasoundMotionModuleLib.shared.graphics_overlay import GraphicsOverlay
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.layout_switch import offerLayouts
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
@@ -89,6 +90,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._clip: Clip | None = None
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self)
+        self._graphics = GraphicsOverlay(self)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector,
             trackers,
@@ -116,6 +118,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._clipSection.disconnect()
+            self._graphics.disconnect()
             self._trackerMenu.disconnect()
             self._wallSection.disconnect()
             self._strainSection.disconnect()
@@ -175,6 +178,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     def updatePanel(self) -> None:
         parameters = self.parameters
         self._clipSection.update(parameters.inputClip)
+        self._graphics.update(imageOrNone(parameters.inputClip))
         self._wallSection.update()
         self._trackerMenu.show(parameters.tracker)
         self.ui.sampleDataButton.enabled = self.run is None
