@@ -57,6 +57,7 @@ def test_black_frames_are_no_cut_and_do_not_hide_one():
     assert track_points(ImageSequence(frames), POINTS).notes[0].startswith("frame 6: the picture becomes another")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["heart", "liver"])
 def test_moving_tissue_is_no_cut(kind):
     for case in phantom_set(kind, "extreme", 2, 100, frame_count=24):
