@@ -145,3 +145,9 @@ def test_volumes_that_single_precision_cannot_hold(factor):
     volume = Volume(np.random.default_rng(0).normal(size=(8, 8, 8)) * factor, (1, 1, 1), (0, 0, 0), np.eye(3))
     with pytest.raises(InputError, match=r"fixed: values up to .* lost in single precision"):
         register(volume, volume)
+
+
+def test_a_huge_constant_is_followed_nowhere_without_an_error():
+    clip = ImageSequence(np.full((5, 40, 40), 1e30, dtype=np.float32))
+    tracks = track_points(clip, [[18.0, 18.0], [22.5, 25.0]], model="block-matching")
+    assert not tracks.visible[1:].any()

@@ -136,6 +136,7 @@ def changed_nifti(path, **changes):
         ({"vox_offset": -8.0}, "vox_offset is -8"),
         ({"scl_slope": np.inf}, "scl_slope is inf"),
         ({"scl_slope": 2.0, "scl_inter": np.nan}, "scl_inter is nan"),
+        ({"scl_slope": 1.0, "scl_inter": 1e30}, "lost in single precision"),
         ({"bitpix": 8}, "bitpix"),
         ({"datatype": 4}, "bitpix"),
         ({"datatype": 1}, "data type 1"),
@@ -154,6 +155,13 @@ def test_nifti_headers_that_make_no_sense(tmp_path, changes, words):
     path = write(tmp_path / "image.nii", smooth())
     changed_nifti(path, **changes)
     assert words in refused(read_volume, path)
+
+
+def test_what_itk_says_of_a_header_is_a_note(tmp_path, capfd):
+    path = write(tmp_path / "image.nii", smooth())
+    changed_nifti(path, pixdim1=0.9)  # the sform says 0.7
+    assert any("unexpected scales" in note for note in read_sequence(path).notes)
+    assert capfd.readouterr().err == ""
 
 
 def test_nifti_2_is_named(tmp_path):

@@ -52,6 +52,8 @@ def in_usual_range(sequence: ImageSequence) -> ImageSequence:
     chosen = np.unique(np.linspace(0, len(sequence) - 1, _FRAMES_FOR_GREY_RANGE).astype(int))
     parts = [np.percentile(sequence.frame(int(index)).astype(np.float64), (0.5, 99.5)) for index in chosen]
     low, high = min(float(part[0]) for part in parts), max(float(part[1]) for part in parts)
+    if low == high and abs(low) > _LARGEST_RANGE:  # its squares have no number
+        return replace(sequence, frames=_ScaledFrames(sequence.frames, low, 1.0))
     if not high - low > 0 or _LEAST_RANGE <= high - low <= _LARGEST_RANGE:
         return sequence
     note = f"grey levels from {low:.3g} to {high:.3g} were scaled to 0 to 255 for tracking"

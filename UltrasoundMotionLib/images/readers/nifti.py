@@ -13,6 +13,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import LUMINANCE_NOTE
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.itk_warnings import itk_warnings_as_notes
 from UltrasoundMotionLib.images.readers.axes import (
     SPACING_KEY,
     SequenceAxes,
@@ -115,7 +116,8 @@ def read_nifti(path: Path) -> ImageSequence:
     component_axis = 0 if vector else len(sizes) if components > 1 else None
     frames = StoredFrames(arrange(pixels, axes, component_axis), *header.scale)
     vector_notes = check_colour(path, components, header.pixels.dtype, frames.shape[0]) if vector else ()
-    spacing, origin, direction = _geometry(path, axes)
+    itk_notes: list[str] = []
+    spacing, origin, direction = _geometry(path, axes, itk_notes)
     times, time_notes = _times(header.fields, axes.time, frames.shape[0])
     description = bytes(header.fields["descrip"]).split(b"\0")[0].decode("latin-1")
     stated = next((word for word in ("known", "unknown") if f"{SPACING_KEY}={word}" in description), None)
@@ -126,6 +128,7 @@ def read_nifti(path: Path) -> ImageSequence:
         *time_notes,
         *((LUMINANCE_NOTE,) if components > 2 else ()),
         *vector_notes,
+        *itk_notes,
     )
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, notes=notes)
 
@@ -188,7 +191,13 @@ def _scale(path: Path, fields: np.ndarray) -> tuple[float, float]:
     if slope == 0 or np.isnan(slope):
         return 1.0, 0.0
     header_number(path, "scl_slope", slope, float)
-    return slope, header_number(path, "scl_inter", intercept, float)
+    header_number(path, "scl_inter", intercept, float)
+    if abs(intercept) > 2.0 ** np.finfo(np.float32).nmant * abs(slope):
+        raise InputError(
+            f"{path}: scl_inter {intercept:g} with scl_slope {slope:g}: grey levels are lost in single precision;"
+            " the header may be damaged"
+        )
+    return slope, intercept
 
 
 def _stored_header(path: Path) -> tuple[np.ndarray, Literal["<", ">"]]:
@@ -237,14 +246,17 @@ def _check_right_angles(path: Path, fields: np.ndarray) -> None:
         )
 
 
-def _geometry(path: Path, axes: SequenceAxes) -> tuple[tuple[float, float], tuple[float, float, float], np.ndarray]:
+def _geometry(
+    path: Path, axes: SequenceAxes, notes: list[str]
+) -> tuple[tuple[float, float], tuple[float, float, float], np.ndarray]:
     import SimpleITK as sitk
 
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     reader.SetImageIO("NiftiImageIO")
     try:
-        reader.ReadImageInformation()
+        with itk_warnings_as_notes(notes):
+            reader.ReadImageInformation()
     except RuntimeError:
         raise InputError(f"{path}: its orientation cannot be read: damaged header") from None
     dimension = reader.GetDimension()
