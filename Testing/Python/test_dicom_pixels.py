@@ -319,3 +319,10 @@ def test_damaged_run_lengths_are_reported(tmp_path):
 def test_photometric_interpretations_that_are_not_supported(tmp_path, photometric):
     with pytest.raises(InputError, match=f"its photometric interpretation {photometric} is not supported"):
         read_sequence(dicom_file(tmp_path / "s.dcm", COLOURS, photometric))
+
+
+@pytest.mark.parametrize("value", [2, 65535])
+def test_a_sign_that_is_neither_0_nor_1_is_refused(tmp_path, value):
+    path = dicom_file(tmp_path / "s.dcm", np.zeros((2, 8, 8), np.uint8), PixelRepresentation=value)
+    with pytest.raises(InputError, match=f"PixelRepresentation is {value}"):
+        read_sequence(path)

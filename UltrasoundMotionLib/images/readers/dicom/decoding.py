@@ -52,6 +52,11 @@ class FrameDecoder:
         self._lowest_bit = 0 if high_bit in (None, "") else int(high_bit) + 1 - self.bits
         if self.samples not in (1, 3):
             raise InputError(f"{file.path}: has {self.samples} components a pixel, expected 1 (grey) or 3 (colour)")
+        if dataset.get("PixelRepresentation") not in (None, "", 0, 1):
+            raise InputError(
+                f"{file.path}: its header is damaged: PixelRepresentation is {dataset.PixelRepresentation}, expected 0"
+                " (without sign) or 1 (with)"
+            )
         if not 0 < self.bits <= self._allocated or not 0 <= self._lowest_bit <= self._allocated - self.bits:
             raise InputError(
                 f"{file.path}: its header is damaged: {self.bits} bits up to bit {high_bit} do not fit into "
