@@ -43,6 +43,11 @@ def test_times_that_cannot_be_are_doubted(unit_s, said):
     assert "milliseconds" in notes
 
 
+def test_one_beat_with_times_in_minutes_is_doubted():
+    positions = walls_of((FRAMES, SYSTOLE, None))
+    assert "cannot be in a person" in notes_of(positions, times_s=np.arange(FRAMES) / RATE_HZ / 60)
+
+
 @pytest.mark.parametrize("bpm", [40, 60, 200])
 def test_slow_and_fast_hearts_are_not_doubted(bpm):
     positions = walls_of((FRAMES, SYSTOLE, None), (FRAMES, SYSTOLE, None))

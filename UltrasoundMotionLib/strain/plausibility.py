@@ -148,10 +148,9 @@ def _rate_doubts(
     rate = events.heart_rate_bpm
     if rate is not None and not _HEART_RATES_BPM[0] <= rate <= _HEART_RATES_BPM[1]:
         found.append(f"{rate:.3g} beats a minute")
-    if cycle.whole_systole:
-        systole = float(times_s[cycle.end_systole_frame] - times_s[cycle.reference_frame])
-        if not _SYSTOLES_S[0] <= systole <= _SYSTOLES_S[1]:
-            found.append(f"a systole of {systole:.3g} s")
+    between = abs(float(times_s[cycle.end_systole_frame] - times_s[cycle.reference_frame]))
+    if between < _SYSTOLES_S[0] or (cycle.whole_systole and between > _SYSTOLES_S[1]):
+        found.append(f"a {'systole' if cycle.whole_systole else 'diastole'} of {between:.3g} s")
     if events.source == "contour":
         count = _beats_by_frames(positions, closed)
         if count > len(events.end_systole_frames):
