@@ -295,8 +295,8 @@ def label_map(value):
         (GOOD, GOOD, {"moving_labels": label_map(1), "fixed_labels": label_map(2)}, "no label in common"),
         (GOOD, GOOD, {"fixed_mask": label_map(0)}, "fixed_mask: no voxel is above 0"),
         (GOOD, GOOD, {"initial_transform": "sideways"}, "initial_transform: expected"),
-        (GOOD, GOOD, {"initial_transform": sitk.Transform(2, sitk.sitkIdentity)}, "initial_transform is 2D"),
-        (GOOD, "image.nrrd", {}, "moving: expected a Volume or a SimpleITK image, got str"),
+        (GOOD, GOOD, {"initial_transform": sitk.Transform(2, sitk.sitkIdentity)}, "the initial transform is 2D"),
+        (GOOD, "image.nrrd", {}, "image.nrrd: no such file"),
     ],
 )
 def test_bad_input_is_one_clear_line(fixed, moving, options, says):

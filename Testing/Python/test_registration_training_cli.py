@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from scipy.ndimage import gaussian_filter
 
@@ -119,8 +120,8 @@ def test_bad_data_is_refused_by_name(task04, tmp_path, capsys):
     write_volume(labels, Volume(np.full((30, 44, 28), 7, np.uint8), (1, 1, 1), (0, 0, 0), np.eye(3)))
     assert "hippocampus_003: label 7 is none of hippocampus's, 1 head, 2 body" in error_of()
     labels.write_bytes(good)
-    write_volume(image, Volume(values, (1, 1, 1), (0, 0, 0), np.eye(3)))
-    assert f"{image}: has no contrast" in error_of()
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(image))
+    assert f"{image}: holds {values.size} values that are not finite" in error_of()
 
 
 def test_too_few_subjects_and_mixed_sizes_are_refused():

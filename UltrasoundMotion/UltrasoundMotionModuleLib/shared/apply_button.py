@@ -28,12 +28,15 @@ class ApplyButton:
         self._button.disconnect("clicked()", self._onClicked)
 
     def allow(self, reason: str) -> None:
-        """Enables the button, or disables it and shows the reason; an empty reason is none."""
-        self._reason = reason
+        """Enables the button, or disables it and shows the reason; an empty reason is none.
+
+        A reason that is known already does not take the place of another message, as that of a run that failed.
+        """
+        isNew, self._reason = reason != self._reason, reason
         if not self.running:
             self._button.enabled = not reason
             self._button.toolTip = reason or self._applyTip
-            if reason or self._status.property("showsReason"):
+            if (reason and isNew) or self._status.property("showsReason"):
                 self.showStatus(reason)
                 self._status.setProperty("showsReason", bool(reason))
 
@@ -70,7 +73,8 @@ class ApplyButton:
         self.running = False
         self._button.text = self._applyText
         self._bar.visible = False
-        self.allow(self._reason)
+        reason, self._reason = self._reason, ""
+        self.allow(reason)
         if message:
             self.showStatus(message)
 
