@@ -33,6 +33,7 @@ class Moved(Still):
         return FrameTracks(self.points + 40.0, np.ones(len(self.points)), np.ones(len(self.points), dtype=bool))
 
 
+@pytest.mark.slow
 def test_a_tracker_that_never_moves_scores_what_the_table_calls_no_tracking(tmp_path):
     cases = list(landmark_cases(("easy", "hard"), count=1, seed=3, frame_count=6))
     assert all(label.startswith(("vessel", "fork")) for case in cases for label in case.truth.labels)

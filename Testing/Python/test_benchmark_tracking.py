@@ -53,6 +53,7 @@ def test_swaying_speckle_moves_as_it_says():
 
 
 @pytest.mark.parametrize("name", [peer.name for peer in available_peers("tracking")])
+@pytest.mark.slow
 def test_peers_follow_texture_that_moves(name):
     pytest.importorskip("cv2")
     sequence, truth = swaying()

@@ -296,6 +296,7 @@ def test_the_most_doubtful_frame_is_one_that_no_user_has_settled():
 
 
 @pytest.mark.parametrize("relative", ["liver-free-breathing/frames", "echo-video/input.mp4"])
+@pytest.mark.slow
 def test_on_a_real_clip_a_correction_pulls_the_track_from_both_sides(shared_data, relative):
     """No truth is known here: a correction 5 px beside the track must be met, and its pull must fade to the next."""
     clip = read_sequence(shared_data(relative))

@@ -17,6 +17,7 @@ MEDIUM = ShortAxisHeart(size=(8, 96, 88), spacing_mm=(2.7, 2.7, 10.0))
 COARSE = ShortAxisHeart(size=(6, 80, 72), spacing_mm=(3.2, 3.2, 13.5))
 
 
+@pytest.mark.slow
 def test_the_simulated_heart_contracts_as_a_heart_does():
     pair = simulate_short_axis(MEDIUM, seed=3)
     voxel_ml = np.prod(pair.fixed.spacing_mm) / 1000
@@ -36,6 +37,7 @@ def test_the_simulated_heart_contracts_as_a_heart_does():
     assert np.abs(simulate_short_axis(MEDIUM, seed=4).fixed.array.astype(int) - pair.fixed.array).max() > 100
 
 
+@pytest.mark.slow
 def test_the_demo_runs_without_weights_and_says_so(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(demo_registration, "WEIGHTS", ("not-there",))
     monkeypatch.setattr(short_axis_heart, "ShortAxisHeart", lambda: COARSE)

@@ -307,6 +307,7 @@ def test_large_file_with_time_first_is_turned_through_a_temporary_file(tmp_path,
     np.testing.assert_array_equal(np.stack([frame for _, frame in sequence.iterate()]), frames)
 
 
+@pytest.mark.slow
 def test_memory_stays_flat_over_15000_frames(tmp_path):
     statm = pathlib.Path("/proc/self/statm")
     if not statm.exists():

@@ -247,6 +247,7 @@ def test_the_command_repeats_the_run(process, tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_the_application_imports_neither_torch_nor_slicer_nor_qt():
     code = """
 import sys

@@ -335,6 +335,7 @@ def test_the_command_line_writes_the_confidence_beside_the_labels(tmp_path, monk
     assert "--out-confidence needs --method ltnet" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_shipped_network_brings_the_atlas_s_labels_to_a_validation_subject(shared_data):
     folder = shared_data("hippocampus")
     atlas, subject = (read_hippocampus(folder, name) for name in (HIPPOCAMPUS_ATLAS, "hippocampus_308"))

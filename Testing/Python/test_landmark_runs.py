@@ -173,6 +173,7 @@ def test_the_first_result_is_shown_while_the_rest_is_tracked_and_only_fills_its_
 
 
 @needs_qt
+@pytest.mark.slow
 def test_a_failure_is_shown_with_what_to_do_next(bench, capfd):
     widget = bench.open()
     bench.points.SetNthControlPointLabel(1, "P1")

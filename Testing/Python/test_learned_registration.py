@@ -291,6 +291,7 @@ def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
     assert "method='instance'" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_shipped_anatomy_finds_a_hippocampus(shared_data):
     from UltrasoundMotionLib.lab.registration_datasets import random_pairs
 

@@ -227,7 +227,7 @@ def go_on(widget, steps):
 
 STAGES = {"at the start": 2, "in the middle": 14, "late": 30}
 each_stage = pytest.mark.parametrize(
-    "stage", ["at the start", pytest.param("in the middle", marks=pytest.mark.slow), "late"]
+    "stage", ["at the start", *(pytest.param(stage, marks=pytest.mark.slow) for stage in ("in the middle", "late"))]
 )
 
 

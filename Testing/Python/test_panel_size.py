@@ -44,6 +44,7 @@ def bottom(panel, widget):
     return inner.mapTo(panel.uiWidget._wrapped, qtc.QPoint(0, inner.height())).y()
 
 
+@pytest.mark.slow
 def test_a_long_name_or_a_result_does_not_widen_the_panel(tracked):
     assert tracked.uiWidget._wrapped.layout().totalMinimumSize().width() <= MOST_WIDTH
 
@@ -62,6 +63,7 @@ def test_next_step_bar_and_result_are_above_the_fold(tracked):
         assert bottom(tracked, widget) <= FOLD_1000, widget.name
 
 
+@pytest.mark.slow
 def test_options_are_collapsed(tracked):
     assert tracked.ui.trackingCollapsibleButton.collapsed
     assert tracked.ui.advancedCollapsibleButton.collapsed

@@ -154,6 +154,7 @@ def test_warped_texture_stays_on_its_trajectory() -> None:
     assert (points - points[:1]).norm(dim=-1).max() > 3
 
 
+@pytest.mark.slow
 def test_phantom_clips_carry_exact_truth() -> None:
     case = spread_in_time(phantom_set("heart", "extreme", 1, 3)[0], 4)
     clip = phantom_clip(case, np.random.default_rng(0), point_count=90)
@@ -228,6 +229,7 @@ def train_specknet(folder, clips, frames, *, config, batch=SMALL_BATCH, network=
     return objective.network
 
 
+@pytest.mark.slow
 def test_same_seed_same_weights_and_resuming_changes_nothing(tmp_path) -> None:
     frames = [smooth_frame(seed) for seed in range(2)]
     whole = train_specknet(tmp_path / "whole", [], frames, config=SMALL).state_dict()

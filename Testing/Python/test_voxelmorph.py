@@ -230,6 +230,7 @@ def test_images_no_model_is_for_are_refused(saved, tmp_path):
         load_network(card, VOXELMORPH)
 
 
+@pytest.mark.slow
 def test_the_papers_row_takes_the_same_weights(saved):
     """`ssr` without test-time training and `voxelmorph` are one network; on the domain's own grid their fields are the
     same.

@@ -129,6 +129,7 @@ def test_the_models_are_found_however_the_library_is_installed(tmp_path, layout)
     assert done.stdout.strip() == "tiny", done.stderr
 
 
+@pytest.mark.slow
 def test_models_clear_says_that_there_is_nothing_to_remove_and_removes_nothing(capsys):
     before = shipped_cards()
     assert main(["models", "clear"]) == 0
@@ -136,6 +137,7 @@ def test_models_clear_says_that_there_is_nothing_to_remove_and_removes_nothing(c
     assert shipped_cards() == before
 
 
+@pytest.mark.slow
 def test_models_show_prints_the_card(capsys):
     if not shipped_cards():
         pytest.skip("no weights are installed")
