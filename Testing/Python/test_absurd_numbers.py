@@ -101,6 +101,7 @@ def test_pipes_as_tables_are_refused_without_waiting(track, run, clip, tmp_path)
     assert time.monotonic() - begun < 60
 
 
+@pytest.mark.slow
 def test_names_with_dollars_are_drawn_as_they_are(track, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra plot")
     (tmp_path / "dollar.csv").write_text("label,x,y\n$$,40,40\n$x^{,50,60\n")

@@ -258,6 +258,7 @@ class WholeClip:
         return ClipTracks(positions.astype(np.float64), np.ones(shape), np.ones(shape, dtype=bool))
 
 
+@pytest.mark.slow
 def test_a_whole_clip_tracker_takes_part_like_an_online_one(monkeypatch):
     registry.available_trackers()  # which imports all files
     monkeypatch.setattr(registry.TRACKERS, "_entries", dict(registry.TRACKERS._entries))

@@ -83,6 +83,7 @@ def test_a_reader_that_goes_away_is_no_error():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_an_interrupted_run_leaves_no_file_and_no_traceback(points, tmp_path, number):
     clip = write_clip(tmp_path / "long.mha", np.tile(speckle(10, size=192), (300, 1, 1)))
     # a test run in the background would pass on that it ignores SIGINT, so the handler is set as in a shell's

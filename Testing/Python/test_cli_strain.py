@@ -136,6 +136,7 @@ def test_trackers_that_disagree_widen_the_uncertainty(strain, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_three_views_make_a_ventricle(strain, tmp_path):
     pytest.importorskip("matplotlib", reason="needs matplotlib")
     for view, percent in (("A2C", -12), ("APLAX", -15)):

@@ -453,6 +453,7 @@ def test_a_volume_that_cannot_be_a_clip_is_said_so_in_the_dialog(open_panel):
 @pytest.mark.parametrize(
     ("path", "count"), [("echo-a4c-dicom/examples_ybr_color.dcm", 30), ("echo-video/input.mp4", None)]
 )
+@pytest.mark.slow
 def test_real_clips_get_in(open_panel, shared_data, monkeypatch, path, count):
     if path.endswith(".mp4"):
         pytest.importorskip("av", reason="needs av: pip install --editable '.[video]'")

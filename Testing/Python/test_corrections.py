@@ -153,6 +153,7 @@ def test_frames_behind_a_lost_mark_are_left_to_the_other_track(clip):
 
 
 @pytest.mark.parametrize("name", [entry.name for entry in available_trackers()])
+@pytest.mark.slow
 def test_every_tracker_goes_through_corrections(name):
     short = swaying_clip(5, whole_pixels=True)
     truth = truth_px(5)

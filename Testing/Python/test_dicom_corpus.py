@@ -83,6 +83,7 @@ def reference(path: Path, frame: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.slow
 def test_pixels_are_those_of_another_library(path):
     if path.name in REFUSED:
         with pytest.raises(InputError, match=REFUSED[path.name]):
@@ -132,6 +133,7 @@ def test_the_dose_volume_lies_where_its_offsets_say():
     np.testing.assert_allclose(last, expected, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_an_enhanced_volume_lies_where_highdicom_puts_it():
     highdicom = pytest.importorskip("highdicom")
     path = next((file for file in FILES if file.name == "eCT_Supplemental.dcm"), None)

@@ -41,6 +41,7 @@ def read_both_ways(path):
 
 @settings(max_examples=120, deadline=None, derandomize=True)
 @given(which=st.integers(0, 1 + len(COMPRESSED)), share=st.floats(0.0, 1.0))
+@pytest.mark.slow
 def test_truncated(files, tmp_path_factory, which, share):
     path = tmp_path_factory.mktemp("cut") / "cut.dcm"
     whole = files[which]
@@ -57,6 +58,7 @@ def test_truncated(files, tmp_path_factory, which, share):
     which=st.integers(0, 1 + len(COMPRESSED)),
     flips=st.lists(st.tuples(st.integers(132, HEADER), st.integers(1, 255)), min_size=1, max_size=3),
 )
+@pytest.mark.slow
 def test_flipped_bytes(files, tmp_path_factory, which, flips):
     path = tmp_path_factory.mktemp("flip") / "flip.dcm"
     damaged = bytearray(files[which])

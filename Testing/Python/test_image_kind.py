@@ -44,6 +44,7 @@ def test_it_works_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
+@pytest.mark.slow
 def test_real_hearts_are_recognised(shared_data):
     patients = sorted(shared_data("acdc").glob("patient*"))[::5]
     found = []
@@ -63,6 +64,7 @@ def test_two_hearts_are_not_two_phases(shared_data):
     assert any("not of one scan" in one.reason for one in found)
 
 
+@pytest.mark.slow
 def test_real_hippocampi_are_recognised(shared_data):
     images = [read_volume(path) for path in sorted(shared_data("hippocampus/images").iterdir())[::10]]
     found = [recognised(*pair) for pair in pairwise(images)]

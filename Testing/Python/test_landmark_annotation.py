@@ -149,6 +149,7 @@ def test_layers_of_two_observers(bench, tracked, tmp_path):
 @pytest.mark.parametrize(
     "relative", ["liver-free-breathing/frames", "echo-a4c-dicom/examples_ybr_color.dcm", "echo-video/input.mp4"]
 )
+@pytest.mark.slow
 def test_on_a_real_clip(bench, shared_data, tmp_path, relative):
     """Two observers correct a real clip; nothing but what they touched changes, and a saved scene goes on."""
     clip = read_sequence(shared_data(relative))

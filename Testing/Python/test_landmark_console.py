@@ -39,6 +39,7 @@ from UltrasoundMotionLib.tracking import (
         ),
     ],
 )
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_result_from_all_four(bench, kept_process, tmp_path, options, module_options):
     request = TrackRequest(device="cpu", **options)
     expected = track_points(bench.sequence, QUERY_PX, request=request)

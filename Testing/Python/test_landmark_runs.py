@@ -73,6 +73,7 @@ def shared_process():
 @pytest.mark.parametrize(
     "how", ["scene closed", "module reloaded", pytest.param("application quits", marks=own_process)]
 )
+@pytest.mark.slow
 def test_interrupted_in_the_midst_of_a_run(bench, how):
     long = swaying_clip(200, (64, 60), "long", whole_pixels=True)
     widget = bench.open()

@@ -201,6 +201,7 @@ def clust_sequence(folder, annotations):
     (folder / "Annotation" / f"{folder.name}_1.txt").write_text(annotations)
 
 
+@pytest.mark.slow
 def test_clust_from_images_to_the_table(tmp_path, capsys):
     folder, results = tmp_path / "ETH-01-1", tmp_path / "results"
     motion = np.outer(np.sin(2 * np.pi * np.arange(50) / 30), [8.0, 3.0])

@@ -153,6 +153,7 @@ def test_a_network_of_both_phases_begins_as_the_one_of_single_images():
         single.start_from({})
 
 
+@pytest.mark.slow
 def test_class_maps_guide_where_images_say_nothing():
     pair, maps = noise_pair()
     before = float(soft_dice(*maps))
@@ -165,6 +166,7 @@ def test_class_maps_guide_where_images_say_nothing():
     assert float(soft_dice(maps[0], warp(maps[1], unguided))) < 0.8
 
 
+@pytest.mark.slow
 def test_the_inverse_of_a_refined_field_is_found_with_it():
     pair, maps = noise_pair()
     config = replace(QUICK, likeness=LikenessWeights(lncc=0.0, maps=3.0), control_strides=(1, 1, 1))

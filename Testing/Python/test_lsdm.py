@@ -51,6 +51,7 @@ def taught() -> Lsdm:
     return objective.network.eval()
 
 
+@pytest.mark.slow
 def test_the_response_finds_texture_that_it_never_saw(taught):
     batch = batch_of(range(900, 904))
     objective = LsdmObjective(taught.config)

@@ -157,7 +157,8 @@ class Frames(Pair):
 
 
 BENCHES = {"landmarks": Landmarks, "wall": Wall, "pair": Pair, "frames": Frames}
-each_panel = pytest.mark.parametrize("kind", list(BENCHES))
+FIRST, *OTHERS = BENCHES
+each_panel = pytest.mark.parametrize("kind", [FIRST, *(pytest.param(kind, marks=pytest.mark.slow) for kind in OTHERS)])
 
 
 def process():

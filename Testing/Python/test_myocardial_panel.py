@@ -367,6 +367,7 @@ def test_ten_runs_and_ten_cancels_leave_nothing_behind(bench):
 
 @needs_qt
 @pytest.mark.parametrize("how", ["scene closed", "module reloaded"])
+@pytest.mark.slow
 def test_interrupted_in_the_midst_of_a_run(bench, how):
     widget = bench.open()
     long = add_image_sequence(bench.scene, beating_clip("long", 120))

@@ -96,6 +96,7 @@ def bench():
         yield LandmarkBench(scene, application)
 
 
+@pytest.mark.slow
 def test_the_panel_is_quiet_while_its_clip_plays_also_while_correcting(bench):
     widget = bench.open()
     widget.ui.applyButton.click()

@@ -62,6 +62,7 @@ MODULE = "DeformableRegistration"
         ({"method": "demons", "initial_transform": "none"}, {"method": "demons", "start": "none"}),
     ],
 )
+@pytest.mark.slow
 def test_the_same_input_gives_the_same_result_from_all_four(logic, scene, tmp_path, options, module_options):
     from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 

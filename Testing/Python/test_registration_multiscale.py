@@ -107,6 +107,7 @@ def test_the_loss_is_the_papers():
 
 
 @pytest.mark.parametrize(("method", "share"), [("ssmsr", 0.4), ("ssr", 0.6), ("multiscale", 0.4)])
+@pytest.mark.slow
 def test_every_preset_finds_a_known_deformation_in_2d(method, share):
     fixed, moving, truth = pair_with_truth((40, 44), (3.0, -2.5), 8.0)
     defaults = {one.name: one for one in available_methods()}[method].settings_from()
@@ -117,6 +118,7 @@ def test_every_preset_finds_a_known_deformation_in_2d(method, share):
     assert result.method == method
 
 
+@pytest.mark.slow
 def test_networks_alone_and_from_instance_sum_to_one_velocity():
     fixed, moving, truth = pair_with_truth((32, 36), (3.0, -2.5), 8.0)
     still = error(DisplacementField.zero(truth.grid), truth)

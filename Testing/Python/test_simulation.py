@@ -319,6 +319,7 @@ def test_shadows_pass_over_the_truth_points():
 # Sets, seeds and bad input
 
 
+@pytest.mark.slow
 def test_the_seed_decides_everything():
     phantom = HeartPhantom(frame_count=2, imaging=Imaging(image_size=(96, 96)), degradation=DIFFICULTIES["hard"])
     first, again, other = (simulate_heart(phantom, seed=seed).sequence.frames for seed in (7, 7, 8))

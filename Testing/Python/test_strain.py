@@ -1,5 +1,6 @@
 """Strain of walls that move in closed form: every quantity is recomputed here from the motion."""
 
+import gc
 import subprocess
 import sys
 from dataclasses import replace
@@ -319,11 +320,14 @@ def test_smoothing_is_beside_the_raw_curves_and_keeps_true_strain():
 def function_calls(work):
     """Calls of functions, of Python's and of compiled ones, while `work` runs."""
     calls = []
+    gc.collect()
+    gc.disable()  # what libraries do after a collection is not the work
     sys.setprofile(lambda _frame, event, _argument: calls.append(event) if event in ("call", "c_call") else None)
     try:
         work()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return len(calls)
 
 

@@ -31,6 +31,7 @@ def test_tensors_give_the_same_frame() -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 5])
+@pytest.mark.slow
 def test_speckle_made_on_the_device_goes_where_its_truth_says(seed: int) -> None:
     """Without decorrelation and noise, the patch around a point looks much more like that around its truth than like
     that around its old place.

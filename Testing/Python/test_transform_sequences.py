@@ -46,6 +46,7 @@ def test_the_mean_is_the_mean_of_where_points_go(scene):
     assert node.GetName() == "mean motion" and image.browser.GetSequenceNode(node) is None
 
 
+@pytest.mark.slow
 def test_the_inverse_is_exact_and_is_vtk_s_and_simpleitk_s(scene):
     _, motion = bending_volume(scene)
     sampled = run_steps(sampling(motion.sequence))

@@ -181,6 +181,7 @@ def test_weights_of_the_user_are_used_from_python_and_the_command_line(saved, tm
     assert "mine.safetensors: has no card mine.json beside it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_refinement_starts_where_the_network_ends(saved):
     """Of images that are the same but for a shift, which the network knows: nearly nothing is left to be done in a few
     iterations.
