@@ -37,6 +37,7 @@ def test_pixels_of_no_size_that_a_scanner_has(track, size):
 
 
 @pytest.mark.parametrize("spacing", [1e6, 7])
+@pytest.mark.slow
 def test_a_working_grid_without_voxels(run, tmp_path, spacing):
     rng = np.random.default_rng(0)
     for name in ("fixed.nrrd", "moving.nrrd"):

@@ -79,6 +79,7 @@ def point_mouse(bench, at_px):
         crosshair.SetCursorPositionRAS(pixels_to_ras_mm(bench.sequence, np.array(at_px)).tolist())
 
 
+@pytest.mark.slow
 def test_two_drags_a_run_and_undo_by_clicks(bench, widget):
     with slicer_stand_ins.qt_stand_ins.recorded() as used:
         work_like_an_annotator(bench, widget)

@@ -54,6 +54,7 @@ numbers = st.floats(allow_nan=False)
     )
 )
 @settings(max_examples=50)
+@pytest.mark.slow
 def test_rows_are_read_as_they_were_appended(tmp_path_factory, rows):
     kept = row_file(tmp_path_factory.mktemp("rows") / "rows.jsonl", {"threads": 1, "pairs": (1, 2), "part": None})
     for row in rows:

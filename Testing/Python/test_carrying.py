@@ -181,6 +181,7 @@ def test_a_carried_model_has_normals_of_its_own(scene):
 
 
 @pytest.mark.parametrize("drawn", [0, 2])
+@pytest.mark.slow
 def test_labels_lie_where_slicer_hardens_them(scene, drawn):
     image, motion = bending_volume(scene)
     node = ball_segmentation(scene, image.proxy)
@@ -243,6 +244,7 @@ def test_it_plays_with_the_image_and_edits_stay(scene):
     items_of(scene)
 
 
+@pytest.mark.slow
 def test_volumes_and_label_maps_are_resampled(scene):
     _, motion = bending_volume(scene)
     labels = ball(10.0)

@@ -49,6 +49,7 @@ def pair(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_register_writes_everything(slicer_core, run, pair, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra plot")
     names = {"displacement": "u.nrrd", "warped": "w.nii.gz", "labels": "l.mha"}

@@ -1,6 +1,7 @@
 """What is filled before tracking can be seen on the image: a label map over the clip, from the panels' button."""
 
 import numpy as np
+import pytest
 import slicer
 import vtk
 
@@ -59,6 +60,7 @@ def test_landmark_tracking_shows_what_is_filled(open_bench):
 
 
 @needs_qt
+@pytest.mark.slow
 def test_myocardial_tracking_shows_what_is_filled(open_bench):
     bench = open_bench(MyocardialBench)
     press_and_look(bench, bench.open())

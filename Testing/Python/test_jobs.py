@@ -105,6 +105,7 @@ class OwnThreadFrames:
         return self.frames[index]
 
 
+@pytest.mark.slow
 def test_tracks_are_those_of_the_library_and_come_in_the_order_of_submission(process):
     from UltrasoundMotionLib.tracking import track_points
 

@@ -112,6 +112,7 @@ def test_the_command_repeats_the_run(bench, tmp_path):
 
 
 @needs_qt
+@pytest.mark.slow
 def test_what_is_added_to_the_tracker_is_in_the_command_and_in_the_run(bench):
     widget = bench.open()
     assert not {"--watch-shadows", "--offline", "--ahead-frames"} & set(widget.commandArguments())

@@ -133,6 +133,7 @@ def test_a_result_deleted_in_the_midst_of_its_run_ends_it_with_a_message(bench, 
 
 
 @needs_qt
+@pytest.mark.slow
 def test_the_first_result_is_shown_while_the_rest_is_tracked_and_only_fills_its_node(bench):
     """Prints how long the main thread was busy, for the page of results: no test fails because a machine is slow."""
     long = swaying_clip(300, (160, 120), "long", whole_pixels=True)

@@ -99,6 +99,7 @@ def test_a_landmark_in_shadow_is_reported_predicted_and_taken_up_again():
 
 
 @pytest.mark.parametrize("kind", ["frozen", "black"])
+@pytest.mark.slow
 def test_stuck_video_is_held_flagged_and_recovered(kind):
     sequence, motion = breathing_clip(60)
     frames = np.array(sequence.frames)

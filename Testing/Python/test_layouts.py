@@ -163,6 +163,7 @@ def test_closing_the_scene_restores_the_layout(bench):
     assert not widget.ui.plotButton.checked
 
 
+@pytest.mark.slow
 def test_another_layout_releases_the_button(bench):
     widget, application = bench.open(), bench.application
     widget.ui.applyButton.click()

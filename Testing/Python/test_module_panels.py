@@ -74,6 +74,7 @@ def test_the_table_of_classes_can_say_no():
 
 
 @each_module
+@pytest.mark.slow
 def test_imports_without_the_application_and_stays_light(name):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

@@ -160,6 +160,7 @@ def test_events_segments_and_drift_need_no_new_tracking_and_are_kept(bench, tmp_
     assert bench.logic.computed(walls_in(bench.scene)[0]).result.cycle.end_systole_frame == 5
 
 
+@pytest.mark.slow
 def test_views_are_put_together_in_the_bulls_eye(bench):
     views = ("A4C", "A2C")
     results = [

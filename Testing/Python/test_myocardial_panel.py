@@ -270,6 +270,7 @@ def test_track_ends_on_end_systole_where_the_band_has_colours(bench):
 
 
 @needs_qt
+@pytest.mark.slow
 def test_what_is_corrected_can_be_seen_and_grabbed(bench):
     widget = bench.open()
     bench.run(widget)
@@ -298,6 +299,7 @@ def test_what_is_corrected_can_be_seen_and_grabbed(bench):
 
 
 @needs_qt
+@pytest.mark.slow
 def test_the_image_shows_the_marks_or_the_wall(bench):
     widget = bench.open()
     bench.clicks.CreateDefaultDisplayNodes()

@@ -122,6 +122,7 @@ def test_the_panel_is_quiet_while_its_clip_plays_also_while_correcting(bench):
     assert bench.application.errors == []
 
 
+@pytest.mark.slow
 def test_a_reload_while_the_clip_plays_leaves_labels_and_points_as_they_were(bench):
     widget = bench.open()
     widget.ui.applyButton.click()

@@ -186,6 +186,7 @@ def test_flat_padding_changes_nothing_inside():
     )  # beyond the content the border's displacement continues
 
 
+@pytest.mark.slow
 def test_masks_keep_what_lies_outside_them_from_counting():
     fixed, moving, truth = pair_with_truth((24, 32, 32), (1.0, 1.0, 1.0), np.eye(3), (0.0, 2.0, 0.0), 7.0)
     spoiled = fixed.array.copy()

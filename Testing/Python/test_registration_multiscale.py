@@ -139,6 +139,7 @@ def test_networks_alone_and_from_instance_sum_to_one_velocity():
     assert done == [(now, 90) for now in range(1, 91)] + [(now, start + 4) for now in range(1, start + 5)]
 
 
+@pytest.mark.slow
 def test_velocity_gives_a_diffeomorphism_in_3d():
     fixed, moving, truth = pair_with_truth((16, 18, 18), (2.0, -2.0, 1.5), 5.0)
     config = SsmsrSettings(**SMALL, output="velocity", steps=50)

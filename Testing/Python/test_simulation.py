@@ -130,6 +130,7 @@ def test_the_inverse_map_finds_the_material_everywhere(kind):
     np.testing.assert_allclose(motion.carry(material)(0.31), points, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_displacement_of_any_points_agrees_with_the_tracks():
     simulated = easy_heart()
     positions = simulated.truth.positions_px
