@@ -66,7 +66,7 @@ def test_a_job_that_does_not_listen_is_killed_with_all_it_started_and_keeps_its_
         wait_until(lambda: not any(is_alive(pid) for pid in pids))
         assert chat(process) == ""
         pids = process.pids
-    assert not any(is_alive(pid) for pid in pids)
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), 10)
 
 
 def test_the_first_job_of_a_cold_child_imports_alone(process):
