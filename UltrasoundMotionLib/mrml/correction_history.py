@@ -21,7 +21,7 @@ _MOST_POINTS = 200_000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a change may alter: the control points of some frames, and the stored corrections."""
+    """The state that a change may alter: the control points of some frames, and the stored corrections."""
 
     frames: Mapping[int, FrameState]
     attributes: Mapping[str, str | None]

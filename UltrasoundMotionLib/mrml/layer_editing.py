@@ -1,4 +1,4 @@
-"""What a user does to a tracked point list, each step recorded so that it can be undone."""
+"""Changes of a user to a tracked point list, each recorded so that it can be undone."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ import numpy as np
 import qt
 import slicer
 import vtk
-from vtkmodules.util.numpy_support import numpy_to_vtk
 
 from UltrasoundMotionLib.pictures.frame_bar import FrameStates, draw_frame_bar, frame_at, with_shown_frame
 
@@ -71,6 +70,8 @@ class FrameBarWidget:
 
 def _pixmap(picture: np.ndarray) -> object:
     """The picture (H, W, 3) uint8 as a QPixmap, the way Slicer's data probe makes its own."""
+    from vtkmodules.util.numpy_support import numpy_to_vtk
+
     height, width = picture.shape[:2]
     data = vtk.vtkImageData()
     data.SetDimensions(width, height, 1)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FoundGraphics:
-    """What `without_graphics` fills in a clip.
+    """The pixels of a clip that `without_graphics` fills.
 
     Attributes:
         mask: (H, W) bool, filled in every frame.

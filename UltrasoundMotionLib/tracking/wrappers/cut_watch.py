@@ -1,4 +1,4 @@
-"""Cuts: the picture becomes another one at once (another view, a mirrored display, another depth or gain).
+"""Cuts: the picture becomes another one at once (another view, a mirrored display, another depth).
 
 A tracker goes on after a cut as if nothing had happened: what it matches is another place. So points are not visible
 after a cut, except where their place looks as it did on the query frame.
