@@ -124,7 +124,7 @@ def _cut_note(frame: int) -> str:
     """Returns a note for the user on a cut, seen on the first frame after it."""
     return (
         f"frame {frame}: the picture becomes another at once (a cut, another view, depth or probe position); beyond it"
-        " points are visible only where their place looks as on the query frame"
+        " points are visible only when the picture is again that of the query frame"
     )
 
 

@@ -1,7 +1,7 @@
 """Cuts: the picture becomes another one at once (another view, a mirrored display, another depth).
 
 A tracker goes on after a cut as if nothing had happened: what it matches is another place. So points are not visible
-after a cut, except where their place looks as it did on the query frame.
+after a cut, except when the picture as a whole is again that of the query frame, and where their place looks so too.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ from a frame to itself mirrored, magnified by 1.4 or shifted by 20 pixels 0.14 t
 """
 _USUAL_FACTOR = 5.0
 """A cut changes the picture more than so many times as much as the median of the last frames."""
+_FARTHER = 1.5
+"""The picture is back when it differs from the query frame at most so many times as much as frames before the cut."""
 _FRAMES, _FEWEST_FRAMES = 32, 3
 _ROUNDING = 1e-4
 _GRID = 8
@@ -52,7 +54,8 @@ class CutWatchedTracker:
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """Implements `OnlineTracker.start`."""
         self.cut_after, self._count = None, 0
-        self._small = _small(frame)
+        self._small = self._query_small = _small(frame)
+        self._farthest = 0.0
         self._changes: deque[float] = deque(maxlen=_FRAMES)
         self._query_patches = _patches(frame, np.asarray(query_points, dtype=np.float64))
         return self._tracker.start(frame, query_points)
@@ -72,9 +75,16 @@ class CutWatchedTracker:
         if self.cut_after is None and self._is_cut(frame):
             self.cut_after = self._count
         if self.cut_after is None:
+            self._farthest = max(self._farthest, self._from_query(frame))
             return found
-        alike = _correlation(_patches(frame, found.positions_px), self._query_patches) >= _ALIKE
+        is_back = self._from_query(frame) <= max(_LEAST_CHANGE, _FARTHER * self._farthest)
+        alike = is_back & (_correlation(_patches(frame, found.positions_px), self._query_patches) >= _ALIKE)
         return FrameTracks(found.positions_px, np.where(alike, found.confidence, 0.0), found.visible & alike)
+
+    def _from_query(self, frame: np.ndarray) -> float:
+        """Returns how much a frame differs from the query frame; 0 for a flat one, which says nothing."""
+        small = _small(frame)
+        return _change(self._query_small, small) if small.any() and self._query_small.any() else 0.0
 
     def _is_cut(self, frame: np.ndarray) -> bool:
         small, before = _small(frame), self._small
