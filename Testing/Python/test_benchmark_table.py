@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from UltrasoundMotionLib.errors import InputError, MissingPackageError, OutputError
+from UltrasoundMotionLib.evaluation.case_statistics import CaseStatistics, paired_difference
 from UltrasoundMotionLib.lab.benchmarks import peers
-from UltrasoundMotionLib.lab.benchmarks.case_statistics import CaseStatistics, paired_difference
 from UltrasoundMotionLib.lab.benchmarks.landmarks import benchmark_landmarks, landmark_cases
 from UltrasoundMotionLib.lab.benchmarks.peers import available_peers, find_peer, import_package, peer
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile

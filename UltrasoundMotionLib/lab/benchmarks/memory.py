@@ -25,9 +25,9 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     thread_count,
     whole_number,
 )
-from UltrasoundMotionLib.lab.benchmarks.peak_memory import own_peak_bytes, run_in_child
 from UltrasoundMotionLib.lab.benchmarks.swaying_speckle import SwayingSpeckle
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, Column, Target
+from UltrasoundMotionLib.peak_memory import own_peak_bytes, run_in_child
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 SHORT_FRAMES, LONG_FRAMES = 150, 15_000

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from operator import attrgetter
 from typing import Any, Generic, TypeVar
 
-from UltrasoundMotionLib.lab.benchmarks.case_statistics import CaseStatistics, PairedDifference, paired_difference
+from UltrasoundMotionLib.evaluation.case_statistics import CaseStatistics, PairedDifference, paired_difference
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 
 Row = TypeVar("Row")

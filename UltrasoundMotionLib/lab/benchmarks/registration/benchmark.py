@@ -22,7 +22,6 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     show,
     whole_number,
 )
-from UltrasoundMotionLib.lab.benchmarks.peak_memory import run_in_child
 from UltrasoundMotionLib.lab.benchmarks.peers import available_peers
 from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import MethodResult, PairResult
 from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
@@ -37,6 +36,7 @@ from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
 from UltrasoundMotionLib.lab.benchmarks.registration.runner import OURS, UNREGISTERED, quiet_threads
 from UltrasoundMotionLib.lab.benchmarks.registration.targets import instance_targets, learned_targets
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
+from UltrasoundMotionLib.peak_memory import run_in_child
 from UltrasoundMotionLib.settings import from_plain
 
 RUNNER = "UltrasoundMotionLib.lab.benchmarks.registration.runner"

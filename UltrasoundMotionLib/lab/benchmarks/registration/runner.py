@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
-from UltrasoundMotionLib.lab.benchmarks.peak_memory import own_peak_bytes
 from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import PairResult
 from UltrasoundMotionLib.lab.benchmarks.registration.protocols import FORMER_PARTS, PARTS, PROTOCOLS, protocol_pairs
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.registration_datasets import RegistrationPair
+from UltrasoundMotionLib.peak_memory import own_peak_bytes
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.fields import DisplacementField

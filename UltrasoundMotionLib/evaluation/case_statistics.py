@@ -1,4 +1,4 @@
-"""Statistics over the cases of a benchmark: their spread, and the difference of two methods on the same cases."""
+"""Statistics over cases: their spread, and the difference of two methods on the same cases."""
 
 from __future__ import annotations
 
