@@ -10,6 +10,7 @@ from collections import deque
 
 import numpy as np
 
+from UltrasoundMotionLib.images.smoothing import gaussian_blur, sample_bilinear
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker
 
 _SIZE = 64
@@ -106,13 +107,11 @@ def _small(frame: np.ndarray) -> np.ndarray:
 
     A flat frame gives 0 everywhere.
     """
-    from scipy import ndimage
-
     step = max(1, round(max(frame.shape) / _SIZE))
     rows, columns = (size // step * step for size in frame.shape)
     blocks = frame[:rows, :columns].reshape(rows // step, step, columns // step, step)
-    small = ndimage.gaussian_filter(blocks.mean(axis=(1, 3), dtype=np.float32), 1.0)
-    detail = small - ndimage.gaussian_filter(small, _STRUCTURE)
+    small = gaussian_blur(blocks.mean(axis=(1, 3), dtype=np.float32), 1.0)
+    detail = small - gaussian_blur(small, _STRUCTURE)
     return np.where(np.ptp(detail) > _ROUNDING * np.abs(small).max(), detail, 0.0)
 
 
@@ -137,17 +136,13 @@ def _patches(frame: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Returns (N, 625) grey levels around points (N, 2) in pixels, smoothed, without what is coarser than the patch;
     beyond the border the border's own.
     """
-    from scipy import ndimage
-
     radius = _PATCH_RADIUS * max(frame.shape)
     around = np.linspace(-radius, radius, _PATCH_SAMPLES)
     step = radius / _PATCH_SAMPLES
-    smooth = ndimage.gaussian_filter(np.asarray(frame, dtype=np.float32), step)
-    smooth -= ndimage.gaussian_filter(smooth, _PATCH_DETAIL * step)
-    y = points[:, 1, None, None] + around[:, None]
-    x = points[:, 0, None, None] + around
-    places = np.stack(np.broadcast_arrays(y, x)).reshape(2, len(points), -1)
-    return ndimage.map_coordinates(smooth, places, order=1, mode="nearest")
+    smooth = gaussian_blur(np.asarray(frame, dtype=np.float32), step)
+    smooth -= gaussian_blur(smooth, _PATCH_DETAIL * step)
+    x, y = np.broadcast_arrays(points[:, 0, None, None] + around, points[:, 1, None, None] + around[:, None])
+    return sample_bilinear(smooth, x, y).reshape(len(points), -1)
 
 
 def _correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
