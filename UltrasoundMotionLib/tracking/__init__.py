@@ -12,6 +12,7 @@ _PUBLIC = {
     "read_query_points": "files.query_points_file",
     "read_tracks_csv": "files.tracks_csv",
     "write_tracks_csv": "files.tracks_csv",
+    "AnyFrameTracker": "clip_tracker",
     "ClipTracker": "clip_tracker",
     "ClipTracks": "clip_tracker",
     "CorrectedTracks": "corrections.track_corrected",

@@ -11,7 +11,7 @@ from UltrasoundMotionLib.device import ALL_DEVICES
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registry import Registry
 from UltrasoundMotionLib.settings import with_changes
-from UltrasoundMotionLib.tracking.clip_tracker import ClipTracker
+from UltrasoundMotionLib.tracking.clip_tracker import AnyFrameTracker, ClipTracker
 from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 from UltrasoundMotionLib.weights import NetworkKind, installed_cards, load_network
 
@@ -59,7 +59,7 @@ class TrackerEntry:
     name: str
     summary: str
     kind: str
-    create: Callable[[TrackerSetup], OnlineTracker | ClipTracker]
+    create: Callable[[TrackerSetup], OnlineTracker | ClipTracker | AnyFrameTracker]
     rank: int = 100
     settings: Callable[[], Any] | None = None
     weights: str | None = None
@@ -88,7 +88,7 @@ class TrackerEntry:
 
     def make(
         self, device: str = "cpu", *, settings: Any = None, weights: str | Path | None = None
-    ) -> OnlineTracker | ClipTracker:
+    ) -> OnlineTracker | ClipTracker | AnyFrameTracker:
         """Makes a fresh tracker.
 
         Args:

@@ -9,7 +9,7 @@ import numpy as np
 
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.tracking.clip_tracker import ClipTracker, track_clip
+from UltrasoundMotionLib.tracking.clip_tracker import AnyFrameTracker, ClipTracker, track_clip
 from UltrasoundMotionLib.tracking.filled_pixels import hide_filled
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker, stream_tracks
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -44,7 +44,7 @@ class _TrackCollector:
         frame_count, point_count = len(sequence), len(query.points_px)
         self._sequence, self._query = sequence, query
         self._progress, self._on_frame, self._keep_partial = progress, on_frame, keep_partial
-        self._done = 0
+        self._done = self._reported = 0
         self._positions = np.full((frame_count, point_count, 2), np.nan)
         self._confidence = np.zeros((frame_count, point_count))
         self._visible = np.zeros((frame_count, point_count), dtype=bool)
@@ -61,8 +61,17 @@ class _TrackCollector:
         self._done += 1
         if self._on_frame is not None:
             self._on_frame(index, found)
+        self.report(self._done, self._query.reached_count, f"frame {index}")
+
+    def report(self, done: int, total: int, message: str) -> None:
+        """Reports progress, which never goes back: a whole-clip tracker reports frames before they are finished.
+
+        Raises:
+            _RunStopped: see `add`.
+        """
+        self._reported = max(self._reported, done)
         try:
-            self._progress(self._done, self._query.reached_count, f"frame {index}")
+            self._progress(self._reported, total, message)
         except Exception as error:
             if not self._keep_partial:
                 raise
@@ -130,7 +139,7 @@ def _cut_note(frame: int) -> str:
 
 def run_clip_query(
     sequence: ImageSequence,
-    create_tracker: Callable[[], ClipTracker],
+    create_tracker: Callable[[], ClipTracker | AnyFrameTracker],
     query: PointQuery,
     *,
     model: str = "",
@@ -140,10 +149,10 @@ def run_clip_query(
 ) -> PointTracks:
     """Follows the points of a query with a whole-clip tracker; the result's notes say where it took windows."""
     collector = _TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
-    note = ""
+    notes: tuple[str, ...] = ()
     with suppress(_RunStopped):
-        note = track_clip(sequence, create_tracker, query, collector.add)
-    return collector.tracks(model, (note,) if note else ())
+        notes = track_clip(sequence, create_tracker, query, collector.add, collector.report)
+    return collector.tracks(model, notes)
 
 
 def run_tracker(
