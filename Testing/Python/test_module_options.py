@@ -154,6 +154,41 @@ def test_what_cannot_run_is_listed_with_the_reason_and_cannot_be_chosen(applicat
     assert box.currentIndex == -1
 
 
+@needs_qt
+def test_weights_imported_while_the_application_runs_appear_in_the_menu(application, tmp_path, monkeypatch):
+    import os
+
+    import qt
+    from UltrasoundMotionModuleLib.shared.entry_menu import EntryMenu
+
+    folder = tmp_path / "models"
+    monkeypatch.setenv("ULTRASOUND_MOTION_MODELS", str(folder))
+
+    class Published(Toy):
+        how_to_install = "import CHECKPOINT"
+
+        @property
+        def installed(self):
+            return (folder / "net.json").exists()
+
+        @installed.setter
+        def installed(self, value):
+            pass
+
+    registry = toys(Toy("plain", rank=1), Published("net", rank=2))
+    chosen, box = [], qt.QComboBox()
+    menu = EntryMenu(box, lambda: registry, chosen.append)
+    menu.show("plain")
+    assert menu.whyNot("net") == "net: Its trained weights are not installed. import CHECKPOINT"
+    folder.mkdir()
+    (folder / "net.json").write_text("{}")
+    os.utime(folder, ns=(1, 1))
+    assert menu.whyNot("net") == "" and box.currentIndex == 0 and chosen == []
+    assert lines_of(box)[1] == [True, True]
+    box.currentIndex = 1
+    assert chosen == ["net"]
+
+
 @pytest.mark.parametrize(
     ("saved", "restored", "told"),
     [

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.cli.output_files import check_no_input
+from UltrasoundMotionLib.cli.models_import import add_import, network_kinds, weight_cards
 from UltrasoundMotionLib.errors import InputError
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.registry import RegistrationMethod
     from UltrasoundMotionLib.tracking.registry import TrackerEntry
-    from UltrasoundMotionLib.weights import ModelCard, NetworkKind
+    from UltrasoundMotionLib.weights import ModelCard
 
 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +34,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
         description="Compares each weights file with the checksum on its card, and loads it into its network.",
     )
     verifying.set_defaults(run=_run_verify)
-    _add_import(actions)
+    add_import(actions)
     clearing = actions.add_parser(
         "clear",
         help="remove downloaded weights; there are none",
@@ -46,52 +44,27 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     clearing.set_defaults(run=_run_clear)
 
 
-def _add_import(actions: argparse._SubParsersAction) -> None:
-    importing = actions.add_parser(
-        "import",
-        help="make weights that were trained elsewhere usable by name",
-        description="Reads a checkpoint (.safetensors, or a state dict of torch.save; no code is run), checks it"
-        " against the network, and writes a safetensors file with a card. Nothing is downloaded.",
-    )
-    importing.add_argument("checkpoint", metavar="CHECKPOINT", type=Path, help=".safetensors, .pt or .pth")
-    importing.add_argument(
-        "--as", dest="model", metavar="NAME", required=True, help="the tracker or registration method it is for"
-    )
-    importing.add_argument("--name", metavar="WEIGHTS", help="name of the weights (default: the file's)")
-    importing.add_argument(
-        "--configuration",
-        metavar="C.json",
-        type=Path,
-        help="the network's configuration, or the card of weights like these (default: that of the shipped weights)",
-    )
-    importing.add_argument("--licence", metavar="L", help="SPDX identifier of the weights' licence (default: unknown)")
-    importing.add_argument(
-        "--out",
-        metavar="DIR",
-        type=Path,
-        help="folder for weights and card (default: the user's models folder, whose weights can be used by name)",
-    )
-    importing.set_defaults(run=_run_import)
-
-
 def _run_list(arguments: argparse.Namespace) -> int:
     """Prints one line for each tracker, registration method and file of weights."""
     from UltrasoundMotionLib.registration import available_methods
-    from UltrasoundMotionLib.tracking.registry import available_trackers
+    from UltrasoundMotionLib.tracking.registry import TRACKERS
     from UltrasoundMotionLib.weights import installed_cards, read_card
 
     trackers = [("name", "kind", "weights", "licence", "summary")]
     trackers += [
         (entry.name, entry.kind, entry.weights or "none", _licence(entry), entry.summary)
-        for entry in available_trackers()
+        for entry in TRACKERS.all()
+        if entry.installed
     ]
+    missing = [("without weights", "how to add them")]
+    missing += [(entry.name, entry.how_to_install) for entry in TRACKERS.all() if not entry.installed]
     methods = [("registration", "summary"), *((method.name, method.summary) for method in available_methods())]
     cards = [(path, read_card(path)) for path in installed_cards()]
     weights = [
         ("weights", "licence", "file", "task"),
         *((card.name, card.licence, str(path.with_suffix(".safetensors")), card.task) for path, card in cards),
     ]
-    tables: list[Sequence[Sequence[str]]] = [trackers, methods, weights]
+    tables: list[Sequence[Sequence[str]]] = [trackers, missing, methods, weights]
     print("\n\n".join(_table(rows) for rows in tables if len(rows) > 1))
     return 0
 
@@ -103,12 +76,12 @@ def _run_show(arguments: argparse.Namespace) -> int:
         InputError: there is nothing of that name.
     """
     from UltrasoundMotionLib.registration import available_methods
-    from UltrasoundMotionLib.tracking.registry import available_trackers
+    from UltrasoundMotionLib.tracking.registry import TRACKERS
 
     name = arguments.name
-    trackers = {entry.name: entry for entry in available_trackers()}
+    trackers = {entry.name: entry for entry in TRACKERS.all()}
     methods = {method.name: method for method in available_methods()}
-    cards = {card.name: card for card in _cards()}
+    cards = {card.name: card for card in weight_cards()}
     if name in trackers:
         _print_tracker(trackers[name])
     elif name in methods:
@@ -128,7 +101,7 @@ def _run_verify(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.tracking.registry import available_trackers
     from UltrasoundMotionLib.weights import check_weights, installed_cards, load_network
 
-    kinds = {kind.architecture: kind for kind in _network_kinds()}
+    kinds = {kind.architecture: kind for kind in network_kinds()}
     cards = installed_cards()
     for path in cards:
         card = check_weights(path)
@@ -147,41 +120,6 @@ def _run_verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _run_import(arguments: argparse.Namespace) -> int:
-    """Imports a checkpoint and prints where it is and how to use it.
-
-    Raises:
-        InputError: no such tracker or method, one without a network, a name that is taken, or see `import_weights`.
-    """
-    from UltrasoundMotionLib.weights import user_models_folder
-    from UltrasoundMotionLib.weights.import_weights import UNKNOWN_LICENCE, import_weights
-
-    kind, configuration, summary, use = _import_target(arguments)
-    name = arguments.name or arguments.checkpoint.stem
-    if name in {card.name for card in _cards()} and arguments.out is None:
-        raise InputError(f"--name: weights named {name} are installed already; give another --name")
-    folder = arguments.out or user_models_folder()
-    for ending in ("safetensors", "json"):
-        check_no_input("weights", folder / f"{name}.{ending}", (arguments.checkpoint,))
-    words = [str(arguments.checkpoint), "--as", arguments.model]
-    card = import_weights(
-        arguments.checkpoint,
-        kind,
-        folder,
-        name=name,
-        configuration=configuration,
-        task=summary,
-        licence=arguments.licence or UNKNOWN_LICENCE,
-        command=shlex.join(["ultrasound-motion", "models", "import", *words]),
-    )
-    weights = name if arguments.out is None else folder / f"{name}.safetensors"
-    print(f"wrote {folder / name}.safetensors and its card (licence {card.licence})")
-    if card.licence == UNKNOWN_LICENCE:
-        print("note: licence unknown; ask whoever trained them what use is allowed, and give it by --licence")
-    print(f"Use it: {use} --weights {weights}")
-    return 0
-
-
 def _run_clear(arguments: argparse.Namespace) -> int:
     """Prints that nothing is downloaded, and where imported weights are."""
     from UltrasoundMotionLib.weights import user_models_folder
@@ -192,56 +130,6 @@ def _run_clear(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _import_target(arguments: argparse.Namespace) -> tuple[NetworkKind, dict[str, Any], str, str]:
-    """The kind of network to import into, its configuration, the card's task, and the command that uses it."""
-    from UltrasoundMotionLib.registration import available_methods
-    from UltrasoundMotionLib.tracking.registry import TRACKERS
-    from UltrasoundMotionLib.weights import installed_cards, kind_of_card, read_card
-    from UltrasoundMotionLib.weights.import_weights import read_configuration
-
-    trackers = {entry.name: entry for entry in TRACKERS.all()}
-    methods = {method.name: method for method in available_methods()}
-    entry: Any = trackers.get(arguments.model) or methods.get(arguments.model)
-    if entry is None:
-        known = ", ".join([*trackers, *methods])
-        raise InputError(f"--as: there is no tracker or registration method named {arguments.model}; choose of {known}")
-    if not entry.networks:
-        raise InputError(f"--as: {entry.name} needs no weights")
-    usual = (entry.weights,) if isinstance(entry.weights, str) else tuple(entry.weights or ())
-    cards = [read_card(path) for path in installed_cards() if path.stem in usual]
-    if arguments.configuration is not None:
-        configuration = read_configuration(arguments.configuration)
-        given = read_card(arguments.configuration) if _is_card(arguments.configuration) else None
-        kind = entry.networks[0] if given is None else kind_of_card(given, entry.networks)
-    elif cards:
-        kind, configuration = kind_of_card(cards[0], entry.networks), cards[0].configuration
-    else:
-        raise InputError(
-            f"--configuration: {entry.name} has no installed weights to take the network's configuration from"
-        )
-    verb = "track INPUT --model" if entry.name in trackers else "register FIXED MOVING --method"
-    return kind, dict(configuration), entry.summary, f"ultrasound-motion {verb} {entry.name} ..."
-
-
-def _is_card(path: Path) -> bool:
-    from UltrasoundMotionLib.weights import read_card
-
-    try:
-        read_card(path)
-    except InputError:
-        return False
-    return True
-
-
-def _network_kinds() -> tuple[NetworkKind, ...]:
-    """Every kind of network that a tracker or method uses."""
-    from UltrasoundMotionLib.registration import available_methods
-    from UltrasoundMotionLib.tracking.registry import TRACKERS
-
-    entries = (*TRACKERS.all(), *available_methods())
-    return tuple(dict.fromkeys(kind for entry in entries for kind in entry.networks))
-
-
 def _table(rows: Sequence[Sequence[str]]) -> str:
     """Columns to the left, each as wide as its widest entry."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
@@ -250,17 +138,16 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _cards() -> list[ModelCard]:
-    from UltrasoundMotionLib.weights import installed_cards, read_card
-
-    return [read_card(path) for path in installed_cards()]
-
-
 def _licence(entry: TrackerEntry) -> str:
     """The licence of a tracker: of its weights, or of this project's code where it has none."""
     from UltrasoundMotionLib.weights import find_card, read_card
 
-    return "Apache-2.0" if entry.weights is None else read_card(find_card(entry.weights)).licence
+    if entry.weights is None:
+        return "Apache-2.0"
+    if not entry.installed:
+        official = None if entry.network is None else entry.network.official
+        return "not known: its weights are not installed" if official is None else official.licence
+    return read_card(find_card(entry.weights)).licence
 
 
 def _print_tracker(entry: TrackerEntry) -> None:
@@ -273,8 +160,10 @@ def _print_tracker(entry: TrackerEntry) -> None:
         print(f"good for: {entry.use}")
     print(f"weights:  {entry.weights or 'none'}")
     print(f"licence:  {_licence(entry)}")
+    if not entry.installed:
+        print(f"missing:  {entry.how_to_install}")
     print(f"use:      ultrasound-motion track INPUT --points P --out TRACKS.csv --model {entry.name}")
-    if entry.weights is not None:
+    if entry.weights is not None and entry.installed:
         _print_card(read_card(find_card(entry.weights)))
 
 

@@ -86,6 +86,28 @@ class TrackerEntry:
         """True where it needs no weights, or those it takes by default are installed."""
         return self.weights is None or any(path.stem == self.weights for path in installed_cards())
 
+    @property
+    def how_to_install(self) -> str:
+        """The one line for users that says how to get the weights that it takes by default; empty where it has them."""
+        if self.installed:
+            return ""
+        official = None if self.network is None else self.network.official
+        if official is None:
+            return f"{self.name} needs the weights {self.weights}, which are not installed; install the package again"
+        return (
+            f"{self.name} needs weights that its authors publish ({official.source}, licence {official.licence}): "
+            f"`ultrasound-motion models import CHECKPOINT --as {self.name}` installs their checkpoint"
+        )
+
+    def check_installed(self, weights: str | Path | None = None) -> None:
+        """Checks that the weights that it takes by default are there, unless others are given.
+
+        Raises:
+            InputError: they are not; the message says how to get them.
+        """
+        if weights is None and not self.installed:
+            raise InputError(self.how_to_install)
+
     def make(
         self, device: str = "cpu", *, settings: Any = None, weights: str | Path | None = None
     ) -> OnlineTracker | ClipTracker | AnyFrameTracker:
@@ -100,6 +122,7 @@ class TrackerEntry:
             InputError: settings of another kind; weights that are missing, damaged or of another network; weights for
                 a tracker that needs none.
         """
+        self.check_installed(weights)
         network = None
         if self.network is not None:
             network = load_network(weights or self.weights or self.name, self.network, device).network

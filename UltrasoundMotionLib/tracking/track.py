@@ -145,6 +145,7 @@ def prepare_tracking(
     if len(sequence) < 2:
         raise InputError(f"{sequence.path or sequence.name}: has one frame; there is nothing to follow points through")
     entry = find_tracker(request.model)
+    entry.check_installed(request.weights)
     if not entry.online:
         for name in ("watch_shadows", "offline", "ahead_frames"):
             if getattr(request, name):

@@ -10,11 +10,13 @@ from UltrasoundMotionLib.weights.model_folder import (
     user_models_folder,
 )
 from UltrasoundMotionLib.weights.network import NetworkKind, TrainedNetwork, kind_of_card, load_network
+from UltrasoundMotionLib.weights.official_checkpoint import OfficialCheckpoint
 
 __all__ = [
     "LoadedWeights",
     "ModelCard",
     "NetworkKind",
+    "OfficialCheckpoint",
     "TrainedNetwork",
     "check_weights",
     "find_card",

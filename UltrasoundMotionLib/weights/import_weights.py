@@ -2,113 +2,138 @@
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.input_files import read_json_file
+from UltrasoundMotionLib.weights.checkpoint_file import read_tensors
 from UltrasoundMotionLib.weights.model_card import ModelCard
 from UltrasoundMotionLib.weights.model_file import LoadedWeights, save_weights
 from UltrasoundMotionLib.weights.network import NetworkKind
+from UltrasoundMotionLib.weights.official_checkpoint import OfficialCheckpoint
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 UNKNOWN_LICENCE = "LicenseRef-unknown"
-_NESTED = ("state_dict", "model", "model_state_dict", "network")
-"""Names under which training scripts keep the network beside optimiser states."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read.
+
+    Attributes:
+        path: of the file.
+        tensors: by the names of our network where it is an official one, otherwise as in the file.
+        kind: of the network; None where it is not an official checkpoint, which tells.
+        configuration: of the network; None where it is not an official checkpoint.
+    """
+
+    path: Path
+    tensors: dict[str, Tensor]
+    kind: NetworkKind | None = None
+    configuration: dict[str, Any] | None = None
+
+    @property
+    def official(self) -> OfficialCheckpoint | None:
+        """The published checkpoints that it is one of; None where it is of no known project."""
+        return None if self.kind is None else self.kind.official
+
+
+def read_checkpoint(path: str | Path, wanted: Iterable[NetworkKind], known: Iterable[NetworkKind] = ()) -> Checkpoint:
+    """Reads a checkpoint, and converts its tensors where it is a published one of a network that is wanted.
+
+    Args:
+        wanted: the kinds of network that will do.
+        known: all kinds of network, to name the one that a checkpoint of another belongs to.
+
+    Raises:
+        InputError: see `read_tensors`; a checkpoint of another project, or of a version that is not known.
+    """
+    path, wanted = Path(path), tuple(wanted)
+    tensors = read_tensors(path)
+    for kind in wanted:
+        if kind.official is not None and kind.official.recognises(tensors):
+            try:
+                ours, configuration = kind.official.convert(tensors)
+            except (InputError, KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+                reason = f"no tensor {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+                raise _other_version(path, kind.official, reason) from error
+            return Checkpoint(path, ours, kind, configuration)
+    expected = " or ".join(kind.architecture if kind.official is None else kind.official.description for kind in wanted)
+    for kind in known:
+        if kind not in wanted and kind.official is not None and kind.official.recognises(tensors):
+            raise InputError(
+                f"{path}: looks like a checkpoint of {kind.official.description}, expected one of {expected}"
+            )
+    return Checkpoint(path, tensors)
+
+
+def _other_version(path: Path, official: OfficialCheckpoint, reason: object) -> InputError:
+    return InputError(
+        f"{path}: looks like a checkpoint of {official.description}, but of another version, or a part of it is "
+        f"missing: {reason}"
+    )
 
 
 def import_weights(
-    checkpoint: str | Path,
+    checkpoint: Checkpoint,
     kind: NetworkKind,
     folder: str | Path,
     *,
     name: str,
     configuration: Mapping[str, Any],
     task: str,
-    licence: str = UNKNOWN_LICENCE,
+    licence: str | None = None,
     command: str = "",
 ) -> ModelCard:
     """Writes `folder/NAME.safetensors` and its card from a checkpoint, after loading it into the network.
 
     Args:
-        checkpoint: .safetensors, or a file of `torch.save` with a state dict, which is read without running code.
+        checkpoint: see `read_checkpoint`.
         kind: of the network.
         configuration: of the network, as cards have it.
         task: one line on what it does, for the card.
-        licence: SPDX identifier of the weights.
+        licence: SPDX identifier of the weights; None: that of the project that published them, otherwise unknown.
         command: that repeats the import, for the card.
 
     Raises:
-        InputError: no such file, a file of another kind, or tensors of another network; the first that differs is
-            named.
+        InputError: tensors of another network; the first that differs is named.
         OutputError: the files cannot be written.
     """
-    path = Path(checkpoint)
-    tensors = _read_tensors(path)
+    path, official = checkpoint.path, checkpoint.official
+    source = f"not known: imported from {path.name}"
+    if official is not None:
+        source = f"data of {official.paper}: imported from {path.name} of {official.description}"
     card = ModelCard(
         name=name,
         architecture=kind.architecture,
         configuration=dict(configuration),
         task=task,
-        trained_on=(f"not known: imported from {path.name}",),
+        trained_on=(source,),
         command=command,
         seed=0,
         commit="",
         measured={},
         measured_with="not measured",
         limits="Imported weights, not measured by this project. Not for clinical use.",
-        licence=licence,
+        licence=licence or (UNKNOWN_LICENCE if official is None else official.licence),
     )
     try:
         network = kind.build(configuration)
     except (KeyError, TypeError, ValueError, AttributeError, InputError) as error:
         raise InputError(f"{path}: the configuration is not {kind.architecture}'s ({error})") from error
-    LoadedWeights(tensors, card).put_into(network)
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return save_weights(folder, tensors, card)
-
-
-def _read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint by name; optimiser states and prefixes of parallel training are dropped.
-
-    Raises:
-        InputError: no such file, or no state dict in it; a file that would run code is refused.
-    """
-    if not path.is_file():
-        raise InputError(f"{path}: no such file of weights")
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return dict(load_file(path))
-        except (OSError, SafetensorError) as error:
-            raise InputError(f"{path}: no safetensors file ({str(error).splitlines()[0]})") from error
-    import torch
-
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(
-            f"{path}: no checkpoint of tensors alone, and nothing else is read, since it could run code ({reason})"
-        ) from error
-    for nested in _NESTED:
-        if isinstance(content, Mapping) and isinstance(content.get(nested), Mapping):
-            content = content[nested]
-            break
-    if not isinstance(content, Mapping):
-        raise InputError(f"{path}: expected a state dict, found {type(content).__name__}")
-    tensors = {
-        str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, torch.Tensor)
-    }
-    if not tensors:
-        raise InputError(f"{path}: holds no tensors by name")
-    return tensors
+        LoadedWeights(checkpoint.tensors, card).put_into(network)
+    except InputError as error:
+        if official is None:
+            raise
+        raise _other_version(path, official, error) from error
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    return save_weights(folder, checkpoint.tensors, card)
 
 
 def read_configuration(path: str | Path) -> dict[str, Any]:

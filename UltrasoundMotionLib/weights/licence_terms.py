@@ -16,7 +16,13 @@ from UltrasoundMotionLib.weights.model_card import ModelCard, read_card
 ACCEPT_VARIABLE = "ULTRASOUND_MOTION_ACCEPT_LICENCES"
 """Environment variable of licences that are agreed to, separated by commas or spaces."""
 
-_PERMISSIVE = re.compile(r"Apache-|MIT\b|BSD-|0BSD|ISC\b|CC0-|CC-BY-\d|Unlicense|PDDL-", re.IGNORECASE)
+_PERMISSIVE = (
+    (r"MIT\b|BSD-|ISC\b", "Any use, commercial use included; copies keep the authors' copyright notice."),
+    (r"Apache-", "Any use, commercial use included; copies keep the licence and say what was changed."),
+    (r"CC-BY-\d", "Any use, commercial use included, with credit to the authors."),
+    (r"0BSD|CC0-|Unlicense|PDDL-", "Any use, commercial use included, without conditions."),
+)
+"""Beginnings of licences that ask nothing before use, and the use that they allow."""
 _KNOWN = {
     "LicenseRef-ACDC-research-only": (
         "They may be used for research only, not in a product or a service. Publications cite O. Bernard et al., Deep "
@@ -27,6 +33,10 @@ _KNOWN = {
         "What you derive from these weights is shared under the same licence, with credit to the authors of the data "
         "that they were trained on (for the Medical Segmentation Decathlon: A. L. Simpson et al., arXiv:1902.09063, "
         "2019). https://creativecommons.org/licenses/by-sa/4.0/"
+    ),
+    "CC-BY-NC-4.0": (
+        "They may not be used commercially, neither they nor what you derive from them; what you share credits their "
+        "authors, whom their card names. https://creativecommons.org/licenses/by-nc/4.0/"
     ),
 }
 _BY_PATTERN = (
@@ -39,11 +49,16 @@ _UNKNOWN = "The terms of this licence are not known here: read them before you a
 
 def terms_of(licence: str) -> str:
     """Returns what a licence asks of a user, in a sentence or two; empty where it is permissive."""
-    if _PERMISSIVE.match(licence):
+    if _permitted_use(licence):
         return ""
     if licence in _KNOWN:
         return _KNOWN[licence]
     return next((text for pattern, text in _BY_PATTERN if pattern.search(licence)), _UNKNOWN)
+
+
+def use_allowed(licence: str) -> str:
+    """Returns what use of weights a licence allows, in a sentence or two."""
+    return _permitted_use(licence) or terms_of(licence)
 
 
 def restricted_cards(paths: Iterable[Path], accepted: Iterable[str] = ()) -> tuple[ModelCard, ...]:
@@ -56,3 +71,8 @@ def restricted_cards(paths: Iterable[Path], accepted: Iterable[str] = ()) -> tup
     agreed = {*accepted, *re.split(r"[,\s]+", os.environ.get(ACCEPT_VARIABLE, ""))}
     cards = [read_card(path) for path in paths]
     return tuple(card for card in cards if terms_of(card.licence) and card.licence not in agreed)
+
+
+def _permitted_use(licence: str) -> str:
+    """Returns the use that a permissive licence allows; empty for every other."""
+    return next((text for pattern, text in _PERMISSIVE if re.match(pattern, licence, re.IGNORECASE)), "")

@@ -12,6 +12,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.weights.model_card import ModelCard, read_card
 from UltrasoundMotionLib.weights.model_file import file_times, load_weights
 from UltrasoundMotionLib.weights.model_folder import find_card
+from UltrasoundMotionLib.weights.official_checkpoint import OfficialCheckpoint
 
 if TYPE_CHECKING:
     import torch
@@ -27,10 +28,12 @@ class NetworkKind:
     Attributes:
         architecture: its name on cards.
         build: makes the network from a card's configuration, with weights still to be loaded; imports PyTorch itself.
+        official: the checkpoints that its authors publish; None where they publish none that can be read.
     """
 
     architecture: str
     build: Callable[[Mapping[str, Any]], nn.Module]
+    official: OfficialCheckpoint | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.registry import Registry
+from UltrasoundMotionLib.weights import user_models_folder
 
 _RECOMMENDED = 3
 """Number of entries that a menu describes before all others."""
@@ -40,13 +41,28 @@ def _itemsOf(registry: Registry[Any]) -> list[MenuItem]:
     """A line for each entry of a registry: first what can run here, then what cannot, with the reason."""
     items = []
     for entry in registry.all():
-        why_not = "" if entry.installed else _("Its trained weights are not installed.")
+        why_not = "" if entry.installed else _whyNotInstalled(entry)
         tip = ". ".join(part for part in (entry.summary, entry.use) if part)
         items.append(MenuItem(entry.name, entry.name, tip, why_not))
     for module, package in registry.unavailable.items():
         why_not = _("It needs the Python package {package}, which is not installed.").format(package=package)
         items.append(MenuItem(module, module, "", why_not))
     return sorted(items, key=lambda item: bool(item.why_not))
+
+
+def _whyNotInstalled(entry: Any) -> str:
+    """Returns the reason why an entry without its weights cannot run, and how to get them where that is known."""
+    how = getattr(entry, "how_to_install", "")
+    reason = _("Its trained weights are not installed.")
+    return f"{reason} {how}" if how else reason
+
+
+def _modelsFolderTime() -> int:
+    """Returns when weights were last added to the user's models folder or removed, in ns; 0 where there is none."""
+    try:
+        return user_models_folder().stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _fewFirst(registry: Registry[Any], default: str) -> list[MenuItem]:
@@ -97,7 +113,10 @@ class EntryParameter:
 
 
 class EntryMenu:
-    """A combo box for an `EntryParameter`."""
+    """A combo box for an `EntryParameter`.
+
+    Weights that are imported while the application runs are seen the next time the menu is shown or asked.
+    """
 
     def __init__(
         self,
@@ -118,15 +137,9 @@ class EntryMenu:
         """
         self._comboBox, self._onChosen = comboBox, onChosen
         self._tip = comboBox.toolTip
-        self._items = [*first, *(_itemsOf(registry()) if default is None else _fewFirst(registry(), default))]
-        self._updating = True
-        comboBox.clear()
-        for index, item in enumerate(self._items):
-            comboBox.addItem(item.title)
-            comboBox.setItemData(index, " ".join(part for part in (item.tip, item.why_not) if part), qt.Qt.ToolTipRole)
-            if item.why_not or item.name is None:
-                comboBox.setItemData(index, 0, int(qt.Qt.UserRole) - 1)  # the role of an item's flags: it is disabled
+        self._first, self._registry, self._default = tuple(first), registry, default
         self._updating = False
+        self._fill()
         comboBox.connect("currentIndexChanged(int)", self.onIndexChanged)
 
     def disconnect(self) -> None:
@@ -135,6 +148,7 @@ class EntryMenu:
 
     def show(self, name: str) -> None:
         """Selects an entry; nothing is selected where there is no such entry."""
+        self._refresh()
         self._updating = True
         item = self._find(name)
         self._comboBox.currentIndex = -1 if item is None else self._items.index(item)
@@ -143,6 +157,7 @@ class EntryMenu:
 
     def whyNot(self, name: str) -> str:
         """Returns the reason why a run with this entry is not possible, or an empty text."""
+        self._refresh()
         item = self._find(name)
         if item is None:
             return _("There is no \u201c{name}\u201d here; choose another").format(name=name)
@@ -152,6 +167,33 @@ class EntryMenu:
         """Passes the user's choice on."""
         if not self._updating and index >= 0 and self._items[index].name is not None:
             self._onChosen(self._items[index].name)
+
+    def _refresh(self) -> None:
+        """Fills the menu anew where weights were added or removed, with the same entry selected."""
+        if _modelsFolderTime() == self._filledAt:
+            return
+        current = self._comboBox.currentIndex
+        name = self._items[current].name if 0 <= current < len(self._items) else None
+        self._fill()
+        self._updating = True
+        self._comboBox.currentIndex = next((at for at, item in enumerate(self._items) if item.name == name), -1)
+        self._updating = False
+
+    def _fill(self) -> None:
+        self._filledAt = _modelsFolderTime()
+        registry = self._registry()
+        entries = _itemsOf(registry) if self._default is None else _fewFirst(registry, self._default)
+        self._items = [*self._first, *entries]
+        self._updating = True
+        self._comboBox.clear()
+        for index, item in enumerate(self._items):
+            self._comboBox.addItem(item.title)
+            tip = " ".join(part for part in (item.tip, item.why_not) if part)
+            self._comboBox.setItemData(index, tip, qt.Qt.ToolTipRole)
+            if item.why_not or item.name is None:
+                # the role of an item's flags: it is disabled
+                self._comboBox.setItemData(index, 0, int(qt.Qt.UserRole) - 1)
+        self._updating = False
 
     def _find(self, name: str) -> MenuItem | None:
         return next((item for item in self._items if item.name == name), None)
