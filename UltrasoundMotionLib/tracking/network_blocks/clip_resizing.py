@@ -1,0 +1,48 @@
+"""Frames at the size that a whole-clip network was trained with, and points there and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+_FRAMES_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class ClipResizing:
+    """The change between the pixels of a clip and those of a network's images.
+
+    Attributes:
+        clip_shape: (H, W) of the clip's frames.
+        network_shape: (h, w) of the network's images.
+    """
+
+    clip_shape: tuple[int, int]
+    network_shape: tuple[int, int]
+
+    def images(self, frames: np.ndarray, device: torch.device) -> Tensor:
+        """Returns images (T, 1, h, w) float32 of frames (T, H, W) in [0, 255], bilinear without a low-pass filter, with
+        the outer edges of both where they were.
+        """
+        images = torch.empty((len(frames), 1, *self.network_shape), device=device)
+        for first in range(0, len(frames), _FRAMES_AT_ONCE):
+            chunk = torch.tensor(np.array(frames[first : first + _FRAMES_AT_ONCE], dtype=np.float32), device=device)
+            images[first : first + len(chunk)] = F.interpolate(chunk[:, None], self.network_shape, mode="bilinear")
+        return images
+
+    def to_network(self, points_px: np.ndarray, device: torch.device) -> Tensor:
+        """Returns points (..., 2) float32 of the network's images from points of the clip."""
+        return torch.tensor((points_px + 0.5) * self._scale - 0.5, dtype=torch.float32, device=device)
+
+    def to_clip(self, points: Tensor) -> np.ndarray:
+        """Returns points (..., 2) px float64 of the clip from points of the network's images."""
+        return (points.cpu().numpy().astype(np.float64) + 0.5) / self._scale - 0.5
+
+    @property
+    def _scale(self) -> np.ndarray:
+        """The network's pixels for one of the clip, (x, y)."""
+        return np.array(self.network_shape[::-1], dtype=np.float64) / np.array(self.clip_shape[::-1])
