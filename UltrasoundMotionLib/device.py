@@ -25,12 +25,16 @@ def choose_device(device: str = "auto", *, supported: Sequence[str] = ALL_DEVICE
     Args:
         device: "auto", "cpu", "cuda", "cuda:1", "mps". "auto" takes the first kind of `ALL_DEVICES` that this machine
             has and that is supported.
-        supported: kinds of device that the tracker or method can use.
+        supported: kinds of device that the tracker or method can use; none: it does without PyTorch, on the CPU.
         name: of the tracker or method, for messages.
 
     Raises:
         InputError: the device does not exist here, or cannot be used.
     """
+    if not supported:
+        if device.partition(":")[0] not in ("auto", *ALL_DEVICES):
+            raise InputError(f"device {device} is not known; choose auto or one of {', '.join(reversed(ALL_DEVICES))}")
+        return "cpu"
     present = present_devices()
     usable = [kind for kind in present if kind in supported]
     if device == "auto":
@@ -46,7 +50,11 @@ def choose_device(device: str = "auto", *, supported: Sequence[str] = ALL_DEVICE
 
 
 def device_note(device: str, *, supported: Sequence[str], name: str) -> str:
-    """A line for users where "auto" passes over a device that this machine has; empty otherwise."""
+    """A line for users where "auto" passes over a device that this machine has, or a device has no use; empty
+    otherwise.
+    """
+    if not supported:
+        return "" if device in ("auto", "cpu") else f"{name} runs on the CPU alone: the device {device} is not used"
     present = present_devices()
     if device != "auto" or present[0] in supported:
         return ""

@@ -162,22 +162,20 @@ class _Oracle:
     frames_at_once = 4
 
     def __init__(self, truth, blind=()):
-        self.truth, self.blind = torch.tensor(truth, dtype=torch.float32), blind
+        self.truth, self.blind = np.asarray(truth), blind
 
     def start(self, frame, query_points):
-        self.next, self.noise = 1, torch.Generator().manual_seed(0)
+        self.next, self.noise = 1, np.random.default_rng(0)
 
     def add_frames(self, frames):
         self.first, self.next = self.next, self.next + len(frames)
 
     def find(self, index, expected, covariance):
         frame, count = self.first + index, len(expected)
-        points = self.truth[frame] + torch.randn(count, 2, generator=self.noise)
+        points = self.truth[frame] + self.noise.normal(size=(count, 2))
         seen = 0.02 if frame in self.blind else 0.98
-        likelihood = -(expected - points).norm(dim=1)
-        return Finding(
-            points, torch.eye(2).expand(count, 2, 2), torch.zeros(count), likelihood, torch.full((count,), seen)
-        )
+        likelihood = -np.linalg.norm(expected - points, axis=1)
+        return Finding(points, np.tile(np.eye(2), (count, 1, 1)), np.zeros(count), likelihood, np.full(count, seen))
 
 
 def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
@@ -190,9 +188,9 @@ def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
     truth = np.stack([points + np.array(corners[0]) - np.array(corner) for corner in corners])
 
     def error(absolute):
-        matcher = LucasKanadeMatcher(LucasKanadeConfig(), CPU)
+        matcher = LucasKanadeMatcher(LucasKanadeConfig())
         tracks = run_tracker(
-            ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortSettings(), CPU, absolute), points
+            ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortSettings(), absolute), points
         )
         return np.linalg.norm(tracks.positions_px - truth, axis=-1), tracks
 

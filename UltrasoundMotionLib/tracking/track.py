@@ -157,7 +157,7 @@ def prepare_tracking(
     frame = 0 if request.query_frame == AUTO else int(request.query_frame)
     query = PointQuery.on(sequence, query_points, labels=labels, frame=frame, direction=request.direction)
     entry.settings_from(request.settings)
-    device = choose_device(request.device, supported=entry.devices, name=entry.name) if entry.devices else "cpu"
+    device = choose_device(request.device, supported=entry.devices, name=entry.name)
     notes = [note for note in (device_note(request.device, supported=entry.devices, name=entry.name),) if note]
     tissue = in_usual_range(sequence)
     notes += tissue.notes[len(sequence.notes) :]

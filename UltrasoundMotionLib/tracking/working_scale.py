@@ -5,11 +5,14 @@ windows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Points = TypeVar("Points", np.ndarray, "Tensor")
 
 UNIT_SIZE = 256
 """Lengths in settings are stated for a frame whose longer side has so many pixels."""
@@ -38,18 +41,25 @@ class WorkingScale:
         height, width = shape
         return cls((height, width), halvings, longer / 2**halvings / UNIT_SIZE)
 
-    def image(self, frame: np.ndarray, device: torch.device) -> Tensor:
+    def image(self, frame: np.ndarray) -> np.ndarray:
         """Returns the working image (h, w) float32 of a frame."""
-        image = torch.tensor(np.array(frame, dtype=np.float32), device=device)
+        image = np.array(frame, dtype=np.float32)
         for _ in range(self.halvings):
-            image = F.avg_pool2d(image[None, None], 2, ceil_mode=True, count_include_pad=False)[0, 0]
-        return image
+            image = _halved_rows(_halved_rows(image).T).T
+        return np.ascontiguousarray(image)
 
-    def to_working(self, points: Tensor) -> Tensor:
-        """Converts points (N, 2) of the frame to working pixels."""
+    def to_working(self, points: Points) -> Points:
+        """Converts points (N, 2) of the frame, an array or a tensor, to working pixels."""
         return (points + 0.5) / 2**self.halvings - 0.5
 
-    def to_frame(self, points: Tensor) -> np.ndarray:
+    def to_frame(self, points: np.ndarray) -> np.ndarray:
         """Converts working points to positions (N, 2) float64 inside the frame."""
-        positions = (points.cpu().numpy().astype(np.float64) + 0.5) * 2**self.halvings - 0.5
+        positions = (np.asarray(points, dtype=np.float64) + 0.5) * 2**self.halvings - 0.5
         return np.clip(positions, 0, [self.shape[1] - 1, self.shape[0] - 1])
+
+
+def _halved_rows(image: np.ndarray) -> np.ndarray:
+    """Averages pairs of rows; a last single row stays."""
+    pairs = image[:-1:2] + image[1::2]
+    pairs *= 0.5
+    return pairs if len(image) % 2 == 0 else np.concatenate((pairs, image[-1:]))

@@ -67,7 +67,7 @@ def choose_device(options: Mapping[str, Any]) -> str:
     from UltrasoundMotionLib.tracking.registry import find_tracker
 
     entry = find_tracker(options["request"]["model"])
-    return choose(options["device"], supported=entry.devices, name=entry.name) if entry.devices else "cpu"
+    return choose(options["device"], supported=entry.devices, name=entry.name)
 
 
 def run(job: RunningJob, device: str) -> dict[str, Any]:
@@ -80,7 +80,8 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     if colour is not None:
         frames = WithSampledColour(frames, colour)
     sequence = ImageSequence(frames=frames, name=options["name"], path=None if path is None else Path(path))
-    request = replace(from_plain(TrackRequest, options["request"]), device=device)
+    request = from_plain(TrackRequest, options["request"])
+    request = replace(request, device=request.device if device == choose_device(options) else device)
     prepared = prepare_tracking(sequence, job.folder.required("query_points"), request=request)
     job.notes += prepared.notes
     shape = (len(sequence), len(prepared.query.points_px))

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -21,11 +20,11 @@ class Finding:
         visibility: (N,) in [0, 1], probability that the point is in sight there.
     """
 
-    points: Tensor
-    covariance: Tensor
-    likelihood: Tensor
-    expected_likelihood: Tensor
-    visibility: Tensor
+    points: np.ndarray
+    covariance: np.ndarray
+    likelihood: np.ndarray
+    expected_likelihood: np.ndarray
+    visibility: np.ndarray
 
 
 class AbsoluteSearch(Protocol):
@@ -45,7 +44,7 @@ class AbsoluteSearch(Protocol):
         """Takes the next frames (K, H, W)."""
         ...
 
-    def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
+    def find(self, index: int, expected: np.ndarray, covariance: np.ndarray) -> Finding:
         """Finds the points in one of the last frames, given their expected positions (N, 2) px and covariance
         (N, 2, 2).
         """

@@ -9,12 +9,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid, PatchSampler, to_level, window_profile
-from UltrasoundMotionLib.tracking.matching.matcher import Match, correlation_gain, inverse_2x2, isotropic
+from UltrasoundMotionLib.tracking.matching.matcher import (
+    Match,
+    correlation_gain,
+    inverse_2x2,
+    isotropic,
+    times_vectors,
+)
 
 
 @dataclass(frozen=True)
@@ -41,51 +46,50 @@ class BlockMatchingConfig:
 class BlockTemplates:
     """Per level: blocks (N, size, size) with zero weighted mean and unit weighted power, times the window."""
 
-    points: Tensor
-    blocks: tuple[Tensor, ...]
+    points: np.ndarray
+    blocks: tuple[np.ndarray, ...]
 
 
 class BlockMatcher:
     """Implements `Matcher`, as this module's docstring describes."""
 
-    def __init__(self, config: BlockMatchingConfig, device: torch.device) -> None:
+    def __init__(self, config: BlockMatchingConfig) -> None:
         self.config = config
-        self._sampler = PatchSampler(config.radius, device)
+        self._sampler = PatchSampler(config.radius)
         self._windows = {
-            reach: PatchSampler(config.radius + reach, device)
-            for reach in {config.search_radius + 1, config.refine_radius + 1}
+            reach: PatchSampler(config.radius + reach) for reach in {config.search_radius + 1, config.refine_radius + 1}
         }
-        self._profile = window_profile(config.radius, device)
-        self._window = torch.outer(self._profile, self._profile)
-        self.independent_samples = float(1 / self._window.square().sum()) / config.speckle_area
-        self._device = device
+        self._profile = window_profile(config.radius).astype(np.float32)
+        self._window = np.outer(self._profile, self._profile)
+        self.independent_samples = float(1 / np.square(self._window).sum()) / config.speckle_area
 
-    def describe(self, pyramid: ImagePyramid, points: Tensor) -> BlockTemplates:
+    def describe(self, pyramid: ImagePyramid, points: np.ndarray) -> BlockTemplates:
         """Templates of all levels around points (N, 2)."""
         blocks = []
         for level, image in enumerate(pyramid.levels):
             block = self._sampler.sample(image, to_level(points, level))
-            block = block - (block * self._window).sum(dim=(1, 2), keepdim=True)
-            power = (block.square() * self._window).sum(dim=(1, 2), keepdim=True)
-            blocks.append(block * self._window / (power.sqrt() + 1e-3))
+            block = block - (block * self._window).sum(axis=(1, 2), keepdims=True)
+            power = (np.square(block) * self._window).sum(axis=(1, 2), keepdims=True)
+            blocks.append(block * self._window / (np.sqrt(power) + 1e-3))
         return BlockTemplates(points, tuple(blocks))
 
-    def _correlation_map(self, block: Tensor, window: Tensor) -> Tensor:
+    def _correlation_map(self, block: np.ndarray, window: np.ndarray) -> np.ndarray:
         """NCC (N, K, K) of each block with every position inside its window (N, size + K - 1, size + K - 1)."""
-        window = window - window.mean(dim=(1, 2), keepdim=True)  # keeps the sums of squares small in float32
-        product = F.conv2d(window[None], block[:, None], groups=len(block))[0]
-        both = torch.cat((window, window.square()))[:, None]
-        mean, power = F.conv2d(F.conv2d(both, self._profile.view(1, 1, -1, 1)), self._profile.view(1, 1, 1, -1))[
-            :, 0
-        ].chunk(2)
-        return product / ((power - mean.square()).clamp(min=0).sqrt() + 1e-3)
+        window = window - window.mean(axis=(1, 2), keepdims=True)  # keeps the sums of squares small in float32
+        side = window.shape[1]
+        shifts = side - len(self._profile) + 1
+        band = np.zeros((shifts, side), dtype=np.float32)
+        for place, row in enumerate(band):
+            row[place : place + len(self._profile)] = self._profile
+        mean, power = band @ window @ band.T, band @ np.square(window) @ band.T
+        return _products(block, window, shifts) / (np.sqrt(np.maximum(power - np.square(mean), 0)) + 1e-3)
 
     def match(
         self,
         templates: BlockTemplates,
         pyramid: ImagePyramid,
-        expected: Tensor,
-        covariance: Tensor,
+        expected: np.ndarray,
+        covariance: np.ndarray,
         *,
         coarsest: int | None = None,
     ) -> Match:
@@ -103,46 +107,64 @@ class BlockMatcher:
             )
             shift, correlation, curvature = self._peak(scores, prior_precision, reach)
             gain = correlation_gain(correlation, self.independent_samples)
-            information = curvature * (gain / correlation.clamp(min=0.05) * self.independent_samples)[:, None, None]
+            information = curvature * (gain / np.maximum(correlation, 0.05) * self.independent_samples)[:, None, None]
             posterior = inverse_2x2(information + prior_precision)
-            position = prior_mean + (posterior @ information @ shift[..., None])[..., 0]
+            position = prior_mean + times_vectors(posterior, times_vectors(information, shift))
             points = (position + 0.5) * scale - 0.5
             covariance = posterior * scale**2
             if level > 0:
-                covariance = covariance + isotropic((self.config.level_deviation * scale) ** 2, len(points), points)
+                covariance = covariance + isotropic((self.config.level_deviation * scale) ** 2, len(points))
         return Match(points, covariance, correlation, information)
 
-    def _peak(self, scores: Tensor, prior_precision: Tensor, reach: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _peak(
+        self, scores: np.ndarray, prior_precision: np.ndarray, reach: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Sub-pixel shift (N, 2) of the best candidate, its correlation (N,), and the curvature (N, 2, 2) of the
         correlation there (positive).
         """
-        count, width = len(scores), scores.shape[-1]
-        axis = torch.arange(-reach, reach + 1, dtype=scores.dtype, device=self._device)
-        y, x = torch.meshgrid(axis, axis, indexing="ij")
-        candidates = torch.stack((x, y), dim=-1).view(-1, 2)
-        surprise = 0.5 * ((candidates @ prior_precision) * candidates).sum(-1)
-        likelihood = -0.5 * self.independent_samples * torch.log1p(-scores.clamp(0, 0.999).square()).view(count, -1)
-        posterior = (likelihood - surprise).view(count, width, width)[:, 1:-1, 1:-1]
-        best = posterior.flatten(1).argmax(dim=1)
+        count, width = scores.shape[:2]
+        axis = np.arange(-reach, reach + 1, dtype=np.float64)
+        y, x = np.meshgrid(axis, axis, indexing="ij")
+        candidates = np.stack((x, y), axis=-1).reshape(-1, 2)
+        surprise = 0.5 * ((candidates @ prior_precision) * candidates).sum(axis=-1)
+        likelihood = -0.5 * self.independent_samples * np.log1p(-np.square(np.clip(scores, 0, 0.999)))
+        posterior = (likelihood - surprise.reshape(scores.shape))[:, 1:-1, 1:-1]
+        best = posterior.reshape(count, -1).argmax(axis=1)
         row, column = best // (width - 2) + 1, best % (width - 2) + 1
-        steps = torch.arange(-1, 2, device=self._device)
-        index = (row[:, None] + steps)[:, :, None] * width + (column[:, None] + steps)[:, None, :]
-        near = scores.flatten(1).gather(1, index.view(count, 9)).view(count, 3, 3)
+        steps = np.arange(-1, 2)
+        near = scores[
+            np.arange(count)[:, None, None], (row[:, None] + steps)[:, :, None], (column[:, None] + steps)[:, None, :]
+        ].astype(np.float64)
         # Least-squares paraboloid over the 3 x 3 neighbourhood.
-        slope_x = (near[:, :, 2] - near[:, :, 0]).mean(dim=1) / 2
-        slope_y = (near[:, 2] - near[:, 0]).mean(dim=1) / 2
-        bend_x = (near[:, :, 0] - 2 * near[:, :, 1] + near[:, :, 2]).mean(dim=1)
-        bend_y = (near[:, 0] - 2 * near[:, 1] + near[:, 2]).mean(dim=1)
+        slope_x = (near[:, :, 2] - near[:, :, 0]).mean(axis=1) / 2
+        slope_y = (near[:, 2] - near[:, 0]).mean(axis=1) / 2
+        bend_x = (near[:, :, 0] - 2 * near[:, :, 1] + near[:, :, 2]).mean(axis=1)
+        bend_y = (near[:, 0] - 2 * near[:, 1] + near[:, 2]).mean(axis=1)
         bend_xy = (near[:, 2, 2] - near[:, 2, 0] - near[:, 0, 2] + near[:, 0, 0]) / 4
-        floor = torch.full_like(bend_x, 1e-4)
-        xx, yy = torch.maximum(-bend_x, floor), torch.maximum(-bend_y, floor)
-        limit = 0.95 * (xx * yy).sqrt()
-        xy = torch.maximum(torch.minimum(-bend_xy, limit), -limit)
-        curvature = torch.stack((xx, xy, xy, yy), dim=1).view(-1, 2, 2)
-        offset = (inverse_2x2(curvature) @ torch.stack((slope_x, slope_y), dim=1)[..., None])[..., 0].clamp(-1, 1)
-        whole = torch.stack((column, row), dim=1).to(scores.dtype) - reach
-        return whole + offset, near[:, 1, 1], curvature
+        xx, yy = np.maximum(-bend_x, 1e-4), np.maximum(-bend_y, 1e-4)
+        limit = 0.95 * np.sqrt(xx * yy)
+        xy = np.clip(-bend_xy, -limit, limit)
+        curvature = np.stack((xx, xy, xy, yy), axis=1).reshape(-1, 2, 2)
+        offset = np.clip(times_vectors(inverse_2x2(curvature), np.stack((slope_x, slope_y), axis=1)), -1, 1)
+        return np.stack((column, row), axis=1) - reach + offset, near[:, 1, 1], curvature
 
-    def correlate(self, templates: BlockTemplates, pyramid: ImagePyramid, points: Tensor) -> Tensor:
+    def correlate(self, templates: BlockTemplates, pyramid: ImagePyramid, points: np.ndarray) -> np.ndarray:
         """Implements `Matcher.correlate`."""
         return self._correlation_map(templates.blocks[0], self._sampler.sample(pyramid.levels[0], points))[:, 0, 0]
+
+
+def _products(block: np.ndarray, window: np.ndarray, shifts: int) -> np.ndarray:
+    """Products (N, K, K) of blocks (N, size, size) with each place of their windows (N, side, side).
+
+    A block laid out in lines as long as the window's, zeros between its rows, is multiplied with one run of the window
+    per place: long runs are several times quicker than the block's short rows.
+    """
+    count, size = block.shape[:2]
+    side = window.shape[1]
+    spread = np.zeros((count, size, side), dtype=np.float32)
+    spread[:, :, :size] = block
+    run = spread.reshape(count, -1)[:, : (size - 1) * side + size]
+    window = np.ascontiguousarray(window, dtype=np.float32)
+    point, row, column = window.strides
+    runs = as_strided(window, (count, shifts, shifts, run.shape[1]), (point, row, column, column), writeable=False)
+    return np.einsum("nabl,nl->nab", runs, run)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -16,31 +14,70 @@ class ImagePyramid:
     A point (x, y) of the frame lies at (x + 0.5) / 2**l - 0.5 on level l.
     """
 
-    levels: tuple[Tensor, ...]
+    levels: tuple[np.ndarray, ...]
 
 
-def _blur(image: Tensor, sigma: float) -> Tensor:
-    """(1, 1, H, W) blurred by a Gaussian of `sigma` pixels; the border is replicated."""
+def _kernel(sigma: float) -> np.ndarray:
+    """Returns the upper half of a Gaussian kernel, its middle first; the whole kernel sums to 1."""
     radius = max(1, int(2.5 * sigma + 0.5))
-    offsets = torch.arange(-radius, radius + 1, dtype=image.dtype, device=image.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(image, (radius, radius, radius, radius), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
+    half = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    return (half / (2 * half.sum() - half[0])).astype(np.float32)
 
 
-def build_pyramid(frame: Tensor, level_count: int, sigma: float) -> ImagePyramid:
-    """Builds the pyramid of a frame (H, W); the finest level is blurred by `sigma` pixels (0: not at all) against pixel
-    noise.
+def _padded(image: np.ndarray, radius: int) -> np.ndarray:
+    """Returns an image with `radius` more rows on both ends, equal to its border."""
+    return np.concatenate((image[:1],) * radius + (image,) + (image[-1:],) * radius)
+
+
+def _symmetric_sum(padded: np.ndarray, half: np.ndarray, radius: int, *, step: int = 1, middle: int = 1) -> np.ndarray:
+    """Filters rows with a symmetric kernel given by its half, whose middle is one tap (`middle` 1) or two (0), and
+    keeps every `step`-th row.
     """
-    image = frame[None, None]
+    count = len(padded) - 2 * radius - (1 - middle)
+    total: np.ndarray | None = None
+    for distance, weight in enumerate(half):
+        first = padded[radius - distance :: step][: -(-count // step)]
+        if middle and distance == 0:
+            total = first * weight
+            continue
+        pair = first + padded[radius + distance + 1 - middle :: step][: -(-count // step)]
+        pair *= weight
+        total = pair if total is None else np.add(total, pair, out=total)
+    assert total is not None, "a kernel has taps"
+    return total
+
+
+def _blurred_rows(image: np.ndarray, half: np.ndarray) -> np.ndarray:
+    radius = len(half) - 1
+    return _symmetric_sum(_padded(image, radius), half, radius)
+
+
+def _halved_rows(image: np.ndarray, half: np.ndarray) -> np.ndarray:
+    """Blurs rows and averages pairs of them, in one filter; a last single row is only blurred."""
+    radius = len(half) - 1
+    padded = _padded(image, radius)
+    pairs = 0.5 * (half + np.append(half[1:], np.float32(0)))
+    halved = _symmetric_sum(padded, pairs.astype(np.float32), radius, step=2, middle=0)
+    if len(image) % 2 == 0:
+        return halved
+    return np.concatenate((halved, _symmetric_sum(padded[-2 * radius - 1 :], half, radius)))
+
+
+_HALVING = _kernel(0.8)
+
+
+def build_pyramid(frame: np.ndarray, level_count: int, sigma: float) -> ImagePyramid:
+    """Builds the pyramid of a frame (H, W) float32; the finest level is blurred by `sigma` pixels (0: not at all)
+    against pixel noise.
+    """
+    image = frame
     if sigma > 0:
-        image = _blur(image, sigma)
-    levels = [image[0, 0]]
+        half = _kernel(sigma)
+        image = _blurred_rows(_blurred_rows(image, half).T, half).T
+    levels = [np.ascontiguousarray(image)]
     for _ in range(level_count - 1):
-        image = F.avg_pool2d(_blur(image, 0.8), 2, ceil_mode=True, count_include_pad=False)
-        levels.append(image[0, 0])
-    return ImagePyramid(tuple(level.contiguous() for level in levels))
+        levels.append(np.ascontiguousarray(_halved_rows(_halved_rows(levels[-1], _HALVING).T, _HALVING).T))
+    return ImagePyramid(tuple(levels))
 
 
 def level_count_for(height: int, width: int, smallest: int = 24, most: int = 6) -> int:
@@ -51,18 +88,29 @@ def level_count_for(height: int, width: int, smallest: int = 24, most: int = 6) 
     return count
 
 
-def to_level(points: Tensor, level: int) -> Tensor:
+def to_level(points: np.ndarray, level: int) -> np.ndarray:
     """Points (N, 2) of the frame in pixels of `level`."""
     return (points + 0.5) / 2**level - 0.5
 
 
-def window_profile(radius: int, device: torch.device) -> Tensor:
+def window_profile(radius: int) -> np.ndarray:
     """(2 radius + 1,) weights along one axis of a patch: a Gaussian that has fallen to 0.6 at two thirds of the radius;
     sums to 1.
     """
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float32, device=device)
-    profile = torch.exp(-0.5 * (offsets / (radius / 1.5)) ** 2)
+    offsets = np.arange(-radius, radius + 1)
+    profile = np.exp(-0.5 * (offsets / (radius / 1.5)) ** 2)
     return profile / profile.sum()
+
+
+def windows_at(image: np.ndarray, base: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Gathers the pixels (N, S, S) of `image` (H, W) at whole `base` (N, 2) plus `offsets` (S,) in x and y; beyond the
+    border the nearest pixel.
+    """
+    height, width = image.shape
+    columns = np.minimum(np.maximum(base[:, :1] + offsets, 0), width - 1)
+    rows = np.minimum(np.maximum(base[:, 1:] + offsets, 0), height - 1)
+    rows *= width
+    return image.reshape(-1).take(rows[:, :, None] + columns[:, None, :])
 
 
 class PatchSampler:
@@ -72,19 +120,23 @@ class PatchSampler:
     Outside the image the nearest pixel continues.
     """
 
-    def __init__(self, radius: int, device: torch.device) -> None:
+    def __init__(self, radius: int) -> None:
         self.radius = radius
         self.size = 2 * radius + 1
-        self._offsets = torch.arange(-radius, radius + 2, device=device)
+        self._offsets = np.arange(-radius, radius + 2)
 
-    def sample(self, image: Tensor, centres: Tensor) -> Tensor:
+    def sample(self, image: np.ndarray, centres: np.ndarray) -> np.ndarray:
         """Patches (N, size, size) of `image` (H, W) around `centres` (N, 2)."""
-        height, width = image.shape
-        base = torch.floor(centres)
-        fraction = (centres - base)[:, :, None, None]
-        base = base.long()
-        columns = (base[:, :1] + self._offsets).clamp_(0, width - 1)
-        rows = (base[:, 1:] + self._offsets).clamp_(0, height - 1) * width
-        window = image.reshape(-1)[rows[:, :, None] + columns[:, None, :]]
-        horizontal = torch.lerp(window[:, :, :-1], window[:, :, 1:], fraction[:, 0])
-        return torch.lerp(horizontal[:, :-1], horizontal[:, 1:], fraction[:, 1])
+        floor = np.floor(centres)
+        fraction = (centres - floor).astype(np.float32)[:, :, None]
+        window = windows_at(image, floor.astype(np.intp), self._offsets)
+        # Rows as one line each, a whole window without gaps: sums of long lines are quicker. Their last columns, which
+        # mix the ends of neighbouring rows, are cut off.
+        size = self.size + 1
+        lines = window.reshape(len(window), size * size)
+        lines = lines[:, :-size] + (lines[:, size:] - lines[:, :-size]) * fraction[:, 1]
+        patch = np.empty_like(lines)
+        np.subtract(lines[:, 1:], lines[:, :-1], out=patch[:, :-1])
+        patch[:, :-1] *= fraction[:, 0]
+        patch[:, :-1] += lines[:, :-1]
+        return patch.reshape(-1, self.size, size)[:, :, :-1]

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid
 
@@ -24,23 +23,23 @@ class Match:
         information: (N, 2, 2) px^-2 from the finest level alone, without the prior.
     """
 
-    points: Tensor
-    covariance: Tensor
-    correlation: Tensor
-    information: Tensor
+    points: np.ndarray
+    covariance: np.ndarray
+    correlation: np.ndarray
+    information: np.ndarray
 
 
 class Templates(Protocol):
     """Templates of the surroundings of N points in one frame."""
 
     @property
-    def points(self) -> Tensor: ...
+    def points(self) -> np.ndarray: ...
 
 
 class Matcher(Protocol[T]):
     """Finds templates of one frame in another, given a prior."""
 
-    def describe(self, pyramid: ImagePyramid, points: Tensor) -> T:
+    def describe(self, pyramid: ImagePyramid, points: np.ndarray) -> T:
         """Takes templates around points (N, 2) of a frame."""
         ...
 
@@ -48,8 +47,8 @@ class Matcher(Protocol[T]):
         self,
         templates: T,
         pyramid: ImagePyramid,
-        expected: Tensor,
-        covariance: Tensor,
+        expected: np.ndarray,
+        covariance: np.ndarray,
         *,
         coarsest: int | None = None,
     ) -> Match:
@@ -59,7 +58,7 @@ class Matcher(Protocol[T]):
         """
         ...
 
-    def correlate(self, templates: T, pyramid: ImagePyramid, points: Tensor) -> Tensor:
+    def correlate(self, templates: T, pyramid: ImagePyramid, points: np.ndarray) -> np.ndarray:
         """Correlation (N,) of each template with the surroundings of `points` (N, 2) on the finest level."""
         ...
 
@@ -69,7 +68,7 @@ class Matcher(Protocol[T]):
         ...
 
 
-def correlation_gain(correlation: Tensor, independent_samples: float) -> Tensor:
+def correlation_gain(correlation: np.ndarray, independent_samples: float) -> np.ndarray:
     """Returns the information of a match with this correlation: rho^2 / (1 - rho^2), less that of chance alone.
 
     The Cramer-Rao bound of a shift between two signals correlated by rho is proportional to (1 - rho^2) / rho^2.
@@ -77,19 +76,32 @@ def correlation_gain(correlation: Tensor, independent_samples: float) -> Tensor:
     nothing.
     """
     chance = min(0.9, 4.0 / independent_samples)
-    squared = ((correlation.clamp(0, 0.995) ** 2 - chance) / (1 - chance)).clamp(min=0)
+    squared = np.maximum((np.clip(correlation, 0, 0.995) ** 2 - chance) / (1 - chance), 0)
     return squared / (1 - squared)
 
 
-def inverse_2x2(matrices: Tensor) -> Tensor:
+def inverse_2x2(matrices: np.ndarray) -> np.ndarray:
     """Inverse of symmetric positive definite matrices (N, 2, 2), written out: batched LAPACK calls cost more than the
     rest of a frame.
     """
     a, b, d = matrices[:, 0, 0], matrices[:, 0, 1], matrices[:, 1, 1]
-    determinant = (a * d - b * b).clamp(min=1e-20)
-    return torch.stack((d, -b, -b, a), dim=1).view(-1, 2, 2) / determinant[:, None, None]
+    scale = 1 / np.maximum(a * d - b * b, 1e-20)
+    inverse = np.empty_like(matrices)
+    inverse[:, 0, 0], inverse[:, 1, 1] = d * scale, a * scale
+    inverse[:, 0, 1] = inverse[:, 1, 0] = -b * scale
+    return inverse
 
 
-def isotropic(variance: float, count: int, like: Tensor) -> Tensor:
+def times_vectors(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Products (N, 2) of matrices (N, 2, 2) and vectors (N, 2)."""
+    return np.einsum("nij,nj->ni", matrices, vectors)
+
+
+def isotropic(variance: float, count: int) -> np.ndarray:
     """(count, 2, 2): `variance` times the unit matrix."""
-    return torch.eye(2, dtype=like.dtype, device=like.device).mul(variance).expand(count, 2, 2)
+    return np.broadcast_to(variance * np.eye(2), (count, 2, 2))
+
+
+def mean_variance(covariance: np.ndarray) -> np.ndarray:
+    """Mean of the variances (N,) along x and y of covariances (N, 2, 2)."""
+    return 0.5 * (covariance[:, 0, 0] + covariance[:, 1, 1])

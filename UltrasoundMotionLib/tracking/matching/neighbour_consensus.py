@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER, neighbour_groups
+from UltrasoundMotionLib.tracking.matching.neighbour_motion import smooth_kernel
 
 FEWEST = 8
 """Points below which there is no consensus: with few, one that moves by itself looks like an outlier."""
@@ -24,14 +24,14 @@ FEWEST = 8
 class Consensus:
     """Positions (N, 2) at which the others expect each point, and their variance (N,) in px^2."""
 
-    points: Tensor
-    variance: Tensor
+    points: np.ndarray
+    variance: np.ndarray
 
 
 def neighbour_consensus(
-    places: Tensor,
-    points: Tensor,
-    variance: Tensor,
+    places: np.ndarray,
+    points: np.ndarray,
+    variance: np.ndarray,
     *,
     length: float,
     own_share: float,
@@ -53,33 +53,33 @@ def neighbour_consensus(
         least_spread: least variance of the displacements that is assumed, in px^2.
     """
     way = points - places
-    mean, noise = way.median(dim=0).values, variance
+    mean, noise = np.median(way, axis=0), variance
     groups = list(neighbour_groups(places)) if len(places) > MOST_POINTS_TOGETHER else []
     for _ in range(iterations):
-        spread = ((way - mean).square().sum(-1).median() / 1.39).clamp(
-            min=least_spread
+        spread = max(
+            float(np.median(np.square(way - mean).sum(axis=-1))) / 1.39, least_spread
         )  # 1.39: median of chi^2 with 2 degrees
         predicted, predicted_variance = _left_out(
             places, way, mean, noise, spread=spread, length=length, own_share=own_share, groups=groups
         )
-        surprise = (way - predicted).square().sum(-1) / (predicted_variance + variance)
-        noise = variance * torch.exp((surprise / 8).clamp(max=12))
+        surprise = np.square(way - predicted).sum(axis=-1) / (predicted_variance + variance)
+        noise = variance * np.exp(np.minimum(surprise / 8, 12))
         weight = 1 / noise
         mean = (weight[:, None] * way).sum(0) / weight.sum()
     return Consensus(places + predicted, predicted_variance)
 
 
 def _left_out(
-    places: Tensor,
-    way: Tensor,
-    mean: Tensor,
-    noise: Tensor,
+    places: np.ndarray,
+    way: np.ndarray,
+    mean: np.ndarray,
+    noise: np.ndarray,
     *,
-    spread: Tensor,
+    spread: float,
     length: float,
     own_share: float,
-    groups: list[tuple[Tensor, int]],
-) -> tuple[Tensor, Tensor]:
+    groups: list[tuple[np.ndarray, int]],
+) -> tuple[np.ndarray, np.ndarray]:
     """Predicts each displacement (N, 2) from the others', with its variance (N,); of many points, from the near ones.
 
     Beyond a few times `length` the others do not count, so that a group of neighbours stands for all.
@@ -88,7 +88,7 @@ def _left_out(
     if not groups:
         one, other = _left_out_together(places[None], (way - mean)[None], noise[None], **scale)
         return way - one[0], other[0]
-    predicted, variance = torch.empty_like(way), torch.empty_like(noise)
+    predicted, variance = np.empty_like(way), np.empty_like(noise)
     for group, members in groups:
         one, other = _left_out_together(places[group], (way - mean)[group], noise[group], **scale)
         own = group[:, :members]
@@ -97,11 +97,12 @@ def _left_out(
 
 
 def _left_out_together(
-    places: Tensor, deviation: Tensor, noise: Tensor, *, spread: Tensor, length: float, own_share: float
-) -> tuple[Tensor, Tensor]:
+    places: np.ndarray, deviation: np.ndarray, noise: np.ndarray, *, spread: float, length: float, own_share: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns how far each displacement is from what the others of its group predict (B, N, 2), and the variance."""
-    shape = torch.exp(-0.5 * torch.cdist(places, places).square() / length**2)
-    shape = shape + own_share**2 * torch.eye(places.shape[1], device=places.device)
-    inverse = torch.linalg.inv(spread * shape + torch.diag_embed(noise))
-    precision = inverse.diagonal(dim1=1, dim2=2)
-    return (inverse @ deviation) / precision[..., None], (1 / precision - noise).clamp(min=1e-3)
+    every = np.arange(places.shape[1])
+    total = spread * smooth_kernel(places, length)
+    total[:, every, every] += spread * own_share**2 + noise
+    inverse = np.linalg.inv(total)
+    precision = inverse[:, every, every]
+    return (inverse @ deviation) / precision[..., None], np.maximum(1 / precision - noise, 1e-3)

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import torch
-from scipy.spatial import cKDTree
-from torch import Tensor
 
 MOST_POINTS_TOGETHER = 1024
 """Points up to which each is coupled to all others; time grows with the third power of their number."""
@@ -15,7 +12,7 @@ _MEMBERS, _AROUND = 64, 64
 _GROUPS_TOGETHER = 64
 
 
-def neighbour_groups(places: Tensor) -> Iterator[tuple[Tensor, int]]:
+def neighbour_groups(places: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
     """Yields groups of neighbouring points, several at a time.
 
     Each group has 64 members that lie together, as the cells of a k-d tree, and the 64 points nearest to their centre
@@ -28,16 +25,14 @@ def neighbour_groups(places: Tensor) -> Iterator[tuple[Tensor, int]]:
         (B, 128) indices of the points of B groups, and the number of members, which come first. Members of different
         groups may overlap, where their number does not divide by 64.
     """
-    positions = places.detach().cpu().numpy().astype(np.float64)
-    members = np.stack(list(_cells(positions, np.arange(len(positions)))))
-    centres = positions[members].mean(axis=1)
-    _, nearest = cKDTree(positions).query(centres, k=_MEMBERS + _AROUND)
-    groups = np.empty((len(members), _MEMBERS + _AROUND), dtype=np.int64)
-    for row, (inside, near) in enumerate(zip(members, nearest, strict=True)):
-        others = near[~np.isin(near, inside)][:_AROUND]
-        groups[row] = np.concatenate([inside, others])
+    members = np.stack(list(_cells(places, np.arange(len(places)))))
+    groups = np.empty((len(members), _MEMBERS + _AROUND), dtype=np.intp)
+    for row, inside in enumerate(members):
+        squared = np.square(places - places[inside].mean(axis=0)).sum(axis=1)
+        squared[inside] = np.inf
+        groups[row] = np.concatenate([inside, np.argpartition(squared, _AROUND)[:_AROUND]])
     for start in range(0, len(groups), _GROUPS_TOGETHER):
-        yield torch.from_numpy(groups[start : start + _GROUPS_TOGETHER]).to(places.device), _MEMBERS
+        yield groups[start : start + _GROUPS_TOGETHER], _MEMBERS
 
 
 def _cells(positions: np.ndarray, index: np.ndarray) -> Iterator[np.ndarray]:

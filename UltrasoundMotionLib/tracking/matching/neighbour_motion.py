@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from UltrasoundMotionLib.tracking.matching.matcher import mean_variance
 from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER, neighbour_groups
 
 
@@ -15,12 +15,18 @@ from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_T
 class SharedMotion:
     """Motion (N, 2) and its covariance (N, 2, 2) with the neighbours' motion taken into account."""
 
-    displacement: Tensor
-    covariance: Tensor
+    displacement: np.ndarray
+    covariance: np.ndarray
 
 
 def share_motion(
-    places: Tensor, displacement: Tensor, covariance: Tensor, length: float, own_share: float, *, stretch: float = 0.0
+    places: np.ndarray,
+    displacement: np.ndarray,
+    covariance: np.ndarray,
+    length: float,
+    own_share: float,
+    *,
+    stretch: float = 0.0,
 ) -> SharedMotion:
     """Posterior of the points' motion given their measured motion and that of their neighbours.
 
@@ -39,44 +45,52 @@ def share_motion(
     """
     if len(places) < 2 or length <= 0:
         return SharedMotion(displacement, covariance)
-    variance = covariance.diagonal(dim1=1, dim2=2).mean(-1).clamp(min=1e-4)
-    weight = 1 / (variance + variance.median())
+    variance = np.maximum(mean_variance(covariance), 1e-4)
+    weight = 1 / (variance + np.median(variance))
     mean = (weight[:, None] * displacement).sum(0) / weight.sum()
-    spread = (weight[:, None] * (displacement - mean).square()).sum() / (2 * weight.sum()) + 0.05**2
+    spread = (weight[:, None] * np.square(displacement - mean)).sum() / (2 * weight.sum()) + 0.05**2
     offset = (places - (weight[:, None] * places).sum(0) / weight.sum()) / length
     deviation = displacement - mean
     scale: dict[str, Any] = {"spread": spread, "length": length, "own_share": own_share, "stretch": stretch}
     if len(places) <= MOST_POINTS_TOGETHER:
         shared, shrink = _posterior(places[None], offset[None], deviation[None], variance[None], **scale)
-        return SharedMotion(mean + shared[0], covariance * shrink[0].clamp(max=1)[:, None, None])
-    posterior, shrink = torch.empty_like(displacement), torch.empty_like(variance)
+        return SharedMotion(mean + shared[0], covariance * np.minimum(shrink[0], 1)[:, None, None])
+    posterior, shrink = np.empty_like(displacement), np.empty_like(variance)
     for groups, members in neighbour_groups(places):
         own = groups[:, :members]
         one, other = _posterior(places[groups], offset[groups], deviation[groups], variance[groups], **scale)
         posterior[own], shrink[own] = mean + one[:, :members], other[:, :members]
-    return SharedMotion(posterior, covariance * shrink.clamp(max=1)[:, None, None])
+    return SharedMotion(posterior, covariance * np.minimum(shrink, 1)[:, None, None])
 
 
 def _posterior(
-    places: Tensor,
-    offset: Tensor,
-    deviation: Tensor,
-    variance: Tensor,
+    places: np.ndarray,
+    offset: np.ndarray,
+    deviation: np.ndarray,
+    variance: np.ndarray,
     *,
-    spread: Tensor,
+    spread: float,
     length: float,
     own_share: float,
     stretch: float,
-) -> tuple[Tensor, Tensor]:
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the deviation from the mean motion (B, N, 2) given that of all points of a group, and the share of the
     variance (B, N) that is left.
     """
-    kernel = torch.exp(-0.5 * torch.cdist(places, places).square() / length**2)
+    kernel = smooth_kernel(places, length)
     if stretch > 0:
-        kernel = kernel + stretch**2 * (offset @ offset.mT)
-    prior = spread * (kernel + own_share**2 * torch.eye(places.shape[1], device=places.device))
-    factor = torch.linalg.cholesky(prior + torch.diag_embed(variance))
-    shared = prior @ torch.cholesky_solve(deviation, factor)
-    half = torch.linalg.solve_triangular(factor, prior, upper=False)
-    shrink = (prior.diagonal(dim1=1, dim2=2) - half.square().sum(1)).clamp(min=1e-4) / variance
+        kernel = kernel + stretch**2 * (offset @ offset.transpose(0, 2, 1))
+    every = np.arange(places.shape[1])
+    total = spread * kernel
+    total[:, every, every] += spread * own_share**2 + variance
+    inverse = np.linalg.inv(total)
+    # What the measurement's noise makes of a deviation d is V (K + V)^-1 d, of the prior's covariance K V (K + V)^-1 V.
+    shared = deviation - variance[:, :, None] * (inverse @ deviation)
+    shrink = np.maximum(1 - variance * inverse[:, every, every], 1e-4 / variance)
     return shared, shrink
+
+
+def smooth_kernel(places: np.ndarray, length: float) -> np.ndarray:
+    """Covariance (B, N, N) of smooth motion over `length` pixels, of points (B, N, 2)."""
+    squared = np.square(places[:, :, None] - places[:, None]).sum(axis=-1)
+    return np.exp(-0.5 / length**2 * squared)

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
     kind="points",
     rank=1,
     settings=LongShortSettings,
+    devices=(),
     use="a second opinion beside lucas-kanade, by other means",
 )
 def create_block_matching(setup: TrackerSetup) -> LongShortTracker:
     """Makes the tracker."""
-    import torch
-
     from UltrasoundMotionLib.tracking.matching.block_matching import BlockMatcher, BlockMatchingConfig
     from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
 
-    device = torch.device(setup.device)
-    return LongShortTracker(BlockMatcher(BlockMatchingConfig(), device), setup.settings, device)
+    return LongShortTracker(BlockMatcher(BlockMatchingConfig()), setup.settings)

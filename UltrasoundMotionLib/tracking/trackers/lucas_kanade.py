@@ -30,18 +30,16 @@ def _wall_settings() -> LongShortSettings:
     kind="points",
     rank=0,
     settings=LongShortSettings,
+    devices=(),
     use="tissue and landmarks of good clips; the default",
     recommended=True,
 )
 def create_lucas_kanade(setup: TrackerSetup) -> LongShortTracker:
     """Makes the tracker."""
-    import torch
-
     from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
     from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 
-    device = torch.device(setup.device)
-    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), device), setup.settings, device)
+    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig()), setup.settings)
 
 
 @tracker(
@@ -50,6 +48,7 @@ def create_lucas_kanade(setup: TrackerSetup) -> LongShortTracker:
     kind="points",
     rank=2,
     settings=_wall_settings,
+    devices=(),
     use="the heart's wall, for strain",
     for_walls=True,
 )

@@ -49,7 +49,7 @@ class WindowTracker(ABC):
         self._sizes = torch.ones(count, device=self._device)
         self._held = torch.zeros(count, dtype=torch.bool, device=self._device)
         with one_thread():
-            self._begin(self._scale.image(frame, self._device))
+            self._begin(self._image(frame))
         self._video = StalledVideo(frame)
         self._last = FrameTracks(np.array(query_points, dtype=np.float64), np.ones(count), np.ones(count, dtype=bool))
         return self._last
@@ -81,8 +81,11 @@ class WindowTracker(ABC):
             return tracks_of_stall(self._last, stall)
         self._video.resume()
         with one_thread():
-            self._last = self._update(self._scale.image(frame, self._device))
+            self._last = self._update(self._image(frame))
         return self._last
+
+    def _image(self, frame: np.ndarray) -> Tensor:
+        return torch.from_numpy(self._scale.image(frame)).to(self._device)
 
     def _update(self, image: Tensor) -> FrameTracks:
         found, seen = self._find(image), ~self._held
@@ -95,7 +98,7 @@ class WindowTracker(ABC):
         self._learn(image, confidence, seen)
         self._held = torch.zeros_like(self._held)
         stated = confidence.cpu().numpy().astype(np.float64)
-        return FrameTracks(self._scale.to_frame(self._points), stated, stated > self._visible_above)
+        return FrameTracks(self._scale.to_frame(self._points.cpu().numpy()), stated, stated > self._visible_above)
 
     @abstractmethod
     def _begin(self, image: Tensor) -> None:

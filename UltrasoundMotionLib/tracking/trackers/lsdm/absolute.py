@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from UltrasoundMotionLib.device import one_thread
 from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
-from UltrasoundMotionLib.tracking.matching.matcher import isotropic
+from UltrasoundMotionLib.tracking.matching.matcher import isotropic, mean_variance
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import CELL
 from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmSearch
 from UltrasoundMotionLib.tracking.working_scale import WorkingScale
@@ -49,38 +50,43 @@ class LsdmAbsolute:
         self.config = config
         self._search, self._device = search, device
 
+    @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
         """Implements `AbsoluteSearch.start`."""
         self._scale = WorkingScale.of(frame.shape)
-        points = self._scale.to_working(torch.tensor(np.array(query_points, dtype=np.float32), device=self._device))
-        self._search.start(self._scale.image(frame, self._device), points, self._scale)
+        points = self._scale.to_working(self._tensor(query_points))
+        self._search.start(self._tensor(self._scale.image(frame)), points, self._scale)
         self._looked = True
 
     def add_frames(self, frames: np.ndarray) -> None:
         """Implements `AbsoluteSearch.add_frames`."""
-        self._images = [self._scale.image(frame, self._device) for frame in frames]
+        self._images = [self._tensor(self._scale.image(frame)) for frame in frames]
         self._looked = False
 
-    def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
+    @torch.inference_mode()
+    @one_thread()
+    def find(self, index: int, expected: np.ndarray, covariance: np.ndarray) -> Finding:
         """Implements `AbsoluteSearch.find`; once a frame."""
-        points, unit = self._scale.to_working(expected), self._scale.unit
+        points, unit = self._scale.to_working(self._tensor(expected)), self._scale.unit
         pixels = 2.0**self._scale.halvings
-        variance = covariance.diagonal(dim1=1, dim2=2).mean(-1) / (pixels * unit) ** 2
+        variance = self._tensor(mean_variance(covariance) / (pixels * unit) ** 2)
         self._looked = True
         answer = read_response(self._search.look(self._images[index], points), variance, self.config)
         return Finding(
-            points=(points + unit * answer.points + 0.5) * pixels - 0.5,
-            covariance=isotropic((self.config.deviation * unit * pixels) ** 2, len(points), points),
-            likelihood=self.config.likelihood_weight * answer.there,
-            expected_likelihood=self.config.likelihood_weight * answer.expected,
-            visibility=torch.sigmoid(answer.there),
+            points=((points + unit * answer.points + 0.5) * pixels - 0.5).double().cpu().numpy(),
+            covariance=isotropic((self.config.deviation * unit * pixels) ** 2, len(points)),
+            likelihood=(self.config.likelihood_weight * answer.there).double().cpu().numpy(),
+            expected_likelihood=(self.config.likelihood_weight * answer.expected).double().cpu().numpy(),
+            visibility=torch.sigmoid(answer.there).double().cpu().numpy(),
         )
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.tensor(values, dtype=torch.float32, device=self._device)
 
     def catch_up(self, positions_px: np.ndarray) -> None:
         """Runs the network on the last frame around landmarks (N, 2), if the search was skipped there."""
         if not self._looked:
-            points = torch.tensor(positions_px, dtype=torch.float32, device=self._device)
-            self._search.look(self._images[-1], self._scale.to_working(points))
+            self._search.look(self._images[-1], self._scale.to_working(self._tensor(positions_px)))
             self._looked = True
 
 

@@ -68,9 +68,7 @@ class LsdmTracker:
         self.config = config
         self._search = LsdmSearch(network, config.interval)
         self._absolute = LsdmAbsolute(self._search, config.finding, device)
-        self._memories = LongShortTracker(
-            LucasKanadeMatcher(LucasKanadeConfig(), device), config.memories, device, self._absolute
-        )
+        self._memories = LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig()), config.memories, self._absolute)
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """Implements `OnlineTracker.start`."""

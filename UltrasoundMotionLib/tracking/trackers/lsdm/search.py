@@ -92,7 +92,7 @@ class LsdmSearch:
             positions_px=positions_px,
             long_displacement=whole(motion.long, self._first.middles),
             short_displacement=whole(motion.short, before.middles),
-            short_middle_px=self._scale.to_frame(before.middles),
+            short_middle_px=self._scale.to_frame(before.middles.cpu().numpy()),
             step_px=scale * self._scale.unit,
             confidence=confidence,
         )

@@ -62,7 +62,7 @@ def create_specknet(setup: TrackerSetup) -> LongShortTracker:
     device = torch.device(setup.device)
     search = SpeckNetSearch(setup.network, device)
     absolute = SpeckNetAbsolute(search, frames_at_once=_frames_at_once(device))
-    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig(), device), setup.settings, device, absolute)
+    return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig()), setup.settings, absolute)
 
 
 @tracker(

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from UltrasoundMotionLib.device import one_thread
 from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
-from UltrasoundMotionLib.tracking.matching.matcher import inverse_2x2, isotropic
+from UltrasoundMotionLib.tracking.matching.matcher import inverse_2x2
 from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import sample_cells, soft_argmax_at, to_cells
 from UltrasoundMotionLib.tracking.trackers.specknet.network import STRIDES
 from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
@@ -56,26 +57,30 @@ class SpeckNetAbsolute:
         self.frames_at_once = frames_at_once
         self._search = search
 
+    @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
         """Implements `AbsoluteSearch.start`."""
         self._search.start(frame, query_points)
 
+    @torch.inference_mode()
     def add_frames(self, frames: np.ndarray) -> None:
         """Implements `AbsoluteSearch.add_frames`."""
         self._log_volumes = self._search.log_volumes(frames)
 
-    def find(self, index: int, expected: Tensor, covariance: Tensor) -> Finding:
+    @torch.inference_mode()
+    @one_thread()
+    def find(self, index: int, expected: np.ndarray, covariance: np.ndarray) -> Finding:
         """Implements `AbsoluteSearch.find`."""
         config, grid, log_volume = self.config, self._search.grid, self._log_volumes[index]
         height, width = log_volume.shape[1:]
         pixels = grid.pixels_per_frame_pixel
         to_cell = pixels / STRIDES[0]
-        centre = to_cells(grid.to_network(expected), STRIDES[0])
+        centre = to_cells(grid.to_network(_like(expected, log_volume)), STRIDES[0])
         y, x = torch.meshgrid(
             torch.arange(height, device=centre.device), torch.arange(width, device=centre.device), indexing="ij"
         )
         offset = torch.stack((x, y), dim=-1).view(1, -1, 2) - centre[:, None]
-        precision = inverse_2x2(covariance * to_cell**2)
+        precision = _like(inverse_2x2(covariance * to_cell**2), log_volume)
         log_prior = -0.5 * ((offset @ precision) * offset).sum(-1)
         best = (config.likelihood_weight * log_volume.flatten(1) + log_prior).argmax(dim=1)
         peak = soft_argmax_at(log_volume[None], best[None], config.peak_radius)
@@ -88,10 +93,17 @@ class SpeckNetAbsolute:
         spread = moment.diagonal(dim1=1, dim2=2).mean(-1).clamp(min=1e-6).sqrt() / unit
         growth = (config.error_at_one * spread ** (config.error_power - 1)).square()
         return Finding(
-            points=points,
-            covariance=moment * growth[:, None, None]
-            + isotropic((config.floor_deviation * unit) ** 2, len(points), points),
-            likelihood=config.likelihood_weight * there,
-            expected_likelihood=config.likelihood_weight * here,
-            visibility=torch.sigmoid((peak.log_height[0] - config.visible_height) / config.visible_slope),
+            points=_array(points),
+            covariance=_array(moment * growth[:, None, None]) + (config.floor_deviation * unit) ** 2 * np.eye(2),
+            likelihood=_array(config.likelihood_weight * there),
+            expected_likelihood=_array(config.likelihood_weight * here),
+            visibility=_array(torch.sigmoid((peak.log_height[0] - config.visible_height) / config.visible_slope)),
         )
+
+
+def _like(values: np.ndarray, tensor: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=tensor.dtype, device=tensor.device)
+
+
+def _array(values: Tensor) -> np.ndarray:
+    return values.double().cpu().numpy()
