@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,25 @@ def present_devices() -> tuple[str, ...]:
 
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     return tuple(kind for kind in ALL_DEVICES if present[kind])
+
+
+def has_bfloat16(kind: str) -> bool:
+    """Returns True where a kind of device ("cpu", "cuda", "mps") computes in bfloat16 without emulating it.
+
+    PyTorch's own flag is True for every processor with AVX-512, on which oneDNN emulates bfloat16; so the instructions
+    themselves (AVX512-BF16, AMX) are asked for. An unknown processor counts as one without.
+    """
+    import torch
+
+    if kind == "cpu":
+        mkldnn = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+        if mkldnn is None or not mkldnn():
+            return False
+        instructions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return platform.machine().lower() in ("aarch64", "arm64") or any(
+            getattr(torch.cpu, name, bool)() for name in instructions
+        )
+    return kind != "cuda" or torch.cuda.is_bf16_supported()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from scipy import ndimage
 
+from UltrasoundMotionLib.device import has_bfloat16
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.simulation.phantom_set import phantom_set
@@ -14,6 +15,9 @@ from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
 from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
 from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
+from UltrasoundMotionLib.tracking.registry import TrackerSetup
+from UltrasoundMotionLib.tracking.trackers import specknet
+from UltrasoundMotionLib.tracking.trackers.specknet.absolute import _likeliest_cells
 from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import log_cost_volume, query_features, soft_argmax
 from UltrasoundMotionLib.tracking.trackers.specknet.network import STRIDES, SpeckNet, SpeckNetConfig
 from UltrasoundMotionLib.tracking.trackers.specknet.network_input import GreyScale, NetworkGrid
@@ -156,6 +160,55 @@ def test_published_tracker_streams_what_it_gives_in_batches_and_knows_the_query_
         tracker.update(frames[0][:, :100])
 
 
+def test_the_fused_tracker_decodes_otherwise_than_the_published_one():
+    network = _random_network()
+    setup = TrackerSetup("cpu", LongShortSettings(), network)
+    fused, published = specknet.create_specknet(setup), specknet.create_specknet_published(setup)
+    assert (network.config.contrast_power, network.config.peak_radius) == (15, 5)
+    assert published._search.config == network.config
+    assert not published._search._bfloat16
+    assert fused._absolute._search.config.contrast_power == fused._absolute.config.contrast_power == 10
+    assert fused._absolute.config.peak_radius == 2
+
+
+def test_the_likeliest_cell_is_that_of_the_volume_and_a_gaussian_prior():
+    random = torch.Generator().manual_seed(3)
+    log_volume = torch.randn(5, 12, 17, generator=random)
+    centre = 10 * torch.rand(5, 2, generator=random)
+    spread = torch.randn(5, 2, 2, generator=random)
+    covariance = spread @ spread.transpose(1, 2) + torch.eye(2)
+    found = _likeliest_cells(log_volume, 0.7, centre, torch.linalg.inv(covariance))
+    for n in range(5):
+        prior = torch.distributions.MultivariateNormal(centre[n], covariance[n])
+        scores = [
+            [0.7 * log_volume[n, y, x] + prior.log_prob(torch.tensor([x, y], dtype=torch.float32)) for x in range(17)]
+            for y in range(12)
+        ]
+        assert int(found[n]) == int(torch.tensor(scores).argmax())
+
+
+@pytest.mark.parametrize(("instruction", "native"), [(True, True), (False, False)])
+def test_bfloat16_counts_only_where_the_processor_has_its_instructions(monkeypatch, instruction, native):
+    """PyTorch calls bfloat16 supported on every processor with AVX-512, where it is emulated."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: instruction, raising=False)
+    assert has_bfloat16("cpu") is native
+
+
+@pytest.mark.skipif(not has_bfloat16("cpu"), reason="needs a processor with bfloat16")
+def test_bfloat16_moves_points_by_less_than_a_tenth_of_a_pixel(monkeypatch):
+    if not any(path.stem == "specknet" for path in shipped_cards()):
+        pytest.skip("the weights specknet are not installed")
+    frames = ImageSequence(_textures(height=256, width=320))
+    points = np.stack(np.meshgrid([70.3, 120.0, 164.0], [60.0, 122.5, 180.0]), axis=-1).reshape(-1, 2)
+    in_bfloat16 = track_points(frames, points, model="specknet", device="cpu").positions_px
+    monkeypatch.setattr(specknet, "has_bfloat16", lambda kind: False)
+    in_float32 = track_points(frames, points, model="specknet", device="cpu").positions_px
+    assert 0 < np.abs(in_bfloat16 - in_float32).max() < 0.1
+
+
 class _Oracle:
     """An absolute search that knows the truth, with noise of 1 px, and calls frames in `blind` not visible."""
 
@@ -223,7 +276,8 @@ def test_the_shipped_weights_follow_a_phantom_that_they_have_not_seen():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("model", ["specknet", "specknet-published"])
-def test_gpu_gives_what_the_cpu_gives(model):
+def test_gpu_gives_what_the_cpu_gives(model, monkeypatch):
+    monkeypatch.setattr(specknet, "has_bfloat16", lambda kind: False)
     frames = _textures(height=256, width=320)
     points = np.stack(np.meshgrid([70.3, 120.0, 164.0], [60.0, 122.5, 180.0]), axis=-1).reshape(-1, 2)
     on = {

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import torch
 
+from UltrasoundMotionLib.device import has_bfloat16
+
 
 def mixed_precision(device_type: str, wanted: bool) -> torch.autocast:
     """Returns the autocast context in which the losses of a training are computed.
@@ -21,10 +23,3 @@ def mixed_precision(device_type: str, wanted: bool) -> torch.autocast:
 def full_precision(device_type: str) -> torch.autocast:
     """Returns the context for the part of a loss that needs float32 inside `mixed_precision`."""
     return torch.autocast(device_type, enabled=False)
-
-
-def has_bfloat16(device_type: str) -> bool:
-    """Returns True where the device computes in bfloat16 without emulating it."""
-    if device_type == "cpu":
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return device_type != "cuda" or torch.cuda.is_bf16_supported()

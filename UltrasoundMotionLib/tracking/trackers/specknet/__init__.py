@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from UltrasoundMotionLib.device import has_bfloat16
 from UltrasoundMotionLib.settings import from_plain
 from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings, ShortMemorySettings
 from UltrasoundMotionLib.tracking.registry import TrackerSetup, tracker
@@ -56,12 +57,18 @@ def create_specknet(setup: TrackerSetup) -> LongShortTracker:
 
     from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
     from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
-    from UltrasoundMotionLib.tracking.trackers.specknet.absolute import SpeckNetAbsolute
+    from UltrasoundMotionLib.tracking.trackers.specknet.absolute import SpeckNetAbsolute, SpeckNetFindingConfig
     from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
 
     device = torch.device(setup.device)
-    search = SpeckNetSearch(setup.network, device)
-    absolute = SpeckNetAbsolute(search, frames_at_once=_frames_at_once(device))
+    finding = SpeckNetFindingConfig()
+    search = SpeckNetSearch(
+        setup.network,
+        device,
+        contrast_power=finding.contrast_power,
+        bfloat16=device.type == "cpu" and has_bfloat16("cpu"),
+    )
+    absolute = SpeckNetAbsolute(search, finding, frames_at_once=_frames_at_once(device))
     return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig()), setup.settings, absolute)
 
 

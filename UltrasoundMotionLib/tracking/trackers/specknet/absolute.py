@@ -29,6 +29,7 @@ class SpeckNetFindingConfig:
 
     Attributes:
         likelihood_weight: log-likelihood for one unit of the log volume.
+        contrast_power: power that the three volumes are raised to, in place of the network's own.
         peak_radius: radius, in cells, of the soft argmax around the cell that prior and likelihood choose.
         error_at_one / error_power: standard deviation of the position, in pixels of a frame whose longer side has 256,
             when the volume's own spread is one such pixel, and the power of the spread that it grows by (a broad peak
@@ -38,13 +39,14 @@ class SpeckNetFindingConfig:
             changes.
     """
 
-    likelihood_weight: float = 0.5
-    peak_radius: float = 3.0
+    likelihood_weight: float = 0.75
+    contrast_power: float = 10.0
+    peak_radius: float = 2.0
     error_at_one: float = 0.04
     error_power: float = 3.0
     floor_deviation: float = 0.7
-    visible_height: float = -10.0
-    visible_slope: float = 2.0
+    visible_height: float = -6.7
+    visible_slope: float = 1.33
 
 
 class SpeckNetAbsolute:
@@ -56,6 +58,7 @@ class SpeckNetAbsolute:
         self.config = config or SpeckNetFindingConfig()
         self.frames_at_once = frames_at_once
         self._search = search
+        self._log_volumes: Tensor | None = None
 
     @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
@@ -65,24 +68,28 @@ class SpeckNetAbsolute:
     @torch.inference_mode()
     def add_frames(self, frames: np.ndarray) -> None:
         """Implements `AbsoluteSearch.add_frames`."""
-        self._log_volumes = self._search.log_volumes(frames)
+        self._frames = frames
+        self._log_volumes = None
 
     @torch.inference_mode()
-    @one_thread()
     def find(self, index: int, expected: np.ndarray, covariance: np.ndarray) -> Finding:
         """Implements `AbsoluteSearch.find`."""
-        config, grid, log_volume = self.config, self._search.grid, self._log_volumes[index]
-        height, width = log_volume.shape[1:]
+        return self._read(self._volumes()[index], expected, covariance)
+
+    def _volumes(self) -> Tensor:
+        """Returns the cost volumes (K, N, h, w) of the last frames, computed when they are first asked for."""
+        if self._log_volumes is None:
+            self._log_volumes = self._search.log_volumes(self._frames)
+        return self._log_volumes
+
+    @one_thread()
+    def _read(self, log_volume: Tensor, expected: np.ndarray, covariance: np.ndarray) -> Finding:
+        config, grid = self.config, self._search.grid
         pixels = grid.pixels_per_frame_pixel
         to_cell = pixels / STRIDES[0]
         centre = to_cells(grid.to_network(_like(expected, log_volume)), STRIDES[0])
-        y, x = torch.meshgrid(
-            torch.arange(height, device=centre.device), torch.arange(width, device=centre.device), indexing="ij"
-        )
-        offset = torch.stack((x, y), dim=-1).view(1, -1, 2) - centre[:, None]
         precision = _like(inverse_2x2(covariance * to_cell**2), log_volume)
-        log_prior = -0.5 * ((offset @ precision) * offset).sum(-1)
-        best = (config.likelihood_weight * log_volume.flatten(1) + log_prior).argmax(dim=1)
+        best = _likeliest_cells(log_volume, config.likelihood_weight, centre, precision)
         peak = soft_argmax_at(log_volume[None], best[None], config.peak_radius)
         points = grid.to_frame(peak.points[0])
         here = sample_cells(log_volume[:, None], centre[:, None])[:, 0, 0]
@@ -99,6 +106,19 @@ class SpeckNetAbsolute:
             expected_likelihood=_array(config.likelihood_weight * here),
             visibility=_array(torch.sigmoid((peak.log_height[0] - config.visible_height) / config.visible_slope)),
         )
+
+
+def _likeliest_cells(log_volume: Tensor, weight: float, centre: Tensor, precision: Tensor) -> Tensor:
+    """Returns the index (N,) of the cell with the greatest posterior: `weight` times the log volume (N, h, w) plus the
+    logarithm of a Gaussian prior around `centre` (N, 2) with `precision` (N, 2, 2), all in cells.
+    """
+    height, width = log_volume.shape[1:]
+    x = torch.arange(width, device=centre.device) - centre[:, 0, None]
+    y = torch.arange(height, device=centre.device) - centre[:, 1, None]
+    along_x, along_y = -0.5 * precision[:, 0, 0, None] * x.square(), -0.5 * precision[:, 1, 1, None] * y.square()
+    score = torch.add(along_x[:, None], log_volume, alpha=weight).add_(along_y[:, :, None])
+    score.sub_((precision[:, 0, 1, None] * y)[:, :, None] * x[:, None])
+    return score.flatten(1).argmax(dim=1)
 
 
 def _like(values: np.ndarray, tensor: Tensor) -> Tensor:

@@ -57,17 +57,12 @@ def log_cost_volume(
             question.
     """
     height, width = maps[0].shape[2:]
-    total = maps[0].new_zeros(())
-    for feature, values in zip(query, maps, strict=True):
-        cosine = torch.matmul(feature, values.flatten(2)).unflatten(2, values.shape[2:])
-        volume = (0.5 + 0.5 * cosine).clamp(min=LOWEST)
-        if values.shape[2:] == maps[0].shape[2:]:
-            log_volume = config.contrast_power * volume.log()
-        else:
-            log_volume = F.interpolate(
-                volume**config.contrast_power, (height, width), mode="bilinear", align_corners=False
-            ).log()
-        total = total + log_volume
+    first, second, third = (
+        (0.5 + 0.5 * torch.matmul(feature, values.flatten(2)).unflatten(2, values.shape[2:])).clamp(min=LOWEST)
+        for feature, values in zip(query, maps, strict=True)
+    )
+    coarse = F.interpolate(third**config.contrast_power, (height, width), mode="bilinear", align_corners=False)
+    total = config.contrast_power * (first * second).log() + coarse.log()
     if valid_size is not None:
         rows = torch.arange(height, device=total.device) * STRIDES[0] < valid_size[0]
         columns = torch.arange(width, device=total.device) * STRIDES[0] < valid_size[1]

@@ -90,8 +90,8 @@ class _ResidualBlock(nn.Module):
         self.shortcut = nn.Sequential(*shortcut)
 
     def forward(self, values: Tensor) -> Tensor:
-        inner = self.convolution1(F.relu(self.norm1(values)))
-        return self.shortcut(values) + self.convolution2(F.relu(self.norm2(inner)))
+        inner = self.convolution1(F.relu(self.norm1(values), inplace=True))
+        return self.convolution2(F.relu(self.norm2(inner), inplace=True)).add_(self.shortcut(values))
 
 
 def _group(inputs: int, outputs: int, *, halve: bool) -> nn.Sequential:
