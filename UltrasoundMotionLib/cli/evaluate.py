@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 
-EVALUATIONS = ("evaluate_tracks", "evaluate_clust", "evaluate_registration")
+EVALUATIONS = ("evaluate_tracks", "evaluate_clust", "evaluate_registration", "evaluate_gls")
 """Modules of this folder, one for each kind of result that can be evaluated, each with `add_parser` and `run` as a verb
 has.
 """

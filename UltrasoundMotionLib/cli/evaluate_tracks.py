@@ -1,4 +1,4 @@
-"""`evaluate tracks`: tracks against truth, sequence by sequence and pooled."""
+"""`evaluate tracks`: tracks against truth, sequence by sequence and pooled; or trackers run on sets of trajectories."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from UltrasoundMotionLib.cli import evaluate_sets
 from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.request_arguments import positive_number
 from UltrasoundMotionLib.errors import InputError
@@ -15,7 +16,9 @@ from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 DESCRIPTION = """Compares tracks with truth by label and frame and prints position accuracy (TAP-Vid), median
 trajectory error (PIPs++), tracking error and no-tracking error (CLUST), and points lost for good, for each sequence
 and pooled over all positions. A truth is a table like the tracks', or a CLUST annotation: one .txt per landmark, or
-their folder; it may leave out frames. Only points that the truth has and shows count; the query frame never does."""
+their folder; it may leave out frames. Only points that the truth has and shows count; the query frame never does.
+With --dataset, trackers are run on folders of clips with known trajectories, and the table has their accuracy, time and
+memory (Azad et al., Table 2), or their accuracy against the phase at which points are placed."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -25,7 +28,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "tracks",
         metavar="TRACKS",
         type=Path,
-        nargs="+",
+        nargs="*",
         help="one .csv of `track` per sequence (or a folder in CLUST's format)",
     )
     parser.add_argument(
@@ -33,7 +36,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="TRUTH",
         type=Path,
         nargs="+",
-        required=True,
         help="in the same order: a .csv, a CLUST .txt, or a folder of them",
     )
     parser.add_argument(
@@ -65,11 +67,17 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write everything as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
+    evaluate_sets.add_arguments(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reads, compares, prints, and writes the JSON file if asked to."""
+    if arguments.dataset:
+        return evaluate_sets.run(arguments)
+    if not (arguments.tracks and arguments.truth):
+        raise InputError("give TRACKS and --truth TRUTH, or --dataset NAME=FOLDER with --models")
+    evaluate_sets.refuse_without_sets(arguments)
     from UltrasoundMotionLib.evaluation.track_errors import compare_tracks
     from UltrasoundMotionLib.evaluation.track_measures import LOST_PX
     from UltrasoundMotionLib.evaluation.track_report import report_tracks

@@ -76,7 +76,18 @@ def paired_difference(
     differences = differences[np.isfinite(differences)]
     if differences.size < 2:
         return None
-    drawn = np.random.default_rng(seed).integers(differences.size, size=(draws, differences.size))
+    low, high = bootstrap_interval(differences, draws=draws, level=level, seed=seed)
+    return PairedDifference(differences.size, float(differences.mean()), low, high)
+
+
+def bootstrap_interval(
+    values: np.ndarray, *, draws: int = DRAWS, level: float = LEVEL, seed: int = SEED
+) -> tuple[float, float]:
+    """Returns the percentile bootstrap interval of the mean of values (N,); NaN of fewer than two."""
+    values = np.asarray(values, dtype=np.float64)
+    if values.size < 2:
+        return float("nan"), float("nan")
+    drawn = np.random.default_rng(seed).integers(values.size, size=(draws, values.size))
     tail = (1 - level) / 2
-    low, high = np.quantile(differences[drawn].mean(axis=1), (tail, 1 - tail))
-    return PairedDifference(differences.size, float(differences.mean()), float(low), float(high))
+    low, high = np.quantile(values[drawn].mean(axis=1), (tail, 1 - tail))
+    return float(low), float(high)
