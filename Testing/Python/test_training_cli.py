@@ -8,9 +8,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from trajectory_samples import write_set
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.lab.benchmarks.motion_bias import polar_motion
+from UltrasoundMotionLib.lab.training.data.trajectory_clips import read_trajectory_clips
 from UltrasoundMotionLib.lab.training.log import read_log
+from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
 from UltrasoundMotionLib.tracking.trackers.specknet import SPECKNET
 from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet
 from UltrasoundMotionLib.weights import load_network, read_card
@@ -135,3 +138,22 @@ def test_augmentation_takes_the_bias_away(tmp_path, capsys) -> None:
     assert measured["before"][0]["one_way"] > 0.6
     assert all(one["one_way"] < 0.45 for one in measured["after"])
     assert Image.open(tmp_path / "bias.png").size[0] > 1000
+
+
+@pytest.mark.training
+def test_own_trajectories_are_learnt_from_and_their_held_out_patients_measured(tmp_path, capsys) -> None:
+    trajectory_folder = write_set(tmp_path / "set")
+    out = tmp_path / "run"
+    line = ["train", "specknet", "--out", str(out), "--steps", "2", "--phantoms", "0", "--quiet", "--device", "cpu"]
+    line += ["--trajectories", str(trajectory_folder), "--held-out-share", "0.3", "--full-part", "0"]
+    own = read_trajectory_clips([trajectory_folder], 0.3, seed=1)
+    held_out = {case.truth.labels for case in own.held_out}
+    assert len(own.clips) + len(own.held_out) == 4 and len(held_out) == 1
+    assert main([*line, "--validate-every", "0"]) == 0
+    (text,) = read_card(out / "specknet.json").trained_on
+    assert text == own.summary and "patients held out) of set" in text
+    figures = SpeckNetObjective().validate(own.held_out)
+    assert set(figures) == {"set_delta_avg_percent", "set_median_trajectory_error_px"}
+    again = [*line, "--validate-every", "0", "--resume"]
+    again[again.index("0.3")] = "0.6"
+    assert main(again) == 2 and "digest" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import print_notes
 from UltrasoundMotionLib.errors import InputError
 
-DESCRIPTION = """Compares global longitudinal strain with an expert's values of the same cases (a table case,gls_percent):
+DESCRIPTION = """Compares global longitudinal strain with an expert's values of the same cases (table case,gls_percent):
 mean absolute deviation with its bootstrap interval, bias and 95 % limits of agreement (Bland and Altman), and, for
 cases that repeat another, the within-subject standard deviation and the smallest change beyond it. The values are those
 of tables (--measured), or are computed here: trackers follow the wall's points of folders with clips and trajectories
@@ -19,7 +19,9 @@ of tables (--measured), or are computed here: trackers follow the wall's points 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the kind of result."""
-    parser = subparsers.add_parser("gls", help="global longitudinal strain against an expert's", description=DESCRIPTION)
+    parser = subparsers.add_parser(
+        "gls", help="global longitudinal strain against an expert's", description=DESCRIPTION
+    )
     parser.add_argument(
         "--expert", metavar="GLS.csv", type=Path, required=True, help="the reference: a table case,gls_percent"
     )

@@ -44,7 +44,10 @@ def add_run_arguments(group: argparse._ArgumentGroup) -> None:
         help="folder with cases.csv, clips and their trajectories; give it again for a further set",
     )
     group.add_argument(
-        "--models", metavar="M[=W]", nargs="+", help="trackers by name, each with its own weights or those given after ="
+        "--models",
+        metavar="M[=W]",
+        nargs="+",
+        help="trackers by name, each with its own weights or those given after =",
     )
     group.add_argument(
         "--query-phase",
@@ -53,7 +56,9 @@ def add_run_arguments(group: argparse._ArgumentGroup) -> None:
         help="phase of the cycle at which points are placed, 0 to 1 (default 0)",
     )
     group.add_argument("--device", metavar="NAME", help="auto, cpu, cuda, ... (default auto)")
-    group.add_argument("--threads", metavar="N", type=_whole, help="threads on the CPU (default: the libraries' choice)")
+    group.add_argument(
+        "--threads", metavar="N", type=_whole, help="threads on the CPU (default: the libraries' choice)"
+    )
 
 
 def refuse_without_sets(arguments: argparse.Namespace) -> None:
@@ -174,8 +179,11 @@ def read_choices(texts: Sequence[str] | None) -> list[TrackerChoice]:
 
 
 def _part(progress: Progress, before: int, total: int) -> Progress:
-    def report(done: int, of: int, message: str) -> None:
-        progress(before + done, total, message)
+    """Returns the progress of a part as that of the whole."""
+    whole = total
+
+    def report(done: int, total: int, message: str) -> None:
+        progress(before + done, whole, message)
 
     return report
 

@@ -50,7 +50,7 @@ class GlsAgreement:
         method: its name.
         count: cases that both have.
         missing: cases of the reference without a value of the method.
-        mad: mean absolute deviation.
+        mad: mean absolute deviation; NaN, as the bias, where no case has a value.
         mad_low, mad_high: its 95 % bootstrap interval over cases; NaN of fewer than two.
         bias: mean difference.
         lower, upper: 95 % limits of agreement, bias -+ 1.96 standard deviations (n - 1); NaN of fewer than two.
@@ -119,22 +119,22 @@ def compare_gls(
         InputError: no case in common.
     """
     known = {case: value for case, value in measured.items() if value is not None and math.isfinite(value)}
-    common = [case for case in reference if case in known]
-    if not common:
+    if not set(reference) & set(measured):
         raise InputError(
-            f"{method}: no case of the reference ({', '.join(list(reference)[:3])} ...) has a value of {method} "
+            f"{method}: no case of the reference ({', '.join(list(reference)[:3])} ...) is among those of {method} "
             f"({', '.join(list(measured)[:3]) or 'none'} ...); cases are compared by name"
         )
+    common = [case for case in reference if case in known]
     differences = {case: known[case] - reference[case] for case in common}
     values = np.array(list(differences.values()))
     spread = LIMITS * float(values.std(ddof=1)) if len(values) > 1 else math.nan
     low, high = bootstrap_interval(np.abs(values))
-    bias = float(values.mean())
+    bias, mad = (float(v.mean()) if len(v) else math.nan for v in (values, np.abs(values)))
     return GlsAgreement(
         method,
         len(common),
         tuple(case for case in reference if case not in known),
-        float(np.abs(values).mean()),
+        mad,
         low,
         high,
         bias,

@@ -53,8 +53,8 @@ def gls_of_runs(
 def gls_of_case(case: TrajectoryCase, tracks: PointTracks) -> float | None:
     """Returns the global longitudinal strain of a case's wall in percent; None where too few segments were tracked.
 
-    The points are the wall's, in order. Where the case has a cycle, its two frames are end-diastoles, and end-systole is
-    the frame between them on which the wall is smallest; otherwise all are found in the tracks.
+    The points are the wall's, in order. Where the case has a cycle, its two frames are end-diastoles, and end-systole
+    is the frame between them on which the wall is smallest; otherwise all are found in the tracks.
 
     Raises:
         InputError: see `longitudinal_strain`.

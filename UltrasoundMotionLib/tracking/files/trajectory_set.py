@@ -113,9 +113,7 @@ class TrajectorySet:
                 "give more patients or a smaller share"
             )
         chosen = set(np.random.default_rng(seed).permutation(patients)[:held].tolist())
-        parts = [
-            tuple(case for case in self.cases if (case.patient in chosen) == out) for out in (False, True)
-        ]
+        parts = [tuple(case for case in self.cases if (case.patient in chosen) == out) for out in (False, True)]
         return replace(self, cases=parts[0]), replace(self, cases=parts[1])
 
 
@@ -226,4 +224,3 @@ def _on_all_frames(tracks: PointTracks, sequence: ImageSequence) -> PointTracks:
         times_s=sequence.times_s,
         spacing_mm=sequence.spacing_mm,
     )
-

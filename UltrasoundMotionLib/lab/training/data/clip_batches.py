@@ -20,6 +20,7 @@ from UltrasoundMotionLib.lab.training.data.motion_augmentation import (
 from UltrasoundMotionLib.lab.training.data.speckle_clips import speckle_clip
 from UltrasoundMotionLib.lab.training.data.step_batches import CPU, StepBatches
 from UltrasoundMotionLib.lab.training.data.training_clip import TrainingClip
+from UltrasoundMotionLib.lab.training.data.trajectory_clips import TrajectoryClips
 from UltrasoundMotionLib.lab.training.data.warped_clips import RealFrame, warped_clip
 from UltrasoundMotionLib.tracking.trackers.specknet.network_input import GreyScale
 
@@ -40,6 +41,7 @@ class ClipBatchSettings:
         longest_skip: largest number of frames left out between two.
         warped_share: fraction of the clips that are warped real frames, when there are any.
         speckle_share: fraction of the clips that are scatterers imaged on the device.
+        own_share: fraction of the others that are users' own clips, when there are any beside phantoms.
         clips_at_start / clips_per_step: number of clips that are drawn from at the first step, and by how many more at
             each later one, at most all, for clips that are still being simulated.
     """
@@ -55,6 +57,7 @@ class ClipBatchSettings:
     longest_skip: int = 5
     warped_share: float = 0.2
     speckle_share: float = 0.0
+    own_share: float = 0.5
     clips_at_start: int = 1_000_000
     clips_per_step: float = 0.0
 
@@ -109,9 +112,10 @@ class ClipBatches(StepBatches[list[BatchClip]]):
         settings: of the batches.
         seed: of everything drawn.
         steps: length of the run, of which `settings.crops` are fractions.
+        own: real clips with trajectories.
 
     Raises:
-        InputError: there are neither clips nor real frames nor a share of speckle.
+        InputError: there is nothing to draw from.
     """
 
     def __init__(
@@ -121,13 +125,19 @@ class ClipBatches(StepBatches[list[BatchClip]]):
         settings: ClipBatchSettings,
         seed: int,
         steps: int,
+        *,
+        own: TrajectoryClips | None = None,
     ) -> None:
-        if not clips and not real_frames and not settings.speckle_share:
+        if not clips and not real_frames and not settings.speckle_share and own is None:
             raise InputError(
-                "there is nothing to learn from: give clips of phantoms, real frames or a share of speckle"
+                "there is nothing to learn from: give clips of phantoms or of your own, real frames or a share of "
+                "speckle"
             )
+        self._own: Sequence[TrainingClip] = own.clips if own is not None else ()
         self._clips, self._real, self.settings, self._seed, self._steps = clips, real_frames, settings, seed, steps
         self.description = f"{settings!r} clips={len(clips)} real={len(real_frames)}"
+        if own is not None:
+            self.description += f" own={len(own.clips)} digest={own.digest}"
 
     def draw(self, step: int, rank: int = 0, device: torch.device = CPU) -> list[BatchClip]:
         """Returns the batch of a step, see `StepBatches`."""
@@ -162,13 +172,18 @@ class ClipBatches(StepBatches[list[BatchClip]]):
         settings, device = self.settings, generator.device
         # A run with neither real frames nor speckle draws the same numbers as before there were any.
         source = rng.random() if len(self._real) or settings.speckle_share else 1.0
-        if source < settings.speckle_share or not (clip_count or len(self._real)):
+        if source < settings.speckle_share or not (clip_count or len(self._real) or len(self._own)):
             return speckle_clip(settings.frames, 4 * settings.points, rng, generator, device)
-        if len(self._real) and (not clip_count or source < settings.speckle_share + settings.warped_share):
+        if len(self._real) and (
+            not (clip_count or len(self._own)) or source < settings.speckle_share + settings.warped_share
+        ):
             frame = self._real[int(rng.integers(len(self._real)))]
             frames, points = warped_clip(frame, settings.frames, 4 * settings.points, rng, device)
             return frames, points, torch.ones(points.shape[:2], dtype=torch.bool, device=device)
-        clip = self._clips[int(rng.integers(clip_count))]
+        if len(self._own) and (not clip_count or rng.random() < settings.own_share):
+            clip = self._own[int(rng.integers(len(self._own)))]
+        else:
+            clip = self._clips[int(rng.integers(clip_count))]
         chosen = segment_frames(len(clip.frames), settings, rng)
         frames = torch.as_tensor(clip.frames[chosen], device=device).float()[:, None]
         return (

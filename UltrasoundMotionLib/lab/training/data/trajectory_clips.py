@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from zlib import crc32
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.images.grey_range import in_usual_range
+from UltrasoundMotionLib.images.grey_range import grey_range
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.training.data.training_clip import TrainingClip
 from UltrasoundMotionLib.progress import Progress, no_progress
@@ -81,20 +82,23 @@ def read_trajectory_clips(
                 done += 1
     if not any((clip.visible.sum(axis=0) >= 2).any() for clip in clips):
         raise InputError(f"{folders[0]}: no clip has a trajectory that is visible on two frames")
-    names = [f"{one.name}: {len(one.cases)} clips of {len(one.patients)} patients" for one, _ in divided]
-    names_held = [f"{len(one.patients)} patients" for _, one in divided]
-    known = ";".join(f"{case.patient}/{case.name}" for parts in divided for part in parts for case in (*part.cases, *()))
+    patients = sum(len(learning.patients) for learning, _ in divided)
+    patients_out = sum(len(held.patients) for _, held in divided)
+    known = [[case.name for case in part.cases] for parts in divided for part in parts]
     return TrajectoryClips(
         tuple(clips),
         tuple(held_out),
-        f"real clips with trajectories, {', '.join(names)} (held out: {', '.join(names_held)})",
-        crc32(known.encode()),
+        f"{len(clips)} real clips with trajectories, of {patients} patients ({patients_out} patients held out) of "
+        f"{', '.join(one.name for one in sets)}",
+        crc32(json.dumps(known).encode()),
     )
 
 
 def _training_clip(sequence: ImageSequence, truth: PointTracks, name: str) -> TrainingClip:
-    usual = in_usual_range(sequence)
-    frames = np.stack([usual.frame(index) for index in range(len(usual))])
+    frames = np.stack([sequence.frame(index) for index in range(len(sequence))])
+    if np.dtype(sequence.frames.dtype) != np.uint8:
+        low, high = grey_range(sequence)
+        frames = (frames - low) * (255 / (high - low))
     known = np.isfinite(truth.positions_px).all(axis=2)
     return TrainingClip(
         np.clip(np.rint(frames), 0, 255).astype(np.uint8),

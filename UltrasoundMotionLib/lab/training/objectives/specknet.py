@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
-from UltrasoundMotionLib.lab.phantom_cases import thin_points
+from UltrasoundMotionLib.lab.phantom_cases import HARDER_HALF, thin_points
 from UltrasoundMotionLib.lab.training.data.clip_batches import BatchClip
 from UltrasoundMotionLib.lab.training.data.phantom_clips import TUNING_SEED, spread_in_time
+from UltrasoundMotionLib.lab.training.data.trajectory_clips import ValidationClip
 from UltrasoundMotionLib.lab.training.objective import Objective
 from UltrasoundMotionLib.lab.training.objectives.specknet_loss import SpeckNetLoss, clip_loss
 from UltrasoundMotionLib.lab.training.precision import full_precision
-from UltrasoundMotionLib.simulation import SimulatedSequence, phantom_set
+from UltrasoundMotionLib.simulation import phantom_set
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import log_cost_volume, query_features, soft_argmax
 from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet, SpeckNetConfig
@@ -27,16 +28,7 @@ from UltrasoundMotionLib.tracking.trackers.specknet.network_input import GreySca
 _VALIDATION_POINTS = 48
 
 
-@dataclass(frozen=True)
-class PhantomClip:
-    """A simulated clip of the tuning set, with the kind and difficulty of its group."""
-
-    kind: str
-    difficulty: str
-    simulated: SimulatedSequence
-
-
-class SpeckNetObjective(Objective[list[BatchClip], PhantomClip]):
+class SpeckNetObjective(Objective[list[BatchClip], ValidationClip]):
     """Trains `SpeckNet`.
 
     Args:
@@ -102,20 +94,19 @@ class SpeckNetObjective(Objective[list[BatchClip], PhantomClip]):
             total = total + 0 * torch.stack([values.sum() for values in maps]).sum()
         return {"total": total, "l1_px": l1, "cross_entropy": entropy, "missed_percent": missed}
 
-    def validate(self, cases: Sequence[PhantomClip]) -> dict[str, float]:
+    def validate(self, cases: Sequence[ValidationClip]) -> dict[str, float]:
         """Measures the published tracker's positions.
 
         Returns:
             "GROUP_delta_avg_percent", the mean position accuracy at 1, 2, 4, 8 and 16 px of 256, and
-            "GROUP_median_trajectory_error_px" of the groups "heart_easy", ... and of "heart_harder_half" and
-            "liver_harder_half", which have the hard and the extreme clips.
+            "GROUP_median_trajectory_error_px" of the groups that the cases name: of phantoms "heart_easy", ... and
+            "heart_harder_half" and "liver_harder_half", which have the hard and the extreme clips.
         """
         errors: dict[str, list[TrackErrors]] = {}
         for case in cases:
-            error = _errors(self.network, case.simulated, self.device)
-            errors.setdefault(f"{case.kind}_{case.difficulty}", []).append(error)
-            if case.difficulty in ("hard", "extreme"):
-                errors.setdefault(f"{case.kind}_harder_half", []).append(error)
+            error = _errors(self.network, case, self.device)
+            for group in case.groups:
+                errors.setdefault(group, []).append(error)
         figures: dict[str, float] = {}
         for group, several in errors.items():
             measured = measure_tracks(several)
@@ -145,22 +136,26 @@ class SpeckNetObjective(Objective[list[BatchClip], PhantomClip]):
 
 def validation_clips(
     difficulties: Sequence[str] = ("easy", "hard", "extreme"), count: int = 2, frame_count: int = 12
-) -> tuple[PhantomClip, ...]:
+) -> tuple[ValidationClip, ...]:
     """Simulates `count` tuning phantoms of each kind and difficulty, in few frames over the time of 64."""
-    return tuple(
-        PhantomClip(kind, difficulty, spread_in_time(case, frame_count).simulate())
-        for kind in ("heart", "liver")
-        for difficulty in difficulties
-        for case in phantom_set(kind, difficulty, count, TUNING_SEED)
-    )
+    clips = []
+    for kind in ("heart", "liver"):
+        for difficulty in difficulties:
+            groups: tuple[str, ...] = (f"{kind}_{difficulty}",)
+            groups += (f"{kind}_harder_half",) if difficulty in HARDER_HALF else ()
+            for case in phantom_set(kind, difficulty, count, TUNING_SEED):
+                simulated = spread_in_time(case, frame_count).simulate()
+                clips.append(ValidationClip(groups, simulated.sequence, simulated.truth_from(0)))
+    return tuple(clips)
 
 
-def _errors(network: SpeckNet, simulated: SimulatedSequence, device: torch.device, query_frame: int = 0) -> TrackErrors:
-    truth = thin_points(simulated.truth_from(query_frame), _VALIDATION_POINTS)
-    frames = np.stack([simulated.sequence.frame(index) for index in range(len(simulated.sequence))])
-    query_points = torch.tensor(truth.positions_px[query_frame]).float()
-    found = _find_points(network, torch.tensor(frames, device=device), query_points, query_frame)
-    return compare_tracks(_as_tracks(found.cpu().numpy().astype(np.float64), truth), truth)
+def _errors(network: SpeckNet, case: ValidationClip, device: torch.device) -> TrackErrors:
+    truth, sequence = thin_points(case.truth, _VALIDATION_POINTS), case.sequence
+    frames = np.stack([sequence.frame(index) for index in range(len(sequence))])
+    query_points = torch.tensor(truth.positions_px[truth.query_frame]).float()
+    found = _find_points(network, torch.tensor(frames, device=device), query_points, truth.query_frame)
+    tracks = _as_tracks(found.cpu().numpy().astype(np.float64), truth)
+    return compare_tracks(tracks, truth, rescale_from=sequence.frame_size)
 
 
 @torch.no_grad()

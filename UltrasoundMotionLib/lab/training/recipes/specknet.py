@@ -14,11 +14,11 @@ from UltrasoundMotionLib.lab.training.recipe import (
     Recipe,
     RunContext,
     Training,
-    TrainingOptions,
     TrainingPlan,
     training_recipe,
 )
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
+from UltrasoundMotionLib.lab.training.trajectory_options import TrajectoryOptions
 from UltrasoundMotionLib.settings import option
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _CROP, _WHOLE = 256, 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeckNetOptions(TrainingOptions):
+class SpeckNetOptions(TrajectoryOptions):
     """The options of SpeckNet's training.
 
     Attributes:
@@ -154,24 +154,26 @@ class SpeckNetRecipe(Recipe):
         with context.progress("simulating", "clips") as progress:
             context.first_alone(partial(write_phantom_clips, folder, first, options.seed, progress=progress))
         real = read_real_frames(options.data, every=options.every)
+        own = options.read_trajectories(context)
         plan = self.make(options.preset, seed=options.seed)
         settings = options.settings(plan.settings)
         batch = _batch_settings(plan.batch, options, first, settings.steps)
         card = draft_card(
             plan.objective,
-            trained_on=_trained_on(options),
+            trained_on=(*_trained_on(options), *((own.summary,) if own else ())),
             command=context.command,
             seed=options.seed,
             measured_with=(
                 "printed by the training command itself at its last validation: 2 phantoms of the tuning seed 100 for "
                 "each kind and difficulty in 12 frames over the time of 64, the network alone, 48 points, query frame "
-                "0, pixels at 256 x 256"
+                "0, pixels at 256 x 256; of own trajectories all frames of the patients held out"
             ),
         )
         writes = context.processes.first
         with clips_in_background(folder, options.phantoms, options.seed, first, simulate=writes) as clips:
-            batches = ClipBatches(clips, real, batch, options.seed, settings.steps)
+            batches = ClipBatches(clips, real, batch, options.seed, settings.steps, own=own)
             cases = validation_clips() if settings.validate_every and writes else ()
+            cases += own.held_out if own and settings.validate_every and writes else ()
             yield [Training(context.out, plan.objective, batches, settings, cases, card)]
 
 
