@@ -5,11 +5,10 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import cKDTree
 
 from UltrasoundMotionLib.images.colour import ColourFrameSource, sample_indices
 from UltrasoundMotionLib.images.image_sequence import FrameSource
+from UltrasoundMotionLib.images.morphology import binary_dilation
 from UltrasoundMotionLib.images.tissue_hue import TissueHue
 
 _NEIGHBOURS = 24
@@ -36,9 +35,11 @@ class FilledFrames:
         self.shape, self.dtype = frames.shape, np.dtype(frames.dtype)
         self._passing: dict[int, bytes] = {}  # compressed: a mask a frame would grow with the clip
         # the nearest unmasked pixels are those on the rim of the mask
-        rim = np.argwhere(ndimage.binary_dilation(mask, iterations=3) & ~mask)
+        rim = np.argwhere(binary_dilation(mask, iterations=3) & ~mask)
         self._source = np.zeros((0, 0, 2), dtype=np.intp)
         if len(rim):
+            from scipy.spatial import cKDTree  # imported where it is needed: it takes a quarter of a short run
+
             count = min(_NEIGHBOURS, len(rim))
             distance, nearest = cKDTree(rim).query(np.argwhere(mask), k=np.arange(1, count + 1))
             weight = 1.0 / distance
@@ -63,6 +64,8 @@ class FilledFrames:
         hidden = (passing | self._mask)[place]
         if hidden.all():  # nothing to fill it from: the whole of a small frame
             return
+        from scipy import ndimage
+
         nearest = ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True)
         whole = frame[place][nearest[0], nearest[1]].astype(np.float32)
         filled = ndimage.gaussian_filter(whole, _SMOOTH_PX)[passing[place]]
@@ -87,7 +90,7 @@ class FilledFrames:
         if index not in self._passing:
             colour = self.colour_frame(index)
             if colour is not None:
-                passing = ndimage.binary_dilation(self._hue.differs(colour), iterations=1) & self._sector & ~self._mask
+                passing = binary_dilation(self._hue.differs(colour), iterations=1) & self._sector & ~self._mask
             else:
                 sampled = [sample for sample in sample_indices(self.shape[0]) if sample != index]
                 sides = [

@@ -9,12 +9,20 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy import ndimage
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.colour import colour_frame
 from UltrasoundMotionLib.images.filled_frames import FilledFrames
 from UltrasoundMotionLib.images.image_sequence import FilledFrameSource, ImageSequence
+from UltrasoundMotionLib.images.morphology import (
+    binary_closing,
+    binary_dilation,
+    close_rectangles,
+    grey_closing,
+    grey_opening,
+    label,
+    uniform_filter,
+)
 from UltrasoundMotionLib.images.sector import sampled_grey, sector_mask, sector_of
 from UltrasoundMotionLib.images.tissue_hue import ColouredPixels, coloured_pixels, is_colour_flow
 
@@ -59,7 +67,7 @@ def _find(sequence: ImageSequence) -> _Found:
         few = len(grey) < 2 or not is_colour_flow(coloured, sector)
         graphics |= coloured.still | (coloured.passing & (~sector | few))
     # interpolation and compression blur the borders of letters and lines
-    return _Found(ndimage.binary_dilation(graphics, iterations=2), sector, coloured)
+    return _Found(binary_dilation(graphics, iterations=2), sector, coloured)
 
 
 def without_graphics(sequence: ImageSequence, mask: np.ndarray | None = None) -> ImageSequence:
@@ -130,9 +138,9 @@ def _still_marks(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
     if len(grey) < 4:
         return np.zeros(sector.shape, dtype=bool)
     darkest, span = grey.min(axis=0), np.ptp(grey, axis=0)
-    thin = darkest - ndimage.grey_opening(darkest, size=(7, 7)) > 50
-    share = np.maximum(ndimage.uniform_filter(sector.astype(np.float32), 15), 1e-3)
-    around = ndimage.uniform_filter(np.where(sector, span, 0), 15) / share
+    thin = darkest - grey_opening(darkest, 7) > 50
+    share = np.maximum(uniform_filter(sector.astype(np.float32), 15), 1e-3)
+    around = uniform_filter(np.where(sector, span, 0), 15) / share
     marks = thin & (span < 12) & ((span < 0.3 * around) | ~sector)
     return marks & ~_near_field_bands(marks, sector)
 
@@ -145,22 +153,26 @@ def _near_field_bands(marks: np.ndarray, sector: np.ndarray) -> np.ndarray:
         return bands
     lowest = rows[0] + _NEAR_FIELD_SHARE * (rows[-1] - rows[0] + 1)
     # speckle interrupts a band
-    labels, count = ndimage.label(ndimage.binary_closing(marks & sector, structure=np.ones((3, 9))))
-    for number, place in enumerate(ndimage.find_objects(labels, max_label=count), start=1):
+    labels, count = label(close_rectangles(marks & sector, 3, 9))
+    for number in range(1, count + 1):
+        piece = labels == number
+        place = tuple(
+            slice(found[0], found[-1] + 1) for found in (np.flatnonzero(piece.any(axis=axis)) for axis in (1, 0))
+        )
         across = int(sector[place[0]].any(axis=0).sum())
         if place[0].stop <= lowest and place[1].stop - place[1].start >= _BAND_SHARE * across:
-            bands[place] |= labels[place] == number
+            bands |= piece
     return bands
 
 
 def _outside(grey: np.ndarray, sector: np.ndarray) -> np.ndarray:
     """Finds graphics outside the sector: pixels brighter than the background, and thin structures that are darker."""
-    beyond = ~ndimage.binary_dilation(sector, iterations=max(3, round(0.02 * min(sector.shape))))
+    beyond = ~binary_dilation(sector, iterations=max(3, round(0.02 * min(sector.shape))))
     if not beyond.any():
         return beyond
     background = float(np.median(grey[0][beyond]))
     darkest = grey.min(axis=0)
-    thin_dark = ndimage.grey_closing(darkest, size=(15, 15)) - darkest > 24
+    thin_dark = grey_closing(darkest, 15) - darkest > 24
     differs = (grey.max(axis=0) > background + 24) | (thin_dark & (darkest < background - 24))
     # a moving trace is sampled in a few frames only: close the gaps between them
-    return beyond & ndimage.binary_closing(differs & beyond, iterations=3)
+    return beyond & binary_closing(differs & beyond, iterations=3)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
-from scipy.spatial import ConvexHull
 
 from UltrasoundMotionLib.images.colour import sample_indices
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.images.morphology import binary_closing, binary_dilation, binary_opening, convex_hull, label
 
 _CHANGES, _LIT = 8, 8
 _LEAST_NEAR_FIELD = 1e-3
@@ -37,13 +36,11 @@ def sector_of(grey: np.ndarray) -> np.ndarray:
     span = np.ptp(grey, axis=0)
     # an opening wider than a trace removes traces and keeps the image
     width = _trace_width(span.shape)
-    labels, count = ndimage.label(
-        ndimage.binary_opening(ndimage.binary_closing(span > _CHANGES, iterations=2), iterations=width)
-    )
+    labels, count = label(binary_opening(binary_closing(span > _CHANGES, iterations=2), iterations=width))
     if count == 0:
         return np.ones(span.shape, dtype=bool)
     sizes = np.bincount(labels.ravel())[1:]
-    hull = _convex_hull(np.isin(labels, 1 + np.flatnonzero(sizes >= 0.1 * sizes.max())))
+    hull = convex_hull(np.isin(labels, 1 + np.flatnonzero(sizes >= 0.1 * sizes.max())))
     return hull | near_field(grey, hull)
 
 
@@ -65,26 +62,14 @@ def near_field(grey: np.ndarray, hull: np.ndarray) -> np.ndarray:
         return np.zeros_like(hull)
     margin = max(2, round(0.05 * (columns[-1] - columns[0] + 1)))
     mean = grey.mean(axis=0)
-    outside = ~ndimage.binary_dilation(hull, iterations=3)
+    outside = ~binary_dilation(hull, iterations=3)
     background = float(np.median(mean[outside])) if outside.any() else 0.0
-    lit = ndimage.binary_opening(mean > background + _LIT, iterations=2)
+    lit = binary_opening(mean > background + _LIT, iterations=2)
     within = np.zeros_like(hull)
     # no further above the hull than a quarter of its depth: what lies there is the name of the hospital
     first = max(0, rows[0] - depth // 4)
     within[first : rows[0] + top.shape[0], max(0, columns[0] - margin) : columns[-1] + margin + 1] = True
-    labels, _ = ndimage.label((lit & within) | hull)
+    labels, _ = label((lit & within) | hull)
     joined = (labels == labels[hull][0]) & ~hull
     # a few pixels are the rim of the hull, blurred
     return joined & (joined.sum() > _LEAST_NEAR_FIELD * hull.sum())
-
-
-def _convex_hull(mask: np.ndarray) -> np.ndarray:
-    """Fills the convex hull of a mask whose regions are at least two pixels wide.
-
-    Sectors and rectangles are convex except at the probe's face.
-    """
-    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
-    inside = np.ones(mask.shape, dtype=bool)
-    for row, column, offset in ConvexHull(np.argwhere(mask & ~ndimage.binary_erosion(mask))).equations:
-        inside &= row * rows + column * columns + offset <= 1e-6
-    return inside

@@ -5,9 +5,10 @@ same depth.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
 from UltrasoundMotionLib.images.confidence_map import confidence_map, reduce_frame
+from UltrasoundMotionLib.images.morphology import label
+from UltrasoundMotionLib.images.smoothing import sample_bilinear
 
 
 class ShadowWatch:
@@ -32,14 +33,14 @@ class ShadowWatch:
         )
         relative = np.where(sector, confidence / np.maximum(usual, 1e-9)[:, None], 0.0)
         places = (np.asarray(positions_px, dtype=np.float64) + 0.5) / factor - 0.5
-        return ndimage.map_coordinates(relative, places[:, ::-1].T, order=1, mode="nearest")
+        return sample_bilinear(relative, places[:, 0], places[:, 1])
 
     def _sector(self) -> np.ndarray:
         """The reduced grid's pixels that belong to the image: the largest piece of the pixels ever shown, without
         holes along the columns.
         """
         shown = reduce_frame(self._shown.astype(np.float64), self._grid)[0] > 0.5
-        pieces, count = ndimage.label(shown)
+        pieces, count = label(shown)
         if count > 1:
             shown = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
         return np.maximum.accumulate(shown, axis=0) & np.maximum.accumulate(shown[::-1], axis=0)[::-1]
