@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +14,11 @@ from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.settings import check_options, option
-from UltrasoundMotionLib.strain.strain_result import StrainResult
 from UltrasoundMotionLib.tracking.files.tracks_csv import write_tracks_csv
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.strain.strain_result import StrainResult
 
 ENDINGS = {
     "tracks": (".csv",),

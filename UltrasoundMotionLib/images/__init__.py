@@ -1,20 +1,20 @@
 """Image sequences and volumes with their geometry, and their file formats."""
 
-from UltrasoundMotionLib.images.colour import ColourFrameSource, colour_frame, luminance
-from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
-from UltrasoundMotionLib.images.sequence_files import read_sequence, write_sequence
-from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.images.volume_files import read_volume, write_volume
+from UltrasoundMotionLib.lazy_imports import lazy_attributes
 
-__all__ = [
-    "ColourFrameSource",
-    "FrameSource",
-    "ImageSequence",
-    "Volume",
-    "colour_frame",
-    "luminance",
-    "read_sequence",
-    "read_volume",
-    "write_sequence",
-    "write_volume",
-]
+_PUBLIC = {
+    "ColourFrameSource": "colour",
+    "colour_frame": "colour",
+    "luminance": "colour",
+    "FrameSource": "image_sequence",
+    "ImageSequence": "image_sequence",
+    "read_sequence": "sequence_files",
+    "write_sequence": "sequence_files",
+    "Volume": "volume",
+    "read_volume": "volume_files",
+    "write_volume": "volume_files",
+}
+
+__all__ = sorted(_PUBLIC)  # noqa: PLE0605
+
+__getattr__ = lazy_attributes(__name__, _PUBLIC)

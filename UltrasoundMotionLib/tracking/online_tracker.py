@@ -48,14 +48,14 @@ def stream_tracks(
     nothing is kept but what the tracker keeps. The points of the query frame itself are yielded once.
     """
     for step in query.steps:
+        if step != query.steps[0] and query.frame == 0:
+            break  # nothing lies before it
         frames = iter(sequence.iterate(query.frame, step))
         index, frame = next(frames)
         tracker = create_tracker()
         first = tracker.start(frame, query.points_px)
         if step == query.steps[0]:
             yield index, first
-        elif query.frame == 0:
-            break
         at_once = getattr(tracker, "frames_at_once", 1)
         while group := list(islice(frames, at_once)):
             if at_once == 1:

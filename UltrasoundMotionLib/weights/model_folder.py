@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from importlib import metadata
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
@@ -91,6 +90,8 @@ def find_card(weights: str | Path) -> Path:
 
 
 def _installed_by_pip() -> Path | None:
+    from importlib import metadata  # it takes long to import, and a checkout and Slicer do without
+
     try:
         files = metadata.files(DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:
