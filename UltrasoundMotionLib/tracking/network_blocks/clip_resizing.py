@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from UltrasoundMotionLib.tracking.clip_tracker import ClipTracks
+
 _FRAMES_AT_ONCE = 16
 
 
@@ -41,6 +43,18 @@ class ClipResizing:
     def to_clip(self, points: Tensor) -> np.ndarray:
         """Returns points (..., 2) px float64 of the clip from points of the network's images."""
         return (points.cpu().numpy().astype(np.float64) + 0.5) / self._scale - 0.5
+
+    def tracks(self, trajectories: Tensor, query_points: np.ndarray) -> ClipTracks:
+        """Returns the tracks of trajectories (T, N, 2) of the network's images: on the first frame the query points
+        (N, 2) px, elsewhere positions inside the frame, not visible where the network's lies outside.
+        """
+        positions = self.to_clip(trajectories)
+        positions[0] = query_points
+        lowest, highest = np.array([-0.5, -0.5]), np.array(self.clip_shape[::-1]) - 0.5
+        visible = np.all((positions >= lowest) & (positions <= highest), axis=2)
+        visible[0] = True
+        positions[1:] = np.clip(positions[1:], 0, highest - 0.5)
+        return ClipTracks(positions, visible.astype(np.float64), visible)
 
     @property
     def _scale(self) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -63,14 +63,17 @@ class ResidualEncoder(nn.Module):
         return self.last(F.relu(F.instance_norm(self.join(torch.cat(joined, dim=1)))))
 
 
-def encode_in_chunks(encoder: ResidualEncoder, images: Tensor, images_at_once: int) -> Tensor:
+def encode_in_chunks(
+    encoder: nn.Module, images: Tensor, images_at_once: int, after_chunk: Callable[[], None] = lambda: None
+) -> Tensor:
     """Returns the features of images (B, C, H, W), a few at a time, so that only the features of all are in memory at
-    once; channels last in memory.
+    once; channels last in memory. `after_chunk` is called after each few; it may raise to stop.
     """
     chunks = (images[first : first + images_at_once] for first in range(0, len(images), images_at_once))
     found: Tensor | None = None
     for number, chunk in enumerate(chunks):
         features = encoder(chunk)
+        after_chunk()
         if found is None:
             if len(images) <= images_at_once:
                 return features.contiguous(memory_format=torch.channels_last)
