@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.cli.output_files import check_no_input, check_outputs
 from UltrasoundMotionLib.cli.request_arguments import add_arguments, from_arguments, positive_number
-from UltrasoundMotionLib.errors import InputError, OutputError
-from UltrasoundMotionLib.input_files import read_text_file
+from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.tracking import PointTracks
+    pass
 
 DESCRIPTION = """Compares results in CLUST's format (RESULTS/<landmark>.txt, lines of `frame x y`) with the
 annotations of sequence folders (FOLDER/Annotation/<landmark>.txt, FOLDER/Data/*.png), and prints mean, standard
@@ -39,7 +37,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--spacings",
         metavar="S.csv",
         type=Path,
-        help="pixel sizes: sequence,sx,sy (folder's name, mm); else errors are in px",
+        help="pixel sizes: sequence,sx,sy (folder's name, mm), such as resolution.csv; else errors are in px",
+    )
+    parser.add_argument(
+        "--groups", metavar="G.csv", type=Path, help="scanners: sequence,group (default: by the folders' names)"
     )
     parser.add_argument("--json", metavar="OUT.json", type=Path, help="also write everything as JSON")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
@@ -49,27 +50,31 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Tracks if asked to, compares, prints, and writes the JSON file if asked to."""
+    from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
     from UltrasoundMotionLib.evaluation.clust_evaluation import evaluate_clust
+    from UltrasoundMotionLib.evaluation.clust_set import read_groups, track_clust_sequence
     from UltrasoundMotionLib.json_output import write_json
     from UltrasoundMotionLib.tracking import read_clust_tracks, write_clust_tracks
 
     _check_outputs(arguments)
     spacings = _read_spacings(arguments)
+    groups = read_groups(arguments.groups) if arguments.groups else None
     if arguments.model:
         from UltrasoundMotionLib.tracking.registry import find_tracker
 
         find_tracker(arguments.model)
         for folder in arguments.folders:
-            tracks = _track_sequence(folder, arguments)
+            with TerminalProgress(folder.name, quiet=arguments.quiet) as progress:
+                found = track_clust_sequence(folder, from_arguments(TrackRequest, arguments), progress=progress)
             make_folder(arguments.results)
-            for path in write_clust_tracks(arguments.results, tracks):
+            for path in (path for tracks in found for path in write_clust_tracks(arguments.results, tracks)):
                 print(f"wrote {path}")
     if arguments.model and all(
         (read_clust_tracks(folder).visible.sum(axis=0) < 2).all() for folder in arguments.folders
     ):
         print("No table: no landmark has more than its first annotation, as in the challenge's test sequences.")
         return 0
-    table = evaluate_clust(arguments.folders, arguments.results, spacing_mm=spacings)
+    table = evaluate_clust(arguments.folders, arguments.results, spacing_mm=spacings, groups=groups)
     if arguments.json:
         write_json(arguments.json, table.as_dict())
     print(table.table(markdown=arguments.markdown))
@@ -84,37 +89,13 @@ def _check_outputs(arguments: argparse.Namespace) -> None:
     """
     from UltrasoundMotionLib.tracking.files.clust_annotation import clust_files
 
-    inputs = [*arguments.folders, *(path for path in (arguments.spacings, arguments.weights) if path)]
+    inputs = [*arguments.folders, *(path for path in (arguments.spacings, arguments.weights, arguments.groups) if path)]
     if arguments.json:
         results = [] if arguments.model or not arguments.results.is_dir() else [*arguments.results.iterdir()]
         check_outputs([("report", arguments.json)], {}, (*inputs, *results))
     if arguments.model:
         for path in (path for folder in arguments.folders for path in clust_files(folder)):
             check_no_input("result", arguments.results / path.name, inputs)
-
-
-def _track_sequence(folder: Path, arguments: argparse.Namespace) -> PointTracks:
-    """All landmarks of a sequence from its first annotated frame on.
-
-    Raises:
-        InputError: its landmarks are first annotated on different frames; see `read_sequence` and `read_clust_tracks`.
-    """
-    from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
-    from UltrasoundMotionLib.images import read_sequence
-    from UltrasoundMotionLib.tracking import read_clust_tracks, track_points
-
-    sequence = read_sequence(folder)
-    truth = read_clust_tracks(folder, frame_count=len(sequence))
-    late = [label for label, there in zip(truth.labels, truth.visible[truth.query_frame], strict=True) if not there]
-    if late:
-        raise InputError(
-            f"{folder}: landmark {late[0]} is not annotated on frame {truth.query_frame + 1}, where others begin;"
-            " track it by itself"
-        )
-    request = from_arguments(TrackRequest, arguments, query_frame=truth.query_frame, direction="forward")
-    points = truth.positions_px[truth.query_frame]
-    with TerminalProgress(folder.name, quiet=arguments.quiet) as progress:
-        return track_points(sequence, points, labels=truth.labels, progress=progress, request=request)
 
 
 def make_folder(folder: Path) -> None:
@@ -135,23 +116,10 @@ def _read_spacings(arguments: argparse.Namespace) -> dict[str, tuple[float, floa
     Raises:
         InputError: the file cannot be read, or a line is not `sequence,sx,sy` with positive numbers.
     """
+    from UltrasoundMotionLib.evaluation.clust_set import read_resolutions
+
     if arguments.spacings is None:
         return (
             {folder.name: tuple(arguments.spacing_mm) for folder in arguments.folders} if arguments.spacing_mm else None
         )
-    try:
-        lines = list(csv.reader(read_text_file(arguments.spacings).splitlines()))
-    except csv.Error as error:
-        raise InputError(f"{arguments.spacings}: cannot be read: {error}") from error
-    spacings = {}
-    for number, line in enumerate(lines, start=1):
-        if not line or (number == 1 and line[1:] == ["sx", "sy"]):
-            continue
-        try:
-            name, x, y = line
-            spacings[name.strip()] = (positive_number(x), positive_number(y))
-        except (ValueError, argparse.ArgumentTypeError) as error:
-            raise InputError(
-                f"{arguments.spacings}: line {number}: expected `sequence,sx,sy` in mm, got {','.join(line)[:60]!r}"
-            ) from error
-    return spacings
+    return dict(read_resolutions(arguments.spacings))

@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.evaluation.clust_set import group_of
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import TrackMeasures, flat_measures, measure_tracks
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
 from UltrasoundMotionLib.tracking.files.clust_annotation import clust_files, read_clust_tracks
 
-GROUP = re.compile(r"^[A-Za-z]+\d?(?=[-_])")
-"""CLUST names its sequences by their institution: CIL-01, ETH-01-1, ICR-01, MED1-01, MED2-01 ..."""
-
 
 @dataclass(frozen=True)
 class ClustTable:
-    """Measures of each landmark by label, of each group by name, and of all annotations pooled."""
+    """Measures of each landmark by label, of each group by name, and of all annotations pooled; and the labels of each
+    group.
+    """
 
     landmarks: Mapping[str, TrackMeasures]
     groups: Mapping[str, TrackMeasures]
     pooled: TrackMeasures
+    members: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def table(self, markdown: bool = False) -> str:
         """Formats mean, standard deviation, 95th percentile and extremes of the error with and without tracking."""
@@ -50,17 +50,12 @@ class ClustTable:
         }
 
 
-def _clust_group(label: str) -> str:
-    """Returns the group in the name of a sequence or landmark, or the whole name if it has none."""
-    found = GROUP.match(label)
-    return found.group() if found else label
-
-
 def evaluate_clust(
     folders: Sequence[Path],
-    results: Path,
+    results: Path | Mapping[str, Path],
     *,
     spacing_mm: Mapping[str, tuple[float, float]] | None = None,
+    groups: Mapping[str, str] | None = None,
     only_annotated: bool = True,
 ) -> ClustTable:
     """Compares `results/<landmark>.txt` with the annotations of sequence folders.
@@ -69,9 +64,10 @@ def evaluate_clust(
 
     Args:
         folders: one per sequence, with `Annotation/*.txt` and, if available, the images `Data/*.png`.
-        results: folder of result files in the format of `write_clust_tracks`.
+        results: folder of result files in the format of `write_clust_tracks`, or each landmark's file by its label.
         spacing_mm: (x, y) pixel size of each sequence by its folder's name, of all of them or none; without it errors
             are in pixels.
+        groups: scanner of each sequence by its folder's name; the others' by the beginning of their names.
         only_annotated: skip landmarks with a single annotation, as in the challenge's test sequences.
 
     Raises:
@@ -79,6 +75,7 @@ def evaluate_clust(
             spacing while others have one; no landmark to compare.
     """
     errors: dict[str, TrackErrors] = {}
+    group_of_label: dict[str, str] = {}
     for folder in folders:
         if spacing_mm and folder.name not in spacing_mm:
             raise InputError(f"{folder}: there is no spacing for sequence {folder.name}; state all of them or none")
@@ -88,23 +85,25 @@ def evaluate_clust(
             )
             if only_annotated and truth.visible.sum() < 2:
                 continue
-            result = results / path.name
+            result = results / path.name if isinstance(results, Path) else results.get(path.stem, path.with_suffix(""))
             if not result.is_file():
                 raise InputError(f"{result}: there is no result for landmark {path.stem} of {folder}")
             if path.stem in errors:
                 raise InputError(f"{path}: landmark {path.stem} is there twice, in two sequences")
             tracks = replace(read_clust_tracks(result), query_frame=truth.query_frame)
             errors[path.stem] = compare_tracks(tracks, truth, name=path.stem)
+            group_of_label[path.stem] = (groups or {}).get(folder.name, group_of(folder.name))
     if not errors:
         names = ", ".join(map(str, folders))
         raise InputError(f"{names}: no landmark has more than one annotation, so there is nothing to compare with")
-    groups: dict[str, list[TrackErrors]] = {}
+    by_group: dict[str, list[TrackErrors]] = {}
     for label, one in errors.items():
-        groups.setdefault(_clust_group(label), []).append(one)
+        by_group.setdefault(group_of_label[label], []).append(one)
     return ClustTable(
         {label: measure_tracks(one) for label, one in errors.items()},
-        {name: measure_tracks(several, name=name) for name, several in sorted(groups.items())},
+        {name: measure_tracks(several, name=name) for name, several in sorted(by_group.items())},
         measure_tracks(list(errors.values()), name="pooled"),
+        {name: tuple(one for one in errors if group_of_label[one] == name) for name in sorted(by_group)},
     )
 
 
