@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pytest
@@ -140,6 +141,17 @@ def test_the_interval_agrees_with_scipy():
     assert width < 2 * unpaired, "pairs share what makes a case hard; the interval is of their difference"
 
 
+def test_the_signed_rank_test_counts_all_signs_of_the_ranks():
+    """By hand: of the 2^5 signs of ranks 1 to 5, as many as 3 have a sum of negative ranks of at most 2, on each side."""
+    reference = by_case([0.0] * 5)
+    found = paired_difference(by_case([1.0, -2.0, 3.0, 4.0, 5.0]), reference)
+    sums = [
+        sum(rank for rank, sign in zip(range(1, 6), signs, strict=True) if sign) for signs in product((0, 1), repeat=5)
+    ]
+    assert found.p_value == pytest.approx(2 * sum(one <= 2 for one in sums) / 32)
+    assert paired_difference(by_case([1.0, 1.0]), by_case([1.0, 1.0])).p_value == 1
+
+
 def test_differences_are_of_common_finite_cases_and_the_same_each_time():
     values = {"a": 1.0, "b": 3.0, "c": 8.0, "only here": 100.0, "lost": float("nan")}
     reference = {"lost": 1.0, "c": 6.0, "b": 2.0, "a": 1.0, "only there": -100.0}
@@ -183,17 +195,23 @@ def test_one_table_as_text_markdown_and_json():
     lines = result.table().splitlines()
     assert lines[0].split() == [
         *("clips", "tracker", "mean", "mm", "found", "mm", "per", "case", "std", "median"),
-        *("minus", "peer", "95", "%", "interval"),
+        *("minus", "peer", "95", "%", "interval", "Wilcoxon", "p"),
     ]
-    assert lines[2].split() == ["easy", "ours", "1.50", "3", "1.5", "0.7", "1.5", "-1.5", "-2.0", "to", "-1.0"]
-    assert lines[3].split() == ["easy", "peer", "3.00", "3", "3.0", "1.4", "3.0", "-", "-"]
-    assert lines[4].split()[-4:] == ["+0.5", "+0.0", "to", "+1.0"], "compared with the peer of its own group"
-    assert [line.count("|") for line in result.table(markdown=True).splitlines()] == [10] * 6
+    assert lines[2].split() == ["easy", "ours", "1.50", "3", "1.5", "0.7", "1.5", "-1.5", "-2.0", "to", "-1.0", "0.5"]
+    assert lines[3].split() == ["easy", "peer", "3.00", "3", "3.0", "1.4", "3.0", "-", "-", "-"]
+    assert lines[4].split()[-5:-1] == ["+0.5", "+0.0", "to", "+1.0"], "compared with the peer of its own group"
+    assert [line.count("|") for line in result.table(markdown=True).splitlines()] == [11] * 6
     content = json.loads(json.dumps(result.as_dict()))
     assert (content["seed"], content["targets"][0]["met"]) == (7, False)
     assert content["rows"][0]["tracker"] == "ours"
     assert content["rows"][0]["cases"]["values"] == {"case 0": 1.0, "case 1": 2.0}
-    assert content["rows"][0]["cases"]["difference"] == {"count": 2, "mean": -1.5, "low": -2.0, "high": -1.0}
+    assert content["rows"][0]["cases"]["difference"] == {
+        "count": 2,
+        "mean": -1.5,
+        "low": -2.0,
+        "high": -1.0,
+        "p_value": 0.5,
+    }
     assert "difference" not in content["rows"][1]["cases"]
     assert target_table(result.targets).splitlines()[2].split()[-2:] == ["2", "NO"]
 

@@ -40,12 +40,15 @@ class CaseStatistics:
 
 @dataclass(frozen=True)
 class PairedDifference:
-    """Mean difference between two methods over the cases that both have, with its bootstrap interval."""
+    """Mean difference between two methods over the cases that both have, with its bootstrap interval, and the p value
+    of Wilcoxon's signed-rank test, two-sided (exact up to 50 cases without ties and zeros).
+    """
 
     count: int
     mean: float
     low: float
     high: float
+    p_value: float
 
 
 def paired_difference(
@@ -77,7 +80,14 @@ def paired_difference(
     if differences.size < 2:
         return None
     low, high = bootstrap_interval(differences, draws=draws, level=level, seed=seed)
-    return PairedDifference(differences.size, float(differences.mean()), low, high)
+    return PairedDifference(differences.size, float(differences.mean()), low, high, _signed_rank(differences))
+
+
+def _signed_rank(differences: np.ndarray) -> float:
+    """Returns the p value of Wilcoxon's test; 1 where all differences are zero."""
+    from scipy.stats import wilcoxon
+
+    return float(wilcoxon(differences).pvalue) if np.any(differences) else 1.0
 
 
 def bootstrap_interval(

@@ -119,7 +119,7 @@ class BenchmarkResult(Generic[Row]):
         cells = [[column.cell(line) for column in self.columns] for line in lines]
         if self.cases is not None and self.lines is None and any(len(self.cases.values(row)) > 1 for row in self.rows):
             header += [f"{self.cases.name} per case", "std", "median"]
-            header += [f"minus {self.against}", "95 % interval"] if self._is_compared else []
+            header += [f"minus {self.against}", "95 % interval", "Wilcoxon p"] if self._is_compared else []
             cells = [
                 [*entries, *self._case_cells(self.cases, row)] for entries, row in zip(cells, self.rows, strict=True)
             ]
@@ -158,11 +158,11 @@ class BenchmarkResult(Generic[Row]):
             return cells
         difference = self.difference(row)
         if difference is None:
-            return [*cells, "-", "-"]
+            return [*cells, "-", "-", "-"]
         mean, low, high = (
             f"{value:+.{measure.digits}f}" for value in (difference.mean, difference.low, difference.high)
         )
-        return [*cells, mean, f"{low} to {high}"]
+        return [*cells, mean, f"{low} to {high}", f"{difference.p_value:.2g}"]
 
     def _row_dict(self, row: Row) -> dict[str, Any]:
         content: dict[str, Any] = row.as_dict() if hasattr(row, "as_dict") else _fields(row)

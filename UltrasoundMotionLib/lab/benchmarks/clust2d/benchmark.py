@@ -44,11 +44,12 @@ FAILURE_CASES: Mapping[str, dict[str, Any]] = {
 }
 """What the paper's Supplement G names as causes of failure, a landmark in shadow and latency, and what helps."""
 
-DESCRIPTION = """Follows the landmarks of CLUST's annotated sequences with the trackers of Liu et al., Table I, each landmark from
-its own first annotation on, and prints the tracking error in mm: of all annotations (Tables I and S6) and of each
-scanner (Tables II and S4), with that of no tracking. With --train, networks are trained first, on other patients
-(--folds) or other scanners (--in-house, Supplement D). With --submission, the sequences without annotations are
-tracked too and written as the challenge takes them. What has been tracked is kept in --out and not tracked again."""
+DESCRIPTION = """Follows the landmarks of CLUST's annotated sequences with the trackers of Liu et al., Table I, each
+landmark from its own first annotation on, and prints the tracking error in mm: of all annotations (Tables I and S6)
+and of each scanner (Tables II and S4), with that of no tracking. With --train, networks are trained first, on other
+patients (--folds) or other scanners (--in-house, Supplement D). With --submission, the sequences without annotations
+are tracked too and written as the challenge takes them. What has been tracked is kept in --out and not tracked
+again."""
 
 
 @dataclass(frozen=True)
