@@ -142,7 +142,7 @@ def test_the_interval_agrees_with_scipy():
 
 
 def test_the_signed_rank_test_counts_all_signs_of_the_ranks():
-    """By hand: of the 2^5 signs of ranks 1 to 5, as many as 3 have a sum of negative ranks of at most 2, on each side."""
+    """By hand: of the 2^5 signs of the ranks 1 to 5, three on each side have a sum as small or smaller."""
     reference = by_case([0.0] * 5)
     found = paired_difference(by_case([1.0, -2.0, 3.0, 4.0, 5.0]), reference)
     sums = [
