@@ -37,6 +37,11 @@ class BenchmarkCase:
     sequence: ImageSequence
     truth: PointTracks
 
+    @property
+    def group(self) -> str:
+        """Kind and difficulty."""
+        return f"{self.kind} {self.difficulty}".strip()
+
 
 def phantom_cases(
     kinds: Sequence[str] = KINDS,

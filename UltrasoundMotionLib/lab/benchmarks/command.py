@@ -102,11 +102,14 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         check_output_path(arguments.json)
 
 
-def chosen_trackers(arguments: argparse.Namespace, *, kind: str | None = None) -> ChosenTrackers:
+def chosen_trackers(
+    arguments: argparse.Namespace, *, kind: str | None = None, weights: Mapping[str, Path] | None = None
+) -> ChosenTrackers:
     """Returns the trackers asked for, with threads set.
 
     Args:
         kind: where `--models` is not given, only ours of this kind.
+        weights: of our trackers that are not to take their own, by name.
 
     Raises:
         InputError: see `benchmark_trackers`; none was asked for, or `--against` is not one of them.
@@ -115,7 +118,12 @@ def chosen_trackers(arguments: argparse.Namespace, *, kind: str | None = None) -
     from UltrasoundMotionLib.lab.benchmarks.trackers import benchmark_trackers
 
     chosen = benchmark_trackers(
-        arguments.models, arguments.peers, kind=kind, device=arguments.device, threads=arguments.threads
+        arguments.models,
+        arguments.peers,
+        kind=kind,
+        device=arguments.device,
+        threads=arguments.threads,
+        weights=weights,
     )
     if not (chosen.trackers or chosen.missing):
         raise InputError("no tracker to run: --models and --peers are both empty")

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from UltrasoundMotionLib.errors import MissingPackageError
+from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.peers import Peer, available_peers, find_peer
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
@@ -66,6 +67,7 @@ def benchmark_trackers(
     kind: str | None = None,
     device: str = "cpu",
     threads: int | None = None,
+    weights: Mapping[str, Path] | None = None,
 ) -> ChosenTrackers:
     """Returns ours by model name (None: all that the registry has), then the peers by theirs (None: all), all with the
     same number of threads.
@@ -73,9 +75,10 @@ def benchmark_trackers(
     Args:
         kind: where `models` is None, only ours of this kind ("points" or "landmarks").
         threads: for torch and for OpenCV; None leaves torch's number and gives OpenCV the same.
+        weights: of our trackers that are not to take their own, by name.
 
     Raises:
-        InputError: a model, peer or device that does not exist.
+        InputError: a model, peer or device that does not exist; weights of a tracker that does not run.
     """
     import torch
 
@@ -89,8 +92,15 @@ def benchmark_trackers(
         entries = [entry for entry in available_trackers() if kind in (None, entry.kind)]
     else:
         entries = [find_tracker(name) for name in models]
+    weights = weights or {}
+    unused = next((name for name in weights if name not in {entry.name for entry in entries}), None)
+    if unused is not None:
+        raise InputError(f"weights of {unused}: this tracker does not run; name it with --models")
     trackers = [
-        BenchmarkTracker(entry.name, partial(entry.make, chosen_device), True, entry.online) for entry in entries
+        BenchmarkTracker(
+            entry.name, partial(entry.make, chosen_device, weights=weights.get(entry.name)), True, entry.online
+        )
+        for entry in entries
     ]
     wanted = available_peers("tracking") if peers is None else [find_peer(name, "tracking") for name in peers]
     installed, missing = installed_peers(wanted)
