@@ -5,10 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from UltrasoundMotionLib.tracking.network_blocks.clip_resizing import ClipResizing
+from UltrasoundMotionLib.tracking.network_blocks.clip_resizing import ClipResizing, as_grey_levels
 from UltrasoundMotionLib.tracking.network_blocks.correlation_pyramid import feature_pyramid, local_correlations
 from UltrasoundMotionLib.tracking.network_blocks.feature_sampling import (
     correlate_patches,
+    correlate_tracks,
     sample_features,
     sample_patches,
 )
@@ -70,6 +71,22 @@ def test_patches_are_samples_at_whole_offsets(features, points, radius):
     templates = torch.randn(BATCH, COUNT, 3, CHANNELS, generator=generator(), dtype=torch.float64)
     products = correlate_patches(features, points, templates, radius)
     torch.testing.assert_close(products, torch.einsum("bnyxc,bnkc->bnkyx", found, templates))
+
+
+def test_tracks_are_correlated_with_the_repeated_border(features, points, monkeypatch):
+    from UltrasoundMotionLib.tracking.network_blocks import feature_sampling
+
+    near = points.clamp(-50, 50)
+    offsets = torch.arange(-1, 2, dtype=points.dtype)
+    shifts = torch.stack(torch.meshgrid(offsets, offsets, indexing="xy"), dim=-1).reshape(1, 1, -1, 2)
+    expected = by_grid_sample(features, near[:, :, None] + shifts, "border")
+    found = sample_patches(features, points, 1, outside="border")
+    torch.testing.assert_close(found.flatten(2, 3).permute(0, 3, 1, 2), expected)
+    templates = torch.randn(COUNT, 4, CHANNELS, generator=generator(), dtype=torch.float64)
+    wanted = torch.einsum("tnyxc,nkc->ntyxk", found, templates)
+    for gathered_bytes in (4 << 20, 1):
+        monkeypatch.setattr(feature_sampling, "_GATHERED_BYTES", gathered_bytes)
+        torch.testing.assert_close(correlate_tracks(features, points.transpose(0, 1), templates, 1), wanted)
 
 
 def test_local_correlations_are_parts_of_the_whole_correlation(features, points, monkeypatch):
@@ -147,3 +164,21 @@ def test_points_go_to_the_network_and_back():
     columns = torch.arange(96)
     expected = torch.tensor(resizing.to_clip(torch.stack([columns, columns], dim=1).float())[:, 0] * 0.5)
     torch.testing.assert_close(images[19, 0, 5, 1:-1], expected[1:-1].float())
+
+
+def test_corners_are_kept_where_a_network_was_trained_so():
+    frames = np.random.default_rng(0).integers(0, 255, (3, 9, 13)).astype(np.float32)
+    resizing = ClipResizing((9, 13), (17, 37), keep_corners=True)
+    images = resizing.images(frames, torch.device("cpu"))
+    np.testing.assert_allclose(images[:, 0, ::2, ::3].numpy(), frames, atol=1e-3)
+    points = np.array([[0.0, 0.0], [12.0, 8.0], [3.5, 2.25]])
+    inside = resizing.to_network(points, torch.device("cpu"))
+    np.testing.assert_allclose(inside.numpy(), [[0, 0], [36, 16], [10.5, 4.5]])
+    np.testing.assert_allclose(resizing.to_clip(inside), points)
+
+
+def test_values_beyond_grey_levels_are_scaled_as_a_whole():
+    usual = np.array([[[3.0, 250.0]]], dtype=np.float32)
+    assert as_grey_levels(usual) is usual
+    np.testing.assert_allclose(as_grey_levels(usual * 16 - 100)[0, 0], [0, 255], atol=1e-4)
+    np.testing.assert_array_equal(as_grey_levels(np.full((1, 2, 2), -7.0, dtype=np.float32)), 0)

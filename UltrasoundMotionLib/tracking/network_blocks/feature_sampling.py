@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+_GATHERED_BYTES = 4 << 20
+"""Memory of the pixels that are gathered at once for one track: what a processor's cache holds."""
+
 
 def sample_features(features: Tensor, points: Tensor, *, outside: str = "border") -> Tensor:
     """Interpolates feature maps bilinearly at points.
@@ -25,8 +28,8 @@ def sample_features(features: Tensor, points: Tensor, *, outside: str = "border"
     return found[..., 0].transpose(1, 2)
 
 
-def sample_patches(features: Tensor, points: Tensor, radius: int) -> Tensor:
-    """Interpolates feature maps bilinearly on a square of whole-pixel offsets around each point; zero outside the map.
+def sample_patches(features: Tensor, points: Tensor, radius: int, *, outside: str = "zeros") -> Tensor:
+    """Interpolates feature maps bilinearly on a square of whole-pixel offsets around each point.
 
     All samples of a patch lie at the same fraction of a pixel, so that one patch of whole pixels gives them.
 
@@ -34,6 +37,7 @@ def sample_patches(features: Tensor, points: Tensor, radius: int) -> Tensor:
         features: (B, C, H, W); channels last in memory is fastest.
         points: (B, N, 2), (x, y) in pixels of the maps.
         radius: of the square, whose side has P = 2 * radius + 1 samples.
+        outside: "zeros" continues the maps with zeros, "border" repeats the outermost pixels.
 
     Returns:
         (B, N, P, P, C), the third axis along y and the fourth along x.
@@ -41,7 +45,8 @@ def sample_patches(features: Tensor, points: Tensor, radius: int) -> Tensor:
     batch, count = points.shape[:2]
     pixels, within, fraction = _gather_whole_pixels(features, points, radius)
     side = 2 * radius + 2
-    return _interpolate((pixels * within).reshape(batch, count, side, side, -1), fraction)
+    pixels = pixels * within if outside == "zeros" else pixels
+    return _interpolate(pixels.reshape(batch, count, side, side, -1), fraction)
 
 
 def correlate_patches(features: Tensor, points: Tensor, templates: Tensor, radius: int) -> Tensor:
@@ -63,6 +68,37 @@ def correlate_patches(features: Tensor, points: Tensor, templates: Tensor, radiu
     products = torch.bmm(pixels, templates.reshape(batch * count, templates_each, channels).transpose(1, 2)) * within
     side = 2 * radius + 2
     return _interpolate(products.reshape(batch, count, side, side, templates_each), fraction).movedim(-1, 2)
+
+
+def correlate_tracks(features: Tensor, tracks: Tensor, templates: Tensor, radius: int) -> Tensor:
+    """Computes the scalar products of each track's templates, the same on all frames, with the maps around its points.
+
+    As `correlate_patches`, with one matrix product for many frames of a track; outside the maps the outermost pixels
+    are repeated.
+
+    Args:
+        features: (T, C, H, W); channels last in memory is fastest.
+        tracks: (N, T, 2), (x, y) in pixels of the maps.
+        templates: (N, K, C), K for each track.
+        radius: of the square, whose side has P = 2 * radius + 1 samples.
+
+    Returns:
+        (N, T, P, P, K), the third axis along y and the fourth along x.
+    """
+    count, frame_count = tracks.shape[:2]
+    templates_each, channels = templates.shape[1:]
+    side = 2 * radius + 2
+    found = features.new_empty(count, frame_count, side - 1, side - 1, templates_each)
+    frames_at_once = max(1, _GATHERED_BYTES // (side**2 * channels * features.element_size()))
+    for first in range(0, frame_count, frames_at_once):
+        chunk = slice(first, first + frames_at_once)
+        maps = features[chunk]
+        for track in range(count):
+            pixels, _, fraction = _gather_whole_pixels(maps, tracks[track, chunk, None], radius)
+            products = pixels.reshape(-1, channels) @ templates[track].t()
+            products = products.reshape(-1, 1, side, side, templates_each)
+            found[track, chunk] = _interpolate(products, fraction)[:, 0]
+    return found
 
 
 def _gather_whole_pixels(features: Tensor, points: Tensor, radius: int) -> tuple[Tensor, Tensor, Tensor]:
