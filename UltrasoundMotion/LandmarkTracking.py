@@ -37,6 +37,7 @@ from UltrasoundMotionModuleLib.shared.graphics_overlay import GraphicsOverlay
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.layout_switch import offerLayouts
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
+from UltrasoundMotionModuleLib.shared.pytorch_note import PyTorchNote
 from UltrasoundMotionModuleLib.shared.sample_data import LIVER, addSample, loadSample, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
 
@@ -95,6 +96,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._again: Corrections | None = None
         self._clipSection = ClipSection(self)
         self._graphics = GraphicsOverlay(self)
+        self._torchNote = PyTorchNote(self.ui.trackerNoteLabel, trackers, self.addTorch)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector,
             trackers,
@@ -124,6 +126,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._graphics.disconnect()
+            self._torchNote.disconnect()
             self._clipSection.disconnect()  # last: the panel, which follows a clip that plays, is disconnected
 
     def setParameterNode(self, parameters: object) -> None:
@@ -167,6 +170,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             return _("Place at least one landmark on the tissue in the frame shown")
         return ""
 
+    def needsTorch(self) -> bool:
+        return trackers().find(self.parameters.tracker).needs_pytorch
+
     def watchedNodes(self) -> list[tuple[object, int]]:
         image = imageOrNone(self.parameters.inputClip)
         browser = image.browser if image is not None else None
@@ -188,6 +194,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._graphics.update(image)
         self._landmarksSection.update(image)
         self._trackerMenu.show(self.parameters.tracker)
+        self._torchNote.update()
         self.ui.aheadSpinBox.enabled = not self.parameters.offline  # the whole clip is known then
         result = self._resultOrNone()
         for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):

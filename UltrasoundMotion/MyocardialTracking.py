@@ -44,6 +44,7 @@ from UltrasoundMotionModuleLib.shared.graphics_overlay import GraphicsOverlay
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.layout_switch import offerLayouts
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
+from UltrasoundMotionModuleLib.shared.pytorch_note import PyTorchNote
 from UltrasoundMotionModuleLib.shared.sample_data import HEART, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import summary, trackInSteps, unsavedFiles
 
@@ -91,6 +92,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self)
         self._graphics = GraphicsOverlay(self)
+        self._torchNote = PyTorchNote(self.ui.trackerNoteLabel, trackers, self.addTorch)
         self._trackerMenu = EntryMenu(
             self.ui.trackerSelector,
             trackers,
@@ -119,6 +121,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         if self.ui is not None:
             self._clipSection.disconnect()
             self._graphics.disconnect()
+            self._torchNote.disconnect()
             self._trackerMenu.disconnect()
             self._wallSection.disconnect()
             self._strainSection.disconnect()
@@ -161,6 +164,9 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         marked = self._wallSection.made()
         return marked if isinstance(marked, str) else self._trackerMenu.whyNot(parameters.tracker)
 
+    def needsTorch(self) -> bool:
+        return trackers().find(self.parameters.tracker).needs_pytorch
+
     def watchedNodes(self) -> list[tuple[object, int]]:
         image = imageOrNone(self.parameters.inputClip)
         contour = [(self.parameters.contour, event) for event in POINT_EVENTS]
@@ -181,6 +187,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self._graphics.update(imageOrNone(parameters.inputClip))
         self._wallSection.update()
         self._trackerMenu.show(parameters.tracker)
+        self._torchNote.update()
         self.ui.sampleDataButton.enabled = self.run is None
         wall = self._wallOrNone() if self.run is None else None
         for button in (self.ui.correctButton, self.ui.trackAgainButton):

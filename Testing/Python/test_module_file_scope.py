@@ -151,7 +151,7 @@ def test_calls_at_start_are_found():
 def test_nothing_is_installed_or_asked_before_a_button_is_pressed():
     installing = {name for name, tree in TREES.items() if names_in(tree) & INSTALLERS}
     assert installing == {"UltrasoundMotionModuleLib.shared.required_packages"}
-    forbidden = {*INSTALLERS, *ASKING, "ensurePackages", "ensureReader"}
+    forbidden = {*INSTALLERS, *ASKING, "ensurePackages", "ensureTorch", "ensureReader", "addTorch"}
     assert [(name, found) for name, tree in TREES.items() if (found := calls_at_start(tree) & forbidden)] == []
 
 

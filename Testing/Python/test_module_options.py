@@ -1,5 +1,6 @@
 """Options of the modules' calls, and the menus of trackers and methods: both come from the library's declarations."""
 
+import importlib.util
 import inspect
 from dataclasses import dataclass, fields
 
@@ -245,3 +246,35 @@ def test_methods_of_scenes_that_were_saved_before(application, saved, restored):
     logic.getParameterNode().parameterNode.SetParameter("method", saved)
     assert logic.getParameterNode().method == restored
     assert bool(logic.takeNotes()) == (saved == "dropped-since")
+
+
+@needs_qt
+@pytest.mark.parametrize("module", ["LandmarkTracking", "MyocardialTracking"])
+def test_without_pytorch_a_panel_offers_what_runs_and_says_what_pytorch_adds(module, monkeypatch):
+    find_spec = importlib.util.find_spec
+    missing = [True]
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "torch" and missing else find_spec(name, *more),
+    )
+    with HeadlessScene() as scene, slicer_application(scene) as application:
+        application.load_module(module)
+        widget = application.open_module(module)
+        installed = []
+        monkeypatch.setattr(widget, "addTorch", lambda: installed.append(missing.pop()))
+        widget._torchNote._install = widget.addTorch
+        widget.onWatchedModified()
+        note, menu = widget.ui.trackerNoteLabel, widget._trackerMenu
+        assert note.text.startswith("With PyTorch there are also ") and "specknet" in note.text
+        assert "<a href=" in note.text
+        assert not widget.needsTorch(), "the first click on Track must not ask for PyTorch"
+        assert menu.whyNot(widget.parameters.tracker) == ""
+        assert menu.whyNot("specknet") == "specknet: It needs PyTorch, which is not installed."
+        note.linkActivated._signal.emit("install")
+        assert installed == [True]
+        assert not note.visible
+        assert menu.whyNot("specknet") == ""
+        widget.parameters.tracker = "specknet"
+        assert widget.needsTorch()
+        assert application.errors == []

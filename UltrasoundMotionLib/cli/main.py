@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 
 from UltrasoundMotionLib import __version__, interrupts
 from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, OptionError, OutputError, UltrasoundMotionError
+from UltrasoundMotionLib.pytorch import needs_pytorch
 
 PROGRAM = "ultrasound-motion"
 VERBS = {
@@ -168,6 +169,8 @@ def _flush_output() -> None:
 
 def _report(error: Exception) -> int:
     """Prints the one line of an error and returns its exit code."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+        error = MissingPackageError(needs_pytorch("this"))
     if isinstance(error, BrokenPipeError):
         _discard_output()
         return BROKEN_PIPE

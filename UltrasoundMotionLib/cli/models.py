@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.cli.models_import import add_import, network_kinds, weight_cards
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.pytorch import HOW_TO_INSTALL, has_pytorch
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.registry import RegistrationMethod
@@ -57,8 +58,15 @@ def _run_list(arguments: argparse.Namespace) -> int:
         if entry.installed
     ]
     missing = [("without weights", "how to add them")]
-    missing += [(entry.name, entry.how_to_install) for entry in TRACKERS.all() if not entry.installed]
-    methods = [("registration", "summary"), *((method.name, method.summary) for method in available_methods())]
+    without_pytorch = [] if has_pytorch() else [entry.name for entry in TRACKERS.all() if entry.needs_pytorch]
+    missing += [
+        (entry.name, entry.how_to_install)
+        for entry in TRACKERS.all()
+        if not entry.installed and entry.name not in without_pytorch
+    ]
+    methods = [("registration", "summary")]
+    if has_pytorch():
+        methods += [(method.name, method.summary) for method in available_methods()]
     cards = [(path, read_card(path)) for path in installed_cards()]
     weights = [
         ("weights", "licence", "file", "task"),
@@ -66,6 +74,11 @@ def _run_list(arguments: argparse.Namespace) -> int:
     ]
     tables: list[Sequence[Sequence[str]]] = [trackers, missing, methods, weights]
     print("\n\n".join(_table(rows) for rows in tables if len(rows) > 1))
+    if without_pytorch:
+        print(
+            f"\nPyTorch is not installed; it adds the trackers {', '.join(without_pytorch)}, and registration"
+            f" ({', '.join(method.name for method in available_methods())}): {HOW_TO_INSTALL}"
+        )
     return 0
 
 

@@ -22,6 +22,7 @@ from UltrasoundMotionLib.jobs.messages import decode, encode, error_kind, read_l
 from UltrasoundMotionLib.jobs.process_tree import WINDOWS, end_own_group
 from UltrasoundMotionLib.jobs.running_job import RunningJob
 from UltrasoundMotionLib.process_state import is_alive
+from UltrasoundMotionLib.pytorch import has_pytorch, needs_pytorch
 
 _PARENT_CHECK_INTERVAL_S = 0.5
 _IDLE_BEFORE_PRELOAD_S = 0.1  # a child that was started for a job gets it sooner
@@ -128,6 +129,8 @@ class _Child:
             from UltrasoundMotionLib.registration.registry import available_methods
 
             available_methods()
+            if not has_pytorch():
+                return
             import UltrasoundMotionLib.registration.methods.instance.velocity
             import UltrasoundMotionLib.registration.register_images
             import UltrasoundMotionLib.registration.sequences.register_sequence  # noqa: F401
@@ -167,6 +170,8 @@ def _outcome(job: RunningJob, capability: str) -> dict[str, Any]:
         kind, text = error_kind(error), str(error)
     except ModuleNotFoundError as error:
         kind, text = "package", f"{error.name} is not installed for {sys.executable}"
+        if error.name == "torch":
+            text = needs_pytorch("this")
     except BaseException as error:
         details = traceback.format_exc()
         text = " ".join(str(error).split())

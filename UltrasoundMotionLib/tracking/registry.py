@@ -9,6 +9,7 @@ from typing import Any
 
 from UltrasoundMotionLib.device import ALL_DEVICES
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.pytorch import check_pytorch, has_pytorch, needs_pytorch
 from UltrasoundMotionLib.registry import Registry
 from UltrasoundMotionLib.settings import with_changes
 from UltrasoundMotionLib.tracking.clip_tracker import AnyFrameTracker, ClipTracker
@@ -83,14 +84,27 @@ class TrackerEntry:
 
     @property
     def installed(self) -> bool:
-        """True where it needs no weights, or those it takes by default are installed."""
+        """True where it can run as it is: PyTorch and the weights that it takes by default are installed, or it needs
+        none.
+        """
+        if self.needs_pytorch and not has_pytorch():
+            return False
         return self.weights is None or any(path.stem == self.weights for path in installed_cards())
 
     @property
+    def needs_pytorch(self) -> bool:
+        """True for a tracker that computes with PyTorch."""
+        return bool(self.devices)
+
+    @property
     def how_to_install(self) -> str:
-        """The one line for users that says how to get the weights that it takes by default; empty where it has them."""
+        """The one line for users that says how to get what it lacks, PyTorch or the weights that it takes by default;
+        empty where it lacks nothing.
+        """
         if self.installed:
             return ""
+        if self.needs_pytorch and not has_pytorch():
+            return needs_pytorch(self.name)
         official = None if self.network is None else self.network.official
         if official is None:
             return f"{self.name} needs the weights {self.weights}, which are not installed; install the package again"
@@ -100,11 +114,15 @@ class TrackerEntry:
         )
 
     def check_installed(self, weights: str | Path | None = None) -> None:
-        """Checks that the weights that it takes by default are there, unless others are given.
+        """Checks that PyTorch, where it needs it, and the weights that it takes by default are there, unless others
+        are given.
 
         Raises:
-            InputError: they are not; the message says how to get them.
+            InputError: the weights are not there; the message says how to get them.
+            MissingPackageError: PyTorch is not.
         """
+        if self.needs_pytorch:
+            check_pytorch(self.name)
         if weights is None and not self.installed:
             raise InputError(self.how_to_install)
 

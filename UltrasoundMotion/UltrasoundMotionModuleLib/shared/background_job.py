@@ -4,7 +4,6 @@ thread.
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import time
 from collections.abc import Callable
@@ -300,6 +299,5 @@ def computedHere(steps: Steps[Any]) -> Preparation:
 
 
 def warmUp() -> None:
-    """Starts the child process where torch is installed, so that it is ready when the first job comes."""
-    if importlib.util.find_spec("torch") is not None:
-        sharedProcess().process.start()
+    """Starts the child process, so that it is ready when the first job comes."""
+    sharedProcess().process.start()

@@ -10,6 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from UltrasoundMotionLib.pytorch import has_pytorch
 from UltrasoundMotionLib.registry import Registry
 from UltrasoundMotionLib.weights import user_models_folder
 
@@ -51,18 +52,24 @@ def _itemsOf(registry: Registry[Any]) -> list[MenuItem]:
 
 
 def _whyNotInstalled(entry: Any) -> str:
-    """Returns the reason why an entry without its weights cannot run, and how to get them where that is known."""
+    """Returns the reason why an entry without PyTorch or its weights cannot run, and how to get them where that is
+    known.
+    """
     how = getattr(entry, "how_to_install", "")
+    if not has_pytorch() and getattr(entry, "needs_pytorch", False):
+        return _("It needs PyTorch, which is not installed.")
     reason = _("Its trained weights are not installed.")
     return f"{reason} {how}" if how else reason
 
 
-def _modelsFolderTime() -> int:
-    """Returns when weights were last added to the user's models folder or removed, in ns; 0 where there is none."""
+def _whatIsInstalled() -> tuple[bool, int]:
+    """Returns whether PyTorch is installed, and when weights were last added to the user's models folder or removed,
+    in ns; 0 where there is none.
+    """
     try:
-        return user_models_folder().stat().st_mtime_ns
+        return has_pytorch(), user_models_folder().stat().st_mtime_ns
     except OSError:
-        return 0
+        return has_pytorch(), 0
 
 
 def _fewFirst(registry: Registry[Any], default: str) -> list[MenuItem]:
@@ -115,7 +122,8 @@ class EntryParameter:
 class EntryMenu:
     """A combo box for an `EntryParameter`.
 
-    Weights that are imported while the application runs are seen the next time the menu is shown or asked.
+    Weights that are imported, and PyTorch where it is installed, while the application runs are seen the next time the
+    menu is shown or asked.
     """
 
     def __init__(
@@ -169,8 +177,8 @@ class EntryMenu:
             self._onChosen(self._items[index].name)
 
     def _refresh(self) -> None:
-        """Fills the menu anew where weights were added or removed, with the same entry selected."""
-        if _modelsFolderTime() == self._filledAt:
+        """Fills the menu anew where something was installed or removed, with the same entry selected."""
+        if _whatIsInstalled() == self._filledAt:
             return
         current = self._comboBox.currentIndex
         name = self._items[current].name if 0 <= current < len(self._items) else None
@@ -180,7 +188,7 @@ class EntryMenu:
         self._updating = False
 
     def _fill(self) -> None:
-        self._filledAt = _modelsFolderTime()
+        self._filledAt = _whatIsInstalled()
         registry = self._registry()
         entries = _itemsOf(registry) if self._default is None else _fewFirst(registry, self._default)
         self._items = [*self._first, *entries]

@@ -44,6 +44,7 @@ class GraphicsOverlay:
         self._panel.startRun(
             lambda: BackgroundJob(_findInSteps(clip), self._panel, partials=False),
             lambda found, *, complete: _show(clip, found),
+            self._panel.ensureOwnPackages,
         )
 
 

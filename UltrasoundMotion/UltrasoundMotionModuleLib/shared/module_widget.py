@@ -25,7 +25,7 @@ from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, close
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
 from UltrasoundMotionModuleLib.shared.layout_switch import LayoutSwitch
 from UltrasoundMotionModuleLib.shared.licence_consent import askForConsent, cardsToAgreeTo, weightsOfTracker
-from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
+from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages, ensureTorch
 from UltrasoundMotionModuleLib.shared.sample_data import StoredSample
 
 if TYPE_CHECKING:
@@ -70,6 +70,10 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
     @abstractmethod
     def whyNotApply(self) -> str:
         """Returns the reason why Apply cannot be pressed, as the next step for the user; empty when it can."""
+
+    def needsTorch(self) -> bool:
+        """Returns True if Apply needs PyTorch with the parameters as they are."""
+        return True
 
     def watchedNodes(self) -> Iterable[tuple[object, int]]:
         """Returns (node, event) pairs after which the panel is updated: the chosen nodes."""
@@ -277,12 +281,30 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             if ensure is not None:
                 ensure()
             else:
-                ensurePackages(self.resourcePath("requirements.txt"), self.title)
+                self.ensureOwnPackages()
+                if self.needsTorch():
+                    self.addTorch()
             self.run, self._parameterNotes = makeJob(), ""
             self._showResult = showResult or self.showResult
             self.applyButton.begin(_("Starting ..."))
             self.run.start()
             self.onWatchedModified()
+
+    def ensureOwnPackages(self) -> None:
+        """Installs the packages that every run needs, after asking; there are none in Slicer that it lacks.
+
+        Raises:
+            MissingPackageError: the user declined.
+        """
+        ensurePackages(self.resourcePath("requirements.txt"), self.title)
+
+    def addTorch(self) -> None:
+        """Installs PyTorch and what networks need beside it, after asking.
+
+        Raises:
+            MissingPackageError: the PyTorch extension is missing, or the user declined.
+        """
+        ensureTorch(self.resourcePath("requirements-networks.txt"), self.title)
 
     @property
     def isChanging(self) -> bool:
@@ -316,7 +338,11 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
             return _("Simulated the sample")
 
         if not sample.isStored:
-            self.startRun(lambda: BackgroundJob(sample.request(), self, partials=False), showResult=store)
+            self.startRun(
+                lambda: BackgroundJob(sample.request(), self, partials=False),
+                showResult=store,
+                ensure=self.ensureOwnPackages,
+            )
             return
         with slicer.util.tryWithErrorDisplay(_("The sample could not be loaded."), waitCursor=True):
             select()

@@ -20,8 +20,23 @@ def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
     """Installs missing packages, after asking; quick where none is missing.
 
     Args:
-        requirementsPath: a requirements file for everything but torch, which the PyTorch extension chooses to fit the
-            graphics card.
+        requirementsPath: a requirements file.
+        requester: the module's title, for the question.
+
+    Raises:
+        MissingPackageError: the user declined.
+    """
+    missing = [line for line in _requirements(requirementsPath) if not _installed(line)]
+    if missing:
+        _install(missing, requester)
+
+
+def ensureTorch(requirementsPath: str | Path, requester: str) -> None:
+    """Installs PyTorch, which its extension chooses to fit the graphics card, and what networks need beside it, after
+    asking; quick where nothing is missing.
+
+    Args:
+        requirementsPath: a requirements file of what networks need beside torch.
         requester: the module's title, for the question.
 
     Raises:
@@ -29,9 +44,7 @@ def ensurePackages(requirementsPath: str | Path, requester: str) -> None:
     """
     if not _installed("torch" + _TORCH_REQUIREMENT):
         _installTorch()
-    missing = [line for line in _requirements(requirementsPath) if not _installed(line)]
-    if missing:
-        _install(missing, requester)
+    ensurePackages(requirementsPath, requester)
 
 
 def ensureReader(path: str | Path, requester: str) -> None:
