@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatchSettings
     from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
 
-OURS, PUBLISHED = "ours", "published"
+OURS, WIDE, PUBLISHED = "ours", "wide", "published"
+_PULSE_SHARE, _TEXTURE_SHARE = 0.3, 0.2
 _CROP, _WHOLE = 256, 512
 
 
@@ -73,8 +74,9 @@ class SpeckNetOptions(TrajectoryOptions):
     )
     preset: str = option(
         OURS,
-        choices=(OURS, PUBLISHED),
-        help="published: only what the paper states, so without cross-entropy (default ours)",
+        choices=(OURS, WIDE, PUBLISHED),
+        help="wide: half of the clips from other recipes of simulation, and the effects of scanners and probes on all; "
+        "published: only what the paper states, so without cross-entropy (default ours)",
     )
     motion: str = option(
         "impartial",
@@ -114,6 +116,7 @@ class SpeckNetRecipe(Recipe):
         """Returns the presets by name."""
         return {
             OURS: "the shipped weights",
+            WIDE: "a wider spread of data: other recipes of simulation, effects of scanners and probes",
             PUBLISHED: "only what the paper states: its loss and augmentations, one random query frame, whole inputs",
         }
 
@@ -129,6 +132,7 @@ class SpeckNetRecipe(Recipe):
 
         from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatchSettings
         from UltrasoundMotionLib.lab.training.data.image_augmentation import PUBLISHED_IMAGES
+        from UltrasoundMotionLib.lab.training.data.scanner_effects import WIDE_EFFECTS
         from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
         from UltrasoundMotionLib.lab.training.objectives.specknet_loss import PUBLISHED_LOSS
 
@@ -138,7 +142,10 @@ class SpeckNetRecipe(Recipe):
         if variant == PUBLISHED:
             objective = SpeckNetObjective(loss=PUBLISHED_LOSS, all_query_frames=False)
             return TrainingPlan(objective, ClipBatchSettings(images=PUBLISHED_IMAGES, crops=((1.0, _WHOLE),)), settings)
-        return TrainingPlan(SpeckNetObjective(), ClipBatchSettings(), settings)
+        batch = ClipBatchSettings()
+        if variant == WIDE:
+            batch = replace(batch, effects=WIDE_EFFECTS, pulse_share=_PULSE_SHARE, texture_share=_TEXTURE_SHARE)
+        return TrainingPlan(SpeckNetObjective(), batch, settings)
 
     @contextmanager
     def prepare(self, options: SpeckNetOptions, context: RunContext) -> Iterator[Sequence[Training]]:
@@ -180,7 +187,7 @@ class SpeckNetRecipe(Recipe):
 def _batch_settings(settings: ClipBatchSettings, options: SpeckNetOptions, first: int, steps: int) -> ClipBatchSettings:
     from UltrasoundMotionLib.lab.training.data.motion_augmentation import NO_MOTION
 
-    if options.preset == OURS:
+    if options.preset != PUBLISHED:
         settings = replace(settings, crops=((1 - options.full_part, _CROP), (1.0, _WHOLE)))
     if options.motion == "baseline":
         settings = replace(settings, motion=NO_MOTION)
@@ -207,5 +214,10 @@ def _trained_on(options: SpeckNetOptions) -> tuple[str, ...]:
         parts.append(
             "speckle simulated while training (muscle, kidney, right ventricle, vessels): "
             f"{100 * options.speckle_share:g} % of what was seen"
+        )
+    if options.preset == WIDE:
+        parts.append(
+            f"scatterers imaged by short pulses while training ({100 * _PULSE_SHARE:g} %), warped textures of random "
+            f"cosines and of speckle statistics ({100 * _TEXTURE_SHARE:g} %); effects of scanners and probes on all"
         )
     return tuple(parts)
