@@ -81,7 +81,7 @@ def pulse_clip(
     Returns:
         frames: (T, 1, 256, 256) of 0 to 1.
         points: (T, N, 2) exact places of tissue points in pixels.
-        visible: (T, N) bool, inside of the sector.
+        visible: (T, N) bool, inside of the sector and of the image.
     """
     device, probe = generator.device, _Probe.draw(rng)
     motion = motion or draw_motion(frame_count, rng)
@@ -116,7 +116,7 @@ def pulse_clip(
         tissue = np.arange(len(material))
     points = positions[:, torch.as_tensor(rng.choice(tissue, point_count), device=device)]
     depth, across = probe.beams_of(points)
-    seen = (depth > 0.02) & (depth < 0.98) & (across.abs() < 0.97)
+    seen = (depth > 0.02) & (depth < 0.98) & (across.abs() < 0.97) & ((points > 0.005) & (points < 0.995)).all(dim=-1)
     return torch.stack(frames), points * SIDE - 0.5, seen
 
 
