@@ -85,7 +85,7 @@ def pulse_clip(
     """
     device, probe = generator.device, _Probe.draw(rng)
     motion = motion or draw_motion(frame_count, rng)
-    material = rng.uniform(-_MARGIN, 1 + _MARGIN, (int(rng.integers(15_000, 60_000)), 2))
+    material = rng.uniform(-_MARGIN, 1 + _MARGIN, (int(rng.integers(10_000, 40_000)), 2))
     canvas = ANATOMIES[str(rng.choice(list(ANATOMIES)))]((material - [0.5, 0]) * _DEPTH_MM, _DEPTH_MM, rng)
     strength = torch.as_tensor(
         rng.standard_normal(len(material)) * 10 ** (canvas.decibels / 20), dtype=torch.float32, device=device

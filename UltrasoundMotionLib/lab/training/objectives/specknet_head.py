@@ -69,7 +69,7 @@ class SpeckNetHeadObjective(Objective[list[HeadClip], HeadClip]):
         with full_precision(batch[0].points.device.type):
             parts = [_clip_losses(self._answer(clip), clip) for clip in batch if clip.points.shape[1]]
         if not parts:
-            nothing = sum(parameter.sum() for parameter in self.parameters() if parameter.requires_grad) * 0.0
+            nothing = 0 * torch.stack([one.sum() for one in self.parameters() if one.requires_grad]).sum()
             parts = [dict.fromkeys(("cross_entropy", "position", "visibility", "error_px"), nothing)]
         mean = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         return {"total": mean["cross_entropy"] + 0.5 * mean["position"] + 0.5 * mean["visibility"], **mean}

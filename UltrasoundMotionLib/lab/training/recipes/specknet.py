@@ -173,7 +173,9 @@ class SpeckNetRecipe(Recipe):
             return TrainingPlan(objective, ClipBatchSettings(images=PUBLISHED_IMAGES, crops=((1.0, _WHOLE),)), settings)
         batch = ClipBatchSettings()
         if variant == WIDE:
-            batch = replace(batch, effects=WIDE_EFFECTS, pulse_share=_PULSE_SHARE, texture_share=_TEXTURE_SHARE)
+            batch = replace(
+                batch, points=32, effects=WIDE_EFFECTS, pulse_share=_PULSE_SHARE, texture_share=_TEXTURE_SHARE
+            )
         return TrainingPlan(SpeckNetObjective(), batch, settings)
 
     @contextmanager

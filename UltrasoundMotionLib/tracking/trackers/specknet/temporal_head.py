@@ -52,6 +52,8 @@ class HeadState:
 class TemporalHead(nn.Module):
     """Attention over time and points on local costs; see the module."""
 
+    offsets: Tensor
+
     def __init__(self, config: TemporalHeadConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or TemporalHeadConfig()
@@ -133,7 +135,8 @@ class _Layer(nn.Module):
         super().__init__()
         width = config.width
         self.window = config.window
-        self.time, self.points = _Attention(width, config.heads), _Attention(width, config.heads)
+        self.time = _Attention(width, config.heads)
+        self.points = _Attention(width, config.heads)
         self.age_bias = nn.Parameter(torch.zeros(config.heads, config.window))
         self.distance_scale = nn.Parameter(torch.linspace(0.0, 3.0, config.heads))
         self.norm = nn.LayerNorm(width)
