@@ -109,11 +109,12 @@ def test_models_are_listed_and_shown(run):
     assert code == 0
     tables = [table.splitlines() for table in said.split("\n\n")]
     assert tables[0][0].split() == ["name", "kind", "weights", "licence", "summary"]
-    names, methods, weights = ([line.split()[0] for line in table[1:]] for table in tables)
+    names, unweighted, methods, weights = ([line.split()[0] for line in table[1:]] for table in tables)
     assert {"lucas-kanade", "block-matching"} <= set(names)
+    assert "echotracker" in unweighted and not set(names) & set(unweighted)
     assert {"instance", "demons"} <= set(methods)
     assert weights == [path.stem for path in shipped_cards()]
-    for line in tables[2][1:]:
+    for line in tables[3][1:]:
         assert line.split()[1] == read_card(find_card(line.split()[0])).licence
     for name in (names[0], methods[0], weights[0]):
         code, said, _ = run("models", "show", name)
