@@ -17,8 +17,11 @@ from UltrasoundMotionLib.lab.training.data.motion_augmentation import (
     move_frames,
     move_points,
 )
+from UltrasoundMotionLib.lab.training.data.pulse_clips import pulse_clip
+from UltrasoundMotionLib.lab.training.data.scanner_effects import NO_EFFECTS, EffectProbabilities, apply_effects
 from UltrasoundMotionLib.lab.training.data.speckle_clips import speckle_clip
 from UltrasoundMotionLib.lab.training.data.step_batches import CPU, StepBatches
+from UltrasoundMotionLib.lab.training.data.texture_recipes import TEXTURES
 from UltrasoundMotionLib.lab.training.data.training_clip import TrainingClip
 from UltrasoundMotionLib.lab.training.data.trajectory_clips import TrajectoryClips
 from UltrasoundMotionLib.lab.training.data.warped_clips import RealFrame, warped_clip
@@ -42,6 +45,9 @@ class ClipBatchSettings:
         warped_share: fraction of the clips that are warped real frames, when there are any.
         speckle_share: fraction of the clips that are scatterers imaged on the device.
         own_share: fraction of the others that are users' own clips, when there are any beside phantoms.
+        pulse_share: fraction of the clips that are scatterers imaged by short pulses (`pulse_clips`).
+        texture_share: fraction of the clips that are warped textures of `texture_recipes`.
+        effects: probabilities of the effects of scanners and probes.
         clips_at_start / clips_per_step: number of clips that are drawn from at the first step, and by how many more at
             each later one, at most all, for clips that are still being simulated.
     """
@@ -58,12 +64,24 @@ class ClipBatchSettings:
     warped_share: float = 0.2
     speckle_share: float = 0.0
     own_share: float = 0.5
+    pulse_share: float = 0.0
+    texture_share: float = 0.0
+    effects: EffectProbabilities = NO_EFFECTS
     clips_at_start: int = 1_000_000
     clips_per_step: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.crops or self.crops[-1][0] != 1.0 or any(crop % 16 for _, crop in self.crops):
             raise InputError(f"crops must end with fraction 1.0 and be multiples of 16 px, got {self.crops}")
+        if not 0 <= self.made_share <= 1:
+            raise InputError(
+                f"the shares of speckle, pulses and textures must add up to 1 at most: {self.made_share:g}"
+            )
+
+    @property
+    def made_share(self) -> float:
+        """Fraction of the clips that are made while training, from nothing."""
+        return self.speckle_share + self.pulse_share + self.texture_share
 
     def crop(self, step: int, steps: int) -> int:
         """Returns the side of the input at a step of a run of `steps`."""
@@ -128,7 +146,7 @@ class ClipBatches(StepBatches[list[BatchClip]]):
         *,
         own: TrajectoryClips | None = None,
     ) -> None:
-        if not clips and not real_frames and not settings.speckle_share and own is None:
+        if not clips and not real_frames and not settings.made_share and own is None:
             raise InputError(
                 "there is nothing to learn from: give clips of phantoms or of your own, real frames or a share of "
                 "speckle"
@@ -162,24 +180,30 @@ class ClipBatches(StepBatches[list[BatchClip]]):
         inside = ((points >= 0) & (points <= crop - 1)).all(-1)
         kept = self._choose_points(visible & inside, rng)
         points, visible = points[:, kept], visible[:, kept]
+        frames, covered = apply_effects(frames, points, settings.effects, rng, generator)
         frames, hidden = change_frames(frames, points, settings.images, rng, generator)
-        return BatchClip(frames, points, visible & ~hidden, int(rng.integers(len(frames))))
+        return BatchClip(frames, points, visible & ~hidden & ~covered, int(rng.integers(len(frames))))
 
     def _draw(
         self, clip_count: int, rng: np.random.Generator, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Draws frames (T, 1, H, W), points (T, N, 2) in pixels of them and visible (T, N) from one of the sources."""
         settings, device = self.settings, generator.device
-        # A run with neither real frames nor speckle draws the same numbers as before there were any.
-        source = rng.random() if len(self._real) or settings.speckle_share else 1.0
-        if source < settings.speckle_share or not (clip_count or len(self._real) or len(self._own)):
-            return speckle_clip(settings.frames, 4 * settings.points, rng, generator, device)
+        # A run with neither real frames nor made clips draws the same numbers as before there were any.
+        source = rng.random() if len(self._real) or settings.made_share else 1.0
+        if not (clip_count or len(self._real) or len(self._own)):
+            source *= settings.made_share
+        count = 4 * settings.points
+        if source < settings.speckle_share:
+            return speckle_clip(settings.frames, count, rng, generator, device)
+        if source < settings.speckle_share + settings.pulse_share:
+            return pulse_clip(settings.frames, count, rng, generator)
+        if source < settings.made_share:
+            return self._warped(TEXTURES[int(rng.integers(len(TEXTURES)))](rng), rng, device)
         if len(self._real) and (
-            not (clip_count or len(self._own)) or source < settings.speckle_share + settings.warped_share
+            not (clip_count or len(self._own)) or source < settings.made_share + settings.warped_share
         ):
-            frame = self._real[int(rng.integers(len(self._real)))]
-            frames, points = warped_clip(frame, settings.frames, 4 * settings.points, rng, device)
-            return frames, points, torch.ones(points.shape[:2], dtype=torch.bool, device=device)
+            return self._warped(self._real[int(rng.integers(len(self._real)))], rng, device)
         if len(self._own) and (not clip_count or rng.random() < settings.own_share):
             clip = self._own[int(rng.integers(len(self._own)))]
         else:
@@ -191,6 +215,12 @@ class ClipBatches(StepBatches[list[BatchClip]]):
             torch.as_tensor(clip.trajectories_px[chosen], device=device),
             torch.as_tensor(clip.visible[chosen], device=device),
         )
+
+    def _warped(
+        self, frame: RealFrame, rng: np.random.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        frames, points = warped_clip(frame, self.settings.frames, 4 * self.settings.points, rng, device)
+        return frames, points, torch.ones(points.shape[:2], dtype=torch.bool, device=device)
 
     def _crop_origin(self, points: Tensor, visible: Tensor, crop: int, rng: np.random.Generator) -> np.ndarray:
         """Draws the corner of a crop around a visible point, which is not always in its middle."""

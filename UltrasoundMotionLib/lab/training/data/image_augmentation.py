@@ -64,7 +64,7 @@ def change_frames(
     if rng.random() < probabilities.blur:
         frames = _some_frames(frames, F.conv2d(frames, _line_kernel(rng, frames), padding="same"), rng)
     if rng.random() < probabilities.sharpen:
-        frames = frames + rng.uniform(0.2, 0.8) * (frames - F.avg_pool2d(frames, 5, 1, 2, count_include_pad=False))
+        frames = frames + rng.uniform(0.2, 0.8) * (frames - local_mean(frames, 5))
     if rng.random() < probabilities.emboss:
         angle = rng.uniform(0, 2 * np.pi)
         shift = (round(2 * np.sin(angle)), round(2 * np.cos(angle)))
@@ -92,8 +92,14 @@ def fresh_speckle(frames: Tensor, part: float, rng: np.random.Generator, generat
     waves = [_gauss(_gauss(values, grain[0], 2), grain[1], 3) for values in parts]
     rayleigh = torch.sqrt(waves[0] ** 2 + waves[1] ** 2)
     rayleigh = rayleigh / rayleigh.mean()
-    brightness = F.avg_pool2d(frames, 9, 1, 4, count_include_pad=False)
+    brightness = local_mean(frames)
     return (1 - part) * frames + part * brightness * rayleigh
+
+
+def local_mean(frames: Tensor, side: int = 9) -> Tensor:
+    """Returns the mean of each pixel's neighbourhood of `side` x `side`, inside of the frame."""
+    rows = F.avg_pool2d(frames, (side, 1), 1, (side // 2, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), 1, (0, side // 2), count_include_pad=False)
 
 
 def shadow(frames: Tensor, points: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:

@@ -50,6 +50,15 @@ class TrajectoryClips:
     summary: str
     digest: int
 
+    def joined(self, other: TrajectoryClips) -> TrajectoryClips:
+        """Returns the clips of both."""
+        return TrajectoryClips(
+            self.clips + other.clips,
+            self.held_out + other.held_out,
+            f"{self.summary}; {other.summary}",
+            crc32(f"{self.digest} {other.digest}".encode()),
+        )
+
 
 def read_trajectory_clips(
     folders: Sequence[Path], held_out_share: float, seed: int, *, progress: Progress = no_progress

@@ -23,10 +23,22 @@ from UltrasoundMotionLib.settings import option
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatchSettings
+    from UltrasoundMotionLib.lab.training.data.head_batches import HeadBatches, HeadClip
+    from UltrasoundMotionLib.lab.training.data.training_clip import TrainingClip
+    from UltrasoundMotionLib.lab.training.data.trajectory_clips import TrajectoryClips
+    from UltrasoundMotionLib.lab.training.data.warped_clips import RealFrame
     from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
+    from UltrasoundMotionLib.lab.training.objectives.specknet_head import SpeckNetHeadObjective
 
-OURS, PUBLISHED = "ours", "published"
+OURS, WIDE, PUBLISHED = "ours", "wide", "published"
+_PULSE_SHARE, _TEXTURE_SHARE = 0.3, 0.2
 _CROP, _WHOLE = 256, 512
+ENCODER, HEAD = "encoder", "head"
+_HEAD_FRAMES, _HEAD_POINTS, _HEAD_CLIPS, _HELD_OUT_CLIPS = 12, 32, 4, 24
+_HEAD_MEASURED_WITH = (
+    f"printed by the training command itself at its last validation: {_HELD_OUT_CLIPS} clips of the same recipes that "
+    "no step draws; pixels of the network's input, two for one at 256 x 256"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +56,9 @@ class SpeckNetOptions(TrajectoryOptions):
         motion: "impartial", or "baseline" without augmentation of motion.
         full_part: last fraction of the steps, with whole inputs instead of crops.
         warped_share: fraction of the clips that are warped real frames.
+        pseudo_labels: real clips to learn from by the trajectories on which `specknet` agrees there and back.
+        stage: the encoder, or the temporal head on an encoder that stands still.
+        pool: clips that the head learns from; they are encoded once.
     """
 
     data: tuple[Path, ...] = option(
@@ -73,8 +88,9 @@ class SpeckNetOptions(TrajectoryOptions):
     )
     preset: str = option(
         OURS,
-        choices=(OURS, PUBLISHED),
-        help="published: only what the paper states, so without cross-entropy (default ours)",
+        choices=(OURS, WIDE, PUBLISHED),
+        help="wide: half of the clips from other recipes of simulation, and the effects of scanners and probes on all; "
+        "published: only what the paper states, so without cross-entropy (default ours)",
     )
     motion: str = option(
         "impartial",
@@ -91,8 +107,23 @@ class SpeckNetOptions(TrajectoryOptions):
         0.2, minimum=0, metavar="P", help="fraction of the clips that are warped real frames (default 0.2)"
     )
 
+    pseudo_labels: tuple[Path, ...] = option(
+        (),
+        metavar="PATH",
+        help="real clips to learn from without labels: by the trajectories on which specknet, with --start-from's "
+        "weights, agrees forwards and backwards",
+    )
+    stage: str = option(
+        ENCODER,
+        choices=(ENCODER, HEAD),
+        help="head: train the temporal head on the encoder of --start-from, which stands still (default encoder)",
+    )
+    pool: int = option(300, minimum=1, metavar="N", help="clips that the head learns from, encoded once (default 300)")
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.stage == HEAD and self.start_from is None:
+            raise OptionError("stage", "the head needs a trained encoder: give its weights by --start-from")
         for name in ("full_part", "speckle_share", "warped_share"):
             if getattr(self, name) > 1:
                 raise OptionError(name, f"expected a number between 0 and 1, got {getattr(self, name):g}")
@@ -114,6 +145,7 @@ class SpeckNetRecipe(Recipe):
         """Returns the presets by name."""
         return {
             OURS: "the shipped weights",
+            WIDE: "a wider spread of data: other recipes of simulation, effects of scanners and probes",
             PUBLISHED: "only what the paper states: its loss and augmentations, one random query frame, whole inputs",
         }
 
@@ -129,6 +161,7 @@ class SpeckNetRecipe(Recipe):
 
         from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatchSettings
         from UltrasoundMotionLib.lab.training.data.image_augmentation import PUBLISHED_IMAGES
+        from UltrasoundMotionLib.lab.training.data.scanner_effects import WIDE_EFFECTS
         from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
         from UltrasoundMotionLib.lab.training.objectives.specknet_loss import PUBLISHED_LOSS
 
@@ -138,13 +171,19 @@ class SpeckNetRecipe(Recipe):
         if variant == PUBLISHED:
             objective = SpeckNetObjective(loss=PUBLISHED_LOSS, all_query_frames=False)
             return TrainingPlan(objective, ClipBatchSettings(images=PUBLISHED_IMAGES, crops=((1.0, _WHOLE),)), settings)
-        return TrainingPlan(SpeckNetObjective(), ClipBatchSettings(), settings)
+        batch = ClipBatchSettings()
+        if variant == WIDE:
+            batch = replace(
+                batch, points=32, effects=WIDE_EFFECTS, pulse_share=_PULSE_SHARE, texture_share=_TEXTURE_SHARE
+            )
+        return TrainingPlan(SpeckNetObjective(), batch, settings)
 
     @contextmanager
     def prepare(self, options: SpeckNetOptions, context: RunContext) -> Iterator[Sequence[Training]]:
         """Simulates the clips to start with, and the others in the background while the one training runs."""
         from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatches
         from UltrasoundMotionLib.lab.training.data.phantom_clips import clips_in_background, write_phantom_clips
+        from UltrasoundMotionLib.lab.training.data.pseudo_labels import pseudo_label_clips
         from UltrasoundMotionLib.lab.training.data.warped_clips import read_real_frames
         from UltrasoundMotionLib.lab.training.objectives.specknet import validation_clips
         from UltrasoundMotionLib.lab.training.trained_weights import draft_card
@@ -155,6 +194,10 @@ class SpeckNetRecipe(Recipe):
             context.first_alone(partial(write_phantom_clips, folder, first, options.seed, progress=progress))
         real = read_real_frames(options.data, every=options.every)
         own = options.read_trajectories(context)
+        if options.pseudo_labels:
+            with context.progress("tracking there and back", "clips") as progress:
+                labelled = pseudo_label_clips(options.pseudo_labels, weights=options.start_from, progress=progress)
+            own = labelled if own is None else own.joined(labelled)
         plan = self.make(options.preset, seed=options.seed)
         settings = options.settings(plan.settings)
         batch = _batch_settings(plan.batch, options, first, settings.steps)
@@ -171,16 +214,62 @@ class SpeckNetRecipe(Recipe):
         )
         writes = context.processes.first
         with clips_in_background(folder, options.phantoms, options.seed, first, simulate=writes) as clips:
+            validates = bool(settings.validate_every) and writes
+            if options.stage == HEAD:
+                head, head_batches, held_out = _head_training(
+                    options, _Sources(clips, real, own), batch, validates=validates
+                )
+                card = replace(card, configuration=head.configuration(), measured_with=_HEAD_MEASURED_WITH)
+                yield [Training(context.out, head, head_batches, settings, held_out, card)]
+                return
             batches = ClipBatches(clips, real, batch, options.seed, settings.steps, own=own)
-            cases = validation_clips() if settings.validate_every and writes else ()
-            cases += own.held_out if own and settings.validate_every and writes else ()
+            cases = validation_clips() if validates else ()
+            cases += own.held_out if own and validates else ()
             yield [Training(context.out, plan.objective, batches, settings, cases, card)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Sources:
+    """Clips that a training draws from."""
+
+    phantoms: Sequence[TrainingClip]
+    real: Sequence[RealFrame]
+    own: TrajectoryClips | None
+
+
+def _head_training(
+    options: SpeckNetOptions, sources: _Sources, batch: ClipBatchSettings, *, validates: bool
+) -> tuple[SpeckNetHeadObjective, HeadBatches, tuple[HeadClip, ...]]:
+    """Returns objective, batches and held-out clips of the head: more frames and fewer points, encoded once."""
+    import torch
+
+    from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatches
+    from UltrasoundMotionLib.lab.training.data.head_batches import HeadBatches
+    from UltrasoundMotionLib.lab.training.objectives.specknet_head import SpeckNetHeadObjective
+    from UltrasoundMotionLib.lab.training.trained_weights import read_weights
+
+    batch = replace(
+        batch,
+        clips=1,
+        frames=_HEAD_FRAMES,
+        points=_HEAD_POINTS,
+        crops=((1.0, _CROP),),
+        clips_at_start=options.phantoms,
+        clips_per_step=0.0,
+    )
+    torch.manual_seed(options.seed)
+    objective = SpeckNetHeadObjective()
+    assert options.start_from is not None
+    objective.start_from(read_weights(options.start_from))
+    clips = ClipBatches(sources.phantoms, sources.real, batch, options.seed, options.pool, own=sources.own)
+    batches = HeadBatches(clips, objective.encode, pool=options.pool, count=_HEAD_CLIPS, seed=options.seed)
+    return objective, batches, batches.held_out(_HELD_OUT_CLIPS) if validates else ()
 
 
 def _batch_settings(settings: ClipBatchSettings, options: SpeckNetOptions, first: int, steps: int) -> ClipBatchSettings:
     from UltrasoundMotionLib.lab.training.data.motion_augmentation import NO_MOTION
 
-    if options.preset == OURS:
+    if options.preset != PUBLISHED:
         settings = replace(settings, crops=((1 - options.full_part, _CROP), (1.0, _WHOLE)))
     if options.motion == "baseline":
         settings = replace(settings, motion=NO_MOTION)
@@ -207,5 +296,10 @@ def _trained_on(options: SpeckNetOptions) -> tuple[str, ...]:
         parts.append(
             "speckle simulated while training (muscle, kidney, right ventricle, vessels): "
             f"{100 * options.speckle_share:g} % of what was seen"
+        )
+    if options.preset == WIDE:
+        parts.append(
+            f"scatterers imaged by short pulses while training ({100 * _PULSE_SHARE:g} %), warped textures of random "
+            f"cosines and of speckle statistics ({100 * _TEXTURE_SHARE:g} %); effects of scanners and probes on all"
         )
     return tuple(parts)

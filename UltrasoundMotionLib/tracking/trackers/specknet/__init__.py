@@ -24,9 +24,10 @@ def _build_specknet(configuration: Mapping[str, Any]) -> SpeckNet:
     """Builds the network of a card's configuration."""
     import torch
 
-    from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet, SpeckNetConfig
+    from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNetConfig
+    from UltrasoundMotionLib.tracking.trackers.specknet.temporal_head import build_specknet
 
-    network = SpeckNet(from_plain(SpeckNetConfig, configuration))
+    network = build_specknet(from_plain(SpeckNetConfig, configuration))
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stub lacks it
 
 
@@ -68,7 +69,7 @@ def create_specknet(setup: TrackerSetup) -> LongShortTracker:
         contrast_power=finding.contrast_power,
         bfloat16=device.type == "cpu" and has_bfloat16("cpu"),
     )
-    absolute = SpeckNetAbsolute(search, finding, frames_at_once=_frames_at_once(device))
+    absolute = SpeckNetAbsolute(search, finding, frames_at_once=_frames_at_once(device), head=setup.network.head)
     return LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig()), setup.settings, absolute)
 
 

@@ -8,7 +8,7 @@ wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,9 +17,10 @@ from torch import Tensor
 from UltrasoundMotionLib.device import one_thread
 from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
 from UltrasoundMotionLib.tracking.matching.matcher import inverse_2x2
-from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import sample_cells, soft_argmax_at, to_cells
+from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import Features, sample_cells, soft_argmax_at, to_cells
 from UltrasoundMotionLib.tracking.trackers.specknet.network import STRIDES
 from UltrasoundMotionLib.tracking.trackers.specknet.search import SpeckNetSearch
+from UltrasoundMotionLib.tracking.trackers.specknet.temporal_head import HeadState, TemporalHead
 
 
 @dataclass(frozen=True)
@@ -53,34 +54,66 @@ class SpeckNetAbsolute:
     """Implements `AbsoluteSearch`; keeps the query points' features and the cost volumes of the last frames."""
 
     def __init__(
-        self, search: SpeckNetSearch, config: SpeckNetFindingConfig | None = None, frames_at_once: int = 1
+        self,
+        search: SpeckNetSearch,
+        config: SpeckNetFindingConfig | None = None,
+        frames_at_once: int = 1,
+        head: TemporalHead | None = None,
     ) -> None:
         self.config = config or SpeckNetFindingConfig()
         self.frames_at_once = frames_at_once
-        self._search = search
-        self._log_volumes: Tensor | None = None
+        self._search, self._head = search, head
 
     @torch.inference_mode()
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> None:
         """Implements `AbsoluteSearch.start`."""
         self._search.start(frame, query_points)
+        self._state = HeadState(len(self._head.layers)) if self._head is not None else None
 
     @torch.inference_mode()
     def add_frames(self, frames: np.ndarray) -> None:
         """Implements `AbsoluteSearch.add_frames`."""
         self._frames = frames
-        self._log_volumes = None
+        self._volumes: tuple[Features, Tensor] | None = None
+        self._corrected = -1
 
     @torch.inference_mode()
     def find(self, index: int, expected: np.ndarray, covariance: np.ndarray) -> Finding:
-        """Implements `AbsoluteSearch.find`."""
-        return self._read(self._volumes()[index], expected, covariance)
+        """Implements `AbsoluteSearch.find`; the temporal head corrects the first finding in each frame."""
+        if self._volumes is None:  # volumes are computed when they are first asked for
+            cosines = self._search.cosines(self._frames)
+            self._volumes = cosines, self._search.log_product(cosines)
+        finding = self._read(self._volumes[1][index], expected, covariance)
+        if self._head is None or index <= self._corrected:
+            return finding
+        self._corrected = index
+        return self._correct(index, expected, finding)
 
-    def _volumes(self) -> Tensor:
-        """Returns the cost volumes (K, N, h, w) of the last frames, computed when they are first asked for."""
-        if self._log_volumes is None:
-            self._log_volumes = self._search.log_volumes(self._frames)
-        return self._log_volumes
+    @one_thread()
+    def _correct(self, index: int, expected: np.ndarray, finding: Finding) -> Finding:
+        """Replaces positions within the head's window by what the temporal head makes of them."""
+        assert self._head is not None
+        assert self._state is not None
+        assert self._volumes is not None
+        grid, cosines, log_volume = self._search.grid, self._volumes[0], self._volumes[1][index]
+        estimates = grid.to_network(_like(expected, log_volume))
+        first, second, third = (values[index : index + 1] for values in cosines)
+        costs = self._head.costs((first, second, third), estimates[None])[0]
+        answer = self._head.step(costs, estimates, self._search.query_points, self._state)
+        points, visibility = estimates + answer.offset, _array(answer.visibility.sigmoid())
+        there = sample_cells(log_volume[:, None], to_cells(points, STRIDES[0])[:, None])[:, 0, 0]
+        variance = _array(answer.deviation / grid.pixels_per_frame_pixel) ** 2
+        reach = self._head.config.radius * STRIDES[0]
+        near = (
+            np.abs(_array(grid.to_network(_like(finding.points, log_volume))) - _array(estimates)).max(axis=1) <= reach
+        )
+        return replace(
+            finding,
+            points=np.where(near[:, None], _array(grid.to_frame(points)), finding.points),
+            covariance=np.where(near[:, None, None], variance[:, None, None] * np.eye(2), finding.covariance),
+            likelihood=np.where(near, _array(self.config.likelihood_weight * there), finding.likelihood),
+            visibility=np.where(near, visibility, finding.visibility),
+        )
 
     @one_thread()
     def _read(self, log_volume: Tensor, expected: np.ndarray, covariance: np.ndarray) -> Finding:

@@ -46,6 +46,15 @@ def query_features(maps: Features, points: Tensor) -> Features:
     return first, second, third
 
 
+def cosines(query: Features, maps: Features) -> Features:
+    """Computes the cosines (B, N, h, w) of query features (B, N, C), or (1, N, C), and each cell of the maps."""
+    first, second, third = (
+        torch.matmul(feature, values.flatten(2)).unflatten(2, values.shape[2:])
+        for feature, values in zip(query, maps, strict=True)
+    )
+    return first, second, third
+
+
 def log_cost_volume(
     query: Features, maps: Features, config: SpeckNetConfig, valid_size: tuple[int, int] | None = None
 ) -> Tensor:
@@ -53,14 +62,20 @@ def log_cost_volume(
 
     Args:
         query: features (B, N, C) of the query points, or (1, N, C) for the same in all frames.
+        valid_size: see `log_product`.
+    """
+    return log_product(cosines(query, maps), config, valid_size)
+
+
+def log_product(volumes: Features, config: SpeckNetConfig, valid_size: tuple[int, int] | None = None) -> Tensor:
+    """Computes the logarithm (B, N, H/8, W/8) of the product of three volumes, given their cosines (B, N, h, w).
+
+    Args:
         valid_size: height and width in pixels of the part of the input that is no padding; other cells are out of the
             question.
     """
-    height, width = maps[0].shape[2:]
-    first, second, third = (
-        (0.5 + 0.5 * torch.matmul(feature, values.flatten(2)).unflatten(2, values.shape[2:])).clamp(min=LOWEST)
-        for feature, values in zip(query, maps, strict=True)
-    )
+    first, second, third = ((0.5 + 0.5 * values).clamp(min=LOWEST) for values in volumes)
+    height, width = first.shape[2:]
     coarse = F.interpolate(third**config.contrast_power, (height, width), mode="bilinear", align_corners=False)
     total = config.contrast_power * (first * second).log() + coarse.log()
     if valid_size is not None:

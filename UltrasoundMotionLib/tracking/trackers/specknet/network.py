@@ -13,11 +13,34 @@ Where the paper is silent: see Docs/concepts/specknet.md.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from UltrasoundMotionLib.tracking.trackers.specknet.temporal_head import TemporalHead
+
 STRIDES = (8, 8, 16)
+
+
+@dataclass(frozen=True)
+class TemporalHeadConfig:
+    """Sizes of the head.
+
+    Attributes:
+        radius: the window reaches so many cells to each side of the running estimate, on every volume.
+        window: number of frames that a point attends to in each layer, the present one among them.
+        width: features of a token, which is one point in one frame.
+        layers: number of layers, each with attention over time, attention over points, and a perceptron.
+        heads: number of heads of an attention.
+    """
+
+    radius: int = 3
+    window: int = 8
+    width: int = 96
+    layers: int = 2
+    heads: int = 4
 
 
 @dataclass(frozen=True)
@@ -31,6 +54,7 @@ class SpeckNetConfig:
             these cost 3 GMAC for a frame of 512 x 512 and make 4 MB of weights.
         contrast_power: power that every cost volume is raised to.
         peak_radius: radius of the soft argmax around the hard one, in cells of the finest volume.
+        head: temporal head, which the paper has not; None: none.
     """
 
     input_size: int = 512
@@ -38,6 +62,7 @@ class SpeckNetConfig:
     channels: tuple[int, int, int, int] = (32, 64, 96, 128)
     contrast_power: float = 15.0
     peak_radius: float = 5.0
+    head: TemporalHeadConfig | None = None
 
 
 class SpeckNet(nn.Module):
@@ -58,6 +83,7 @@ class SpeckNet(nn.Module):
         self.group2 = _group(first, second, halve=True)
         self.group3 = _group(second, third, halve=False)
         self.group4 = _group(third, fourth, halve=True)
+        self.head: TemporalHead | None = None  # see `temporal_head.build_specknet`
         self.output_norms = nn.ModuleList(_instance_norm(channels) for channels in config.channels[1:])
 
     def features(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:

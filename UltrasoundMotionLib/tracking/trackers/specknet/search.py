@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import log_cost_volume, query_features
+from UltrasoundMotionLib.tracking.trackers.specknet.cost_volume import Features, cosines, log_product, query_features
 from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet
 from UltrasoundMotionLib.tracking.trackers.specknet.network_input import GreyScale, NetworkGrid
 
@@ -49,10 +49,19 @@ class SpeckNetSearch:
         self.grid = NetworkGrid.of(frame.shape[0], frame.shape[1], self.config.input_size)
         self._grey = GreyScale.of(values)
         points = torch.tensor(np.array(query_points, dtype=np.float32), device=self._device)
-        self._query = query_features(self._features(values), self.grid.to_network(points)[None])
+        self.query_points = self.grid.to_network(points)
+        self._query = query_features(self._features(values), self.query_points[None])
 
     def log_volumes(self, frames: np.ndarray) -> Tensor:
-        """Computes the logarithm (K, N, h, w) of the cost volumes of K frames (K, H, W).
+        """Computes the logarithm (K, N, h, w) of the cost volumes of K frames (K, H, W); raises as `cosines` does."""
+        return self.log_product(self.cosines(frames))
+
+    def log_product(self, volumes: Features) -> Tensor:
+        """Computes the logarithm (K, N, h, w) of the product of three volumes, given their cosines."""
+        return log_product(volumes, self.config, self.grid.valid_size)
+
+    def cosines(self, frames: np.ndarray) -> Features:
+        """Computes the cosines, each (K, N, h, w), of the query points' features with the cells of K frames (K, H, W).
 
         Raises:
             InputError: frames of another size than the first.
@@ -62,7 +71,7 @@ class SpeckNetSearch:
                 f"the frame is {frames.shape[2]} x {frames.shape[1]} pixels, the first one was "
                 f"{self._shape[1]} x {self._shape[0]}"
             )
-        return log_cost_volume(self._query, self._features(self._to_device(frames)), self.config, self.grid.valid_size)
+        return cosines(self._query, self._features(self._to_device(frames)))
 
     def _to_device(self, frames: np.ndarray) -> Tensor:
         return torch.tensor(np.array(frames, dtype=np.float32), device=self._device)
