@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
 _NESTED = ("state_dict", "model", "model_state_dict", "network")
 """Names under which training scripts keep the network beside optimiser states."""
+_LIGHTNING_PREFIX = "model."
+"""Beginning of all names where a Lightning module held the network as `model`."""
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint by name; optimiser states and prefixes of parallel training are dropped.
+    """Reads the tensors of a checkpoint by name; optimiser states and the prefixes of training scripts are dropped.
 
     Raises:
         InputError: no such file, a truncated one, or no state dict in it; a file that would run code is refused.
@@ -43,6 +45,8 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     tensors = {
         str(name).removeprefix("module."): value for name, value in content.items() if isinstance(value, torch.Tensor)
     }
+    if all(name.startswith(_LIGHTNING_PREFIX) for name in tensors):
+        tensors = {name.removeprefix(_LIGHTNING_PREFIX): value for name, value in tensors.items()}
     if not tensors:
         raise InputError(f"{path}: holds no tensors by name")
     return tensors

@@ -54,7 +54,13 @@ def read_checkpoint(path: str | Path, wanted: Iterable[NetworkKind], known: Iter
         InputError: see `read_tensors`; a checkpoint of another project, or of a version that is not known.
     """
     path, wanted = Path(path), tuple(wanted)
-    tensors = read_tensors(path)
+    published = [kind.official.description for kind in wanted if kind.official is not None]
+    try:
+        tensors = read_tensors(path)
+    except InputError as error:
+        if not published or not path.is_file():
+            raise
+        raise InputError(f"{error}; expected a checkpoint of {' or '.join(published)}") from error
     for kind in wanted:
         if kind.official is not None and kind.official.recognises(tensors):
             try:

@@ -29,6 +29,7 @@ class OfficialCheckpoint:
             a tensor may also be given as the beginning of names, ending with a dot.
         convert: takes tensors by their official names and gives those of our network and its configuration; raises
             InputError for a version that it does not know.
+        files: names of the published files that it reads.
     """
 
     project: str
@@ -37,6 +38,7 @@ class OfficialCheckpoint:
     licence: str
     marks: tuple[str, ...]
     convert: Callable[[Mapping[str, Tensor]], Converted]
+    files: tuple[str, ...] = ()
 
     def recognises(self, names: Iterable[str]) -> bool:
         """Returns True where tensors of these names are those of such a checkpoint."""
@@ -47,8 +49,8 @@ class OfficialCheckpoint:
 
     @property
     def description(self) -> str:
-        """The project and its address, for messages."""
-        return f"{self.project} ({self.source})"
+        """The project and its address, and the files' names where they are known, for messages."""
+        return f"{self.project} ({', '.join((*self.files, self.source))})"
 
 
 def renamed(
