@@ -42,6 +42,8 @@ class ClipBatchSettings:
         motion / images: augmentations.
         reversal: probability that time runs backwards.
         longest_skip: largest number of frames left out between two.
+        regular_times: frames follow each other at one distance in time, for networks that look along it; False: they
+            are drawn from a segment.
         warped_share: fraction of the clips that are warped real frames, when there are any.
         speckle_share: fraction of the clips that are scatterers imaged on the device.
         own_share: fraction of the others that are users' own clips, when there are any beside phantoms.
@@ -61,6 +63,7 @@ class ClipBatchSettings:
     images: ImageProbabilities = field(default_factory=ImageProbabilities)
     reversal: float = 0.2
     longest_skip: int = 5
+    regular_times: bool = field(default=False, repr=False)
     warped_share: float = 0.2
     speckle_share: float = 0.0
     own_share: float = 0.5
@@ -109,7 +112,7 @@ def segment_frames(clip_length: int, settings: ClipBatchSettings, rng: np.random
     """Draws the indices of `settings.frames` frames, in the order of time or in reverse.
 
     A segment of random length starts at a multiple of half its length (Sec. 4.4: about half overlap); 0 to 5 frames are
-    skipped between those kept; frames are drawn from the rest.
+    skipped between those kept; frames are drawn from the rest, or follow each other there with `regular_times`.
     """
     length = int(rng.integers(min(2 * settings.frames, clip_length), clip_length + 1))
     starts = np.arange(0, clip_length - length + 1, max(1, length // 2))
@@ -117,7 +120,12 @@ def segment_frames(clip_length: int, settings: ClipBatchSettings, rng: np.random
     skip = int(rng.integers(settings.longest_skip + 1))
     skip = min(skip, max(0, (length - 1) // max(1, settings.frames - 1) - 1))
     kept = np.arange(start, start + length, 1 + skip)
-    chosen = np.sort(rng.choice(kept, min(settings.frames, len(kept)), replace=False))
+    count = min(settings.frames, len(kept))
+    if settings.regular_times:
+        first = int(rng.integers(len(kept) - count + 1))
+        chosen = kept[first : first + count]
+    else:
+        chosen = np.sort(rng.choice(kept, count, replace=False))
     return chosen[::-1].copy() if rng.random() < settings.reversal else chosen
 
 
@@ -154,6 +162,8 @@ class ClipBatches(StepBatches[list[BatchClip]]):
         self._own: Sequence[TrainingClip] = own.clips if own is not None else ()
         self._clips, self._real, self.settings, self._seed, self._steps = clips, real_frames, settings, seed, steps
         self.description = f"{settings!r} clips={len(clips)} real={len(real_frames)}"
+        if settings.regular_times:
+            self.description += " regular times"
         if own is not None:
             self.description += f" own={len(own.clips)} digest={own.digest}"
 
@@ -219,7 +229,8 @@ class ClipBatches(StepBatches[list[BatchClip]]):
     def _warped(
         self, frame: RealFrame, rng: np.random.Generator, device: torch.device
     ) -> tuple[Tensor, Tensor, Tensor]:
-        frames, points = warped_clip(frame, self.settings.frames, 4 * self.settings.points, rng, device)
+        settings, count = self.settings, 4 * self.settings.points
+        frames, points = warped_clip(frame, settings.frames, count, rng, device, regular_times=settings.regular_times)
         return frames, points, torch.ones(points.shape[:2], dtype=torch.bool, device=device)
 
     def _crop_origin(self, points: Tensor, visible: Tensor, crop: int, rng: np.random.Generator) -> np.ndarray:

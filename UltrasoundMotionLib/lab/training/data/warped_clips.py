@@ -90,11 +90,12 @@ class SmoothMotion:
         return like(self.activation)[:, None, None] * steady + like(self.shift)[:, None]
 
 
-def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
+def draw_motion(frame_count: int, rng: np.random.Generator, *, regular_times: bool = False) -> SmoothMotion:
     """Draws a beat (fast contraction, slower relaxation) or a breath (sin^4, Lujan et al. 1999), at increasing times
-    over one and a half cycles.
+    over one and a half cycles; `regular_times` takes even times over half a cycle to one and a half.
     """
-    time = np.sort(rng.uniform(0, 1.5, frame_count)) + rng.random()
+    even = np.linspace(0, rng.uniform(0.5, 1.5), frame_count) if regular_times else None
+    time = (np.sort(rng.uniform(0, 1.5, frame_count)) if even is None else even) + rng.random()
     phase = np.mod(time, 1.0)
     if rng.random() < 0.5:
         systole = rng.uniform(0.3, 0.45)
@@ -128,9 +129,15 @@ def draw_motion(frame_count: int, rng: np.random.Generator) -> SmoothMotion:
 
 
 def warped_clip(
-    frame: RealFrame, frame_count: int, point_count: int, rng: np.random.Generator, device: torch.device
+    frame: RealFrame,
+    frame_count: int,
+    point_count: int,
+    rng: np.random.Generator,
+    device: torch.device,
+    *,
+    regular_times: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Warps a square part of a frame.
+    """Warps a square part of a frame; `regular_times`: see `draw_motion`.
 
     Returns:
         frames: (T, 1, 256, 256) of 0 to 1; frame t at y shows the texture at y + u(y, t).
@@ -146,7 +153,7 @@ def warped_clip(
         torch.as_tensor(frame.pixels[top : top + side, left : left + side], device=device).float()[None, None] / 255
     )
     texture = F.interpolate(texture, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=True)
-    motion = draw_motion(frame_count, rng)
+    motion = draw_motion(frame_count, rng, regular_times=regular_times)
     y, x = torch.meshgrid(*[(torch.arange(SIDE, device=device) + 0.5) / SIDE] * 2, indexing="ij")
     places = torch.stack([x, y], dim=-1).view(1, -1, 2)
     seen = (places + motion.at(places)).view(frame_count, SIDE, SIDE, 2)

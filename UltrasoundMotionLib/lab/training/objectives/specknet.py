@@ -11,13 +11,13 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
-from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
 from UltrasoundMotionLib.lab.phantom_cases import HARDER_HALF, thin_points
 from UltrasoundMotionLib.lab.training.data.clip_batches import BatchClip
 from UltrasoundMotionLib.lab.training.data.phantom_clips import TUNING_SEED, spread_in_time
 from UltrasoundMotionLib.lab.training.data.trajectory_clips import ValidationClip
 from UltrasoundMotionLib.lab.training.objective import Objective
 from UltrasoundMotionLib.lab.training.objectives.specknet_loss import SpeckNetLoss, clip_loss
+from UltrasoundMotionLib.lab.training.objectives.tracking_accuracy import accuracy_by_group
 from UltrasoundMotionLib.lab.training.precision import full_precision
 from UltrasoundMotionLib.simulation import phantom_set
 from UltrasoundMotionLib.tracking import PointTracks
@@ -102,17 +102,7 @@ class SpeckNetObjective(Objective[list[BatchClip], ValidationClip]):
             "GROUP_median_trajectory_error_px" of the groups that the cases name: of phantoms "heart_easy", ... and
             "heart_harder_half" and "liver_harder_half", which have the hard and the extreme clips.
         """
-        errors: dict[str, list[TrackErrors]] = {}
-        for case in cases:
-            error = _errors(self.network, case, self.device)
-            for group in case.groups:
-                errors.setdefault(group, []).append(error)
-        figures: dict[str, float] = {}
-        for group, several in errors.items():
-            measured = measure_tracks(several)
-            figures[f"{group}_delta_avg_percent"] = round(100 * measured.delta_avg, 1)
-            figures[f"{group}_median_trajectory_error_px"] = round(measured.median_trajectory_error_px, 2)
-        return figures
+        return accuracy_by_group(cases, lambda case: _errors(self.network, case, self.device))
 
     def weights(self) -> dict[str, Tensor]:
         """Returns the network's weights in float32."""

@@ -37,6 +37,7 @@ class EchoTrackerConfig:
         width: channels of the first temporal convolutions.
         levels: of the pyramid of feature maps.
         radius: of the local correlations, in pixels of each level.
+        image_size: sides (height, width) in pixels of the images that the weights were trained for, multiples of 8.
     """
 
     features: int = 64
@@ -46,6 +47,7 @@ class EchoTrackerConfig:
     width: int = 64
     levels: int = 4
     radius: int = 3
+    image_size: tuple[int, int] = (256, 256)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,11 @@ class ClipFeatures:
     search: Tensor
     fine: list[Tensor]
     changes: Tensor
+
+    def float(self) -> ClipFeatures:
+        """Returns the same in single precision."""
+        fine = [level.float() for level in self.fine]
+        return ClipFeatures(self.first_coarse.float(), self.search.float(), fine, self.changes.float())
 
 
 class EchoTracker(nn.Module):

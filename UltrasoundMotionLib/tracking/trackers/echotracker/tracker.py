@@ -37,17 +37,18 @@ class EchoTrackerTracker:
         self.progress: Progress = no_progress
         self._network, self._settings, self._device = network, settings, device
         self._images_at_once = images_at_once
+        self._image_size = settings.image_size or network.config.image_size
 
     def frames_that_fit(self, frame_shape: tuple[int, int], point_count: int) -> int:
         """Returns the number of frames (H, W) whose features fit into 2 GB of memory."""
-        height, width = self._settings.image_size
+        height, width = self._image_size
         return max(2, _CLIP_BYTES // (height * width * _BYTES_OF_PIXEL + 4 * frame_shape[0] * frame_shape[1]))
 
     @torch.inference_mode()
     def track(self, frames: np.ndarray, query_points: np.ndarray) -> ClipTracks:
         """Follows points (N, 2) px given on the first of the frames (T, H, W) float32 into all of them."""
         height, width = frames.shape[1:]
-        resizing = ClipResizing((height, width), self._settings.image_size)
+        resizing = ClipResizing((height, width), self._image_size)
         points = resizing.to_network(query_points, self._device)
         groups = points.split(_POINTS_AT_ONCE)
         chunks = -(-len(frames) // self._images_at_once)

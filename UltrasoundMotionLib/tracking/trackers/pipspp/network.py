@@ -35,6 +35,7 @@ class PipsPlusPlusConfig:
         width: channels of the first temporal convolutions.
         levels: of the pyramid of feature maps.
         radius: of the local correlations, in pixels of each level.
+        image_size: sides (height, width) in pixels of the images that the weights were trained for, multiples of 8.
     """
 
     features: int = 128
@@ -43,6 +44,7 @@ class PipsPlusPlusConfig:
     width: int = 128
     levels: int = 4
     radius: int = 3
+    image_size: tuple[int, int] = (512, 512)
 
 
 @dataclass(frozen=True, eq=False)

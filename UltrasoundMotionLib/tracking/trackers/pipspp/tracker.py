@@ -48,6 +48,7 @@ class PipsPlusPlusTracker:
         self.progress: Progress = no_progress
         self._network, self._settings, self._device = network, settings, device
         self._images_at_once = images_at_once
+        self._image_size = settings.image_size or network.config.image_size
 
     def frames_that_fit(self, frame_shape: tuple[int, int], point_count: int) -> int:
         """Returns the number of frames (H, W) of a clip that fit into 1 GB of memory; features are held by windows."""
@@ -57,7 +58,7 @@ class PipsPlusPlusTracker:
     def track(self, frames: np.ndarray, query_points: np.ndarray) -> ClipTracks:
         """Follows points (N, 2) px given on the first of the frames (T, H, W) float32 into all of them."""
         height, width = frames.shape[1:]
-        resizing = ClipResizing((height, width), self._settings.image_size)
+        resizing = ClipResizing((height, width), self._image_size)
         points = resizing.to_network(query_points, self._device)
         groups = [_Group(part.repeat(len(frames), 1, 1)) for part in points.split(_POINTS_AT_ONCE)]
         windows = _windows(len(frames), self._settings.window)
