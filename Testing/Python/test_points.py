@@ -229,3 +229,68 @@ def test_neighbours_that_stretch_keep_their_stretch():
     np.testing.assert_allclose(
         share_motion(places, same, doubtful, 60.0, 0.3, stretch=4.0).displacement, same, atol=1e-9, rtol=0
     )
+
+
+def _reference_pair():
+    """Two frames of a texture that moved by (2.3, -1.6) px, and 60 points on the first."""
+    generator = np.random.default_rng(7)
+    texture = ndimage.gaussian_filter(generator.normal(size=(260, 260)), 2.0)
+    spline = ndimage.spline_filter(60 * texture / texture.std() + 128)
+    y, x = np.mgrid[:181, :203].astype(float)
+    frames = [
+        ndimage.map_coordinates(spline, [y + 30 - dy, x + 25 - dx], prefilter=False) for dx, dy in ((0, 0), (2.3, -1.6))
+    ]
+    return np.clip(np.rint(frames), 0, 255).astype(np.uint8), generator.uniform(25, 150, (60, 2))
+
+
+def test_lucas_kanade_agrees_with_the_motion_and_with_opencv():
+    """One match without a prior to speak of: OpenCV's window has no weights, so the two differ a little."""
+    cv2 = pytest.importorskip("cv2")
+    from UltrasoundMotionLib.tracking.matching.image_pyramid import build_pyramid
+    from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
+    from UltrasoundMotionLib.tracking.matching.matcher import isotropic
+
+    (first, second), points = _reference_pair()
+    matcher = LucasKanadeMatcher(LucasKanadeConfig(iterations=8))
+    pyramids = [build_pyramid(frame.astype(np.float32), 3, 0.0) for frame in (first, second)]
+    match = matcher.match(matcher.describe(pyramids[0], points), pyramids[1], points, isotropic(400.0, len(points)))
+    peer, found, _ = cv2.calcOpticalFlowPyrLK(
+        first, second, points.astype(np.float32)[:, None], None, winSize=(17, 17), maxLevel=2
+    )
+    assert found.all()
+    truth = points + (2.3, -1.6)
+    assert np.linalg.norm(match.points - truth, axis=1).max() < 0.1
+    assert np.median(np.linalg.norm(match.points - truth, axis=1)) < 0.02
+    assert np.linalg.norm(match.points - peer[:, 0], axis=1).max() < 0.1
+    assert match.correlation.min() > 0.98
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (61, 47), (3, 9), (1, 2)])
+@pytest.mark.parametrize("sigma", [0.0, 0.4, 1.3])
+def test_a_pyramid_is_blurred_and_averaged(shape, sigma):
+    from UltrasoundMotionLib.tracking.matching.image_pyramid import build_pyramid
+
+    def blurred(image, deviation):
+        radius = max(1, int(2.5 * deviation + 0.5))
+        return ndimage.gaussian_filter(image, deviation, mode="nearest", radius=radius)
+
+    image = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
+    pyramid = build_pyramid(image, 3, sigma)
+    expected = blurred(image.astype(np.float64), sigma) if sigma else image.astype(np.float64)
+    for level in pyramid.levels:
+        np.testing.assert_allclose(level, expected, atol=1e-3)
+        assert level.flags.c_contiguous
+        small = np.pad(blurred(expected, 0.8), [(0, size % 2) for size in expected.shape], mode="edge")
+        expected = small.reshape(small.shape[0] // 2, 2, small.shape[1] // 2, 2).mean(axis=(1, 3))
+
+
+def test_patches_beyond_the_border_continue_it():
+    from UltrasoundMotionLib.tracking.matching.image_pyramid import PatchSampler
+
+    image = np.random.default_rng(0).uniform(0, 255, (31, 40)).astype(np.float32)
+    centres = np.array([[20.25, 15.75], [0.5, 30.0], [-3.2, 7.1], [44.9, -8.4], [39.0, 0.0], [-60.0, 99.5]])
+    patches = PatchSampler(6).sample(image, centres)
+    y, x = np.mgrid[-6:7, -6:7]
+    for patch, (cx, cy) in zip(patches, centres, strict=True):
+        expected = ndimage.map_coordinates(image.astype(np.float64), [y + cy, x + cx], order=1, mode="nearest")
+        np.testing.assert_allclose(patch, expected, atol=1e-3)

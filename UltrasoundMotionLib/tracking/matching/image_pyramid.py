@@ -24,43 +24,65 @@ def _kernel(sigma: float) -> np.ndarray:
     return (half / (2 * half.sum() - half[0])).astype(np.float32)
 
 
-def _padded(image: np.ndarray, radius: int) -> np.ndarray:
-    """Returns an image with `radius` more rows on both ends, equal to its border."""
-    return np.concatenate((image[:1],) * radius + (image,) + (image[-1:],) * radius)
+def _padded(image: np.ndarray, before: int, after: int, axis: int) -> np.ndarray:
+    """Returns an image whose border goes on for so many pixels at both ends of an axis."""
+    shape = list(image.shape)
+    shape[axis] += before + after
+    padded = np.empty(shape, dtype=np.float32)
+    along = padded if axis == 0 else padded.T
+    image = image if axis == 0 else image.T
+    along[before : before + len(image)] = image
+    along[:before] = image[0]
+    along[before + len(image) :] = image[-1]
+    return padded
 
 
-def _symmetric_sum(padded: np.ndarray, half: np.ndarray, radius: int, *, step: int = 1, middle: int = 1) -> np.ndarray:
-    """Filters rows with a symmetric kernel given by its half, whose middle is one tap (`middle` 1) or two (0), and
-    keeps every `step`-th row.
+def _blurred(image: np.ndarray, half: np.ndarray, axis: int) -> np.ndarray:
+    """Filters an image along an axis with a symmetric kernel, of which `half` begins with the middle."""
+    radius = len(half) - 1
+    padded = _padded(image, radius, radius, axis)
+    # Images as one line, in which neighbours along the axis lie `step` apart: sums of lines are quick. Beyond the end
+    # of a row lies the next one; that concerns pixels of the padding only.
+    step = padded.shape[1] if axis == 0 else 1
+    line, count = padded.reshape(-1), padded.size - 2 * radius * step
+    total = np.empty(padded.size, dtype=np.float32)
+    used = total[:count]
+    np.multiply(line[radius * step : radius * step + count], half[0], out=used)
+    for distance in range(1, radius + 1):
+        before, behind = (radius - distance) * step, (radius + distance) * step
+        pair = line[before : before + count] + line[behind : behind + count]
+        pair *= half[distance]
+        used += pair
+    return total.reshape(padded.shape)[: image.shape[0], : image.shape[1]]
+
+
+def _halved(image: np.ndarray, axis: int) -> np.ndarray:
+    """Blurs an image along an axis with `_HALVING` and averages pairs of pixels, in one filter of six taps; a last
+    single pixel is only blurred.
     """
-    count = len(padded) - 2 * radius - (1 - middle)
-    total: np.ndarray | None = None
-    for distance, weight in enumerate(half):
-        first = padded[radius - distance :: step][: -(-count // step)]
-        if middle and distance == 0:
-            total = first * weight
-            continue
-        pair = first + padded[radius + distance + 1 - middle :: step][: -(-count // step)]
-        pair *= weight
-        total = pair if total is None else np.add(total, pair, out=total)
-    assert total is not None, "a kernel has taps"
-    return total
-
-
-def _blurred_rows(image: np.ndarray, half: np.ndarray) -> np.ndarray:
-    radius = len(half) - 1
-    return _symmetric_sum(_padded(image, radius), half, radius)
-
-
-def _halved_rows(image: np.ndarray, half: np.ndarray) -> np.ndarray:
-    """Blurs rows and averages pairs of them, in one filter; a last single row is only blurred."""
-    radius = len(half) - 1
-    padded = _padded(image, radius)
-    pairs = 0.5 * (half + np.append(half[1:], np.float32(0)))
-    halved = _symmetric_sum(padded, pairs.astype(np.float32), radius, step=2, middle=0)
-    if len(image) % 2 == 0:
-        return halved
-    return np.concatenate((halved, _symmetric_sum(padded[-2 * radius - 1 :], half, radius)))
+    size = image.shape[axis]
+    single = size % 2
+    padded = _padded(image, 2, 2 + single, axis)
+    every = [(slice(first, None, 2), slice(None))[:: 1 - 2 * axis] for first in (0, 1)]
+    even, odd = (np.ascontiguousarray(padded[place]) for place in every)
+    step = even.shape[1] if axis == 0 else 1
+    first, second, count = even.reshape(-1), odd.reshape(-1), even.size - 2 * step
+    total = np.empty(even.size, dtype=np.float32)
+    used = total[:count]
+    np.add(first[step : step + count], second[step : step + count], out=used)
+    used *= 0.5 * (_HALVING[0] + _HALVING[1])
+    for outer, inner, weight in ((second, first, _HALVING[1] + _HALVING[2]), (first, second, _HALVING[2])):
+        pair = outer[:count] + inner[2 * step : 2 * step + count]
+        pair *= 0.5 * weight
+        used += pair
+    shape = [image.shape[0], image.shape[1]]
+    shape[axis] = (size + 1) // 2
+    halved = total.reshape(even.shape)[: shape[0], : shape[1]]
+    if single:
+        last = np.moveaxis(padded, axis, 0)[size - 1 : size + 4]
+        whole = np.concatenate((_HALVING[:0:-1], _HALVING))
+        np.moveaxis(halved, axis, 0)[-1] = np.tensordot(whole, last, axes=1)
+    return halved
 
 
 _HALVING = _kernel(0.8)
@@ -73,10 +95,10 @@ def build_pyramid(frame: np.ndarray, level_count: int, sigma: float) -> ImagePyr
     image = frame
     if sigma > 0:
         half = _kernel(sigma)
-        image = _blurred_rows(_blurred_rows(image, half).T, half).T
+        image = _blurred(_blurred(image, half, 0), half, 1)
     levels = [np.ascontiguousarray(image)]
     for _ in range(level_count - 1):
-        levels.append(np.ascontiguousarray(_halved_rows(_halved_rows(levels[-1], _HALVING).T, _HALVING).T))
+        levels.append(np.ascontiguousarray(_halved(_halved(levels[-1], 0), 1)))
     return ImagePyramid(tuple(levels))
 
 
@@ -102,15 +124,33 @@ def window_profile(radius: int) -> np.ndarray:
     return profile / profile.sum()
 
 
-def windows_at(image: np.ndarray, base: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Gathers the pixels (N, S, S) of `image` (H, W) at whole `base` (N, 2) plus `offsets` (S,) in x and y; beyond the
-    border the nearest pixel.
+class WindowGather:
+    """Gathers square windows of whole pixels around many points at once; beyond the border the nearest pixel counts.
+
+    A window is a line: its rows one after the other.
+
+    Args:
+        before, after: pixels that it reaches to the left and above, and to the right and below.
     """
-    height, width = image.shape
-    columns = np.minimum(np.maximum(base[:, :1] + offsets, 0), width - 1)
-    rows = np.minimum(np.maximum(base[:, 1:] + offsets, 0), height - 1)
-    rows *= width
-    return image.reshape(-1).take(rows[:, :, None] + columns[:, None, :])
+
+    def __init__(self, before: int, after: int) -> None:
+        self._before, self._after = before, after
+        self.side = before + 1 + after
+        rows, columns = np.indices((self.side, self.side)) - before
+        self._rows, self._columns = rows.ravel(), columns.ravel()
+
+    def gather(self, image: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """Windows (N, side^2) of `image` (H, W) around `pixels` (N, 2)."""
+        height, width = image.shape
+        x, y = pixels[:, :1], pixels[:, 1:]
+        places = (y * width + x) + (self._rows * width + self._columns)
+        least, last = self._before, self._after
+        beyond = ((x < least) | (y < least) | (x >= width - last) | (y >= height - last))[:, 0]
+        if beyond.any():
+            rows = np.minimum(np.maximum(y[beyond] + self._rows, 0), height - 1)
+            columns = np.minimum(np.maximum(x[beyond] + self._columns, 0), width - 1)
+            places[beyond] = rows * width + columns
+        return image.reshape(-1).take(places, mode="clip")
 
 
 class PatchSampler:
@@ -123,20 +163,23 @@ class PatchSampler:
     def __init__(self, radius: int) -> None:
         self.radius = radius
         self.size = 2 * radius + 1
-        self._offsets = np.arange(-radius, radius + 2)
+        self._windows = WindowGather(radius, radius + 1)
 
     def sample(self, image: np.ndarray, centres: np.ndarray) -> np.ndarray:
         """Patches (N, size, size) of `image` (H, W) around `centres` (N, 2)."""
         floor = np.floor(centres)
         fraction = (centres - floor).astype(np.float32)[:, :, None]
-        window = windows_at(image, floor.astype(np.intp), self._offsets)
-        # Rows as one line each, a whole window without gaps: sums of long lines are quicker. Their last columns, which
-        # mix the ends of neighbouring rows, are cut off.
-        size = self.size + 1
-        lines = window.reshape(len(window), size * size)
-        lines = lines[:, :-size] + (lines[:, size:] - lines[:, :-size]) * fraction[:, 1]
-        patch = np.empty_like(lines)
-        np.subtract(lines[:, 1:], lines[:, :-1], out=patch[:, :-1])
-        patch[:, :-1] *= fraction[:, 0]
-        patch[:, :-1] += lines[:, :-1]
-        return patch.reshape(-1, self.size, size)[:, :, :-1]
+        lines = self._windows.gather(image, floor.astype(np.intp))
+        # Sums of long lines are quicker than of many short rows. The last sample of each row, which mixes the ends of
+        # two, is cut off.
+        side = self.size + 1
+        upper = lines[:, :-side]
+        lower = lines[:, side:] - upper
+        lower *= fraction[:, 1]
+        lower += upper
+        patch = np.empty_like(lower)
+        np.subtract(lower[:, 1:], lower[:, :-1], out=patch[:, :-1])
+        patch[:, -1] = 0
+        patch *= fraction[:, 0]
+        patch += lower
+        return patch.reshape(-1, self.size, side)[:, :, :-1]

@@ -28,7 +28,8 @@ from UltrasoundMotionLib.tracking.matching.matcher import (
     times_vectors,
 )
 from UltrasoundMotionLib.tracking.matching.neighbour_consensus import FEWEST, neighbour_consensus
-from UltrasoundMotionLib.tracking.matching.neighbour_motion import share_motion
+from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER
+from UltrasoundMotionLib.tracking.matching.neighbour_motion import share_motion, smooth_kernel
 from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
 from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
@@ -95,6 +96,9 @@ class LongShortTracker:
         pyramid = self._pyramid(frame)
         points = self._scale.to_working(np.array(query_points, dtype=np.float64))
         self._query_points = points
+        self._kernel = None
+        if self.config.neighbours.length > 0 and len(points) <= MOST_POINTS_TOGETHER:
+            self._kernel = smooth_kernel(points[None], self.config.neighbours.length * self._unit)
         self._long = self._matcher.describe(pyramid, points)
         self._recovery = self._recovery_matcher.describe(pyramid, points)
         self._previous, self._short = pyramid, self._long
@@ -120,6 +124,7 @@ class LongShortTracker:
                 config.neighbours.length * self._unit,
                 config.neighbours.own_motion,
                 stretch=config.neighbours.stretch,
+                kernel=self._kernel,
             )
             points = points + step.displacement
             uncertainty = step.covariance + config.neighbours.own_doubt * (short.covariance - step.covariance)

@@ -11,6 +11,8 @@ from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid
 
 T = TypeVar("T", bound="Templates")
 
+_UNIT = np.eye(2)
+
 
 @dataclass(frozen=True)
 class Match:
@@ -93,13 +95,13 @@ def inverse_2x2(matrices: np.ndarray) -> np.ndarray:
 
 
 def times_vectors(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Products (N, 2) of matrices (N, 2, 2) and vectors (N, 2)."""
-    return np.einsum("nij,nj->ni", matrices, vectors)
+    """Products (N, 2) of matrices (N, 2, K) and vectors (N, K)."""
+    return np.matmul(matrices, vectors[:, :, None])[:, :, 0]
 
 
 def isotropic(variance: float, count: int) -> np.ndarray:
     """(count, 2, 2): `variance` times the unit matrix."""
-    return np.broadcast_to(variance * np.eye(2), (count, 2, 2))
+    return np.broadcast_to(variance * _UNIT, (count, 2, 2))
 
 
 def mean_variance(covariance: np.ndarray) -> np.ndarray:

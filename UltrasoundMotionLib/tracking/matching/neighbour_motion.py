@@ -27,6 +27,7 @@ def share_motion(
     own_share: float,
     *,
     stretch: float = 0.0,
+    kernel: np.ndarray | None = None,
 ) -> SharedMotion:
     """Posterior of the points' motion given their measured motion and that of their neighbours.
 
@@ -42,6 +43,7 @@ def share_motion(
         stretch: standard deviation, over `length` and relative to the smooth deviation's, of a motion that grows
             linearly with the place. Without it such a motion is shrunk like any other deviation, and with it all
             strain.
+        kernel: `smooth_kernel` of the places where it is known, as from frame to frame; not used for many points.
     """
     if len(places) < 2 or length <= 0:
         return SharedMotion(displacement, covariance)
@@ -51,36 +53,36 @@ def share_motion(
     spread = (weight[:, None] * np.square(displacement - mean)).sum() / (2 * weight.sum()) + 0.05**2
     offset = (places - (weight[:, None] * places).sum(0) / weight.sum()) / length
     deviation = displacement - mean
-    scale: dict[str, Any] = {"spread": spread, "length": length, "own_share": own_share, "stretch": stretch}
+    scale: dict[str, Any] = {"spread": spread, "own_share": own_share, "stretch": stretch}
     if len(places) <= MOST_POINTS_TOGETHER:
-        shared, shrink = _posterior(places[None], offset[None], deviation[None], variance[None], **scale)
+        known = smooth_kernel(places[None], length) if kernel is None else kernel
+        shared, shrink = _posterior(known, offset[None], deviation[None], variance[None], **scale)
         return SharedMotion(mean + shared[0], covariance * np.minimum(shrink[0], 1)[:, None, None])
     posterior, shrink = np.empty_like(displacement), np.empty_like(variance)
     for groups, members in neighbour_groups(places):
         own = groups[:, :members]
-        one, other = _posterior(places[groups], offset[groups], deviation[groups], variance[groups], **scale)
+        near = smooth_kernel(places[groups], length)
+        one, other = _posterior(near, offset[groups], deviation[groups], variance[groups], **scale)
         posterior[own], shrink[own] = mean + one[:, :members], other[:, :members]
     return SharedMotion(posterior, covariance * np.minimum(shrink, 1)[:, None, None])
 
 
 def _posterior(
-    places: np.ndarray,
+    kernel: np.ndarray,
     offset: np.ndarray,
     deviation: np.ndarray,
     variance: np.ndarray,
     *,
     spread: float,
-    length: float,
     own_share: float,
     stretch: float,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the deviation from the mean motion (B, N, 2) given that of all points of a group, and the share of the
     variance (B, N) that is left.
     """
-    kernel = smooth_kernel(places, length)
     if stretch > 0:
         kernel = kernel + stretch**2 * (offset @ offset.transpose(0, 2, 1))
-    every = np.arange(places.shape[1])
+    every = np.arange(kernel.shape[1])
     total = spread * kernel
     total[:, every, every] += spread * own_share**2 + variance
     inverse = np.linalg.inv(total)
@@ -92,5 +94,6 @@ def _posterior(
 
 def smooth_kernel(places: np.ndarray, length: float) -> np.ndarray:
     """Covariance (B, N, N) of smooth motion over `length` pixels, of points (B, N, 2)."""
-    squared = np.square(places[:, :, None] - places[:, None]).sum(axis=-1)
+    squared = np.square(places[:, :, None, 0] - places[:, None, :, 0])
+    squared += np.square(places[:, :, None, 1] - places[:, None, :, 1])
     return np.exp(-0.5 / length**2 * squared)
