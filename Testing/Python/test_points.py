@@ -258,7 +258,7 @@ def test_lucas_kanade_agrees_with_the_motion_and_with_opencv():
         first, second, points.astype(np.float32)[:, None], None, winSize=(17, 17), maxLevel=2
     )
     assert found.all()
-    truth = points + (2.3, -1.6)
+    truth = points + np.array([2.3, -1.6])
     assert np.linalg.norm(match.points - truth, axis=1).max() < 0.1
     assert np.median(np.linalg.norm(match.points - truth, axis=1)) < 0.02
     assert np.linalg.norm(match.points - peer[:, 0], axis=1).max() < 0.1
