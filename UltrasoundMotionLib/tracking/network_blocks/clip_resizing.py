@@ -47,17 +47,32 @@ class ClipResizing:
         """Returns points (..., 2) px float64 of the clip from points of the network's images."""
         return (points.cpu().numpy().astype(np.float64) + self._edge) / self._scale - self._edge
 
-    def tracks(self, trajectories: Tensor, query_points: np.ndarray) -> ClipTracks:
-        """Returns the tracks of trajectories (T, N, 2) of the network's images: on the first frame the query points
-        (N, 2) px, elsewhere positions inside the frame, not visible where the network's lies outside.
+    def tracks(
+        self,
+        trajectories: Tensor,
+        query_points: np.ndarray,
+        query_frames: np.ndarray | None = None,
+        confidence: Tensor | None = None,
+        visible: Tensor | None = None,
+    ) -> ClipTracks:
+        """Returns the tracks of trajectories (T, N, 2) of the network's images.
+
+        Each query point (N, 2) px is where it was given, visible, on its frame (N,), the first when None. Elsewhere
+        positions are inside the frame, not visible and with confidence 0 where the network's lies outside.
+
+        Args:
+            confidence, visible: (T, N), of the network; 1 and True when None.
         """
         positions = self.to_clip(trajectories)
-        positions[0] = query_points
-        lowest, highest = np.array([-0.5, -0.5]), np.array(self.clip_shape[::-1]) - 0.5
-        visible = np.all((positions >= lowest) & (positions <= highest), axis=2)
-        visible[0] = True
-        positions[1:] = np.clip(positions[1:], 0, highest - 0.5)
-        return ClipTracks(positions, visible.astype(np.float64), visible)
+        highest = np.array(self.clip_shape[::-1]) - 1.0
+        inside = np.all((positions >= -0.5) & (positions <= highest + 0.5), axis=2)
+        positions = np.clip(positions, 0, highest)
+        sure = inside.astype(np.float64) if confidence is None else inside * confidence.double().cpu().numpy()
+        seen = inside if visible is None else inside & visible.cpu().numpy()
+        frames = np.zeros(len(query_points), dtype=int) if query_frames is None else query_frames
+        given = frames, np.arange(len(query_points))
+        positions[given], sure[given], seen[given] = query_points, 1.0, True
+        return ClipTracks(positions, sure, seen)
 
     @property
     def _scale(self) -> np.ndarray:

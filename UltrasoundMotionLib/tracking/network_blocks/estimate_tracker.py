@@ -10,7 +10,7 @@ from torch import Tensor
 
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.clip_tracker import ClipTracks
-from UltrasoundMotionLib.tracking.network_blocks.clip_resizing import ClipResizing
+from UltrasoundMotionLib.tracking.network_blocks.clip_resizing import ClipResizing, as_grey_levels
 from UltrasoundMotionLib.tracking.network_blocks.track_estimate import TrackEstimate
 
 _CLIP_BYTES = 2**31
@@ -64,7 +64,7 @@ class EstimateTracker:
         """
         height, width = frames.shape[1:]
         resizing = ClipResizing((height, width), (self._side, self._side))
-        images = resizing.images(_grey_levels(frames), self._device) / (_WHITE / 2) - 1
+        images = resizing.images(as_grey_levels(frames), self._device) / (_WHITE / 2) - 1
         on_frames = torch.tensor(np.array(query_frames, dtype=np.int64), device=self._device)
         done, total = 0, self._step_count(len(frames))
 
@@ -75,19 +75,5 @@ class EstimateTracker:
 
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             found = self._estimate(images, resizing.to_network(query_points, self._device), on_frames, on_step)
-        positions = resizing.to_clip(found.points.transpose(0, 1))
-        confidence = found.confidence.t().cpu().numpy().astype(np.float64)
-        inside = np.all((positions >= -0.5) & (positions <= np.array([width, height]) - 0.5), axis=2)
-        visible = (confidence > 0.5) & inside
-        positions = positions.clip(0, [width - 1, height - 1])
-        given = query_frames, np.arange(len(query_points))
-        positions[given], visible[given] = query_points, True
-        return ClipTracks(positions, np.where(inside, confidence, 0.0), visible)
-
-
-def _grey_levels(frames: np.ndarray) -> np.ndarray:
-    """Scales frames of more than 8 bits, or with negative values, to 0 to 255."""
-    low, high = float(frames.min()), float(frames.max())
-    if low >= 0 and high <= _WHITE:
-        return frames
-    return (frames - np.float32(low)) * np.float32(_WHITE / (high - low))
+        confidence = found.confidence.t()
+        return resizing.tracks(found.points.transpose(0, 1), query_points, query_frames, confidence, confidence > 0.5)

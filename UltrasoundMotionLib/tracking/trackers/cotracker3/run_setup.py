@@ -55,17 +55,10 @@ class RunSetup:
         Args:
             visible: (N + S, T), of the network.
         """
-        count, (height, width) = len(self.query_points), self.resizing.clip_shape
-        positions = self.resizing.to_clip(state.positions[:count].transpose(0, 1) * STRIDE)
-        sure = (state.visibility.sigmoid() * state.confidence.sigmoid())[:count].t()
-        highest = np.array([width - 1, height - 1], dtype=np.float64)
-        inside = np.all((positions >= -0.5) & (positions <= highest + 0.5), axis=2)
-        confidence = np.where(inside, sure.double().cpu().numpy(), 0.0)
-        seen = visible[:count].t().cpu().numpy() & inside
-        positions = np.clip(positions, 0, highest)
-        given = (query_frames, np.arange(count))
-        positions[given], confidence[given], seen[given] = self.query_points, 1.0, True
-        return ClipTracks(positions, confidence, seen)
+        count = len(self.query_points)
+        confidence = (state.visibility.sigmoid() * state.confidence.sigmoid())[:count].t()
+        trajectories = state.positions[:count].transpose(0, 1) * STRIDE
+        return self.resizing.tracks(trajectories, self.query_points, query_frames, confidence, visible[:count].t())
 
 
 def _grid(side: int, shape: tuple[int, int]) -> Tensor:
