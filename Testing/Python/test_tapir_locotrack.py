@@ -139,16 +139,12 @@ def test_chunks_change_nothing(name, monkeypatch):
     stored = f"{name}-tiny"
     made = network(stored)
     frames, points, query_frames, outputs = inputs(stored, 64, torch.float64)
-    blocks = "UltrasoundMotionLib.tracking.network_blocks"
-    monkeypatch.setattr(f"{blocks}.track_estimate._TOKENS_AT_ONCE", 1)
-    monkeypatch.setattr(f"{blocks}.track_features._BYTES_AT_ONCE", 1)
-    trackers = "UltrasoundMotionLib.tracking.trackers"
-    monkeypatch.setattr(
-        f"{trackers}.tapir.initial_match._BYTES_AT_ONCE"
-        if name == "tapir"
-        else f"{trackers}.locotrack.network._MATCH_BYTES",
-        1,
-    )
+    sizes = "UltrasoundMotionLib.tracking.network_blocks.chunk_sizes"
+    monkeypatch.setattr(f"{sizes}._CACHE_BYTES", 1)
+    check(made(frames, points, query_frames), outputs, 1e-9)
+    monkeypatch.setattr(f"{sizes}._CACHE_BYTES", 256 << 20)
+    network_file = f"UltrasoundMotionLib.tracking.trackers.{'tapir' if name == 'tapir' else 'locotrack'}.network"
+    monkeypatch.setattr(f"{network_file}.frames_at_once", lambda device: 3)
     check(made(frames, points, query_frames), outputs, 1e-9)
 
 
@@ -228,6 +224,7 @@ def clip(frame_count=4, height=60, width=80):
 def test_an_imported_checkpoint_follows_points_from_any_frame(name, models, tmp_path, capsys):
     project, file, source = OFFICIAL[name]
     assert name not in {entry.name for entry in available_trackers()}
+    assert f"({file}, {source}, licence Apache-2.0)" in find_tracker(name).how_to_install
     write_checkpoint(tmp_path / file, name)
     assert main(["models", "import", str(tmp_path / file), "--as", name]) == 0
     told = capsys.readouterr().out
@@ -247,7 +244,8 @@ def test_an_imported_checkpoint_follows_points_from_any_frame(name, models, tmp_
     )
     np.testing.assert_array_equal(found.positions_px[2], points)
     assert found.visible[2].all() and found.notes == ()
-    assert any("features" in message for message in steps) and any("tracks" in message for message in steps)
+    parts = [message.rpartition(", ")[2] for message in steps]
+    assert parts.count("features") == 4 and parts.count("refinement") == 4
     frames = torch.tensor(np.stack([sequence.frame(index) for index in range(4)]))[:, None].float()
     images = torch.nn.functional.interpolate(frames, (256, 256), mode="bilinear") / 127.5 - 1
     scale = torch.tensor([256 / 80, 256 / 60])

@@ -109,7 +109,8 @@ class TrackerEntry:
         if official is None:
             return f"{self.name} needs the weights {self.weights}, which are not installed; install the package again"
         return (
-            f"{self.name} needs weights that its authors publish ({official.source}, licence {official.licence}): "
+            f"{self.name} needs weights that its authors publish "
+            f"({', '.join((*official.files, official.source))}, licence {official.licence}): "
             f"`ultrasound-motion models import CHECKPOINT --as {self.name}` installs their checkpoint"
         )
 

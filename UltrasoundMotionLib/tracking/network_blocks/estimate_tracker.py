@@ -10,7 +10,9 @@ from torch import Tensor
 
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.clip_tracker import ClipTracks
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import frames_at_once
 from UltrasoundMotionLib.tracking.network_blocks.clip_resizing import ClipResizing, as_grey_levels
+from UltrasoundMotionLib.tracking.network_blocks.counted_steps import CountedSteps
 from UltrasoundMotionLib.tracking.network_blocks.track_estimate import TrackEstimate
 
 _CLIP_BYTES = 2**31
@@ -30,7 +32,8 @@ class EstimateTracker:
             last argument after each step.
         side: of the images.
         bytes_of_pixel: memory for a pixel of an image: its features.
-        step_count: number of steps for a number of frames.
+        resolutions: number of resolutions at which features are computed and tracks refined.
+        iterations: of the refinement at each resolution.
         device: of the network.
     """
 
@@ -43,12 +46,13 @@ class EstimateTracker:
         *,
         side: int,
         bytes_of_pixel: int,
-        step_count: Callable[[int], int],
+        resolutions: int,
+        iterations: int,
         device: torch.device,
     ) -> None:
         self.progress: Progress = no_progress
         self._estimate, self._side, self._device = estimate, side, device
-        self._bytes_of_pixel, self._step_count = bytes_of_pixel, step_count
+        self._bytes_of_pixel, self._resolutions, self._iterations = bytes_of_pixel, resolutions, iterations
 
     def frames_that_fit(self, frame_shape: tuple[int, int], point_count: int) -> int:
         """Returns the number of frames (H, W) that 2 GB of memory hold with so many points."""
@@ -66,12 +70,15 @@ class EstimateTracker:
         resizing = ClipResizing((height, width), (self._side, self._side))
         images = resizing.images(as_grey_levels(frames), self._device) / (_WHITE / 2) - 1
         on_frames = torch.tensor(np.array(query_frames, dtype=np.int64), device=self._device)
-        done, total = 0, self._step_count(len(frames))
+        chunks = self._resolutions * -(-len(frames) // frames_at_once(self._device))
+        step = CountedSteps(self.progress, chunks + self._resolutions * self._iterations)
+        done = 0
 
         def on_step() -> None:
             nonlocal done
             done += 1
-            self.progress(done, total, "features" if done <= total // 2 else "tracks")
+            step.message = "features" if done <= chunks else "refinement"
+            step()
 
         with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
             found = self._estimate(images, resizing.to_network(query_points, self._device), on_frames, on_step)

@@ -77,11 +77,6 @@ def _instance_norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(channels, channels)
 
 
-def frames_at_once(frames: Tensor) -> int:
-    """Returns how many frames pass the backbone together: on a processor one, whose values stay in its cache."""
-    return 1 if frames.device.type == "cpu" else 16
-
-
 def empty_maps(frames: Tensor, size: tuple[int, int], stride: int, channels: int) -> Tensor:
     """Allocates maps (T, C, h, w) for frames (T, ...) of a size (height, width), channels last in memory."""
     shape = (len(frames), channels, size[0] // stride, size[1] // stride)

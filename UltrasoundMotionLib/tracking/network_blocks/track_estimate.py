@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-_TOKENS_AT_ONCE = 512  # points times frames that are refined together: a few MB, which stay in a processor's cache
-
 
 @dataclass(frozen=True)
 class TrackEstimate:
@@ -27,8 +25,3 @@ class TrackEstimate:
     def confidence(self) -> Tensor:
         """(N, T): probability that the point is seen and its position near; both papers call it visible above 0.5."""
         return (-self.occlusion).sigmoid() * (-self.distance).sigmoid()
-
-
-def points_at_once(frame_count: int) -> int:
-    """Returns how many points are refined together."""
-    return max(1, _TOKENS_AT_ONCE // frame_count)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import bytes_at_once
 from UltrasoundMotionLib.tracking.network_blocks.feature_sampling import correlate_patches, sample_features
-
-_BYTES_AT_ONCE = 4 << 20  # of gathered features: what a processor's cache holds
 
 
 def map_coordinates(points: Tensor, stride: int) -> Tensor:
@@ -59,7 +58,7 @@ def correlate_along_tracks(maps: Tensor, tracks: Tensor, templates: Tensor, stri
     points = map_coordinates(tracks, stride).transpose(0, 1)
     given = templates.expand(-1, frame_count, -1, -1).transpose(0, 1)
     bytes_each = count * max((side + 1) ** 2, kept) * maps.shape[1] * maps.element_size()
-    at_once = max(1, _BYTES_AT_ONCE // bytes_each)
+    at_once = max(1, bytes_at_once(maps.device) // bytes_each)
     for first in range(0, frame_count, at_once):
         part = slice(first, first + at_once)
         products = correlate_patches(maps[part], points[part], given[part], radius)  # (frames, N, K, P, P)

@@ -97,6 +97,7 @@ def _create(setup: TrackerSetup) -> EstimateTracker:
         network,
         side=network.config.input_size,
         bytes_of_pixel=_BYTES_OF_PIXEL,
-        step_count=lambda frame_count: frame_count + network.config.iterations,
+        resolutions=1,
+        iterations=network.config.iterations,
         device=torch.device(setup.device),
     )

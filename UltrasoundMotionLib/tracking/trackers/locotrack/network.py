@@ -16,14 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import bytes_at_once, frames_at_once, points_at_once
 from UltrasoundMotionLib.tracking.network_blocks.heatmap_peak import heatmap_peak
-from UltrasoundMotionLib.tracking.network_blocks.residual_backbone import (
-    UNIT_EPSILON,
-    ResidualBackbone,
-    empty_maps,
-    frames_at_once,
-)
-from UltrasoundMotionLib.tracking.network_blocks.track_estimate import TrackEstimate, points_at_once
+from UltrasoundMotionLib.tracking.network_blocks.residual_backbone import UNIT_EPSILON, ResidualBackbone, empty_maps
+from UltrasoundMotionLib.tracking.network_blocks.track_estimate import TrackEstimate
 from UltrasoundMotionLib.tracking.network_blocks.track_features import correlate_along_tracks, sample_query_features
 from UltrasoundMotionLib.tracking.trackers.locotrack.correlation_encoder import CorrelationEncoder
 from UltrasoundMotionLib.tracking.trackers.locotrack.track_transformer import TrackTransformer
@@ -36,7 +32,7 @@ _SIDE = 2 * _RADIUS + 1
 _PEAK_RADIUS = 5.0  # in cells
 _TEMPERATURE = 20.0  # factor of the heat map before its softmax
 _FREQUENCIES = 10
-_MATCH_BYTES = 4 << 20  # of the first match's cost volumes at once: what a processor's cache holds
+_STATE_BYTES = 16384  # of a point on a frame: its correlations and their first convolution
 
 
 @dataclass(frozen=True)
@@ -95,7 +91,10 @@ class LocoTrack(nn.Module):
         ]
         first = self._first_estimate(maps, [one[:, one.shape[1] // 2] for one in templates], points, query_frames)
         current = (first.points, first.occlusion, first.distance)
-        bias, at_once = self.transformer.time_bias(len(frames)), points_at_once(len(frames))
+        bias, at_once = (
+            self.transformer.time_bias(len(frames)),
+            points_at_once(len(frames), _STATE_BYTES, frames.device),
+        )
         for _ in range(self.config.iterations):
             parts = [
                 self._step(
@@ -113,7 +112,7 @@ class LocoTrack(nn.Module):
 
     def features(self, frames: Tensor, on_step: Callable[[], None] = lambda: None) -> list[Tensor]:
         """Computes the maps (T, C, h, w) of strides 4, 8 and 2, of unit length, a chunk of frames at a time."""
-        size, at_once = (int(frames.shape[-2]), int(frames.shape[-1])), frames_at_once(frames)
+        size, at_once = (int(frames.shape[-2]), int(frames.shape[-1])), frames_at_once(frames.device)
         maps = [
             empty_maps(frames, size, stride, self.config.channels[group])
             for stride, group in zip(STRIDES, _GROUPS, strict=True)
@@ -133,7 +132,7 @@ class LocoTrack(nn.Module):
         count, frame_count, size = len(points), len(fine), (int(fine.shape[2]), int(fine.shape[3]))
         found = points.new_empty((count, frame_count, 2))
         logits = points.new_empty((count, frame_count, 2))
-        at_once = max(1, _MATCH_BYTES // (2 * size[0] * size[1] * fine.element_size()))
+        at_once = max(1, bytes_at_once(fine.device) // (2 * size[0] * size[1] * fine.element_size()))
         for start in range(0, count, at_once):
             part = slice(start, start + at_once)
             fine_queries, coarse_queries = queries[0][part], queries[1][part]

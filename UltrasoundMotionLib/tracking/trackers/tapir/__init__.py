@@ -116,6 +116,7 @@ def _create(setup: TrackerSetup) -> EstimateTracker:
         estimate,
         side=sides[-1],
         bytes_of_pixel=_BYTES_OF_PIXEL if scale == 1 else 2 * _BYTES_OF_PIXEL,
-        step_count=lambda frame_count: len(sides) * (frame_count + network.config.iterations),
+        resolutions=len(sides),
+        iterations=network.config.iterations,
         device=torch.device(setup.device),
     )

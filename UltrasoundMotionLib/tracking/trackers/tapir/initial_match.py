@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import bytes_at_once
 from UltrasoundMotionLib.tracking.network_blocks.heatmap_peak import heatmap_peak
 
 _PEAK_RADIUS = 5.0  # in cells
-_BYTES_AT_ONCE = 4 << 20  # of the widest intermediate maps: what a processor's cache holds
 _VOLUME_CHANNELS, _HIDDEN_CHANNELS, _HIDDEN = 16, 32, 16
 
 
@@ -36,7 +36,7 @@ class InitialMatch(nn.Module):
         count = len(queries)
         positions = maps.new_empty((count, frame_count, 2))
         logits = maps.new_empty((count, frame_count, 2))
-        at_once = max(1, _BYTES_AT_ONCE // (_VOLUME_CHANNELS * height * width * maps.element_size()))
+        at_once = max(1, bytes_at_once(maps.device) // (_VOLUME_CHANNELS * height * width * maps.element_size()))
         for frame, values in enumerate(maps):
             costs = (queries @ values.flatten(1)).view(count, 1, height, width)
             for start in range(0, count, at_once):

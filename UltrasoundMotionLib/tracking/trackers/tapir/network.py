@@ -17,19 +17,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from UltrasoundMotionLib.tracking.network_blocks.residual_backbone import (
-    UNIT_EPSILON,
-    ResidualBackbone,
-    empty_maps,
-    frames_at_once,
-)
-from UltrasoundMotionLib.tracking.network_blocks.track_estimate import TrackEstimate, points_at_once
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import frames_at_once, points_at_once
+from UltrasoundMotionLib.tracking.network_blocks.residual_backbone import UNIT_EPSILON, ResidualBackbone, empty_maps
+from UltrasoundMotionLib.tracking.network_blocks.track_estimate import TrackEstimate
 from UltrasoundMotionLib.tracking.network_blocks.track_features import correlate_along_tracks, sample_query_features
 from UltrasoundMotionLib.tracking.trackers.tapir.initial_match import InitialMatch
 from UltrasoundMotionLib.tracking.trackers.tapir.mixer import TrackMixer
 
 FINE_STRIDE, COARSE_STRIDE = 4, 8
 _RADIUS = 3  # of the neighbourhoods that are compared, in cells
+_STATE_BYTES = 8192  # of a point on a frame in the widest layer of the mixer
 _NEIGHBOURS = (2 * _RADIUS + 1) ** 2
 
 
@@ -120,7 +117,7 @@ class Tapir(nn.Module):
         self, frames: Tensor, size: tuple[int, int], on_step: Callable[[], None] = lambda: None
     ) -> FeatureMaps:
         """Computes the features of frames (T, 1 or 3, H, W) resized to `size`, a chunk at a time."""
-        at_once = frames_at_once(frames)
+        at_once = frames_at_once(frames.device)
         fine = empty_maps(frames, size, FINE_STRIDE, self.config.channels[1])
         coarse = empty_maps(frames, size, COARSE_STRIDE, self.config.channels[3])
         for start in range(0, len(frames), at_once):
@@ -162,7 +159,7 @@ class Tapir(nn.Module):
         state = torch.cat((fine, coarse), dim=2)  # (N, 1, C + C'); from the first iteration on (N, T, C + C')
         tracks = _rescaled(estimate.points, square, maps.size)
         current: tuple[Tensor, ...] = (tracks, estimate.occlusion, estimate.distance, state)
-        at_once = points_at_once(len(maps.fine))
+        at_once = points_at_once(len(maps.fine), _STATE_BYTES, points.device)
         for _ in range(self.config.iterations):
             parts = [
                 self._step(levels, *(values[start : start + at_once] for values in current))
