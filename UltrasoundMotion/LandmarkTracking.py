@@ -28,7 +28,7 @@ from UltrasoundMotionModuleLib.landmark_tracking.annotation_section import Annot
 from UltrasoundMotionModuleLib.landmark_tracking.landmarks_section import LandmarksSection
 from UltrasoundMotionModuleLib.landmark_tracking.logic import Corrections, LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
-from UltrasoundMotionModuleLib.shared.choices import Direction, trackers
+from UltrasoundMotionModuleLib.shared.choices import Direction, seesWholeClip, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
 from UltrasoundMotionModuleLib.shared.clip_file_reader import ClipFileReader
 from UltrasoundMotionModuleLib.shared.clip_section import ClipSection, imageOrNone
@@ -195,7 +195,9 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._landmarksSection.update(image)
         self._trackerMenu.show(self.parameters.tracker)
         self._torchNote.update()
-        self.ui.aheadSpinBox.enabled = not self.parameters.offline  # the whole clip is known then
+        frameByFrame = not seesWholeClip(self.parameters.tracker)
+        self.ui.shadowsCheckBox.enabled = self.ui.offlineCheckBox.enabled = frameByFrame
+        self.ui.aheadSpinBox.enabled = frameByFrame and not self.parameters.offline  # the whole clip is known then
         result = self._resultOrNone()
         for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
             button.enabled = result is not None

@@ -112,6 +112,45 @@ def test_the_command_repeats_the_run(bench, tmp_path):
 
 
 @needs_qt
+def test_nothing_is_added_to_a_tracker_that_sees_the_whole_clip(bench):
+    widget = bench.open()
+    widget.ui.shadowsCheckBox.checked = True
+    widget.ui.aheadSpinBox.value = 2
+    widget.parameters.tracker = "echotracker"
+    boxes = (widget.ui.shadowsCheckBox, widget.ui.offlineCheckBox, widget.ui.aheadSpinBox)
+    assert not any(box.enabled for box in boxes)
+    assert not {"--watch-shadows", "--offline", "--ahead-frames"} & set(widget.commandArguments())
+    widget.parameters.tracker = "lucas-kanade"
+    assert all(box.enabled for box in boxes)
+    assert widget.commandArguments()[-3:] == ("--watch-shadows", "--ahead-frames", "2")
+
+
+@needs_qt
+@pytest.mark.slow
+def test_a_network_that_is_imported_while_the_panel_is_open_runs_from_it(bench, tmp_path, monkeypatch):
+    import torch
+
+    import golden_networks
+
+    monkeypatch.setenv("ULTRASOUND_MOTION_MODELS", str(tmp_path / "models"))
+    widget = bench.open()
+    widget.parameters.tracker = "echotracker"
+    assert "models import CHECKPOINT --as echotracker" in widget.whyNotApply()
+    stored = golden_networks.golden("echotracker")
+    weights = golden_networks.official_weights(stored["tensors"], stored["output_layers"], torch.float32)
+    torch.save({"model_state_dict": weights}, tmp_path / "model-000000000.pth")
+    assert main(["models", "import", str(tmp_path / "model-000000000.pth"), "--as", "echotracker"]) == 0
+    assert widget.whyNotApply() == ""
+    widget.parameters.tracker = "lucas-kanade"
+    widget.parameters.tracker = "echotracker"  # the panel is updated
+    widget.ui.applyButton.click()
+    bench.wait_until_done(widget)
+    expected = track_points(bench.sequence, QUERY_PX, model="echotracker", device="cpu").positions_px
+    found = bench.logic.tracks(widget.parameters.trackedLandmarks).positions_px
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+@needs_qt
 @pytest.mark.slow
 def test_what_is_added_to_the_tracker_is_in_the_command_and_in_the_run(bench):
     widget = bench.open()

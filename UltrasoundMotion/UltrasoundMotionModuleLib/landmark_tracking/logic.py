@@ -27,7 +27,7 @@ from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
 from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.landmark_tracking.annotation_logic import AnnotationLogic
-from UltrasoundMotionModuleLib.shared.choices import Device, Direction, trackers
+from UltrasoundMotionModuleLib.shared.choices import Device, Direction, seesWholeClip, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf
 from UltrasoundMotionModuleLib.shared.entry_menu import EntryParameter
 from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
@@ -183,15 +183,19 @@ class LandmarkTrackingLogic(AnnotationLogic):
     def request(
         self, parameters: LandmarkTrackingParameterNode, queryFrame: int, direction: Direction | None = None
     ) -> TrackRequest:
-        """Returns the request for the parameters of the panel, with another direction if given."""
+        """Returns the request for the parameters of the panel, with another direction if given; without what works
+        frame by frame where the tracker sees the whole clip, as the panel shows.
+        """
+        frameByFrame = not seesWholeClip(parameters.tracker)
+        offline = parameters.offline and frameByFrame
         return TrackRequest(
             model=parameters.tracker,
             query_frame=queryFrame,
             direction=(direction or parameters.direction).value,
             device=parameters.device.value,
-            watch_shadows=parameters.watchShadows,
-            offline=parameters.offline,
-            ahead_frames=0 if parameters.offline else parameters.aheadFrames,  # the whole clip is known then
+            watch_shadows=parameters.watchShadows and frameByFrame,
+            offline=offline,
+            ahead_frames=parameters.aheadFrames if frameByFrame and not offline else 0,
             hide_graphics=parameters.hideGraphics,
         )
 

@@ -51,3 +51,8 @@ def trackers() -> Registry[TrackerEntry]:
     from UltrasoundMotionLib.tracking.registry import TRACKERS
 
     return TRACKERS
+
+
+def seesWholeClip(name: str) -> bool:
+    """Returns True for a tracker that sees many frames at once, to which nothing that works frame by frame is added."""
+    return any(entry.needs_whole_clip for entry in trackers().all() if entry.name == name)
