@@ -32,6 +32,7 @@ from UltrasoundMotionLib.lab.second_source.echo import contraction_at, draw_echo
 from UltrasoundMotionLib.lab.second_source.liver import draw_liver_scene
 from UltrasoundMotionLib.lab.second_source.obstacles import NO_OBSTACLES, Obstacle, Obstacles
 from UltrasoundMotionLib.lab.second_source.probe import SOUND_SPEED_MM_US, Probe
+from UltrasoundMotionLib.lab.second_source.pymust_image import PymustImage
 from UltrasoundMotionLib.strain import longitudinal_strain
 
 SMALL = Probe(element_count=24, pitch_mm=0.6, depth_mm=90.0, line_count=72, sample_count=260)
@@ -347,3 +348,22 @@ def test_the_command_prints_tables_and_keeps_rows(tmp_path, monkeypatch, capsys)
         run_verb(benchmark, "second-source", *arguments[2:], "--seed", "4", *files)
     with pytest.raises(InputError, match="is no folder"):
         run_verb(benchmark, "second-source", *arguments, "--data", tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("place", [(0.0, 40.0), (0.0, 90.0), (20.0, 80.0)])
+def test_a_point_is_as_wide_as_pymust_shows_it(place):
+    pytest.importorskip("pymust")
+    probe = Probe(32, 0.5, frequency_mhz=1.8, wave_count=1, f_number=0.01, window_power=0.0, half_angle=0.35)
+    probe = replace(probe, line_count=141, depth_mm=110.0)
+    points = np.add([place, place], [[0, 0], [0, 1e-3]])
+    theirs = np.abs(PymustImage(probe, -200.0)(points, np.ones(2), NO_OBSTACLES, np.random.default_rng(0)))
+    ours = envelope(probe, points, np.ones(2))
+    found = []
+    for shown in (theirs, ours):
+        line, sample = np.unravel_index(shown.argmax(), shown.shape)
+        across = shown[:, sample - 8 : sample + 9].max(axis=1)
+        width = np.sum(across > across.max() / 2) * (probe.line_angles[1] - probe.line_angles[0])
+        found.append((probe.line_angles[line], probe.ranges_mm[sample], width * probe.ranges_mm[sample]))
+    assert found[1][0] == pytest.approx(found[0][0], abs=0.011)
+    assert found[1][1] == pytest.approx(found[0][1], abs=0.4)
+    assert found[1][2] == pytest.approx(found[0][2], rel=0.25)

@@ -175,14 +175,14 @@ def draw_echo_scene(rng: np.random.Generator, hard: bool, frame_count: int = 64)
         wall=rng.uniform(8, 11.5),
         tilt=rng.uniform(-0.08, 0.08),
         tip=(rng.uniform(-4, 5), rng.uniform(22, 29)),
-        descent=rng.uniform(11, 15.5) if hard else rng.uniform(8, 12),
+        descent=rng.uniform(10, 14) if hard else rng.uniform(8, 12),
         narrowing=(rng.uniform(0.16, 0.34), rng.uniform(0.2, 0.36)) if hard else (0.24, 0.26),
         rocking=rng.uniform(-0.09, 0.09) if hard else rng.uniform(-0.03, 0.03),
-        twist=rng.uniform(0.05, 0.1) if hard else 0.02,
+        twist=rng.uniform(0.03, 0.06) if hard else 0.02,
         breath=(rng.uniform(-4, 4), rng.uniform(-3.5, 3.5)) if hard else (0.5, 0.5),
-        drift_across=rng.uniform(-1.6, 1.6) if hard else 0.2,
+        drift_across=rng.uniform(-1.0, 1.0) if hard else 0.2,
     )
-    beats_per_frame = 1 / rng.uniform(25, 31) if hard else 1 / rng.uniform(36, 46)
+    beats_per_frame = 1 / rng.uniform(28, 34) if hard else 1 / rng.uniform(36, 46)
     rate = rng.uniform(24, 32) if hard else rng.uniform(40, 50)
     unsteady = 1 + (0.04 if hard else 0.01) * np.sin(np.arange(frame_count) * 0.21 + rng.uniform(0, 6))
     phases = 0.9 + np.concatenate([[0], np.cumsum(beats_per_frame * unsteady[:-1])])
@@ -221,7 +221,7 @@ def draw_echo_scene(rng: np.random.Generator, hard: bool, frame_count: int = 64)
         haze=_draw_haze(rng, hard),
         dropouts=dropouts,
         slice_mm=rng.uniform(1.8, 2.6),
-        renewed_share=rng.uniform(0.1, 0.3) if hard else 0.03,
+        renewed_share=rng.uniform(0.04, 0.12) if hard else 0.03,
         memory_frames=rng.uniform(5, 14),
         breaths=breaths,
         ventricle=ventricle,
@@ -288,7 +288,7 @@ def _draw_haze(rng: np.random.Generator, hard: bool) -> Haze:
     distance = rng.uniform(3, 20 if not hard else 44, count)
     level = -5 - 0.55 * np.clip(distance - 8, 0, None)
     if hard:
-        level = -7 - 0.3 * np.clip(distance - 10, 0, None)
+        level = -8 - 0.4 * np.clip(distance - 10, 0, None)
         for _ in range(rng.integers(2, 5)):
             at, middle = rng.uniform(22, 85), rng.uniform(-0.45, 0.45)
             members = rng.choice(count, 500, replace=False)
@@ -299,6 +299,6 @@ def _draw_haze(rng: np.random.Generator, hard: bool) -> Haze:
         members = rng.choice(count, 1300, replace=False)
         distance[members] = rng.uniform(35, 95, 1300)
         angle[members] = side * rng.uniform(0.2, 0.36) + rng.normal(0, 0.06, 1300)
-        level[members] = rng.uniform(-18, -11)
+        level[members] = rng.uniform(-20, -13)
     points = np.stack([np.sin(angle) * distance, np.cos(angle) * distance], axis=1)
     return Haze(points, 10 ** (level / 20) * rng.normal(size=count), 0.25 if hard else 0.05)

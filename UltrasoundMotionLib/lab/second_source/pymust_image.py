@@ -16,9 +16,9 @@ from UltrasoundMotionLib.errors import MissingPackageError
 from UltrasoundMotionLib.lab.second_source.obstacles import Obstacles
 from UltrasoundMotionLib.lab.second_source.probe import SOUND_SPEED_MM_US, Probe
 
-SCATTERERS = 6000
+SCATTERERS = 4000
 _ELEMENTS = 32
-_FAINTEST_DB = -30
+_FAINTEST_DB = -24
 """Frequencies that are weaker than this part of the strongest are left out."""
 
 

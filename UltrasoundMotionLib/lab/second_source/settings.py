@@ -52,7 +52,7 @@ def draw_console(rng: np.random.Generator, hard: bool) -> Console:
         reference_percentile=97.0,
         reference_gray=float(rng.uniform(0.66, 0.8)),
         gamma=float(rng.uniform(1.0, 1.45)),
-        persistence=float(rng.uniform(0.1, 0.35)) if hard else 0.05,
+        persistence=float(rng.uniform(0.05, 0.25)) if hard else 0.05,
         adaptive_gain=float(rng.uniform(0.2, 0.9)),
         edge_enhancement=float(rng.uniform(0.0, 0.7)),
         smoothing=float(rng.uniform(0.3, 1.0)),
@@ -64,4 +64,4 @@ def draw_console(rng: np.random.Generator, hard: bool) -> Console:
 
 def draw_noise_db(rng: np.random.Generator, hard: bool) -> float:
     """Draws the level of the noise, see `ProbeImage`."""
-    return float(rng.uniform(-14, -5)) if hard else -22.0
+    return float(rng.uniform(-18, -9)) if hard else -22.0

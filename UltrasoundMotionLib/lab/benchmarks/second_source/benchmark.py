@@ -70,6 +70,7 @@ def chosen_clips(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Meas
         MissingPackageError: PyMUST is asked for and is not installed.
     """
     from UltrasoundMotionLib.lab.benchmarks.second_source.clips import labelled_cases, round_trip_clips, wire_case
+    from UltrasoundMotionLib.lab.benchmarks.second_source.medicaid import medicaid_cases
     from UltrasoundMotionLib.lab.benchmarks.second_source.rows import (
         measure_case,
         measure_round_trip,
@@ -92,6 +93,9 @@ def chosen_clips(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Meas
         if drawn.scene == "echo" and not arguments.no_strain:
             group = strain_group(case)
             yield group, case.name, partial(measure_strain, drawn.strain_case(), group=group)
+    if arguments.medicaid is not None:
+        for case in medicaid_cases(arguments.medicaid):
+            yield case.group, case.name, partial(measure_case, case)
     if arguments.data is not None:
         wires = wire_case(arguments.data)
         yield wires.group, wires.name, partial(measure_case, wires, rescale=False)
@@ -130,6 +134,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--no-strain", action="store_true", help="leave out the strain of the hearts")
     parser.add_argument("--cache", metavar="DIR", type=Path, help="keep simulated clips in this folder")
     parser.add_argument(
+        "--medicaid",
+        metavar="DIR",
+        type=Path,
+        help="also synthetic echocardiograms of others: folder with their files and a layout.json that describes them",
+    )
+    parser.add_argument(
         "--data",
         metavar="DIR",
         type=Path,
@@ -162,7 +172,7 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.lab.benchmarks.second_source.tables import detail_result, summary_result
 
     check_arguments(arguments)
-    for option in ("cache", "data", "labels"):
+    for option in ("cache", "medicaid", "data", "labels"):
         folder = getattr(arguments, option)
         if folder is not None and not folder.is_dir():
             raise InputError(f"--{option} {folder}: is no folder" + ("; make it first" if option == "cache" else ""))
