@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+import golden_networks
 import UltrasoundMotionLib.tracking.trackers as tracker_package
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
@@ -193,3 +194,27 @@ def test_a_licence_that_asks_something_is_told_and_to_be_agreed_to(toys, tmp_pat
 @pytest.mark.parametrize("licence", ["MIT", "Apache-2.0", "BSD-3-Clause", "CC-BY-4.0", "CC0-1.0", "LicenseRef-x"])
 def test_each_licence_has_a_sentence(licence):
     assert use_allowed(licence).endswith((".", "agree."))
+
+
+def published_trackers():
+    return [entry for entry in TRACKERS.all() if any(kind.official for kind in entry.networks)]
+
+
+@pytest.mark.parametrize("given", published_trackers(), ids=lambda entry: entry.name)
+def test_every_other_tracker_refuses_a_checkpoint_by_its_name(given, tmp_path, monkeypatch, capsys):
+    names = {"tapir": "tapir-tiny", "locotrack-base": "locotrack-base-tiny"}
+    stored = golden_networks.golden(names.get(given.name, given.name))
+    tensors = {name: torch.zeros(shape) for name, shape in stored["tensors"].items()}
+    torch.save({"state_dict": tensors}, tmp_path / "model.pt")
+    del tensors
+    monkeypatch.setenv("ULTRASOUND_MOTION_MODELS", str(tmp_path / "models"))
+    project = given.network.official.project
+    for entry in published_trackers():
+        if entry.name == given.name:
+            continue
+        assert main(["models", "import", str(tmp_path / "model.pt"), "--as", entry.name]) == 2
+        said = " ".join(capsys.readouterr().err.split())
+        family = project.split()[0]  # offline and online weights of CoTracker3 have tensors of the same names
+        assert f"looks like a checkpoint of {family}" in said
+        assert entry.network.official.project in said
+    assert not (tmp_path / "models").exists()

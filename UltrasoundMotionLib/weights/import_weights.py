@@ -61,21 +61,30 @@ def read_checkpoint(path: str | Path, wanted: Iterable[NetworkKind], known: Iter
         if not published or not path.is_file():
             raise
         raise InputError(f"{error}; expected a checkpoint of {' or '.join(published)}") from error
-    for kind in wanted:
-        if kind.official is not None and kind.official.recognises(tensors):
-            try:
-                ours, configuration = kind.official.convert(tensors)
-            except (InputError, KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
-                reason = f"no tensor {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
-                raise _other_version(path, kind.official, reason) from error
-            return Checkpoint(path, ours, kind, configuration)
-    expected = " or ".join(kind.architecture if kind.official is None else kind.official.description for kind in wanted)
-    for kind in known:
-        if kind not in wanted and kind.official is not None and kind.official.recognises(tensors):
+    for kind in _recognising((*wanted, *known), tensors):
+        official = kind.official
+        if official is None:
+            continue
+        if kind not in wanted:
+            names = [one.architecture if one.official is None else one.official.description for one in wanted]
             raise InputError(
-                f"{path}: looks like a checkpoint of {kind.official.description}, expected one of {expected}"
+                f"{path}: looks like a checkpoint of {official.description}, expected one of {' or '.join(names)}"
             )
+        try:
+            ours, configuration = official.convert(tensors)
+        except (InputError, KeyError, ValueError, IndexError, TypeError, RuntimeError) as error:
+            reason = f"no tensor {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+            raise _other_version(path, official, reason) from error
+        return Checkpoint(path, ours, kind, configuration)
     return Checkpoint(path, tensors)
+
+
+def _recognising(kinds: Iterable[NetworkKind], tensors: Mapping[str, Tensor]) -> list[NetworkKind]:
+    """Returns the kinds that recognise a checkpoint, the one with the most marks first, otherwise in their order: a
+    larger network of one family has the marks of the smaller one, and more.
+    """
+    found = [kind for kind in dict.fromkeys(kinds) if kind.official is not None and kind.official.recognises(tensors)]
+    return sorted(found, key=lambda kind: -len(kind.official.marks if kind.official is not None else ()))
 
 
 def _other_version(path: Path, official: OfficialCheckpoint, reason: object) -> InputError:
