@@ -148,7 +148,7 @@ def draw_liver_scene(rng: np.random.Generator, hard: bool, frame_count: int = 64
         dropouts = (
             Dropout(-side * rng.uniform(0.2, 0.35), rng.uniform(0.04, 0.08), rng.uniform(0.15, 0.35), 0.04, 25),
         )
-    reach = rng.uniform(3.6, 5.2) * rng.choice([-1, 1]) if hard else rng.uniform(2.5, 4.0)
+    reach = rng.uniform(4.4, 6.2) * rng.choice([-1, 1]) if hard else rng.uniform(2.5, 4.0)
     return LiverScene(
         tissue=_draw_tissue(rng, vessels, dome, wall_depth),
         labels=labels,
@@ -158,12 +158,12 @@ def draw_liver_scene(rng: np.random.Generator, hard: bool, frame_count: int = 64
         haze=_draw_haze(rng, hard),
         dropouts=dropouts,
         slice_mm=rng.uniform(1.8, 2.8),
-        renewed_share=rng.uniform(0.04, 0.12) if hard else 0.03,
+        renewed_share=rng.uniform(0.06, 0.16) if hard else 0.03,
         memory_frames=rng.uniform(5, 14),
         breaths=deep,
         wall_depth_mm=wall_depth,
         reach_mm=(reach, rng.uniform(1.5, 3.5) if hard else 1.0),
-        reach_across_mm=rng.uniform(-1.0, 1.0) if hard else 0.3,
+        reach_across_mm=rng.uniform(-1.3, 1.3) if hard else 0.3,
         breath_along=along,
         breath_deep=deep,
         heart=(0.9 if hard else 0.2) * np.sin(2 * np.pi * frames / rate * 1.15) ** 3,
