@@ -39,6 +39,7 @@ class SecondSourceCase:
         by_pymust: whether PyMUST formed its images.
         name: of the clip.
         clip: frames and the truth of all its points.
+        drawn: the scene.
         beats: (T,) phase of each frame in beats, the first end-diastole being 1; None without a heart.
     """
 
@@ -108,9 +109,9 @@ class SecondSourceCase:
             next_end_diastole_frame=after - frames.start,
         )
 
-    def _strain_curves(self, scene: EchoScene) -> tuple[np.ndarray, np.ndarray]:
+    @staticmethod
+    def _strain_curves(scene: EchoScene) -> tuple[np.ndarray, np.ndarray]:
         """Relative change of the mid-wall's length against frame 0, (T,), and of its sixths, (T, 6)."""
-        assert scene.ventricle is not None
         contour = scene.ventricle.layer("mid", 100 * SEGMENT_COUNT + 1)
         lengths = []
         for frame in range(len(scene.times_s)):

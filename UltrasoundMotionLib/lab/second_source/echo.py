@@ -6,7 +6,7 @@ narrows, the wall thickens so that its volume stays, the whole rocks, breathes a
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.interpolate import PchipInterpolator
@@ -28,9 +28,19 @@ _CONTRACTION = (0, 0.02, 0.24, 0.63, 0.92, 0.99, 1, 0.95, 0.66, 0.35, 0.24, 0.19
 
 @dataclass(frozen=True)
 class Ventricle:
-    """Shape and motion of the ventricle; lengths in mm.
+    """Shape and motion of the ventricle; lengths in mm, angles in radians.
 
     `u` runs across its axis, to the lateral wall, and `v` along it, from the tip of the cavity (0) to the base.
+
+    Attributes:
+        length, radius, wall: of the cavity at rest, its greatest half width, and the thickness of the wall.
+        tilt, tip: angle of the axis against the depth, and (x, z) of the cavity's tip.
+        descent: of the base towards the tip, at end-systole.
+        narrowing: of the cavity at end-systole as a part of its half width, on the septal and the lateral side.
+        rocking: turn of the whole in the image's plane, at end-systole.
+        twist: turn about the axis at end-systole, tip against base, which moves tissue across the image's plane.
+        breath: (x, z) shift of the whole by a full breath.
+        drift_across: shift across the image's plane by a full breath.
     """
 
     length: float
@@ -117,7 +127,7 @@ class Ventricle:
         return turned + at_rest + self.tip + breath * np.asarray(self.breath)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EchoScene(Scene):
     """A ventricle before the probe.
 
@@ -128,25 +138,26 @@ class EchoScene(Scene):
         lung: depth, its edge at rest on the right, and movement with the breath, in mm.
     """
 
-    ventricle: Ventricle | None = None
-    contractions: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    ventricle: Ventricle
+    contractions: np.ndarray
     rib: tuple[float, float, float, float] | None = None
     lung: tuple[float, float, float] | None = None
 
     def moved(self, rest_mm: np.ndarray, frame: int) -> np.ndarray:
-        assert self.ventricle is not None
+        """Returns where the material at (N, 2), given as (u, v) of the ventricle, is on a frame, (N, 2) in mm."""
         contraction = float(self.contractions[frame])
         return self.ventricle.placed(
             self.ventricle.carried(rest_mm, contraction), contraction, float(self.breaths[frame])
         )
 
     def across_mm(self, rest_mm: np.ndarray, frame: int) -> np.ndarray:
-        assert self.ventricle is not None
+        """Returns by how much that material has moved across the image's plane, (N,)."""
         along = np.clip(rest_mm[:, 1] / self.ventricle.length, -0.1, 1.3)
         turned = self.ventricle.twist * (0.45 - along) * 1.6 * self.contractions[frame]
         return turned * rest_mm[:, 0] + self.ventricle.drift_across * self.breaths[frame]
 
     def obstacles(self, frame: int) -> Obstacles:
+        """Returns the rib and the edge of the lung."""
         strips = []
         if self.rib is not None:
             depth, middle, half, sway = self.rib

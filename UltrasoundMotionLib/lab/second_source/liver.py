@@ -6,7 +6,7 @@ diaphragm goes farther; the heart beats against it; vessels of equal size lie si
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -55,7 +55,7 @@ class Waves:
         return np.sin(points_mm @ self.directions.T + self.phases) @ self.sizes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LiverScene(Scene):
     """A breathing liver before the probe.
 
@@ -72,20 +72,20 @@ class LiverScene(Scene):
         lung: depth, its edge at rest on the left, and movement with the breath, in mm.
     """
 
-    wall_depth_mm: float = 16.0
-    reach_mm: tuple[float, float] = (10.0, 2.0)
-    reach_across_mm: float = 0.0
-    breath_along: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    breath_deep: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    heart: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    growth: float = 0.0
-    waves: Waves | None = None
-    vessels: tuple[Vessel, ...] = ()
+    wall_depth_mm: float
+    reach_mm: tuple[float, float]
+    reach_across_mm: float
+    breath_along: np.ndarray
+    breath_deep: np.ndarray
+    heart: np.ndarray
+    growth: float
+    waves: Waves
+    vessels: tuple[Vessel, ...]
     rib: tuple[float, float, float, float] | None = None
     lung: tuple[float, float, float] | None = None
 
     def moved(self, rest_mm: np.ndarray, frame: int) -> np.ndarray:
-        assert self.waves is not None
+        """Returns where the material at (N, 2) is on a frame, (N, 2) in mm."""
         along, deep = float(self.breath_along[frame]), float(self.breath_deep[frame])
         x, z = rest_mm.T
         below = z > self.wall_depth_mm
@@ -97,10 +97,12 @@ class LiverScene(Scene):
         return rest_mm + below[:, None] * shift
 
     def across_mm(self, rest_mm: np.ndarray, frame: int) -> np.ndarray:
+        """Returns by how much that material has moved across the image's plane, (N,)."""
         below = rest_mm[:, 1] > self.wall_depth_mm
         return below * self.reach_across_mm * self.breath_deep[frame]
 
     def obstacles(self, frame: int) -> Obstacles:
+        """Returns the rib and the edge of the lung."""
         strips = []
         if self.rib is not None:
             depth, middle, half, sway = self.rib
@@ -112,6 +114,7 @@ class LiverScene(Scene):
         return Obstacles(tuple(strips))
 
     def fade(self, rest_mm: np.ndarray, frame: int) -> np.ndarray | float:
+        """Returns the factor by which vessels that fade echo like the tissue beside them."""
         factor = np.ones(len(rest_mm))
         for vessel in self.vessels:
             if vessel.fades:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -51,7 +51,7 @@ class Dropout:
         return 1 - (1 - self.passes) * depth / (1 + beside**6)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Scene(ABC):
     """Everything before the probe.
 
@@ -78,7 +78,7 @@ class Scene(ABC):
     slice_mm: float
     renewed_share: float
     memory_frames: float
-    breaths: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    breaths: np.ndarray
 
     @abstractmethod
     def moved(self, rest_mm: np.ndarray, frame: int) -> np.ndarray:

@@ -15,7 +15,7 @@ class Tissue:
     Attributes:
         points_mm: (N, 2) in the image's plane.
         across_mm: (N,) beside the plane; the cloud repeats there with `period_mm`, so that it never ends.
-        strength: (N,) reflected amplitude, with its sign.
+        strength: (N,) reflected amplitude.
         flow: (N,) True for blood, which is drawn anew all the time.
         period_mm: thickness of the cloud.
     """
