@@ -1,5 +1,7 @@
 """`train echotracker` and `train pipspp`: one trainer and the clips that SpeckNet learns from, weights for `track`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,7 +16,7 @@ from UltrasoundMotionLib.lab.training.data.trajectory_clips import read_trajecto
 from UltrasoundMotionLib.lab.training.objectives.echotracker import EchoTrackerObjective
 from UltrasoundMotionLib.lab.training.objectives.pipspp import PipsPlusPlusObjective
 from UltrasoundMotionLib.lab.training.objectives.whole_clip import WholeClipObjective
-from UltrasoundMotionLib.weights import read_card
+from UltrasoundMotionLib.weights import read_card, write_card
 
 OBJECTIVES = {"echotracker": EchoTrackerObjective, "pipspp": PipsPlusPlusObjective}
 
@@ -50,8 +52,11 @@ def test_two_steps_leave_weights_that_track(name, real_frames, tmp_path):
     track = ["track", str(real_frames), "--points", str(points), "--out", str(tracks), "--model", name, "--quiet"]
     assert main([*track, "--weights", str(out / f"{name}.safetensors"), "--device", "cpu"]) == 0
     assert len(tracks.read_text().splitlines()) == 5
+    write_card(out / f"{name}.json", replace(card, licence="MIT"))  # as that of an imported checkpoint
     further = line(name, tmp_path / "further", "--data", str(real_frames), "--validate-every", "0")
     assert main([*further, "--start-from", str(out / f"{name}.safetensors")]) == 0
+    learnt = read_card(tmp_path / "further" / f"{name}.json")
+    assert learnt.licence == "MIT" and learnt.trained_on[1].startswith(f"begun with the weights {name}, real frames")
 
 
 @pytest.mark.training

@@ -18,6 +18,7 @@ from UltrasoundMotionLib.settings import option
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.objectives.whole_clip import WholeClipObjective
+    from UltrasoundMotionLib.weights import ModelCard
 
 _SIDE_UNIT = 16
 
@@ -136,6 +137,9 @@ class WholeClipRecipe(Recipe):
             )
         parts += [f"real frames warped by analytic motion: {path}" for path in options.data]
         parts += [own.summary] if own else []
+        begun_with = _card_of(options.start_from)
+        if begun_with is not None:
+            parts.append(f"begun with the weights {begun_with.name}, {'; '.join(begun_with.trained_on)}")
         card = draft_card(
             objective,
             trained_on=tuple(parts),
@@ -146,8 +150,20 @@ class WholeClipRecipe(Recipe):
                 "each kind and difficulty in 12 frames over the time of 64, 48 points, query frame 0, pixels at 256 x "
                 "256; of own trajectories all frames of the patients held out"
             ),
+            licence="Apache-2.0" if begun_with is None else begun_with.licence,
         )
         validates = settings.validate_every and context.processes.first
         cases = (*validation_clips(), *(own.held_out if own else ())) if validates else ()
         batches = ClipBatches(ClipFolder(paths), real, batch, options.seed, settings.steps, own=own)
         yield [Training(context.out, objective, batches, settings, cases, card)]
+
+
+def _card_of(weights: Path | None) -> ModelCard | None:
+    """Returns the card of the weights to begin with, whose licence holds for what is learnt from them; None where they
+    have none beside them.
+    """
+    from UltrasoundMotionLib.weights import read_card
+
+    if weights is None or not weights.with_suffix(".json").is_file():
+        return None
+    return read_card(weights.with_suffix(".json"))
