@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import golden_networks
+from small_cotracker3 import VERSIONS, import_small_cotracker3, official_tensors
 from UltrasoundMotionLib import write_sequence
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
@@ -27,24 +28,7 @@ from UltrasoundMotionLib.tracking.trackers.cotracker3.offline import CoTracker3T
 from UltrasoundMotionLib.tracking.trackers.cotracker3.online import CoTracker3OnlineTracker
 from UltrasoundMotionLib.tracking.trackers.cotracker3.settings import CoTracker3Settings
 
-VERSIONS = {"cotracker3": "offline", "cotracker3-online": "online"}
 CPU = torch.device("cpu")
-
-
-SMALL = {64: 8, 96: 8, 128: 8, 256: 16, 416: 32, 384: 32, 768: 64, 1536: 128, 1110: 150}
-"""Channels of the network for tests of what surrounds it."""
-
-
-@lru_cache(maxsize=4)
-def official_tensors(name, dtype=torch.float32, small=False):
-    """The golden file's state dict, which has few virtual tracks and short windows; or one of few channels."""
-    stored = golden_networks.golden(name)
-    shapes, inputs = stored["tensors"], 1110
-    if small:
-        shapes = {key: [SMALL.get(size, size) for size in shape] for key, shape in shapes.items()}
-        inputs = SMALL[inputs]
-    tensors = golden_networks.official_weights(shapes, stored["output_layers"], dtype)
-    return tensors | {"time_emb": time_table(stored["window_len"], inputs)[None]}
 
 
 @lru_cache(maxsize=4)
@@ -174,16 +158,7 @@ def models(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def imported_models(tmp_path_factory):
-    """The folder of both official checkpoints, small and with weights by formula, imported for small images."""
-    folder = tmp_path_factory.mktemp("cotracker3")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ULTRASOUND_MOTION_MODELS", str(folder / "models"))
-        for name in VERSIONS:
-            torch.save(official_tensors(name, small=True), folder / f"{name}.pth")
-            assert main(["models", "import", str(folder / f"{name}.pth"), "--as", name]) == 0
-            card = folder / "models" / f"{name}.json"
-            card.write_text(card.read_text().replace('"configuration": {', '"configuration": {"input_size": [64, 96],'))
-    return folder / "models"
+    return import_small_cotracker3(tmp_path_factory.mktemp("cotracker3"))
 
 
 @pytest.fixture

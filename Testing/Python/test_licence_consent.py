@@ -229,5 +229,9 @@ def test_the_other_panels_ask_too(restricted_tracker, application, scene, dialog
         panel.startRun(make)
     assert len(dialogs.shown) == 1 and "CC-BY-NC-4.0" in dialogs.shown[0]
     assert asked == ["lucas-kanade"]  # the default tracker needs no weights
+    panel.parameters.tracker = "specknet"
+    with pytest.raises(InputError, match="enough"):  # as *Track through corrections* does, with a result of its own
+        panel.startRun(make, lambda found, *, complete: iter(()), withWeights=True)
+    assert len(dialogs.shown) == 2
     application.errors.clear()
     application.close_module("LandmarkTracking")

@@ -52,6 +52,7 @@ from UltrasoundMotionLib.tracking.files.observers_csv import write_observers_csv
 from UltrasoundMotionLib.tracking.request import TrackRequest
 from UltrasoundMotionModuleLib.shared.background_job import sharedProcess
 from UltrasoundMotionModuleLib.shared.clip import Clip, clipOf, loaded
+from UltrasoundMotionModuleLib.shared.licence_consent import checkConsent, weightsOfTracker
 from UltrasoundMotionModuleLib.shared.module_logic import MotionModuleLogic
 from UltrasoundMotionModuleLib.shared.options import GivenOptions, takesOptions
 
@@ -185,10 +186,13 @@ class AnnotationLogic(MotionModuleLogic):
             The same landmarks; paths, table and plot are new. A call that is cancelled leaves everything as it was.
 
         Raises:
-            InputError: no point was corrected since the last run; an option that corrections exclude.
+            InputError: no point was corrected since the last run; an option that corrections exclude; weights under a
+                licence that was not agreed to.
         """
+        request = options.request()
+        checkConsent(weightsOfTracker(request.model, request.weights))
         run = run_steps(self.findingRun(trackedNode))
-        job = self.correctedJob(run, loaded(run.clip.sequence), options.request())
+        job = self.correctedJob(run, loaded(run.clip.sequence), request)
         found = run_job(job, sharedProcess().process, progress=progress or no_progress)
         LiveTracks(run.clip.sequence, nodes=run.editor.landmarks).show(found.tracks)
         run_steps(run.editor.storing_tracked(found, run.before))

@@ -379,7 +379,7 @@ class AnnotationSection:
         """Follows the corrected points both ways."""
         if self._editor is not None and not self._steps.busy:
             self._stopReading()
-            self._panel.startRun(self._makeJob, self._showResult)
+            self._panel.startRun(self._makeJob, self._showResult, withWeights=True)
 
     def _makeJob(self) -> BackgroundJob:
         request = self._panel.logic.request(self._panel.parameters, 0)

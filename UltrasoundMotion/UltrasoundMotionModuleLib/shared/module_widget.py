@@ -265,18 +265,23 @@ class MotionModuleWidget(ScriptedLoadableModuleWidget, VTKObservationMixin, ABC)
         makeJob: Callable[[], BackgroundJob],
         showResult: Callable[..., Steps[str]] | None = None,
         ensure: Callable[[], None] | None = None,
+        *,
+        withWeights: bool | None = None,
     ) -> None:
         """Installs missing packages and starts the run that `makeJob` returns; errors are shown.
 
         Args:
             showResult: called with the result in place of `self.showResult`.
             ensure: installs the packages of a run that needs others than those of Apply.
+            withWeights: whether the run may use `weightsOfRun`, to whose licences the user is asked to agree; None:
+                where `showResult` is not given.
         """
         if self.run is not None:
             self.applyButton.showStatus(_("Wait until the run has ended, or cancel it"))
             return
         with slicer.util.tryWithErrorDisplay(_("{module} could not start.").format(module=self.title)):
-            if showResult is None and not askForConsent(self.title, cardsToAgreeTo(self.weightsOfRun())):
+            withWeights = showResult is None if withWeights is None else withWeights
+            if withWeights and not askForConsent(self.title, cardsToAgreeTo(self.weightsOfRun())):
                 self.useAnotherMethod()
             if ensure is not None:
                 ensure()
