@@ -128,10 +128,7 @@ def test_parts_of_points_and_frames_change_nothing(monkeypatch):
         return small_tracker(support_grid=2).track(frames, points.numpy(), query_frames.numpy()).positions_px
 
     whole = track()
-    package = "UltrasoundMotionLib.tracking"
-    monkeypatch.setattr(f"{package}.trackers.cotracker3.network._TOKENS_AT_ONCE", 1)
-    monkeypatch.setattr(f"{package}.trackers.cotracker3.transformer._TOKENS_AT_ONCE", 12)
-    monkeypatch.setattr(f"{package}.network_blocks.feature_sampling._GATHERED_BYTES", 1)
+    monkeypatch.setattr("UltrasoundMotionLib.tracking.network_blocks.chunk_sizes._CACHE_BYTES", 1)
     np.testing.assert_allclose(track(), whole, rtol=0, atol=1e-9)
 
 

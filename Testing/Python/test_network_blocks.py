@@ -74,8 +74,6 @@ def test_patches_are_samples_at_whole_offsets(features, points, radius):
 
 
 def test_tracks_are_correlated_with_the_repeated_border(features, points, monkeypatch):
-    from UltrasoundMotionLib.tracking.network_blocks import feature_sampling
-
     near = points.clamp(-50, 50)
     offsets = torch.arange(-1, 2, dtype=points.dtype)
     shifts = torch.stack(torch.meshgrid(offsets, offsets, indexing="xy"), dim=-1).reshape(1, 1, -1, 2)
@@ -84,8 +82,8 @@ def test_tracks_are_correlated_with_the_repeated_border(features, points, monkey
     torch.testing.assert_close(found.flatten(2, 3).permute(0, 3, 1, 2), expected)
     templates = torch.randn(COUNT, 4, CHANNELS, generator=generator(), dtype=torch.float64)
     wanted = torch.einsum("tnyxc,nkc->ntyxk", found, templates)
-    for gathered_bytes in (4 << 20, 1):
-        monkeypatch.setattr(feature_sampling, "_GATHERED_BYTES", gathered_bytes)
+    for cache_bytes in (4 << 20, 5000, 1):
+        monkeypatch.setattr("UltrasoundMotionLib.tracking.network_blocks.chunk_sizes._CACHE_BYTES", cache_bytes)
         torch.testing.assert_close(correlate_tracks(features, points.transpose(0, 1), templates, 1), wanted)
 
 

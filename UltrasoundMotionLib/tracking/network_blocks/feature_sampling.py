@@ -6,8 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-_GATHERED_BYTES = 4 << 20
-"""Memory of the pixels that are gathered at once for one track: what a processor's cache holds."""
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import bytes_at_once
 
 
 def sample_features(features: Tensor, points: Tensor, *, outside: str = "border") -> Tensor:
@@ -86,18 +85,22 @@ def correlate_tracks(features: Tensor, tracks: Tensor, templates: Tensor, radius
         (N, T, P, P, K), the third axis along y and the fourth along x.
     """
     count, frame_count = tracks.shape[:2]
-    templates_each, channels = templates.shape[1:]
+    kept, channels = templates.shape[1:]
     side = 2 * radius + 2
-    found = features.new_empty(count, frame_count, side - 1, side - 1, templates_each)
-    frames_at_once = max(1, _GATHERED_BYTES // (side**2 * channels * features.element_size()))
+    found = features.new_empty(count, frame_count, side - 1, side - 1, kept)
+    patches_at_once = max(1, bytes_at_once(features.device) // (side**2 * channels * features.element_size()))
+    frames_at_once = min(frame_count, patches_at_once)
+    tracks_at_once = max(1, patches_at_once // frames_at_once)
     for first in range(0, frame_count, frames_at_once):
-        chunk = slice(first, first + frames_at_once)
-        maps = features[chunk]
-        for track in range(count):
-            pixels, _, fraction = _gather_whole_pixels(maps, tracks[track, chunk, None], radius)
-            products = pixels.reshape(-1, channels) @ templates[track].t()
-            products = products.reshape(-1, 1, side, side, templates_each)
-            found[track, chunk] = _interpolate(products, fraction)[:, 0]
+        frames = slice(first, first + frames_at_once)
+        maps = features[frames]
+        for start in range(0, count, tracks_at_once):
+            part = slice(start, start + tracks_at_once)
+            pixels, _, fraction = _gather_whole_pixels(maps, tracks[part, frames].transpose(0, 1), radius)
+            fraction = fraction.transpose(0, 1)  # (tracks, frames, 2)
+            pixels = pixels.reshape(len(maps), -1, side**2, channels).transpose(0, 1).flatten(1, 2)
+            products = pixels @ templates[part].transpose(1, 2)
+            found[part, frames] = _interpolate(products.reshape(*fraction.shape[:2], side, side, kept), fraction)
     return found
 
 

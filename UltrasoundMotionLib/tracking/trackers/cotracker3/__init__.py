@@ -43,6 +43,7 @@ def _kind(architecture: str, version: str) -> NetworkKind:
         licence="CC-BY-NC-4.0",
         marks=("updateformer.input_transform.weight", "fnet.conv1.weight"),
         convert=partial(_convert_cotracker3, version),
+        files=(f"scaled_{version}.pth", f"baseline_{version}.pth"),
     )
     return NetworkKind(architecture, _build_cotracker3, official)
 
@@ -73,8 +74,7 @@ def create_cotracker3(setup: TrackerSetup) -> CoTracker3Tracker:
 
     from UltrasoundMotionLib.tracking.trackers.cotracker3.offline import CoTracker3Tracker
 
-    device = torch.device(setup.device)
-    return CoTracker3Tracker(setup.network, setup.settings, device, 1 if device.type == "cpu" else 16)
+    return CoTracker3Tracker(setup.network, setup.settings, torch.device(setup.device))
 
 
 @tracker(

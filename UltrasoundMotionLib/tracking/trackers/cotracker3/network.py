@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import points_at_once
 from UltrasoundMotionLib.tracking.network_blocks.feature_sampling import correlate_tracks, sample_patches
 from UltrasoundMotionLib.tracking.network_blocks.residual_encoder import ResidualEncoder
 from UltrasoundMotionLib.tracking.trackers.cotracker3.transformer import Transformer
@@ -26,7 +27,6 @@ _LEVELS = 4
 _RADIUS = 3
 _SIDE = 2 * _RADIUS + 1
 _WAVES = 10
-_TOKENS_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -156,9 +156,9 @@ class CoTracker3(nn.Module):
         """
         count, frame_count = state.visibility.shape
         time = self._time_embedding(frame_count, maps[0])
-        points_at_once = max(1, _TOKENS_AT_ONCE // frame_count)
+        at_once = points_at_once(frame_count, _SIDE**4 * time.element_size(), time.device)
         for _ in range(iterations):
-            parts = (slice(first, first + points_at_once) for first in range(0, count, points_at_once))
+            parts = (slice(first, first + at_once) for first in range(0, count, at_once))
             tokens = torch.cat([self._tokens(maps, templates, state, part, time) for part in parts])
             tokens = self.transformer(tokens)
             visibility, confidence = self.visibility_output(tokens).unbind(-1)

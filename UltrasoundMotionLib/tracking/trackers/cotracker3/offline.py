@@ -7,6 +7,7 @@ import torch
 
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.clip_tracker import ClipTracks
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import frames_at_once
 from UltrasoundMotionLib.tracking.network_blocks.counted_steps import CountedSteps
 from UltrasoundMotionLib.tracking.trackers.cotracker3.network import CoTracker3, TrackState
 from UltrasoundMotionLib.tracking.trackers.cotracker3.run_setup import RunSetup
@@ -27,18 +28,14 @@ class CoTracker3Tracker:
         network: CoTracker3 in eval mode.
         settings: of the run.
         device: of the network.
-        images_at_once: number of frames that are encoded together.
     """
 
     any_query_frame = True
     frames_at_most = 1024
 
-    def __init__(
-        self, network: CoTracker3, settings: CoTracker3Settings, device: torch.device, images_at_once: int = 1
-    ) -> None:
+    def __init__(self, network: CoTracker3, settings: CoTracker3Settings, device: torch.device) -> None:
         self.progress: Progress = no_progress
         self._network, self._settings, self._device = network, settings, device
-        self._images_at_once = images_at_once
 
     def frames_that_fit(self, frame_shape: tuple[int, int], point_count: int) -> int:
         """Returns the number of frames (H, W) whose features and tokens fit into the settings' memory."""
@@ -57,12 +54,12 @@ class CoTracker3Tracker:
         """
         settings, network = self._settings, self._network
         setup = RunSetup.of(network, frames, query_points, settings.support_grid, self._device)
-        count = len(frames)
-        step = CountedSteps(self.progress, -(-count // self._images_at_once) + settings.iterations)
+        count, at_once = len(frames), frames_at_once(self._device)
+        step = CountedSteps(self.progress, -(-count // at_once) + settings.iterations)
         step.message = "features"
         maps = network.empty_pyramid(count, network.config.input_size, setup.points)
-        for first in range(0, count, self._images_at_once):
-            last = min(first + self._images_at_once, count)
+        for first in range(0, count, at_once):
+            last = min(first + at_once, count)
             for held, found in zip(maps, network.pyramid(network.encode(setup.images(first, last))), strict=True):
                 held[first:last] = found
             step()

@@ -12,7 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-_TOKENS_AT_ONCE = 4096  # what the hidden layer of a block holds: 25 MB
+from UltrasoundMotionLib.tracking.network_blocks.chunk_sizes import points_at_once
+
+_WIDENING = 4
 
 
 class Transformer(nn.Module):
@@ -35,9 +37,11 @@ class Transformer(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Computes all layers; tracks, then frames, are processed in parts, which bounds the memory."""
-        count, frames, _ = tokens.shape
+        count, frames, channels = tokens.shape
         virtual: Tensor = self.virtual_tracks  # of one frame: at first they are the same on all
-        tracks_at_once, frames_at_once = max(1, _TOKENS_AT_ONCE // frames), max(1, _TOKENS_AT_ONCE // count)
+        hidden_bytes = _WIDENING * channels * tokens.element_size()
+        tracks_at_once = points_at_once(frames, hidden_bytes, tokens.device)
+        frames_at_once = points_at_once(count + len(virtual), hidden_bytes, tokens.device)
         layers = zip(self.time_blocks, self.read_points, self.virtual_blocks, self.read_virtual, strict=True)
         for along_time, read_points, among_virtual, read_virtual in layers:
             tokens = torch.cat([along_time(part) for part in tokens.split(tracks_at_once)])
@@ -60,8 +64,8 @@ class AttentionBlock(nn.Module):
         self.query = nn.Linear(channels, channels)
         self.key_value = nn.Linear(channels, 2 * channels)
         self.output = nn.Linear(channels, channels)
-        self.hidden = nn.Linear(channels, 4 * channels)
-        self.project = nn.Linear(4 * channels, channels)
+        self.hidden = nn.Linear(channels, _WIDENING * channels)
+        self.project = nn.Linear(_WIDENING * channels, channels)
         self.context_norm = nn.LayerNorm(channels) if context_norm else None
 
     def forward(self, tokens: Tensor, context: Tensor | None = None) -> Tensor:
