@@ -23,7 +23,9 @@ from UltrasoundMotionLib.lab.benchmarks.registration.targets import learned_targ
 
 
 def row(pair, dice, nonpositive=0.0, seconds=0.5):
-    return PairResult(pair, {1: dice, 2: dice}, {1: 1.0, 2: float("inf")}, 0.2, nonpositive, seconds, seconds, 1000)
+    return PairResult(
+        pair, {1: dice, 2: dice}, {1: 1.0, 2: float("inf")}, 0.2, nonpositive, 0.3, nonpositive, seconds, seconds, 1000
+    )
 
 
 def refused(capsys, *arguments):
@@ -132,9 +134,9 @@ def test_a_method_that_is_missing_is_a_row_that_says_how_to_get_it():
         atlas=None,
     )
     header, _, greedy, instance, ants = found.table().splitlines()
-    assert header.split()[-4:] == ["greedy", "95", "%", "interval"]
-    assert instance.endswith("+0.100  +0.050 to +0.150")
-    assert greedy.split()[-2:] == ["-", "-"]
+    assert header.split()[-6:] == ["greedy", "95", "%", "interval", "Wilcoxon", "p"]
+    assert instance.endswith("+0.100  +0.050 to +0.150         0.5")
+    assert greedy.split()[-3:] == ["-", "-", "-"]
     assert "skipped: comparing with antspyx needs it: pip install it" in ants
     content = found.as_dict()
     assert [one["method"] for one in content["methods"]] == ["greedy", "ours:instance", "ants"]

@@ -90,6 +90,8 @@ def test_register_writes_everything(slicer_core, run, pair, tmp_path):
     assert report["similarity"]["lncc"] > report["similarity"]["lncc_before"]
     assert report["labels"]["1"]["dice"] > 0.85 > report["labels"]["1"]["dice_before"]
     assert report["jacobian"]["share_nonpositive"] == 0
+    assert report["inside"] == "labels"
+    assert 0 < report["jacobian_inside"]["std_log"] != report["jacobian"]["std_log"]
     for name in ("p.png", "s.mrb"):
         assert (tmp_path / name).stat().st_size > 5000
 

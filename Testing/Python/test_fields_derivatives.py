@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
 from field_samples import by_dimension, inner, linear_field, random_image, smooth_field
@@ -53,6 +54,31 @@ def test_jacobian_measures_count_what_the_mask_holds():
     assert (calm.share_nonpositive, calm.std, calm.std_log, calm.mean) == (0, 0, 0, 1)
     with pytest.raises(InputError, match="no voxel"):
         fields.jacobian_measures(displacement, left * 0)
+
+
+@by_dimension
+def test_sdlogj_is_that_of_the_challenge(spatial):
+    """By its evaluation's definition: central differences, the border of two voxels cut off, 3 added, clipped."""
+    displacement = smooth_field(spatial, amplitude=4)
+    values = displacement[0].double().numpy()
+    kernels = [
+        np.reshape([-0.5, 0, 0.5], [3 if axis == one else 1 for axis in range(len(spatial))])
+        for one in range(len(spatial))
+    ]
+    gradient = np.stack(
+        [[ndimage.correlate(part, kernel, mode="constant") for kernel in kernels[::-1]] for part in values]
+    )
+    matrix = np.moveaxis(gradient, (0, 1), (-2, -1)) + np.eye(len(spatial))
+    core = (slice(2, -2),) * len(spatial)
+    determinant = np.linalg.det(matrix)[core]
+    expected = np.log((determinant + 3).clip(1e-9, 1e9)).std()
+    found = fields.jacobian_measures(displacement)
+    assert found.sdlogj_learn2reg == pytest.approx(expected, abs=1e-6)
+    assert found.std_log > 2 * found.sdlogj_learn2reg, "they are not the same number"
+    mask = torch.zeros(spatial)
+    mask[core] = torch.from_numpy((np.arange(determinant.size) % 3 == 0).reshape(determinant.shape))
+    inside = np.log((determinant[mask[core].numpy() > 0] + 3).clip(1e-9, 1e9)).std()
+    assert fields.jacobian_measures(displacement, mask).sdlogj_learn2reg == pytest.approx(inside, abs=1e-6)
 
 
 @by_dimension

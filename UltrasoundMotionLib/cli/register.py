@@ -160,7 +160,7 @@ def _interruptible(progress: TerminalProgress, keep_partial: bool) -> Iterator[P
 
 
 def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
-    """Returns a summary in three lines and a table of labels."""
+    """Returns a summary in a few lines and a table of labels."""
     measures, jacobian = registration.measures, registration.measures.jacobian
     lengths = np.linalg.norm(registration.displacement.displacement_mm, axis=-1)
     unit = "mm" if fixed.spacing_known else "px"
@@ -175,6 +175,12 @@ def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
         f" {jacobian.minimum:.2f} to {jacobian.maximum:.2f} (std of the logarithm {jacobian.std_log:.3f});"
         f" {jacobian.share_nonpositive:.2%} of voxels fold.",
     ]
+    if measures.jacobian_inside is not None:
+        inside = measures.jacobian_inside
+        lines.append(
+            f"Inside the {measures.inside}: volume changes by {inside.minimum:.2f} to {inside.maximum:.2f} (std of the"
+            f" logarithm {inside.std_log:.3f}); {inside.share_nonpositive:.2%} of voxels fold."
+        )
     if measures.labels:
         rows = [
             [

@@ -154,6 +154,8 @@ def _report_of(fixed: Volume, moving: Volume, registration: Registration) -> dic
         },
         "labels": {label: asdict(one) for label, one in measures.labels.items()},
         "jacobian": asdict(measures.jacobian),
+        "jacobian_inside": None if measures.jacobian_inside is None else asdict(measures.jacobian_inside),
+        "inside": measures.inside,
         "seconds": measures.seconds,
         "device": measures.device,
         "interrupted": registration.interrupted,

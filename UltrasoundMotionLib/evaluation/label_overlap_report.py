@@ -27,12 +27,14 @@ class PairOverlap:
         dice: Dice coefficient by label, 0 to 1.
         hd95_mm: 95th percentile of the surface distance by label; infinite where one map lacks the label.
         jacobian: measures of the displacement, or None without one.
+        jacobian_inside: the same inside the fixed labels.
     """
 
     name: str
     dice: dict[int, float]
     hd95_mm: dict[int, float]
     jacobian: JacobianMeasures | None = None
+    jacobian_inside: JacobianMeasures | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,17 @@ class OverlapReport:
 
     def as_dict(self) -> dict:
         """Returns the content for JSON; values that were not measured are null."""
-        fields = [asdict(pair.jacobian) for pair in self.pairs if pair.jacobian is not None]
+        fields, inside = (
+            [asdict(one) for pair in self.pairs if (one := getattr(pair, name)) is not None]
+            for name in ("jacobian", "jacobian_inside")
+        )
         pooled = {
             "pairs": len(self.pairs),
             "dice": self.mean_dice(),
             "mean_dice": _mean([_mean(list(pair.dice.values())) for pair in self.pairs]),
             "hd95_mm": self.mean_hd95_mm(),
-            "jacobian": {key: _mean([one[key] for one in fields]) for key in fields[0]} if fields else None,
+            "jacobian": _means(fields),
+            "jacobian_inside": _means(inside),
         }
         content = {"pairs": [asdict(pair) for pair in self.pairs], "pooled": pooled}
         return finite(content if self.unit == "mm" else content | {"distances_in": self.unit})
@@ -83,7 +89,9 @@ class OverlapReport:
             *(f"Dice {label}" for label in labels),
             *(f"HD95 {label} {self.unit}" for label in labels),
         ]
-        header += ["folded %", "std log J"] if with_field else []
+        header += (
+            ["folded %", "std log J", "folded % inside", "std log J inside", "SDlogJ (Learn2Reg)"] if with_field else []
+        )
         values = np.array([self._numbers(pair, with_field) for pair in self.pairs])
         rows = [[pair.name, *self._row(row)] for pair, row in zip(self.pairs, values, strict=True)]
         if len(self.pairs) > 1:
@@ -96,8 +104,9 @@ class OverlapReport:
         dice = [pair.dice.get(label, np.nan) for label in self.labels]
         numbers = [_mean(dice), *dice, *(pair.hd95_mm.get(label, np.nan) for label in self.labels)]
         if with_field:
-            jacobian = pair.jacobian
-            numbers += [np.nan, np.nan] if jacobian is None else [100 * jacobian.share_nonpositive, jacobian.std_log]
+            for one in (pair.jacobian, pair.jacobian_inside):
+                numbers += [np.nan, np.nan] if one is None else [100 * one.share_nonpositive, one.std_log]
+            numbers.append(np.nan if pair.jacobian is None else pair.jacobian.sdlogj_learn2reg)
         return numbers
 
     @staticmethod
@@ -140,8 +149,12 @@ def measure_overlap(
         )
     overlap = dice(torch.from_numpy(first), torch.from_numpy(second))
     distances = surface_distance(first, second, fixed.spacing_mm, list(overlap))
-    jacobian = None if displacement is None else jacobian_measures(displacement.to_voxels())
-    return PairOverlap(name, overlap, {label: one.hd95_mm for label, one in distances.items()}, jacobian)
+    jacobian = jacobian_inside = None
+    if displacement is not None:
+        field = displacement.to_voxels()
+        jacobian, jacobian_inside = jacobian_measures(field), jacobian_measures(field, torch.from_numpy(first > 0))
+    surfaces = {label: one.hd95_mm for label, one in distances.items()}
+    return PairOverlap(name, overlap, surfaces, jacobian, jacobian_inside)
 
 
 def _whole_labels(volume: Volume) -> np.ndarray:
@@ -156,6 +169,11 @@ def _whole_labels(volume: Volume) -> np.ndarray:
         if wrong.size:
             raise InputError(f"{volume.name}: labels must be whole numbers, got {wrong.ravel()[0]:g}")
     return array.astype(np.int64)
+
+
+def _means(measures: Sequence[dict[str, float]]) -> dict[str, float] | None:
+    """Returns the mean of each measure; None of none."""
+    return {key: _mean([one[key] for one in measures]) for key in measures[0]} if measures else None
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,6 +11,9 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.jacobian_summary import JacobianMeasures
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement
 
+_BORDER = 2
+"""Voxels next to a border that Learn2Reg leaves out."""
+
 
 def spatial_gradient(values: Tensor, spacing: Sequence[float] | None = None) -> Tensor:
     """Returns the derivatives of (B, C, *spatial) along x, y[, z] as (n, B, C, *spatial).
@@ -74,18 +77,28 @@ def jacobian_measures(displacement: Tensor, mask: Tensor | None = None) -> Jacob
         InputError: the shape is not that of a displacement; a mask of another shape, or an empty one.
     """
     determinant = jacobian_determinant(displacement.detach()).double()
+    core = _without_border(determinant.shape)
+    inner = determinant[core]
     if mask is not None:
         wanted = determinant.shape
         if mask.shape not in (wanted[1:], (wanted[0], 1, *wanted[1:])):
             raise InputError(f"mask {tuple(mask.shape)} does not fit the displacement {tuple(displacement.shape)}")
-        determinant = determinant[(mask > 0).reshape(-1, *wanted[1:]).expand(wanted)]
+        chosen = (mask > 0).reshape(-1, *wanted[1:]).expand(wanted)
+        inner, determinant = inner[chosen[core]], determinant[chosen]
         if determinant.numel() == 0:
             raise InputError("mask: no voxel is above 0")
     return JacobianMeasures(
         mean=float(determinant.mean()),
         std=float(determinant.std(correction=0)),
         std_log=float(determinant.clamp(1e-9, 1e9).log().std(correction=0)),
+        sdlogj_learn2reg=float((inner + 3).clamp(1e-9, 1e9).log().std(correction=0)) if inner.numel() else float("nan"),
         share_nonpositive=float((determinant <= 0).double().mean()),
         minimum=float(determinant.min()),
         maximum=float(determinant.max()),
     )
+
+
+def _without_border(shape: Sequence[int]) -> tuple[slice, ...]:
+    """Returns all but the two voxels next to each border of (B, *spatial), along axes that have more than four."""
+    inner = (slice(_BORDER, -_BORDER) if size > 2 * _BORDER else slice(None) for size in shape[1:])
+    return (slice(None), *inner)

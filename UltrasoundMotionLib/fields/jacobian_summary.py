@@ -11,8 +11,9 @@ class JacobianMeasures:
 
     Attributes:
         mean, std: of the determinant.
-        std_log: standard deviation of the natural logarithm of the determinant, determinants clipped to [1e-9, 1e9] (as
-            in Learn2Reg's SDlogJ).
+        std_log: standard deviation of the natural logarithm of the determinant, determinants clipped to [1e-9, 1e9].
+        sdlogj_learn2reg: the same as the challenge Learn2Reg computes it: 3 is added to the determinant first, and the
+            two voxels next to each border do not count. Much smaller than `std_log`; NaN where nothing is left.
         share_nonpositive: share of voxels with a determinant of 0 or below, 0 to 1.
         minimum, maximum: of the determinant.
     """
@@ -20,6 +21,7 @@ class JacobianMeasures:
     mean: float
     std: float
     std_log: float
+    sdlogj_learn2reg: float
     share_nonpositive: float
     minimum: float
     maximum: float

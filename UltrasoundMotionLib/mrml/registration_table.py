@@ -47,6 +47,7 @@ def fill_measures_table(
         ("Jacobian, greatest", "", _text(jacobian.maximum), "1 keeps volume"),
         ("Jacobian, standard deviation of the logarithm", "", _text(jacobian.std_log), ""),
         ("folded voxels", "", _text(100 * jacobian.share_nonpositive), "%"),
+        *_rows_inside(measures),
         ("time", "", _text(measures.seconds), "s"),
         ("device", "", measures.device, ""),
         ("method", "", method, ""),
@@ -55,6 +56,20 @@ def fill_measures_table(
         rows.append(("interrupted", "", "yes", "the best field so far"))
     table.SetDescription("; ".join(notes))
     return fill_table(table, {title: [row[column] for row in rows] for column, title in enumerate(_COLUMNS)}, {})
+
+
+def _rows_inside(measures: RegistrationMeasures) -> list[tuple[str, str, str, str]]:
+    """Returns the rows of the Jacobian where the field matters, see `RegistrationMeasures.inside`."""
+    jacobian = measures.jacobian_inside
+    if jacobian is None:
+        return []
+    where = f"inside the {measures.inside}"
+    return [
+        (f"Jacobian {where}, least", "", _text(jacobian.minimum), "1 keeps volume"),
+        (f"Jacobian {where}, greatest", "", _text(jacobian.maximum), "1 keeps volume"),
+        (f"Jacobian {where}, standard deviation of the logarithm", "", _text(jacobian.std_log), ""),
+        (f"folded voxels {where}", "", _text(100 * jacobian.share_nonpositive), "%"),
+    ]
 
 
 def fill_frames_table(

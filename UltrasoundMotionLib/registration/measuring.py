@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,16 +32,39 @@ def measure(
     if images.fixed_labels is not None and images.moving_labels is not None and labels is not None:
         unmoved = DisplacementField.zero(ImageGrid.of(images.fixed_labels)).warp(images.moving_labels, mode="nearest")
         label_map_measures = label_measures(images.fixed_labels, unmoved, labels)
+    field = displacement.to_voxels()
+    where, inside = _inside(images, labels)
     return RegistrationMeasures(
         lncc_before=float(lncc(pair.fixed, pair.moving, WINDOW, mask=pair.fixed_mask)),
         lncc=float(lncc(pair.fixed, warped, WINDOW, mask=pair.fixed_mask)),
         mse_before=float(mse(pair.fixed, pair.moving, mask=pair.fixed_mask)),
         mse=float(mse(pair.fixed, warped, mask=pair.fixed_mask)),
-        jacobian=jacobian_measures(displacement.to_voxels()),
+        jacobian=jacobian_measures(field),
+        jacobian_inside=None if inside is None else jacobian_measures(field, inside),
+        inside=where if inside is not None else "",
         labels=label_map_measures,
         seconds=0.0,
         device="cpu",
     )
+
+
+def _inside(images: CheckedImages, labels: Volume | None) -> tuple[str, Tensor | None]:
+    """Returns where a field matters, and that as a mask on the fixed grid; None where it is empty."""
+    if images.fixed_labels is not None or labels is not None:
+        where, chosen = "labels", (images.fixed_labels or labels).array != 0  # type: ignore[union-attr]
+    elif images.fixed_mask is not None:
+        where, chosen = "mask", images.fixed_mask.array > 0
+    else:
+        where, chosen = "foreground", _foreground(images.fixed.array)
+    return where, torch.from_numpy(np.ascontiguousarray(chosen)) if chosen.any() else None
+
+
+def _foreground(image: np.ndarray) -> np.ndarray:
+    """Returns the voxels above Otsu's threshold."""
+    import SimpleITK as sitk
+
+    values = sitk.GetImageFromArray(np.asarray(image, dtype=np.float32))
+    return sitk.GetArrayFromImage(sitk.OtsuThreshold(values, 0, 1)).astype(bool)
 
 
 def label_measures(fixed: Volume, unmoved: Volume, warped: Volume) -> dict[int, LabelMeasures]:

@@ -31,7 +31,10 @@ class RegistrationMeasures:
         lncc_before, lncc: mean squared local cross-correlation (window 5 voxels) of fixed and moving on the working
             grid, 0 to 1.
         mse_before, mse: mean squared difference of the intensities, each image scaled to [0, 1].
-        jacobian: of the displacement on the fixed grid.
+        jacobian: of the displacement on the whole fixed grid, background and all.
+        jacobian_inside: the same where it matters: inside `inside`; None where that is empty.
+        inside: "labels" (of the fixed image, else those carried to it), "mask" (of the fixed image) or "foreground"
+            (the brighter part of the fixed image, by Otsu's threshold).
         labels: by label value; empty unless both label maps were given.
         seconds: wall time of the whole call.
         device: the device that it ended on ("cpu", "cuda", ...).
@@ -47,6 +50,8 @@ class RegistrationMeasures:
     seconds: float
     device: str
     threads: int = 1
+    jacobian_inside: JacobianMeasures | None = None
+    inside: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,5 +42,10 @@ def pairSummary(result: Registration) -> str:
         parts.append(_("Dice {before} to {after}").format(before=f"{before:.2f}", after=f"{after:.2f}"))
     folded = measures.jacobian.share_nonpositive
     parts.append(_("{share} of it folds").format(share=f"{folded:.2%}") if folded else _("nothing folds"))
+    inside = measures.jacobian_inside
+    if inside is not None and inside.share_nonpositive > 0:
+        parts.append(
+            _("inside the {where} {share} folds").format(where=measures.inside, share=f"{inside.share_nonpositive:.2%}")
+        )
     parts.append(_("{seconds} s on {device}").format(seconds=f"{measures.seconds:.1f}", device=measures.device))
     return "; ".join([*parts, *result.notes])

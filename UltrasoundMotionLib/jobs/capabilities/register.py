@@ -146,7 +146,8 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
     """Builds the registration from the arrays in the folder."""
     volumes = {name: volume_from(folder.read(name), geometry) for name, geometry in found["volumes"].items()}
     measures = dict(found["measures"])
-    measures["jacobian"] = JacobianMeasures(**measures["jacobian"])
+    for name in ("jacobian", "jacobian_inside"):
+        measures[name] = None if measures[name] is None else JacobianMeasures(**measures[name])
     measures["labels"] = {int(label): LabelMeasures(**values) for label, values in measures["labels"].items()}
     return Registration(
         displacement=DisplacementField(folder.read("displacement_mm"), grid_from(found["grid"])),

@@ -84,6 +84,8 @@ def registration_columns(labels: Sequence[int], names: Sequence[str]) -> tuple[C
         Column("std log J", measured(lambda row: row.mean("std_log_jacobian"))),
         Column("max", measured(lambda row: max(pair.std_log_jacobian for pair in row.pairs))),
         Column("J <= 0", measured(lambda row: 100 * row.mean("nonpositive")), 4, unit="%"),
+        Column("std log J inside", measured(lambda row: row.mean("std_log_jacobian_inside"))),
+        Column("J <= 0 inside", measured(lambda row: 100 * row.mean("nonpositive_inside")), 4, unit="%"),
         Column("", measured(lambda row: row.median("seconds")), 2, unit="s"),
         Column("CPU", measured(lambda row: row.median("processor_seconds")), 2, unit="s"),
         Column("", measured(lambda row: row.peak_bytes / 2**20), 0, unit="MB"),

@@ -12,8 +12,8 @@ import numpy as np
 
 @dataclass(frozen=True)
 class PairResult:
-    """One pair: Dice and HD95 per label (nearest-neighbour labels on the fixed grid), Jacobian, wall and processor
-    seconds.
+    """One pair: Dice and HD95 per label (nearest-neighbour labels on the fixed grid), Jacobian over the whole grid and
+    inside the fixed labels, wall and processor seconds.
 
     `peak_bytes` is the most memory that the process had held by then.
     """
@@ -23,6 +23,8 @@ class PairResult:
     hd95_mm: dict[int, float]
     std_log_jacobian: float
     nonpositive: float
+    std_log_jacobian_inside: float
+    nonpositive_inside: float
     seconds: float
     processor_seconds: float
     peak_bytes: int

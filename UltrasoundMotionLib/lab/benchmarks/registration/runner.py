@@ -83,6 +83,8 @@ def run_method(call: Callable[[Volume, Volume], DisplacementField], pair: Regist
 
     Seconds are of the registration alone.
     """
+    import torch
+
     from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_measures
     from UltrasoundMotionLib.registration.measuring import label_measures
 
@@ -94,13 +96,19 @@ def run_method(call: Callable[[Volume, Volume], DisplacementField], pair: Regist
         one.warp(pair.moving.labels, mode="nearest") for one in (DisplacementField.zero(ImageGrid.of(fixed)), field)
     )
     labels = label_measures(pair.fixed.labels, unmoved, warped)
-    jacobian = jacobian_measures(field.to_voxels())
+    voxels = field.to_voxels()
+    jacobian, inside = (
+        jacobian_measures(voxels),
+        jacobian_measures(voxels, torch.from_numpy(pair.fixed.labels.array > 0)),
+    )
     return PairResult(
         pair=pair.name,
         dice={label: one.dice for label, one in labels.items()},
         hd95_mm={label: one.hd95_mm for label, one in labels.items()},
         std_log_jacobian=jacobian.std_log,
         nonpositive=jacobian.share_nonpositive,
+        std_log_jacobian_inside=inside.std_log,
+        nonpositive_inside=inside.share_nonpositive,
         seconds=wall,
         processor_seconds=processor,
         peak_bytes=own_peak_bytes(),
