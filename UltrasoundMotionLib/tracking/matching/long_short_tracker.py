@@ -6,6 +6,10 @@ decorrelates. So each frame the short match moves the point and widens its covar
 with that covariance as its prior and narrows it again by as much as its correlation is worth: a Kalman filter whose
 measurement is the long template. A point without support (a shadow, a lost plane) goes with its neighbours or waits,
 its covariance grows, and when it has grown too far the long template is searched for in a window that grows with it.
+
+Neighbours take part three times: they share the motion from frame to frame (`neighbour_motion`), they correct drift
+together (`shared_correction`), and a long match that leads away from where they have moved to since the query frame is
+doubted (`neighbour_consensus`). Where few points are asked for, `support_points` are their neighbours.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ from UltrasoundMotionLib.tracking.matching.neighbour_consensus import FEWEST, ne
 from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER
 from UltrasoundMotionLib.tracking.matching.neighbour_motion import share_motion, smooth_kernel
 from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
+from UltrasoundMotionLib.tracking.matching.shared_correction import share_correction
+from UltrasoundMotionLib.tracking.matching.support_points import support_points
 from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.working_scale import WorkingScale
@@ -58,16 +64,23 @@ class LongShortTracker:
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
         """Implements `OnlineTracker.start`."""
+        self._scale = WorkingScale.of(frame.shape, self.config.working_size)
+        self._unit = self._scale.unit
+        query_points = np.array(query_points, dtype=np.float64)
+        self._asked = len(query_points)
+        points = np.concatenate((query_points, self._support(frame, query_points)))
         if self._absolute is not None:
-            self._absolute.start(frame, query_points)
-        return self._start(frame, query_points)
+            self._absolute.start(frame, points)
+        return self._start(frame, points)
 
     def place(self, which: np.ndarray, positions_px: np.ndarray) -> None:
         """Places points `which` (N,) bool at `positions_px` (N, 2) in the next update: they are out of sight, and their
         positions become less certain.
         """
-        placed = self._scale.to_working(np.array(positions_px, dtype=np.float64))
-        self._placed = np.array(which, dtype=bool), placed
+        placed, held = self._points.copy(), np.zeros(len(self._points), dtype=bool)
+        placed[: self._asked] = self._scale.to_working(np.array(positions_px, dtype=np.float64))
+        held[: self._asked] = which
+        self._placed = held, placed
 
     def update(self, frame: np.ndarray) -> FrameTracks:
         """Implements `OnlineTracker.update`."""
@@ -90,11 +103,20 @@ class LongShortTracker:
             self._absolute.add_frames(frames)
         return [self._update(frame, index) for index, frame in enumerate(frames)]
 
+    def _support(self, frame: np.ndarray, query_points: np.ndarray) -> np.ndarray:
+        """Returns the support points (K, 2) px for the points asked for."""
+        config = self.config.support
+        if self._asked >= config.count or self.config.neighbours.length <= 0:
+            return np.zeros((0, 2))
+        points = self._scale.to_working(query_points)
+        found = support_points(
+            self._scale.image(frame), points, config.count - self._asked, reach=config.reach, unit=self._unit
+        )
+        return self._scale.to_frame(found)
+
     def _start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        self._scale = WorkingScale.of(frame.shape, self.config.working_size)
-        self._unit = self._scale.unit
         pyramid = self._pyramid(frame)
-        points = self._scale.to_working(np.array(query_points, dtype=np.float64))
+        points = self._scale.to_working(query_points)
         self._query_points = points
         self._kernel = None
         if self.config.neighbours.length > 0 and len(points) <= MOST_POINTS_TOGETHER:
@@ -102,31 +124,33 @@ class LongShortTracker:
         self._long = self._matcher.describe(pyramid, points)
         self._recovery = self._recovery_matcher.describe(pyramid, points)
         self._previous, self._short = pyramid, self._long
+        self._doubt = np.where(np.arange(len(points)) < self._asked, 1.0, self.config.support.doubt)[:, None, None]
         self._points, self._covariance = points, isotropic(0.01, len(points))
         self._usual = UsualPlace(points, self.config.sight.usual_place, self._unit)
         self._placed = None
         self._visibility = np.ones(len(points))
         self._frames_since_search = 0
-        return FrameTracks(
-            np.array(query_points, dtype=np.float64), np.ones(len(points)), np.ones(len(points), dtype=bool)
-        )
+        asked = self._asked
+        return FrameTracks(query_points[:asked].copy(), np.ones(asked), np.ones(asked, dtype=bool))
 
     def _update(self, frame: np.ndarray, index: int) -> FrameTracks:
         config, pyramid, count = self.config, self._pyramid(frame), len(self._points)
         step_prior = isotropic((config.short.step_deviation * self._unit) ** 2, count)
         points, covariance = self._points, self._covariance
+        unseen = np.zeros(count)
         if config.short.enabled:
             short = self._matcher.match(self._short, pyramid, points, step_prior, coarsest=config.short.level)
             step = share_motion(
                 self._query_points,
                 short.points - points,
-                short.covariance,
+                short.covariance * self._doubt,
                 config.neighbours.length * self._unit,
                 config.neighbours.own_motion,
                 stretch=config.neighbours.stretch,
                 kernel=self._kernel,
             )
             points = points + step.displacement
+            unseen = np.maximum(mean_variance(short.covariance - step.covariance), 0.0)
             uncertainty = step.covariance + config.neighbours.own_doubt * (short.covariance - step.covariance)
             covariance = covariance + uncertainty + isotropic((config.short.drift_deviation * self._unit) ** 2, count)
         else:
@@ -156,10 +180,11 @@ class LongShortTracker:
             visibility = np.where(self._placed[0], 0.0, visibility)
         points, covariance = self._unseen(points, covariance, visibility)
         points = self._inside(points)
-        templates = self._matcher.describe(pyramid, points)
+        templates = self._matcher.describe(ImagePyramid(pyramid.levels[: config.short.level + 1]), points)
         back = self._matcher.match(templates, self._previous, points, step_prior, coarsest=config.short.level)
         error = np.square(back.points - self._points).sum(axis=1)
-        variance = mean_variance(covariance)
+        # Neighbours tell where a point is, not that it is seen there.
+        variance = mean_variance(covariance) + (1 - config.neighbours.own_doubt) * unseen
         confidence = (
             np.exp(
                 -0.5
@@ -172,7 +197,10 @@ class LongShortTracker:
             * visibility
         )
         self._previous, self._short, self._points, self._covariance = pyramid, templates, points, covariance
-        return FrameTracks(self._scale.to_frame(points), confidence, confidence > config.confidence.visible_above)
+        confidence = confidence[: self._asked]
+        return FrameTracks(
+            self._scale.to_frame(points[: self._asked]), confidence, confidence > config.confidence.visible_above
+        )
 
     def _searches_now(self) -> bool:
         """Tells whether the absolute search runs in this frame."""
@@ -206,7 +234,54 @@ class LongShortTracker:
             -np.square(np.clip(found.correlation, 0, 0.999))
         )
         odds = config.long.evidence_weight * self._matcher.independent_samples * evidence + config.long.readiness
-        return self._fuse(points, covariance, found.points, found.information, odds=odds, trust=config.long.trust)
+        if not config.correction.enabled or config.neighbours.length <= 0:
+            return self._fuse(points, covariance, found.points, found.information, odds=odds, trust=config.long.trust)
+        odds = odds + config.correction.consensus * self._consensus_odds(points, covariance, found.points)
+        innovation = found.points - points
+        covariance, belief = self._believe(covariance, innovation, found.information, odds)
+        information = found.information * (config.long.trust * belief)[:, None, None]
+        noise = mean_variance(inverse_2x2(information + isotropic(1e-5, len(points)))) + config.correction.deviation**2
+        shared = share_correction(
+            self._query_points,
+            innovation,
+            mean_variance(covariance),
+            noise,
+            length=config.correction.length * self._unit,
+            shared=config.correction.shared,
+        )
+        return points + shared.correction, covariance * shared.left[:, None, None]
+
+    def _consensus_odds(self, points: np.ndarray, covariance: np.ndarray, found: np.ndarray) -> np.ndarray:
+        """Returns the log odds (N,), by Student's t, of positions `found` (N, 2) over `points` (N, 2) that follow from
+        the displacements since the query frame of all other points.
+        """
+        if self.config.correction.consensus <= 0 or len(points) < FEWEST:
+            return np.zeros(len(points))
+        consensus, spread = self._consensus(points, covariance, iterations=2)
+        here, there = (np.square(place - consensus).sum(axis=1) for place in (points, found))
+        return self._surprise(here / spread) - self._surprise(there / spread)
+
+    def _consensus(
+        self, points: np.ndarray, covariance: np.ndarray, *, iterations: int = 6
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the positions (N, 2) at which neighbours expect the points, and the variance (N,) around these."""
+        config, unit = self.config, self._unit
+        deviation = (config.consensus.deviation * unit) ** 2
+        consensus = neighbour_consensus(
+            self._query_points,
+            points,
+            mean_variance(covariance) + deviation,
+            length=config.consensus.length * unit,
+            own_share=config.consensus.own_motion,
+            least_spread=(config.short.step_deviation * unit) ** 2,
+            iterations=iterations,
+        )
+        return consensus.points, consensus.variance + deviation
+
+    def _surprise(self, squared: np.ndarray) -> np.ndarray:
+        """Returns Student's t's negative log density (N,), up to a constant, at squared distances in variances."""
+        freedom = self.config.fusion.surprise_freedom
+        return 0.5 * (freedom + 2) * np.log1p(squared / freedom)
 
     def _fuse_finding(
         self, points: np.ndarray, covariance: np.ndarray, finding: Finding
@@ -236,18 +311,24 @@ class LongShortTracker:
         odds are the ratio of the likelihoods there and here (`odds`, a logarithm), times the density (Student's t) of
         so long a way.
         """
-        config = self.config
         innovation = found - points
-        spread = covariance + inverse_2x2(found_information + isotropic(1e-4, len(points)))
-        squared = (times_vectors(inverse_2x2(spread), innovation) * innovation).sum(axis=1)
-        surprise = 0.5 * (config.fusion.surprise_freedom + 2) * np.log1p(squared / config.fusion.surprise_freedom)
-        belief = _sigmoid(odds - surprise)
-        # Accepted though surprising: the covariance was too small, and grows to fit the innovation.
-        excess = belief * np.maximum(squared / config.fusion.gate - 1, 0)
-        covariance = covariance * (1 + excess)[:, None, None]
+        covariance, belief = self._believe(covariance, innovation, found_information, odds)
         information = found_information * (trust * belief)[:, None, None]
         corrected = inverse_2x2(information + inverse_2x2(covariance))
         return points + times_vectors(corrected, times_vectors(information, innovation)), corrected
+
+    def _believe(
+        self, covariance: np.ndarray, innovation: np.ndarray, information: np.ndarray, odds: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the covariances (N, 2, 2) of the positions, wider where they have to be, and the belief (N,) in
+        [0, 1] in matches that lie `innovation` (N, 2) away.
+        """
+        spread = covariance + inverse_2x2(information + isotropic(1e-4, len(innovation)))
+        squared = (times_vectors(inverse_2x2(spread), innovation) * innovation).sum(axis=1)
+        belief = _sigmoid(odds - self._surprise(squared))
+        # Accepted though surprising: the covariance was too small, and grows to fit the innovation.
+        excess = belief * np.maximum(squared / self.config.fusion.gate - 1, 0)
+        return covariance * (1 + excess)[:, None, None], belief
 
     def _regroup(self, index: int, points: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Searches for points that are far from the consensus of their neighbours where these expect them, and moves
@@ -256,27 +337,18 @@ class LongShortTracker:
         The likelihood is the absolute search's, and Student's t of the distance from the consensus.
         """
         config, unit = self.config, self._unit
-        consensus = neighbour_consensus(
-            self._query_points,
-            points,
-            mean_variance(covariance) + (config.consensus.deviation * unit) ** 2,
-            length=config.consensus.length * unit,
-            own_share=config.consensus.own_motion,
-            least_spread=(config.short.step_deviation * unit) ** 2,
-        )
-        spread = consensus.variance + (config.consensus.deviation * unit) ** 2
-        off = np.square(points - consensus.points).sum(axis=1)
+        expected, spread = self._consensus(points, covariance)
+        off = np.square(points - expected).sum(axis=1)
         astray = off > np.maximum(config.consensus.gate**2 * spread, (config.consensus.distance * unit) ** 2)
         if not astray.any():
             return points, covariance
-        there = self._find(index, consensus.points, spread[:, None, None] * np.eye(2))
+        there = self._find(index, expected, spread[:, None, None] * np.eye(2))
         here = self._find(index, points, isotropic((config.consensus.deviation * unit) ** 2, len(points)))
         likelihood_here = np.maximum(here.likelihood, here.expected_likelihood)
         gain = there.likelihood - likelihood_here
         odds = config.consensus.evidence * gain
-        freedom = config.fusion.surprise_freedom
-        there_off = np.square(there.points - consensus.points).sum(axis=1)
-        odds = odds + 0.5 * (freedom + 2) * (np.log1p(off / spread / freedom) - np.log1p(there_off / spread / freedom))
+        there_off = np.square(there.points - expected).sum(axis=1)
+        odds = odds + self._surprise(off / spread) - self._surprise(there_off / spread)
         moved = (
             astray
             & (odds > config.consensus.odds)

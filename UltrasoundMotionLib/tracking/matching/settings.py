@@ -80,6 +80,41 @@ class NeighbourSettings:
 
 
 @dataclass(frozen=True)
+class CorrectionSettings:
+    """Settings of the neighbours' part in a correction by the long memory.
+
+    Attributes:
+        enabled: False lets each point be corrected by its own long match alone.
+        length: distance over which the drift that is corrected is alike ...
+        shared: ... and the share of its variance that is.
+        deviation: standard deviation of a long match's error beyond its own estimate.
+        consensus: weight of the neighbours' consensus on the displacement since the query frame in the odds of a long
+            match; 0: none.
+    """
+
+    enabled: bool = True
+    length: float = 25.0
+    shared: float = 0.15
+    deviation: float = 0.3
+    consensus: float = 1.0
+
+
+@dataclass(frozen=True)
+class SupportSettings:
+    """Settings of support points: points of the tracker's own, so that a few points have neighbours too.
+
+    Attributes:
+        count: number of points, those asked for included, that support points are added up to; 0: none are added.
+        reach: distance from the nearest point asked for within which they lie.
+        doubt: factor on the variance of a support point's motion: nobody chose it, so that it may lie on clutter.
+    """
+
+    count: int = 48
+    reach: float = 90.0
+    doubt: float = 16.0
+
+
+@dataclass(frozen=True)
 class ConfidenceSettings:
     """Settings of the confidence and of visibility.
 
@@ -203,7 +238,8 @@ class LongShortSettings:
         working_size: a frame whose longer side has twice this or more is halved until it is smaller (speckle grows
             with the frame, the patches do not).
         smoothing: blur of the finest level against pixel noise.
-        short, long, fusion, neighbours, confidence, recovery, absolute, consensus, sight: the groups.
+        short, long, fusion, neighbours, correction, support, confidence, recovery, absolute, consensus, sight: the
+            groups.
     """
 
     working_size: int = 256
@@ -212,8 +248,21 @@ class LongShortSettings:
     long: LongMemorySettings = field(default_factory=LongMemorySettings)
     fusion: FusionSettings = field(default_factory=FusionSettings)
     neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
+    correction: CorrectionSettings = field(default_factory=lambda: CorrectionSettings(enabled=False))
+    support: SupportSettings = field(default_factory=lambda: SupportSettings(count=0))
     confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     absolute: AbsoluteSearchSettings = field(default_factory=AbsoluteSearchSettings)
     consensus: ConsensusSettings = field(default_factory=ConsensusSettings)
     sight: SightSettings = field(default_factory=SightSettings)
+
+
+def point_tracker_settings() -> LongShortSettings:
+    """Returns the settings of the point trackers without a network: neighbours correct drift together, and there are
+    always enough of them.
+    """
+    return LongShortSettings(
+        long=LongMemorySettings(level=2, search=2.0, trust=1.0),
+        correction=CorrectionSettings(),
+        support=SupportSettings(),
+    )

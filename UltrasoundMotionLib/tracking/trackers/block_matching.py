@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
+from UltrasoundMotionLib.tracking.matching.settings import point_tracker_settings
 from UltrasoundMotionLib.tracking.registry import TrackerSetup, tracker
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     "normalised cross-correlation with sub-pixel peak, long and short memory fused",
     kind="points",
     rank=1,
-    settings=LongShortSettings,
+    settings=point_tracker_settings,
     devices=(),
     use="a second opinion beside lucas-kanade, by other means",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings, NeighbourSettings
+from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings, NeighbourSettings, point_tracker_settings
 from UltrasoundMotionLib.tracking.registry import TrackerSetup, tracker
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def _wall_settings() -> LongShortSettings:
     """Returns the settings for points along a wall, which are expected to stretch and shorten together as well as to
     move together.
     """
-    return replace(LongShortSettings(), neighbours=NeighbourSettings(stretch=WALL_STRETCH))
+    return replace(point_tracker_settings(), neighbours=NeighbourSettings(stretch=WALL_STRETCH))
 
 
 @tracker(
@@ -29,7 +29,7 @@ def _wall_settings() -> LongShortSettings:
     "pyramidal Lucas-Kanade, long and short memory fused; quickest",
     kind="points",
     rank=0,
-    settings=LongShortSettings,
+    settings=point_tracker_settings,
     devices=(),
     use="tissue and landmarks of good clips; the default",
     recommended=True,
