@@ -41,6 +41,11 @@ from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.working_scale import WorkingScale
 
+_MOST_STRAY = 6.0
+"""Logarithm of the greatest factor on the variance of the motion of a point that has not moved as its neighbours did:
+it may lie on clutter that stands still.
+"""
+
 
 class LongShortTracker:
     """Implements `OnlineTracker` with any `Matcher`; keeps two frames and the templates, whatever the clip's length.
@@ -126,6 +131,7 @@ class LongShortTracker:
         self._previous, self._short = pyramid, self._long
         self._doubt = np.where(np.arange(len(points)) < self._asked, 1.0, self.config.support.doubt)[:, None, None]
         self._points, self._covariance = points, isotropic(0.01, len(points))
+        self._stray = np.ones((len(points), 1, 1))
         self._usual = UsualPlace(points, self.config.sight.usual_place, self._unit)
         self._placed = None
         self._visibility = np.ones(len(points))
@@ -143,7 +149,7 @@ class LongShortTracker:
             step = share_motion(
                 self._query_points,
                 short.points - points,
-                short.covariance * self._doubt,
+                short.covariance * (self._doubt * self._stray),
                 config.neighbours.length * self._unit,
                 config.neighbours.own_motion,
                 stretch=config.neighbours.stretch,
@@ -258,8 +264,9 @@ class LongShortTracker:
         if self.config.correction.consensus <= 0 or len(points) < FEWEST:
             return np.zeros(len(points))
         consensus, spread = self._consensus(points, covariance, iterations=2)
-        here, there = (np.square(place - consensus).sum(axis=1) for place in (points, found))
-        return self._surprise(here / spread) - self._surprise(there / spread)
+        here, there = (np.square(place - consensus).sum(axis=1) / spread for place in (points, found))
+        self._stray = np.exp(np.minimum(here, _MOST_STRAY))[:, None, None]
+        return self._surprise(here) - self._surprise(there)
 
     def _consensus(
         self, points: np.ndarray, covariance: np.ndarray, *, iterations: int = 6

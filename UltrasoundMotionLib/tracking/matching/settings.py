@@ -109,8 +109,8 @@ class SupportSettings:
         doubt: factor on the variance of a support point's motion: nobody chose it, so that it may lie on clutter.
     """
 
-    count: int = 48
-    reach: float = 90.0
+    count: int = 24
+    reach: float = 60.0
     doubt: float = 16.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -37,19 +38,20 @@ def share_correction(
         length: distance over which drift is alike.
         shared: share of the drift's variance that is; the rest is each point's own.
     """
+    prior: dict[str, Any] = {"length": length, "shared": shared}
     if len(places) <= MOST_POINTS_TOGETHER:
-        correction, left = _posterior(places[None], innovation[None], drift[None], noise[None], length, shared)
+        correction, left = _posterior(places[None], innovation[None], drift[None], noise[None], **prior)
         return SharedCorrection(correction[0], left[0])
     corrections, lefts = np.empty_like(innovation), np.empty_like(drift)
     for groups, members in neighbour_groups(places):
-        correction, left = _posterior(places[groups], innovation[groups], drift[groups], noise[groups], length, shared)
+        correction, left = _posterior(places[groups], innovation[groups], drift[groups], noise[groups], **prior)
         own = groups[:, :members]
         corrections[own], lefts[own] = correction[:, :members], left[:, :members]
     return SharedCorrection(corrections, lefts)
 
 
 def _posterior(
-    places: np.ndarray, innovation: np.ndarray, drift: np.ndarray, noise: np.ndarray, length: float, shared: float
+    places: np.ndarray, innovation: np.ndarray, drift: np.ndarray, noise: np.ndarray, *, length: float, shared: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the corrections (B, N, 2) and the shares of the variance (B, N) that are left, of B groups."""
     every = np.arange(places.shape[1])

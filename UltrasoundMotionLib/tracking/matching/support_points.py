@@ -6,6 +6,8 @@ import numpy as np
 
 _BLOCK = 8
 """Side of the blocks, in pixels of a frame whose longer side has 256, of which one holds a support point at most."""
+_LEAST_STRUCTURE = 0.2
+"""Share of the frame's median structure below which a block holds none."""
 
 
 def support_points(image: np.ndarray, points: np.ndarray, count: int, *, reach: float, unit: float = 1.0) -> np.ndarray:
@@ -27,7 +29,9 @@ def support_points(image: np.ndarray, points: np.ndarray, count: int, *, reach: 
     if count <= 0 or rows < 3 or columns < 3:
         return np.zeros((0, 2))
     structure, shown = _structure(np.asarray(image, dtype=np.float64), size, rows, columns)
-    row, column = np.nonzero(shown & (structure > 0.05 * np.median(structure[shown]) if shown.any() else shown))
+    if not shown.any():
+        return np.zeros((0, 2))
+    row, column = np.nonzero(shown & (structure > _LEAST_STRUCTURE * np.median(structure[shown])))
     places = (np.stack((column, row), axis=1) + 0.5) * size - 0.5
     nearest = np.square(places[:, None] - points[None]).sum(axis=2).min(axis=1)
     inside = (nearest <= (reach * unit) ** 2) & (nearest >= size**2)
@@ -53,7 +57,7 @@ def _structure(image: np.ndarray, size: int, rows: int, columns: int) -> tuple[n
         cut = values[: rows * size, : columns * size].reshape(rows, size, columns, size)
         return cut.mean(axis=(1, 3))
 
-    xx, yy, xy = (_around(blocks(product)) for product in (along_x**2, along_y**2, along_x * along_y))
+    xx, yy, xy = (blocks(product) for product in (along_x**2, along_y**2, along_x * along_y))
     lesser = (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
     return lesser, _around(blocks((image > image.min()).astype(np.float64))) > 0.95
 
