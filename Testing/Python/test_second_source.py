@@ -9,6 +9,7 @@ import pytest
 from track_samples import run_verb
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.lab.benchmarks.peers import available_peers, find_peer
 from UltrasoundMotionLib.lab.benchmarks.second_source.benchmark import weights_of
 from UltrasoundMotionLib.lab.benchmarks.second_source.clips import RoundTripClip, labelled_cases
 from UltrasoundMotionLib.lab.benchmarks.second_source.hand_labels import read_hand_labels
@@ -346,6 +347,12 @@ def test_the_command_prints_tables_and_keeps_rows(tmp_path, monkeypatch, capsys)
     assert run_verb(benchmark, "second-source", *arguments, *files) == 0
     with pytest.raises(InputError, match="other settings"):
         run_verb(benchmark, "second-source", *arguments[2:], "--seed", "4", *files)
+    with pytest.raises(InputError, match="no clip to measure"):
+        run_verb(
+            benchmark, "second-source", "--seed", 3, "--count", 0, "--models", "lucas-kanade", "--peers", "opencv-lk"
+        )
+    with pytest.raises(InputError, match="--pymust -1"):
+        run_verb(benchmark, "second-source", *arguments, "--pymust", -1)
     with pytest.raises(InputError, match="is no folder"):
         run_verb(benchmark, "second-source", *arguments, "--data", tmp_path / "nothing")
 
@@ -367,3 +374,10 @@ def test_a_point_is_as_wide_as_pymust_shows_it(place):
     assert found[1][0] == pytest.approx(found[0][0], abs=0.011)
     assert found[1][1] == pytest.approx(found[0][1], abs=0.4)
     assert found[1][2] == pytest.approx(found[0][2], rel=0.25)
+
+
+def test_opencvs_flow_is_searched_to_full_resolution_where_that_is_named():
+    pytest.importorskip("cv2")
+    fine, preset = (find_peer(name, "tracking").call() for name in ("opencv-dis-fine", "opencv-dis"))
+    assert (fine._flow_method.getFinestScale(), preset._flow_method.getFinestScale()) == (0, 1)
+    assert "opencv-dis-fine" not in {one.name for one in available_peers("tracking")}

@@ -97,6 +97,14 @@ class ChainedLucasKanade:
 
 
 @peer(
+    "opencv-dis-fine",
+    "OpenCV DIS flow from the query frame, preset MEDIUM, warm-started, searched down to full resolution",
+    settings={"warm_start": True, "finest_scale": 0},
+    takes_part=lambda: False,
+    dense=True,
+    rank=25,
+)
+@peer(
     "opencv-dis",
     "OpenCV DIS flow from the query frame, preset MEDIUM, warm-started",
     settings={"warm_start": True},
@@ -106,12 +114,14 @@ class ChainedLucasKanade:
 class DisFromQueryFrame:
     """Dense inverse search (Kroeger et al., ECCV 2016), preset MEDIUM, from the query frame to each frame.
 
-    With `warm_start`, the flow to the frame before is where the search begins.
+    With `warm_start`, the flow to the frame before is where the search begins. `finest_scale` is the level of the
+    pyramid at which the search ends; the preset's is 1, half the resolution.
     """
 
-    def __init__(self, warm_start: bool = True) -> None:
+    def __init__(self, warm_start: bool = True, finest_scale: int = 1) -> None:
         cv2 = import_opencv()
         self._flow_method = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+        self._flow_method.setFinestScale(finest_scale)
         self._warm_start = warm_start
 
     def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:

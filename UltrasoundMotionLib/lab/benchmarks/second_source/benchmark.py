@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.benchmarks.second_source.rows import ClipRow
     from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
 
-WITHOUT_BOXES = ("opencv-lk", "opencv-dis", "opencv-dis-chained", "opencv-template")
+WITHOUT_BOXES = ("opencv-lk", "opencv-dis", "opencv-dis-fine", "opencv-dis-chained", "opencv-template")
 """OpenCV's trackers that run unless others are named; those of boxes take minutes for a clip of 48 points."""
 
 DESCRIPTION = """Follows tissue on clips of a simulator that shares no scene, motion or physics with the one that
@@ -116,7 +116,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--difficulty", nargs="+", choices=DIFFICULTIES, default=("hard",), help="of the clips (default: hard)"
     )
     parser.add_argument(
-        "--count", metavar="N", type=whole_number, default=6, help="clips of each scene and difficulty (default 6)"
+        "--count", metavar="N", type=int, default=6, help="clips of each scene and difficulty, 0 for none (default 6)"
     )
     parser.add_argument(
         "--pymust",
@@ -176,8 +176,9 @@ def run(arguments: argparse.Namespace) -> int:
         folder = getattr(arguments, option)
         if folder is not None and not folder.is_dir():
             raise InputError(f"--{option} {folder}: is no folder" + ("; make it first" if option == "cache" else ""))
-    if arguments.pymust < 0:
-        raise InputError(f"--pymust {arguments.pymust} must not be negative")
+    for option in ("count", "pymust"):
+        if getattr(arguments, option) < 0:
+            raise InputError(f"--{option} {getattr(arguments, option)} must not be negative")
     if arguments.peers is None:
         arguments.peers = list(WITHOUT_BOXES)
     weights = weights_of(arguments.weights)
@@ -193,6 +194,8 @@ def run(arguments: argparse.Namespace) -> int:
         kept.read()
     with TerminalProgress("benchmark", "clips") as progress:
         rows = benchmark_second_source(chosen_clips(arguments), chosen.trackers, kept=kept, progress=progress)
+    if not rows:
+        raise InputError("no clip to measure on: --count 0 and no other source")
     detail = detail_result(rows)
     print(f"seed {arguments.seed}, {thread_count()} threads, device {arguments.device}")
     print(summary_result(rows).table(markdown=arguments.markdown))
