@@ -125,7 +125,7 @@ def test_lct_follows_a_changing_size():
 
 def test_a_held_landmark_stays_and_nothing_is_learnt_from_it():
     texture, points = speckle(96, seed=2), np.array([[40.0, 40.0], [60.0, 50.0]])
-    tracker = find_tracker("kcf").make("cpu")
+    tracker = find_tracker("kcf").make("cpu", settings={"lost_below": -1.0, "learn_alike": -1.0})  # learns anything
     tracker.start(texture, points)
     other = speckle(96, seed=8)
     for _ in range(10):

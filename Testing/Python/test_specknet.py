@@ -1,5 +1,7 @@
 """SpeckNet: its cost volumes against the paper's formulas, and its trackers against each other."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -15,6 +17,7 @@ from UltrasoundMotionLib.tracking.matching.absolute_search import Finding
 from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
 from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
 from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
+from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.registry import TrackerSetup
 from UltrasoundMotionLib.tracking.trackers import specknet
 from UltrasoundMotionLib.tracking.trackers.specknet.absolute import _likeliest_cells
@@ -242,9 +245,9 @@ def test_the_two_memories_follow_an_absolute_search_over_a_jump_and_refine_it():
 
     def error(absolute):
         matcher = LucasKanadeMatcher(LucasKanadeConfig())
-        tracks = run_tracker(
-            ImageSequence(frames), lambda: LongShortTracker(matcher, LongShortSettings(), absolute), points
-        )
+        tracker = LongShortTracker(matcher, LongShortSettings(), absolute)  # alone: `run_tracker` undoes the jump
+        found = [tracker.start(frames[0], points), *(tracker.update(frame) for frame in frames[1:])]
+        tracks = FrameTracks(*(np.stack([getattr(one, part.name) for one in found]) for part in fields(FrameTracks)))
         return np.linalg.norm(tracks.positions_px - truth, axis=-1), tracks
 
     assert error(None)[0][8:].max() > 20

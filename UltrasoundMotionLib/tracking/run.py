@@ -14,7 +14,10 @@ from UltrasoundMotionLib.tracking.filled_pixels import hide_filled
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTracker, stream_tracks
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 from UltrasoundMotionLib.tracking.query import PointQuery
-from UltrasoundMotionLib.tracking.wrappers.cut_watch import CutWatchedTracker
+from UltrasoundMotionLib.tracking.sight.judge_tracks import judge_tracks
+from UltrasoundMotionLib.tracking.sight.picture_events import picture_notes, shortened
+from UltrasoundMotionLib.tracking.sight.sight_judge import SightJudge
+from UltrasoundMotionLib.tracking.wrappers.judged_tracker import JudgedTracker
 
 OnFrame = Callable[[int, FrameTracks], None]
 
@@ -101,40 +104,28 @@ def run_query(
     progress: Progress = no_progress,
     on_frame: OnFrame | None = None,
     keep_partial: bool = False,
-    on_cut: Callable[[int], None] | None = None,
+    judged: bool = True,
 ) -> PointTracks:
     """Follows the points of a query with an online tracker; the other arguments are those of its collector.
 
     Args:
-        on_cut: called at the end with the first frame after each cut, see `CutWatchedTracker`.
+        model: name of the tracker, by which its own confidence is understood.
+        judged: False gives the tracker every frame as it is, and leaves its own visibility and confidence.
     """
     collector = _TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
-    watched: list[CutWatchedTracker] = []
+    wrapped: list[JudgedTracker] = []
 
-    def create_watched() -> CutWatchedTracker:
-        watched.append(CutWatchedTracker(create_tracker()))
-        return watched[-1]
+    def create_judged() -> JudgedTracker:
+        wrapped.append(JudgedTracker(create_tracker(), SightJudge(model)))
+        return wrapped[-1]
 
     with suppress(_RunStopped):
-        for index, found in stream_tracks(sequence, create_watched, query):
+        for index, found in stream_tracks(sequence, create_judged if judged else create_tracker, query):
             collector.add(index, found)
-    cuts = [
-        query.frame + step * one.cut_after
-        for step, one in zip(query.steps, watched, strict=False)  # a run may be stopped before its second step
-        if one.cut_after is not None
-    ]
-    if on_cut is not None:
-        for frame in cuts:
-            on_cut(frame)
-    return collector.tracks(model, [_cut_note(frame) for frame in cuts])
-
-
-def _cut_note(frame: int) -> str:
-    """Returns a note for the user on a cut, seen on the first frame after it."""
-    return (
-        f"frame {frame}: the picture becomes another at once (a cut, another view, depth or probe position); beyond it"
-        " points are visible only when the picture is again that of the query frame"
-    )
+    notes: list[str] = []
+    for step, one in zip(query.steps, wrapped, strict=False):  # a run may be stopped before its second step
+        notes += picture_notes(one.events, frame=query.frame, step=step)
+    return collector.tracks(model, shortened(notes))
 
 
 def run_clip_query(
@@ -146,13 +137,20 @@ def run_clip_query(
     progress: Progress = no_progress,
     on_frame: OnFrame | None = None,
     keep_partial: bool = False,
+    judged: bool = False,
 ) -> PointTracks:
-    """Follows the points of a query with a whole-clip tracker; the result's notes say where it took windows."""
+    """Follows the points of a query with a whole-clip tracker; the result's notes say where it took windows.
+
+    Args:
+        judged: True gives the points the visibility and confidence of `SightJudge`; `on_frame` is then called once more
+            for every frame. False leaves the tracker's own.
+    """
     collector = _TrackCollector(sequence, query, progress=progress, on_frame=on_frame, keep_partial=keep_partial)
     notes: tuple[str, ...] = ()
     with suppress(_RunStopped):
         notes = track_clip(sequence, create_tracker, query, collector.add, collector.report)
-    return collector.tracks(model, notes)
+    tracks = collector.tracks(model, notes)
+    return judge_tracks(sequence, tracks, query, on_frame) if judged else tracks
 
 
 def run_tracker(

@@ -33,18 +33,20 @@ class StalledVideo:
 
     Attributes:
         missed: frames in a row that showed nothing new.
+        is_black: whether the last of them showed nothing at all.
     """
 
     def __init__(self, first: np.ndarray, config: StallConfig | None = None) -> None:
         self.config = config or StallConfig()
         self.missed = 0
+        self.is_black = False
         self._least, self._deviation = float(first.min()), float(first.std())
         self._mean = float(first.mean()) - self._least
         self._last = np.array(first)
 
     def check(self, frame: np.ndarray) -> str | None:
         """Returns `REPEATED` for a frame to skip, `STALLED` for one of a stalled video, None for one to track in."""
-        black = (
+        self.is_black = black = bool(
             frame.mean() - self._least < self.config.black_share * self._mean
             or frame.std() < self.config.black_share * self._deviation
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
@@ -106,7 +107,8 @@ class PreparedTracking:
         keep_partial: bool = False,
     ) -> PointTracks:
         """Follows the points; arguments and errors as `track_points`."""
-        run = track_offline if self.request.offline else run_query if self.entry.online else run_clip_query
+        whole_clip = partial(run_clip_query, judged=True)
+        run = track_offline if self.request.offline else run_query if self.entry.online else whole_clip
         tracks = run(
             self.sequence,
             self._make_tracker,

@@ -49,7 +49,9 @@ class BenchmarkTracker:
             InputError: see `PointQuery.on`.
         """
         query = PointQuery.on(sequence, points_px, labels=labels, frame=query_frame)
-        return (run_query if self.online else run_clip_query)(sequence, self.create, query, model=self.name)
+        if not self.online:
+            return run_clip_query(sequence, self.create, query, model=self.name, judged=self.ours)
+        return run_query(sequence, self.create, query, model=self.name, judged=self.ours)
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,14 @@ def crop_windows(image: Tensor, centres: Tensor, steps: Tensor, size: int, *, ou
     return windows[:, 0] if image.ndim == 2 else windows
 
 
+def out_of_view(image: Tensor, points: Tensor, margin: float = 0.0) -> Tensor:
+    """Finds the points (N, 2) that lie beyond the centres of the border's pixels of an image (H, W), or nearer to them
+    than `margin`; (N,) bool.
+    """
+    limit = torch.tensor([image.shape[1] - 1.0, image.shape[0] - 1.0], device=points.device)
+    return ((points < margin) | (points > limit - margin)).any(dim=1)
+
+
 def cosine_window(size: int, device: torch.device) -> Tensor:
     """(size, size) Hann window, whose zeros lie beyond the border and whose peak is the sample at size // 2."""
     profile = torch.cos(

@@ -13,6 +13,9 @@ from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTrack
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 from UltrasoundMotionLib.tracking.query import PointQuery
 from UltrasoundMotionLib.tracking.run import OnFrame, run_query
+from UltrasoundMotionLib.tracking.sight.judge_tracks import judge_tracks
+from UltrasoundMotionLib.tracking.sight.picture_events import CUT
+from UltrasoundMotionLib.tracking.wrappers.judged_tracker import JudgedTracker
 from UltrasoundMotionLib.tracking.wrappers.track_smoothing import smooth_paths
 
 
@@ -55,35 +58,39 @@ def track_offline(
     backward pass begins with the variance of the forward one, and counts the less, the further from the query point it
     ends. Then a smoother. Frames before the query frame the same, mirrored. Beyond a cut the forward pass stays.
 
-    `on_frame` is called in the forward pass, and once more for every frame when all is done. A cancelled run with
-    `keep_partial` returns the forward pass as it is.
+    `on_frame` is called in the forward pass, and once more for every frame when all is done and judged. A cancelled run
+    with `keep_partial` returns the forward pass.
     """
     config = config or OfflineConfig()
     unit = max(sequence.frame_size) / 256
     total = query.reached_count
-    cuts: list[int] = []
+    ways: list[JudgedTracker] = []
+
+    def create_watched() -> JudgedTracker:
+        ways.append(JudgedTracker(create_tracker()))
+        return ways[-1]
+
     there = run_query(
         sequence,
-        create_tracker,
+        create_watched,
         query,
         model=model,
         progress=lambda done, _, message: progress(done, 2 * total, message),
         on_frame=on_frame,
         keep_partial=keep_partial,
-        on_cut=cuts.append,
+        judged=False,
     )
     if np.count_nonzero(there.reached) < total:
-        return there
+        return judge_tracks(sequence, there, query, on_frame)
     positions, confidence, visible = there.positions_px.copy(), there.confidence.copy(), there.visible.copy()
     done = total
-    for step in query.steps:
-        frames = np.array(query.frames(step))
-        cut = np.flatnonzero(np.isin(frames, cuts))
-        frames = frames[: cut[0]] if len(cut) else frames  # beyond a cut there is nothing to come back from
+    for step, way in zip(query.steps, ways, strict=False):  # from frame 0 there is one way only
+        lost_from = [event.first for event in way.events if event.kind == CUT and not event.returned]
+        frames = np.array(query.frames(step))[: min(lost_from, default=None)]  # beyond it nothing comes back
         if len(frames) < 3:
             continue
         back: list[FrameTracks] = []
-        tracker = create_tracker()
+        tracker = JudgedTracker(create_tracker())
         for frame in frames[::-1].tolist():
             image = sequence.frame(frame)
             back.append(tracker.update(image) if back else tracker.start(image, positions[frame]))
@@ -100,10 +107,7 @@ def track_offline(
             _selected_frames(there, frames), back_part, unit, config
         )
     result = replace(there, positions_px=positions, confidence=confidence, visible=visible)
-    if on_frame is not None:
-        for frame in np.flatnonzero(result.reached).tolist():
-            on_frame(frame, FrameTracks(result.positions_px[frame], result.confidence[frame], result.visible[frame]))
-    return result
+    return judge_tracks(sequence, result, query, on_frame)
 
 
 def _selected_frames(tracks: PointTracks, frames: np.ndarray) -> PointTracks:

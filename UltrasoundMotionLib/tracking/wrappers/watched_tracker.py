@@ -45,7 +45,12 @@ class WatchedTracker:
     before each update, learns nothing from them and looks for them where they are expected; the results of any other
     are ignored for hidden landmarks. A frozen or black frame does not reach the tracker; the landmarks stay where they
     were until the video goes on.
+
+    Attributes:
+        watches_video: True: it is given black and frozen frames too, to count those that were missed.
     """
+
+    watches_video = True
 
     def __init__(self, tracker: OnlineTracker, config: WatchConfig | None = None) -> None:
         self._tracker = tracker

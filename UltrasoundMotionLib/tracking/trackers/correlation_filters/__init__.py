@@ -4,7 +4,8 @@ Their settings suit ultrasound rather than photographs. Chosen on the harder hal
 mean error of visible landmarks in mm. Grey levels at full resolution instead of gradients in cells of four pixels (2.7
 against 4.5): a landmark's speckle and walls are a few pixels wide, its gradients mostly noise, and its position is
 wanted to a fraction of a pixel. A learning rate of 0.2 instead of 0.075 (1.4 against 2.7), because speckle changes
-faster than the surface of an object. One size, because a probe's depth stays.
+faster than the surface of an object. One size, because a probe's depth stays. Nothing is learnt from a place that does
+not look like the landmark, so that it is found again when it comes back into view.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ def _kcf_settings() -> KcfConfig:
     """Returns KCF's settings for ultrasound."""
     from UltrasoundMotionLib.tracking.trackers.correlation_filters.kcf import KcfConfig
 
-    return KcfConfig(learning_rate=0.2, visible_above=0.6)
+    return KcfConfig(learning_rate=0.2, visible_above=0.6, lost_below=0.25, learn_alike=0.6)
 
 
 def _lct_settings() -> LctConfig:
@@ -37,6 +38,9 @@ def _lct_settings() -> LctConfig:
         size_count=1,
         reach_px=40.0,
         visible_above=0.25,
+        detect_alike=0.4,
+        lost_below=0.25,
+        learn_alike=0.6,
     )
 
 

@@ -13,8 +13,15 @@ from UltrasoundMotionLib.tracking.trackers.correlation_filters.correlation_filte
     train_filter,
 )
 from UltrasoundMotionLib.tracking.trackers.correlation_filters.filter_features import FeatureConfig, window_features
+from UltrasoundMotionLib.tracking.trackers.correlation_filters.template_memory import TemplateMemory
 from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches, WindowTracker
-from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_windows, find_peaks, gaussian_response
+from UltrasoundMotionLib.tracking.windows.windows import (
+    cosine_window,
+    crop_windows,
+    find_peaks,
+    gaussian_response,
+    out_of_view,
+)
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,12 @@ class KcfConfig(FeatureConfig):
             change within a clip.
         size_penalty: factor for the response of a size other than 1, when there are several.
         visible_above: response under which a landmark is marked not visible. The paper has no such state.
+        lost_below: likeness (correlation with the query frame's window and the last ones that were believed) under
+            which a landmark is lost, hidden or out of view: it waits where it was. -1, as in the paper: never, except
+            out of view.
+        found_above: likeness from which on a lost landmark is followed again.
+        learn_alike: likeness from which on its filter learns, unless the border cuts off a quarter of the target.
+        remembered: windows of each landmark that are remembered, the query frame's included.
 
     Raises:
         InputError: an unknown kind of features.
@@ -50,6 +63,10 @@ class KcfConfig(FeatureConfig):
     sizes: tuple[float, ...] = (1.0,)
     size_penalty: float = 0.98
     visible_above: float = 0.2
+    lost_below: float = -1.0
+    found_above: float = 0.8
+    learn_alike: float = -1.0
+    remembered: int = 8
 
 
 class KcfTracker(WindowTracker):
@@ -73,6 +90,10 @@ class KcfTracker(WindowTracker):
 
     def _begin(self, image: Tensor) -> None:
         self._filter = self._train(image)
+        self._lost = torch.zeros_like(self._held)
+        self._memory = TemplateMemory.around(
+            image, self._points, self._scale.unit * self.config.target_px, capacity=self.config.remembered
+        )
 
     def _find(self, image: Tensor) -> WindowMatches:
         tried = torch.tensor(self.config.sizes, device=image.device)
@@ -85,7 +106,19 @@ class KcfTracker(WindowTracker):
             count, device=image.device
         )
         steps = (sizes[best] * self._scale.unit * self.config.sample_px)[:, None]
-        return WindowMatches(self._points + peaks.shifts[best] * steps, sizes[best], peaks.values[best])
+        points = self._points + peaks.shifts[best] * steps
+        alike = self._memory.likeness(image, points)
+        least = torch.where(self._lost, self.config.found_above, self.config.lost_below)
+        self._lost = lost = ((alike < least) & ~self._held) | out_of_view(image, points)
+        self._alike = torch.where(lost, 0.0, alike)
+        return WindowMatches(
+            torch.where(lost[:, None], self._points, points),
+            torch.where(lost, self._sizes, sizes[best]),
+            torch.where(lost, 0.0, peaks.values[best]),
+        )
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
-        self._filter = self._filter.blend(self._train(image), self.config.learning_rate * seen)
+        cut_off = out_of_view(image, self._points, self._scale.unit * self.config.target_px / 4)
+        believed = seen & (self._alike > self.config.learn_alike) & ~cut_off
+        self._filter = self._filter.blend(self._train(image), self.config.learning_rate * believed)
+        self._memory.add(image, self._points, believed)

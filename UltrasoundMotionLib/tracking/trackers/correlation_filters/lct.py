@@ -22,7 +22,13 @@ from UltrasoundMotionLib.tracking.trackers.correlation_filters.correlation_filte
 from UltrasoundMotionLib.tracking.trackers.correlation_filters.filter_features import FeatureConfig, window_features
 from UltrasoundMotionLib.tracking.trackers.correlation_filters.template_memory import TemplateMemory
 from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches, WindowTracker
-from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_windows, find_peaks, gaussian_response
+from UltrasoundMotionLib.tracking.windows.windows import (
+    cosine_window,
+    crop_windows,
+    find_peaks,
+    gaussian_response,
+    out_of_view,
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,14 @@ class LctConfig(FeatureConfig):
         adopt_gain: what the detector finds is adopted if the target filter answers so many times as much there (the
             code's rule), ...
         adopt_above: ... and more than this.
+        detect_alike: likeness (correlation with the query frame's window and the last ones that were believed) under
+            which the detector runs too: a filter of speckle answers anywhere with more than T_r. -1, as in the paper,
+            for this and the next ones: the likeness does not count.
+        adopt_alike: what the detector finds is adopted, too, if its likeness is more than this, ...
+        adopt_alike_gain: ... and by so much more than where the landmark was.
+        lost_below: likeness under which a landmark that the detector does not find is lost: it waits where it was, ...
+        found_above: ... and is followed again where the likeness is more than this.
+        learn_alike: likeness above which anything is learnt, if the border does not cut off a quarter of the target.
         reach_px: how far around the landmark the detector searches, in pixels of a frame whose longer side has 256; the
             paper's searches everywhere.
         template_count: windows the detector remembers for each landmark, the query frame's included.
@@ -73,6 +87,12 @@ class LctConfig(FeatureConfig):
     learn_above: float = 0.38
     adopt_gain: float = 1.5
     adopt_above: float = 0.38
+    detect_alike: float = -1.0
+    adopt_alike: float = 0.8
+    adopt_alike_gain: float = 0.15
+    lost_below: float = -1.0
+    found_above: float = 0.8
+    learn_alike: float = -1.0
     reach_px: float = 256.0
     template_count: int = 8
     candidates: int = 4
@@ -110,13 +130,13 @@ class LctTracker(WindowTracker):
 
     def _begin(self, image: Tensor) -> None:
         self._context, self._target = self._train_context(image), self._train_target(image)
-        steps = torch.full(
-            (len(self._points),),
-            self._scale.unit * self.config.target_px / self.config.detector_px,
-            device=image.device,
-        )
-        self._memory = TemplateMemory(
-            image, self._points, steps, size=self.config.detector_px, capacity=self.config.template_count
+        self._lost = torch.zeros_like(self._held)
+        self._memory = TemplateMemory.around(
+            image,
+            self._points,
+            self._scale.unit * self.config.target_px,
+            size=self.config.detector_px,
+            capacity=self.config.template_count,
         )
 
     def _find(self, image: Tensor) -> WindowMatches:
@@ -125,20 +145,32 @@ class LctTracker(WindowTracker):
         peaks = find_peaks(respond(self._context, features, config.kernel_sigma))
         points = self._points + peaks.shifts * (self._sizes * self._scale.unit * config.sample_px)[:, None]
         confidence = self._judge(image, points, self._sizes)
-        lost = torch.nonzero((confidence < config.detect_below) & ~self._held)[:, 0]
-        for landmark in lost.tolist():
-            places = self._memory.search(
-                image, landmark, points[landmark], config.reach_px * self._scale.unit, config.candidates
-            )
+        self._alike = self._memory.likeness(image, points)
+        doubted = (confidence < config.detect_below) | (self._alike < config.detect_alike)
+        for landmark in torch.nonzero(doubted & ~self._held)[:, 0].tolist():
+            unlike = bool(self._alike[landmark] < config.lost_below)
+            centre = self._points[landmark] if unlike else points[landmark]
+            places = self._memory.search(image, landmark, centre, config.reach_px * self._scale.unit, config.candidates)
             if len(places) == 0:
                 continue
+            alike = self._memory.likeness(image, places, landmark)
             answers = self._judge(image, places, self._sizes[landmark].expand(len(places)), landmark)
-            best = int(answers.argmax())
-            if answers[best] > max(config.adopt_gain * float(confidence[landmark]), config.adopt_above):
-                points[landmark], confidence[landmark] = places[best], answers[best]
+            best, most_alike = int(answers.argmax()), int(alike.argmax())
+            answer_needed = max(config.adopt_gain * float(confidence[landmark]), config.adopt_above)
+            if alike[most_alike] > max(config.adopt_alike, float(self._alike[landmark]) + config.adopt_alike_gain):
+                best = most_alike
+            elif confidence[landmark] >= config.detect_below or answers[best] <= answer_needed:
+                continue
+            points[landmark], confidence[landmark] = places[best], answers[best]
+            self._alike[landmark] = alike[best]
+        least = torch.where(self._lost, config.found_above, config.lost_below)
+        self._lost = lost = ((self._alike < least) & ~self._held) | out_of_view(image, points)
+        self._alike = torch.where(lost, 0.0, self._alike)
+        points = torch.where(lost[:, None], self._points, points)
         if config.size_count == 1:
-            return WindowMatches(points, self._sizes, confidence)
-        return self._resize(image, points)
+            return WindowMatches(points, self._sizes, torch.where(lost, 0.0, confidence))
+        found = self._resize(image, points)
+        return WindowMatches(points, found.sizes, torch.where(lost, 0.0, found.confidence))
 
     def _resize(self, image: Tensor, points: Tensor) -> WindowMatches:
         """Chooses the size with the highest response of the target filter."""
@@ -167,7 +199,9 @@ class LctTracker(WindowTracker):
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
         config = self.config
-        self._context = self._context.blend(self._train_context(image), config.context_rate * seen)
-        believed = seen & (confidence > config.learn_above)
+        cut_off = out_of_view(image, self._points, self._scale.unit * config.target_px / 4)
+        alike = seen & (self._alike > config.learn_alike) & ~cut_off
+        self._context = self._context.blend(self._train_context(image), config.context_rate * alike)
+        believed = alike & (confidence > config.learn_above)
         self._target = self._target.blend(self._train_target(image), config.target_rate * believed)
         self._memory.add(image, self._points, believed)

@@ -14,17 +14,33 @@ class TemplateMemory:
     correlation.
     """
 
+    @classmethod
+    def around(cls, image: Tensor, points: Tensor, target: float, *, size: int = 13, capacity: int) -> TemplateMemory:
+        """Remembers windows of `size` samples a side that are as wide as a target of so many working pixels."""
+        return cls(
+            image, points, torch.full((len(points),), target / size, device=image.device), size=size, capacity=capacity
+        )
+
     def __init__(self, image: Tensor, points: Tensor, steps: Tensor, *, size: int, capacity: int) -> None:
         self._size, self._steps = size, steps
         first = self._cut(image, points)
         self._templates = first[:, None].expand(-1, capacity, -1, -1).clone()
         self._added = torch.zeros(len(points), dtype=torch.long, device=image.device)
 
-    def _cut(self, image: Tensor, points: Tensor) -> Tensor:
+    def _cut(self, image: Tensor, points: Tensor, steps: Tensor | None = None) -> Tensor:
         """Cuts windows (N, size, size) of zero mean and unit norm."""
-        windows = crop_windows(image, points, self._steps, self._size)
+        windows = crop_windows(image, points, self._steps if steps is None else steps, self._size)
         centred = windows - windows.mean(dim=(1, 2), keepdim=True)
         return centred / (centred.square().sum(dim=(1, 2), keepdim=True).sqrt() + 1.0)
+
+    def likeness(self, image: Tensor, points: Tensor, landmark: int | None = None) -> Tensor:
+        """Returns the normalised correlation (N,) of the surroundings of each landmark's point with the most similar of
+        its remembered windows, or (K,) around K points of one landmark.
+        """
+        if landmark is None:
+            return (self._templates * self._cut(image, points)[:, None]).sum(dim=(2, 3)).amax(dim=1)
+        windows = self._cut(image, points, self._steps[landmark].expand(len(points)))
+        return (self._templates[landmark] * windows[:, None]).sum(dim=(2, 3)).amax(dim=1)
 
     def add(self, image: Tensor, points: Tensor, which: Tensor) -> None:
         """Stores landmarks `which` (N,) bool at `points` (N, 2) in place of their oldest windows; the query frame's
