@@ -80,7 +80,8 @@ def track_clip(
     the second half of the one before, on the last frame on which most points were visible; points that were hidden
     there begin on a frame on which they were not, in a window of their own.
 
-    A point that was visible nowhere in an overlap is lost: it is followed further, but not visible from there on.
+    A point that was visible nowhere in an overlap is lost: it is followed further from a guess, not visible and with
+    confidence 0 from there on.
 
     Args:
         emit: called with each frame's index and points, the query frame first; may raise to stop.
@@ -192,7 +193,7 @@ class _ClipRun:
             ]
             more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
             notes.append(
-                f"hidden where two windows overlap, so lost and not visible: {', '.join(lost[:_LISTED])}{more}"
+                f"hidden where two windows overlap, so followed from a guess: {', '.join(lost[:_LISTED])}{more}"
             )
         return tuple(notes)
 
