@@ -227,13 +227,16 @@ def test_memory_benchmark_measures_child_processes():
 @pytest.mark.slow
 def test_benchmark_speed_prints_rates_beside_the_goal(tmp_path, capsys):
     pytest.importorskip("cv2")
-    words = ["--frames", 4, "--models", "lucas-kanade", "--peers", "opencv-lk", "--json", tmp_path / "s.json"]
+    words = ["--frames", 4, "--points", 7, "--models", "lucas-kanade", "--peers", "opencv-lk"]
+    words += ["--json", tmp_path / "s.json"]
     assert run_verb(benchmark, "speed", *words) == 0
     printed = capsys.readouterr().out
     assert "opencv-lk" in printed
     assert "at least 60 frames/s" in printed
     rows = json.loads((tmp_path / "s.json").read_text())["rows"]
     assert all(row["min_fps"] <= row["median_fps"] <= row["max_fps"] for row in rows)
+    assert all(row["cpu_fps"] > 0 for row in rows)
+    assert "7 points" in printed
     with pytest.raises(OutputError, match="does not exist"):
         run_verb(benchmark, "speed", "--json", tmp_path / "no" / "s.json")
     with pytest.raises(InputError, match="no tracker named none"):

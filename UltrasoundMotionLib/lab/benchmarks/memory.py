@@ -128,11 +128,13 @@ def benchmark_memory(
 def _track_and_report(model: str, frame_count: int, point_count: int, size_px: int, threads: int) -> dict:
     import time
 
-    import torch
-
     from UltrasoundMotionLib.tracking import track_points
+    from UltrasoundMotionLib.tracking.registry import find_tracker
 
-    torch.set_num_threads(threads)
+    if find_tracker(model).needs_pytorch:
+        import torch
+
+        torch.set_num_threads(threads)
     sequence = ImageSequence(SwayingSpeckle(frame_count, size_px), name="swaying speckle")
     points = np.random.default_rng(1).uniform(0.25 * size_px, 0.75 * size_px, (point_count, 2))
     started = time.perf_counter()
