@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,8 +107,11 @@ def _grid_points(count: int) -> np.ndarray:
 
 
 def _speckle(frame_count: int) -> ImageSequence:
+    """Returns a sequence in which each frame differs from the one before: trackers pass over frames that repeat."""
     source = SwayingSpeckle(frame_count, SIZE_PX)
-    return ImageSequence(np.stack([source[index] for index in range(frame_count)]), name="swaying speckle")
+    moving = (index for index in itertools.count() if source.shift_px(index) != source.shift_px(index - 1))
+    frames = [source[index] for index in itertools.islice(moving, frame_count)]
+    return ImageSequence(np.stack(frames), name="swaying speckle")
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -248,8 +248,8 @@ class _PixelCells:
         floor, weights = np.floor(positions), self._templates.weights
         if self._table is None:
             self._table = self._lines.mixed(self._image, floor.astype(np.intp), weights)
-        elif not np.array_equal(floor, self._floor):
-            changed = np.flatnonzero((floor != self._floor).any(axis=1))
+        elif (differs := floor != self._floor).any():
+            changed = differs.any(axis=1).nonzero()[0]
             pixels = floor[changed].astype(np.intp)
             self._table[changed] = self._lines.mixed(self._image, pixels, weights[changed])
         self._floor = floor
@@ -258,7 +258,7 @@ class _PixelCells:
         both = right * low
         mixture[:, 0], mixture[:, 1] = 1 - right - low + both, right - both
         mixture[:, 2], mixture[:, 3] = low - both, both
-        mixed = np.einsum("nk,nkf->nf", mixture, self._table)
+        mixed = np.matmul(mixture[:, None], self._table)[:, 0]
         power = mixed[:, 7] * mixture[:, 0] + (mixed[:, 4:7] * mixture[:, 1:]).sum(axis=1)
         variance = np.maximum(power - mixed[:, 3] ** 2, 0)
         products = mixed[:, :3] - mixed[:, 3:4] * self._templates.sums

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 import numpy as np
@@ -10,8 +11,6 @@ import numpy as np
 from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid
 
 T = TypeVar("T", bound="Templates")
-
-_UNIT = np.eye(2)
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ def correlation_gain(correlation: np.ndarray, independent_samples: float) -> np.
     nothing.
     """
     chance = min(0.9, 4.0 / independent_samples)
-    squared = np.maximum((np.clip(correlation, 0, 0.995) ** 2 - chance) / (1 - chance), 0)
+    squared = np.maximum((np.square(np.minimum(np.maximum(correlation, 0), 0.995)) - chance) / (1 - chance), 0)
     return squared / (1 - squared)
 
 
@@ -101,7 +100,19 @@ def times_vectors(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
 
 def isotropic(variance: float, count: int) -> np.ndarray:
     """(count, 2, 2): `variance` times the unit matrix."""
-    return np.broadcast_to(variance * _UNIT, (count, 2, 2))
+    return variance * _units(count)
+
+
+@lru_cache(maxsize=8)
+def _units(count: int) -> np.ndarray:
+    return np.tile(np.eye(2), (count, 1, 1))
+
+
+def median(values: np.ndarray) -> np.ndarray:
+    """Median along the first axis of a few values; NumPy's own costs as much as a frame's other sums together."""
+    ordered = np.sort(values, axis=0)
+    middle = len(ordered) // 2
+    return 0.5 * (ordered[(len(ordered) - 1) // 2] + ordered[middle])
 
 
 def mean_variance(covariance: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from UltrasoundMotionLib.tracking.matching.matcher import median
 from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER, neighbour_groups
 from UltrasoundMotionLib.tracking.matching.neighbour_motion import smooth_kernel
 
@@ -53,11 +54,11 @@ def neighbour_consensus(
         least_spread: least variance of the displacements that is assumed, in px^2.
     """
     way = points - places
-    mean, noise = np.median(way, axis=0), variance
+    mean, noise = median(way), variance
     groups = list(neighbour_groups(places)) if len(places) > MOST_POINTS_TOGETHER else []
     for _ in range(iterations):
         spread = max(
-            float(np.median(np.square(way - mean).sum(axis=-1))) / 1.39, least_spread
+            float(median(np.square(way - mean).sum(axis=-1))) / 1.39, least_spread
         )  # 1.39: median of chi^2 with 2 degrees
         predicted, predicted_variance = _left_out(
             places, way, mean, noise, spread=spread, length=length, own_share=own_share, groups=groups

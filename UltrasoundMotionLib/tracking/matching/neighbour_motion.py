@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from UltrasoundMotionLib.tracking.matching.matcher import mean_variance
+from UltrasoundMotionLib.tracking.matching.matcher import mean_variance, median
 from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER, neighbour_groups
 
 
@@ -48,7 +48,7 @@ def share_motion(
     if len(places) < 2 or length <= 0:
         return SharedMotion(displacement, covariance)
     variance = np.maximum(mean_variance(covariance), 1e-4)
-    weight = 1 / (variance + np.median(variance))
+    weight = 1 / (variance + median(variance))
     mean = (weight[:, None] * displacement).sum(0) / weight.sum()
     spread = (weight[:, None] * np.square(displacement - mean)).sum() / (2 * weight.sum()) + 0.05**2
     offset = (places - (weight[:, None] * places).sum(0) / weight.sum()) / length
