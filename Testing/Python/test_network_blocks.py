@@ -180,3 +180,12 @@ def test_values_beyond_grey_levels_are_scaled_as_a_whole():
     assert as_grey_levels(usual) is usual
     np.testing.assert_allclose(as_grey_levels(usual * 16 - 100)[0, 0], [0, 255], atol=1e-4)
     np.testing.assert_array_equal(as_grey_levels(np.full((1, 2, 2), -7.0, dtype=np.float32)), 0)
+
+
+def test_tracks_without_a_number_are_neither_visible_nor_confident():
+    trajectories = torch.tensor([[[1.0, 2.0]], [[float("nan"), 2.0]], [[3.0, 2.0]]])
+    sure = torch.tensor([[0.5], [float("nan")], [0.25]])
+    found = ClipResizing((9, 13), (9, 13)).tracks(trajectories, np.array([[1.5, 2.0]]), np.array([0]), sure, sure > 0.4)
+    np.testing.assert_array_equal(found.confidence[:, 0], [1.0, 0.0, 0.25])
+    np.testing.assert_array_equal(found.visible[:, 0], [True, False, False])
+    np.testing.assert_array_equal(found.positions_px[[0, 2], 0], [[1.5, 2.0], [3.0, 2.0]])

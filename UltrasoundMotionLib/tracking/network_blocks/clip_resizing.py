@@ -67,7 +67,7 @@ class ClipResizing:
         highest = np.array(self.clip_shape[::-1]) - 1.0
         inside = np.all((positions >= -0.5) & (positions <= highest + 0.5), axis=2)
         positions = np.clip(positions, 0, highest)
-        sure = inside.astype(np.float64) if confidence is None else inside * confidence.cpu().numpy().astype(np.float64)
+        sure = np.where(inside, 1.0 if confidence is None else confidence.cpu().numpy().astype(np.float64), 0.0)
         seen = inside if visible is None else inside & visible.cpu().numpy()
         frames = np.zeros(len(query_points), dtype=int) if query_frames is None else query_frames
         given = frames, np.arange(len(query_points))
