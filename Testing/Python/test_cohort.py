@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,6 +177,23 @@ def test_parts_make_a_whole(manifest, tmp_path, capsys):
     assert main([*words, "--part", "2/2"]) == 0
     assert main(["cohort", "summary", str(manifest), "--out", str(out)]) == 0
     assert "3 of 3 cases finished" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_schedulers_in_the_documentation_run(manifest, tmp_path, monkeypatch):
+    """The lines that Snakemake and Nextflow run, with their placeholders filled in."""
+    page = (Path(__file__).parents[2] / "Docs" / "how-to" / "run-a-cohort.md").read_text()
+    lines = re.findall(r'(?:shell|script): "ultrasound-motion ([^"]*)"', page)
+    assert len(lines) == 4
+    (tmp_path / "cases.csv").write_text(manifest.read_text().replace(",c", ",in/c").replace(",points", ",in/points"))
+    monkeypatch.chdir(tmp_path)
+    for part, whole in (lines[:2], lines[2:]):
+        for number in (1, 2):
+            filled = part.replace("{wildcards.k}/50", f"{number}/2").replace("$k/50", f"{number}/2")
+            assert main(filled.replace("$launchDir", str(tmp_path)).split()) == 0
+        assert main(whole.replace("$launchDir", str(tmp_path)).split()) == 0
+        assert len({row["case"] for row in rows_of(tmp_path / "RESULTS" / "summary.csv")}) == 3
+        shutil.rmtree(tmp_path / "RESULTS")
 
 
 @pytest.mark.slow
