@@ -258,8 +258,13 @@ def test_an_imported_checkpoint_follows_points_from_any_frame(name, models, tmp_
     seen = np.all((positions >= -0.5) & (positions <= [79.5, 59.5]), axis=2)
     others = [0, 1, 3]
     np.testing.assert_allclose(found.positions_px[others][seen[others]], positions[others][seen[others]], atol=1e-3)
-    np.testing.assert_allclose(found.confidence[others], np.where(seen, confidence, 0)[others], atol=1e-5)
-    np.testing.assert_array_equal(found.visible[others], (seen & (confidence > 0.5))[others])
+    # the network's own confidence, which `track_points` weighs with what the pictures show
+    stack = np.stack([sequence.frame(index) for index in range(4)]).astype(np.float32)
+    own = find_tracker(name).make("cpu").track(stack, points, np.array([2, 2, 2]))
+    np.testing.assert_allclose(own.positions_px, found.positions_px, atol=1e-3)
+    np.testing.assert_allclose(own.confidence[others], np.where(seen, confidence, 0)[others], atol=1e-5)
+    np.testing.assert_array_equal(own.visible[others], (seen & (confidence > 0.5))[others])
+    assert own.visible[2].all()
 
 
 @pytest.mark.parametrize("name", ["tapir", "locotrack-small"])
