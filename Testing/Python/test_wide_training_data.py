@@ -1,13 +1,14 @@
 """The wider training data of point trackers: pulses, textures, and effects of scanners and probes."""
 
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.errors import InputError, OptionError
 from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatches, ClipBatchSettings
 from UltrasoundMotionLib.lab.training.data.pulse_clips import pulse_clip
 from UltrasoundMotionLib.lab.training.data.scanner_effects import (
@@ -18,7 +19,9 @@ from UltrasoundMotionLib.lab.training.data.scanner_effects import (
     apply_effects,
 )
 from UltrasoundMotionLib.lab.training.data.texture_recipes import TEXTURES
-from UltrasoundMotionLib.lab.training.recipes.specknet import SpeckNetRecipe
+from UltrasoundMotionLib.lab.training.objectives.specknet import SpeckNetObjective
+from UltrasoundMotionLib.lab.training.recipes.specknet import SpeckNetOptions, SpeckNetRecipe
+from UltrasoundMotionLib.tracking.trackers.specknet.network import SpeckNet, SpeckNetConfig
 
 
 def _clip(seed, count=4):
@@ -120,3 +123,28 @@ def test_the_wide_preset_draws_from_all_recipes_and_refuses_shares_above_one():
         assert clip.points.shape[1] <= 16
     with pytest.raises(InputError, match="shares"):
         ClipBatchSettings(pulse_share=0.7, texture_share=0.4)
+
+
+def test_written_weights_are_the_mean_with_those_they_started_from():
+    torch.manual_seed(0)
+    start = SpeckNet(SpeckNetConfig(channels=(4, 6, 6, 8))).state_dict()
+    objective = SpeckNetObjective(SpeckNetConfig(channels=(4, 6, 6, 8)), start_share=0.25)
+    objective.start_from(start)
+    with torch.no_grad():
+        objective.network.stem.weight += 0.8
+    torch.testing.assert_close(objective.weights()["stem.weight"], start["stem.weight"] + 0.6)
+    torch.testing.assert_close(objective.weights()["stem.bias"], start["stem.bias"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"start_share": 0.5}, "start-from"),
+        ({"start_share": 1.5, "start_from": Path("a.json")}, "between 0 and 1"),
+        ({"stage": "head"}, "trained encoder"),
+        ({"stage": "head", "start_share": 0.5, "start_from": Path("a.json")}, "stands still"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, message):
+    with pytest.raises(OptionError, match=message):
+        SpeckNetOptions(**options)

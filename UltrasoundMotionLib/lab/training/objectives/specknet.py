@@ -36,6 +36,8 @@ class SpeckNetObjective(Objective[list[BatchClip], ValidationClip]):
         loss: weights of the losses.
         all_query_frames: every frame of a clip is the query frame for all others, at no cost of further features;
             False: one random frame.
+        start_share: share of the weights to start from in those that are written, which are the mean of both (Wortsman
+            et al., CVPR 2022): what the new data teach is learnt, what the old ones taught is kept.
     """
 
     name = "specknet"
@@ -52,10 +54,13 @@ class SpeckNetObjective(Objective[list[BatchClip], ValidationClip]):
         loss: SpeckNetLoss | None = None,
         *,
         all_query_frames: bool = True,
+        start_share: float = 0.0,
     ) -> None:
         super().__init__()
         self.network: SpeckNet = SpeckNet(network)
         self.loss, self.all_query_frames = loss or SpeckNetLoss(), all_query_frames
+        self.start_share = start_share
+        self._start: dict[str, Tensor] = {}
 
     def losses(self, batch: list[BatchClip], step: int) -> dict[str, Tensor]:
         """Computes means over the pairs of points that count: "total"; "l1_px", the distance in pixels of the network's
@@ -105,12 +110,16 @@ class SpeckNetObjective(Objective[list[BatchClip], ValidationClip]):
         return accuracy_by_group(cases, lambda case: _errors(self.network, case, self.device))
 
     def weights(self) -> dict[str, Tensor]:
-        """Returns the network's weights in float32."""
-        return {name: value.float() for name, value in self.network.state_dict().items()}
+        """Returns the network's weights in float32, averaged with those it started from by `start_share`."""
+        weights = {name: value.float() for name, value in self.network.state_dict().items()}
+        return weights | {
+            name: torch.lerp(weights[name], start.to(weights[name]), self.start_share)
+            for name, start in self._start.items()
+        }
 
     def configuration(self) -> dict[str, object]:
         """Returns the network's configuration."""
-        return asdict(self.network.config)
+        return {name: value for name, value in asdict(self.network.config).items() if value is not None}
 
     def start_from(self, tensors: Mapping[str, Tensor]) -> None:
         """Copies the weights of a trained SpeckNet.
@@ -122,6 +131,8 @@ class SpeckNetObjective(Objective[list[BatchClip], ValidationClip]):
             self.network.load_state_dict(tensors)
         except RuntimeError as error:
             raise InputError(f"start from: not the weights of this network ({str(error).splitlines()[0]})") from error
+        if self.start_share:
+            self._start = {name: value.detach().clone() for name, value in tensors.items()}
 
 
 def validation_clips(

@@ -57,6 +57,7 @@ class SpeckNetOptions(TrajectoryOptions):
         full_part: last fraction of the steps, with whole inputs instead of crops.
         warped_share: fraction of the clips that are warped real frames.
         pseudo_labels: real clips to learn from by the trajectories on which `specknet` agrees there and back.
+        start_share: share of the weights of --start-from in those that are written, the mean of both.
         stage: the encoder, or the temporal head on an encoder that stands still.
         pool: clips that the head learns from; they are encoded once.
     """
@@ -113,6 +114,12 @@ class SpeckNetOptions(TrajectoryOptions):
         help="real clips to learn from without labels: by the trajectories on which specknet, with --start-from's "
         "weights, agrees forwards and backwards",
     )
+    start_share: float = option(
+        0.0,
+        minimum=0,
+        metavar="P",
+        help="share of the weights of --start-from in those that are written: what they could is kept (default 0)",
+    )
     stage: str = option(
         ENCODER,
         choices=(ENCODER, HEAD),
@@ -124,7 +131,11 @@ class SpeckNetOptions(TrajectoryOptions):
         super().__post_init__()
         if self.stage == HEAD and self.start_from is None:
             raise OptionError("stage", "the head needs a trained encoder: give its weights by --start-from")
-        for name in ("full_part", "speckle_share", "warped_share"):
+        if self.start_share and self.stage == HEAD:
+            raise OptionError("start_share", "the encoder stands still while the head learns; leave it out")
+        if self.start_share and self.start_from is None:
+            raise OptionError("start_share", "there are no weights to share with: give them by --start-from")
+        for name in ("full_part", "speckle_share", "warped_share", "start_share"):
             if getattr(self, name) > 1:
                 raise OptionError(name, f"expected a number between 0 and 1, got {getattr(self, name):g}")
 
@@ -199,6 +210,7 @@ class SpeckNetRecipe(Recipe):
                 labelled = pseudo_label_clips(options.pseudo_labels, weights=options.start_from, progress=progress)
             own = labelled if own is None else own.joined(labelled)
         plan = self.make(options.preset, seed=options.seed)
+        plan.objective.start_share = options.start_share
         settings = options.settings(plan.settings)
         batch = _batch_settings(plan.batch, options, first, settings.steps)
         card = draft_card(
