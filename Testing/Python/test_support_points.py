@@ -143,3 +143,11 @@ def test_filled_graphics_hold_no_support_points():
     found = support_points(clip.frame(0), np.array([[80.0, 80.0]]), 40, reach=90.0)
     columns, rows = found.round().astype(int).T
     assert len(found) and not filled[rows, columns].any()
+
+
+def test_shared_corrections_work_without_a_consensus():
+    tissue = _speckle(5)
+    shifts = np.array([(0.9 * t, 0.0) for t in range(6)])
+    frames = np.stack([_moved(tissue, shift) for shift in shifts])
+    points = np.stack(np.meshgrid([50.0, 80.0, 110.0], [50.0, 80.0, 110.0]), axis=-1).reshape(-1, 2)
+    assert np.median(_errors(frames, points, shifts, {"consensus": {"length": 0.0}})[-1]) < 0.2

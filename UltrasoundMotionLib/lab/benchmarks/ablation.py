@@ -24,14 +24,17 @@ from UltrasoundMotionLib.lab.phantom_cases import MOST_POINTS, phantom_cases
 
 NETWORK_ALONE = "specknet-published"
 
+_ALONE: dict[str, object] = {"support": {"count": 0}, "correction": {"enabled": False}}
+
 STEPS: tuple[tuple[str, dict[str, object]], ...] = (
     (
         "+ temporal prior",
-        {"short": {"enabled": False}, "long": {"enabled": False}, "consensus": {"length": 0.0}},
+        {"short": {"enabled": False}, "long": {"enabled": False}, "consensus": {"length": 0.0}, **_ALONE},
     ),
-    ("+ short memory", {"long": {"enabled": False}, "consensus": {"length": 0.0}}),
-    ("+ sub-pixel long memory", {"consensus": {"length": 0.0}}),
-    ("+ neighbours (specknet)", {}),
+    ("+ short memory", {"long": {"enabled": False}, "consensus": {"length": 0.0}, **_ALONE}),
+    ("+ sub-pixel long memory", {"consensus": {"length": 0.0}, **_ALONE}),
+    ("+ neighbours", _ALONE),
+    ("+ support points and shared corrections (specknet)", {}),
 )
 """Name, and the settings that switch the later parts off."""
 

@@ -261,7 +261,8 @@ class LongShortTracker:
         """Returns the log odds (N,), by Student's t, of positions `found` (N, 2) over `points` (N, 2) that follow from
         the displacements since the query frame of all other points.
         """
-        if self.config.correction.consensus <= 0 or len(points) < FEWEST:
+        asked = self.config.correction.consensus > 0 and self.config.consensus.length > 0
+        if not asked or len(points) < FEWEST:
             return np.zeros(len(points))
         consensus, spread = self._consensus(points, covariance, iterations=2)
         here, there = (np.square(place - consensus).sum(axis=1) / spread for place in (points, found))
