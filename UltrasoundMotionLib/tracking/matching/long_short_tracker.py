@@ -9,7 +9,8 @@ its covariance grows, and when it has grown too far the long template is searche
 
 Neighbours take part three times: they share the motion from frame to frame (`neighbour_motion`), they correct drift
 together (`shared_correction`), and a long match that leads away from where they have moved to since the query frame is
-doubted (`neighbour_consensus`). Where few points are asked for, `support_points` are their neighbours.
+doubted (`neighbour_consensus`). A coarse motion from the query frame offers a second place to points that may have lost
+their way (`flow_evidence`). Where few points are asked for, `support_points` are their neighbours.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import numpy as np
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.matching.absolute_search import AbsoluteSearch, Finding
 from UltrasoundMotionLib.tracking.matching.block_matching import BlockMatcher, BlockMatchingConfig
+from UltrasoundMotionLib.tracking.matching.flow_evidence import FlowEvidence
 from UltrasoundMotionLib.tracking.matching.image_pyramid import ImagePyramid, build_pyramid, level_count_for
 from UltrasoundMotionLib.tracking.matching.matcher import (
     Match,
@@ -40,11 +42,6 @@ from UltrasoundMotionLib.tracking.matching.support_points import support_points
 from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.working_scale import WorkingScale
-
-_MOST_STRAY = 6.0
-"""Logarithm of the greatest factor on the variance of the motion of a point that has not moved as its neighbours did:
-it may lie on clutter that stands still.
-"""
 
 
 class LongShortTracker:
@@ -131,6 +128,8 @@ class LongShortTracker:
         self._previous, self._short = pyramid, self._long
         self._doubt = np.where(np.arange(len(points)) < self._asked, 1.0, self.config.support.doubt)[:, None, None]
         self._points, self._covariance = points, isotropic(0.01, len(points))
+        flow = self.config.flow
+        self._flow = FlowEvidence(pyramid, points, flow, self._unit) if flow.every > 0 else None
         self._stray = np.ones((len(points), 1, 1))
         self._usual = UsualPlace(points, self.config.sight.usual_place, self._unit)
         self._placed = None
@@ -178,6 +177,7 @@ class LongShortTracker:
             points, covariance = self._fuse_long_match(points, covariance, found, here)
             correlation = np.maximum(here, found.correlation)
             points, covariance = self._recover(points, covariance, correlation, pyramid)
+            points, covariance = self._follow_flow(points, covariance, correlation, pyramid)
             if config.sight.correlation is not None:
                 visibility = 1 - (1 - visibility) * _sigmoid(
                     config.sight.slope * (config.sight.correlation - correlation)
@@ -266,7 +266,7 @@ class LongShortTracker:
             return np.zeros(len(points))
         consensus, spread = self._consensus(points, covariance, iterations=2)
         here, there = (np.square(place - consensus).sum(axis=1) / spread for place in (points, found))
-        self._stray = np.exp(np.minimum(here, _MOST_STRAY))[:, None, None]
+        self._stray = np.exp(np.minimum(here, self.config.correction.stray))[:, None, None]
         return self._surprise(here) - self._surprise(there)
 
     def _consensus(
@@ -395,6 +395,21 @@ class LongShortTracker:
         points, covariance = points.copy(), covariance.copy()
         points[which], covariance[which] = again.points[certain], again.covariance[certain]
         return points, covariance
+
+    def _follow_flow(
+        self, points: np.ndarray, covariance: np.ndarray, correlation: np.ndarray, pyramid: ImagePyramid
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Moves points to where the coarse motion from the query frame leads, if the long template says so."""
+        places = None if self._flow is None else self._flow.places(pyramid)
+        if self._flow is None or places is None or not (far := self._flow.far(points, places)).any():
+            return points, covariance
+        around = isotropic(2 * self._unit**2, len(points))
+        there = self._matcher.match(self._long, pyramid, places, around, coarsest=1)
+        moved = self._flow.weigh(far, correlation, there.correlation)
+        return (
+            np.where(moved[:, None], there.points, points),
+            np.where(moved[:, None, None], there.covariance, covariance),
+        )
 
     def _inside(self, points: np.ndarray) -> np.ndarray:
         height, width = self._previous.levels[0].shape

@@ -90,6 +90,8 @@ class CorrectionSettings:
         deviation: standard deviation of a long match's error beyond its own estimate.
         consensus: weight of the neighbours' consensus on the displacement since the query frame in the odds of a long
             match; 0: none.
+        stray: logarithm of the greatest factor on the variance of the motion of a point that has not moved as the
+            consensus has: it may lie on clutter that stands still; 0: none.
     """
 
     enabled: bool = True
@@ -97,6 +99,7 @@ class CorrectionSettings:
     shared: float = 0.15
     deviation: float = 0.3
     consensus: float = 1.0
+    stray: float = 6.0
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,27 @@ class SupportSettings:
     count: int = 24
     reach: float = 60.0
     doubt: float = 16.0
+
+
+@dataclass(frozen=True)
+class QueryFlowSettings:
+    """Settings of the coarse motion from the query frame, see `QueryFlow`: a second place for each point.
+
+    Attributes:
+        every: it is found in every so many frames; 0: never.
+        distance: distance from a point from which on its place by this motion is another one.
+        length: distance over which the evidence of points is taken together.
+        memory: share of the evidence that is kept from one time to the next.
+        evidence: weight of the log-likelihood ratio of the long template at the two places.
+        readiness: log odds with which the point is moved where that ratio says nothing.
+    """
+
+    every: int = 1
+    distance: float = 1.5
+    length: float = 40.0
+    memory: float = 0.7
+    evidence: float = 6.0
+    readiness: float = -3.0
 
 
 @dataclass(frozen=True)
@@ -238,8 +262,8 @@ class LongShortSettings:
         working_size: a frame whose longer side has twice this or more is halved until it is smaller (speckle grows
             with the frame, the patches do not).
         smoothing: blur of the finest level against pixel noise.
-        short, long, fusion, neighbours, correction, support, confidence, recovery, absolute, consensus, sight: the
-            groups.
+        short, long, fusion, neighbours, correction, support, flow, confidence, recovery, absolute, consensus, sight:
+            the groups.
     """
 
     working_size: int = 256
@@ -250,6 +274,7 @@ class LongShortSettings:
     neighbours: NeighbourSettings = field(default_factory=NeighbourSettings)
     correction: CorrectionSettings = field(default_factory=lambda: CorrectionSettings(enabled=False))
     support: SupportSettings = field(default_factory=lambda: SupportSettings(count=0))
+    flow: QueryFlowSettings = field(default_factory=lambda: QueryFlowSettings(every=0))
     confidence: ConfidenceSettings = field(default_factory=ConfidenceSettings)
     recovery: RecoverySettings = field(default_factory=RecoverySettings)
     absolute: AbsoluteSearchSettings = field(default_factory=AbsoluteSearchSettings)
@@ -265,4 +290,5 @@ def point_tracker_settings() -> LongShortSettings:
         long=LongMemorySettings(level=2, search=2.0, trust=1.0),
         correction=CorrectionSettings(),
         support=SupportSettings(),
+        flow=QueryFlowSettings(),
     )
