@@ -8,7 +8,10 @@ from scipy import ndimage
 
 from UltrasoundMotionLib.images.graphics_mask import without_graphics
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.lab.benchmarks.ablation import part_trackers
 from UltrasoundMotionLib.tracking import track_points
+from UltrasoundMotionLib.tracking.matching.query_flow import QueryFlow
+from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings, point_tracker_settings
 from UltrasoundMotionLib.tracking.matching.shared_correction import share_correction
 from UltrasoundMotionLib.tracking.matching.support_points import support_points
 
@@ -151,3 +154,44 @@ def test_shared_corrections_work_without_a_consensus():
     frames = np.stack([_moved(tissue, shift) for shift in shifts])
     points = np.stack(np.meshgrid([50.0, 80.0, 110.0], [50.0, 80.0, 110.0]), axis=-1).reshape(-1, 2)
     assert np.median(_errors(frames, points, shifts, {"consensus": {"length": 0.0}})[-1]) < 0.2
+
+
+def _structured(seed: int) -> np.ndarray:
+    """Speckle over a coarse structure."""
+    coarse = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((2 * SIZE, 2 * SIZE)), 7.0)
+    return (_speckle(seed + 1) * np.exp(0.6 * coarse / coarse.std())).astype(np.float32)
+
+
+def test_points_that_all_lost_their_way_are_found_by_the_motion_from_the_query_frame():
+    tissue = _structured(3)
+    shifts = np.array([(0.0, 0.0)] * 3 + [(0.0, 16.0)] * 6)  # frames are missing before the fourth
+    frames = np.stack([_moved(tissue, shift) for shift in shifts])
+    frames += np.random.default_rng(1).normal(0, 15, frames.shape).astype(np.float32)
+    points = np.array([(x, y) for x in (40.0, 70.0, 100.0) for y in (40.0, 70.0, 100.0)])
+    lost = _errors(frames, points, shifts, {"flow": {"every": 0}})[-1]
+    assert np.median(lost) > 10
+    assert _errors(frames, points, shifts)[-1].max() < 0.5
+
+
+def test_the_coarse_motion_is_that_of_the_tissue_whatever_the_gain():
+    tissue = _structured(5)
+    flow = QueryFlow(_moved(tissue, np.zeros(2)))
+    for step in range(1, 5):
+        flow.update(0.5 * _moved(tissue, np.array([1.5 * step, -1.0 * step])) + 20)
+    points = np.array([(50.0, 60.0), (80.0, 80.0), (110.0, 100.0)])
+    assert flow.displacement(points) == pytest.approx(np.array([[6.0, -4.0]] * 3), abs=0.5)
+
+
+def test_the_coarse_motion_takes_frames_of_any_size_and_flat_ones():
+    for shape in ((37, 61), (100, 3), (200, 131)):
+        flow = QueryFlow(np.zeros(shape, dtype=np.float32))
+        flow.update(np.zeros(shape, dtype=np.float32))
+        assert flow.displacement(np.array([[0.0, 0.0], [shape[1] - 1.0, shape[0] - 1.0]])) == pytest.approx(0, abs=1e-3)
+
+
+def test_the_ablation_switches_every_part_off():
+    whole, *without = part_trackers()
+    assert whole.create().config == point_tracker_settings()
+    configs = [one.create().config for one in without]
+    assert len(set(configs)) == len(without) == 6 and point_tracker_settings() not in configs
+    assert configs[-1] == LongShortSettings()
