@@ -129,7 +129,8 @@ class LongShortTracker:
         self._doubt = np.where(np.arange(len(points)) < self._asked, 1.0, self.config.support.doubt)[:, None, None]
         self._points, self._covariance = points, isotropic(0.01, len(points))
         flow = self.config.flow
-        self._flow = FlowEvidence(pyramid, points, flow, self._unit) if flow.every > 0 else None
+        coupled = self.config.neighbours.length > 0
+        self._flow = FlowEvidence(pyramid, points, flow, self._unit) if flow.every > 0 and coupled else None
         self._stray = np.ones((len(points), 1, 1))
         self._usual = UsualPlace(points, self.config.sight.usual_place, self._unit)
         self._placed = None

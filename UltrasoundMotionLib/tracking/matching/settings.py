@@ -66,7 +66,8 @@ class NeighbourSettings:
     """Settings of the motion that neighbouring points share from frame to frame.
 
     Attributes:
-        length: distance over which neighbouring points move alike; 0 lets each point move alone.
+        length: distance over which neighbouring points move alike; 0 lets each point move alone, without support
+            points, corrections by neighbours and motion from the query frame.
         own_motion: share of a point's motion that its neighbours do not explain.
         stretch: share of the motion that may grow linearly with the position, see `share_motion`; 0 expects neighbours
             to move alike.
