@@ -44,7 +44,7 @@ class QueryFlow:
         self._norm = 1 / self._smooth(self._certainty)
         xx, yy = xx + _DAMPING, yy + _DAMPING
         self._inverse = np.stack((yy, -xy, xx)) / (xx * yy - xy * xy)
-        self._motion = np.zeros((2, height, width), dtype=np.float32)
+        self._motion: np.ndarray = np.zeros((2, height, width), dtype=np.float32)
 
     def update(self, image: np.ndarray) -> None:
         """Finds the motion to the next frame (H, W)."""
