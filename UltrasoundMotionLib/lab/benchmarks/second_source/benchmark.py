@@ -69,7 +69,7 @@ def chosen_clips(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Meas
         InputError: see `second_source_cases`; a clip that is missing or cannot be read.
         MissingPackageError: PyMUST is asked for and is not installed.
     """
-    from UltrasoundMotionLib.lab.benchmarks.second_source.clips import labelled_cases, round_trip_clips, wire_case
+    from UltrasoundMotionLib.lab.benchmarks.second_source.clips import echo_clip, labelled_cases, wire_case
     from UltrasoundMotionLib.lab.benchmarks.second_source.medicaid import medicaid_cases
     from UltrasoundMotionLib.lab.benchmarks.second_source.rows import (
         measure_case,
@@ -99,8 +99,8 @@ def chosen_clips(arguments: argparse.Namespace) -> Iterator[tuple[str, str, Meas
     if arguments.data is not None:
         wires = wire_case(arguments.data)
         yield wires.group, wires.name, partial(measure_case, wires, rescale=False)
-        for clip in round_trip_clips(arguments.data):
-            yield clip.group, clip.sequence.name, partial(measure_round_trip, clip)
+        clip = echo_clip(arguments.data)
+        yield clip.group, clip.sequence.name, partial(measure_round_trip, clip)
     if arguments.labels is not None:
         for case in labelled_cases(arguments.labels):
             yield case.group, case.name, partial(measure_case, case, rescale=False)
@@ -143,7 +143,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--data",
         metavar="DIR",
         type=Path,
-        help="also real clips: folder that holds plus-tracked-ultrasound, echo-video and echo-a4c-dicom",
+        help="also real clips: folder that holds plus-tracked-ultrasound and echo-video",
     )
     parser.add_argument(
         "--labels",

@@ -14,7 +14,7 @@ from UltrasoundMotionLib.lab.benchmarks.trackers import same_points
 from UltrasoundMotionLib.lab.benchmarks.wires import WIRES_FOLDER, read_wires
 from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase, choose_points
 
-ECHO_CLIPS = (("echo-video/input.mp4", "echo video"), ("echo-a4c-dicom/examples_ybr_color.dcm", "echo DICOM"))
+ECHO_CLIP, ECHO_NAME = "echo-video/input.mp4", "echo video"
 _VIDEO_EXTENSIONS = (".mp4", ".avi", ".mov", ".mkv")
 
 
@@ -31,17 +31,16 @@ class RoundTripClip:
     sequence: ImageSequence
 
 
-def round_trip_clips(data: Path) -> Iterator[RoundTripClip]:
-    """Reads the real echo clips of the developers' data.
+def echo_clip(data: Path) -> RoundTripClip:
+    """Reads the real echo clip of the developers' data.
 
     Raises:
-        InputError: a clip is missing or cannot be read.
+        InputError: it is missing or cannot be read.
     """
     from UltrasoundMotionLib.images import read_sequence
 
-    for path, name in ECHO_CLIPS:
-        sequence = read_sequence(data / path)
-        yield RoundTripClip(f"{name} back", replace(sequence, spacing_mm=None, name=name))
+    sequence = read_sequence(data / ECHO_CLIP)
+    return RoundTripClip(f"{ECHO_NAME} back", replace(sequence, spacing_mm=None, name=ECHO_NAME))
 
 
 def wire_case(data: Path) -> BenchmarkCase:
