@@ -9,7 +9,6 @@ neighbours moved to is in the wrong place.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -55,13 +54,16 @@ def neighbour_consensus(
     """
     way = points - places
     mean, noise = median(way), variance
-    groups = list(neighbour_groups(places)) if len(places) > MOST_POINTS_TOGETHER else []
+    groups = [(np.arange(len(places))[None], len(places))]
+    if len(places) > MOST_POINTS_TOGETHER:
+        groups = list(neighbour_groups(places))
+    kernels = [smooth_kernel(places[group], length) for group, _ in groups]
     for _ in range(iterations):
         spread = max(
             float(median(np.square(way - mean).sum(axis=-1))) / 1.39, least_spread
         )  # 1.39: median of chi^2 with 2 degrees
         predicted, predicted_variance = _left_out(
-            places, way, mean, noise, spread=spread, length=length, own_share=own_share, groups=groups
+            way, mean, noise, spread=spread, own_share=own_share, groups=groups, kernels=kernels
         )
         surprise = np.square(way - predicted).sum(axis=-1) / (predicted_variance + variance)
         noise = variance * np.exp(np.minimum(surprise / 8, 12))
@@ -71,39 +73,28 @@ def neighbour_consensus(
 
 
 def _left_out(
-    places: np.ndarray,
     way: np.ndarray,
     mean: np.ndarray,
     noise: np.ndarray,
     *,
     spread: float,
-    length: float,
     own_share: float,
     groups: list[tuple[np.ndarray, int]],
+    kernels: list[np.ndarray],
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predicts each displacement (N, 2) from the others', with its variance (N,); of many points, from the near ones.
 
-    Beyond a few times `length` the others do not count, so that a group of neighbours stands for all.
+    Beyond a few times the kernels' length the others do not count, so that a group of neighbours stands for all.
     """
-    scale: dict[str, Any] = {"spread": spread, "length": length, "own_share": own_share}
-    if not groups:
-        one, other = _left_out_together(places[None], (way - mean)[None], noise[None], **scale)
-        return way - one[0], other[0]
     predicted, variance = np.empty_like(way), np.empty_like(noise)
-    for group, members in groups:
-        one, other = _left_out_together(places[group], (way - mean)[group], noise[group], **scale)
+    for (group, members), kernel in zip(groups, kernels, strict=True):
+        every = np.arange(group.shape[1])
+        total = spread * kernel
+        total[:, every, every] += spread * own_share**2 + noise[group]
+        inverse = np.linalg.inv(total)
+        precision = inverse[:, every, every]
+        off = (inverse @ (way - mean)[group]) / precision[..., None]
         own = group[:, :members]
-        predicted[own], variance[own] = way[own] - one[:, :members], other[:, :members]
+        predicted[own] = way[own] - off[:, :members]
+        variance[own] = np.maximum(1 / precision - noise[group], 1e-3)[:, :members]
     return predicted, variance
-
-
-def _left_out_together(
-    places: np.ndarray, deviation: np.ndarray, noise: np.ndarray, *, spread: float, length: float, own_share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how far each displacement is from what the others of its group predict (B, N, 2), and the variance."""
-    every = np.arange(places.shape[1])
-    total = spread * smooth_kernel(places, length)
-    total[:, every, every] += spread * own_share**2 + noise
-    inverse = np.linalg.inv(total)
-    precision = inverse[:, every, every]
-    return (inverse @ deviation) / precision[..., None], np.maximum(1 / precision - noise, 1e-3)
