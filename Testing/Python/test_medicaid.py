@@ -174,3 +174,9 @@ def test_newer_matlab_files_are_read_with_h5py(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "h5py", None)
     with pytest.raises(MissingPackageError, match="pip install h5py"):
         read_matlab(tmp_path / "a4c.mat")
+
+
+def test_a_file_that_is_not_of_matlab_is_refused(tmp_path):
+    (tmp_path / "a4c.mat").write_bytes(b"neither MATLAB nor HDF5")
+    with pytest.raises(InputError, match="is no MATLAB file"):
+        read_matlab(tmp_path / "a4c.mat")

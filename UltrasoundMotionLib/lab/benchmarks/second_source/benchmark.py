@@ -123,7 +123,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="N",
         type=int,
         default=0,
-        help="so many further clips of each whose images PyMUST forms, two seconds a frame (default 0)",
+        help="so many further clips of each whose images PyMUST forms, seconds a frame (default 0)",
     )
     parser.add_argument(
         "--seed", metavar="S", type=int, required=True, help="of the clips; name it beside the figures, and use it once"

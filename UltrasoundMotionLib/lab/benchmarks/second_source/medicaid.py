@@ -24,6 +24,9 @@ from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase, choose_points, 
 from UltrasoundMotionLib.settings import from_plain
 
 LAYOUT_FILE = "layout.json"
+_HDF5 = 2
+"""SciPy's number for files of MATLAB 7.3."""
+
 _UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _INSIDE_AT_LEAST = 0.9
 """Part of the truth that must lie in the images; less means that axes, units or origin are not what the layout says."""
@@ -176,13 +179,15 @@ def read_matlab(path: Path) -> dict[str, np.ndarray]:
         MissingPackageError: a file of MATLAB 7.3 (HDF5) without h5py.
     """
     from scipy.io import loadmat
+    from scipy.io.matlab import matfile_version
 
     try:
-        content = loadmat(path, squeeze_me=True, struct_as_record=False)
-    except NotImplementedError:
-        return _read_hdf5(path)
+        major_version, _ = matfile_version(path)
+        content = {} if major_version == _HDF5 else loadmat(path, squeeze_me=True, struct_as_record=False)
     except Exception as error:  # loadmat raises whatever its parser stumbles over
         raise InputError(f"{path}: is no MATLAB file that can be read ({error})") from error
+    if major_version == _HDF5:
+        return _read_hdf5(path)
     found: dict[str, np.ndarray] = {}
     for name, value in content.items():
         if not name.startswith("__"):
