@@ -32,6 +32,7 @@ EVIDENCE = (
     "after_cut_unlike",
     "own_confidence",
     "own_lost",
+    "unlike",
 )
 """Names of the columns of `PointEvidence.of`."""
 OWN_EVIDENCE = ("own_confidence", "own_lost")
@@ -42,6 +43,8 @@ _USUAL_RATE, _SUDDEN, _FIRST_FRAMES = 0.4, 0.25, 4
 """The look that is usual for a point follows by this share where its look has changed by less than that since; speckle
 decorrelates slowly, and at once only on the first frames.
 """
+_UNLIKE, _MOST_LOSS = 0.4, 0.5
+"""Loss of correlation from which a place is unlike what it was, and from which more says no more."""
 _NEIGHBOURS = 5
 _GREY = 8.0
 """Grey levels (of 255) that count as nothing when levels are compared as a ratio."""
@@ -87,6 +90,7 @@ class PointEvidence:
         dark = self._off_sector(pictures, found.positions_px)
         alone, stepped = self._alone(found.positions_px)
         change = np.full(len(border), state.change)
+        loss = np.minimum(query - self._usual, 0).mean(axis=0)
         after = np.full(len(border), float(state.was_cut))
         own = np.clip(found.confidence, _LEAST_OWN, 1 - _LEAST_OWN)
         self._learn(look, contrast, grey, query)
@@ -95,7 +99,7 @@ class PointEvidence:
             [
                 *_stretched(query),
                 *_stretched(recent),
-                np.minimum(query - self._usual, 0).mean(axis=0),
+                np.maximum(loss, -_MOST_LOSS),
                 np.clip(-ratio, 0, 2),
                 np.clip(-since, 0, 2),
                 np.clip(ratio, 0, 1),
@@ -112,6 +116,7 @@ class PointEvidence:
                 after * (1 - query[1]),
                 np.log(own / (1 - own)),
                 ~np.asarray(found.visible, dtype=bool),
+                loss <= -_UNLIKE,
             ],
             axis=1,
         )

@@ -46,15 +46,43 @@ sight and it lies within 4 px of it, in frames of 256 px. --fit OUT.py fits the 
 9000."""
 ALL = "all"
 MOST_HIDDEN, LEAST_GOOD = 0.10, 0.97
+_FEWEST_DRAWN = 30
+"""Positions in a bin from which on the picture shows it."""
 
-COLUMNS: tuple[Column[ConfidenceRow], ...] = (
+HIDING = (*NO_PICTURE, "freeze", *COVERING)
+"""Hardenings that hide points, in the order of the table's columns."""
+
+
+@dataclass(frozen=True)
+class TrackerLine:
+    """A line of the table: what was measured of one tracker, by kind of hardening."""
+
+    tracker: str
+    rows: dict[str, ConfidenceRow]
+
+    @property
+    def clips(self) -> str:
+        """Number of clips before they were made hard, and of all clips."""
+        return f"{self.rows[GOOD].clips if GOOD in self.rows else '-'}, {self.rows[ALL].clips}"
+
+    def share(self, kind: str, name: str) -> str | None:
+        """Text of a share of a kind; None where there is none."""
+        return getattr(self.rows[kind], name).text if kind in self.rows else None
+
+
+COLUMNS: tuple[Column[TrackerLine], ...] = (
     Column("tracker", "tracker", names_method=True),
-    Column("clips made hard by", lambda row: f"{row.kind} ({row.clips})"),
-    Column("hidden, but visible", "hidden.text", unit="%"),
-    Column("in sight and visible", "in_sight.text", unit="%"),
-    Column("right of the visible", "correct.text", unit="%"),
-    Column("AUC", "auc"),
-    Column("ECE", "expected_error"),
+    Column("clips, made hard", "clips"),
+    Column("AUC", lambda line: line.rows[ALL].auc),
+    Column("ECE", lambda line: line.rows[ALL].expected_error),
+    Column("right of the visible", lambda line: line.share(ALL, "correct"), unit="%"),
+    Column("good: in sight and visible", lambda line: line.share(GOOD, "in_sight"), unit="%"),
+    Column("jump: in sight and visible", lambda line: line.share("jump", "in_sight"), unit="%"),
+    Column("own shadow: visible", lambda line: line.share(ALL, "own_shadow"), unit="%"),
+    *(
+        Column(f"{kind}: hidden, but visible", partial(TrackerLine.share, kind=kind, name="hidden"), unit="%")
+        for kind in HIDING
+    ),
 )
 
 
@@ -88,7 +116,7 @@ def confidence_rows(samples: Sequence[Samples]) -> tuple[ConfidenceRow, ...]:
 
 
 def draw_reliability(rows: Sequence[ConfidenceRow], path: Path) -> None:
-    """Draws the reliability curve of each tracker over all clips, as PNG."""
+    """Draws the reliability curve of each tracker over all clips, where bins hold 30 positions or more, as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -98,7 +126,9 @@ def draw_reliability(rows: Sequence[ConfidenceRow], path: Path) -> None:
     for row in rows:
         if row.kind == ALL:
             curve = row.reliability
-            known = curve.count > 0
+            known = curve.count >= _FEWEST_DRAWN
+            if known.sum() < 2:
+                continue
             axes.plot(curve.confidence[known], curve.right[known], marker="o", markersize=3, label=row.tracker)
     axes.set(xlabel="confidence", ylabel="share of positions that are right", xlim=(0, 1), ylim=(0, 1))
     axes.legend(fontsize=8)
@@ -160,7 +190,12 @@ def run(arguments: argparse.Namespace) -> int:
     rows = confidence_rows(samples)
     if arguments.plot:
         draw_reliability(rows, arguments.plot)
-    show(BenchmarkResult(COLUMNS, rows, confidence_targets(rows), {"seed": arguments.seed}), arguments)
+    by_tracker = {
+        name: {row.kind: row for row in rows if row.tracker == name} for name in [row.tracker for row in rows]
+    }
+    lines = [TrackerLine(name, kinds) for name, kinds in by_tracker.items()]
+    details = {"seed": arguments.seed}
+    show(BenchmarkResult(COLUMNS, rows, confidence_targets(rows), details, lines=lines), arguments)
     return 0
 
 

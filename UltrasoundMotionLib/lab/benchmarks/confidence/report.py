@@ -77,7 +77,7 @@ class Share:
         """Percent, interval and number."""
         if not self.count:
             return "-"
-        return f"{100 * self.value:.1f} ({100 * self.low:.1f} to {100 * self.high:.1f}; {self.count})"
+        return f"{100 * self.value:.1f} ({100 * self.low:.0f}-{100 * self.high:.0f}; {self.count})"
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,10 @@ class ConfidenceRow:
         clips: number of clips.
         hidden: share of the positions that the hardening hides that are visible.
         in_sight: share of the positions in sight that are visible.
+        own_shadow: share of the positions that only a phantom's own shadow hides that are visible. Its truth hides them
+            from a loss of 9 dB on, of which the picture may show little; what follows leaves them out.
         correct: share of the visible positions that are right.
-        auc, expected_error: of the confidence, over all positions.
+        auc, expected_error: of the confidence.
         reliability: curve.
     """
 
@@ -99,6 +101,7 @@ class ConfidenceRow:
     clips: int
     hidden: Share
     in_sight: Share
+    own_shadow: Share
     correct: Share
     auc: float
     expected_error: float
@@ -107,14 +110,15 @@ class ConfidenceRow:
     def as_dict(self) -> dict[str, Any]:
         """Returns what JSON keeps of it."""
         content = {name: getattr(self, name) for name in ("kind", "tracker", "clips", "auc", "expected_error")}
-        content |= {name: vars(getattr(self, name)) for name in ("hidden", "in_sight", "correct")}
+        content |= {name: vars(getattr(self, name)) for name in ("hidden", "in_sight", "own_shadow", "correct")}
         return content | {"reliability": {name: value.tolist() for name, value in vars(self.reliability).items()}}
 
 
 def confidence_row(kind: str, tracker: str, samples: Sequence[Samples]) -> ConfidenceRow:
     """Pools the samples of a tracker."""
-    confidence = np.concatenate([one.confidence.ravel() for one in samples])
-    right = np.concatenate([one.right.ravel() for one in samples])
+    certain = [one.in_sight | one.hidden for one in samples]
+    confidence = np.concatenate([one.confidence[known] for one, known in zip(samples, certain, strict=True)])
+    right = np.concatenate([one.right[known] for one, known in zip(samples, certain, strict=True)])
     reliability = Reliability.of(confidence, right)
     return ConfidenceRow(
         kind,
@@ -122,8 +126,10 @@ def confidence_row(kind: str, tracker: str, samples: Sequence[Samples]) -> Confi
         len(samples),
         _visible_share(samples, lambda one: one.hidden),
         _visible_share(samples, lambda one: one.in_sight),
+        _visible_share(samples, lambda one: ~one.in_sight & ~one.hidden),
         Share.of(
-            [int((one.visible & one.right).sum()) for one in samples], [int(one.visible.sum()) for one in samples]
+            [int((one.visible & one.right).sum()) for one in samples],
+            [int((one.visible & known).sum()) for one, known in zip(samples, certain, strict=True)],
         ),
         area_under_curve(confidence, right),
         reliability.expected_error,
