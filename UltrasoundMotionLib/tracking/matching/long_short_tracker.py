@@ -31,6 +31,7 @@ from UltrasoundMotionLib.tracking.matching.matcher import (
     inverse_2x2,
     isotropic,
     mean_variance,
+    select_templates,
     times_vectors,
 )
 from UltrasoundMotionLib.tracking.matching.neighbour_consensus import FEWEST, neighbour_consensus
@@ -386,9 +387,7 @@ class LongShortTracker:
         lost = np.flatnonzero(deviation > config.recovery.lost_deviation * self._unit)
         if len(lost) == 0:
             return points, covariance
-        templates = type(self._recovery)(
-            self._recovery.points[lost], tuple(blocks[lost] for blocks in self._recovery.blocks)
-        )
+        templates = select_templates(self._recovery, lost)
         wide = covariance[lost] + isotropic((config.recovery.deviation * self._unit) ** 2, len(lost))
         again = self._recovery_matcher.match(templates, pyramid, points[lost], wide, coarsest=config.recovery.level)
         certain = again.correlation > np.maximum(correlation[lost] + config.recovery.gain, config.recovery.correlation)
@@ -404,13 +403,16 @@ class LongShortTracker:
         places = None if self._flow is None else self._flow.places(pyramid)
         if self._flow is None or places is None or not (far := self._flow.far(points, places)).any():
             return points, covariance
-        around = isotropic(2 * self._unit**2, len(points))
-        there = self._matcher.match(self._long, pyramid, places, around, coarsest=1)
-        moved = self._flow.weigh(far, correlation, there.correlation)
-        return (
-            np.where(moved[:, None], there.points, points),
-            np.where(moved[:, None, None], there.covariance, covariance),
-        )
+        index = np.flatnonzero(far)
+        around = isotropic(2 * self._unit**2, len(index))
+        templates = select_templates(self._long, index)
+        there = self._matcher.match(templates, pyramid, places[index], around, coarsest=1)
+        correlation_there = correlation.copy()
+        correlation_there[index] = there.correlation
+        moved = self._flow.weigh(far, correlation, correlation_there)
+        points, covariance = points.copy(), covariance.copy()
+        points[moved], covariance[moved] = there.points[moved[index]], there.covariance[moved[index]]
+        return points, covariance
 
     def _inside(self, points: np.ndarray) -> np.ndarray:
         height, width = self._previous.levels[0].shape

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import lru_cache
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -67,6 +67,19 @@ class Matcher(Protocol[T]):
     def independent_samples(self) -> float:
         """Number of independent samples in a template."""
         ...
+
+
+def select_templates(templates: T, chosen: np.ndarray) -> T:
+    """Returns the templates of some points, by their indices (K,)."""
+
+    def select(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(select(one) for one in value)
+        if is_dataclass(value) and not isinstance(value, type):
+            return type(value)(*(select(getattr(value, one.name)) for one in fields(value)))
+        return value[chosen]
+
+    return select(templates)
 
 
 def correlation_gain(correlation: np.ndarray, independent_samples: float) -> np.ndarray:

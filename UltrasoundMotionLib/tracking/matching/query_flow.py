@@ -103,10 +103,10 @@ def _kernel_matrix(size: int, sigma: float) -> np.ndarray:
 def _sampled(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Returns an image's bilinear values at x and y; beyond the border the border's."""
     height, width = image.shape
-    x, y = np.minimum(np.maximum(x, 0), width - 1.001), np.minimum(np.maximum(y, 0), height - 1.001)
-    column, row = x.astype(np.intp), y.astype(np.intp)
-    right, low = x - column, y - row
-    first, flat = row * width + column, image.reshape(-1)
+    x, y = (np.clip(place, 0, size - 1.001) for place, size in ((x, width), (y, height)))
+    column, row = np.floor(x), np.floor(y)
+    right, low = x - column, y - row  # of the type of x: float32 is twice as quick
+    first, flat = (row * width + column).astype(np.intp), image.reshape(-1)
     upper, lower = flat.take(first), flat.take(first + width)
     upper = upper + right * (flat.take(first + 1) - upper)
     lower = lower + right * (flat.take(first + width + 1) - lower)
