@@ -34,7 +34,9 @@ def choose_device(device: str = "auto", *, supported: Sequence[str] = ALL_DEVICE
     """
     if not supported:
         if device.partition(":")[0] not in ("auto", *ALL_DEVICES):
-            raise InputError(f"device {device} is not available; choose auto or one of {', '.join(reversed(ALL_DEVICES))}")
+            raise InputError(
+                f"device {device} is not available; choose auto or one of {', '.join(reversed(ALL_DEVICES))}"
+            )
         return "cpu"
     present = present_devices()
     usable = [kind for kind in present if kind in supported]

@@ -185,7 +185,9 @@ def test_the_commands_of_the_schedulers_in_the_documentation_run(manifest, tmp_p
     page = (Path(__file__).parents[2] / "Docs" / "how-to" / "run-a-cohort.md").read_text()
     lines = re.findall(r'(?:shell|script): "ultrasound-motion ([^"]*)"', page)
     assert len(lines) == 4
-    (tmp_path / "cases.csv").write_text(manifest.read_text().replace(",c", ",in/c").replace(",points.csv", ",in/points.csv"))
+    (tmp_path / "cases.csv").write_text(
+        manifest.read_text().replace(",c", ",in/c").replace(",points.csv", ",in/points.csv")
+    )
     monkeypatch.chdir(tmp_path)
     for part, whole in (lines[:2], lines[2:]):
         for number in (1, 2):

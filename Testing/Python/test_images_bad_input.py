@@ -132,6 +132,7 @@ def test_contradictory_nrrd_headers(tmp_path, header, message):
         (("MET_UCHAR", "MET_STRING"), "ElementType MET_STRING is not supported"),
         (("ElementDataFile = LOCAL", "ElementDataFile = lost.raw"), "its pixel file 'lost.raw' is missing"),
         (("ElementDataFile = LOCAL", "ElementDataFile = LIST"), "in several files"),
+        (("ElementDataFile = LOCAL", "ElementDataFile = ."), "ElementDataFile names no file"),
         (("ObjectType = Image", "ObjectType = Mesh"), "is a MetaIO Mesh"),
         (("Kinds = domain domain list", "ElementNumberOfChannels = many"), "ElementNumberOfChannels"),
     ],

@@ -150,7 +150,11 @@ def test_published_tracker_streams_what_it_gives_in_batches_and_knows_the_query_
     def track(at_once, query_frame):
         search = SpeckNetSearch(_random_network(), CPU)
         return run_tracker(
-            ImageSequence(frames), lambda: SpeckNetPublished(search, at_once), points, query_frame=query_frame
+            ImageSequence(frames),
+            lambda: SpeckNetPublished(search, at_once),
+            points,
+            query_frame=query_frame,
+            judged=False,
         )
 
     one, many = track(1, 3), track(4, 3)

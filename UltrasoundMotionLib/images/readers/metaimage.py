@@ -138,6 +138,8 @@ def _pixel_block(path: Path, header: Mapping[str, str], offset: int, shape: tupl
         )
     local = name.upper() == "LOCAL"
     data_path = path if local else path.parent / name
+    if not name or data_path.is_dir():
+        raise InputError(f"{path}: ElementDataFile names no file: {name or '(empty)'}")
     if not local and data_path.exists():
         check_regular_file(data_path)
     encoding = "zlib" if _true(header, "CompressedData") else "raw"
