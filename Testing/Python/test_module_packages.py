@@ -19,7 +19,7 @@ def packages(tmp_path, monkeypatch):
     """The function, with a requirements file, and what is installed as a dictionary to change."""
     with HeadlessScene() as scene, slicer_application(scene) as application:
         application.load_module("LandmarkTracking")
-        from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages, ensureTorch
+        from UltrasoundMotionModuleLib.shared.required_packages import ensureTorch
 
         path = tmp_path / "requirements.txt"
         path.write_text("# for tests\nsafetensors>=0.4  # weights\npydicom>=3.0\n")
