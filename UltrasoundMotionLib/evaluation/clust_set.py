@@ -56,7 +56,7 @@ class ClustSequence:
 
     @property
     def annotated(self) -> bool:
-        """Whether a landmark has more than its first annotation, as in the challenge's training set."""
+        """True where a landmark has more than its first annotation, as in the challenge's training set."""
         return bool((self.annotations().visible.sum(axis=0) > 1).any())
 
 

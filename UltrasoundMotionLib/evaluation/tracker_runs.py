@@ -51,7 +51,7 @@ class TrackerChoice:
 
 @dataclass(frozen=True)
 class CaseTracks:
-    """What a tracker found in one clip from one phase of the cycle.
+    """Tracks found in one clip from one phase of the cycle.
 
     Attributes:
         case: the clip.
@@ -68,7 +68,7 @@ class CaseTracks:
 
 @dataclass(frozen=True)
 class TrackerRun:
-    """What a tracker found in all clips of a set.
+    """Tracks of one tracker in all clips of a set.
 
     Attributes:
         tracker: its name, see `TrackerChoice.name`.

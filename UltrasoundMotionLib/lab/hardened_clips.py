@@ -256,8 +256,8 @@ HARDENINGS: dict[str, Callable[[np.ndarray, PointTracks, np.ndarray, np.random.G
     "filled": _filled,
     "noise": _noise,
 }
-"""What can be done to a clip, by name; "cut" is given its frames."""
+"""Ways of making a clip hard, by name; "cut" is given its frames."""
 NO_PICTURE = ("cut", "mirror", "zoom", "black")
-"""Those during which no point is in sight."""
+"""Ways during which no point is in sight."""
 COVERING = ("leave", "shadow", "box", "graphics", "filled")
-"""Those that hide some points."""
+"""Ways that hide some points."""

@@ -1,4 +1,4 @@
-"""What a scanner does between the beamformer and its screen: gain, compression, persistence, edges, scan conversion,
+"""The path of an image from the beamformer to the screen: gain, compression, persistence, edges, scan conversion,
 and the codec of the stored clip.
 """
 

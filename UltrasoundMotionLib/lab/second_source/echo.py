@@ -88,7 +88,7 @@ class Ventricle:
         return np.stack([np.interp(even, along, contour[:, axis]) for axis in (0, 1)], axis=1)
 
     def carried(self, uv: np.ndarray, contraction: float) -> np.ndarray:
-        """Where material (N, 2) in (u, v) is at a contraction between 0 and 1, in (u, v)."""
+        """Returns the place of material (N, 2) in (u, v) at a contraction between 0 and 1."""
         u, v = uv[:, 0], uv[:, 1]
         reach = np.clip((v + 8) / (self.length + 8), 0, None)
         inside = np.minimum(reach, 1)

@@ -1,4 +1,4 @@
-"""What stands between a probe and the tissue: ribs, and lung that slides in from a side.
+"""Obstacles between a probe and the tissue: ribs, and lung that slides in from a side.
 
 They block straight paths from each element, so that a shadow's edge is soft where only a part of the aperture looks
 past it, and moves as the obstacle moves.

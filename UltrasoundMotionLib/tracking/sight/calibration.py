@@ -11,7 +11,7 @@ from UltrasoundMotionLib.tracking.sight.evidence import EVIDENCE, OWN_EVIDENCE
 
 _BORDER, _UNLIKE = EVIDENCE.index("beyond_border"), EVIDENCE.index("unlike")
 _MOST_UNLIKE = 0.4
-"""Of such places 1 to 16 of 100 were right on the clips of the fit; in a sum of evidence that weighs too little."""
+"""1 to 16 of 100 such places were right on the clips of the fit; in a sum of evidence that weighs too little."""
 
 
 @dataclass(frozen=True, eq=False)

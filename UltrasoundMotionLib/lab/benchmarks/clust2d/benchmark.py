@@ -34,7 +34,7 @@ from UltrasoundMotionLib.tracking.registry import TrackerEntry, find_tracker
 from UltrasoundMotionLib.tracking.request import TrackRequest
 
 MODELS = ("kcf", "lct", "siamfc", "siamrpn", "lsdm")
-"""Those of the paper's Table I, in its order."""
+"""The trackers of the paper's Table I, in its order."""
 OVERALL, NO_TRACKING, SHIPPED = "overall", "no tracking", "shipped"
 FAILURE_CASES: Mapping[str, dict[str, Any]] = {
     "": {},
@@ -42,7 +42,7 @@ FAILURE_CASES: Mapping[str, dict[str, Any]] = {
     "offline": {"offline": True},
     "1 frame ahead": {"ahead_frames": 1},
 }
-"""What the paper's Supplement G names as causes of failure, a landmark in shadow and latency, and what helps."""
+"""Options against the causes of failure in Supplement G of the paper, a landmark in shadow and latency."""
 
 DESCRIPTION = """Follows the landmarks of CLUST's annotated sequences with the trackers of Liu et al., Table I, each
 landmark from its own first annotation on, and prints the tracking error in mm: of all annotations (Tables I and S6)

@@ -1,4 +1,4 @@
-"""What a tracker and the judge of sight say of every point of a clip, beside the truth."""
+"""Samples of a clip: the words of a tracker and of the judge of sight on every point, beside the truth."""
 
 from __future__ import annotations
 
