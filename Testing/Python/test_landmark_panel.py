@@ -132,6 +132,9 @@ def test_a_network_that_is_imported_while_the_panel_is_open_runs_from_it(bench, 
 
     import golden_networks
 
+    from UltrasoundMotionModuleLib.shared.background_job import closeSharedProcess
+
+    closeSharedProcess()  # one that a test before left warm has its environment
     monkeypatch.setenv("ULTRASOUND_MOTION_MODELS", str(tmp_path / "models"))
     widget = bench.open()
     widget.parameters.tracker = "echotracker"
