@@ -127,14 +127,12 @@ def test_nothing_is_added_to_a_tracker_that_sees_the_whole_clip(bench):
 
 @needs_qt
 @pytest.mark.slow
+@pytest.mark.own_process  # the one that all share has the environment of when it was started
 def test_a_network_that_is_imported_while_the_panel_is_open_runs_from_it(bench, tmp_path, monkeypatch):
     import torch
 
     import golden_networks
 
-    from UltrasoundMotionModuleLib.shared.background_job import closeSharedProcess
-
-    closeSharedProcess()  # one that a test before left warm has its environment
     monkeypatch.setenv("ULTRASOUND_MOTION_MODELS", str(tmp_path / "models"))
     widget = bench.open()
     widget.parameters.tracker = "echotracker"
