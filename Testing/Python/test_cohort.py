@@ -167,6 +167,7 @@ def test_a_run_that_is_killed_goes_on_with_nothing_half_written(tmp_path):
     assert {row["case"] for row in rows_of(out / "summary.csv")} == {case.name for case in cases}
 
 
+@pytest.mark.slow
 def test_parts_make_a_whole(manifest, tmp_path, capsys):
     out = tmp_path / "out"
     words = ["cohort", str(manifest), "--out", str(out), "--workers", "1"]

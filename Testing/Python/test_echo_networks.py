@@ -80,6 +80,7 @@ def test_echotracker_computes_the_official_numbers():
 
 
 @torch.inference_mode()
+@pytest.mark.slow
 def test_pipspp_computes_the_official_numbers():
     images, points, outputs = inputs("pipspp", torch.float64)
     made = network("pipspp", torch.float64)

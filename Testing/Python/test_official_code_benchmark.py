@@ -56,6 +56,7 @@ def test_what_cannot_be_measured_is_said_in_one_line(words, said, capsys):
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_checkout_of_something_else_is_refused(tmp_path, capsys):
     assert main(["benchmark", "official-code", str(tmp_path), "--model", "pipspp", "--frames", "2"]) == 2
     assert "No module named 'nets'" in capsys.readouterr().err

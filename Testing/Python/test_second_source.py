@@ -105,6 +105,7 @@ def test_a_rib_shades_what_lies_behind_it_only():
 
 
 @pytest.mark.parametrize("scene", ["echo", "liver"])
+@pytest.mark.slow
 def test_truth_agrees_with_trackers_of_opencv_on_a_clean_clip(scene):
     pytest.importorskip("cv2")
     rng = np.random.default_rng(5)
@@ -134,6 +135,7 @@ def test_truth_agrees_with_trackers_of_opencv_on_a_clean_clip(scene):
         assert np.abs(bias).max() < 0.35
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_case_and_a_kept_clip_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(second_source, "FRAME_COUNT", 3)
     (first,) = second_source.second_source_cases(["echo"], count=1, seed=7, cache=tmp_path)
@@ -161,6 +163,7 @@ def test_a_scene_or_seed_that_does_not_exist_is_refused():
         next(second_source.second_source_cases(count=1, seed=-1))
 
 
+@pytest.mark.slow
 def test_the_heart_contracts_once_a_beat_and_its_strain_is_that_of_exact_tracks(monkeypatch):
     phases = np.linspace(0, 1, 201)
     assert contraction_at(phases)[0] == contraction_at(phases)[-1] == 0
@@ -325,6 +328,7 @@ def test_weights_are_named_by_their_tracker():
         benchmark_trackers(["lucas-kanade"], [], weights={"specknet": "a"})
 
 
+@pytest.mark.slow
 def test_the_command_prints_tables_and_keeps_rows(tmp_path, monkeypatch, capsys):
     pytest.importorskip("cv2")
     monkeypatch.setattr(second_source, "FRAME_COUNT", 4)

@@ -121,6 +121,7 @@ def _training(folder, steps=40, **options):
     return objective, first, batches
 
 
+@pytest.mark.slow
 def test_training_changes_the_head_alone_and_resumes(tmp_path):
     torch.manual_seed(0)
     before = SpeckNetHeadObjective(SMALL).weights()
