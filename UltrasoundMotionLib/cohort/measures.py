@@ -70,7 +70,7 @@ def _measure_strain(folder: Path) -> Measured:
 def _measure_registration(folder: Path) -> Measured:
     report = _read_report(folder / "report.json")
     measures = _numbers(report.get("similarity", {}))
-    measures |= _numbers(report.get("jacobian", {}), "jacobian_")
+    measures |= _numbers(report.get("jacobian"), "jacobian_") | _numbers(report.get("jacobian_inside"), "inside_")
     labels = report.get("labels", {})
     dice = {label: one["dice"] for label, one in labels.items() if one.get("dice") is not None}
     measures |= {f"dice_{label}": value for label, value in dice.items()}
@@ -78,9 +78,10 @@ def _measure_registration(folder: Path) -> Measured:
     if dice:
         measures["dice_mean"] = float(np.mean(list(dice.values())))
     doubts = []
-    folded = measures.get("jacobian_share_nonpositive", 0.0)
-    if folded > 0:
-        doubts.append(f"{100 * folded:.3g} % of the field folds")
+    for where, name in (("the field", "jacobian"), (f"the {report.get('inside')}", "inside")):
+        folded = measures.get(f"{name}_share_nonpositive", 0.0)
+        if folded > 0:
+            doubts.append(f"{100 * folded:.3g} % of {where} folds")
     worst = min(dice, key=lambda label: dice[label], default=None)
     if worst is not None and dice[worst] < _LEAST_DICE:
         doubts.append(f"label {worst}: Dice {dice[worst]:.2f}")

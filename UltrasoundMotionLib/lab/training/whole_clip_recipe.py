@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.errors import OptionError
+from UltrasoundMotionLib.lab.training.clip_options import ClipOptions
 from UltrasoundMotionLib.lab.training.recipe import DEFAULT, Recipe, RunContext, Training
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
-from UltrasoundMotionLib.lab.training.trajectory_options import TrajectoryOptions
 from UltrasoundMotionLib.settings import option
 
 if TYPE_CHECKING:
@@ -24,51 +24,23 @@ _SIDE_UNIT = 16
 
 
 @dataclass(frozen=True, kw_only=True)
-class WholeClipOptions(TrajectoryOptions):
+class WholeClipOptions(ClipOptions):
     """The options of a whole-clip tracker's training.
 
     Attributes:
-        data: real sequences, or folders of images, whose frames are warped.
-        every: take every Nth frame of those.
-        clips: folder of phantoms' clips; None: `clips` in the folder for the results.
-        phantoms: number of phantoms to learn from.
         frames: frames of a clip that the network sees.
         points: points of a clip.
         image_side: side of the square images in pixels, a multiple of 16.
-        warped_share: fraction of the clips that are warped real frames.
-        motion: "impartial", or "baseline" without augmentation of motion.
     """
 
-    data: tuple[Path, ...] = option(
-        (), metavar="PATH", help="real sequences, or folders of images, whose frames are warped"
-    )
-    every: int = option(5, minimum=1, metavar="N", help="take every Nth frame of them (default 5)")
-    clips: Path | None = option(
-        None,
-        metavar="DIR",
-        help="folder that keeps phantoms' clips; those missing are simulated first (default: --out/clips)",
-    )
-    phantoms: int = option(
-        200, minimum=0, metavar="N", always_shown=True, help="number of phantoms to learn from (default 200)"
-    )
     frames: int = option(20, minimum=2, metavar="N", help="frames of a clip that the network sees (default 20)")
     points: int = option(64, minimum=1, metavar="N", help="points of a clip (default 64)")
     image_side: int = option(
         256, minimum=64, metavar="PX", help="side of the square images in pixels, a multiple of 16 (default 256)"
     )
-    warped_share: float = option(
-        0.2, minimum=0, metavar="P", help="fraction of the clips that are warped real frames (default 0.2)"
-    )
-    motion: str = option(
-        "impartial",
-        choices=("impartial", "baseline"),
-        help="baseline: clips move as they are (default impartial)",
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.warped_share > 1:
-            raise OptionError("warped_share", f"expected a number between 0 and 1, got {self.warped_share:g}")
         if self.image_side % _SIDE_UNIT:
             raise OptionError("image_side", f"expected a multiple of {_SIDE_UNIT}, got {self.image_side}")
 

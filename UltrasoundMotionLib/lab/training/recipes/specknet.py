@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.errors import OptionError
+from UltrasoundMotionLib.lab.training.clip_options import ClipOptions
 from UltrasoundMotionLib.lab.training.recipe import (
     Recipe,
     RunContext,
@@ -18,7 +19,6 @@ from UltrasoundMotionLib.lab.training.recipe import (
     training_recipe,
 )
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
-from UltrasoundMotionLib.lab.training.trajectory_options import TrajectoryOptions
 from UltrasoundMotionLib.settings import option
 
 if TYPE_CHECKING:
@@ -42,38 +42,20 @@ _HEAD_MEASURED_WITH = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpeckNetOptions(TrajectoryOptions):
+class SpeckNetOptions(ClipOptions):
     """The options of SpeckNet's training.
 
     Attributes:
-        data: real sequences, or folders of images, whose frames are warped.
-        every: take every Nth frame of those.
-        clips: folder of phantoms' clips; None: `clips` in the folder for the results.
-        phantoms: number of phantoms to learn from.
         speckle_share: fraction of the clips that are simulated on the device while training.
         start_with: clips to simulate before training, while another process simulates the rest; None: all.
         preset: variant of losses and augmentations.
-        motion: "impartial", or "baseline" without augmentation of motion.
         full_part: last fraction of the steps, with whole inputs instead of crops.
-        warped_share: fraction of the clips that are warped real frames.
         pseudo_labels: real clips to learn from by the trajectories on which `specknet` agrees there and back.
         start_share: share of the weights of --start-from in those that are written, the mean of both.
         stage: the encoder, or the temporal head on an encoder that stands still.
         pool: clips that the head learns from; they are encoded once.
     """
 
-    data: tuple[Path, ...] = option(
-        (), metavar="PATH", help="real sequences, or folders of images, whose frames are warped"
-    )
-    every: int = option(5, minimum=1, metavar="N", help="take every Nth frame of them (default 5)")
-    clips: Path | None = option(
-        None,
-        metavar="DIR",
-        help="folder that keeps phantoms' clips; those missing are simulated first (default: --out/clips)",
-    )
-    phantoms: int = option(
-        200, minimum=0, metavar="N", always_shown=True, help="number of phantoms to learn from (default 200)"
-    )
     speckle_share: float = option(
         0.0,
         minimum=0,
@@ -93,19 +75,11 @@ class SpeckNetOptions(TrajectoryOptions):
         help="wide: half of the clips from other recipes of simulation, and the effects of scanners and probes on all; "
         "published: only what the paper states, so without cross-entropy (default ours)",
     )
-    motion: str = option(
-        "impartial",
-        choices=("impartial", "baseline"),
-        help="baseline: clips move as they are (default impartial)",
-    )
     full_part: float = option(
         0.15,
         minimum=0,
         metavar="P",
         help="last fraction of the steps, with whole inputs instead of crops (default 0.15)",
-    )
-    warped_share: float = option(
-        0.2, minimum=0, metavar="P", help="fraction of the clips that are warped real frames (default 0.2)"
     )
 
     pseudo_labels: tuple[Path, ...] = option(
@@ -135,7 +109,7 @@ class SpeckNetOptions(TrajectoryOptions):
             raise OptionError("start_share", "the encoder stands still while the head learns; leave it out")
         if self.start_share and self.start_from is None:
             raise OptionError("start_share", "there are no weights to share with: give them by --start-from")
-        for name in ("full_part", "speckle_share", "warped_share", "start_share"):
+        for name in ("full_part", "speckle_share", "start_share"):
             if getattr(self, name) > 1:
                 raise OptionError(name, f"expected a number between 0 and 1, got {getattr(self, name):g}")
 

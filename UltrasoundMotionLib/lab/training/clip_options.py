@@ -1,4 +1,4 @@
-"""Options of a training on users' own trajectories, for every recipe of a point tracker."""
+"""Options of where clips come from, for every recipe of a point tracker: phantoms, real frames, own trajectories."""
 
 from __future__ import annotations
 
@@ -15,12 +15,18 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrajectoryOptions(TrainingOptions):
-    """The options of where real clips with trajectories are, and how many of their patients are held out.
+class ClipOptions(TrainingOptions):
+    """The options of a training on clips.
 
     Attributes:
         trajectories: folders with clips, trajectories and `cases.csv`, see `read_trajectory_set`.
         held_out_share: part of each folder's patients on whom the training validates and from whom it never learns.
+        data: real sequences, or folders of images, whose frames are warped.
+        every: take every Nth frame of those.
+        clips: folder of phantoms' clips; None: `clips` in the folder for the results.
+        phantoms: number of phantoms to learn from.
+        motion: "impartial", or "baseline" without augmentation of motion.
+        warped_share: fraction of the clips that are warped real frames.
     """
 
     trajectories: tuple[Path, ...] = option(
@@ -29,11 +35,33 @@ class TrajectoryOptions(TrainingOptions):
     held_out_share: float = option(
         0.2, above=0, metavar="P", help="part of their patients that is held out for validation (default 0.2)"
     )
+    data: tuple[Path, ...] = option(
+        (), metavar="PATH", help="real sequences, or folders of images, whose frames are warped"
+    )
+    every: int = option(5, minimum=1, metavar="N", help="take every Nth frame of them (default 5)")
+    clips: Path | None = option(
+        None,
+        metavar="DIR",
+        help="folder that keeps phantoms' clips; those missing are simulated first (default: --out/clips)",
+    )
+    phantoms: int = option(
+        200, minimum=0, metavar="N", always_shown=True, help="number of phantoms to learn from (default 200)"
+    )
+    motion: str = option(
+        "impartial",
+        choices=("impartial", "baseline"),
+        help="baseline: clips move as they are (default impartial)",
+    )
+    warped_share: float = option(
+        0.2, minimum=0, metavar="P", help="fraction of the clips that are warped real frames (default 0.2)"
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.held_out_share >= 1:
             raise OptionError("held_out_share", f"expected a number between 0 and 1, got {self.held_out_share:g}")
+        if self.warped_share > 1:
+            raise OptionError("warped_share", f"expected a number between 0 and 1, got {self.warped_share:g}")
 
     def read_trajectories(self, context: RunContext) -> TrajectoryClips | None:
         """Reads the clips; None where no folder is given.
