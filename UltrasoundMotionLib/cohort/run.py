@@ -76,6 +76,7 @@ def run_cohort(
     progress(done, len(chosen), f"{done} finished before")
 
     def on_record(record: CaseRecord) -> None:
+        """Keeps the outcome of a case and reports it."""
         nonlocal done
         known[record.name] = record
         done += 1

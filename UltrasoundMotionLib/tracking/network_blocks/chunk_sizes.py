@@ -1,4 +1,4 @@
-"""How much of a clip passes a network at once: on a processor what its cache holds, on a GPU what keeps it busy."""
+"""Sizes of the parts of a clip that pass a network at once: what a processor's cache holds, what keeps a GPU busy."""
 
 from __future__ import annotations
 

@@ -75,6 +75,7 @@ class EstimateTracker:
         done = 0
 
         def on_step() -> None:
+            """Counts a step, whose message says what is done."""
             nonlocal done
             done += 1
             step.message = "features" if done <= chunks else "refinement"

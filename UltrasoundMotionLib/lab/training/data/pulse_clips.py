@@ -44,6 +44,7 @@ class _Probe:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> _Probe:
+        """Draws a probe and its pulse."""
         kind = rng.choice(["linear", "curved", "phased"])
         radius, half_angle = {
             "linear": (0.0, rng.uniform(0.3, 0.5)),

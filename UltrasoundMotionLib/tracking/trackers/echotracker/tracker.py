@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.clip_tracker import ClipTracks
 from UltrasoundMotionLib.tracking.network_blocks.clip_resizing import ClipResizing
 from UltrasoundMotionLib.tracking.network_blocks.counted_steps import CountedSteps
+from UltrasoundMotionLib.tracking.network_blocks.first_frame_tracker import FirstFrameTracker
 from UltrasoundMotionLib.tracking.trackers.echotracker.network import EchoTracker
 from UltrasoundMotionLib.tracking.trackers.echotracker.settings import EchoTrackerSettings
 
@@ -19,25 +19,10 @@ _BYTES_OF_PIXEL = 96
 """Memory for a pixel of a resized frame: its fine features (64 float32 for 4 pixels) and their pyramid."""
 
 
-class EchoTrackerTracker:
-    """Implements `ClipTracker`.
-
-    Args:
-        network: EchoTracker in eval mode.
-        settings: of the run.
-        device: of the network.
-        images_at_once: number of frames that are encoded together.
-    """
+class EchoTrackerTracker(FirstFrameTracker[EchoTracker, EchoTrackerSettings]):
+    """Implements `ClipTracker`."""
 
     frames_at_most = 512
-
-    def __init__(
-        self, network: EchoTracker, settings: EchoTrackerSettings, device: torch.device, images_at_once: int
-    ) -> None:
-        self.progress: Progress = no_progress
-        self._network, self._settings, self._device = network, settings, device
-        self._images_at_once = images_at_once
-        self._image_size = settings.image_size or network.config.image_size
 
     def frames_that_fit(self, frame_shape: tuple[int, int], point_count: int) -> int:
         """Returns the number of frames (H, W) whose features fit into 2 GB of memory."""

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.clip_tracker import ClipTracks
 from UltrasoundMotionLib.tracking.network_blocks.clip_resizing import ClipResizing
 from UltrasoundMotionLib.tracking.network_blocks.counted_steps import CountedSteps
+from UltrasoundMotionLib.tracking.network_blocks.first_frame_tracker import FirstFrameTracker
 from UltrasoundMotionLib.tracking.trackers.pipspp.network import PipsPlusPlus, Templates
 from UltrasoundMotionLib.tracking.trackers.pipspp.settings import PipsPlusPlusSettings
 
@@ -27,28 +27,14 @@ class _Group:
     templates: Templates | None = None
 
 
-class PipsPlusPlusTracker:
+class PipsPlusPlusTracker(FirstFrameTracker[PipsPlusPlus, PipsPlusPlusSettings]):
     """Implements `ClipTracker`; a clip longer than the network's window is seen in windows that share one frame.
 
     Each window begins on the last frame of the one before, with the positions found there, but still looks for the
     query frame's features; the last one ends with the clip.
-
-    Args:
-        network: PIPs++ in eval mode.
-        settings: of the run.
-        device: of the network.
-        images_at_once: number of frames that are encoded together.
     """
 
     frames_at_most = 4096
-
-    def __init__(
-        self, network: PipsPlusPlus, settings: PipsPlusPlusSettings, device: torch.device, images_at_once: int
-    ) -> None:
-        self.progress: Progress = no_progress
-        self._network, self._settings, self._device = network, settings, device
-        self._images_at_once = images_at_once
-        self._image_size = settings.image_size or network.config.image_size
 
     def frames_that_fit(self, frame_shape: tuple[int, int], point_count: int) -> int:
         """Returns the number of frames (H, W) of a clip that fit into 1 GB of memory; features are held by windows."""
