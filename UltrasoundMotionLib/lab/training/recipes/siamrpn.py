@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.lab.training.landmark_recipe import LandmarkRecipe
-from UltrasoundMotionLib.lab.training.recipe import training_recipe
+from UltrasoundMotionLib.lab.training.landmark_recipe import PUBLISHED, LandmarkRecipe
+from UltrasoundMotionLib.lab.training.recipe import DEFAULT, training_recipe
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.objectives.siamrpn import SiamRpnObjective
@@ -17,6 +18,13 @@ class SiamRpnRecipe(LandmarkRecipe):
 
     name, rank = "siamrpn", 2
     summary = "the landmark tracker SiamRPN (Li et al. 2018)"
+
+    def variants(self) -> Mapping[str, str]:
+        """Returns the variants by name."""
+        return {
+            DEFAULT: "one square anchor, of which all labels count",
+            PUBLISHED: "the paper's five anchors and labels; the shipped weights",
+        }
 
     def _objective(self, *, published: bool) -> SiamRpnObjective:
         from UltrasoundMotionLib.lab.training.objectives.siamrpn import PUBLISHED_LOSS, SiamRpnObjective

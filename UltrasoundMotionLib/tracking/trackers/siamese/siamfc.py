@@ -36,6 +36,9 @@ class SiamFcConfig(SiameseConfig):
     size_damping: float = 0.59
 
 
+SIZE_LIMITS = (0.2, 5.0)
+"""Smallest and largest size of a landmark relative to the query frame (the code's saturation)."""
+
 PUBLISHED = SiamFcConfig(sizes=(1 / 1.0375, 1.0, 1.0375))
 """All of the paper's settings, its three sizes included."""
 
@@ -66,4 +69,5 @@ class SiamFcTracker(SiameseTracker):
         shifts = (peaks.places / config.upsampling - SCORE_SIZE // 2) * STRIDE
         confidence = answers.flatten(1).gather(1, peaks.cells[:, None])[:, 0].sigmoid()
         sizes = self._sizes * torch.lerp(torch.ones_like(self._sizes), self._tried[best], config.size_damping)
+        sizes = sizes.clamp(*SIZE_LIMITS)
         return WindowMatches(self._points + shifts * steps[rows, best][:, None], sizes, confidence)

@@ -15,7 +15,7 @@ from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfi
 class SiamFcNetworkConfig:
     """Width of the network."""
 
-    embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
+    embedding: EmbeddingConfig = field(default_factory=lambda: EmbeddingConfig(groups=2))
 
 
 class SiamFcNetwork(nn.Module):
