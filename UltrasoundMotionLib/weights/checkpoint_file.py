@@ -12,6 +12,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.input_files import check_regular_file
+from UltrasoundMotionLib.weights.int8_storage import from_int8
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,9 +58,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        return dict(load_file(path))
+        entries = dict(load_file(path))
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: no safetensors file ({str(error).splitlines()[0]})") from error
+    return from_int8(entries, path)
 
 
 def _read_numpy(path: Path) -> Any:

@@ -111,6 +111,7 @@ def run(recipe: Recipe, arguments: argparse.Namespace) -> int:
                         training.settings,
                         cases=training.cases,
                         card=training.card,
+                        store=options.store,
                         device=processes.device(device),
                         resume=where.resume,
                         start_from=options.start_from,

@@ -17,6 +17,7 @@ from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.registry import Registry
 from UltrasoundMotionLib.settings import check_options, option
+from UltrasoundMotionLib.weights.int8_storage import STORES
 
 if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.data.step_batches import StepBatches
@@ -39,6 +40,7 @@ class TrainingOptions:
     Attributes:
         steps, seed, learning_rate, mixed_precision, validate_every: see `TrainingSettings`; None: the recipe's default.
         start_from: weights, or their card, to begin with.
+        store: form of the weights in their file, see `save_weights`; the training does not depend on it.
 
     Raises:
         OptionError: a value that an option cannot take.
@@ -55,6 +57,11 @@ class TrainingOptions:
     mixed_precision: bool = option(True, negative_flag="--no-mixed-precision", help="compute in float32 throughout")
     start_from: Path | None = option(
         None, metavar="FILE", help="trained weights to begin with (.safetensors, or their card .json)"
+    )
+    store: str = option(
+        "float32",
+        choices=STORES,
+        help="weights in the file: float32 (default), or int8 with a scale for each output channel, a quarter as large",
     )
 
     def __post_init__(self) -> None:

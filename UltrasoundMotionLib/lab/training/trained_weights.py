@@ -14,6 +14,7 @@ from torch import Tensor
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.lab.training.objective import Objective
 from UltrasoundMotionLib.weights import ModelCard, load_weights, save_weights
+from UltrasoundMotionLib.weights.int8_storage import from_int8
 
 
 def read_weights(path: Path | str) -> dict[str, Tensor]:
@@ -28,9 +29,10 @@ def read_weights(path: Path | str) -> dict[str, Tensor]:
     if Path(path).suffix == ".json":
         return load_weights(path).tensors
     try:
-        return load_file(path)
+        entries = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: holds no weights ({str(error).splitlines()[0]})") from error
+    return from_int8(entries, path)
 
 
 def file_digest(path: Path | str) -> str:
@@ -72,19 +74,25 @@ def draft_card(
 
 
 def save_trained(
-    folder: Path | str, objective: Objective[Any, Any], card: ModelCard, validation: Mapping[str, float]
+    folder: Path | str,
+    objective: Objective[Any, Any],
+    card: ModelCard,
+    validation: Mapping[str, float],
+    *,
+    store: str = "float32",
 ) -> ModelCard:
     """Writes `folder/NAME.safetensors` and its card `folder/NAME.json`, and returns the card.
 
     Args:
         card: see `draft_card`.
         validation: figures for the card's `measured`, to which a benchmark adds held-out ones.
+        store: form of the weights in the file, see `save_weights`.
 
     Raises:
         OutputError: they cannot be written.
     """
     measured = {f"validation_{name}": value for name, value in validation.items()}
-    return save_weights(folder, objective.weights(), replace(card, measured=measured))
+    return save_weights(folder, objective.weights(), replace(card, measured=measured), store=store)
 
 
 def current_commit() -> str:

@@ -30,6 +30,7 @@ def train(
     *,
     cases: Sequence[Case] = (),
     card: ModelCard | None = None,
+    store: str = "float32",
     device: str | torch.device = "cpu",
     resume: bool = False,
     start_from: Path | str | None = None,
@@ -46,6 +47,7 @@ def train(
     Args:
         cases: held-out cases for `Objective.validate`; without any there is no validation.
         card: draft of the card, see `draft_card`; None writes no weights.
+        store: form of the weights in their file, see `save_weights`.
         resume: go on from the state in `folder`. The result is that of a run without the break.
         start_from: trained weights to begin with, see `read_weights`.
         stop_after: end after that many steps of this session, as if cancelled.
@@ -75,7 +77,7 @@ def train(
     state = TrainingState(objective, Optimization(objective, settings, processes), run)
     if resume:
         state.read(folder / STATE_NAME, device)
-    session = _Session(folder, state, settings, cases=cases, card=card, writes=processes.first)
+    session = _Session(folder, state, settings, cases=cases, card=card, store=store, writes=processes.first)
     last = settings.steps if stop_after is None else min(settings.steps, state.step + stop_after)
     loaded = load_batches(batches, range(state.step, last), rank=processes.rank, device=device, workers=workers)
     try:
@@ -101,10 +103,11 @@ class _Session:
         *,
         cases: Sequence[Any],
         card: ModelCard | None,
+        store: str,
         writes: bool,
     ) -> None:
         self._folder, self._state, self._settings = folder, state, settings
-        self._cases, self._card, self._writes = cases, card, writes
+        self._cases, self._card, self._store, self._writes = cases, card, store, writes
         self._started = time.perf_counter()
 
     def step(self, batch: Any) -> float:
@@ -136,7 +139,7 @@ class _Session:
         if self._state.rows:
             write_log(self._folder / LOG_NAME, self._state.rows)
         if self._card is not None:
-            save_trained(self._folder, self._state.objective, self._card, self._state.validation)
+            save_trained(self._folder, self._state.objective, self._card, self._state.validation, store=self._store)
 
     def _log(self, rate: float, validates: bool) -> None:
         """Adds a row: the mean losses since the last one and, where that is due, the figures of a validation."""

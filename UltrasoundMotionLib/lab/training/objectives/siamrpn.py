@@ -77,13 +77,6 @@ class SiamRpnObjective(LandmarkObjective):
         found = best_boxes(self.network(batch.exemplar, batch.instance), self.network.anchors(batch.target.device))
         return found.boxes[:, :2] + INSTANCE_SIZE // 2
 
-    def weights(self) -> dict[str, Tensor]:
-        """Returns the weights in half precision, under 4 MB; positions change by less than 0.01 px."""
-        return {
-            name: value.half() if value.is_floating_point() else value
-            for name, value in self.network.state_dict().items()
-        }
-
     def configuration(self) -> dict[str, object]:
         """Returns the network's configuration."""
         return {"network": asdict(self.network.config)}
