@@ -110,6 +110,45 @@ def folder_beside(path: Path) -> Iterator[Path]:
             _unfinished.discard(folder)
 
 
+@contextmanager
+def atomic_folder(path: Path, *, before: Path | None = None) -> Iterator[Path]:
+    """Yields a new hidden folder beside `path`, which takes its name, and its place, if the block succeeds.
+
+    After an error or an interruption the new folder is removed and `path` is unchanged.
+
+    Args:
+        before: where a folder that was there goes; it is removed when None.
+
+    Raises:
+        OutputError: the system refuses to write.
+    """
+    _clean_once(path.parent)
+    temporary, replaced = (path.with_name(_temporary_name("")) for _ in range(2))
+    _unfinished.update((temporary, replaced))
+    try:
+        temporary.mkdir()
+        yield temporary
+        _bring_to_disk(temporary)
+        raise_if_requested()
+        with uninterrupted():
+            if path.exists():
+                path.replace(before or replaced)
+            temporary.replace(path)
+        _bring_to_disk(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+    finally:
+        with uninterrupted():
+            for folder in (temporary, replaced):
+                _remove(folder)
+                _unfinished.discard(folder)
+
+
+def bring_to_disk(path: Path) -> None:
+    """Waits until the system has a file on its disk; a full one is said only now."""
+    _sync(path, os.O_RDWR)
+
+
 def write_text_file(path: str | Path, text: str) -> None:
     """Writes a text in UTF-8 atomically.
 
@@ -155,7 +194,7 @@ def _bring_to_disk(path: Path) -> None:
             with suppress(OSError):  # not every file system can
                 _sync(path, os.O_RDONLY)
         return
-    _sync(path, os.O_RDWR)
+    bring_to_disk(path)
 
 
 def _sync(path: Path, flags: int) -> None:

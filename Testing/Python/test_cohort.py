@@ -1,6 +1,5 @@
 """Cohorts: manifests, cases in folders of their own, resuming, failures, crashes, parts, tables and SLURM."""
 
-import csv
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cohort_samples import FRAMES, SIDE, rows_of, write_clips
 from trajectory_samples import speckle_clip
 from UltrasoundMotionLib import ImageSequence, write_sequence
 from UltrasoundMotionLib.cli.main import main
@@ -23,30 +23,10 @@ from UltrasoundMotionLib.cohort.manifest import read_manifest
 from UltrasoundMotionLib.cohort.pool import run_pool
 from UltrasoundMotionLib.errors import InputError
 
-FRAMES, SIDE = 6, 48
-
-
-def write_clips(root, count):
-    """Small clips with two points each, and a manifest of them."""
-    root.mkdir(exist_ok=True)
-    rows = ["case,input,points"]
-    (root / "points.csv").write_text("label,x,y\na,20,24\nb,30,22\n")
-    for number in range(count):
-        frames = speckle_clip(number, 0.4)[0][:FRAMES, :SIDE, :SIDE]
-        write_sequence(root / f"c{number}.seq.nrrd", ImageSequence(frames))
-        rows.append(f"case-{number},c{number}.seq.nrrd,points.csv")
-    (root / "cases.csv").write_text("\n".join(rows) + "\n")
-    return root / "cases.csv"
-
 
 @pytest.fixture
 def manifest(tmp_path):
     return write_clips(tmp_path / "in", 3)
-
-
-def rows_of(path):
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_cases_are_run_as_the_command_line_runs_them_and_not_again(manifest, tmp_path, capsys):
@@ -98,6 +78,13 @@ def test_cases_are_run_as_the_command_line_runs_them_and_not_again(manifest, tmp
         ),
         ("case,input,points,offline\na,c0.seq.nrrd,points.csv,maybe\n", "line 2: offline must be yes or no"),
         ("case,input,points\n", "holds no case"),
+        ("case,input,points\ncon.1,c0.seq.nrrd,points.csv\n", "case names a folder, so it cannot be 'con.1'"),
+        ("case,input,points\na.,c0.seq.nrrd,points.csv\n", "case names a folder, so it cannot be 'a.'"),
+        (
+            "case,input,points\na,none.mp4,points.csv\nb,c0.seq.nrrd,points.csv\nc,no.mp4,points.csv\n"
+            "b,c1.seq.nrrd,points.csv\n",
+            r"line 2: input: .*none.mp4: no such file \(and 2 more lines have faults: 4, 5\)",
+        ),
     ],
 )
 def test_a_manifest_is_checked_whole_before_anything_runs(manifest, text, complaint):

@@ -15,7 +15,7 @@ from UltrasoundMotionLib.cohort.manifest import CohortCase
 from UltrasoundMotionLib.errors import Cancelled
 
 _WAITING_PER_WORKER = 2
-_CASES_OF_A_WORKER = 200
+_CASES_OF_A_WORKER = 1000
 """After so many cases a worker is replaced, so that what libraries leak does not add up."""
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS")
 _CRASHED = "the process crashed or was killed (out of memory?); the others went on"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +14,9 @@ from UltrasoundMotionLib.cohort.manifest import CohortCase
 from UltrasoundMotionLib.cohort.pool import run_pool
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.progress import Progress, no_progress
+
+_FULL = tuple(os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name))
+_LEAST_FREE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ def run_cohort(
 
     Raises:
         Cancelled: the user stopped it; the finished cases stay.
-        OutputError: the folder cannot be made.
+        OutputError: the folder cannot be made, or its disk is full: the finished cases stay, and so do the others'
+            earlier results.
     """
     try:
         (out / CASES).mkdir(parents=True, exist_ok=True)
@@ -78,6 +85,11 @@ def run_cohort(
     def on_record(record: CaseRecord) -> None:
         """Keeps the outcome of a case and reports it."""
         nonlocal done
+        if record.reason and _is_full(record.reason, out):
+            raise OutputError(
+                f"{out}: the disk is full: {len(known)} cases are finished and kept; free some space, and the same "
+                "command goes on"
+            )
         known[record.name] = record
         done += 1
         progress(done, len(chosen), record.name if not record.reason else f"{record.name} failed")
@@ -85,6 +97,15 @@ def run_cohort(
     if rest:
         run_pool(rest, out, run_line, workers=min(workers, len(rest)), on_record=on_record)
     return collect(cases, out, known, kept)
+
+
+def _is_full(reason: str, out: Path) -> bool:
+    """Returns True where a case failed since its disk, or the user's share of it, is full."""
+    try:
+        free = shutil.disk_usage(out).free
+    except OSError:
+        free = _LEAST_FREE_BYTES
+    return free < _LEAST_FREE_BYTES or any(text in reason for text in _FULL)
 
 
 def collect(
@@ -102,7 +123,7 @@ def collect(
             path = out / FAILED / f"{case.name}.txt"
             if path.is_file():
                 lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-                record = CaseRecord(case.name, case.verb, case.digest(), 0.0, reason=lines[0] if lines else "unknown")
+                record = CaseRecord(case.name, case.verb, "", 0.0, reason=lines[0] if lines else "unknown")
         if record is None:
             missing.append(case.name)
         else:

@@ -1,0 +1,207 @@
+"""The review list of a cohort, the doubtful cases first; and the run of what reviewers corrected.
+
+`review.json` and `review.csv` are written anew from the results and the decisions (`decisions.py`), which they show.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from UltrasoundMotionLib.atomic_output import write_text_file
+from UltrasoundMotionLib.cohort.case_run import CASES, ORIGINAL, REVIEWED, CaseRecord, RunLine, read_record
+from UltrasoundMotionLib.cohort.decisions import (
+    NOT_REVIEWED,
+    STATES,
+    TO_RUN,
+    Decision,
+    read_decision,
+    read_decisions,
+    state_of,
+    with_correction,
+)
+from UltrasoundMotionLib.cohort.manifest import CohortCase, make_case
+from UltrasoundMotionLib.cohort.run import CohortOutcome, run_cohort
+from UltrasoundMotionLib.cohort.verbs import VERBS
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.json_output import finite
+from UltrasoundMotionLib.progress import Progress, no_progress
+
+LIST, TABLE = "review.json", "review.csv"
+_COLUMNS = ("case", "verb", "state", "doubt", "why", "by", "at", "note", "model", "inputs", "results")
+_MODEL_OPTIONS = ("model", "method")
+
+
+@dataclass(frozen=True)
+class ReviewedCase:
+    """A finished case of a cohort, for a reviewer.
+
+    Attributes:
+        record: of its result.
+        case: as it was asked for, with its correction; None where a file that it reads is gone.
+        base: the same without its correction.
+        state: one of `STATES`.
+        decision: of a reviewer, if there is one.
+        why_not: why it can be neither opened nor run; empty where it can.
+    """
+
+    record: CaseRecord
+    case: CohortCase | None
+    base: CohortCase | None
+    state: str
+    decision: Decision | None = None
+    why_not: str = ""
+
+    @property
+    def name(self) -> str:
+        """The case's name."""
+        return self.record.name
+
+    def option(self, name: str) -> str:
+        """Returns the value of an option with its correction, or its default; empty where it has none."""
+        given = {**self.record.options, **self.record.correction}
+        if given.get(name):
+            return given[name]
+        default = VERBS[self.record.verb].options()[name].default
+        return default if isinstance(default, str) else ""
+
+
+def read_review(out: Path) -> tuple[ReviewedCase, ...]:
+    """Reads the cases of a cohort's folder: first those to be reviewed, the doubtful ones first, then the others.
+
+    Raises:
+        InputError: no folder of a cohort, or no finished case in it; a decision that cannot be read.
+    """
+    if not (out / CASES).is_dir():
+        raise InputError(f"{out}: is no folder of a cohort's results; it has no folder {CASES}")
+    decisions = read_decisions(out)
+    found = [_reviewed(record, decisions.get(record.name), out) for record in _records(out)]
+    if not found:
+        raise InputError(f"{out}: no case is finished yet; run `ultrasound-motion cohort MANIFEST --out {out}` first")
+    return tuple(
+        sorted(found, key=lambda one: (STATES.index(one.state), not one.record.doubts, -one.record.doubt, one.name))
+    )
+
+
+def read_case(out: Path, name: str) -> ReviewedCase:
+    """Reads one case as it is now.
+
+    Raises:
+        InputError: no finished case of that name; a decision that cannot be read.
+    """
+    record = read_record(out / CASES / name) or read_record(out / REVIEWED / name / ORIGINAL)
+    if record is None or record.name != name:
+        raise InputError(f"{out}: no case {name} is finished")
+    return _reviewed(record, read_decision(out, name), out)
+
+
+def _records(out: Path) -> Iterator[CaseRecord]:
+    """Yields the records of all results; of a correction that failed, the result before it."""
+    names = {path.name for path in (out / CASES).iterdir() if not path.name.startswith(".")}
+    names |= {path.parent.name for path in (out / REVIEWED).glob(f"*/{ORIGINAL}")}
+    for name in sorted(names):
+        record = read_record(out / CASES / name) or read_record(out / REVIEWED / name / ORIGINAL)
+        if record is not None:
+            yield record
+
+
+def _reviewed(record: CaseRecord, decision: Decision | None, out: Path) -> ReviewedCase:
+    try:
+        if not record.options:
+            raise InputError("made by an earlier version: run the manifest again")
+        base = make_case(record.name, record.verb, record.options, Path())
+        case = with_correction(base, decision, out)
+    except InputError as error:
+        return ReviewedCase(record, None, None, TO_RUN, decision, str(error))
+    return ReviewedCase(record, case, base, state_of(record, case, decision, out), decision)
+
+
+def write_review(out: Path, cases: tuple[ReviewedCase, ...]) -> tuple[Path, Path]:
+    """Writes the review list as `review.json` and `review.csv`; returns their paths.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    entries = [_entry(one) for one in cases]
+    content = {"counts": dict(Counter(one.state for one in cases)), "cases": finite(entries)}
+    write_text_file(out / LIST, json.dumps(content, indent=1) + "\n")
+    stream = io.StringIO(newline="")
+    writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for entry in entries:
+        cells = {name: "; ".join(value) if isinstance(value, list) else value for name, value in entry.items()}
+        cells["inputs"] = "; ".join(f"{name}={path}" for name, path in entry["inputs"].items())
+        writer.writerow({name: cells[name] for name in _COLUMNS})
+    write_text_file(out / TABLE, stream.getvalue())
+    return out / LIST, out / TABLE
+
+
+def _entry(one: ReviewedCase) -> dict[str, Any]:
+    record, decision = one.record, one.decision or Decision("")
+    given = {**record.options, **record.correction}
+    files = {str(path) for path in one.case.files} if one.case is not None else set()
+    model = next((name for name in _MODEL_OPTIONS if name in VERBS[record.verb].options()), None)
+    return {
+        "case": one.name,
+        "verb": record.verb,
+        "state": one.state,
+        "doubt": record.doubt,
+        "why": [*record.doubts, *([one.why_not] if one.why_not else [])],
+        "by": decision.by,
+        "at": decision.at,
+        "note": decision.note,
+        "model": one.option(model) if model else "",
+        "inputs": {name: text for name, text in given.items() if set(text.split(";")) & files},
+        "results": [f"{CASES}/{one.name}/{name}" for name in record.outputs],
+        "options": given,
+        "decision": asdict(decision) if one.decision else None,
+    }
+
+
+def apply_review(
+    out: Path, run_line: RunLine, *, workers: int, progress: Progress = no_progress
+) -> tuple[CohortOutcome, tuple[str, ...]]:
+    """Runs the cases whose result is of another request than what reviewers decided; the others stay.
+
+    Tracks come first, since strain may be measured of them: such cases are then run too.
+
+    Args:
+        run_line, workers, progress: see `run_cohort`.
+
+    Returns:
+        The outcome of what was run, and a line for each case that cannot be run.
+
+    Raises:
+        InputError: see `read_review`.
+        Cancelled, OutputError: see `run_cohort`.
+    """
+    records: list[CaseRecord] = []
+    for verb in VERBS:
+        chosen = [one for one in read_review(out) if one.state == TO_RUN and one.record.verb == verb]
+        cases = [one.case for one in chosen if one.case is not None]
+        if cases:
+            records += run_cohort(cases, out, run_line, workers=workers, progress=progress).records
+    left = [f"{one.name}: {one.why_not}" for one in read_review(out) if one.why_not]
+    return CohortOutcome(tuple(records), (), 0), tuple(left)
+
+
+def counts_of(cases: tuple[ReviewedCase, ...]) -> str:
+    """Returns such as `12 not reviewed, 3 accepted`, in the order of the states."""
+    counts = Counter(one.state for one in cases)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+
+
+def next_doubtful(cases: tuple[ReviewedCase, ...], passed: frozenset[str] = frozenset()) -> ReviewedCase | None:
+    """Returns the most doubtful case that nobody has reviewed yet; None where none of these is doubtful.
+
+    Args:
+        passed: names of cases that were looked at and left open.
+    """
+    doubtful = (one for one in cases if one.state == NOT_REVIEWED and one.record.doubts)
+    return next((one for one in doubtful if one.name not in passed), None)
