@@ -58,7 +58,7 @@ def siamfc(**settings):
 @torch.no_grad()
 def siamrpn(**settings):
     torch.manual_seed(3)
-    network = centred(SiamRpnNetwork(SiamRpnNetworkConfig(SMALL, head_channels=8)))
+    network = centred(SiamRpnNetwork(SiamRpnNetworkConfig(SMALL, head_channels=8, anchor_ratios=(1.0,))))
     network.adjust_score.weight *= 300.0  # as sure of itself as a trained one
     network.adjust_box.weight *= 0.0  # untrained corrections mean nothing
     network.adjust_box.bias *= 0.0

@@ -181,7 +181,11 @@ def landmark_batch_settings(objective: LandmarkObjective) -> LandmarkBatchSettin
     """Returns the default settings of the batches that an objective needs."""
     from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
 
-    return LandmarkBatchSettings(windows_for_motion=objective.motion_windows, largest_size=objective.largest_size)
+    return LandmarkBatchSettings(
+        windows_for_motion=objective.motion_windows,
+        largest_size=objective.largest_size,
+        largest_ratio=objective.largest_ratio,
+    )
 
 
 def _sources(options: LandmarkOptions, clips: Path, context: RunContext) -> list[LandmarkSource]:

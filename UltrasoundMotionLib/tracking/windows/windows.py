@@ -15,7 +15,7 @@ def crop_windows(image: Tensor, centres: Tensor, steps: Tensor, size: int, *, ou
     Args:
         image: (H, W) or (C, H, W).
         centres: (N, 2), x and y in pixels.
-        steps: (N,) pixels from one sample to the next.
+        steps: (N,) pixels from one sample to the next; (N, 2) along x and along y.
         size: samples along a side; with an odd size the centre is a sample, with an even one it is the sample at size
             // 2.
         outside: padding beyond the image: "nearest" pixel, or the image's "mean", as the Siamese trackers pad.
@@ -26,8 +26,9 @@ def crop_windows(image: Tensor, centres: Tensor, steps: Tensor, size: int, *, ou
     layers = image[None] if image.ndim == 2 else image
     height, width = layers.shape[1:]
     offsets = torch.arange(size, device=image.device, dtype=centres.dtype) - size // 2
-    x = centres[:, :1] + steps[:, None] * offsets
-    y = centres[:, 1:] + steps[:, None] * offsets
+    steps = steps.reshape(len(centres), -1)  # one column for both axes, or two
+    x = centres[:, :1] + steps[:, :1] * offsets
+    y = centres[:, 1:] + steps[:, -1:] * offsets
     grid = torch.stack((x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)), dim=-1)
     grid = (grid + 0.5) * 2 / torch.tensor([width, height], device=image.device, dtype=centres.dtype) - 1
     # All windows side by side in one grid, so that the image is not repeated for each.

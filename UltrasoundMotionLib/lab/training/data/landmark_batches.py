@@ -55,6 +55,7 @@ class LandmarkBatch:
         trajectories: (3, B, P, 2) true places of P points nearby in those three windows, in their samples, NaN where
             not visible; None where there are none. For validation of motion only.
         size: (B,) size of the landmark in the search window relative to the exemplar, from the window's drawn scale.
+        ratio: (B,) height over width of the landmark, a square in the exemplar, in the search window.
     """
 
     exemplar: Tensor
@@ -66,6 +67,7 @@ class LandmarkBatch:
     now: Tensor
     trajectories: Tensor | None
     size: Tensor
+    ratio: Tensor
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,8 @@ class LandmarkBatchSettings:
         trajectories: number of points nearby in each sample; 0: none.
         liver_share: fraction of the triples from sources whose names begin with `liver`, when there are others.
         largest_size: the search window is enlarged by a factor drawn between this and its inverse; 1 leaves it.
+        largest_ratio: the search window is stretched so that height over width of what it shows changes by a factor
+            drawn between this and its inverse; 1 leaves it.
         windows_for_motion: cut `first`, `before` and `now`; otherwise they are empty, (B, 1, 0, 0).
         near_share / near_offset: with windows for motion, this fraction of the samples has offsets up to `near_offset`
             only, since a tracker is seldom far off.
@@ -98,6 +102,7 @@ class LandmarkBatchSettings:
     trajectories: int = 16
     liver_share: float = 0.7
     largest_size: float = 1.0
+    largest_ratio: float = 1.0
     windows_for_motion: bool = True
     near_share: float = 0.75
     near_offset: float = 20.0
@@ -156,11 +161,16 @@ class LandmarkBatches(StepBatches[LandmarkBatch]):
         first, now = frames[0, 0], frames[2, 0]
         offset = torch.as_tensor(self._offsets(count, rng), dtype=torch.float32, device=device)
         size = torch.as_tensor(settings.largest_size ** rng.uniform(-1, 1, count), dtype=torch.float32, device=device)
+        ratio = torch.ones_like(size)
+        if settings.largest_ratio != 1:
+            drawn_ratios = settings.largest_ratio ** rng.uniform(-1, 1, count)
+            ratio = torch.as_tensor(drawn_ratios, dtype=torch.float32, device=device)
+        steps = (step / size)[:, None] * torch.stack((ratio.sqrt(), ratio.rsqrt()), dim=1)
         middles = torch.stack(
             (
                 start,
                 torch.where(torch.isnan(points[1, chosen]), place, points[1, chosen]),
-                place + offset * (step / size)[:, None],
+                place + offset * steps,
             )
         )
         if settings.windows_for_motion:
@@ -177,7 +187,7 @@ class LandmarkBatches(StepBatches[LandmarkBatch]):
             windows = [first.new_zeros((count, 1, 0, 0))] * 3
         return LandmarkBatch(
             exemplar_windows(first, start, step),
-            search_windows(now, middles[2], step / size),
+            search_windows(now, middles[2], steps),
             INSTANCE_SIZE // 2 - offset,
             visible[2, chosen],
             windows[0],
@@ -185,6 +195,7 @@ class LandmarkBatches(StepBatches[LandmarkBatch]):
             windows[2],
             _near_by(points, visible, chosen, middles, step=unit * FIELD_SAMPLE_PX, count=settings.trajectories),
             size,
+            ratio,
         )
 
     def _offsets(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -267,7 +278,7 @@ def _near_by(
 
 
 def _joined(parts: Sequence[LandmarkBatch]) -> LandmarkBatch:
-    names = ("exemplar", "instance", "target", "visible", "first", "before", "now", "size")
+    names = ("exemplar", "instance", "target", "visible", "first", "before", "now", "size", "ratio")
     joined = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
     known = [part.trajectories for part in parts if part.trajectories is not None]
     return LandmarkBatch(**joined, trajectories=torch.cat(known, dim=1) if len(known) == len(parts) else None)

@@ -24,7 +24,7 @@ class LandmarkObjective(Objective[LandmarkBatch, LandmarkGroup]):
 
     Attributes:
         motion_windows: the losses need `first`, `before` and `now` of a batch.
-        largest_size: see `LandmarkBatchSettings`.
+        largest_size, largest_ratio: see `LandmarkBatchSettings`.
     """
 
     task = "follows landmarks of one ultrasound frame through the clip, each in a window around it"
@@ -34,6 +34,7 @@ class LandmarkObjective(Objective[LandmarkBatch, LandmarkGroup]):
     )
     motion_windows: bool = False
     largest_size: float = 1.0
+    largest_ratio: float = 1.0
 
     @abstractmethod
     def locate(self, batch: LandmarkBatch) -> Tensor:

@@ -31,5 +31,5 @@ class SiamRpnRecipe(LandmarkRecipe):
         from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import SiamRpnNetworkConfig
 
         if published:
-            return SiamRpnObjective(PUBLISHED_LOSS, SiamRpnNetworkConfig(anchor_ratios=(0.33, 0.5, 1.0, 2.0, 3.0)))
-        return SiamRpnObjective()
+            return SiamRpnObjective(PUBLISHED_LOSS)
+        return SiamRpnObjective(network=SiamRpnNetworkConfig(anchor_ratios=(1.0,)))

@@ -46,8 +46,8 @@ class GreyRange:
 
 
 def exemplar_windows(image: Tensor, points: Tensor, steps: Tensor) -> Tensor:
-    """Cuts windows (N, 1, 127, 127) of `image` (H, W) around `points` (N, 2), `steps` (N,) pixels from sample to
-    sample; the image's mean beyond it.
+    """Cuts windows (N, 1, 127, 127) of `image` (H, W) around `points` (N, 2), `steps` (N,) or (N, 2) pixels from sample
+    to sample; the image's mean beyond it.
     """
     return crop_windows(image, points, steps, EXEMPLAR_SIZE, outside="mean")[:, None]
 

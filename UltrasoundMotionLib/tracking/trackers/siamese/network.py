@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,6 +51,7 @@ class SiameseEmbedding(nn.Sequential):
             nn.ReLU(inplace=True),
             nn.Conv2d(fourth, fifth, 3, groups=config.groups),
         )
+        self.to(memory_format=torch.channels_last)  # faster on CPUs; the same values
 
 
 def _convolution(

@@ -13,6 +13,8 @@ from UltrasoundMotionLib.tracking.trackers.siamese.crops import SAMPLE_PX, GreyR
 from UltrasoundMotionLib.tracking.windows.window_tracker import WindowTracker
 
 Kernels = tuple[Tensor, ...]
+SIZE_LIMITS = (0.2, 5.0)
+"""Smallest and largest size of a landmark relative to the query frame, as the code of SiamFC's authors limits it."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,12 @@ from torch import Tensor
 
 from UltrasoundMotionLib.tracking.trackers.siamese.network import SCORE_SIZE, STRIDE
 from UltrasoundMotionLib.tracking.trackers.siamese.peak import upsampled, windowed_peaks
-from UltrasoundMotionLib.tracking.trackers.siamese.siamese_tracker import Kernels, SiameseConfig, SiameseTracker
+from UltrasoundMotionLib.tracking.trackers.siamese.siamese_tracker import (
+    SIZE_LIMITS,
+    Kernels,
+    SiameseConfig,
+    SiameseTracker,
+)
 from UltrasoundMotionLib.tracking.trackers.siamese.siamfc_network import SiamFcNetwork
 from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches
 from UltrasoundMotionLib.tracking.windows.windows import cosine_window
@@ -35,9 +40,6 @@ class SiamFcConfig(SiameseConfig):
     size_penalty: float = 0.9745
     size_damping: float = 0.59
 
-
-SIZE_LIMITS = (0.2, 5.0)
-"""Smallest and largest size of a landmark relative to the query frame (the code's saturation)."""
 
 PUBLISHED = SiamFcConfig(sizes=(1 / 1.0375, 1.0, 1.0375))
 """All of the paper's settings, its three sizes included."""

@@ -2,9 +2,7 @@
 
 "Up-channel" correlation: one convolution makes 2k kernels from the exemplar's features, one for target and one for
 background of each of k anchors, another makes 4k for the anchor's correction; each is correlated with the search
-window's features, themselves convolved once more. A landmark is a square of nominal side (`TARGET_PX`), so one square
-anchor is the default; the paper's five ratios are an option, at five times the head's weights. The head has a width of
-its own, less than the embedding's, for the same reason.
+window's features, themselves convolved once more.
 
 The paper begins with an embedding that knows ImageNet; ours may begin with SiamFC's (`train siamrpn --start-from`). The
 head begins as SiamFC's answer: both convolutions for the score alike, so that their correlation is one of like with
@@ -37,15 +35,16 @@ class SiamRpnNetworkConfig:
 
     Attributes:
         embedding: see there.
-        head_channels: of the features that are correlated.
-        anchor_ratios: height over width of each anchor; the paper's are 0.33, 0.5, 1, 2, 3.
+        head_channels: of the features that are correlated; an eighth of the paper's 256, since up-channel kernels of a
+            quarter would have more than a million weights.
+        anchor_ratios: height over width of each anchor; by default the paper's.
         anchor_side: side of a square anchor in samples of the search window: the paper's 8 strides, and a landmark's
             nominal side is 63.5.
     """
 
     embedding: EmbeddingConfig = field(default_factory=EmbeddingConfig)
-    head_channels: int = 64
-    anchor_ratios: tuple[float, ...] = (1.0,)
+    head_channels: int = 32
+    anchor_ratios: tuple[float, ...] = (0.33, 0.5, 1.0, 2.0, 3.0)
     anchor_side: float = 64.0
 
 
