@@ -18,10 +18,11 @@ from trajectory_samples import speckle_clip
 from UltrasoundMotionLib import ImageSequence, write_sequence
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.cohort.case_run import finished
-from UltrasoundMotionLib.cohort.known_contours import contour_of_cavity, contour_of_chords
 from UltrasoundMotionLib.cohort.manifest import read_manifest
 from UltrasoundMotionLib.cohort.pool import run_pool
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.exchange.labels.chords import contour_of_chords
+from UltrasoundMotionLib.exchange.labels.mask_contours import contour_of_cavity
 
 
 @pytest.fixture

@@ -244,5 +244,6 @@ def test_evaluate_tracks_takes_clust_annotations(tmp_path, capsys):
     for given in ([tmp_path / "clip"], [a, b]):
         assert run_verb(evaluate, "tracks", tmp_path / "t.csv", "--truth", *given, "--json", tmp_path / "r.json") == 0
         assert json.loads((tmp_path / "r.json").read_text())["pooled"]["tracking_error_mean"] == pytest.approx(2.5)
-    with pytest.raises(InputError, match=r"expected a \.csv"):
+    (tmp_path / "t.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    with pytest.raises(InputError, match=r"t\.mat: its content is of no format of labels \(tracks, "):
         run_verb(evaluate, "tracks", tmp_path / "t.csv", "--truth", tmp_path / "t.mat")

@@ -13,12 +13,12 @@ from UltrasoundMotionLib.cli.request_arguments import positive_number
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
-DESCRIPTION = """Compares tracks with truth by label and frame and prints position accuracy (TAP-Vid), median
-trajectory error (PIPs++), tracking error and no-tracking error (CLUST), and points lost for good, for each sequence
-and pooled over all positions. A truth is a table like the tracks', or a CLUST annotation: one .txt per landmark, or
-their folder; it may leave out frames. Only points that the truth has and shows count; the query frame never does.
-With --dataset, trackers are run on folders of clips with known trajectories, and the table has their accuracy, time and
-memory (Azad et al., Table 2), or their accuracy against the phase at which points are placed."""
+DESCRIPTION = """Compares tracks with truth by label and frame and prints position accuracy (TAP-Vid), median trajectory
+error (PIPs++), tracking error and no-tracking error (CLUST), and points lost for good, for each sequence and pooled
+over all positions. A truth is a table like the tracks', a CLUST annotation (one .txt per landmark, or their folder) or
+any format of `convert` that holds frames; it may leave out frames. Only points that the truth has and shows count; the
+query frame never does. With --dataset, trackers are run on folders of clips with known trajectories, and the table has
+their accuracy, time and memory (Azad et al., Table 2), or their accuracy against the phase of placement."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -36,7 +36,7 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="TRUTH",
         type=Path,
         nargs="+",
-        help="in the same order: a .csv, a CLUST .txt, or a folder of them",
+        help="in the same order: a .csv, a CLUST .txt or a folder of them, COCO, CVAT, DeepLabCut ...",
     )
     parser.add_argument(
         "--spacing-mm",
@@ -128,11 +128,12 @@ def _pair_files(tracks: Sequence[Path], truths: Sequence[Path]) -> list[tuple[Pa
 
 
 def _read_positions(paths: Sequence[Path]) -> PointTracks:
-    """Tracks or truth of one sequence: a CSV table, or CLUST's text files or folder.
+    """Tracks or truth of one sequence: a CSV table, CLUST's text files or folder, or any other format of labels.
 
     Raises:
-        InputError: see the readers; or the ending is neither .csv nor .txt.
+        InputError: see the readers and `recognise`; a format without frames.
     """
+    from UltrasoundMotionLib.exchange.labels.registry import recognise
     from UltrasoundMotionLib.tracking.files.clust_annotation import read_clust_tracks
     from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv
 
@@ -141,6 +142,12 @@ def _read_positions(paths: Sequence[Path]) -> PointTracks:
         return read_clust_tracks(first)
     if first.suffix.lower() == ".txt":
         return read_clust_tracks(paths)
-    if first.suffix.lower() != ".csv":
-        raise InputError(f"{first}: expected a .csv table, a CLUST .txt or a folder of them")
-    return read_tracks_csv(first)
+    try:
+        form = recognise(first)
+    except InputError:
+        if first.suffix.lower() == ".csv":
+            return read_tracks_csv(first)  # says which columns are missing
+        raise
+    if form.one_frame:
+        raise InputError(f"{first}: {form.name} does not say on which frame its points lie; `convert` it to tracks")
+    return form.read(first, None).tracks

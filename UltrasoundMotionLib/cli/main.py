@@ -26,6 +26,7 @@ VERBS = {
     "strain": "strain curves, segments and GLS from tracks along the wall",
     "register": "put one image or volume onto another",
     "cohort": "the same for many cases, in parallel, with tables and a page of all",
+    "convert": "labelled points from one program's format into another's",
     "evaluate": "compare results with truth and print the papers' tables",
     "models": "list, show, verify and import the trackers, the registration methods and their weights",
 }

@@ -48,7 +48,10 @@ class TrackInputs:
         metavar="INPUT",
         help="multi-frame DICOM, .mp4/.avi, folder of PNGs, .nrrd/.seq.nrrd/.mha/.mhd/.nii(.gz)",
     )
-    points: Path = option(metavar="P", help="CSV with label,x,y in pixels, or Slicer markups (.mrk.json, mm)")
+    points: Path = option(
+        metavar="P",
+        help="CSV with label,x,y in pixels, Slicer markups (.mrk.json, mm), or any format of `convert`",
+    )
     corrections: Path | None = option(
         None,
         metavar="C.csv",
@@ -91,12 +94,12 @@ def run(arguments: argparse.Namespace) -> int:
     outputs.check(inputs=(inputs.input, inputs.points, *corrections, *weights_files(request.weights)))
     find_tracker(request.model)
 
+    from UltrasoundMotionLib.exchange.labels.query import read_points_to_track
     from UltrasoundMotionLib.images.sequence_files import read_sequence
-    from UltrasoundMotionLib.tracking.files.query_points_file import read_query_points
     from UltrasoundMotionLib.tracking.track import prepare_tracking
 
     sequence = read_sequence(inputs.input, spacing_mm=inputs.spacing_mm, frame_rate_hz=inputs.frame_rate_hz)
-    points = read_query_points(inputs.points, sequence)
+    points = read_points_to_track(inputs.points, sequence, inputs.input, request.query_frame)
     notes = [*sequence.notes, *points.notes, *outputs.scene_notes(sequence)]
     if inputs.spacing_mm and inputs.points.suffix == ".json":
         notes.append(

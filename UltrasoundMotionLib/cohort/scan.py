@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from UltrasoundMotionLib.atomic_output import write_text_file
-from UltrasoundMotionLib.cohort.known_contours import contour_of_cavity, contour_of_chords
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.exchange.labels.chords import contour_of_chords
 from UltrasoundMotionLib.input_files import read_text_file
 
 Row = dict[str, str]
@@ -91,16 +90,12 @@ def _acdc(folder: Path, points: PointsFolder, left_out: list[str]) -> Found:
 
 def _echonet(folder: Path, points: PointsFolder, left_out: list[str]) -> Found:
     """Yields each video with a traced ventricle, its contour on the first traced frame."""
+    from UltrasoundMotionLib.exchange.labels.formats.echonet import read_tracings
+
     table = folder / "VolumeTracings.csv"
     if not table.is_file():
         return
-    traced: dict[str, dict[int, list[list[float]]]] = {}
-    for line, values in enumerate(csv.DictReader(read_text_file(table).splitlines()), start=2):
-        try:
-            chord = [float(values[name]) for name in ("X1", "Y1", "X2", "Y2")]
-            traced.setdefault(Path(values["FileName"]).stem, {}).setdefault(int(values["Frame"]), []).append(chord)
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(f"{table}: line {line}: expected FileName,X1,Y1,X2,Y2,Frame") from error
+    traced = read_tracings(table)
     for case, frames in sorted(traced.items()):
         video = next((path for path in sorted(folder.glob(f"**/{case}.*")) if path.suffix in (".avi", ".mp4")), None)
         if video is None:
@@ -108,7 +103,7 @@ def _echonet(folder: Path, points: PointsFolder, left_out: list[str]) -> Found:
             continue
         frame = min(frames)
         try:
-            contour = contour_of_chords(np.array(frames[frame]))
+            contour = contour_of_chords(frames[frame])
         except InputError as error:
             left_out.append(f"{case}: {error}")
             continue
@@ -123,7 +118,8 @@ def _echonet(folder: Path, points: PointsFolder, left_out: list[str]) -> Found:
 
 def _camus(folder: Path, points: PointsFolder, left_out: list[str]) -> Found:
     """Yields each half sequence with the inner border of its first mask: labels 1 (cavity) and 2 (muscle)."""
-    import SimpleITK as sitk
+    from UltrasoundMotionLib.exchange.labels.formats.camus import CAVITY, MUSCLE, read_masks
+    from UltrasoundMotionLib.exchange.labels.mask_contours import contour_of_cavity
 
     for masks in sorted(folder.glob("**/patient*_half_sequence_gt.nii*")):
         case = masks.name.split("_half_sequence")[0]
@@ -132,10 +128,9 @@ def _camus(folder: Path, points: PointsFolder, left_out: list[str]) -> Found:
             left_out.append(f"{case}: no half sequence beside its masks")
             continue
         try:
-            first = sitk.GetArrayFromImage(sitk.ReadImage(str(masks)))[0]
-            contour = contour_of_cavity(first, cavity=1, muscle=2)
-        except (RuntimeError, InputError) as error:
-            left_out.append(f"{case}: {str(error).strip().splitlines()[-1]}")
+            contour = contour_of_cavity(read_masks(masks)[0][0], cavity=CAVITY, muscle=MUSCLE)
+        except InputError as error:
+            left_out.append(f"{case}: {error}")
             continue
         yield {
             "case": case,

@@ -49,9 +49,9 @@ def read_query_points(path: str | Path, sequence: ImageSequence) -> QueryPoints:
     """
     path = as_path(path)
     if path.name.lower().endswith(".csv"):
-        places, notes = list(_read_csv(path)), tuple[str, ...]()
+        places, notes = list(read_points_csv(path)), tuple[str, ...]()
     elif path.name.lower().endswith(".json"):
-        places, notes = _read_markups(path, sequence)
+        places, notes = read_markups(path, sequence)
     else:
         raise InputError(f"{path}: expected points as .csv (label,x,y in pixels) or .mrk.json (3D Slicer markups)")
     if not places:
@@ -72,7 +72,12 @@ def read_query_points(path: str | Path, sequence: ImageSequence) -> QueryPoints:
     )
 
 
-def _read_csv(path: Path) -> Iterator[tuple[str, str, tuple[float, float]]]:
+def read_points_csv(path: Path) -> Iterator[tuple[str, str, tuple[float, float]]]:
+    """Yields (place in the file, label, (x, y) in pixels) for each line of `label,x,y`.
+
+    Raises:
+        InputError: wrong columns, or a value that is not a number.
+    """
     for line, values in table_lines(path, COLUMNS):
         x, y = (
             parse_number(path, line, column, values[column], allowed=np.isfinite, expected="a number of pixels")
@@ -81,9 +86,14 @@ def _read_csv(path: Path) -> Iterator[tuple[str, str, tuple[float, float]]]:
         yield f"line {line}", values["label"], (x, y)
 
 
-def _read_markups(
+def read_markups(
     path: Path, sequence: ImageSequence
 ) -> tuple[list[tuple[str, str, tuple[float, float]]], tuple[str, ...]]:
+    """Returns (place in the file, label, (x, y) in pixels of the sequence) for each control point, and notes.
+
+    Raises:
+        InputError: no markups, a position that is not three numbers, or one far from the image's plane.
+    """
     places: list[tuple[str, str, tuple[float, float]]] = []
     unplaced: list[str] = []
     for markup in _load_markups(path):

@@ -106,7 +106,7 @@ def read_tracks_csv(path: str | Path) -> PointTracks:
         confidence=confidence,
         visible=visible,
         labels=labels,
-        query_frame=_find_query_frame(positions, confidence, visible),
+        query_frame=find_query_frame(positions, confidence, visible),
         times_s=_collect_times(path, list(rows.values()), frame_count),
         model=_find_tracker(path, list(rows.values())),
     )
@@ -157,7 +157,10 @@ def _collect_times(path: Path, rows: list[_Row], frame_count: int) -> np.ndarray
     return times
 
 
-def _find_query_frame(positions: np.ndarray, confidence: np.ndarray, visible: np.ndarray) -> int:
+def find_query_frame(positions: np.ndarray, confidence: np.ndarray, visible: np.ndarray) -> int:
+    """Returns the first frame on which every point has confidence 1 and is visible; failing that, the first with every
+    position, or else with any.
+    """
     certain = np.all((confidence == 1) & visible, axis=1)
     complete = np.all(np.isfinite(positions), axis=(1, 2))
     for candidates in (certain, complete):

@@ -1,0 +1,1 @@
+"""Exchange of labels with other programs."""

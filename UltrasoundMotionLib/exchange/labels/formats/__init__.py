@@ -1,0 +1,1 @@
+"""The formats of labels, one file each."""
