@@ -43,5 +43,12 @@ def batch_of(seeds: range, shift: tuple[float, float] = (4.0, -2.0)) -> Landmark
     target = 127 + torch.tensor(shift).expand(count, 2) * 127 / 48
     visible = torch.ones(count, dtype=torch.bool)
     return LandmarkBatch(
-        nothing, nothing, target, visible, *(frame.float() for frame in frames), None, torch.ones(count)
+        nothing,
+        nothing,
+        target,
+        visible,
+        *(frame.float() for frame in frames),
+        None,
+        torch.ones(count),
+        torch.ones(count),
     )

@@ -17,7 +17,9 @@ from UltrasoundMotionLib.evaluation.clust_set import (
     patient_of,
     read_resolutions,
 )
+from UltrasoundMotionLib.images import read_sequence
 from UltrasoundMotionLib.lab.benchmarks.clust2d.folds import patient_folds, scanner_folds
+from UltrasoundMotionLib.tracking import read_clust_tracks, track_points
 
 FRAMES, SIZE = 14, 96
 TRAINING = ("CIL-01", "CIL-02", "ETH-01-1", "ETH-01-2", "ETH-02-1", "MED-01-1", "MED-09-1")
@@ -70,6 +72,8 @@ def test_a_download_is_read_as_the_challenge_packs_it(challenge):
     assert "2 sequences are named MED (MED-01-1 ...)" in groups_note(found)
     told = clust_sequences(challenge, groups={"MED-01-1": "MED1", "MED-09-1": "MED2"})
     assert not groups_note(told) and {one.group for one in told} == {"CIL", "ETH", "MED1", "MED2", "ICR"}
+    patients = clust_sequences(challenge, groups={"MED-01": "MED1", "MED-09-1": "MED2", "MED-09": "none"})
+    assert [one.group for one in patients if one.name.startswith("MED")] == ["MED1", "MED2"]
     assert (group_of("MED1-02_1"), patient_of("MED1-02-1")) == ("MED1", "MED1-02")
 
 
@@ -133,6 +137,39 @@ def test_one_command_from_the_download_to_table_and_submission(challenge, tmp_pa
     kept.write_text(kept.read_text().replace("1 40.000 38.000", "1 40.000 38.000"))
     before = kept.stat().st_mtime_ns
     assert main(words) == 0 and kept.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_failure_cases_are_a_table_of_their_own_and_what_is_late_is_late(challenge, tmp_path, capsys):
+    out, report = tmp_path / "out", tmp_path / "table.json"
+    words = ["benchmark", "clust2d", str(challenge), "--out", str(out), "--models", "kcf", "--device", "cpu"]
+    assert main([*words, "--failure-cases", "--json", str(report)]) == 0
+    content, printed = json.loads(report.read_text()), capsys.readouterr().out
+    assert {row["tracker"] for row in content["rows"]} == {"no tracking", "kcf"} and "failure case" in printed
+    rows = {row["case"]: row for row in content["failure_cases"]}
+    assert list(rows) == ["as it is", "watching shadows", "offline", "1 frame late", "1 frame late, predicted"]
+    plain, behind, ahead = (
+        read_clust_tracks(out / "tracks" / name / "shipped" / "CIL-02_2.txt").positions_px[:, 0]
+        for name in ("kcf", "kcf-1-frame-late", "kcf-1-frame-late-predicted")
+    )
+    # the second landmark of CIL-02 begins on frame 5
+    np.testing.assert_array_equal(behind[6:], plain[5:-1])
+    np.testing.assert_array_equal(behind[5], plain[5])
+    folder = challenge / "Training" / "2D" / "CIL-02"
+    stated = track_points(
+        read_sequence(folder), plain[5:6], model="kcf", query_frame=5, direction="forward", ahead_frames=1, device="cpu"
+    ).positions_px[:, 0]
+    np.testing.assert_allclose(ahead[6:], stated[5:-1], atol=1e-3)
+    errors = []  # by hand: what was found a frame ago, against where the landmark is
+    for name in TRAINING:
+        for number, first in ((1, 0), (2, 5)) if name == "CIL-02" else ((1, 0),):
+            found = read_clust_tracks(out / "tracks" / "kcf" / "shipped" / f"{name}_{number}.txt").positions_px[:, 0]
+            place = found[first] - motion(first)
+            way = [found[max(frame - 1, first)] - place - motion(frame) for frame in range(first, FRAMES, 3)][1:]
+            errors += [np.hypot(*(one * SPACING)) for one in way]
+    assert rows["1 frame late"]["error"]["mean"] == pytest.approx(np.mean(errors), abs=2e-3)
+    assert rows["1 frame late"]["error"]["mean"] > rows["as it is"]["error"]["mean"]
+    assert rows["1 frame late"]["cases"]["against"] == "as it is"
 
 
 @pytest.mark.training

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.evaluation.clust_set import group_of
+from UltrasoundMotionLib.evaluation.clust_set import scanner_of
 from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import TrackMeasures, flat_measures, measure_tracks
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
@@ -67,7 +67,7 @@ def evaluate_clust(
         results: folder of result files in the format of `write_clust_tracks`, or each landmark's file by its label.
         spacing_mm: (x, y) pixel size of each sequence by its folder's name, of all of them or none; without it errors
             are in pixels.
-        groups: scanner of each sequence by its folder's name; the others' by the beginning of their names.
+        groups: scanner of each sequence by its folder's or patient's name; the others' by the beginning of their names.
         only_annotated: skip landmarks with a single annotation, as in the challenge's test sequences.
 
     Raises:
@@ -92,7 +92,7 @@ def evaluate_clust(
                 raise InputError(f"{path}: landmark {path.stem} is there twice, in two sequences")
             tracks = replace(read_clust_tracks(result), query_frame=truth.query_frame)
             errors[path.stem] = compare_tracks(tracks, truth, name=path.stem)
-            group_of_label[path.stem] = (groups or {}).get(folder.name, group_of(folder.name))
+            group_of_label[path.stem] = scanner_of(folder.name, groups)
     if not errors:
         names = ", ".join(map(str, folders))
         raise InputError(f"{names}: no landmark has more than one annotation, so there is nothing to compare with")

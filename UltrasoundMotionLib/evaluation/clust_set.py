@@ -69,7 +69,7 @@ def clust_sequences(
     """Finds the sequences of a download, by name.
 
     Args:
-        groups: scanner of each sequence by its name, see `read_groups`; the others' by the beginning of their names.
+        groups: scanner of each sequence by its or its patient's name, see `scanner_of`.
         spacings: pixel size of each by its name; None: those of `resolution.csv`, where there is one.
 
     Raises:
@@ -96,13 +96,18 @@ def clust_sequences(
     if known and len(known) < len(names):
         missing = next(name for name in names if name not in spacings)
         raise InputError(f"{folder}: there is no pixel size for sequence {missing}; state all of them or none")
-    groups = groups or {}
     return tuple(
-        ClustSequence(
-            child, groups.get(child.name, group_of(child.name)), patient_of(child.name), spacings.get(child.name)
-        )
+        ClustSequence(child, scanner_of(child.name, groups), patient_of(child.name), spacings.get(child.name))
         for child in found
     )
+
+
+def scanner_of(name: str, groups: Mapping[str, str] | None = None) -> str:
+    """Returns the scanner of a sequence: what `groups` says of it, else of its patient (`MED-01` of `MED-01-1`), else
+    the beginning of its name.
+    """
+    groups = groups or {}
+    return groups.get(name, groups.get(patient_of(name), group_of(name)))
 
 
 def group_of(name: str) -> str:
@@ -129,7 +134,7 @@ def groups_note(sequences: Sequence[ClustSequence]) -> str:
 
 
 def read_groups(path: str | Path) -> dict[str, str]:
-    """Reads a table `sequence,group`.
+    """Reads a table `sequence,group`, of sequences or patients: `MED-01-2,MED1` or `MED-01,MED1`.
 
     Raises:
         InputError: no such table, or a sequence given twice; the line is named.

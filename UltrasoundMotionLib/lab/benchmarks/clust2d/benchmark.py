@@ -27,6 +27,7 @@ from UltrasoundMotionLib.evaluation.track_measures import TrackMeasures, flat_me
 from UltrasoundMotionLib.lab.benchmarks.clust2d.fold_training import train_on, trains_on_clust
 from UltrasoundMotionLib.lab.benchmarks.clust2d.folds import Fold, patient_folds, scanner_folds
 from UltrasoundMotionLib.lab.benchmarks.command import add_output_arguments, check_against, show, whole_number
+from UltrasoundMotionLib.lab.benchmarks.failure_cases import FAILURE_CASES, PLAIN, FailureRow, failure_result, late
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking.files.clust_annotation import clust_files, write_clust_tracks
@@ -36,20 +37,16 @@ from UltrasoundMotionLib.tracking.request import TrackRequest
 MODELS = ("kcf", "lct", "siamfc", "siamrpn", "lsdm")
 """The trackers of the paper's Table I, in its order."""
 OVERALL, NO_TRACKING, SHIPPED = "overall", "no tracking", "shipped"
-FAILURE_CASES: Mapping[str, dict[str, Any]] = {
-    "": {},
-    "watch shadows": {"watch_shadows": True},
-    "offline": {"offline": True},
-    "1 frame ahead": {"ahead_frames": 1},
-}
-"""Options against the causes of failure in Supplement G of the paper, a landmark in shadow and latency."""
+LARGE_MM = 2.0
+"""Mean error above which a landmark counts as followed badly."""
 
 DESCRIPTION = """Follows the landmarks of CLUST's annotated sequences with the trackers of Liu et al., Table I, each
 landmark from its own first annotation on, and prints the tracking error in mm: of all annotations (Tables I and S6)
 and of each scanner (Tables II and S4), with that of no tracking. With --train, networks are trained first, on other
 patients (--folds) or other scanners (--in-house, Supplement D). With --submission, the sequences without annotations
-are tracked too and written as the challenge takes them. What has been tracked is kept in --out and not tracked
-again."""
+are tracked too and written as the challenge takes them. With --failure-cases, a second table has each tracker watching
+shadows, offline, and acting a frame late with and without prediction (Supplement G). What has been tracked is kept in
+--out and not tracked again."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +116,14 @@ def clust_result(rows: Sequence[ClustRow], against: str | None) -> BenchmarkResu
         Column("min", "measures.tracking_error.min", 2),
         Column("max", "measures.tracking_error.max", 2),
     ]
+    if unit == "mm":
+        columns.append(Column(f"over {LARGE_MM:g} mm", _large))
     return BenchmarkResult(columns, ordered, cases=CASES, against=against)
+
+
+def _large(row: ClustRow) -> str:
+    """Returns how many landmarks have a mean error above `LARGE_MM`."""
+    return f"{sum(error > LARGE_MM for error in row.by_landmark.values())}/{len(row.by_landmark)}"
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -145,7 +149,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--spacings", metavar="S.csv", type=Path, help="pixel sizes (default: resolution.csv)")
     parser.add_argument("--groups", metavar="G.csv", type=Path, help="scanners: sequence,group (default: by name)")
     parser.add_argument(
-        "--failure-cases", action="store_true", help="each tracker again watching shadows, offline, one frame ahead"
+        "--failure-cases",
+        action="store_true",
+        help="a second table: each tracker watching shadows, offline, and acting a frame late, with prediction or not",
     )
     parser.add_argument("--submission", action="store_true", help="track the test sequences, and pack the results")
     parser.add_argument("--device", metavar="D", default="auto", help="auto (default), cpu, cuda, ...")
@@ -184,7 +190,7 @@ def run(arguments: argparse.Namespace) -> int:
         )
     _make_folder(arguments.out)
     with TerminalProgress("benchmark", "sequences") as progress:
-        rows = _measure(arguments, entries, folds, annotated, progress) if annotated else []
+        rows, failures = _measure(arguments, entries, folds, annotated, progress) if annotated else ([], [])
         if arguments.submission:
             if not rest:
                 raise InputError(
@@ -194,7 +200,14 @@ def run(arguments: argparse.Namespace) -> int:
                 path = _submit(arguments, entry, annotated, rest, progress)
                 print(f"wrote {path}")
     if rows:
-        show(clust_result(rows, getattr(arguments, "against", None) or arguments.models[-1]), arguments)
+        result = clust_result(rows, getattr(arguments, "against", None) or arguments.models[-1])
+        if failures:
+            table = failure_result(failures)
+            result = replace(result, details={**result.details, table.rows_key: table.as_dict()[table.rows_key]})
+        show(result, arguments)
+        if failures:
+            print()
+            print(table.table(markdown=arguments.markdown))
     return 0
 
 
@@ -204,30 +217,39 @@ def _measure(
     folds: Sequence[Fold],
     annotated: Sequence[ClustSequence],
     progress: Progress,
-) -> list[ClustRow]:
-    """Tracks what is missing and compares it with the annotations."""
+) -> tuple[list[ClustRow], list[FailureRow]]:
+    """Tracks what is missing and compares it with the annotations, and, where asked for, in each failure case."""
     rows: list[ClustRow] = []
-    cases = FAILURE_CASES if arguments.failure_cases else {"": {}}
+    failures: list[FailureRow] = []
     folders = [one.folder for one in annotated]
     sizes = {one.name: one.spacing_mm for one in annotated if one.spacing_mm is not None}
     scanners = {one.name: one.group for one in annotated}
     for entry in entries:
-        table = None
-        for case, options in cases.items():
-            name = f"{entry.name}, {case}" if case else entry.name
-            results = arguments.out / "tracks" / name.replace(", ", "-").replace(" ", "-")
+        for case in FAILURE_CASES if arguments.failure_cases else (PLAIN,):
+            name = entry.name if case is PLAIN else f"{entry.name}-{case.name.replace(',', '').replace(' ', '-')}"
             files: dict[str, Path] = {}
             for fold in folds:
                 weights = _weights(arguments, entry, fold, progress)
-                kept = results / (SHIPPED if weights is None else _training_name(arguments, fold))
+                kept = (
+                    arguments.out / "tracks" / name / (SHIPPED if weights is None else _training_name(arguments, fold))
+                )
                 for sequence in fold.held_out:
-                    request = TrackRequest(model=entry.name, weights=weights, device=arguments.device, **options)
-                    _track(sequence, request, kept, progress)
+                    request = TrackRequest(
+                        model=entry.name, weights=weights, device=arguments.device, **dict(case.options)
+                    )
+                    _track(sequence, request, kept, progress, late_frames=case.late_frames)
                     files |= {path.stem: kept / path.name for path in clust_files(sequence.folder)}
             table = evaluate_clust(folders, files, spacing_mm=sizes or None, groups=scanners)
-            rows += clust_rows(name, table)
-    assert table is not None
-    return [*no_tracking_rows(table), *rows]
+            if case is PLAIN:
+                rows += (
+                    clust_rows(entry.name, table)
+                    if rows
+                    else [*no_tracking_rows(table), *clust_rows(entry.name, table)]
+                )
+            if arguments.failure_cases:
+                means = {label: one.tracking_error.mean for label, one in table.landmarks.items()}
+                failures.append(FailureRow(entry.name, case.name, table.pooled.tracking_error, means))
+    return rows, failures
 
 
 def _training_name(arguments: argparse.Namespace, fold: Fold) -> str:
@@ -256,8 +278,10 @@ def _weights(arguments: argparse.Namespace, entry: TrackerEntry, fold: Fold, pro
     )
 
 
-def _track(sequence: ClustSequence, request: TrackRequest, folder: Path, progress: Progress) -> None:
-    """Tracks a sequence whose results are not all there, and writes them."""
+def _track(
+    sequence: ClustSequence, request: TrackRequest, folder: Path, progress: Progress, *, late_frames: int = 0
+) -> None:
+    """Tracks a sequence whose results are not all there, and writes them, `late_frames` late."""
     if all((folder / path.name).is_file() for path in clust_files(sequence.folder)):
         return
     _make_folder(folder)
@@ -266,7 +290,7 @@ def _track(sequence: ClustSequence, request: TrackRequest, folder: Path, progres
         progress(done, total, f"{sequence.name}, {request.model}: {message}")
 
     for tracks in track_clust_sequence(sequence.folder, request, progress=report):
-        write_clust_tracks(folder, tracks)
+        write_clust_tracks(folder, late(tracks, late_frames))
 
 
 def _submit(
