@@ -1,1 +1,1 @@
-"""Exchange of labels with other programs."""
+"""Exchange of labels and motions with other programs."""

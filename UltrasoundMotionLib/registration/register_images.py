@@ -15,6 +15,7 @@ from torch import Tensor
 from UltrasoundMotionLib.device import choose_device, choose_threads, device_note, on_threads, threads_note
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+from UltrasoundMotionLib.fields.linear_maps import affine_transform
 from UltrasoundMotionLib.images.given_images import VolumeLike
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
@@ -247,17 +248,6 @@ def _start(fixed: Volume, moving: Volume, request: RegisterRequest, notes: list[
         )
         raise InputError(f"fixed and moving do not overlap; {hint}")
     return start
-
-
-def affine_transform(matrix: np.ndarray) -> sitk.Transform:
-    """A homogeneous matrix (n+1, n+1) as a SimpleITK transform."""
-    import SimpleITK as sitk
-
-    dimension = len(matrix) - 1
-    transform = sitk.AffineTransform(dimension)
-    transform.SetMatrix(matrix[:dimension, :dimension].ravel().tolist())
-    transform.SetTranslation(matrix[:dimension, dimension].tolist())
-    return transform
 
 
 def _size_of(box: tuple[slice, ...]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from UltrasoundMotionLib.arguments import as_array
 from UltrasoundMotionLib.errors import OptionError
+from UltrasoundMotionLib.fields import linear_maps
 from UltrasoundMotionLib.settings import check_options, option
 
 AUTO, NONE = "auto", "none"
@@ -145,13 +146,9 @@ def matrix_of(transform: Any) -> np.ndarray:
     Raises:
         InputError: it is not linear.
     """
-    if not transform.IsLinear():
+    matrix = linear_maps.matrix_of(transform)
+    if matrix is None:
         raise OptionError("initial_transform", f"expected a linear transform, got {transform.GetName()}")
-    dimension = transform.GetDimension()
-    matrix = np.eye(dimension + 1)
-    matrix[:-1, -1] = transform.TransformPoint([0.0] * dimension)
-    for axis in range(dimension):
-        matrix[:-1, axis] = np.array(transform.TransformPoint(np.eye(dimension)[axis].tolist())) - matrix[:-1, -1]
     return matrix
 
 

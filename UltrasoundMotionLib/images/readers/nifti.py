@@ -32,6 +32,7 @@ HEADER = np.dtype(
         "names": [
             "sizeof_hdr",
             "dim",
+            "intent_code",
             "datatype",
             "bitpix",
             "pixdim",
@@ -45,13 +46,14 @@ HEADER = np.dtype(
             "quatern",
             "qoffset",
             "srow",
+            "intent_name",
             "magic",
         ],
         "formats": [
-            *("i4", ("i2", 8), "i2", "i2", ("f4", 8), "f4", "f4", "f4", "u1", "S80"),
-            *("i2", "i2", ("f4", 3), ("f4", 3), ("f4", (3, 4)), "S4"),
+            *("i4", ("i2", 8), "i2", "i2", "i2", ("f4", 8), "f4", "f4", "f4", "u1", "S80"),
+            *("i2", "i2", ("f4", 3), ("f4", 3), ("f4", (3, 4)), "S16", "S4"),
         ],
-        "offsets": [0, 40, 70, 72, 76, 108, 112, 116, 123, 148, 252, 254, 256, 268, 280, 344],
+        "offsets": [0, 40, 68, 70, 72, 76, 108, 112, 116, 123, 148, 252, 254, 256, 268, 280, 328, 344],
         "itemsize": 348,
     }
 )
@@ -147,7 +149,7 @@ def check_nifti(path: Path) -> None:
 
 
 def _read_header(path: Path) -> _NiftiHeader:
-    fields, byte_order = _stored_header(path)
+    fields, byte_order = stored_header(path)
     dimensions = int(fields["dim"][0])
     sizes = tuple(int(size) for size in fields["dim"][1 : dimensions + 1])
     if min(sizes) < 1:
@@ -200,8 +202,12 @@ def _scale(path: Path, fields: np.ndarray) -> tuple[float, float]:
     return slope, intercept
 
 
-def _stored_header(path: Path) -> tuple[np.ndarray, Literal["<", ">"]]:
-    """Reads the header; returns it with the byte order of the file."""
+def stored_header(path: Path) -> tuple[np.ndarray, Literal["<", ">"]]:
+    """Reads the header of a NIfTI-1 file in one part; returns it with the byte order of the file.
+
+    Raises:
+        InputError: another file, NIfTI-2, or pixels in a separate file.
+    """
     byte_orders: tuple[Literal["<", ">"], ...] = ("<", ">")
     try:
         with gzip.open(path) if path.name.lower().endswith(".gz") else path.open("rb") as file:

@@ -68,7 +68,7 @@ _LPS_SIGN = {"right": -1.0, "left": 1.0, "anterior": -1.0, "posterior": 1.0, "in
 
 
 @dataclass(frozen=True)
-class _NrrdHeader:
+class NrrdHeader:
     """Fields (`name: value`, names in lower case) and key/value pairs (`name:=value`); `end` is the byte after them."""
 
     path: Path
@@ -110,11 +110,11 @@ def read_nrrd(path: Path) -> ImageSequence:
     Raises:
         InputError: not a NRRD file, a header that contradicts itself, or fewer pixels than it declares.
     """
-    header = _read_header(path)
+    header = nrrd_header(path)
     sizes = header.sizes
     kinds = header.per_axis("kinds")
     component, kinds = _component_axis(header, sizes, kinds)
-    block = _pixel_block(header, tuple(reversed(sizes)))
+    block = pixel_block(header, tuple(reversed(sizes)))
     kept = [axis for axis in range(len(sizes)) if axis != component]
     axes = sequence_axes(path, [sizes[axis] for axis in kept], [kinds[axis] for axis in kept])
     spacing, origin, direction = _geometry(
@@ -137,7 +137,7 @@ def read_nrrd(path: Path) -> ImageSequence:
     return ImageSequence(frames, spacing_mm, times, origin, direction, path.name.split(".")[0], path, fields, notes)
 
 
-def _read_header(path: Path) -> _NrrdHeader:
+def nrrd_header(path: Path) -> NrrdHeader:
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
     with path.open("rb") as file:
@@ -159,11 +159,11 @@ def _read_header(path: Path) -> _NrrdHeader:
     for key in ("dimension", "sizes", "type", "encoding"):
         if key not in fields:
             raise InputError(f"{path}: not a NRRD file, or truncated: its header has no {key}")
-    return _NrrdHeader(path, fields, pairs, end)
+    return NrrdHeader(path, fields, pairs, end)
 
 
 def _component_axis(
-    header: _NrrdHeader, sizes: list[int], kinds: list[str | None]
+    header: NrrdHeader, sizes: list[int], kinds: list[str | None]
 ) -> tuple[int | None, list[str | None]]:
     """Returns the axis of colour components, if any, and the kinds.
 
@@ -186,7 +186,7 @@ def _component_axis(
     return axis, kinds
 
 
-def _pixel_block(header: _NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
+def pixel_block(header: NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
     path, fields = header.path, header.fields
     kind = _TYPES.get(fields["type"].lower())
     encoding = _ENCODINGS.get(fields["encoding"].lower())
@@ -227,13 +227,13 @@ def check_nrrd(path: Path) -> None:
     Raises:
         InputError: as `read_nrrd`; damaged, or with values that are not finite.
     """
-    header = _read_header(path)
+    header = nrrd_header(path)
     sizes = header.sizes
     _check_geometry(header)
-    check_pixels(path, _pixel_block(header, tuple(reversed(sizes))))
+    check_pixels(path, pixel_block(header, tuple(reversed(sizes))))
 
 
-def _check_geometry(header: _NrrdHeader) -> None:
+def _check_geometry(header: NrrdHeader) -> None:
     """Checks that the numbers of spacings, directions and origin are finite.
 
     Raises:
@@ -250,7 +250,7 @@ def _check_geometry(header: _NrrdHeader) -> None:
             header_number(header.path, "spacings", word, float)
 
 
-def _vectors(header: _NrrdHeader, text: str) -> list[np.ndarray | None]:
+def _vectors(header: NrrdHeader, text: str) -> list[np.ndarray | None]:
     try:
         return [
             None if match == "none" else np.array([float(word) for word in match.strip("()").split(",")])
@@ -261,7 +261,7 @@ def _vectors(header: _NrrdHeader, text: str) -> list[np.ndarray | None]:
 
 
 def _geometry(
-    header: _NrrdHeader, x: int, y: int, through: int | None
+    header: NrrdHeader, x: int, y: int, through: int | None
 ) -> tuple[tuple[float, float], tuple[float, float, float], np.ndarray]:
     words = header.fields.get("space", "").lower().replace("_", "-").split("-")
     if len(words) == 1 and re.fullmatch(r"[rl][ap][is]t?", words[0]):
@@ -295,7 +295,7 @@ def _geometry(
     return spacing, (origin_x, origin_y, origin_z), direction
 
 
-def _times(header: _NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
+def _times(header: NrrdHeader, axis: int, frames: int) -> tuple[np.ndarray | None, tuple[str, ...]]:
     # Slicer numbers the axes without the components, so in colour its entries are one axis off: any axis is accepted
     unit, label = (
         header.per_axis(name)[axis] or next(filter(None, header.per_axis(name)), None) for name in ("units", "labels")

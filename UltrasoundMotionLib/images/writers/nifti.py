@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -62,14 +63,26 @@ def _interval(path: Path, sequence: ImageSequence) -> float | None:
 
 
 def _header_of_one_frame(sequence: ImageSequence) -> bytes:
-    """Returns the header that ITK writes for one frame, with the orientation as qform and sform."""
+    spacing = (*(sequence.spacing_mm or (1.0, 1.0)), 1.0)
+    return header_of_grid(spacing, sequence.origin_mm, sequence.direction, np.dtype(sequence.frames.dtype))
+
+
+def header_of_grid(
+    spacing_mm: Sequence[float], origin_mm: Sequence[float], direction: np.ndarray, dtype: np.dtype | None = None
+) -> bytes:
+    """Returns the 352 bytes that ITK writes before the pixels of a 3D image, with the orientation as qform and sform.
+
+    Its sizes are those of one voxel; the caller sets its own.
+
+    Args:
+        dtype: of the voxels; float32 when None.
+    """
     import SimpleITK as sitk
 
-    _, height, width = sequence.frames.shape
-    image = sitk.GetImageFromArray(np.zeros((1, height, width), dtype=sequence.frames.dtype))
-    image.SetSpacing([*(sequence.spacing_mm or (1.0, 1.0)), 1.0])
-    image.SetOrigin(sequence.origin_mm)
-    image.SetDirection(sequence.direction.ravel().tolist())
+    image = sitk.GetImageFromArray(np.zeros((1, 1, 1), dtype=dtype or np.float32))
+    image.SetSpacing([float(value) for value in spacing_mm])
+    image.SetOrigin([float(value) for value in origin_mm])
+    image.SetDirection(np.asarray(direction, dtype=np.float64).ravel().tolist())
     with tempfile.TemporaryDirectory(prefix="ultrasound-motion-") as folder:
         name = Path(folder) / "frame.nii"
         sitk.WriteImage(image, str(name))

@@ -1,0 +1,1 @@
+"""The formats of motions, one file each."""
