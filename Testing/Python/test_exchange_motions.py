@@ -1,4 +1,4 @@
-"""Motions in the formats of other programs: those programs, given the file, make our warped image of an oblique pair."""
+"""Motions in the formats of other programs: given the file, those programs make our warped image of an oblique pair."""
 
 from dataclasses import replace
 
@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.ndimage import map_coordinates
 
+from command_line import assert_refused
 from motion_pairs import FIXED, MIRRORED, MOVING, affine_about_centre, smooth_field, write_pair
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.exchange.motions import (
@@ -282,3 +283,51 @@ def test_inverse_and_composition_agree_with_simpleitk(tmp_path):
     np.testing.assert_allclose(
         read.field().displacement_mm[middle], inverse.motion.field().displacement_mm[middle], atol=1e-3
     )
+
+
+def test_convert_on_the_command_line(run, pair, tmp_path):
+    write_motion(tmp_path / "u.nrrd", MOTIONS["field"]())
+    images = ("--fixed", pair.fixed_path, "--moving", pair.moving_path)
+    code, said, error = run("convert", tmp_path / "u.nrrd", tmp_path / "w.nii.gz", "--to", "fsl", *images)
+    assert (code, error) == (0, "")
+    assert "image to fsl: a 3D motion (displacements)" in said
+    back = ("--fsl-warp", "relative", "--quiet")
+    assert run("convert", tmp_path / "w.nii.gz", tmp_path / "b.npz", *images, *back) == (0, "", "")
+    assert run("convert", tmp_path / "b.npz", tmp_path / "b.h5", *images, "--quiet") == (0, "", "")
+    np.testing.assert_allclose(
+        read_motion(tmp_path / "b.h5").field(FIXED).displacement_mm, smooth_field().displacement_mm, atol=2e-3
+    )
+    assert run("convert", tmp_path / "b.h5", tmp_path / "i.h5", "--invert", "--quiet")[0] == 0
+    middle = FIXED.points_lps_mm()[8, 10, 12]
+    there = read_motion(tmp_path / "b.h5").points(middle)
+    np.testing.assert_allclose(read_motion(tmp_path / "i.h5").points(there), middle, atol=0.02)
+    assert_refused(run("convert", tmp_path / "b.npz", tmp_path / "c.nrrd"), "b.npz", "--fixed")
+    assert_refused(run("convert", tmp_path / "b.npz", tmp_path / "b.npz", *images), "would overwrite an input")
+    assert_refused(run("convert", tmp_path / "b.h5", tmp_path / "c.json", "--to", "coco"), "is a motion")
+    assert_refused(run("convert", tmp_path / "b.h5", tmp_path / "c.csv"), "expected a name that ends in")
+
+
+def test_slicers_transform_of_points_is_not_taken_for_one_of_images(tmp_path):
+    """Slicer 5.10 stores either direction in a .nrrd and says which in its header."""
+    path = tmp_path / "u.nrrd"
+    image = smooth_field().to_sitk()
+    image.SetMetaData("displacement field type", "modeling")
+    sitk.WriteImage(image, str(path))
+    with pytest.raises(InputError, match="--no-invert if it stood over points of the fixed image, or --invert"):
+        read_motion(path)
+    as_it_is = read_motion(path, context=MotionContext(invert=False))
+    np.testing.assert_allclose(as_it_is.field().displacement_mm, smooth_field().displacement_mm)
+    image.SetMetaData("displacement field type", "resampling")
+    sitk.WriteImage(image, str(path))
+    read_motion(path)
+
+
+def test_a_field_of_niftyreg_is_refused(tmp_path):
+    """Its NIfTI files look like ITK's vectors, and hold positions."""
+    nibabel = pytest.importorskip("nibabel")
+    write_motion(tmp_path / "u.nii", MOTIONS["field"]())
+    image = nibabel.load(tmp_path / "u.nii")
+    image.header["intent_name"] = b"NREG_TRANS"
+    nibabel.save(image, tmp_path / "n.nii")
+    with pytest.raises(InputError, match="NiftyReg"):
+        read_motion(tmp_path / "n.nii")

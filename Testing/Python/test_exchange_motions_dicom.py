@@ -1,4 +1,4 @@
-"""DICOM Deformable Spatial Registration: written for an oblique pair, read by another library, checked by a validator."""
+"""DICOM Deformable Spatial Registration of an oblique pair: read by another library, checked by a validator."""
 
 import shutil
 import subprocess
@@ -113,8 +113,10 @@ def test_what_is_missing_is_said(context, tmp_path):
         write_motion(tmp_path / "r.dcm", motion, context=replace(context, moving_path=None))
     write_motion(tmp_path / "r.dcm", motion, context=context)
     turned = replace(context, fixed_path=context.moving_path)
-    with pytest.raises(InputError, match="registers onto the frame of reference .* it may be the moving image"):
+    with pytest.raises(InputError, match=r"registers onto the frame of reference .* it may be the moving image"):
         read_motion(tmp_path / "r.dcm", context=turned)
+    with pytest.raises(InputError, match="but the moving image has"):
+        read_motion(tmp_path / "r.dcm", context=replace(context, moving_path=context.fixed_path))
     header = pydicom.dcmread(tmp_path / "r.dcm")
     grid = header.DeformableRegistrationSequence[0].DeformableRegistrationGridSequence[0]
     values = np.frombuffer(grid.VectorGridData, "<f4").copy()

@@ -80,7 +80,7 @@ def test_a_spline_is_a_sum_of_bsplines_after_its_initial_transform(tmp_path):
         BSplineTransformSplineOrder=3,
         InitialTransformParametersFileName="/elsewhere/t0.txt",
     )
-    points = POINTS + [0.5, -1.0, 1.5]
+    points = POINTS + np.array([0.5, -1.0, 1.5])
     index = (points - origin) @ direction / spacing
     basis = [cubic(index[:, axis, None] - np.arange(size[axis])) for axis in range(3)]
     expected = points + np.einsum("ni,nj,nk,ckji->nc", *basis, weights)

@@ -1,14 +1,16 @@
-"""`convert`: labelled points from one program's format into another's."""
+"""`convert`: labelled points, or a motion, from one program's format into another's."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
+from UltrasoundMotionLib.cli import convert_motion
 from UltrasoundMotionLib.cli.output_files import check_outputs
 from UltrasoundMotionLib.cli.terminal_progress import print_notes
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.exchange.labels.registry import available_label_formats
+from UltrasoundMotionLib.exchange.motions.registry import available_motion_formats
 
 DESCRIPTION = """Converts labelled points: tracks, annotations, contours. The format of IN is found by its content, that
 of OUT by its name, or by --to. Half a pixel is added or subtracted where a format counts from the corner of a pixel.
@@ -18,10 +20,12 @@ What OUT cannot hold is printed as notes; labels that it cannot hold at all are 
 def fill_parser(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the verb."""
     formats = available_label_formats()
-    names = [one.name for one in formats]
-    parser.description = DESCRIPTION
-    parser.epilog = "Formats: " + "; ".join(f"{one.name}: {one.summary}" for one in formats) + "."
-    parser.add_argument("input", metavar="IN", type=Path, help="file or folder of labelled points")
+    motions = available_motion_formats()
+    names = [*(one.name for one in formats), *(one.name for one in motions)]
+    parser.description = f"{DESCRIPTION} {convert_motion.DESCRIPTION}"
+    listed = [*(f"{one.name}: {one.summary}" for one in formats), *(f"{one.name}: {one.summary}" for one in motions)]
+    parser.epilog = f"Formats: {'; '.join(listed)}."
+    parser.add_argument("input", metavar="IN", type=Path, help="file or folder of labelled points, or of a motion")
     parser.add_argument("output", metavar="OUT", type=Path, help="file to write, or a new folder for clust")
     parser.add_argument("--from", dest="source", metavar="F", choices=names, help="format of IN (default: by content)")
     parser.add_argument("--to", dest="target", metavar="F", choices=names, help="format of OUT (default: by its name)")
@@ -43,6 +47,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--connect", action="store_true", help="join single points in their order as one curve, such as a wall"
     )
+    convert_motion.add_motion_arguments(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     parser.set_defaults(run=run)
 
@@ -53,7 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.exchange.labels.read_write import as_one_curve
     from UltrasoundMotionLib.exchange.labels.registry import format_to_write, recognise
 
+    motion = convert_motion.motion_source(arguments)
+    if motion is not None:
+        return convert_motion.convert_motion(arguments, motion)
     source = find_label_format(arguments.source) if arguments.source else recognise(arguments.input)
+    if arguments.target in convert_motion.motion_names():
+        raise InputError(f"--to: {arguments.input} holds labels, and {arguments.target} is a format of motions")
     target = find_label_format(arguments.target) if arguments.target else format_to_write(arguments.output)
     inputs = [arguments.input, *([arguments.image] if arguments.image else [])]
     if target.endings != ("",):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 VOLUME_ENDINGS = (".nii", ".nii.gz", ".nrrd", ".mha")
 ENDINGS = {
-    "displacement": VOLUME_ENDINGS,
+    "displacement": (*VOLUME_ENDINGS, ".h5", ".tfm", ".npz"),
     "warped": VOLUME_ENDINGS,
     "labels": VOLUME_ENDINGS,
     "confidence": VOLUME_ENDINGS,
@@ -34,7 +34,8 @@ class RegistrationOutputs:
     """The files of the results; those that are None are not written.
 
     Attributes:
-        displacement: vector image on the fixed grid, LPS mm.
+        displacement: vector image on the fixed grid, LPS mm; or an ITK transform (.h5, .tfm), or VoxelMorph's warp
+            (.npz).
         warped: the moving image on the fixed grid.
         labels: the moving labels there.
         confidence: how far each of them can be trusted, from a method that transfers labels.
@@ -44,7 +45,7 @@ class RegistrationOutputs:
     """
 
     displacement: Path = option(
-        flag="--out-displacement", metavar="U.nrrd", help="vector image on the grid of FIXED, LPS mm"
+        flag="--out-displacement", metavar="U.nrrd", help="vector image on the grid of FIXED, LPS mm; or .h5, .npz"
     )
     warped: Path | None = option(None, flag="--out-warped", metavar="W", help="also write MOVING on the grid of FIXED")
     labels: Path | None = option(None, flag="--out-labels", metavar="L2", help="where to write the carried labels")
@@ -105,10 +106,15 @@ class RegistrationOutputs:
         quiet: bool = False,
     ) -> None:
         """Writes every file, the displacement first: the others can be made from it again."""
-        from UltrasoundMotionLib.fields import write_displacement
+        from UltrasoundMotionLib.exchange.motions import Motion, MotionContext, write_motion
+        from UltrasoundMotionLib.fields import ImageGrid, write_displacement
         from UltrasoundMotionLib.images.volume_files import write_volume
 
-        write_displacement(self.displacement, registration.displacement, in_pixels=not fixed.spacing_known)
+        if self.displacement.name.lower().endswith(VOLUME_ENDINGS):
+            write_displacement(self.displacement, registration.displacement, in_pixels=not fixed.spacing_known)
+        else:
+            context = MotionContext(ImageGrid.of(fixed), ImageGrid.of(moving))
+            write_motion(self.displacement, Motion.of_field(registration.displacement), context=context)
         if self.warped:
             write_volume(self.warped, registration.warped)
         if self.labels and registration.warped_labels is not None:

@@ -168,6 +168,14 @@ def write_motion(
         raise OutputError(f"{path}: expected a name that ends in {', '.join(_written_endings())}")
     if form and chosen.endings and not path.name.lower().endswith(chosen.endings):
         raise OutputError(f"{path}: a file of {chosen.name} must end in {' or '.join(chosen.endings)}")
+    if context.invert:  # what was read with this context was turned round, and so are its images
+        context = dataclasses.replace(
+            context,
+            fixed=context.moving,
+            moving=context.fixed,
+            fixed_path=context.moving_path,
+            moving_path=context.fixed_path,
+        )
     chosen.write(path, motion, dataclasses.replace(context, invert=None))
 
 

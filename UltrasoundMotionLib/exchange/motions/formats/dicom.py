@@ -125,8 +125,11 @@ def _series_of(path: Path | None) -> _Series | None:
     headers = [_dataset(one) for one in files if is_dicom(one)]
     if not headers:
         return None
-    names = ("SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
-    return _Series(headers[0], tuple(tuple(str(one.get(name, "")) for name in names) for one in headers), path)  # type: ignore[misc]
+    instances = [
+        (str(one.get("SeriesInstanceUID", "")), str(one.get("SOPClassUID", "")), str(one.get("SOPInstanceUID", "")))
+        for one in headers
+    ]
+    return _Series(headers[0], tuple(instances), path)
 
 
 def _dataset(path: Path) -> Dataset:
@@ -146,14 +149,19 @@ def _name_of(dataset: Dataset) -> str:
 def _item(path: Path, dataset: Dataset, source: str | None) -> Dataset:
     """Returns the item with a grid: of a source, where several have one."""
     items = [one for one in dataset.get("DeformableRegistrationSequence", []) if _has_grid(one)]
-    if len(items) > 1 and source is not None:
-        items = [one for one in items if str(one.get("SourceFrameOfReferenceUID", "")) == source] or items
-    if len(items) != 1:
-        listed = ", ".join(str(one.get("SourceFrameOfReferenceUID", "?")) for one in items)
-        if not items:
-            raise InputError(f"{path}: holds no grid of offsets")
+    if not items:
+        raise InputError(f"{path}: holds no grid of offsets")
+    sources = [str(one.get("SourceFrameOfReferenceUID", "?")) for one in items]
+    if source is not None and source not in sources:
         raise InputError(
-            f"{path}: holds {len(items)} grids, of the sources {listed}; give the moving image as DICOM (--moving)"
+            f"{path}: registers the frame of reference {', '.join(sources)}, but the moving image has {source}"
+        )
+    if source is not None:
+        items = [one for one, name in zip(items, sources, strict=True) if name == source]
+    if len(items) > 1:
+        raise InputError(
+            f"{path}: holds {len(items)} grids, of the sources {', '.join(sources)}; give the moving image as DICOM"
+            " (--moving)"
         )
     return items[0]
 
@@ -163,10 +171,10 @@ def _has_grid(item: Dataset) -> bool:
 
 
 def _matrix(path: Path, item: Dataset, name: str) -> np.ndarray:
-    sequence = item.get(name, None) or ()
-    if len(sequence) == 0:
+    sequence = list(item.get(name, None) or ())
+    if not sequence:
         return _IDENTITY
-    values = np.array(sequence[0].FrameOfReferenceTransformationMatrix, dtype=np.float64)
+    values = np.asarray(sequence[0].FrameOfReferenceTransformationMatrix, dtype=np.float64)
     if values.size != 16 or not np.isfinite(values).all() or abs(np.linalg.det(values.reshape(4, 4))) < 1e-12:
         raise InputError(f"{path}: {name} has no invertible matrix of 4 x 4 numbers")
     return values.reshape(4, 4)
@@ -253,11 +261,12 @@ def _add_references(dataset: Dataset, fixed: _Series, moving: _Series) -> None:
             entries = by_series.setdefault((study, series), [])
             if tuple(instance) not in entries:
                 entries.append(tuple(instance))
-    own, others = [], {}  # type: ignore[var-annotated]
-    for (study, series), instances in by_series.items():
+    own: list[Dataset] = []
+    others: dict[str, list[Dataset]] = {}
+    for (study, series), referenced in by_series.items():
         entry = Dataset()
         entry.SeriesInstanceUID = series
-        entry.ReferencedInstanceSequence = [_reference(one) for one in instances]
+        entry.ReferencedInstanceSequence = [_reference(one) for one in referenced]
         if study == dataset.StudyInstanceUID:
             own.append(entry)
         else:
@@ -266,9 +275,9 @@ def _add_references(dataset: Dataset, fixed: _Series, moving: _Series) -> None:
         dataset.ReferencedSeriesSequence = own
     if others:
         dataset.StudiesContainingOtherReferencedInstancesSequence = []
-    for study, entries in others.items():
+    for study, of_study in others.items():
         entry = Dataset()
-        entry.StudyInstanceUID, entry.ReferencedSeriesSequence = study, entries
+        entry.StudyInstanceUID, entry.ReferencedSeriesSequence = study, of_study
         dataset.StudiesContainingOtherReferencedInstancesSequence.append(entry)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -113,9 +113,10 @@ def _transform(path: Path, entries: dict[str, list[str]]) -> sitk.Transform:
     if kind == "TranslationTransform":
         return sitk.TranslationTransform(dimension, _numbers(path, entries, "TransformParameters", dimension))
     if kind == "EulerTransform":
-        euler = sitk.Euler2DTransform() if dimension == 2 else sitk.Euler3DTransform()
-        if dimension == 3:
-            euler.SetComputeZYX(_one(entries, "ComputeZYX") == "true")
+        if dimension == 2:
+            return _centred(path, entries, sitk.Euler2DTransform(), dimension)
+        euler = sitk.Euler3DTransform()
+        euler.SetComputeZYX(_one(entries, "ComputeZYX") == "true")
         return _centred(path, entries, euler, dimension)
     if kind == "SimilarityTransform":
         return _centred(
@@ -126,7 +127,7 @@ def _transform(path: Path, entries: dict[str, list[str]]) -> sitk.Transform:
     raise InputError(f"{path}: holds a {kind}; known are {_KNOWN}")
 
 
-def _centred(path: Path, entries: dict[str, list[str]], transform: sitk.Transform, dimension: int) -> sitk.Transform:
+def _centred(path: Path, entries: dict[str, list[str]], transform: Any, dimension: int) -> sitk.Transform:
     transform.SetCenter(_numbers(path, entries, "CenterOfRotationPoint", dimension))
     transform.SetParameters(_numbers(path, entries, "TransformParameters", len(transform.GetParameters())))
     return transform

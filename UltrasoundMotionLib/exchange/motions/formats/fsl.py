@@ -9,7 +9,6 @@ takes fixed to moving coordinates: relative ones add to the coordinates, absolut
 from __future__ import annotations
 
 import gzip
-from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -116,8 +115,8 @@ class FslField(MotionFormat):
                 displacements or positions: by which of the two varies less.
 
         Raises:
-            InputError: coefficients rather than displacements, no moving image, a fixed image of another grid, positions
-                and displacements that cannot be told apart.
+            InputError: coefficients rather than displacements, no moving image, a fixed image of another grid,
+                positions and displacements that cannot be told apart.
         """
         import SimpleITK as sitk
 
@@ -176,10 +175,11 @@ class FslField(MotionFormat):
             found = self.read(written, given)
             check_same_motion(Motion.of_field(field), found, 1e-4 + 1e-5 * largest)
 
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_output(path, read_back=check))
-            compressed = path.name.lower().endswith(".gz")
-            file = stack.enter_context(gzip.open(temporary, "wb", 4) if compressed else temporary.open("wb"))
+        compressed = path.name.lower().endswith(".gz")
+        with (
+            atomic_output(path, read_back=check) as temporary,
+            gzip.open(temporary, "wb", 4) if compressed else temporary.open("wb") as file,
+        ):
             file.write(header)
             for axis in range(3):
                 file.write(np.ascontiguousarray(values[..., axis], dtype="<f4").tobytes())

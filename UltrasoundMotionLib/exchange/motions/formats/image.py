@@ -31,8 +31,8 @@ class DisplacementImage(MotionFormat):
     def recognises(self, file: MotionFile) -> bool:
         """Returns True for a vector image with as many components as axes in space."""
         if file.name.endswith(_NIFTI):
-            header, _ = stored_header(file.path)
-            return int(header["dim"][0]) == 5 and int(header["dim"][4]) == 1 and int(header["dim"][5]) in (2, 3)
+            dim = stored_header(file.path)[0]["dim"]
+            return int(dim[0]) == 5 and int(dim[4]) == 1 and int(dim[5]) in (2, 3)
         if file.name.endswith((".nrrd", ".nhdr")):
             header = nrrd_header(file.path)
             kinds, sizes = header.per_axis("kinds"), header.sizes

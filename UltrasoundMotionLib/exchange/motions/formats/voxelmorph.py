@@ -91,7 +91,7 @@ class VoxelMorph(MotionFormat):
             check_same_motion(Motion.of_field(field), self.read(written, given), _tolerance(moving))
 
         with atomic_output(path, read_back=check) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, **{_KEY: stored})
+            np.savez_compressed(file, vol=stored)
 
 
 def _array(path: Path) -> np.ndarray:
