@@ -1,6 +1,7 @@
 """`benchmark landmarks`: what it counts, its goals, and the fixed template it holds our trackers against."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,9 +10,12 @@ from scipy import ndimage
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.evaluation.track_errors import compare_tracks
 from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
+from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.lab.benchmarks.failure_cases import failure_result
 from UltrasoundMotionLib.lab.benchmarks.landmark_targets import landmark_targets
-from UltrasoundMotionLib.lab.benchmarks.landmarks import benchmark_landmarks, landmark_cases
+from UltrasoundMotionLib.lab.benchmarks.landmarks import benchmark_landmarks, failure_rows, landmark_cases
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker, same_points
+from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase
 from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 
 
@@ -50,6 +54,61 @@ def test_a_tracker_that_never_moves_scores_what_the_table_calls_no_tracking(tmp_
     assert harder.tracking_error == hard.tracking_error
     assert both.annotation_count == easy.annotation_count + hard.annotation_count
     assert easy.tracking_error.mean > 0
+
+
+def swaying(name, seed=1):
+    """A case of two landmarks on speckle that sways by sines of 12 frames, 1 px is 0.5 mm."""
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).standard_normal((128, 128)), 2)
+    noise = 128 + 60 * noise / noise.std()
+    shifts = np.array([[4 * np.sin(frame / 2), 2 * np.sin(frame / 2)] for frame in range(30)])
+    frames = np.stack([ndimage.shift(noise, shift[::-1], order=3, mode="nearest") for shift in shifts])
+    sequence = ImageSequence(np.clip(frames, 0, 255).astype(np.uint8), (0.5, 0.5), name=name)
+    truth = same_points(np.array([[50.0, 60.0], [80.0, 66.0]]) + shifts[:, None], ("vessel-1", "vessel-2"))
+    return BenchmarkCase("liver", "hard", name, sequence, replace(truth, spacing_mm=(0.5, 0.5)))
+
+
+def test_landmarks_are_the_cases_that_are_compared_and_no_tracking_is_a_row():
+    cases = [swaying("one"), swaying("two", seed=2)]
+    trackers = [BenchmarkTracker("still", Still, True), BenchmarkTracker("moved", Moved, False)]
+    result = replace(benchmark_landmarks(cases, trackers, no_tracking=True), against="moved")
+    rows = {(row.difficulty, row.tracker): row for row in result.rows}
+    none, still = (rows["hard", name] for name in ("no tracking", "still"))
+    assert list(still.by_landmark) == ["one vessel-1", "one vessel-2", "two vessel-1", "two vessel-2"]
+    assert none.by_landmark == still.by_landmark and none.measures.tracking_error == still.measures.tracking_error
+    shifts = cases[0].truth.positions_px[1:, 0] - cases[0].truth.positions_px[0, 0]
+    by_hand = 0.5 * np.linalg.norm(shifts, axis=1).mean()
+    assert still.by_landmark["one vessel-1"] == pytest.approx(by_hand)
+    table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in result.table(markdown=True).splitlines()]
+    large = table[0].index("over 2 mm")
+    assert {line[1]: line[large] for line in table[2:]} == {"no tracking": "0/4", "still": "0/4", "moved": "4/4"}
+    difference = result.difference(still)
+    assert difference.count == 4 and difference.low <= difference.mean <= difference.high < 0
+    assert result.as_dict()["rows"][0]["cases"]["count"] == 4
+
+
+def test_a_tracker_that_acts_late_is_measured_where_the_landmark_is_by_then():
+    case = swaying("one")
+    truth = case.truth.positions_px
+
+    class Knowing:
+        """States the truth of each frame."""
+
+        def start(self, frame, query_points):
+            self.number = -1
+            return self.update(frame)
+
+        def update(self, frame):
+            self.number += 1
+            return FrameTracks(truth[self.number].copy(), np.ones(2), np.ones(2, dtype=bool))
+
+    rows = {row.case: row for row in failure_rows([case], [BenchmarkTracker("knowing", Knowing, True)])}
+    assert rows["as it is"].error.max == 0 and rows["watching shadows"].error.max == 0
+    behind = 0.5 * np.linalg.norm(truth[1:, 0] - truth[:-1, 0], axis=1)
+    assert rows["1 frame late"].error.mean == pytest.approx(behind.mean())
+    assert rows["1 frame late"].error.max == pytest.approx(behind.max())
+    assert rows["1 frame late, predicted"].error.mean < 0.8 * behind.mean()
+    table = failure_result(tuple(rows.values()))
+    assert table.difference(rows["1 frame late"]).mean == pytest.approx(behind.mean())
 
 
 def test_goals_of_issue_7():

@@ -58,6 +58,15 @@ def late(tracks: PointTracks, frames: int) -> PointTracks:
     )
 
 
+LARGE_MM = 2.0
+"""Mean error above which a landmark counts as followed badly."""
+
+
+def large_errors(by_landmark: Mapping[str, float]) -> str:
+    """Returns how many landmarks have a mean error (mm) above `LARGE_MM`, of how many."""
+    return f"{sum(error > LARGE_MM for error in by_landmark.values())}/{len(by_landmark)}"
+
+
 @dataclass(frozen=True)
 class FailureRow:
     """Results of one tracker run in one way.
@@ -86,6 +95,8 @@ def failure_result(rows: Sequence[FailureRow]) -> BenchmarkResult[FailureRow]:
         Column("95th", "error.percentile_95", 2),
         Column("max", "error.max", 2),
     ]
+    if unit == "mm":
+        columns.append(Column(f"over {LARGE_MM:g} mm", lambda row: large_errors(row.by_landmark)))
     cases: CaseMeasure[FailureRow] = CaseMeasure(
         "mean of a landmark",
         values=lambda row: row.by_landmark,

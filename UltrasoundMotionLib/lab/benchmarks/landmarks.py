@@ -8,6 +8,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     show,
     whole_number,
 )
+from UltrasoundMotionLib.lab.benchmarks.failure_cases import (
+    FAILURE_CASES,
+    FailureCase,
+    FailureRow,
+    failure_result,
+    large_errors,
+    late,
+)
 from UltrasoundMotionLib.lab.benchmarks.landmark_targets import landmark_targets
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
@@ -42,12 +51,17 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv, write_tracks_csv
 from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.query import PointQuery
+from UltrasoundMotionLib.tracking.run import run_query
+from UltrasoundMotionLib.tracking.wrappers import wrapped_tracker
+from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
 
 VESSELS = ("vessel", "fork")
 FRAME_COUNT = 300
 SPEED_FRAMES = 60
 SPEED_LANDMARKS = (1, 5)
 ALL = "all"
+NO_TRACKING = "no tracking"
 FIXED_TEMPLATE = "opencv-template"
 """The peer that all are compared with by default: the classical way to follow a vessel."""
 
@@ -73,25 +87,27 @@ class LandmarkRow:
 
     Attributes:
         measures: of all its positions pooled.
-        by_phantom: mean tracking error of each phantom, in mm.
-        speed: of the tracker, on the first phantom.
+        by_landmark: mean tracking error of each landmark in mm, by the phantom's name and its own.
+        phantoms: how many.
+        speed: of the tracker, on the first phantom; None of no tracking.
     """
 
     difficulty: str
     tracker: str
     ours: bool
     measures: TrackMeasures
-    by_phantom: Mapping[str, float]
-    speed: LandmarkSpeed
+    by_landmark: Mapping[str, float]
+    phantoms: int
+    speed: LandmarkSpeed | None
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what JSON keeps of it."""
-        names = {"difficulty": self.difficulty, "phantoms": len(self.by_phantom), "tracker": self.tracker}
+        names = {"difficulty": self.difficulty, "phantoms": self.phantoms, "tracker": self.tracker}
         return {**names, "ours": self.ours, **flat_measures(self.measures)}
 
 
 COLUMNS: tuple[Column[LandmarkRow], ...] = (
-    Column("phantoms", lambda row: f"{row.difficulty} ({len(row.by_phantom)})"),
+    Column("phantoms", lambda row: f"{row.difficulty} ({row.phantoms})"),
     Column("tracker", "tracker", names_method=True),
     Column("mean", "measures.tracking_error.mean", 2, unit="mm"),
     Column("std", "measures.tracking_error.std", 2),
@@ -100,16 +116,17 @@ COLUMNS: tuple[Column[LandmarkRow], ...] = (
     Column("max", "measures.tracking_error.max", 2),
     Column("NoTE mean", "measures.no_tracking_error.mean", 2),
     Column("lost", lambda row: f"{row.measures.lost_count}/{row.measures.point_count}"),
-    Column("fps 1", "speed.one", 1),
-    Column("fps 5", "speed.five", 1),
+    Column("over 2 mm", lambda row: large_errors(row.by_landmark)),
+    Column("fps 1", lambda row: None if row.speed is None else row.speed.one, 1),
+    Column("fps 5", lambda row: None if row.speed is None else row.speed.five, 1),
 )
 """Tracking error over all positions where the truth is seen, the same had nothing been tracked (NoTE), the landmarks
-lost for good, and frames a second with one landmark and with five.
+lost for good, those with a mean error above 2 mm, and frames a second with one landmark and with five.
 """
 
 CASES: CaseMeasure[LandmarkRow] = CaseMeasure(
-    "mean mm",
-    values=lambda row: row.by_phantom,
+    "mean mm of a landmark",
+    values=lambda row: row.by_landmark,
     method=lambda row: row.tracker,
     group=lambda row: row.difficulty,
     digits=2,
@@ -139,6 +156,24 @@ def landmark_cases(
                 yield BenchmarkCase("liver", difficulty, phantom.name, simulated.sequence, truth)
 
 
+def second_source_livers(
+    difficulties: Sequence[str], *, count: int, seed: int, cache: Path | None = None
+) -> Iterator[BenchmarkCase]:
+    """Simulates one breathing liver after the other by the second simulator (`lab.second_source`); the landmarks are
+    its vessels that the first frame shows.
+
+    Raises:
+        InputError: see `second_source_cases`.
+    """
+    from UltrasoundMotionLib.lab.second_source.cases import second_source_cases
+
+    for drawn in second_source_cases(("liver",), difficulties, count=count, seed=seed, cache=cache):
+        case = drawn.benchmark_case(len(drawn.clip.truth.labels))
+        truth = only_vessels(case.truth)
+        if truth.labels:
+            yield BenchmarkCase("liver", case.difficulty, case.name, case.sequence, truth)
+
+
 def only_vessels(truth: PointTracks) -> PointTracks:
     """The points that are vessels or forks of vessels."""
     return choose_points(truth, [index for index, label in enumerate(truth.labels) if label.startswith(VESSELS)])
@@ -151,6 +186,7 @@ def benchmark_landmarks(
     case_count: int = 0,
     wall_clock: bool = False,
     tracks_folder: Path | None = None,
+    no_tracking: bool = False,
     progress: Progress = no_progress,
 ) -> BenchmarkResult[LandmarkRow]:
     """Runs every tracker on every case, one case in memory at a time, and times each on the beginning of the first.
@@ -160,6 +196,7 @@ def benchmark_landmarks(
         tracks_folder: keeps what each tracker found as a CSV; what is there already is read rather than tracked again.
         wall_clock: time by the wall clock, as a GPU needs; else by processor seconds, which other work on the machine
             does not stretch.
+        no_tracking: begin each group with a row of landmarks that stay where they began.
 
     Raises:
         InputError: there is no case; see `compare_tracks`.
@@ -182,6 +219,8 @@ def benchmark_landmarks(
     progress(case_count * len(trackers), case_count * len(trackers), "done")
     order = sorted(errors, key=lambda key: (*DIFFICULTIES, HARDER_HALF_NAME, ALL).index(key[0]))
     rows = tuple(_row(group, errors[group, name], speeds[name]) for group, name in order)
+    if no_tracking:
+        rows = _with_no_tracking(rows, errors)
     details = {
         "frame_count": frame_count,
         "frames_per_second_of": "wall clock" if wall_clock else "processor",
@@ -193,8 +232,59 @@ def benchmark_landmarks(
 
 
 def _row(group: str, errors: Sequence[TrackErrors], speed: LandmarkSpeed) -> LandmarkRow:
-    by_phantom = {one.name: measure_tracks(one).tracking_error.mean for one in errors}
-    return LandmarkRow(group, speed.tracker, speed.ours, measure_tracks(errors), by_phantom, speed)
+    return LandmarkRow(
+        group, speed.tracker, speed.ours, measure_tracks(errors), _landmark_means(errors), len(errors), speed
+    )
+
+
+def _landmark_means(errors: Sequence[TrackErrors], *, no_tracking: bool = False) -> dict[str, float]:
+    """Returns the mean error of each landmark, by the phantom's name and its own."""
+    means = {}
+    for one in errors:
+        values = one.no_tracking if no_tracking else one.error
+        for point, label in enumerate(one.labels):
+            counted = values[one.counted[:, point], point]
+            if counted.size:
+                means[f"{one.name} {label}"] = float(counted.mean())
+    return means
+
+
+def _with_no_tracking(
+    rows: Sequence[LandmarkRow], errors: Mapping[tuple[str, str], Sequence[TrackErrors]]
+) -> tuple[LandmarkRow, ...]:
+    """Returns the rows with one of landmarks that stay where they began before each group."""
+    found: list[LandmarkRow] = []
+    for row in rows:
+        if not found or found[-1].difficulty != row.difficulty:
+            measures = replace(row.measures, tracking_error=row.measures.no_tracking_error, lost_count=0)
+            several = errors[row.difficulty, row.tracker]
+            means = _landmark_means(several, no_tracking=True)
+            found.append(LandmarkRow(row.difficulty, NO_TRACKING, False, measures, means, row.phantoms, None))
+        found.append(row)
+    return tuple(found)
+
+
+def failure_rows(
+    cases: Sequence[BenchmarkCase], trackers: Sequence[BenchmarkTracker], *, progress: Progress = no_progress
+) -> tuple[FailureRow, ...]:
+    """Runs every online tracker of ours on every case in each of the `FAILURE_CASES`."""
+    ours = [tracker for tracker in trackers if tracker.ours and tracker.online]
+    rows = []
+    for number, (tracker, way) in enumerate(product(ours, FAILURE_CASES)):
+        errors = []
+        for case in cases:
+            progress(number, len(ours) * len(FAILURE_CASES), f"{case.name}: {tracker.name}, {way.name}")
+            errors.append(compare_tracks(_failure_tracks(tracker, way, case), case.truth, name=case.name))
+        rows.append(FailureRow(tracker.name, way.name, measure_tracks(errors).tracking_error, _landmark_means(errors)))
+    return tuple(rows)
+
+
+def _failure_tracks(tracker: BenchmarkTracker, way: FailureCase, case: BenchmarkCase) -> PointTracks:
+    options = dict(way.options)
+    run = track_offline if options.pop("offline", False) else run_query
+    query = PointQuery.on(case.sequence, case.truth.positions_px[0], labels=case.truth.labels)
+    tracks = run(case.sequence, lambda: wrapped_tracker(tracker.create(), **options), query, model=tracker.name)
+    return late(tracks, way.late_frames)
 
 
 def _tracks(tracker: BenchmarkTracker, case: BenchmarkCase, folder: Path | None) -> PointTracks:
@@ -249,6 +339,20 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--frames", metavar="T", type=whole_number, default=FRAME_COUNT, help=f"of each phantom (default {FRAME_COUNT})"
     )
     parser.add_argument(
+        "--second-source",
+        action="store_true",
+        help="livers of another simulator (difficulties easy and hard, 64 frames) in place of our own",
+    )
+    parser.add_argument("--cache", metavar="DIR", type=Path, help="with --second-source: keep its clips in this folder")
+    parser.add_argument(
+        "--no-tracking", action="store_true", help="first a row of landmarks that stay where they began"
+    )
+    parser.add_argument(
+        "--failure-cases",
+        action="store_true",
+        help="a second table: ours watching shadows, offline, and acting a frame late, with prediction or not",
+    )
+    parser.add_argument(
         "--watch-shadows", action="store_true", help="a second row for each of ours with `track --watch-shadows`"
     )
     parser.add_argument(
@@ -271,10 +375,19 @@ def run(arguments: argparse.Namespace) -> int:
         raise InputError(f"--tracks {arguments.tracks}: is no folder; make it first")
     chosen = chosen_trackers(arguments, kind="landmarks")
     trackers = _with_watched(chosen.trackers) if arguments.watch_shadows else chosen.trackers
-    cases = landmark_cases(
-        arguments.difficulty, count=arguments.count, seed=arguments.seed, frame_count=arguments.frames
-    )
-    case_count = len(arguments.difficulty) * arguments.count
+    if arguments.cache is not None and not (arguments.second_source and arguments.cache.is_dir()):
+        raise InputError(f"--cache {arguments.cache}: needs --second-source and a folder that is there")
+    cases: Iterable[BenchmarkCase]
+    difficulties = arguments.difficulty
+    if arguments.second_source:
+        difficulties = ("hard",) if difficulties == DIFFICULTIES else difficulties
+        cases = second_source_livers(difficulties, count=arguments.count, seed=arguments.seed, cache=arguments.cache)
+    else:
+        cases = landmark_cases(difficulties, count=arguments.count, seed=arguments.seed, frame_count=arguments.frames)
+    if arguments.failure_cases:
+        cases = list(cases)
+    case_count = len(difficulties) * arguments.count
+    failures: tuple[FailureRow, ...] = ()
     with TerminalProgress("benchmark", "runs") as progress:
         result = benchmark_landmarks(
             cases,
@@ -282,12 +395,22 @@ def run(arguments: argparse.Namespace) -> int:
             case_count=case_count,
             wall_clock=arguments.device != "cpu",
             tracks_folder=arguments.tracks,
+            no_tracking=arguments.no_tracking,
             progress=progress,
         )
+        if isinstance(cases, list):
+            failures = failure_rows(cases, chosen.trackers, progress=progress)
     speed_of = result.details["frames_per_second_of"]
-    frames = f"{arguments.frames} frames each, device {arguments.device}; fps of {speed_of} time"
-    print(f"{case_count} livers of seed {arguments.seed}, {frames}")
+    frames = f"{result.details['frame_count']} frames each, device {arguments.device}; fps of {speed_of} time"
+    source = " of the second simulator" if arguments.second_source else ""
+    print(f"{case_count} livers{source} of seed {arguments.seed}, {frames}")
+    if failures:
+        table = failure_result(failures)
+        result = replace(result, details={**result.details, table.rows_key: table.as_dict()[table.rows_key]})
     show(result, arguments, chosen.missing)
+    if failures:
+        print()
+        print(table.table(markdown=arguments.markdown))
     return 0
 
 

@@ -27,7 +27,15 @@ from UltrasoundMotionLib.evaluation.track_measures import TrackMeasures, flat_me
 from UltrasoundMotionLib.lab.benchmarks.clust2d.fold_training import train_on, trains_on_clust
 from UltrasoundMotionLib.lab.benchmarks.clust2d.folds import Fold, patient_folds, scanner_folds
 from UltrasoundMotionLib.lab.benchmarks.command import add_output_arguments, check_against, show, whole_number
-from UltrasoundMotionLib.lab.benchmarks.failure_cases import FAILURE_CASES, PLAIN, FailureRow, failure_result, late
+from UltrasoundMotionLib.lab.benchmarks.failure_cases import (
+    FAILURE_CASES,
+    LARGE_MM,
+    PLAIN,
+    FailureRow,
+    failure_result,
+    large_errors,
+    late,
+)
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking.files.clust_annotation import clust_files, write_clust_tracks
@@ -37,9 +45,6 @@ from UltrasoundMotionLib.tracking.request import TrackRequest
 MODELS = ("kcf", "lct", "siamfc", "siamrpn", "lsdm")
 """The trackers of the paper's Table I, in its order."""
 OVERALL, NO_TRACKING, SHIPPED = "overall", "no tracking", "shipped"
-LARGE_MM = 2.0
-"""Mean error above which a landmark counts as followed badly."""
-
 DESCRIPTION = """Follows the landmarks of CLUST's annotated sequences with the trackers of Liu et al., Table I, each
 landmark from its own first annotation on, and prints the tracking error in mm: of all annotations (Tables I and S6)
 and of each scanner (Tables II and S4), with that of no tracking. With --train, networks are trained first, on other
@@ -117,13 +122,8 @@ def clust_result(rows: Sequence[ClustRow], against: str | None) -> BenchmarkResu
         Column("max", "measures.tracking_error.max", 2),
     ]
     if unit == "mm":
-        columns.append(Column(f"over {LARGE_MM:g} mm", _large))
+        columns.append(Column(f"over {LARGE_MM:g} mm", lambda row: large_errors(row.by_landmark)))
     return BenchmarkResult(columns, ordered, cases=CASES, against=against)
-
-
-def _large(row: ClustRow) -> str:
-    """Returns how many landmarks have a mean error above `LARGE_MM`."""
-    return f"{sum(error > LARGE_MM for error in row.by_landmark.values())}/{len(row.by_landmark)}"
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

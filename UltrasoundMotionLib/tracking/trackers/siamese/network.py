@@ -51,7 +51,9 @@ class SiameseEmbedding(nn.Sequential):
             nn.ReLU(inplace=True),
             nn.Conv2d(fourth, fifth, 3, groups=config.groups),
         )
-        self.to(memory_format=torch.channels_last)  # faster on CPUs; the same values
+        for layer in self:
+            if isinstance(layer, nn.Conv2d):  # faster on CPUs; the same values
+                layer.weight.data = layer.weight.data.contiguous(memory_format=torch.channels_last)
 
 
 def _convolution(

@@ -74,7 +74,7 @@ def ranked_proposals(
     if config.window_influence and window is not None:
         ranks = (1 - config.window_influence) * ranks + config.window_influence * window
     if config.reach is not None:
-        ranks = torch.where(_near_middle(*ranks.shape[2:], config.reach, ranks.device), ranks, -torch.inf)
+        ranks = torch.where(_near_middle(ranks, config.reach), ranks, -torch.inf)
     highest, which = ranks.flatten(1).topk(min(config.count, ranks[0].numel()), dim=1)
     chosen = boxes.transpose(1, 2).flatten(2).gather(2, which[:, None].expand(-1, 4, -1)).transpose(1, 2)
     return Proposals(
@@ -108,10 +108,11 @@ def kept_boxes(boxes: Tensor, suppress_above: float) -> Tensor:
     return kept
 
 
-def _near_middle(height: int, width: int, reach: int, device: torch.device) -> Tensor:
-    """Returns a mask (h, w) of the cells within `reach` of the middle along both axes."""
-    rows = (torch.arange(height, device=device) - height // 2).abs() <= reach
-    columns = (torch.arange(width, device=device) - width // 2).abs() <= reach
+def _near_middle(maps: Tensor, reach: int) -> Tensor:
+    """Returns a mask (h, w) of the cells of maps (..., h, w) within `reach` of the middle along both axes."""
+    height, width = maps.shape[-2:]
+    rows = (torch.arange(height, device=maps.device) - height // 2).abs() <= reach
+    columns = (torch.arange(width, device=maps.device) - width // 2).abs() <= reach
     return rows[:, None] & columns
 
 
