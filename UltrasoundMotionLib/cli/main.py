@@ -23,6 +23,7 @@ PROGRAM = "ultrasound-motion"
 VERBS = {
     "demo": "a real echo in, strain, a 3D Slicer scene, pictures and tables out",
     "track": "follow points through a sequence",
+    "live": "follow points in images that arrive over OpenIGTLink, while scanning",
     "strain": "strain curves, segments and GLS from tracks along the wall",
     "register": "put one image or volume onto another",
     "cohort": "the same for many cases, in parallel, with tables and a page of all",

@@ -52,10 +52,22 @@ def in_usual_range(sequence: ImageSequence) -> ImageSequence:
     chosen = np.unique(np.linspace(0, len(sequence) - 1, _FRAMES_FOR_GREY_RANGE).astype(int))
     parts = [np.percentile(sequence.frame(int(index)).astype(np.float64), (0.5, 99.5)) for index in chosen]
     low, high = min(float(part[0]) for part in parts), max(float(part[1]) for part in parts)
-    if low == high and abs(low) > _LARGEST_RANGE:  # its squares have no number
-        return replace(sequence, frames=_ScaledFrames(sequence.frames, low, 1.0))
-    if not high - low > 0 or _LEAST_RANGE <= high - low <= _LARGEST_RANGE:
+    scale = usual_scale(low, high)
+    if scale is None:
         return sequence
+    frames = _ScaledFrames(sequence.frames, *scale)
+    if low == high:
+        return replace(sequence, frames=frames)
     note = f"grey levels from {low:.3g} to {high:.3g} were scaled to 0 to 255 for tracking"
-    frames = _ScaledFrames(sequence.frames, low, _GREY_LEVELS / (high - low))
     return replace(sequence, frames=frames, notes=(*sequence.notes, note))
+
+
+def usual_scale(low: float, high: float) -> tuple[float, float] | None:
+    """Returns (offset, factor) that bring numbers from `low` to `high`, far below or above grey levels, to 0..255 by
+    `(x - offset) * factor`; None where they may stay as they are.
+    """
+    if low == high and abs(low) > _LARGEST_RANGE:  # its squares have no number
+        return low, 1.0
+    if not high - low > 0 or _LEAST_RANGE <= high - low <= _LARGEST_RANGE:
+        return None
+    return low, _GREY_LEVELS / (high - low)

@@ -49,7 +49,7 @@ class ChildProcess:
         argv = [python, "-m", "UltrasoundMotionLib.jobs", "--parent", str(os.getpid()), "--root", str(root)]
         argv += [part for name in added_capabilities() for part in ("--capability", name)]
         try:
-            self._process = process_tree.start(argv, _child_environment())
+            self._process = process_tree.start(argv, child_environment())
         except (FileNotFoundError, PermissionError) as error:
             raise InputError(f"{python}: cannot be run: {error.strerror or error}") from error
         except OSError as error:
@@ -156,7 +156,7 @@ def find_python() -> str:
     raise InputError(f"no Python was found beside {executable} to run jobs with; give JobProcess(python=...)")
 
 
-def _child_environment() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """This process's environment, with this library first on the path and without the working folder."""
     environment = dict(os.environ)
     library = str(Path(UltrasoundMotionLib.__file__).resolve().parents[1])

@@ -33,7 +33,7 @@ def write_nrrd(path: Path, sequence: ImageSequence, *, compress: bool, progress:
         atomic_output(path, read_back=lambda written: checksum.check(read_nrrd(written))) as temporary,
         temporary.open("wb") as file,
     ):
-        file.write(("\n".join(_header(sequence, compress)) + "\n\n").encode())
+        file.write(("\n".join(header_lines(sequence, compress=compress)) + "\n\n").encode())
         chunks = frame_bytes(sequence, progress, checksum)
         if compress:
             write_compressed(file, chunks, zlib.compressobj(4, zlib.DEFLATED, _GZIP))
@@ -42,7 +42,8 @@ def write_nrrd(path: Path, sequence: ImageSequence, *, compress: bool, progress:
                 file.write(chunk)
 
 
-def _header(sequence: ImageSequence, compress: bool) -> Iterator[str]:
+def header_lines(sequence: ImageSequence, *, compress: bool) -> Iterator[str]:
+    """Yields the lines of a sequence's header."""
     width, height = sequence.frame_size
     steps = sequence.direction * [*(sequence.spacing_mm or (1.0, 1.0)), 1.0]
     yield "NRRD0004"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
     tracker = (tracks.model,) if tracks.model else ()
     writer.writerow((*COLUMNS, TRACKER_COLUMN) if tracker else COLUMNS)
     for frame, positions in enumerate(tracks.positions_px):
-        time = "" if tracks.times_s is None else round(float(tracks.times_s[frame]), 9)
+        time = "" if tracks.times_s is None else float(tracks.times_s[frame])
         for label, (x, y), confidence, visible in zip(
             tracks.labels,
             positions.tolist(),
@@ -53,9 +53,17 @@ def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
             strict=True,
         ):
             if np.isfinite(x) and np.isfinite(y):
-                shown = 1.0 if confidence == 1.0 else min(round(confidence, 6), 0.999999)
-                writer.writerow((frame, time, label, round(x, 6), round(y, 6), shown, int(visible), *tracker))
+                writer.writerow((*table_row(frame, time, label, (x, y), confidence=confidence, visible=visible), *tracker))
     write_text_file(path, stream.getvalue())
+
+
+def table_row(
+    frame: int, time_s: float | str, label: str, place: Sequence[float], *, confidence: float, visible: bool
+) -> tuple[object, ...]:
+    """Returns the cells of one point on one frame, rounded as `write_tracks_csv` says."""
+    shown = 1.0 if confidence == 1.0 else min(round(confidence, 6), 0.999999)
+    time = time_s if isinstance(time_s, str) else round(time_s, 9)
+    return frame, time, label, round(place[0], 6), round(place[1], 6), shown, int(visible)
 
 
 @dataclass(frozen=True)
