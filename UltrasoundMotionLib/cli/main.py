@@ -28,6 +28,7 @@ VERBS = {
     "register": "put one image or volume onto another",
     "cohort": "the same for many cases, in parallel, with tables and a page of all",
     "convert": "labelled points from one program's format into another's",
+    "place": "a clip and its points in the space of an MRI or CT",
     "evaluate": "compare results with truth and print the papers' tables",
     "models": "list, show, verify and import the trackers, the registration methods and their weights",
 }

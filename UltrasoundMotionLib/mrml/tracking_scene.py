@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 import slicer
@@ -172,8 +173,8 @@ def build_tracking_scene(
     return image, nodes
 
 
-class _EveryFrame:
-    """Each K-th frame of a source, a `FrameSource`."""
+class _SomeFrames:
+    """Some frames of a source, a `FrameSource`."""
 
     def __init__(self, frames: FrameSource, kept: np.ndarray) -> None:
         self._frames, self._kept = frames, kept
@@ -186,19 +187,39 @@ class _EveryFrame:
 def thinned(sequence: ImageSequence, tracks: PointTracks, every: int) -> tuple[ImageSequence, PointTracks]:
     """Returns each K-th frame of a clip and its tracks, the query frame among them."""
     kept = np.arange(tracks.query_frame % every, len(sequence), every)
+    clip, kept_tracks = with_frames(sequence, tracks, kept)
+    note = f"each {every}th frame of {len(sequence)} is kept"
+    return replace(clip, notes=(*sequence.notes, note)), kept_tracks
+
+
+@overload
+def with_frames(
+    sequence: ImageSequence, tracks: PointTracks, kept: np.ndarray
+) -> tuple[ImageSequence, PointTracks]: ...
+@overload
+def with_frames(
+    sequence: ImageSequence, tracks: PointTracks | None, kept: np.ndarray
+) -> tuple[ImageSequence, PointTracks | None]: ...
+def with_frames(
+    sequence: ImageSequence, tracks: PointTracks | None, kept: np.ndarray
+) -> tuple[ImageSequence, PointTracks | None]:
+    """Returns some frames, by their rising numbers, of a clip and its tracks; a query frame that is not among them
+    becomes the next one that is.
+    """
     clip = replace(
         sequence,
-        frames=_EveryFrame(sequence.frames, kept),
+        frames=_SomeFrames(sequence.frames, kept),
         times_s=None if sequence.times_s is None else sequence.times_s[kept],
         frame_fields={name: tuple(values[frame] for frame in kept) for name, values in sequence.frame_fields.items()},
-        notes=(*sequence.notes, f"each {every}th frame of {len(sequence)} is kept"),
     )
+    if tracks is None:
+        return clip, None
     return clip, replace(
         tracks,
         positions_px=tracks.positions_px[kept],
         confidence=tracks.confidence[kept],
         visible=tracks.visible[kept],
-        query_frame=int(np.searchsorted(kept, tracks.query_frame)),
+        query_frame=min(int(np.searchsorted(kept, tracks.query_frame)), len(kept) - 1),
         times_s=None if tracks.times_s is None else np.asarray(tracks.times_s)[kept],
     )
 

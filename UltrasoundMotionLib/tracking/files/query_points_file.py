@@ -86,6 +86,35 @@ def read_points_csv(path: Path) -> Iterator[tuple[str, str, tuple[float, float]]
         yield f"line {line}", values["label"], (x, y)
 
 
+@dataclass(frozen=True, eq=False)
+class ControlPoint:
+    """A control point of Slicer markups: its place in the file, its label, and (3,) LPS mm; None: not placed."""
+
+    where: str
+    label: str
+    position_lps_mm: np.ndarray | None
+
+
+def control_points(path: Path) -> list[ControlPoint]:
+    """Reads the control points of all markups in a file.
+
+    Raises:
+        InputError: no markups file, or a position that is not three numbers.
+    """
+    found: list[ControlPoint] = []
+    for markup in _load_markups(path):
+        to_lps = _sign_to_lps(path, markup)
+        listed = markup.get("controlPoints")
+        if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
+            raise InputError(f"{path}: has no controlPoints, so it is not a point list or curve of 3D Slicer")
+        for number, one in enumerate(listed, start=len(found) + 1):
+            label, where = str(one.get("label") or f"P{number}").strip(), f"control point {number}"
+            placed = one.get("positionStatus", "defined") == "defined"
+            position = _parse_position(path, where, one.get("position")) * to_lps if placed else None
+            found.append(ControlPoint(where, label, position))
+    return found
+
+
 def read_markups(
     path: Path, sequence: ImageSequence
 ) -> tuple[list[tuple[str, str, tuple[float, float]]], tuple[str, ...]]:
@@ -96,28 +125,19 @@ def read_markups(
     """
     places: list[tuple[str, str, tuple[float, float]]] = []
     unplaced: list[str] = []
-    for markup in _load_markups(path):
-        to_lps = _sign_to_lps(path, markup)
-        control_points = markup.get("controlPoints")
-        if not isinstance(control_points, list) or not all(
-            isinstance(control_point, dict) for control_point in control_points
-        ):
-            raise InputError(f"{path}: has no controlPoints, so it is not a point list or curve of 3D Slicer")
-        for number, control_point in enumerate(control_points, start=len(places) + len(unplaced) + 1):
-            label = str(control_point.get("label") or f"P{number}").strip()
-            if control_point.get("positionStatus", "defined") != "defined":
-                unplaced.append(label)
-                continue
-            where = f"control point {number}"
-            position = _parse_position(path, where, control_point.get("position")) * to_lps
-            distance = float((position - np.asarray(sequence.origin_mm)) @ sequence.direction[:, 2])
-            if abs(distance) > FARTHEST_FROM_PLANE_MM:
-                raise InputError(
-                    f"{path}: {where}: point {label} lies {abs(distance):.1f} mm from the image "
-                    "plane; was it placed on this image?"
-                )
-            x, y = sequence.lps_mm_to_pixels(position).tolist()
-            places.append((where, label, (x, y)))
+    for point in control_points(path):
+        position = point.position_lps_mm
+        if position is None:
+            unplaced.append(point.label)
+            continue
+        distance = float((position - np.asarray(sequence.origin_mm)) @ sequence.direction[:, 2])
+        if abs(distance) > FARTHEST_FROM_PLANE_MM:
+            raise InputError(
+                f"{path}: {point.where}: point {point.label} lies {abs(distance):.1f} mm from the image "
+                "plane; was it placed on this image?"
+            )
+        x, y = sequence.lps_mm_to_pixels(position).tolist()
+        places.append((point.where, point.label, (x, y)))
     notes = []
     if unplaced:
         notes.append(f"{path}: left out {', '.join(unplaced)}: not placed")
