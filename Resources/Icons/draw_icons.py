@@ -120,6 +120,17 @@ def motion_propagation(drawing: Drawing) -> None:
         drawing.line(outline, color, width)
 
 
+def cohort_review(drawing: Drawing) -> None:
+    """Many cases in rows; one is in doubt, one is ticked off."""
+    for row in range(3):
+        for column in range(3):
+            x, y = 26 + 38 * column, 26 + 38 * row
+            color = ORANGE if (row, column) == (0, 1) else NIGHT
+            drawing.shape([(x - 16, y - 16), (x + 16, y - 16), (x + 16, y + 16), (x - 16, y + 16)], color)
+    drawing.line([(52, 84), (72, 104), (112, 52)], WHITE, 21)
+    drawing.line([(52, 84), (72, 104), (112, 52)], TEAL, 13)
+
+
 def extension(drawing: Drawing) -> None:
     """The probe's field, and a point in motion."""
     sector(drawing)
@@ -136,6 +147,7 @@ ICONS: dict[Path, Callable[[Drawing], None]] = {
     MODULE_ICONS / "MyocardialTracking.png": myocardial_tracking,
     MODULE_ICONS / "DeformableRegistration.png": deformable_registration,
     MODULE_ICONS / "MotionPropagation.png": motion_propagation,
+    MODULE_ICONS / "CohortReview.png": cohort_review,
     HERE / "UltrasoundMotion.png": extension,
 }
 

@@ -2,8 +2,13 @@
 
 import csv
 
+import numpy as np
+
 from trajectory_samples import speckle_clip
 from UltrasoundMotionLib import ImageSequence, write_sequence
+from UltrasoundMotionLib.cli.main import main
+from UltrasoundMotionLib.cohort.case_run import run_case
+from UltrasoundMotionLib.cohort.manifest import read_manifest
 
 FRAMES, SIDE = 6, 48
 
@@ -25,3 +30,23 @@ def rows_of(path):
     """The lines of a table by column."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def run_cases(manifest, out):
+    """Runs the cases of a manifest in this process, and returns the folder of their results."""
+    (out / "cases").mkdir(parents=True)
+    for case in read_manifest(manifest):
+        assert not run_case(case, out, main).reason
+    return out
+
+
+def wall_tracks(path):
+    """A ventricle's wall of 13 points that shortens and lengthens over 20 frames."""
+    angle = np.linspace(np.pi, 2 * np.pi, 13)
+    depth = 1 - 0.1 * (1 - np.cos(2 * np.pi * np.arange(20) / 19))
+    lines = ["frame,time_s,label,x,y,confidence,visible"]
+    for frame, scale in enumerate(depth):
+        for number, one in enumerate(angle):
+            x, y = 64 + 30 * np.cos(one), 90 + 60 * scale * np.sin(one)
+            lines.append(f"{frame},{frame * 0.04:.3f},w{number:02d},{x:.4f},{y:.4f},{1 if frame == 0 else 0.98},1")
+    path.write_text("\n".join(lines) + "\n")

@@ -8,9 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from cohort_samples import FRAMES, rows_of, write_clips
+from cohort_samples import FRAMES, rows_of, run_cases, wall_tracks, write_clips
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.cohort.case_run import run_case
 from UltrasoundMotionLib.cohort.decisions import ACCEPTED, CORRECTED, decide, read_decision
 from UltrasoundMotionLib.cohort.manifest import manifest_notes, read_manifest
 from UltrasoundMotionLib.cohort.review import next_doubtful, read_case, read_review
@@ -26,11 +25,7 @@ def manifest(tmp_path):
 @pytest.fixture
 def out(manifest, tmp_path):
     """The results of three tracked clips."""
-    folder = tmp_path / "out"
-    (folder / "cases").mkdir(parents=True)
-    for case in read_manifest(manifest):
-        assert not run_case(case, folder, main).reason
-    return folder
+    return run_cases(manifest, tmp_path / "out")
 
 
 def set_doubts(out, doubts):
@@ -162,18 +157,6 @@ def test_a_correction_is_of_the_request_that_was_corrected(out, manifest):
     assert one.state == "not reviewed" and not one.record.correction and one.decision is not None
 
 
-def wall_tracks(path):
-    """A ventricle's wall of 13 points that shortens and lengthens over 20 frames."""
-    angle = np.linspace(np.pi, 2 * np.pi, 13)
-    depth = 1 - 0.1 * (1 - np.cos(2 * np.pi * np.arange(20) / 19))
-    lines = ["frame,time_s,label,x,y,confidence,visible"]
-    for frame, scale in enumerate(depth):
-        for number, one in enumerate(angle):
-            x, y = 64 + 30 * np.cos(one), 90 + 60 * scale * np.sin(one)
-            lines.append(f"{frame},{frame * 0.04:.3f},w{number:02d},{x:.4f},{y:.4f},{1 if frame == 0 else 0.98},1")
-    path.write_text("\n".join(lines) + "\n")
-
-
 def test_strain_is_corrected_by_its_tracks_and_follows_tracks_that_were_corrected(tmp_path):
     (tmp_path / "in").mkdir()
     for name in ("a", "b"):
@@ -223,8 +206,7 @@ def test_a_registration_is_run_with_other_options_and_then_looked_at(tmp_path, c
         sitk.WriteImage(sitk.GetImageFromArray(image.astype(np.float32)), str(tmp_path / f"{name}.nrrd"))
     table, out = tmp_path / "cases.csv", tmp_path / "out"
     table.write_text("case,verb,fixed,moving,method\np,register,fixed.nrrd,moving.nrrd,demons\n")
-    (out / "cases").mkdir(parents=True)
-    assert not run_case(*read_manifest(table), out, main).reason
+    run_cases(table, out)
     review = ["cohort", "review", str(out), "--case", "p", "--state"]
     assert main([*review, "rerun", "--set", "initial_transform=rigid"]) == 0
     assert "1 to run" in capsys.readouterr().out

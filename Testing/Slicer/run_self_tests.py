@@ -11,7 +11,7 @@ from pathlib import Path
 import slicer
 
 HERE = Path(__file__).resolve().parent
-MODULES = ("LandmarkTracking", "MyocardialTracking", "DeformableRegistration", "MotionPropagation")
+MODULES = ("LandmarkTracking", "MyocardialTracking", "DeformableRegistration", "MotionPropagation", "CohortReview")
 
 
 def main() -> int:

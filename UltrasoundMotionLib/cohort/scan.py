@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.exchange.labels.chords import contour_of_chords
 from UltrasoundMotionLib.input_files import read_text_file
+from UltrasoundMotionLib.tracking.files.query_points_file import write_query_points
 
 Row = dict[str, str]
 Found = Iterator[Row]
@@ -36,9 +36,8 @@ class PointsFolder:
         except OSError as error:
             raise OutputError(f"{self._folder}: cannot be made: {error.strerror or error}") from error
         names = labels or [f"W{number:02d}" for number in range(1, len(points_px) + 1)]
-        lines = [f"{name},{x:.3f},{y:.3f}" for name, (x, y) in zip(names, points_px, strict=True)]
         path = self._folder / f"{case}.csv"
-        write_text_file(path, "\n".join(["label,x,y", *lines]) + "\n")
+        write_query_points(path, names, points_px.round(3))
         return str(path)
 
 

@@ -66,7 +66,7 @@ def option_words(one: Option, text: str, base: Path) -> tuple[list[str], list[Pa
     """Returns the words of the command line for the value of a column, and the files among them.
 
     Args:
-        text: of the cell, not empty; several values are divided by spaces, several files by semicolons.
+        text: of the cell, not empty; several numbers are divided by spaces, several files or names by semicolons.
         base: folder that relative paths start from.
 
     Raises:
@@ -83,9 +83,11 @@ def option_words(one: Option, text: str, base: Path) -> tuple[list[str], list[Pa
             return [one.command_flag if wanted else one.command_flag.replace("--", "--no-", 1)], []
         return ([one.command_flag] if wanted else []), []
     inner = _inner(kinds)
-    values = (
-        [part.strip() for part in text.split(";")] if inner is Path else text.split() if _several(kinds) else [text]
-    )
+    values = [text]
+    if inner is Path or (_several(kinds) and inner is str):
+        values = [part.strip() for part in text.split(";")]
+    elif _several(kinds):
+        values = text.split()
     files = []
     if inner is Path and one.name != "weights":
         files = [base / value for value in values]

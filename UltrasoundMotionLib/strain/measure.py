@@ -56,7 +56,7 @@ def measure_strain(
         OptionError: points that the layers cannot share evenly; several trackers with three layers.
     """
     of_kind(tracks, PointTracks, "tracks")
-    layers = layer_labels or _split_layers(tracks, request.layers)
+    layers = layer_labels or split_layers(tracks.labels, request.layers)
     view, config, main = request.model.view, request.config, layers[MIDDLE_LAYER]
     events = _chosen_events(tracks, request, main)
     if len(layers) > 1:
@@ -79,14 +79,18 @@ def measure_strain(
     return MeasuredStrain(compute(tracks, view=view, events=events, config=config, order=main, trackers=found))
 
 
-def _split_layers(tracks: PointTracks, count: int) -> dict[str, tuple[str, ...]]:
-    """Returns the labels of each layer's points by name; a single layer is the middle one."""
+def split_layers(labels: Sequence[str], count: int) -> dict[str, tuple[str, ...]]:
+    """Returns the labels of each layer's points by the layer's name, inner layer first; a single one is the middle one.
+
+    Raises:
+        OptionError: points that the layers cannot share evenly.
+    """
     if count == 1:
-        return {MIDDLE_LAYER: tracks.labels}
-    if len(tracks.labels) % count:
-        raise OptionError("layers", f"{len(tracks.labels)} points cannot be shared evenly")
-    each = len(tracks.labels) // count
-    return {name: tracks.labels[number * each : (number + 1) * each] for number, name in enumerate(LAYER_NAMES)}
+        return {MIDDLE_LAYER: tuple(labels)}
+    if len(labels) % count:
+        raise OptionError("layers", f"{len(labels)} points cannot be shared evenly")
+    each = len(labels) // count
+    return {name: tuple(labels[number * each : (number + 1) * each]) for number, name in enumerate(LAYER_NAMES)}
 
 
 def _chosen_events(tracks: PointTracks, request: StrainRequest, order: Sequence[str]) -> CardiacEvents | None:

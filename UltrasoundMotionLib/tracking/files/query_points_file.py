@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import csv
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from UltrasoundMotionLib.arguments import as_path
+from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.input_files import read_json_file
@@ -70,6 +73,20 @@ def read_query_points(path: str | Path, sequence: ImageSequence) -> QueryPoints:
     return QueryPoints(
         labels=tuple(first_use), points_px=np.array([point for _, _, point in places], dtype=np.float64), notes=notes
     )
+
+
+def write_query_points(path: str | Path, labels: Sequence[str], points_px: np.ndarray) -> None:
+    """Writes points (N, 2) as the CSV that `read_query_points` reads, to 1e-6 pixels.
+
+    Raises:
+        OutputError: the file cannot be written; nothing is left under its name.
+    """
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for label, (x, y) in zip(labels, np.asarray(points_px, dtype=np.float64).tolist(), strict=True):
+        writer.writerow((label, round(x, 6), round(y, 6)))
+    write_text_file(path, stream.getvalue())
 
 
 def read_points_csv(path: Path) -> Iterator[tuple[str, str, tuple[float, float]]]:

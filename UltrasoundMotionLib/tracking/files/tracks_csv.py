@@ -53,7 +53,9 @@ def write_tracks_csv(path: str | Path, tracks: PointTracks) -> None:
             strict=True,
         ):
             if np.isfinite(x) and np.isfinite(y):
-                writer.writerow((*table_row(frame, time, label, (x, y), confidence=confidence, visible=visible), *tracker))
+                writer.writerow(
+                    (*table_row(frame, time, label, (x, y), confidence=confidence, visible=visible), *tracker)
+                )
     write_text_file(path, stream.getvalue())
 
 
