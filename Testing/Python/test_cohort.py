@@ -1,5 +1,6 @@
 """Cohorts: manifests, cases in folders of their own, resuming, failures, crashes, parts, tables and SLURM."""
 
+import errno
 import json
 import os
 import re
@@ -13,14 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cohort_samples import FRAMES, SIDE, rows_of, write_clips
+from cohort_samples import FRAMES, SIDE, rows_of, run_cases, write_clips
 from trajectory_samples import speckle_clip
 from UltrasoundMotionLib import ImageSequence, write_sequence
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.cohort.case_run import finished
+from UltrasoundMotionLib.cohort.case_run import finished, run_case
 from UltrasoundMotionLib.cohort.manifest import read_manifest
 from UltrasoundMotionLib.cohort.pool import run_pool
-from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.cohort.run import run_cohort
+from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.exchange.labels.chords import contour_of_chords
 from UltrasoundMotionLib.exchange.labels.mask_contours import contour_of_cavity
 
@@ -132,27 +134,93 @@ def test_a_process_that_dies_takes_one_case_with_it(manifest, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="the run is killed by a signal here")
-def test_a_run_that_is_killed_goes_on_with_nothing_half_written(tmp_path):
-    manifest, out = write_clips(tmp_path / "in", 8), tmp_path / "out"
+def test_a_run_that_is_killed_ten_times_does_every_case_once_and_none_by_half(tmp_path):
+    """Killed at random moments, some before the first case and some between two; then it goes on to its end."""
+    manifest, out = write_clips(tmp_path / "in", 24), tmp_path / "out"
     words = [sys.executable, "-m", "UltrasoundMotionLib", "cohort", str(manifest), "--out", str(out), "--workers", "2"]
-    cases = read_manifest(manifest)
-    done = 0
-    for _ in range(3):
+    cases, random = read_manifest(manifest), np.random.default_rng(3)
+    stamps: dict[Path, int] = {}
+    for number in range(10):
         child = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-        end = time.monotonic() + 60
-        while child.poll() is None and len(list(out.glob("cases/case-*/done.json"))) <= done and time.monotonic() < end:
+        wanted, end = len(stamps) + 2 * (number % 2), time.monotonic() + 60
+        while child.poll() is None and len(list(out.glob("cases/case-*/done.json"))) < wanted:
+            assert time.monotonic() < end
             time.sleep(0.02)
+        time.sleep(random.uniform(0, 0.3))
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
+        if not out.exists():
+            continue
         folders = [path.name for path in (out / "cases").iterdir() if not path.name.startswith(".")]
         whole = [case.name for case in cases if finished(case, out) is not None]
         assert sorted(folders) == sorted(whole), "a folder under a case's name is a whole result"
-        done = len(whole)
-    stamps = {path: path.stat().st_mtime_ns for path in out.glob("cases/case-*/done.json")}
+        assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "nothing is done twice"
+        stamps = {path: path.stat().st_mtime_ns for path in out.glob("cases/case-*/done.json")}
+    assert len(stamps) >= 5
     assert subprocess.run(words, check=False, capture_output=True).returncode == 0
     assert all(path.stat().st_mtime_ns == stamp for path, stamp in stamps.items()), "nothing is done twice"
-    assert len(list(out.glob("cases/case-*/done.json"))) == 8 and not list(out.glob("cases/.partial-*"))
+    assert len(list(out.glob("cases/case-*/done.json"))) == 24 and not list(out.glob("cases/.partial-*"))
     assert {row["case"] for row in rows_of(out / "summary.csv")} == {case.name for case in cases}
+
+
+def without_room(words):
+    """Runs a case, but the disk is full when the second one is written."""
+    if any("c1.seq.nrrd" in word for word in words):
+        print(f"ultrasound-motion: error: {words[-1]}: cannot be written: {os.strerror(errno.ENOSPC)}", file=sys.stderr)
+        return 2
+    return main(words)
+
+
+def test_a_disk_that_is_full_stops_the_run_in_a_sentence_and_it_goes_on_later(manifest, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(OutputError, match="the disk is full: 1 cases are finished and kept; free some space") as caught:
+        run_cohort(read_manifest(manifest), out, without_room, workers=1)
+    assert "\n" not in str(caught.value)
+    stamp = (out / "cases" / "case-0" / "done.json").stat().st_mtime_ns
+    assert not (out / "cases" / "case-1").exists()
+    outcome = run_cohort(read_manifest(manifest), out, main, workers=1)
+    assert len(outcome.records) == 3 and not outcome.failures
+    assert (out / "cases" / "case-0" / "done.json").stat().st_mtime_ns == stamp
+
+
+def writes_nothing_in(part):
+    """A writer for which the disk is full as soon as a file's name has this part."""
+    write_text, write_bytes = Path.write_text, Path.write_bytes
+
+    def refuse(write):
+        def writes(self, *given, **named):
+            if part in self.name:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self))
+            return write(self, *given, **named)
+
+        return writes
+
+    return refuse(write_text), refuse(write_bytes)
+
+
+@pytest.mark.parametrize("part", ["log.txt", "done.json", "csv"])
+def test_a_result_that_does_not_fit_leaves_nothing_and_the_one_before_it_stays(manifest, tmp_path, part, monkeypatch):
+    out = run_cases(manifest, tmp_path / "out")
+    case = read_manifest(manifest)[0]
+    before = (out / "cases" / "case-0" / "tracks.csv").read_bytes()
+    (out / "cases" / "case-2" / "done.json").unlink()
+    for name, write in zip(("write_text", "write_bytes"), writes_nothing_in(part), strict=True):
+        monkeypatch.setattr(Path, name, write)
+    for one in (case, read_manifest(manifest)[2]):
+        record = run_case(one, out, main)
+        assert os.strerror(errno.ENOSPC) in record.reason and "\n" not in record.reason
+    monkeypatch.undo()
+    assert not list((out / "cases").glob(".*")), "nothing half written"
+    assert (out / "cases" / "case-0" / "tracks.csv").read_bytes() == before and finished(case, out) is not None
+    assert finished(read_manifest(manifest)[2], out) is None, "a result without its record is none"
+
+
+def test_an_input_that_goes_while_the_cohort_runs_fails_its_case_alone(manifest, tmp_path):
+    cases, out = read_manifest(manifest), tmp_path / "out"
+    (manifest.parent / "c1.seq.nrrd").unlink()
+    outcome = run_cohort(cases, out, main, workers=1)
+    (failure,) = outcome.failures
+    assert failure.name == "case-1" and "c1.seq.nrrd" in failure.reason and len(outcome.records) == 3
 
 
 @pytest.mark.slow

@@ -6,8 +6,10 @@ A case that a reviewer corrected (`review.py`) is run with the correction; its f
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import json
+import os
 import shutil
 import time
 import traceback
@@ -30,6 +32,8 @@ RunLine = Callable[[Sequence[str]], int]
 """Runs a command line without the program's name and returns its exit code."""
 
 _CANCELLED = (130, 143)
+_FULL = tuple(os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name))
+_LEAST_FREE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ def run_case(case: CohortCase, out: Path, run_line: RunLine) -> CaseRecord:
     """
     started, folder, log = time.perf_counter(), out / CASES / case.name, io.StringIO()
     try:
-        request, digest = case.request_digest(), case.digest()  # of the files as they are before they are read
+        request = case.request_digest()  # of the files as they are before they are read
         with atomic_folder(folder, before=_place_of_original(case, out)) as temporary:
             outputs = _outputs_of(case)
             words = [case.verb, *case.words]
@@ -113,7 +117,7 @@ def run_case(case: CohortCase, out: Path, run_line: RunLine) -> CaseRecord:
             record = CaseRecord(
                 case.name,
                 case.verb,
-                digest,
+                case.digest(request),
                 round(time.perf_counter() - started, 3),
                 "",
                 measures,
@@ -138,7 +142,8 @@ def run_case(case: CohortCase, out: Path, run_line: RunLine) -> CaseRecord:
         with contextlib.suppress(FileNotFoundError):
             (out / FAILED / f"{case.name}.txt").unlink()
         return record
-    _remove_outdated(case, out)
+    if not is_disk_full(reason, out):
+        _remove_outdated(case, out)
     return failed(case, out, reason, round(time.perf_counter() - started, 3), log.getvalue())
 
 
@@ -163,12 +168,23 @@ def _place_of_original(case: CohortCase, out: Path) -> Path | None:
 def _remove_outdated(case: CohortCase, out: Path) -> None:
     """Removes the result of another request after a failure: it would be taken for the result of this one."""
     folder = out / CASES / case.name
+    if finished(case, out) is not None:
+        return
     with contextlib.suppress(OSError):
         place = _place_of_original(case, out)
         if place is not None:
             folder.replace(place)
         elif folder.exists():
             shutil.rmtree(folder)
+
+
+def is_disk_full(reason: str, out: Path) -> bool:
+    """Returns True where a case failed since its disk, or the user's share of it, is full."""
+    try:
+        free = shutil.disk_usage(out).free
+    except OSError:
+        free = _LEAST_FREE_BYTES
+    return free < _LEAST_FREE_BYTES or any(text in reason for text in _FULL)
 
 
 def failed(case: CohortCase, out: Path, reason: str, seconds: float = 0.0, log: str = "") -> CaseRecord:

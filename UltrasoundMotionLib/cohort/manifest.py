@@ -61,9 +61,13 @@ class CohortCase:
         files = [(str(file), _stamp(file)) for file in self.files]
         return hashlib.sha256(json.dumps([self.verb, self.words, files]).encode()).hexdigest()
 
-    def digest(self) -> str:
-        """Returns a text that changes when the request, a file that is read or the version of the library changes."""
-        return hashlib.sha256(f"{__version__} {self.request_digest()}".encode()).hexdigest()
+    def digest(self, request: str | None = None) -> str:
+        """Returns a text that changes when the request, a file that is read or the version of the library changes.
+
+        Args:
+            request: `request_digest`, where it is known.
+        """
+        return hashlib.sha256(f"{__version__} {request or self.request_digest()}".encode()).hexdigest()
 
     def corrected(self, correction: Mapping[str, str]) -> CohortCase:
         """Returns the case with other values of some options; an empty one leaves the option at its default.

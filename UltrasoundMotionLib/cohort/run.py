@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from UltrasoundMotionLib.cohort.case_run import CASES, FAILED, CaseRecord, RunLine, finished
+from UltrasoundMotionLib.cohort.case_run import CASES, FAILED, CaseRecord, RunLine, finished, is_disk_full
 from UltrasoundMotionLib.cohort.manifest import CohortCase
 from UltrasoundMotionLib.cohort.pool import run_pool
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.progress import Progress, no_progress
-
-_FULL = tuple(os.strerror(getattr(errno, name)) for name in ("ENOSPC", "EDQUOT") if hasattr(errno, name))
-_LEAST_FREE_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +79,7 @@ def run_cohort(
     def on_record(record: CaseRecord) -> None:
         """Keeps the outcome of a case and reports it."""
         nonlocal done
-        if record.reason and _is_full(record.reason, out):
+        if record.reason and is_disk_full(record.reason, out):
             raise OutputError(
                 f"{out}: the disk is full: {len(known)} cases are finished and kept; free some space, and the same "
                 "command goes on"
@@ -97,15 +91,6 @@ def run_cohort(
     if rest:
         run_pool(rest, out, run_line, workers=min(workers, len(rest)), on_record=on_record)
     return collect(cases, out, known, kept)
-
-
-def _is_full(reason: str, out: Path) -> bool:
-    """Returns True where a case failed since its disk, or the user's share of it, is full."""
-    try:
-        free = shutil.disk_usage(out).free
-    except OSError:
-        free = _LEAST_FREE_BYTES
-    return free < _LEAST_FREE_BYTES or any(text in reason for text in _FULL)
 
 
 def collect(
