@@ -277,6 +277,8 @@ def test_the_parts_are_submitted_as_an_array_of_jobs(manifest, tmp_path):
 
 def test_a_folder_of_clips_becomes_a_manifest(manifest, tmp_path, capsys):
     folder = manifest.parent
+    assert main(["cohort", "scan", str(folder), "--out", str(tmp_path / "found.csv")]) == 2
+    assert "3 clips, but no points beside them; c0.seq.nrrd needs c0_points.csv" in capsys.readouterr().err
     for number in range(3):
         (folder / f"c{number}_points.csv").write_text((folder / "points.csv").read_text())
     (folder / "lonely_points.csv").write_text("label,x,y\na,1,1\n")

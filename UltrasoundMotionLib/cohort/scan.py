@@ -61,6 +61,12 @@ def scan_folder(folder: str | Path, points: PointsFolder) -> tuple[str, list[Row
         rows = list(find(folder, points, left_out))
         if rows:
             return name, rows, left_out
+    clips = sorted(one.name for one in folder.iterdir() if one.name.lower().endswith(_CLIPS))
+    if clips:
+        raise InputError(
+            f"{folder}: {len(clips)} clips, but no points beside them; {clips[0]} needs {_stem(clips[0])}_points.csv"
+            " (label,x,y in pixels)"
+        )
     raise InputError(
         f"{folder}: no layout that is known ({', '.join(LAYOUTS)}); write the manifest yourself: columns case, verb, "
         "input, points ..."
@@ -185,6 +191,12 @@ def _beside(points: Path, stem: str, left_out: list[str]) -> Found:
             yield {"case": stem, "input": str(points.parent / name), "points": str(points)}
             return
     left_out.append(f"{stem}: points, but no clip of that name beside them")
+
+
+def _stem(clip: str) -> str:
+    return next(
+        clip[: -len(ending)] for ending in sorted(_CLIPS, key=len, reverse=True) if clip.lower().endswith(ending)
+    )
 
 
 def _volume(folder: Path, name: str) -> Path | None:

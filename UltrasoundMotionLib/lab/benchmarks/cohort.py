@@ -188,7 +188,7 @@ def cohort_targets(rows: Sequence[CohortRow], workers: int) -> tuple[Target, ...
 def cost_model(row: CohortRow, cases: int = MODEL_CASES) -> str:
     """Returns what so many cases cost, at the processor time, disk and memory of a row."""
     return (
-        f"{cases} such cases: {cases * row.seconds_a_case / 3600:.0f} hours of one core, "
+        f"{cases} such cases: {cases * row.seconds_a_case / 3600:.3g} hours of one core, "
         f"{cases * row.disk_kb / 1e6:.1f} GB of results, {row.peak_mb / 1000:.2f} GB of memory for each process"
     )
 
