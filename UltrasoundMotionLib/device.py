@@ -155,7 +155,8 @@ def on_threads(threads: int, *, deterministic: bool = False) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before[1])
-        torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
+        if deterministic:  # the call imports PyTorch's compiler, which takes as long as the rest of a short run
+            torch.use_deterministic_algorithms(algorithms[0], warn_only=algorithms[1])
 
 
 def _idle_cores() -> float:

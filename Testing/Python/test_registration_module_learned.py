@@ -65,6 +65,7 @@ def test_refinement_is_offered_for_the_methods_that_have_it(choices):
         "semantic",
         "ltnet",
         "voxelmorph",
+        "pyramid",
     }
     assert not choices.isRefinable("nothing")
     refinement = choices.Refinement

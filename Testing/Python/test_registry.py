@@ -264,6 +264,11 @@ def test_changes_of_settings_are_to_those_that_the_pair_gets():
 def test_menus_name_what_a_method_can_do():
     methods = {method.name: method for method in available_methods()}
     assert next(iter(methods)) == "instance"
-    assert {name for name, method in methods.items() if method.refinable} == {"semantic", "ltnet", "voxelmorph"}
+    assert {name for name, method in methods.items() if method.refinable} == {
+        "semantic",
+        "ltnet",
+        "voxelmorph",
+        "pyramid",
+    }
     assert [name for name, method in methods.items() if method.transfers_labels] == ["ltnet"]
     assert all(method.use and method.settings is not None for method in methods.values())

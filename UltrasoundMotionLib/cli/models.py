@@ -66,7 +66,12 @@ def _run_list(arguments: argparse.Namespace) -> int:
     ]
     methods = [("registration", "summary")]
     if has_pytorch():
-        methods += [(method.name, method.summary) for method in available_methods()]
+        methods += [(method.name, method.summary) for method in available_methods() if method.installed]
+        missing += [
+            (method.name, method.how_to_install or f"{', '.join(method.weights)}: not in this installation")
+            for method in available_methods()
+            if not method.installed
+        ]
     cards = [(path, read_card(path)) for path in installed_cards()]
     weights = [
         ("weights", "licence", "file", "task"),
@@ -187,6 +192,8 @@ def _print_method(method: RegistrationMethod, cards: dict[str, ModelCard]) -> No
     if method.use:
         print(f"good for: {method.use}")
     print(f"weights:  {', '.join(method.weights) or 'none'}")
+    if not method.installed and method.how_to_install:
+        print(f"missing:  {method.how_to_install}")
     print(f"use:      ultrasound-motion register FIXED MOVING --out-displacement U.nrrd --method {method.name}")
     for name in method.weights:
         if name in cards:

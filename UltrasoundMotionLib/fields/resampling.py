@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields.axis_products import product_along
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement
+
+_LARGEST_IN_PRODUCTS = 128
+"""Largest size of an axis up to which products with matrices take less time than PyTorch's interpolation."""
 
 
 def resample_displacement(displacement: Tensor, spatial: tuple[int, ...], *, align_corners: bool = False) -> Tensor:
@@ -36,7 +42,6 @@ def resample_displacement(displacement: Tensor, spatial: tuple[int, ...], *, ali
     if old == spatial:
         return displacement
     field = displacement.to(torch.promote_types(displacement.dtype, torch.float32))
-    mode = "bilinear" if len(spatial) == 2 else "trilinear"
     factors = []
     for before, after in zip(reversed(old), reversed(spatial), strict=True):
         if align_corners:
@@ -44,6 +49,26 @@ def resample_displacement(displacement: Tensor, spatial: tuple[int, ...], *, ali
         else:
             factors.append(after / before)
     scale = field.new_tensor(factors).view(1, -1, *[1] * len(spatial))
-    return (functional.interpolate(field, size=spatial, mode=mode, align_corners=align_corners) * scale).to(
-        displacement.dtype
-    )
+    return (_interpolated(field, spatial, align_corners) * scale).to(displacement.dtype)
+
+
+def _interpolated(field: Tensor, spatial: tuple[int, ...], align_corners: bool) -> Tensor:
+    """Returns a field (B, n, *old) at another size, interpolated linearly."""
+    if max(field.shape[2:]) > _LARGEST_IN_PRODUCTS:
+        mode = "bilinear" if len(spatial) == 2 else "trilinear"
+        return functional.interpolate(field, size=spatial, mode=mode, align_corners=align_corners)
+    with torch.autocast(field.device.type, enabled=False):
+        result = field.contiguous()
+        for axis, size in enumerate(spatial, start=2):
+            if result.shape[axis] != size:
+                matrix = _interpolation(result.shape[axis], size, align_corners, field.dtype, field.device)
+                result = product_along(result, axis, matrix)
+    return result
+
+
+@lru_cache(maxsize=128)
+def _interpolation(old: int, new: int, align_corners: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Returns the weights (new, old) of linear interpolation along one axis, those of `torch.nn.functional`."""
+    with torch.inference_mode(False), torch.no_grad():
+        units = torch.eye(old, dtype=dtype, device=device)[None]
+        return functional.interpolate(units, size=new, mode="linear", align_corners=align_corners)[0].T.contiguous()

@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from UltrasoundMotionLib.fields.axis_products import product_along
+
 LEAST_DEVIATION = 0.2
 
 
@@ -38,10 +40,5 @@ def smooth(images: Tensor, deviations: Sequence[float], *, adjoint: bool = False
         if deviation < LEAST_DEVIATION or size == 1:
             continue
         matrix = _gaussian_matrix(size, float(deviation), images.dtype, images.device)
-        matrix = matrix.T if adjoint else matrix
-        inner = images.shape[along + 1 :].numel()
-        if inner == 1:
-            result = (result.reshape(-1, size) @ matrix.T).reshape(images.shape)
-        else:
-            result = torch.matmul(matrix, result.reshape(-1, size, inner)).reshape(images.shape)
+        result = product_along(result, along, matrix.T if adjoint else matrix)
     return result

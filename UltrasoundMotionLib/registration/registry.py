@@ -68,6 +68,7 @@ class RegistrationMethod:
         bytes_per_voxel: its peak memory per voxel of the working grid, measured, rounded up.
         finest_mm: voxels of the working grid may be that fine, where thick slices would otherwise make them coarser
             (see `choose_working_grid`).
+        how_to_install: how to get the weights of a method that comes without, a sentence.
         use: one sentence for users who choose: what it is good for.
     """
 
@@ -84,6 +85,7 @@ class RegistrationMethod:
     devices: tuple[str, ...] = WITHOUT_MPS
     bytes_per_voxel: int = FIELD_BYTES
     finest_mm: float | None = None
+    how_to_install: str = ""
     use: str = ""
 
     @property

@@ -109,11 +109,11 @@ def registration_result(
 
 
 def default_methods() -> tuple[str, ...]:
-    """No registration, every peer, and every method of `register` that is not a peer already."""
+    """No registration, every peer, and every method of `register` that can run and is not a peer already."""
     from UltrasoundMotionLib.registration.registry import available_methods
 
     peers = [peer.name for peer in available_peers("registration")]
-    ours = [f"{OURS}{method.name}" for method in available_methods() if method.name not in peers]
+    ours = [f"{OURS}{method.name}" for method in available_methods() if method.installed and method.name not in peers]
     return (UNREGISTERED, *peers, *ours)
 
 

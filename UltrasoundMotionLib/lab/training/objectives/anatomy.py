@@ -11,8 +11,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.lab.training.data.random_window import random_window
 from UltrasoundMotionLib.lab.training.data.registration_pairs import RegistrationBatch
 from UltrasoundMotionLib.lab.training.objectives.registration import RegistrationObjective
+from UltrasoundMotionLib.lab.training.objectives.running_mean import update_running_mean
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, normalise
 from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import AnatomyConfig, AnatomyNetwork
 from UltrasoundMotionLib.similarity import one_hot, soft_dice
@@ -53,21 +55,11 @@ class AnatomyObjective(RegistrationObjective):
 
     def losses(self, batch: RegistrationBatch, step: int) -> dict[str, Tensor]:
         """Computes `dice` (1 - mean overlap), `cross_entropy` and their sum, of both images."""
-        self._update_average(step)
+        update_running_mean(self.average, self.network, step, self._averaging)
         generator = torch.Generator().manual_seed(step)
-        corner = [
-            0 if size is None else int(torch.randint(full - size + 1, (1,), generator=generator))
-            for size, full in zip(self._window, batch.fixed.shape[2:], strict=True)
-        ]
+        window = random_window(self._window, batch.fixed.shape[2:], generator)
         images, labels = torch.cat([batch.fixed, batch.moving]), torch.cat([batch.fixed_labels, batch.moving_labels])
         values = normalise(images)
-        window = (
-            ...,
-            *[
-                slice(None) if size is None else slice(start, start + size)
-                for start, size in zip(corner, self._window, strict=True)
-            ],
-        )
         values, labels = values[window], labels[window]
         deviations = self._noise * torch.rand(len(values), generator=generator).view(-1, 1, 1, 1, 1)
         values = values + (deviations * torch.randn(values.shape, generator=generator)).to(values.device)
@@ -79,13 +71,6 @@ class AnatomyObjective(RegistrationObjective):
         classes = functional.pad(hot, [0, 0, 0, 0, 0, 0, 1, 0], value=0.5).argmax(1)
         entropy = functional.cross_entropy(logits, classes)
         return {"total": 1 - overlap + entropy, "dice": 1 - overlap.detach(), "cross_entropy": entropy.detach()}
-
-    @torch.no_grad()
-    def _update_average(self, step: int) -> None:
-        """Updates the running mean, before a step, with the weights after the last one."""
-        kept = min(self._averaging, (1 + step) / (10 + step)) if step else 0.0
-        for mean, value in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            mean.lerp_(value, 1 - kept)
 
     def start_from(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes the weights of a trained anatomy network; from one that saw single images, the other phase has no

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
+from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_displacement, warp
 from UltrasoundMotionLib.registration.elastic_energy import elastic_gradient
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 from UltrasoundMotionLib.registration.likeness import Likeness, scaled_mask
@@ -20,6 +20,7 @@ from UltrasoundMotionLib.registration.scale_grids import grid_at
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 _LARGEST_FIRST_STEP = 0.4
+_ADAM_EPSILON = 1e-8
 
 
 def optimise_velocity(
@@ -74,27 +75,64 @@ def _optimise_scale(
         min(settings.smoothing * scale / spacing, settings.across_slices if step >= THICK_SLICES else math.inf)
         for spacing, step in zip(control_spacing, pair.spacing, strict=True)
     )
-    update = torch.zeros_like(start)
-    optimiser = torch.optim.Adam([update], lr=settings.learning_rate * scale)
+    optimiser = _Adam(start, settings.learning_rate * scale)
     current = start
     for iteration in range(iterations):
-        lengths = current.detach().requires_grad_()
-        voxels = lengths / unit
-        steps = squarings(voxels)
-        displacement = resample_displacement(integrate_velocity(voxels, steps), image_size)
-        loss = forward.loss(displacement)
-        if backward is not None:
-            loss = 0.5 * (loss + backward.loss(resample_displacement(integrate_velocity(-voxels, steps), image_size)))
-        if settings.staying_inside:
-            loss = loss + settings.staying_inside * leaving(displacement)
-        loss.backward()
-        assert lengths.grad is not None
-        gradient = lengths.grad + elastic_gradient(current, control_spacing, settings.smoothness, settings.volume)
-        update.grad = smooth(gradient, deviations, adjoint=True)
-        optimiser.step()
+        loss, gradient = _loss_and_gradient(current / unit, forward, backward, settings.staying_inside, image_size)
+        gradient = gradient / unit + elastic_gradient(current, control_spacing, settings.smoothness, settings.volume)
+        update = optimiser.step(smooth(gradient, deviations, adjoint=True))
         current = start + smooth(update, deviations)
-        report(iteration + 1, f"scale 1/{scale:g}: loss {float(loss.detach()):.4f}", current / unit)
+        report(iteration + 1, f"scale 1/{scale:g}: loss {loss:.4f}", current / unit)
     return current / unit
+
+
+class _Adam:
+    """Adam (Kingma and Ba, 2015) of one tensor, from 0: PyTorch's arithmetic without its compiler, which the first step
+    of `torch.optim` imports and which takes longer than a short registration.
+    """
+
+    def __init__(self, like: Tensor, learning_rate: float, decay: tuple[float, float] = (0.9, 0.999)) -> None:
+        self._value, self._mean, self._square = (torch.zeros_like(like) for _ in range(3))
+        self._learning_rate, self._decay, self._steps = learning_rate, decay, 0
+
+    def step(self, gradient: Tensor) -> Tensor:
+        """Takes a step down the gradient and returns the tensor."""
+        self._steps += 1
+        first, second = self._decay
+        self._mean.lerp_(gradient, 1 - first)
+        self._square.mul_(second).addcmul_(gradient, gradient, value=1 - second)
+        spread = self._square.sqrt().div_(math.sqrt(1 - second**self._steps)).add_(_ADAM_EPSILON)
+        self._value.addcdiv_(self._mean, spread, value=-self._learning_rate / (1 - first**self._steps))
+        return self._value
+
+
+def _loss_and_gradient(
+    velocity: Tensor, forward: Likeness, backward: Likeness | None, staying_inside: float, image_size: tuple[int, ...]
+) -> tuple[float, Tensor]:
+    """Computes the loss of exp(v) and exp(-v), and its derivative for v.
+
+    The derivative for the velocity of a flow is that for the place where the flow ends, carried back along the flow
+    and averaged over the way (Ashburner, DARTEL, NeuroImage 2007, whose sum over the steps is exact). Here it is
+    carried back half the way, once: the average's middle, without the change of volume. The steps need no graph, which
+    takes most of the time otherwise, and the registrations that were compared ended in the same overlap.
+
+    Args:
+        velocity: (1, n, *control grid) in voxels of that grid.
+
+    Returns:
+        The loss, and (1, n, *control grid).
+    """
+    half = integrate_velocity(torch.cat([velocity, -velocity]) / 2, squarings(velocity) - 1)
+    ends = compose(half, half).requires_grad_()
+    displacement = resample_displacement(ends[:1], image_size)
+    loss = forward.loss(displacement)
+    if backward is not None:
+        loss = 0.5 * (loss + backward.loss(resample_displacement(ends[1:], image_size)))
+    if staying_inside:
+        loss = loss + staying_inside * leaving(displacement)
+    (force,) = torch.autograd.grad(loss, ends)
+    there, back = warp(force, half.flip(0)).chunk(2)
+    return float(loss.detach()), there - back
 
 
 def squarings(velocity: Tensor, largest_first_step: float = _LARGEST_FIRST_STEP) -> int:

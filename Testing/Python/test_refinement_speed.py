@@ -1,0 +1,94 @@
+"""What makes the optimisation of a field quick, against the exact and slow way."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch.nn import functional
+
+from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
+from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
+from UltrasoundMotionLib.registration.likeness import Likeness
+from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
+from UltrasoundMotionLib.registration.methods.instance.velocity import _Adam, _loss_and_gradient, leaving, squarings
+
+
+def smooth_noise(shape, seed, width):
+    return smooth(torch.randn(1, *shape, generator=torch.Generator().manual_seed(seed)), [width] * (len(shape) - 1))
+
+
+@pytest.mark.parametrize(("strength", "voxels", "least"), [(1, 0.2, 0.99), (8, 1.5, 0.95)])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_the_derivative_for_the_velocity_is_nearly_the_exact_one(symmetric, strength, voxels, least):
+    fixed, moving = (smooth_noise((1, 24, 28, 20), seed, 2) for seed in (1, 2))
+    fixed, moving = ((one - one.min()) / (one.max() - one.min()) for one in (fixed, moving))
+    velocity = strength * smooth_noise((3, 12, 14, 10), 3, 2)
+    assert voxels < velocity.abs().max() < 2 * voxels
+    weights, size = LikenessWeights(mse=2.0), tuple(fixed.shape[2:])
+    forward, backward = (
+        Likeness(*images, None, weights, (1.0, 1.0, 1.0)) for images in ((fixed, moving), (moving, fixed))
+    )
+    loss, found = _loss_and_gradient(velocity, forward, backward if symmetric else None, 0.5, size)
+
+    exact = velocity.clone().requires_grad_()
+    there, back = (
+        resample_displacement(integrate_velocity(sign * exact, squarings(exact)), size) for sign in (1, -1)
+    )
+    expected = forward.loss(there)
+    if symmetric:
+        expected = 0.5 * (expected + backward.loss(back))
+    expected = expected + 0.5 * leaving(there)
+    expected.backward()
+    assert loss == pytest.approx(float(expected.detach()), rel=1e-5)
+    # updates pass through a Gaussian of this width or more
+    passed = [smooth(one, [1.5] * 3).flatten() for one in (found, exact.grad)]
+    assert functional.cosine_similarity(*passed, dim=0) > least
+    if strength == 1:
+        assert passed[0].norm() == pytest.approx(float(passed[1].norm()), rel=0.1)
+
+
+@pytest.mark.parametrize("align_corners", [False, True])
+@pytest.mark.parametrize(("old", "new"), [((9, 13, 7), (18, 25, 7)), ((20, 11), (7, 30)), ((1, 6, 5), (4, 6, 9))])
+def test_fields_are_resampled_as_pytorch_does(old, new, align_corners):
+    field = torch.randn(2, len(old), *old, dtype=torch.float64, requires_grad=True)
+    found = resample_displacement(field, new, align_corners=align_corners)
+    mode = "bilinear" if len(old) == 2 else "trilinear"
+    expected = functional.interpolate(field, size=new, mode=mode, align_corners=align_corners)
+    for axis, (before, after) in enumerate(zip(old[::-1], new[::-1], strict=True)):
+        factor = after / before
+        if align_corners:
+            factor = (after - 1) / (before - 1) if before > 1 and after > 1 else 1.0
+        torch.testing.assert_close(found[:, axis], factor * expected[:, axis], rtol=1e-6, atol=1e-7)
+    upstream = torch.randn_like(found)
+    (gradient,) = torch.autograd.grad(found, field, upstream)
+    assert gradient.shape == field.shape and torch.isfinite(gradient).all()
+    step = 1e-3 * torch.randn_like(field)
+    change = (resample_displacement(field + step, new, align_corners=align_corners) - found) * upstream
+    assert float(change.detach().sum()) == pytest.approx(float((gradient * step).detach().sum()), rel=1e-5, abs=1e-8)
+
+
+def test_adam_takes_pytorchs_steps():
+    generator = torch.Generator().manual_seed(0)
+    expected = torch.zeros(4, 5, requires_grad=True)
+    theirs, ours = torch.optim.Adam([expected], lr=0.3), _Adam(expected.detach(), 0.3)
+    for _ in range(7):
+        expected.grad = torch.randn(4, 5, generator=generator)
+        found = ours.step(expected.grad)
+        theirs.step()
+        torch.testing.assert_close(found, expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_registering_does_not_load_pytorchs_compiler():
+    """It takes as long to import as the rest of a short registration."""
+    code = """
+import sys
+import numpy as np
+from UltrasoundMotionLib.registration import register
+images = np.random.default_rng(0).random((2, 24, 24)).astype("f4")
+register(images[0], images[1], device="cpu", settings={"iterations": (1, 1, 1)})
+print([name for name in ("torch._inductor", "torch._dynamo", "sympy") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

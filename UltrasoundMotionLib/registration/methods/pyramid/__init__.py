@@ -1,0 +1,91 @@
+"""`pyramid`: a network that predicts a velocity field from coarse to fine, refined for the pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
+from UltrasoundMotionLib.registration.registry import MethodSetup, find_method, registration_method
+from UltrasoundMotionLib.settings import from_plain
+from UltrasoundMotionLib.weights import NetworkKind
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from UltrasoundMotionLib.registration.methods.pyramid.network import PyramidNetwork
+
+WEIGHTS = ("pyramid-cardiac", "pyramid-hippocampus")
+NETWORK_BYTES = 1000
+FINEST_MM = 1.0
+_HOW_TO_INSTALL = "Train them with `ultrasound-motion train pyramid` and give their file with --weights."
+
+
+def _build_pyramid(configuration: Mapping[str, Any]) -> PyramidNetwork:
+    """Builds the network of a card's configuration."""
+    from UltrasoundMotionLib.registration.methods.pyramid.network import PyramidConfig, PyramidNetwork
+
+    return PyramidNetwork(from_plain(PyramidConfig, configuration["network"]))
+
+
+PYRAMID = NetworkKind("PyramidNetwork", _build_pyramid)
+
+
+@dataclass(frozen=True)
+class PyramidSettings:
+    """Settings of `pyramid`.
+
+    Attributes:
+        model: name of installed weights, or path of a card beside its weights; None takes those that fit the pair.
+        refine: optimise the field for the pair, from the network's; False is the plain network.
+        guided: the refinement is guided by the class maps that the network gives for both images.
+        refinement: settings of the optimisation; None: those of `refinement_settings`.
+    """
+
+    model: str | None = None
+    refine: bool = True
+    guided: bool = True
+    refinement: InstanceSettings | None = None
+
+
+@registration_method(
+    "pyramid",
+    "network trained with labels: a symmetric velocity field from coarse to fine, then refined",
+    rank=4,
+    settings=PyramidSettings,
+    weights=WEIGHTS,
+    networks=(PYRAMID,),
+    refinable=True,
+    bytes_per_voxel=NETWORK_BYTES,
+    finest_mm=FINEST_MM,
+    how_to_install=_HOW_TO_INSTALL,
+    use="images that you have trained it for",
+)
+def run_pyramid(setup: MethodSetup) -> Tensor:
+    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid.
+
+    Raises:
+        InputError: the weights are not there or of another network; images that no model is for.
+    """
+    from UltrasoundMotionLib.registration.learned.guided_refinement import refined
+    from UltrasoundMotionLib.registration.learned.network_choice import network_for
+    from UltrasoundMotionLib.registration.methods.pyramid.prediction import predict_pyramid
+
+    pair, settings = setup.pair, setup.settings
+    wanted = setup.weights or settings.model
+    if wanted is None and not find_method("pyramid").installed:
+        raise InputError(f"pyramid comes without weights. {_HOW_TO_INSTALL}")
+    chosen = network_for(pair, PYRAMID, WEIGHTS, wanted)
+    displacement, maps = predict_pyramid(pair, chosen)
+    setup.report(1, 1, f"network {chosen.name}", lambda: displacement)
+    if not settings.refine:
+        return displacement
+    return refined(
+        pair,
+        setup.report,
+        settings=settings.refinement,
+        start=displacement,
+        maps=maps if settings.guided else None,
+    )
