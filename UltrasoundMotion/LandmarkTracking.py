@@ -26,6 +26,7 @@ from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
 from UltrasoundMotionModuleLib.landmark_tracking.annotation_section import AnnotationSection
 from UltrasoundMotionModuleLib.landmark_tracking.landmarks_section import LandmarksSection
+from UltrasoundMotionModuleLib.landmark_tracking.live_section import LiveSection
 from UltrasoundMotionModuleLib.landmark_tracking.logic import Corrections, LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.choices import Direction, seesWholeClip, trackers
@@ -105,6 +106,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         )
         self._landmarksSection = LandmarksSection(self.ui, lambda: self.parameters, self._resultOrNone)
         self._annotationSection = AnnotationSection(self, self._resultOrNone)
+        self.liveSection = LiveSection(self)
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
             (self.ui.lostButton, self.onPlaceLost),
@@ -123,6 +125,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self._landmarksSection.stopPlacing()
             self._landmarksSection.disconnect()
             self._annotationSection.disconnect()
+            self.liveSection.disconnect()
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._graphics.disconnect()
@@ -133,6 +136,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         if parameters is None and self.ui is not None:
             self._landmarksSection.forget()
             self._annotationSection.forget()
+            self.liveSection.forget()
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def enter(self) -> None:

@@ -5,9 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from live_bench import Scanner, speckle
 from pyigtl.messages import CRC64, ImageMessage, MessageBase
 
+from live_bench import Scanner, speckle
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.live import openigtlink
 from UltrasoundMotionLib.live.connection import MessageStream, parse_address
@@ -134,7 +134,7 @@ def test_damaged_contents_are_told():
     data = igtl_image(speckle(8, 6), OBLIQUE)
     body = data[58:-5]
     header = data[:42] + struct.pack(">QQ", len(body), CRC64(body))
-    with pytest.raises(DamagedMessage, match="is damaged"):
+    with pytest.raises(DamagedMessage, match="cannot be read"):
         unpacked(header + body)
     body = bytearray(data[58:])
     body[-48 - 12 : -48] = struct.pack(">6H", 1, 0, 0, 7, 6, 1)

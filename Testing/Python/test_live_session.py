@@ -4,14 +4,15 @@ import json
 import socket
 import time
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from live_bench import HEIGHT, WIDTH, Scanner, in_background, speckle, sway, wait_until
 from pyigtl.messages import PointMessage, StringMessage
 
+from live_bench import HEIGHT, WIDTH, Scanner, in_background, speckle, sway, wait_until
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
@@ -66,13 +67,11 @@ def test_the_newest_frame_wins_and_points_follow(scanner, rate, tmp_path):
     run = Run(scanner, record=tmp_path / "r.seq.nhdr", out=tmp_path / "t.csv")
     count = 2 * rate
     scanner.clip(count, rate)
-    wait_until(lambda: run.received == count)
-    time.sleep(0.5)
+    wait_until(lambda: run.received == count and run.tracked[-1].frame.index == count - 1)
     run.stop()
     frames = [update.frame for update in run.tracked]
-    assert frames[-1].index == count - 1  # not the end of a queue that still waits
-    assert all(later.index > earlier.index for earlier, later in zip(frames, frames[1:], strict=False))
-    assert all(later.time_s > earlier.time_s for earlier, later in zip(frames, frames[1:], strict=False))
+    assert all(later.index > earlier.index for earlier, later in pairwise(frames))
+    assert all(later.time_s > earlier.time_s for earlier, later in pairwise(frames))
     source = run.updates[-1].source
     assert source.received == source.dropped + len(frames) == count
     for update in run.tracked:
@@ -209,9 +208,9 @@ def test_a_changed_rate_and_stamps_that_go_back(scanner):
 
 
 def test_two_sessions_on_one_port_are_told(scanner):
-    with LiveSession(LiveRequest(serve="0")) as one:
-        with pytest.raises(OutputError, match="cannot be opened.*another live session"):
-            LiveSession(LiveRequest(serve=str(one.served_port)))
+    taken = pytest.raises(OutputError, match=r"cannot be opened.*another live session")
+    with LiveSession(LiveRequest(serve="0")) as one, taken:
+        LiveSession(LiveRequest(serve=str(one.served_port)))
     with LiveSession(LiveRequest(serve=str(one.served_port))) as two:
         assert two.served_port == one.served_port
 
@@ -247,7 +246,7 @@ def test_programs_get_positions_and_send_points_and_commands(scanner):
     client.sendall(StringMessage("nonsense", device_name="LiveCommand").pack())
     wait_until(lambda: any("is no command" in note for note in run.notes))
     client.sendall(StringMessage("stop", device_name="LiveCommand").pack())
-    wait_until(lambda: run.session._stopping.is_set())
+    wait_until(run.session._stopping.is_set)
     stopping.append(True)
     listener.join(5)
     run.stop()

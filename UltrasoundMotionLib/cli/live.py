@@ -19,7 +19,8 @@ from UltrasoundMotionLib.errors import InputError, UltrasoundMotionError
 from UltrasoundMotionLib.live.request import LiveRequest
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.live.session import LiveSession, LiveUpdate
+    from UltrasoundMotionLib.live.session import LiveSession
+    from UltrasoundMotionLib.live.update import LiveUpdate
 
 DESCRIPTION = """Follows points in images that arrive over OpenIGTLink (from PLUS, 3D Slicer or a replay), the newest
 first: what cannot be tracked in time is left out, and counted. Positions go to every program that connects to --serve

@@ -7,6 +7,7 @@
 The application's side imports neither torch nor slicer nor qt; a capability's file imports what it needs in the child.
 """
 
+from UltrasoundMotionLib.jobs.capabilities.live import LiveView, live_job, live_view
 from UltrasoundMotionLib.jobs.capabilities.register import registration_job
 from UltrasoundMotionLib.jobs.capabilities.register_sequence import sequence_registration_job
 from UltrasoundMotionLib.jobs.capabilities.track import track_job
@@ -36,6 +37,9 @@ __all__ = [
     "JobProgress",
     "JobRequest",
     "JobStarted",
+    "LiveView",
+    "live_job",
+    "live_view",
     "registration_job",
     "run_job",
     "sequence_registration_job",

@@ -102,13 +102,17 @@ class _Child:
             current = self._current
             if current is not None and current.number == number:
                 current.cancel_asked.set()
+        elif do == "send":
+            current = self._current
+            if current is not None and current.number == number and isinstance(message.get("content"), dict):
+                current.inbox.put(message["content"])
         elif do == "run":
             for name, kind in (("capability", str), ("folder", str), ("options", dict)):
                 if not isinstance(message.get(name), kind):
                     raise InputError(f"job {number}: {name} must be a {kind.__name__}, got {message.get(name)!r}")
             self._jobs.put(message)
         else:
-            raise InputError(f"job {number}: expected do to be run or cancel, got {do!r}")
+            raise InputError(f"job {number}: expected do to be run, send or cancel, got {do!r}")
 
     def _preload(self) -> None:
         """Imports the libraries that every job needs, so that the first job is as quick as the others.

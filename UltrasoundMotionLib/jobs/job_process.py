@@ -6,8 +6,9 @@ import atexit
 import itertools
 import queue
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs.capability import add_capability
@@ -107,6 +108,12 @@ class JobProcess:
         with self._lock:
             if self._supervisor is not None and not self._closed and not job.ended:
                 self._supervisor.cancel(job, grace_s)
+
+    def send(self, job: Job, content: Mapping[str, Any]) -> None:
+        """Sends a message, which JSON can hold, to the `inbox` of a running job; dropped where it does not run."""
+        with self._lock:
+            if self._supervisor is not None and not self._closed and not job.ended:
+                self._supervisor.send(job, content)
 
     def close(self) -> None:
         """Ends the child and every job, and removes all temporary folders, in about half a second.

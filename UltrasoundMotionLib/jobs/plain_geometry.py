@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from UltrasoundMotionLib.fields.image_grid import ImageGrid
+from UltrasoundMotionLib.images.image_sequence import FrameSource, ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
 
 
@@ -25,3 +26,19 @@ def volume_from(array: np.ndarray, geometry: Mapping[str, Any]) -> Volume:
 def grid_from(geometry: Mapping[str, Any]) -> ImageGrid:
     """Makes a grid of its geometry."""
     return ImageGrid(**geometry)
+
+
+def plain_sequence(sequence: ImageSequence) -> dict[str, Any]:
+    """Returns the geometry, times and name of a sequence."""
+    return {
+        "spacing_mm": sequence.spacing_mm,
+        "times_s": None if sequence.times_s is None else sequence.times_s.tolist(),
+        "origin_mm": sequence.origin_mm,
+        "direction": sequence.direction.tolist(),
+        "name": sequence.name,
+    }
+
+
+def sequence_from(frames: FrameSource, geometry: Mapping[str, Any]) -> ImageSequence:
+    """Makes a sequence of frames (T, H, W) and what `plain_sequence` returned."""
+    return ImageSequence(frames, **geometry)

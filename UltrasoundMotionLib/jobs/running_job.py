@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ class RunningJob:
         folder: holds the arrays of the request and receives those of the result.
         notes: what was done beyond the request, one line each; `run` may append to it.
         cancel_asked: set when the application cancels the job.
+        inbox: messages that the application sends with `JobProcess.send` while the job runs.
     """
 
     def __init__(self, number: int, folder: Path, options: Mapping[str, Any], send: Callable[..., None]) -> None:
@@ -32,6 +34,7 @@ class RunningJob:
         self.options = options
         self.notes: list[str] = []
         self.cancel_asked = threading.Event()
+        self.inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._send = send
         self._started_at = time.monotonic()
         self._next_report = 0.0

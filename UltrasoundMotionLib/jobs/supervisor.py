@@ -58,6 +58,10 @@ class Supervisor:
         job.cancel_asked.set()
         self._commands.put(partial(self._cancel, job, time.monotonic() + grace_s))
 
+    def send(self, job: Job, content: Mapping[str, Any]) -> None:
+        """Sends a message to a running job; dropped where it does not run."""
+        self._commands.put(partial(self._send, job, dict(content)))
+
     def close(self, wait_s: float) -> None:
         """Ends the child, the jobs and the thread."""
         if current := self._current:
@@ -144,6 +148,10 @@ class Supervisor:
         elif job in self._waiting:
             self._waiting.remove(job)
             job.end(None, JobCancelled(job))
+
+    def _send(self, job: Job, content: dict[str, Any]) -> None:
+        if job is self._current and self._child is not None:
+            self._child.send(do="send", job=job.number, content=content)
 
     def _on_deadline(self) -> None:
         self._deadline = None

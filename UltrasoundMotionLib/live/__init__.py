@@ -16,7 +16,7 @@ _PUBLIC = {
     "LiveFrame": "frame",
     "LiveRequest": "request",
     "LiveSession": "session",
-    "LiveUpdate": "session",
+    "LiveUpdate": "update",
     "MessageServer": "server",
     "ReplayScanner": "replay",
 }

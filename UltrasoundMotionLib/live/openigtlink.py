@@ -102,10 +102,8 @@ def parse_body(header: MessageHeader, body: bytes) -> MessageBase | None:
         raise DamagedMessage(f"a message {kind} of {device or 'no name'} is damaged: its checksum is wrong")
     try:
         message.unpack(header.fields, body)
-    except NotImplementedError as error:
+    except Exception as error:  # whatever pyigtl meets in a content that does not fit, or that it does not know
         raise DamagedMessage(f"a message {kind} of {device or 'no name'} cannot be read: {error}") from error
-    except Exception as error:  # whatever pyigtl meets in a content that does not fit
-        raise DamagedMessage(f"a message {kind} of {device or 'no name'} is damaged: {error}") from error
     return message
 
 

@@ -4,14 +4,12 @@ carried out.
 
 from __future__ import annotations
 
-import json
 import queue
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,51 +20,23 @@ from UltrasoundMotionLib.errors import InputError, OutputError, UltrasoundMotion
 from UltrasoundMotionLib.live.commands import DEVICE as COMMAND_DEVICE
 from UltrasoundMotionLib.live.commands import LiveCommand, parse_command
 from UltrasoundMotionLib.live.frame import LiveFrame
-from UltrasoundMotionLib.live.latency import Latency, LatencySummary
+from UltrasoundMotionLib.live.latency import Latency
 from UltrasoundMotionLib.live.live_strain import LiveStrain, StrainState, wall_points
 from UltrasoundMotionLib.live.live_tracker import LivePoints, LiveTracker
-from UltrasoundMotionLib.live.openigtlink import point_message, require_pyigtl, string_message, transform_message
+from UltrasoundMotionLib.live.openigtlink import image_message, require_pyigtl
+from UltrasoundMotionLib.live.position_sender import OWN_DEVICES, PositionSender
 from UltrasoundMotionLib.live.recorder import Recorder
 from UltrasoundMotionLib.live.request import LiveRequest
 from UltrasoundMotionLib.live.server import MessageServer
 from UltrasoundMotionLib.live.source import ImageSource, SourceState
 from UltrasoundMotionLib.live.tracks_file import LiveTracksFile
+from UltrasoundMotionLib.live.update import LiveUpdate, state_of
 from UltrasoundMotionLib.tracking.files.query_points_file import read_query_points
 
-POINTS_DEVICE, AHEAD_DEVICE, STATE_DEVICE = "LiveLandmarks", "LiveLandmarksAhead", "LiveState"
-_OWN_DEVICES = (POINTS_DEVICE, AHEAD_DEVICE)
 _WAIT_S = 0.1
 _STOPPED_AFTER_S = 1.0
 """A source that sent no image for so long counts as stopped."""
-_MOST_TRANSFORMS = 16
 _SWITCH_S = 0.0005
-
-
-@dataclass(frozen=True, eq=False)
-class LiveUpdate:
-    """State of a session after a frame, or while no frame comes.
-
-    Attributes:
-        frame: the frame; None while none comes.
-        points: the points on it; None where they are not tracked.
-        state: "tracking", "lost", "waiting for points", "waiting for images" or "image changed".
-        text: the state as one line.
-        source: state of the source.
-        tracked: number of frames tracked so far.
-        recorded: number of frames recorded so far; None while nothing is recorded.
-        latency: latency so far.
-        strain: strain of the wall, where a contour is followed.
-    """
-
-    frame: LiveFrame | None
-    points: LivePoints | None
-    state: str
-    text: str
-    source: SourceState
-    tracked: int
-    recorded: int | None
-    latency: LatencySummary
-    strain: StrainState | None = None
 
 
 class LiveSession:
@@ -141,6 +111,7 @@ class LiveSession:
             on_message=self._on_message,
             on_note=self._on_note,
         )
+        self._sender = PositionSender(self._server, self._source if request.send_back else None)
         if request.out is not None:
             self._tracks = LiveTracksFile(request.out, request.tracker)
             self._stack.callback(self._tracks.close)
@@ -216,14 +187,14 @@ class LiveSession:
             self._tracked += 1
             if self._strain is not None:
                 self._strain_state = self._strain.add(frame.time_s, points.found)
-            self._send_positions(frame, points)
+            self._sender.send_points(frame, points)
             self._latency.add(
                 frame.source_time_s, frame.received_monotonic_s, now_s=time.time(), monotonic_s=time.monotonic()
             )
             if self._tracks is not None:
                 self._tracks.add(frame, points)
         update = self._made_update(frame, points)
-        self._send_state(update)
+        self._sender.send_state(frame, state_of(update))
         return update
 
     def _ahead_s(self) -> float | None:
@@ -279,48 +250,6 @@ class LiveSession:
                 " place them again"
             )
 
-    # Messages out
-
-    def _send_positions(self, frame: LiveFrame, points: LivePoints) -> None:
-        if self._server is None and not self.request.send_back:
-            return
-        found, stamp = points.found, frame.source_time_s or frame.received_s
-        self._send(
-            point_message(
-                frame, points.labels, found.positions_px, found.visible, timestamp_s=stamp, device=POINTS_DEVICE
-            )
-        )
-        if points.ahead_px is not None:
-            self._send(
-                point_message(
-                    frame,
-                    points.labels,
-                    points.ahead_px,
-                    found.visible,
-                    timestamp_s=stamp + points.ahead_s,
-                    device=AHEAD_DEVICE,
-                )
-            )
-        if len(points.labels) <= _MOST_TRANSFORMS:
-            places = frame.pixels_to_ras(found.positions_px)
-            for label, place, seen in zip(points.labels, places, found.visible, strict=True):
-                if seen:  # a transform that is not sent is one that is not known
-                    self._send(transform_message(place, timestamp_s=stamp, device=f"{label}ToRas"))
-
-    def _send_state(self, update: LiveUpdate) -> None:
-        if self._server is None and not self.request.send_back:
-            return
-        frame = update.frame
-        assert frame is not None
-        text = json.dumps(state_of(update), allow_nan=False)
-        self._send(string_message(text, timestamp_s=frame.source_time_s or frame.received_s, device=STATE_DEVICE))
-
-    def _send(self, message: Any) -> None:
-        if self._server is not None:
-            self._server.send(message)
-        if self.request.send_back:
-            self._source.send(message)
-
     # Frames and messages in, on the threads of source and server
 
     def _on_frame(self, frame: LiveFrame) -> None:
@@ -329,13 +258,11 @@ class LiveSession:
         if recorder is not None:
             recorder.add(frame)
         if self._server is not None and self.request.replay is not None:
-            from UltrasoundMotionLib.live.openigtlink import image_message
-
             stamp = frame.source_time_s or frame.received_s
             self._server.send(image_message(frame.pixels, frame.ijk_to_ras, stamp, frame.device))
 
     def _on_message(self, message: Any) -> None:
-        if message.message_type == "POINT" and message.device_name not in _OWN_DEVICES and len(message.positions):
+        if message.message_type == "POINT" and message.device_name not in OWN_DEVICES and len(message.positions):
             labels = tuple(name or f"P{number + 1}" for number, name in enumerate(message.names))
             self.command(LiveCommand("place", labels=labels, points_ras=np.array(message.positions, dtype=np.float64)))
         elif message.message_type == "STRING" and message.device_name == COMMAND_DEVICE:
@@ -421,54 +348,3 @@ def _quick_switching() -> Iterator[None]:
         yield
     finally:
         sys.setswitchinterval(before)
-
-
-def state_of(update: LiveUpdate) -> dict[str, Any]:
-    """Returns an update as what JSON holds, for other programs; what is not known is null."""
-    latency, strain, frame = update.latency, update.strain, update.frame
-    return {
-        "state": update.state,
-        "text": update.text,
-        "frame": None if frame is None else frame.index,
-        "time_s": None if frame is None else round(frame.time_s, 6),
-        "lost": [] if update.points is None else list(update.points.lost),
-        "received": update.source.received,
-        "dropped": update.source.dropped,
-        "tracked": update.tracked,
-        "recorded": update.recorded,
-        "latency_p50_ms": _milliseconds(latency.recent_p50_s),
-        "latency_p95_ms": _milliseconds(latency.recent_p95_s),
-        "since_stamp_p50_ms": _milliseconds(latency.source_p50_s),
-        "since_stamp_p95_ms": _milliseconds(latency.source_p95_s),
-        "strain": None if strain is None else _strain_of(strain),
-    }
-
-
-def _strain_of(strain: StrainState) -> dict[str, Any]:
-    beat = strain.beat
-    return {
-        "length": round(strain.length, 3),
-        "unit": strain.unit,
-        "percent": _rounded(strain.strain_percent),
-        "low_percent": _rounded(strain.low_percent),
-        "high_percent": _rounded(strain.high_percent),
-        "beat": None
-        if beat is None
-        else {
-            "number": beat.number,
-            "percent": _rounded(beat.strain_percent),
-            "low_percent": _rounded(beat.low_percent),
-            "high_percent": _rounded(beat.high_percent),
-            "drift_percent": _rounded(beat.drift_percent),
-            "heart_rate_bpm": _rounded(beat.heart_rate_bpm),
-            "reason": beat.reason,
-        },
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(float(value), 3)
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(1e3 * seconds, 2)
