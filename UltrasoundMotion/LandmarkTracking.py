@@ -28,6 +28,7 @@ from UltrasoundMotionModuleLib.landmark_tracking.annotation_section import Annot
 from UltrasoundMotionModuleLib.landmark_tracking.landmarks_section import LandmarksSection
 from UltrasoundMotionModuleLib.landmark_tracking.live_section import LiveSection
 from UltrasoundMotionModuleLib.landmark_tracking.logic import Corrections, LandmarkTrackingLogic
+from UltrasoundMotionModuleLib.landmark_tracking.placement_section import PlacementSection
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.choices import Direction, seesWholeClip, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
@@ -107,6 +108,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._landmarksSection = LandmarksSection(self.ui, lambda: self.parameters, self._resultOrNone)
         self._annotationSection = AnnotationSection(self, self._resultOrNone)
         self.liveSection = LiveSection(self)
+        self._placementSection = PlacementSection(self)
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
             (self.ui.lostButton, self.onPlaceLost),
@@ -126,6 +128,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self._landmarksSection.disconnect()
             self._annotationSection.disconnect()
             self.liveSection.disconnect()
+            self._placementSection.disconnect()
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._graphics.disconnect()
@@ -210,6 +213,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
         self.ui.plotButton.checked = self.layouts.isShown(IMAGE_CHART_TABLE)
         self._annotationSection.update()
+        self._placementSection.update()
 
     def _resultOrNone(self) -> SequenceNodes | None:
         tracked = self.parameters.trackedLandmarks

@@ -429,7 +429,7 @@ def test_place_on_the_command_line(tmp_path, capsys):
 def test_a_scene_shows_clip_points_and_volume_in_one_space(tmp_path):
     slicer = pytest.importorskip("slicer")
     from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
-    from UltrasoundMotionLib.mrml.placement_nodes import write_placement_scene
+    from UltrasoundMotionLib.mrml.placement_scene import write_placement_scene
     from UltrasoundMotionLib.mrml.scene_files import read_scene
 
     sequence, tracks = tracked_clip(), some_tracks()

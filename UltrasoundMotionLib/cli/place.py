@@ -168,7 +168,7 @@ def _write(
 
         write_placement_picture(files.picture, sequence, placement, volume, frame, tracks=tracks)
     if files.scene:
-        from UltrasoundMotionLib.mrml.placement_nodes import write_placement_scene
+        from UltrasoundMotionLib.mrml.placement_scene import write_placement_scene
 
         with TerminalProgress("scene", quiet=quiet) as progress:
             notes += write_placement_scene(

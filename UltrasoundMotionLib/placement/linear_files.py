@@ -14,6 +14,8 @@ import numpy as np
 
 from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.exchange.motions.formats.itk import read_itk_transform
+from UltrasoundMotionLib.fields.linear_maps import affine_transform, matrix_of
 from UltrasoundMotionLib.images.sitk_reasons import last_line
 from UltrasoundMotionLib.input_files import check_regular_file, read_json_file, read_text_file
 from UltrasoundMotionLib.placement.placement import MIRROR, check_affine
@@ -65,10 +67,7 @@ def write_linear_transform(path: str | Path, to_reference_ras: np.ndarray) -> No
     if not path.name.lower().endswith((".tfm", ".h5", ".txt")):
         raise OutputError(f"{path}: a linear transform is written as .tfm, .h5 or .txt")
     check_affine(np.asarray(to_reference_ras), "the transform")
-    inverse = MIRROR @ np.linalg.inv(to_reference_ras) @ MIRROR
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(inverse[:3, :3].ravel().tolist())
-    transform.SetTranslation(inverse[:3, 3].tolist())
+    transform = affine_transform(MIRROR @ np.linalg.inv(to_reference_ras) @ MIRROR)
 
     def check(written: Path) -> None:
         if not np.allclose(_read_itk(written), to_reference_ras, rtol=1e-6, atol=1e-6):
@@ -87,23 +86,12 @@ def _begins_as_itk(path: Path) -> bool:
 
 
 def _read_itk(path: Path) -> np.ndarray:
-    import SimpleITK as sitk
-
-    try:
-        transform = sitk.ReadTransform(str(path))
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as a transform: {last_line(error)}") from None
+    transform = read_itk_transform(path).transform
     if transform.GetDimension() != 3:
         raise InputError(f"{path}: is a transform of {transform.GetDimension()} dimensions, expected 3")
-    if not transform.IsLinear():
+    from_reference = matrix_of(transform)
+    if from_reference is None:
         raise InputError(f"{path}: holds a transform that bends ({transform.GetName()}); a place needs a linear one")
-    origin = np.array(transform.TransformPoint((0.0, 0.0, 0.0)))
-    from_reference = np.eye(4)
-    for axis in range(3):
-        step = [0.0, 0.0, 0.0]
-        step[axis] = 1.0
-        from_reference[:3, axis] = np.array(transform.TransformPoint(step)) - origin
-    from_reference[:3, 3] = origin
     check_affine(from_reference, str(path))
     return MIRROR @ np.linalg.inv(from_reference) @ MIRROR
 

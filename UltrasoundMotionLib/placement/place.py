@@ -111,13 +111,14 @@ def _by_landmarks(sequence: ImageSequence, clip: Path, volume: Path, *, scale: b
     except InputError as error:
         raise InputError(f"{clip}, {volume}: {error}") from error
     total = fit.matrix @ clip_pixel_to_ras(sequence)
-    notes = [*on_clip.notes, *_fit_notes(fit, shared)]
+    notes = [*on_clip.notes, *fit_notes(fit, shared)]
     if alone:
         notes.append(f"left out, since they are in one file only: {', '.join(alone)}")
     return Placement(np.repeat(total[None], len(sequence), axis=0), "landmarks", tuple(notes))
 
 
-def _fit_notes(fit: LandmarkFit, labels: list[str]) -> list[str]:
+def fit_notes(fit: LandmarkFit, labels: list[str]) -> list[str]:
+    """Returns what a user should know of a fit: its residual, its scale, and doubts."""
     worst = int(np.argmax(fit.residuals_mm))
     note = f"{len(labels)} landmarks fit to {fit.rms_mm:.2f} mm (root mean square), {labels[worst]} worst with"
     notes = [f"{note} {fit.residuals_mm[worst]:.2f} mm"]

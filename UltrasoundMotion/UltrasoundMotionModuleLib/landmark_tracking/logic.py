@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,8 @@ from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
+from UltrasoundMotionLib.mrml.placement_nodes import show_in_volume
+from UltrasoundMotionLib.mrml.placing import PlacedClip, place_by_landmarks, place_under, take_out
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_corrections import (
     corrected_labels,
@@ -23,6 +26,7 @@ from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.tracking_results import renew_derived
 from UltrasoundMotionLib.mrml.tracking_scene import TrackNodes, add_tracks
 from UltrasoundMotionLib.mrml.tracks_from_nodes import PlacedPoints, query_points_from_markups, tracks_from_markups
+from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.tracking import PointTracks, write_clust_tracks, write_tracks_csv
 from UltrasoundMotionLib.tracking.request import TrackRequest
@@ -204,6 +208,68 @@ class LandmarkTrackingLogic(AnnotationLogic):
         landmarks = find_sequence_nodes(trackedNode)
         clip = clipOf(image_of(landmarks).sequence)
         return tracks_from_markups(landmarks, clip.nodes, clip.sequence)
+
+    def placeByTransform(
+        self,
+        clipNode: slicer.vtkMRMLNode,
+        volumeNode: slicer.vtkMRMLVolumeNode,
+        transformNode: slicer.vtkMRMLNode,
+        *,
+        pointsNodes: Iterable[slicer.vtkMRMLMarkupsNode] = (),
+    ) -> PlacedClip:
+        """Puts a clip and its results under a transform from the clip's space to a volume's, and shows both.
+
+        Args:
+            pointsNodes: further points on the clip, to be moved with it.
+
+        Raises:
+            InputError: see `place_under`.
+        """
+        clip = clipOf(clipNode)
+        placed = place_under(clip.nodes, clip.sequence, transformNode, volumeNode, points=pointsNodes)
+        show_in_volume(volumeNode, clip.nodes.proxy)
+        return placed
+
+    def placeByLandmarks(
+        self,
+        clipNode: slicer.vtkMRMLNode,
+        volumeNode: slicer.vtkMRMLVolumeNode,
+        clipPointsNode: slicer.vtkMRMLMarkupsNode,
+        volumePointsNode: slicer.vtkMRMLMarkupsNode,
+        *,
+        scale: bool = False,
+        pointsNodes: Iterable[slicer.vtkMRMLMarkupsNode] = (),
+    ) -> PlacedClip:
+        """Fits a clip's landmarks onto those of the same labels in a volume, puts the clip and its results there, and
+        shows both.
+
+        Args:
+            scale: also fit one factor, for a clip of unknown pixel size.
+            pointsNodes: further points on the clip, to be moved with it.
+
+        Raises:
+            InputError: see `place_by_landmarks`.
+        """
+        clip = clipOf(clipNode)
+        placed = place_by_landmarks(
+            clip.nodes,
+            clip.sequence,
+            clipPointsNode,
+            volumePointsNode,
+            volumeNode,
+            scale=scale,
+            points=pointsNodes,
+        )
+        show_in_volume(volumeNode, clip.nodes.proxy)
+        return placed
+
+    def takeOutOfVolume(
+        self, clipNode: slicer.vtkMRMLNode, *, pointsNodes: Iterable[slicer.vtkMRMLMarkupsNode] = ()
+    ) -> None:
+        """Takes a clip and its results out of the transform that places it, and shows the clip alone."""
+        clip = clipOf(clipNode)
+        take_out(clip.nodes, pointsNodes)
+        show_as_acquired(clip.nodes.scene, clip.nodes.proxy)
 
     def exportCsv(self, trackedNode: slicer.vtkMRMLMarkupsNode, path: str | Path) -> None:
         """Writes a result as the command line does: frame, time_s, label, x, y, confidence, visible."""
