@@ -37,6 +37,15 @@ def test_points_are_hidden_after_a_cut(other, model):
     assert any(note.startswith(f"frame {CUT}: the picture becomes another") for note in tracks.notes)
 
 
+def test_points_stay_hidden_where_the_other_picture_is_held():
+    """Videos often hold each picture two or three times; the second time was as visible as before the cut."""
+    sequence = clip(OTHERS["mirrored"])
+    held = ImageSequence(np.repeat(sequence.frames, 3, axis=0))
+    tracks = track_points(held, POINTS)
+    assert tracks.visible[: 3 * CUT].mean() > 0.9
+    assert not tracks.visible[3 * CUT :].any()
+
+
 def test_a_cut_is_found_both_ways_and_in_tracking_there_and_back():
     sequence = clip(OTHERS["mirrored"])
     back = track_points(sequence, POINTS, query_frame=9)

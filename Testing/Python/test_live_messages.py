@@ -10,6 +10,7 @@ from pyigtl.messages import CRC64, ImageMessage, MessageBase
 from live_bench import Scanner, speckle
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.live import openigtlink
+from UltrasoundMotionLib.live.checksum import crc64, numpy_crc64
 from UltrasoundMotionLib.live.connection import MessageStream, parse_address
 from UltrasoundMotionLib.live.frame import FrameClock, LiveFrame
 from UltrasoundMotionLib.live.latency import Latency, LatencyStatistics
@@ -18,6 +19,7 @@ from UltrasoundMotionLib.live.openigtlink import (
     NotOpenIGTLink,
     image_message,
     image_of,
+    packed,
     parse_body,
     parse_header,
     point_message,
@@ -166,6 +168,24 @@ def test_a_message_that_would_fill_the_memory_is_refused():
     header = struct.pack(">H12s20sIIQQ", 1, b"IMAGE", b"x", 0, 0, 1 << 40, 0)
     with pytest.raises(NotOpenIGTLink):
         parse_header(header)
+
+
+@pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 1000, 70001])
+def test_the_checksum_without_a_compiler_is_the_same(size):
+    data = np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8).tobytes()
+    assert numpy_crc64(data) == CRC64(data) == crc64(data)
+
+
+def test_what_is_packed_here_is_what_pyigtl_packs():
+    frame, point = live_frame(speckle(20, 10)), np.array([[3.0, 4.0]])
+    for message in (
+        image_message(frame.pixels, OBLIQUE, 1000.25, "Image"),
+        point_message(frame, ["A"], point, np.array([True]), timestamp_s=1000.25, device="D"),
+        transform_message(np.ones(3), timestamp_s=1000.25, device="T"),
+        string_message("words", timestamp_s=1000.25, device="S"),
+    ):
+        assert packed(message) == message.pack()
+        assert unpacked(packed(message)).timestamp == pytest.approx(1000.25, abs=1e-6)
 
 
 def test_unknown_types_are_passed_over():

@@ -16,6 +16,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.images.colour import luminance
+from UltrasoundMotionLib.live.checksum import crc64
 from UltrasoundMotionLib.live.frame import LPS_FROM_RAS, LiveFrame
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 HEADER_BYTES = 58
 _LARGEST_BODY_BYTES = 1 << 28
 _KNOWN_VERSIONS = (1, 2, 3)
+_HEADER = struct.Struct(">H12s20sIIQQ")
 _CRC = struct.Struct(">Q")
 _DEVICE_NAME_BYTES, _POINT_NAME_BYTES, _OWNER_BYTES = 20, 64, 20
 _SEEN_COLOUR, _LOST_COLOUR = (0, 255, 0, 255), (255, 170, 0, 255)
@@ -92,13 +94,13 @@ def parse_body(header: MessageHeader, body: bytes) -> MessageBase | None:
     Raises:
         DamagedMessage: the checksum is wrong, or the content does not fit its type.
     """
-    from pyigtl.messages import CRC64, MessageBase
+    from pyigtl.messages import MessageBase
 
     kind, device = header.fields["message_type"], header.fields["device_name"]
     message = MessageBase.create_message(kind)
     if message is None:
         return None
-    if header.checksum and CRC64(body) != header.checksum:
+    if header.checksum and crc64(body) != header.checksum:
         raise DamagedMessage(f"a message {kind} of {device or 'no name'} is damaged: its checksum is wrong")
     try:
         message.unpack(header.fields, body)
@@ -134,6 +136,15 @@ def image_of(message: Any) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(matrix).all() or steps.min() <= 0:
         raise DamagedMessage(f"{where}: its matrix gives a pixel no size")
     return pixels, matrix
+
+
+def packed(message: Any) -> bytes:
+    """Packs a message of header version 1 as `message.pack()` does, with a checksum that is quick everywhere."""
+    body = message._pack_content()
+    seconds = int(message.timestamp)
+    fraction = min(int((message.timestamp - seconds) * 2**32), 2**32 - 1)
+    kind, device = message.message_type.encode(), message.device_name.encode()
+    return _HEADER.pack(1, kind, device, seconds, fraction, len(body), crc64(body)) + body
 
 
 def image_message(pixels: np.ndarray, ijk_to_ras: np.ndarray, timestamp_s: float, device: str) -> MessageBase:

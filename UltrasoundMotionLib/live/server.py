@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.live.connection import MessageStream, Outbox, close_socket
-from UltrasoundMotionLib.live.openigtlink import DamagedMessage
+from UltrasoundMotionLib.live.openigtlink import DamagedMessage, packed
 
 if TYPE_CHECKING:
     from pyigtl.messages import MessageBase
@@ -68,7 +68,7 @@ class MessageServer:
         with self._lock:
             clients = list(self._clients)
         if clients:
-            data = message.pack()
+            data = packed(message)
             for _, outbox in clients:
                 outbox.put((message.message_type, message.device_name), data)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.live.connection import MessageStream, Outbox, close_socket
 from UltrasoundMotionLib.live.frame import FrameClock, LiveFrame
-from UltrasoundMotionLib.live.openigtlink import DamagedMessage, NotOpenIGTLink, image_of
+from UltrasoundMotionLib.live.openigtlink import DamagedMessage, NotOpenIGTLink, image_of, packed
 
 if TYPE_CHECKING:
     from pyigtl.messages import MessageBase
@@ -103,7 +103,7 @@ class ImageSource:
         """Sends a message back to the source, where there is a connection."""
         outbox = self._outbox
         if outbox is not None:
-            outbox.put((message.message_type, message.device_name), message.pack())
+            outbox.put((message.message_type, message.device_name), packed(message))
 
     def state(self) -> SourceState:
         """Returns the state now."""

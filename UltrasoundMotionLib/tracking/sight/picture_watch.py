@@ -113,6 +113,8 @@ class PictureWatch:
         if stall is not None:
             kind = REPEATED if stall == REPEATED else BLACK if self._video.is_black else FROZEN
             self._note_stall(kind)
+            if kind == REPEATED and self._is_cut:  # the other picture once more
+                kind = CUT
             return PictureState(kind, seen.frame, self._offset, seen.pictures, self._change, self._was_cut)
         missed = self._video.resume()
         if self._is_cut:
