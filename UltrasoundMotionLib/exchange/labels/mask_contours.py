@@ -15,6 +15,8 @@ from UltrasoundMotionLib.strain.wall_contour import contour_from_curve, left_bas
 
 POINTS = 49
 _FEWEST_EDGES = 6
+_MOST_POINTS = 400
+"""Points of a border from which the contour is made; more do not change it, and cost time with their square."""
 _LARGEST_GAP = 4
 _SMOOTHING_PX = 1.5
 _STEPS = ((0, -1), (-1, 0), (0, 1), (1, 0))  # (row, column) to the neighbour: left, above, right, below
@@ -43,7 +45,8 @@ def contour_of_cavity(mask: np.ndarray, *, cavity: int, muscle: int) -> np.ndarr
     border, touching = _border(mask == cavity, mask == muscle)
     if int(touching.sum()) < _FEWEST_EDGES:
         raise InputError(f"the mask has no border of label {cavity} with label {muscle}")
-    return contour_from_curve(_longest_run(border, touching), POINTS).points_px
+    curve = _longest_run(border, touching)
+    return contour_from_curve(evenly_spaced(curve, min(len(curve), _MOST_POINTS)), POINTS).points_px
 
 
 def contour_around_muscle(mask: np.ndarray, inner: np.ndarray, *, cavity: int, muscle: int) -> np.ndarray:
