@@ -1,7 +1,10 @@
 """Live sessions over the loopback: newest first, sources that stop, change or send garbage, recording, commands."""
 
 import json
+import signal
 import socket
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from itertools import pairwise
@@ -410,6 +413,26 @@ def test_the_command_with_a_replay(clip, tmp_path, capsys):
     assert "images received" in said and "From receipt to positions" in said and "clock is this computer's" in said
     assert read_tracks_csv(out).labels == ("A", "B")
     assert len(read_sequence(tmp_path / "r.seq.nhdr")) > 5
+
+
+@pytest.mark.own_process
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has another signal")
+def test_ctrl_c_ends_it_with_whole_files(clip, tmp_path):
+    points, out, record = tmp_path / "points.csv", tmp_path / "t.csv", tmp_path / "r.seq.nhdr"
+    points.write_text("label,x,y\nA,60,50\nB,100,70\n")
+    words = ["live", "--replay", clip, "--points", points, "--out", out, "--record", record]
+    command = [sys.executable, "-m", "UltrasoundMotionLib", *map(str, words)]
+    root = str(Path(__file__).resolve().parents[2])
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        wait_until(lambda: (tmp_path / "r.raw").exists() and (tmp_path / "r.raw").stat().st_size > 10 * 160 * 120, 60.0)
+        process.send_signal(signal.SIGINT)
+        said, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130 and "cancelled" in complaints and "Traceback" not in complaints
+    assert "images received" in said
+    assert len(read_sequence(record)) >= 10
+    assert read_tracks_csv(out).labels == ("A", "B")
+    assert not list(tmp_path.glob(".partial*"))
 
 
 @pytest.mark.own_process

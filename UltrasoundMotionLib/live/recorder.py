@@ -19,6 +19,7 @@ from UltrasoundMotionLib.atomic_output import check_output_path, write_text_file
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.images.writers.nrrd import header_lines
+from UltrasoundMotionLib.interrupts import uninterrupted
 from UltrasoundMotionLib.live.frame import LiveFrame
 
 ENDING = ".seq.nhdr"
@@ -162,7 +163,8 @@ class _Part:
         lines.append(f"NumberOfFirstFrame:={self._first.index}")
         encoding = next(index for index, line in enumerate(lines) if line.startswith("encoding:"))
         lines.insert(encoding + 1, f"data file: {_raw_of(self._path).name}")
-        write_text_file(self._path, "\n".join(lines) + "\n")
+        with uninterrupted():  # a request to stop ends the session, which closes this file
+            write_text_file(self._path, "\n".join(lines) + "\n")
 
 
 def _raw_of(path: Path) -> Path:

@@ -17,6 +17,7 @@ import numpy as np
 
 from UltrasoundMotionLib.atomic_output import check_output_path
 from UltrasoundMotionLib.errors import InputError, OutputError, UltrasoundMotionError
+from UltrasoundMotionLib.interrupts import uninterrupted
 from UltrasoundMotionLib.live.commands import DEVICE as COMMAND_DEVICE
 from UltrasoundMotionLib.live.commands import LiveCommand, parse_command
 from UltrasoundMotionLib.live.frame import LiveFrame
@@ -146,9 +147,10 @@ class LiveSession:
             self._stopping.set()
 
     def close(self) -> None:
-        """Ends everything; files get their names."""
+        """Ends everything; files get their names, also where the program was asked to stop."""
         self._stopping.set()
-        self._stack.close()
+        with uninterrupted():
+            self._stack.close()
 
     def run(self, on_update: Callable[[LiveUpdate], None]) -> None:
         """Tracks until stopped, or for as long as the request says.

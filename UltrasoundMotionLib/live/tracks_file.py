@@ -7,7 +7,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from UltrasoundMotionLib.atomic_output import atomic_output
-from UltrasoundMotionLib.interrupts import uninterrupted
 from UltrasoundMotionLib.live.frame import LiveFrame
 from UltrasoundMotionLib.live.live_tracker import LivePoints
 from UltrasoundMotionLib.tracking.files.tracks_csv import COLUMNS, TRACKER_COLUMN, table_row
@@ -42,6 +41,5 @@ class LiveTracksFile:
             self._writer.writerow((*row, self._model))
 
     def close(self) -> None:
-        """Gives the file its name, also where the program was asked to stop."""
-        with uninterrupted():
-            self._stack.close()
+        """Gives the file its name."""
+        self._stack.close()

@@ -108,14 +108,14 @@ def benchmark_live(
         clip = Path(folder) / "clip.nrrd"
         write_sequence(clip, swaying_clip(size), compress=False)
         request = LiveRequest(replay=clip, replay_rate_hz=rate_hz, seconds=seconds, model=model, serve="0")
-        minute = _Minute(1)
+        minute = _Minute(1, 0)
 
         def on_update(update: LiveUpdate) -> None:
             nonlocal minute
             minute.add(update)
             if minute.seconds >= 60:
                 rows.append(minute.row())
-                minute = _Minute(minute.number + 1)
+                minute = _Minute(minute.number + 1, minute.received)
 
         with LiveSession(request, points_px=points) as session:
             session.run(on_update)
@@ -130,12 +130,12 @@ def benchmark_live(
 class _Minute:
     """Collects what a row says."""
 
-    def __init__(self, number: int) -> None:
-        self.number = number
+    def __init__(self, number: int, received: int) -> None:
+        """`received` is the number of frames received before."""
+        self.number, self.received, self._received_before = number, received, received
         self.latencies_s: list[float] = []
         self._since_stamp_s: list[float] = []
         self._begun_s, self._processor_s = time.monotonic(), time.process_time()
-        self._received: tuple[int, int] | None = None
 
     @property
     def seconds(self) -> float:
@@ -145,7 +145,7 @@ class _Minute:
     def add(self, update: object) -> None:
         """Takes an update of the session."""
         source, frame = update.source, update.frame  # type: ignore[attr-defined]
-        self._received = (source.received if self._received is None else self._received[0], source.received)
+        self.received = source.received
         if frame is not None and update.points is not None:  # type: ignore[attr-defined]
             self.latencies_s.append(time.monotonic() - frame.received_monotonic_s)
             if frame.source_time_s is not None:
@@ -153,13 +153,22 @@ class _Minute:
 
     def row(self) -> LiveRow:
         """Returns the row."""
-        first, last = self._received or (0, 0)
         p50, p95 = (1e3 * np.percentile(self.latencies_s, (50, 95))).tolist()
         since = float(np.percentile(self._since_stamp_s, 95) * 1e3) if self._since_stamp_s else None
         processor_ms = 1e3 * (time.process_time() - self._processor_s) / len(self.latencies_s)
         count = len(self.latencies_s)
         load = os.getloadavg()[0]
-        return LiveRow(self.number, last - first, count, p50, p95, since, processor_ms, load, _resident_mb())
+        return LiveRow(
+            self.number,
+            self.received - self._received_before,
+            count,
+            p50,
+            p95,
+            since,
+            processor_ms,
+            load,
+            _resident_mb(),
+        )
 
 
 def swaying_clip(size: tuple[int, int]) -> ImageSequence:
