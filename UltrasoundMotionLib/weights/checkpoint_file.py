@@ -24,10 +24,12 @@ _LIGHTNING_PREFIX = "model."
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """Reads the tensors of a checkpoint by name; optimiser states and the prefixes of training scripts are dropped.
+    """Reads the tensors of a checkpoint by name; optimiser states and the prefixes of training scripts are dropped,
+    and weights kept as int8 become float32.
 
     Raises:
-        InputError: no such file, a truncated one, or no state dict in it; a file that would run code is refused.
+        InputError: no such file, a truncated one, or no state dict in it; scales that do not fit their int8 values; a
+            file that would run code is refused.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file of weights")
@@ -50,7 +52,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         tensors = {name.removeprefix(_LIGHTNING_PREFIX): value for name, value in tensors.items()}
     if not tensors:
         raise InputError(f"{path}: holds no tensors by name")
-    return tensors
+    return from_int8(tensors, path)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -1,13 +1,13 @@
 """`siamfc` and `siamrpn`: Siamese trackers for single landmarks, for ultrasound and with their papers' settings.
 
-Settings for ultrasound were chosen on the harder half of tuning liver phantoms (seed 100: two hard, two extreme, 64
-frames, four landmarks each), mean error of visible landmarks in mm. Tissue looks alike everywhere, and between two
-frames a landmark moves by little: with the paper's share of the cosine window, 0.176, SiamFC jumps to a look-alike when
-a shadow passes, and stays there (4.3; median 0.41); 0.4 gives 3.8, 0.6 gives 3.3, 0.8 gives 0.9 at the same median. One
-size, because a probe's depth stays. SiamRPN by its best proposal, whatever the window's share, gives 4.4 (median 0.78):
-probabilities near 1 everywhere leave nothing to rank by, and the correction of the box adds nothing to a landmark's
-position. Placed by its upsampled score instead: 1.23 (median 0.50) at a share of 0.83, 1.21 (0.62) at 0.9; here 1.16
-(0.52) at 0.85.
+Settings for ultrasound were chosen with earlier, wider networks on the harder half of tuning liver phantoms (seed 100:
+two hard, two extreme, 64 frames, four landmarks each), mean error of visible landmarks in mm. Tissue looks alike
+everywhere, and between two frames a landmark moves by little: with the paper's share of the cosine window, 0.176,
+SiamFC jumps to a look-alike when a shadow passes, and stays there (4.3; median 0.41); 0.4 gives 3.8, 0.6 gives 3.3, 0.8
+gives 0.9 at the same median. One size, because a probe's depth stays. SiamRPN by its best proposal, whatever the
+window's share, gives 4.4 (median 0.78): probabilities near 1 everywhere leave nothing to rank by, and the correction of
+the box adds nothing to a landmark's position. Placed by its upsampled score instead: 1.23 (median 0.50) at a share of
+0.83, 1.21 (0.62) at 0.9; here 1.16 (0.52) at 0.85.
 """
 
 from __future__ import annotations
