@@ -27,7 +27,7 @@ def around(grid, shape, spacing_mm, direction):
 
 
 MOVING = around(FIXED, (26, 24, 30), (1.3, 1.7, 1.6), Rotation.from_euler("xyz", (-18, 9, -14), True).as_matrix())
-MIRRORED = ImageGrid(FIXED.shape, FIXED.spacing_mm, FIXED.origin_mm, FIXED.direction * [-1.0, 1.0, 1.0])
+MIRRORED = around(FIXED, FIXED.shape, FIXED.spacing_mm, FIXED.direction * [-1.0, 1.0, 1.0])
 """The fixed grid with its first axis turned round, as NIfTI files in radiological order: a negative determinant."""
 
 AFFINE = np.eye(4)

@@ -1,0 +1,1 @@
+"""Motions of the frames of a sequence: files, mean, inverse and composition."""
