@@ -26,8 +26,10 @@ VERBS = {
     "live": "follow points in images that arrive over OpenIGTLink, while scanning",
     "strain": "strain curves, segments and GLS from tracks along the wall",
     "register": "put one image or volume onto another",
+    "register-sequence": "put every frame of a clip, or volumes over time, onto one of them",
     "cohort": "the same for many cases, in parallel, with tables and a page of all",
-    "convert": "labelled points from one program's format into another's",
+    "convert": "labelled points, or a motion, from one program's format into another's",
+    "motions": "mean, inverse and composition of motions over time",
     "place": "a clip and its points in the space of an MRI or CT",
     "evaluate": "compare results with truth and print the papers' tables",
     "models": "list, show, verify and import the trackers, the registration methods and their weights",
@@ -76,7 +78,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
         help="show warnings, and the traceback of an error; may stand anywhere on the line",
     )
     subparsers = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    modules = {name: f"UltrasoundMotionLib.cli.{name}" for name in VERBS}
+    modules = {name: f"UltrasoundMotionLib.cli.{name.replace('-', '_')}" for name in VERBS}
     if _has_laboratory():
         modules |= {name: f"{LABORATORY}.{name}" for name in LABORATORY_VERBS}
     for name, summary in (VERBS | LABORATORY_VERBS).items():

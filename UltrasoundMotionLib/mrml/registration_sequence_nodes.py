@@ -12,6 +12,7 @@ from vtkmodules.util.numpy_support import numpy_to_vtk
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.mrml.displacement_transforms import Carries, DisplacementGrid, adding_displacement_sequence
+from UltrasoundMotionLib.mrml.linear_transforms import adding_linear_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_unless_finished
 from UltrasoundMotionLib.mrml.registration_table import fill_frames_table
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
@@ -106,7 +107,7 @@ def adding_sequence_registration(
     """Adds the fields of a registered sequence as a transform sequence in the clip's browser.
 
     Landmarks, a contour or a mask of the reference frame under the transform move with the tissue. The fields are
-    stored on their control grids, a few kilobytes per frame.
+    stored on their control grids, a few kilobytes per frame; rigid and affine motions as matrices.
 
     Raises:
         InputError: fields from frame to frame (they cannot carry one frame's landmarks), frames that were not reached,
@@ -123,6 +124,9 @@ def adding_sequence_registration(
     if not registration.reached.all():
         missing = int(np.flatnonzero(~registration.reached)[0])
         raise InputError(f"{name}: frame {missing} has no field; the registration was interrupted")
+
+    if registration.matrices is not None:
+        return adding_linear_sequence(image, registration.matrices, name)
 
     def field_of(frame: int) -> DisplacementGrid:
         registered = registration.frames[frame]

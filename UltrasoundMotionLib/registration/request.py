@@ -20,6 +20,7 @@ ALIGNMENTS = ("rigid", "affine")
 STARTS = (AUTO, *ALIGNMENTS, NONE)
 MODES = ("to-reference", "frame-to-frame")
 TISSUE = "tissue"
+SEQUENCE_METHODS = ("dense", "rigid", "affine")
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,8 @@ class SequenceRequest:
     """The options of registering the frames of a sequence.
 
     Attributes:
+        method: "dense": a displacement field for each frame. "rigid" and "affine": a matrix for each frame, of the
+            whole image, such as the motion of the probe or of breath.
         reference_frame: the frame whose grid the fields live on; any.
         mode: "to-reference": frame_t(x + u_t(x)) = reference(x). Fields are predicted by the frame before and refined
             against the reference, so they do not drift. "frame-to-frame": fixed is frame t, moving the frame before it,
@@ -114,7 +117,14 @@ class SequenceRequest:
         OptionError: a value that an option cannot take.
     """
 
-    reference_frame: int = option(0, metavar="K", help="frame whose grid the fields live on, from 0 (default 0)")
+    method: str = option(
+        SEQUENCE_METHODS[0],
+        choices=SEQUENCE_METHODS,
+        help="a displacement field for each frame (dense, the default), or a matrix for each (rigid, affine)",
+    )
+    reference_frame: int = option(
+        0, flag="--reference", metavar="K", minimum=0, help="frame whose grid the motions live on, from 0 (default 0)"
+    )
     mode: str = option(MODES[0], choices=MODES, help="register every frame to the reference, or to the frame before")
     mask: Any = option(None, parse=str, metavar=TISSUE, help="where the reference counts (default: the sector)")
     device: str = option(AUTO, metavar="D", help="auto (default), cpu or cuda")
@@ -130,6 +140,8 @@ class SequenceRequest:
         if self.mask is not None and not isinstance(self.mask, str):
             object.__setattr__(self, "mask", as_array(self.mask, "mask"))
         check_options(self)
+        if self.method != SEQUENCE_METHODS[0] and self.mode != MODES[0]:
+            raise OptionError("mode", f"expected {MODES[0]} with the method {self.method}, got {self.mode!r}")
 
 
 R = TypeVar("R", RegisterRequest, SequenceRequest)

@@ -18,8 +18,10 @@ from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.plain_geometry import plain_geometry, volume_from
 from UltrasoundMotionLib.registration.request import SequenceRequest
 from UltrasoundMotionLib.registration.sequences.sequence_registration import (
+    AnyFrameRegistration,
     FrameMeasures,
     FrameRegistration,
+    LinearFrameRegistration,
     SequenceRegistration,
 )
 from UltrasoundMotionLib.registration.sequences.settings import SEQUENCE_DEVICES, SEQUENCE_NAME
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 def sequence_registration_job(sequence: ImageSequence | Sequence[Volume], *, request: SequenceRequest) -> JobRequest:
     """Makes the job of `register_sequence` with these arguments; its result is the same `SequenceRegistration`.
 
-    The command line has no such verb, so that `command` is empty.
+    `command` is empty: the frames of a scene have no file that `register-sequence` could be given.
 
     Raises:
         InputError: no frames, or volumes of different size or type.
@@ -94,16 +96,17 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
         sequence = [volume_from(frame, geometry) for frame, geometry in zip(frames, options["volumes"], strict=True)]
     kept: dict[str, np.ndarray] = {}
 
-    def keep(one: FrameRegistration) -> None:
+    def keep(one: AnyFrameRegistration) -> None:
+        name, values = ("matrix", one.matrix) if isinstance(one, LinearFrameRegistration) else ("control", one.control)
         if not kept:
             job.folder.write("device", np.array([device]))
             job.folder.write("grid", _grid_array(one.grid))
             kept["measures"] = job.folder.create(
                 "measures", (len(frames), len(astuple(one.measures))), np.float64, np.nan
             )
-            kept["control"] = job.folder.create("control", (len(frames), *one.control.shape), np.float32, np.nan)
+            kept[name] = job.folder.create(name, (len(frames), *values.shape), values.dtype, np.nan)
             kept["seconds"] = job.folder.create("seconds", (len(frames),), np.float64, np.nan)
-        kept["control"][one.frame] = one.control
+        kept[name][one.frame] = values
         kept["measures"][one.frame] = astuple(one.measures)
         kept["seconds"][one.frame] = time.perf_counter() - began  # last: a frame that has its time is whole
 
@@ -124,15 +127,20 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
 
 def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> SequenceRegistration:
     """Builds the registration from the arrays in the folder."""
-    control, measures, seconds = (folder.read(name) for name in ("control", "measures", "seconds"))
+    measures, seconds = (folder.read(name) for name in ("measures", "seconds"))
     grid = _grid_from_array(folder.read("grid"))
-    frames = [
-        FrameRegistration(frame, control[frame], grid, FrameMeasures(*map(float, measures[frame])))
-        if np.isfinite(seconds[frame])
-        else None
-        for frame in range(len(seconds))
-    ]
+    linear = folder.has("matrix")
+    motion = folder.read("matrix" if linear else "control")
     asked = request.options["request"]
+    dimension = 2 if "clip" in request.options else 3
+
+    def frame_of(frame: int) -> AnyFrameRegistration:
+        found = FrameMeasures(*map(float, measures[frame]))
+        if linear:
+            return LinearFrameRegistration(frame, motion[frame], dimension, grid, found)
+        return FrameRegistration(frame, motion[frame], grid, found)
+
+    frames = [frame_of(frame) if np.isfinite(seconds[frame]) else None for frame in range(len(seconds))]
     return SequenceRegistration(
         frames=tuple(frames),
         reference_frame=asked["reference_frame"],

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.jobs.capabilities.register_sequence import choose_devic
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.registration.request import SequenceRequest
-from UltrasoundMotionLib.registration.sequences.sequence_registration import FrameRegistration, SequenceRegistration
+from UltrasoundMotionLib.registration.sequences.sequence_registration import AnyFrameRegistration, SequenceRegistration
 from UltrasoundMotionLib.settings import takes_request
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def partial(request: JobRequest, folder: JobFolder) -> StillSequence | None:
     return None if registration is None else StillSequence(registration, None)
 
 
-def _warped(frame: np.ndarray, registration: FrameRegistration, device: str) -> np.ndarray:
+def _warped(frame: np.ndarray, registration: AnyFrameRegistration, device: str) -> np.ndarray:
     import torch
 
     from UltrasoundMotionLib.fields import warp

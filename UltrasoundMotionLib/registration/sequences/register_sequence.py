@@ -17,11 +17,15 @@ from UltrasoundMotionLib.fields import jacobian_determinant, resample_displaceme
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.registration.request import SequenceRequest, with_config
+from UltrasoundMotionLib.registration.request import SEQUENCE_METHODS, SequenceRequest, with_config
 from UltrasoundMotionLib.registration.sequences.frames import Frames, open_frames
+from UltrasoundMotionLib.registration.sequences.linear_following import LinearFollower
 from UltrasoundMotionLib.registration.sequences.sequence_registration import (
+    NO_MEASURES,
+    AnyFrameRegistration,
     FrameMeasures,
     FrameRegistration,
+    LinearFrameRegistration,
     SequenceRegistration,
 )
 from UltrasoundMotionLib.registration.sequences.settings import SEQUENCE_DEVICES, SEQUENCE_NAME, SequenceSettings
@@ -39,7 +43,7 @@ def register_sequence(
     *,
     config: Any = None,
     progress: Progress = no_progress,
-    on_frame: Callable[[FrameRegistration], None] | None = None,
+    on_frame: Callable[[AnyFrameRegistration], None] | None = None,
     keep_partial: bool = False,
     request: SequenceRequest,
 ) -> SequenceRegistration:
@@ -60,7 +64,7 @@ def register_sequence(
     """
     began = time.perf_counter()
     stream = _Stream(sequence, with_config(request, config))
-    found: list[FrameRegistration | None] = [None] * len(stream.frames)
+    found: list[AnyFrameRegistration | None] = [None] * len(stream.frames)
     interrupted = False
     try:
         for done, one in enumerate(stream):
@@ -81,7 +85,7 @@ def register_sequence(
 @takes_request(SequenceRequest)
 def stream_sequence_registration(
     sequence: ImageSequence | Sequence[Volume], *, config: Any = None, request: SequenceRequest
-) -> Iterator[FrameRegistration]:
+) -> Iterator[AnyFrameRegistration]:
     """Registers one frame at a time in bounded memory: the reference frame first, then to the end, then from the
     reference back to the first frame.
 
@@ -104,9 +108,11 @@ class _Stream:
             threads_note(self._threads, self.device),
         )
         self.notes = [note for note in said if note]
-        self._reference_frame, self._mode = request.reference_frame, request.mode
+        self._reference_frame, self._mode, self._method = request.reference_frame, request.mode, request.method
 
-    def __iter__(self) -> Iterator[FrameRegistration]:
+    def __iter__(self) -> Iterator[AnyFrameRegistration]:
+        if self._method != SEQUENCE_METHODS[0]:
+            return self._linear()
         return self._to_reference() if self._mode == "to-reference" else self._frame_to_frame()
 
     def _to_reference(self) -> Iterator[FrameRegistration]:
@@ -119,6 +125,25 @@ class _Stream:
                 moving = self.frames.tensor(number)
                 follower = self._updated(follower, moving)
                 yield self._result(number, follower, fixed, moving)
+
+    def _linear(self) -> Iterator[LinearFrameRegistration]:
+        """Aligns every frame to the reference by a matrix, on the CPU."""
+        first, frames = self._reference_frame, self.frames
+        fixed, mask = frames.tensor(first), frames.mask[0, 0].numpy() > 0
+        dimension = fixed.ndim - 2
+        threads = 1 if self._deterministic else self._threads
+
+        def result(number: int, matrix: np.ndarray, moving: Tensor) -> LinearFrameRegistration:
+            found = LinearFrameRegistration(number, matrix, dimension, frames.grid, NO_MEASURES)
+            displacement = torch.from_numpy(np.moveaxis(found.displacement, -1, 0).copy())[None]
+            return replace(found, measures=measure_frame(fixed, moving, frames.mask, displacement))
+
+        yield result(first, np.eye(4), fixed)
+        for numbers in (range(first + 1, len(frames)), range(first - 1, -1, -1)):
+            follower = LinearFollower(fixed[0, 0].numpy(), mask, frames.grid, self._method)
+            for number in numbers:
+                moving = frames.tensor(number)
+                yield result(number, follower.update(moving[0, 0].numpy(), number, threads=threads), moving)
 
     def _frame_to_frame(self) -> Iterator[FrameRegistration]:
         before = self.frames.tensor(0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+from UltrasoundMotionLib.fields.linear_maps import mapped
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,9 @@ class FrameMeasures:
     nlcc_before: float
     nlcc: float
     share_nonpositive: float
+
+
+NO_MEASURES = FrameMeasures(*[float("nan")] * 5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +49,11 @@ class FrameRegistration:
     control: np.ndarray
     grid: ImageGrid
     measures: FrameMeasures
+
+    @property
+    def dimension(self) -> int:
+        """The number of axes of a frame, 2 or 3."""
+        return int(self.control.shape[0])
 
     @property
     def displacement(self) -> np.ndarray:
@@ -90,6 +99,56 @@ class FrameRegistration:
 
 
 @dataclass(frozen=True, eq=False)
+class LinearFrameRegistration:
+    """The rigid or affine motion of one frame.
+
+    Attributes:
+        frame: its number.
+        matrix: (4, 4) LPS mm, from points of the reference to points of the frame.
+        dimension: the number of axes of a frame, 2 or 3.
+        grid: of the frame; a 2D clip is a grid of one slice in space.
+        measures: similarity without and with the motion.
+    """
+
+    frame: int
+    matrix: np.ndarray
+    dimension: int
+    grid: ImageGrid
+    measures: FrameMeasures
+
+    @property
+    def displacement(self) -> np.ndarray:
+        """The displacement u at every voxel, (H, W, 2) or (D, H, W, 3) float32 in voxels, components (x, y[, z])."""
+        size = self.grid.shape[-self.dimension :]
+        index = np.stack(np.meshgrid(*map(np.arange, size), indexing="ij")[::-1], axis=-1).astype(np.float64)
+        return np.ascontiguousarray(self._moved(index) - index, dtype=np.float32)
+
+    def at(self, points: np.ndarray) -> np.ndarray:
+        """Returns u (N, n) in voxels at points (N, n) of the fixed frame in voxels (x, y[, z])."""
+        points = np.asarray(points, dtype=np.float64)
+        return self._moved(points) - points
+
+    def field(self, *, coarse: bool = False) -> DisplacementField:
+        """Returns the field in LPS mm on the frame's grid.
+
+        Args:
+            coarse: on the corners of the frame instead, which hold the same field within them.
+        """
+        grid = _corners(self.grid) if coarse else self.grid
+        points = grid.points_lps_mm()
+        return DisplacementField((mapped(self.matrix, points) - points).astype(np.float32), grid)
+
+    def _moved(self, index: np.ndarray) -> np.ndarray:
+        to_space = self.grid.index_to_lps_mm
+        own = np.linalg.inv(to_space) @ self.matrix @ to_space
+        n = self.dimension
+        return index @ own[:n, :n].T + own[:n, 3]
+
+
+AnyFrameRegistration = FrameRegistration | LinearFrameRegistration
+
+
+@dataclass(frozen=True, eq=False)
 class SequenceRegistration:
     """The fields of all frames of a sequence.
 
@@ -105,7 +164,7 @@ class SequenceRegistration:
         interrupted: whether `progress` raised and what was finished was kept.
     """
 
-    frames: tuple[FrameRegistration | None, ...]
+    frames: tuple[AnyFrameRegistration | None, ...]
     reference_frame: int
     mode: str
     seconds: float
@@ -121,6 +180,14 @@ class SequenceRegistration:
         """True for the frames that have a field, (T,) bool."""
         return np.array([frame is not None for frame in self.frames])
 
+    @property
+    def matrices(self) -> np.ndarray | None:
+        """The matrices (T, 4, 4) in LPS mm of a rigid or affine motion, NaN in frames not reached; None for fields."""
+        if not all(frame is None or isinstance(frame, LinearFrameRegistration) for frame in self.frames):
+            return None
+        lost = np.full((4, 4), np.nan)
+        return np.stack([frame.matrix if isinstance(frame, LinearFrameRegistration) else lost for frame in self.frames])
+
     def trajectories(self, points: np.ndarray) -> np.ndarray:
         """The positions (T, N, n) in voxels of points (N, n) of the reference frame; NaN in frames not reached.
 
@@ -130,7 +197,7 @@ class SequenceRegistration:
         if self.mode != "to-reference":
             raise InputError(f"trajectories need the mode to-reference, these fields are {self.mode}")
         points = np.asarray(points, dtype=np.float64)
-        dimension = next(frame for frame in self.frames if frame is not None).control.shape[0]
+        dimension = next(frame for frame in self.frames if frame is not None).dimension
         if points.ndim != 2 or points.shape[1] != dimension:
             raise InputError(f"points: expected (N, {dimension}) voxels, got {points.shape}")
         lost = np.full(points.shape, np.nan)
@@ -148,6 +215,13 @@ class SequenceRegistration:
             raise InputError("no frame was registered, so there is nothing to average")
         names = FrameMeasures.__dataclass_fields__
         return FrameMeasures(**{name: float(np.mean([getattr(row, name) for row in rows])) for name in names})
+
+
+def _corners(grid: ImageGrid) -> ImageGrid:
+    """A grid of two nodes along each axis longer than one voxel, at its first and its last voxel."""
+    shape = tuple(min(size, 2) for size in grid.shape)
+    spacing = tuple(step * max(size - 1, 1) for step, size in zip(grid.spacing_mm, grid.shape[::-1], strict=True))
+    return ImageGrid(shape, spacing, grid.origin_mm, grid.direction)
 
 
 def _control_grid(grid: ImageGrid, nodes: tuple[int, ...]) -> ImageGrid:
