@@ -19,7 +19,7 @@ from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, duration
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.registration.registry import available_methods, find_method
-from UltrasoundMotionLib.registration.request import RegisterRequest
+from UltrasoundMotionLib.registration.request import FIXED, MOVING, RegisterRequest
 from UltrasoundMotionLib.settings import check_options, option
 from UltrasoundMotionLib.text_table import format_number, text_table
 
@@ -50,7 +50,7 @@ class RegisterInputs:
     )
     moving: Path = option(flag="MOVING", metavar="MOVING", help="the image that is put onto it")
     moving_labels: Path | None = option(
-        None, metavar="L", help="label map of MOVING, to be carried along (it never influences the result)"
+        None, metavar="L", help="label map of MOVING, to be carried along (it influences the result only with --guide-labels)"
     )
     fixed_labels: Path | None = option(None, metavar="F", help="label map of FIXED: Dice and HD95 are then measured")
     fixed_mask: Path | None = option(None, metavar="M", help="where FIXED counts")
@@ -128,9 +128,9 @@ def _check_labels(inputs: RegisterInputs, request: RegisterRequest, outputs: Reg
             ("--out-confidence", outputs.confidence),
             ("--fixed-labels", inputs.fixed_labels),
         ):
-            if path is not None:
+            if path is not None and not (flag == "--fixed-labels" and FIXED in request.guides):
                 raise InputError(f"{flag} needs --moving-labels")
-    elif outputs.labels is None and inputs.fixed_labels is None:
+    elif outputs.labels is None and inputs.fixed_labels is None and MOVING not in request.guides:
         raise InputError("--moving-labels needs --out-labels (to write them) or --fixed-labels (to compare them)")
     if outputs.confidence is not None and not find_method(request.method).transfers_labels:
         names = " or ".join(method.name for method in available_methods() if method.transfers_labels)

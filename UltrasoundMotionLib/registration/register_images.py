@@ -21,6 +21,7 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.changing_region import changing_region, faded, same_scan
 from UltrasoundMotionLib.registration.checked_input import CheckedImages, check_images
+from UltrasoundMotionLib.registration.guide_labels import check_guides, read_guides
 from UltrasoundMotionLib.registration.initial_alignment import POOR_OVERLAP, align, overlap
 from UltrasoundMotionLib.registration.measuring import measure
 from UltrasoundMotionLib.registration.registration import Registration
@@ -63,7 +64,8 @@ def register(
             arrays (whose voxels count as 1 mm) or SimpleITK images.
         fixed_mask, moving_mask: on the grid of their image; voxels above 0 count in the likeness.
         fixed_labels, moving_labels: label maps on the grid of their image. Moving labels are carried along (nearest
-            neighbour); with both, Dice and distances are measured. They never influence the field.
+            neighbour); with both, Dice and distances are measured. They influence the field only as `guide_labels`
+            asks.
         config: former name of `settings`.
         progress: called as the method advances; raising from it stops the call.
         keep_partial: when `progress` raises, return the best field so far (`interrupted` says so) rather than pass the
@@ -89,6 +91,7 @@ def register(
         fixed_labels=fixed_labels,
         moving_labels=moving_labels,
     )
+    check_guides(images, request, method)
     threads = choose_threads(request.threads, deterministic=request.deterministic)
     said = device_note(request.device, supported=method.devices, name=method.name), threads_note(threads, device)
     arrays = [one for given, one in ((fixed, images.fixed), (moving, images.moving)) if isinstance(given, np.ndarray)]
@@ -122,6 +125,7 @@ def _register(
         return make_working_pair(images, working.grid, start, same_scan=alike)
 
     def run_on(pair: WorkingPair) -> Tensor:
+        pair = replace(pair, guides=read_guides(images, pair, start, request))
         settings = method.settings_from(request.settings, refine=request.refine, pair=pair)
         return method.run(MethodSetup(pair, settings, watch, weights))
 

@@ -64,6 +64,7 @@ class RegistrationMethod:
         refinable: whether its settings have `refine`: a network's prediction may be refined on the pair.
         transfers_labels: whether its network also leads back, so that the labels it carries get a confidence; its
             settings then have `refine` and `backward`.
+        guided_by_labels: whether the user's labels may take the place of its network's class maps.
         devices: kinds of PyTorch device that it can use.
         bytes_per_voxel: its peak memory per voxel of the working grid, measured, rounded up.
         finest_mm: voxels of the working grid may be that fine, where thick slices would otherwise make them coarser
@@ -82,6 +83,7 @@ class RegistrationMethod:
     networks: tuple[NetworkKind, ...] = ()
     refinable: bool = False
     transfers_labels: bool = False
+    guided_by_labels: bool = False
     devices: tuple[str, ...] = WITHOUT_MPS
     bytes_per_voxel: int = FIELD_BYTES
     finest_mm: float | None = None

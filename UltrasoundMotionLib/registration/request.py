@@ -18,6 +18,8 @@ ALIGNMENTS = ("rigid", "affine")
 """Initial transforms that are found by mutual information."""
 
 STARTS = (AUTO, *ALIGNMENTS, NONE)
+FIXED, MOVING, BOTH = "fixed", "moving", "both"
+GUIDES = (NONE, FIXED, MOVING, BOTH)
 MODES = ("to-reference", "frame-to-frame")
 TISSUE = "tissue"
 SEQUENCE_METHODS = ("dense", "rigid", "affine")
@@ -38,6 +40,8 @@ class RegisterRequest:
             the headers; or an (n+1, n+1) matrix, or a SimpleITK transform.
         working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid
             all the same. None: the fixed image's voxels, see `choose_working_grid`.
+        guide_labels: "fixed", "moving" or "both": the images whose label maps guide the field in place of the class
+            maps of a network, for methods that are guided by such maps. Labels that guide no longer measure.
         device: "auto", "cpu", "cuda" or "cuda:1".
         threads: CPU threads to compute on; None: as many as there are idle cores.
         deterministic: one thread and PyTorch's deterministic algorithms, so that the field is the same on every run;
@@ -75,6 +79,12 @@ class RegisterRequest:
     working_spacing_mm: float | None = option(
         None, above=0, unit="mm", metavar="S", help="search on a coarser grid; the result is on that of FIXED"
     )
+    guide_labels: str = option(
+        NONE,
+        choices=GUIDES,
+        help="the image whose label map guides the field, in place of a network's class map (semantic, pyramid);"
+        " off by default",
+    )
     device: str = option(AUTO, metavar="D", help="auto (default), cpu or cuda")
     threads: int | None = option(
         None, minimum=1, metavar="N", help="CPU threads (default: as many as there are idle cores)"
@@ -85,6 +95,11 @@ class RegisterRequest:
     def __post_init__(self) -> None:
         object.__setattr__(self, "initial_transform", _checked_start(self.initial_transform))
         check_options(self)
+
+    @property
+    def guides(self) -> tuple[str, ...]:
+        """The images whose labels guide the field: of "fixed" and "moving"."""
+        return tuple(name for name in (FIXED, MOVING) if self.guide_labels in {name, BOTH})
 
     @property
     def start(self) -> str | np.ndarray | Any:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
     from torch import Tensor
 
+    from UltrasoundMotionLib.registration.guide_labels import GuideLabels
+
 CLIP_DEVIATIONS = 6.0
 
 
@@ -32,6 +34,7 @@ class WorkingPair:
             is meaningful.
         fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes without the background from an
             anatomy network; or None.
+        guides: the user's labels that take the place of class maps; or None.
         notes: the method's lines for the user on this pair, passed on in `Registration.notes`.
     """
 
@@ -43,6 +46,7 @@ class WorkingPair:
     same_scan: bool = False
     fixed_maps: Tensor | None = None
     moving_maps: Tensor | None = None
+    guides: GuideLabels | None = None
     notes: list[str] = field(default_factory=list)
 
     @property

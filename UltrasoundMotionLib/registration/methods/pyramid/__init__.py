@@ -58,6 +58,7 @@ class PyramidSettings:
     weights=WEIGHTS,
     networks=(PYRAMID,),
     refinable=True,
+    guided_by_labels=True,
     bytes_per_voxel=NETWORK_BYTES,
     finest_mm=FINEST_MM,
     how_to_install=_HOW_TO_INSTALL,
@@ -80,6 +81,10 @@ def run_pyramid(setup: MethodSetup) -> Tensor:
     chosen = network_for(pair, PYRAMID, WEIGHTS, wanted)
     displacement, maps = predict_pyramid(pair, chosen)
     setup.report(1, 1, f"network {chosen.name}", lambda: displacement)
+    if pair.guides is not None:
+        if not (settings.refine and settings.guided):
+            raise InputError("guide_labels: pyramid is guided in its refinement only; leave out refine=False")
+        maps = pair.guides.replace_maps(maps, chosen.domain.labels)
     if not settings.refine:
         return displacement
     return refined(

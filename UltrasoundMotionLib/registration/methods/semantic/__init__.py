@@ -99,6 +99,7 @@ class SemanticSettings:
     weights=(*ANATOMY_WEIGHTS, *TWO_STEP_WEIGHTS),
     networks=(ANATOMY, *TWO_STEP),
     refinable=True,
+    guided_by_labels=True,
     finest_mm=FINEST_MM,
     use="heart MRI and hippocampi: most accurate there",
 )
@@ -116,6 +117,10 @@ def run_semantic(setup: MethodSetup) -> Tensor:
 
     pair, settings = setup.pair, setup.settings
     guided = settings.refine and settings.guided
+    if pair.guides is not None and not guided:
+        raise InputError(
+            "guide_labels: semantic is guided in its refinement only; leave out refine=False, guided=False"
+        )
     model: str | Path | None = settings.model
     anatomy: str | Path | None = settings.anatomy
     if setup.weights is not None:
@@ -136,5 +141,8 @@ def run_semantic(setup: MethodSetup) -> Tensor:
             return start
     if guided:
         turns = (_TURNS_DEG if pair.same_scan else (0.0,)) if settings.turns_deg is None else settings.turns_deg
-        maps = class_maps(pair, network_for(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy), turns)
+        network = network_for(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy)
+        maps = class_maps(pair, network, turns)
+        if pair.guides is not None:
+            maps = pair.guides.replace_maps(maps, network.domain.labels)
     return refined(pair, setup.report, settings=settings.refinement, start=start, maps=maps)
