@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from command_line import assert_refused
 from motion_pairs import FIXED, MIRRORED, affine_about_centre, around, smooth_field
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.exchange.motions import Motion, MotionContext
@@ -125,6 +126,23 @@ def test_a_folder_has_a_file_for_each_frame(kind, ending, tmp_path):
         np.testing.assert_allclose(again[frame].points(PROBES), sequence[frame].points(PROBES), atol=1e-4)
     with pytest.raises(OutputError, match="exists already"):
         write_motion_sequence(tmp_path / "out", sequence)
+    (tmp_path / "out" / f"frame_0001{ending}").unlink()
+    with pytest.raises(InputError, match="see number 2; a frame is missing"):
+        read_motion_sequence(tmp_path / "out")
+
+
+def test_convert_takes_sequences(run, tmp_path):
+    write_motion_sequence(tmp_path / "u.seq.nrrd", fields())
+    assert run("convert", tmp_path / "u.seq.nrrd", tmp_path / "all", "--quiet") == (0, "", "")
+    found = read_motion_sequence(tmp_path / "all")
+    np.testing.assert_allclose(found[2].points(PROBES), fields()[2].points(PROBES), atol=1e-5)
+    assert run("convert", tmp_path / "all", tmp_path / "back.seq.nrrd", "--invert", "--quiet")[0] == 0
+    back = read_motion_sequence(tmp_path / "back.seq.nrrd")
+    np.testing.assert_allclose(back[2].points(fields()[2].points(PROBES)), PROBES, atol=0.05)
+    write_motion_sequence(tmp_path / "m.seq.mha", matrices())
+    assert run("convert", tmp_path / "m.seq.mha", tmp_path / "frames", "--quiet")[0] == 0
+    assert len(list((tmp_path / "frames").glob("*.tfm"))) == 3
+    assert_refused(run("convert", tmp_path / "all", tmp_path / "x.seq.mha"), "is no 3D matrix")
 
 
 def test_nothing_is_left_of_a_cancelled_file(tmp_path):

@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.exchange.labels.read_write import as_one_curve
     from UltrasoundMotionLib.exchange.labels.registry import format_to_write, recognise
 
+    if convert_motion.is_motion_sequence(arguments.input):
+        return convert_motion.convert_motion_sequence(arguments)
     motion = convert_motion.motion_source(arguments)
     if motion is not None:
         return convert_motion.convert_motion(arguments, motion)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from UltrasoundMotionLib.cli.output_files import check_outputs
-from UltrasoundMotionLib.cli.terminal_progress import print_notes
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress, print_notes
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.exchange.motions.registry import (
     MotionFormat,
@@ -17,9 +17,12 @@ from UltrasoundMotionLib.exchange.motions.registry import (
     recognised_motion_format,
     write_motion,
 )
+from UltrasoundMotionLib.exchange.motions.sequences.sequence_files import is_motion_sequence
 
 DESCRIPTION = """Converts motions too: linear transforms and displacement fields from points of a fixed image to those
 of a moving one. Formats that name no place in space, such as FSL's and VoxelMorph's, need the images."""
+__all__ = ["convert_motion", "convert_motion_sequence", "is_motion_sequence"]
+
 _FSL_WARPS = ("relative", "absolute")
 
 
@@ -55,6 +58,29 @@ def motion_source(arguments: argparse.Namespace) -> MotionFormat | None:
     if arguments.source:
         return find_motion_format(arguments.source) if arguments.source in motion_names() else None
     return recognised_motion_format(arguments.input)
+
+
+def convert_motion_sequence(arguments: argparse.Namespace) -> int:
+    """Writes the motions of a sequence in another form: one NRRD of fields, a .seq.mha of matrices, or a folder."""
+    from UltrasoundMotionLib.exchange.motions.motion import MotionContext
+    from UltrasoundMotionLib.exchange.motions.sequences.sequence_files import (
+        read_motion_sequence,
+        write_motion_sequence,
+    )
+
+    given = [path for path in (arguments.fixed, arguments.moving) if path is not None]
+    if arguments.source or arguments.target:
+        raise InputError("--from and --to: are those of a single motion, and the input holds one for each frame")
+    check_outputs([("motions", arguments.output)], {}, [arguments.input, *given])
+    context = MotionContext.read(arguments.fixed, arguments.moving, invert=arguments.invert)
+    sequence = read_motion_sequence(arguments.input, context=context)
+    grid = MotionContext(fixed=context.moving if arguments.invert else context.fixed)
+    with TerminalProgress("converting", "frames", quiet=arguments.quiet) as progress:
+        notes = write_motion_sequence(arguments.output, sequence, context=grid, progress=progress)
+    print_notes((*sequence.notes, *notes), quiet=arguments.quiet)
+    if not arguments.quiet:
+        print(f"{len(sequence)} motions to {arguments.output}")
+    return 0
 
 
 def convert_motion(arguments: argparse.Namespace, source: MotionFormat) -> int:

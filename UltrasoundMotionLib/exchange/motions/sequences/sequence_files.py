@@ -31,12 +31,19 @@ _NOTHING_GIVEN = MotionContext()
 
 
 def is_motion_sequence(path: Path) -> bool:
-    """Returns True for a file or folder that holds the motions of several frames."""
+    """Returns True for a file or folder that holds the motions of several frames, and nothing else."""
     if path.is_dir():
-        return bool(_frame_files(path))
+        try:
+            return bool(_frame_files(path))
+        except InputError:  # a file among others that is empty or damaged
+            return False
     name = path.name.lower()
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
     if name.endswith((".seq.mha", ".igs.mha")):
-        return b"Transform" in path.open("rb").read(2**16)
+        with path.open("rb") as file:
+            head = file.read(2**16)
+        return b"Transform =" in head and b"DimSize = 0 0 " in head  # matrices without an image
     return name.endswith((".nrrd", ".nhdr")) and is_field_sequence(nrrd_header(path))
 
 
@@ -66,18 +73,29 @@ def _read_folder(path: Path, context: MotionContext) -> MotionSequence:
     files = _frame_files(path)
     if not files:
         raise InputError(f"{path}: holds no motions of frames (files with a number in their names)")
+    numbers, paths = [number for number, _ in files], [one for _, one in files]
+    if numbers != list(range(numbers[0], numbers[0] + len(numbers))):
+        wrong = next(one for one, other in zip(numbers[1:], numbers[:-1], strict=True) if one != other + 1)
+        raise InputError(
+            f"{path}: its files do not count up by one: see number {wrong}; a frame is missing, or twice there"
+        )
     index = FrameIndex(tuple(map(str, range(len(files)))))
-    return MotionSequence(index, lambda frame: read_motion(files[frame], context=context))
+    return MotionSequence(index, lambda frame: read_motion(paths[frame], context=context))
 
 
-def _frame_files(folder: Path) -> list[Path]:
+def _frame_files(folder: Path) -> list[tuple[int, Path]]:
+    """Returns the files of motions in a folder with the last numbers of their names, in order.
+
+    Raises:
+        InputError: a file that is empty or damaged.
+    """
     files = [one for one in folder.iterdir() if one.is_file() and not one.name.startswith(".")]
     numbered = []
     for one in files:
         match = _NUMBER.search(one.name.split(".")[0])
         if match and recognised_motion_format(one) is not None:
             numbered.append((int(match[1]), one))
-    return [one for _, one in sorted(numbered)]
+    return sorted(numbered)
 
 
 def write_motion_sequence(
