@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from pyigtl.messages import PointMessage, StringMessage
+from pyigtl.comm import OpenIGTLinkClient, OpenIGTLinkServer
+from pyigtl.messages import ImageMessage, PointMessage, StringMessage
 
 from live_bench import HEIGHT, WIDTH, Scanner, in_background, speckle, sway, wait_until
 from UltrasoundMotionLib.cli.main import main
@@ -254,6 +255,35 @@ def test_programs_get_positions_and_send_points_and_commands(scanner):
     listener.join(5)
     run.stop()
     client.close()
+
+
+def test_pyigtls_own_server_and_client_understand_us(monkeypatch):
+    """Another implementation of both sides; its client and server share only the messages with ours."""
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # its server takes the signals
+    with socket.create_server(("localhost", 0)) as free:
+        port = free.getsockname()[1]
+    server = OpenIGTLinkServer(port=port, local_server=True)
+    with LiveSession(
+        LiveRequest(source=f"igtl://127.0.0.1:{port}", serve="0"), points_px=POINTS, labels=LABELS
+    ) as session:
+        updates = []
+        thread = in_background(lambda: session.run(updates.append))
+        client = OpenIGTLinkClient("localhost", session.served_port)
+        wait_until(lambda: server.is_connected() and client.is_connected())
+        for number in range(6):
+            matrix = np.diag([0.2, 0.2, 1, 1])
+            image = ImageMessage(speckle(shift=sway(number))[None], matrix, "ras", device_name="Image")
+            server.send_message(image, wait=True)
+            time.sleep(0.05)
+        wait_until(lambda: any(update.points is not None for update in updates))
+        message = client.wait_for_message("LiveLandmarks", timeout=20)
+        assert message.names == list(LABELS)
+        near = POINTS * 0.2
+        np.testing.assert_allclose(np.array(message.positions)[:, :2], near, atol=12 * 0.2)
+        client.stop()
+        session.command(parse_command("stop"))
+        thread.join(10)
+    server.stop()
 
 
 def test_positions_go_back_to_the_source(scanner):

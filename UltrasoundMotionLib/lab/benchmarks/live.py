@@ -31,7 +31,7 @@ _STEP_PX = 3
 
 @dataclass(frozen=True)
 class LiveRow:
-    """One minute, or less where the run was shorter: frames received and tracked, latency from receipt, load and memory."""
+    """One minute, or less of a shorter run: frames received and tracked, latency from receipt, load and memory."""
 
     minute: int
     received: int
