@@ -168,6 +168,8 @@ def test_the_command_prints_table_and_goals(capsys, tmp_path):
         "5",
         "--models",
         "kcf",
+        "--points",
+        "2",
         "--peers",
     ]
     assert main([*arguments, "--watch-shadows", "--threads", "1", "--json", str(out)]) == 0
@@ -175,5 +177,6 @@ def test_the_command_prints_table_and_goals(capsys, tmp_path):
     assert "NoTE mean" in said
     assert "kcf watched: five landmarks" in said
     assert {row["tracker"] for row in json.loads(out.read_text())["rows"]} == {"kcf", "kcf watched"}
+    assert {len(row["cases"]["values"]) for row in json.loads(out.read_text())["rows"]} == {2}
     assert main(["benchmark", "landmarks", "--seed", "-1"]) == 2
     assert "--seed -1" in capsys.readouterr().err

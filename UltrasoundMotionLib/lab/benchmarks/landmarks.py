@@ -46,6 +46,7 @@ from UltrasoundMotionLib.lab.phantom_cases import (
     HARDER_HALF_NAME,
     BenchmarkCase,
     choose_points,
+    thin_points,
 )
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv, write_tracks_csv
@@ -339,6 +340,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--frames", metavar="T", type=whole_number, default=FRAME_COUNT, help=f"of each phantom (default {FRAME_COUNT})"
     )
     parser.add_argument(
+        "--points", metavar="N", type=whole_number, help="at most so many landmarks a clip (default: all that are seen)"
+    )
+    parser.add_argument(
         "--second-source",
         action="store_true",
         help="livers of another simulator (difficulties easy and hard, 64 frames) in place of our own",
@@ -384,6 +388,8 @@ def run(arguments: argparse.Namespace) -> int:
         cases = second_source_livers(difficulties, count=arguments.count, seed=arguments.seed, cache=arguments.cache)
     else:
         cases = landmark_cases(difficulties, count=arguments.count, seed=arguments.seed, frame_count=arguments.frames)
+    if arguments.points is not None:
+        cases = (replace(case, truth=thin_points(case.truth, arguments.points)) for case in cases)
     if arguments.failure_cases:
         cases = list(cases)
     case_count = len(difficulties) * arguments.count
