@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
+from UltrasoundMotionLib.evaluation.track_errors import TrackErrors, compare_tracks
+from UltrasoundMotionLib.evaluation.track_measures import measure_tracks
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
+from UltrasoundMotionLib.lab.benchmarks.trackers import BenchmarkTracker
+from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase
+from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
+from UltrasoundMotionLib.tracking.query import PointQuery
+from UltrasoundMotionLib.tracking.run import run_query
+from UltrasoundMotionLib.tracking.wrappers import wrapped_tracker
+from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,18 @@ def large_errors(by_landmark: Mapping[str, float]) -> str:
     return f"{sum(error > LARGE_MM for error in by_landmark.values())}/{len(by_landmark)}"
 
 
+def landmark_means(errors: Sequence[TrackErrors], *, no_tracking: bool = False) -> dict[str, float]:
+    """Returns the mean error of each landmark, by its sequence's name and its own."""
+    means = {}
+    for one in errors:
+        values = one.no_tracking if no_tracking else one.error
+        for point, label in enumerate(one.labels):
+            counted = values[one.counted[:, point], point]
+            if counted.size:
+                means[f"{one.name} {label}"] = float(counted.mean())
+    return means
+
+
 @dataclass(frozen=True)
 class FailureRow:
     """Results of one tracker run in one way.
@@ -82,6 +104,29 @@ class FailureRow:
     case: str
     error: Any
     by_landmark: Mapping[str, float]
+
+
+def failure_rows(
+    cases: Sequence[BenchmarkCase], trackers: Sequence[BenchmarkTracker], *, progress: Progress = no_progress
+) -> tuple[FailureRow, ...]:
+    """Runs every online tracker of ours on every case in each of the `FAILURE_CASES`."""
+    ours = [tracker for tracker in trackers if tracker.ours and tracker.online]
+    rows = []
+    for number, (tracker, way) in enumerate(product(ours, FAILURE_CASES)):
+        errors = []
+        for case in cases:
+            progress(number, len(ours) * len(FAILURE_CASES), f"{case.name}: {tracker.name}, {way.name}")
+            errors.append(compare_tracks(_failure_tracks(tracker, way, case), case.truth, name=case.name))
+        rows.append(FailureRow(tracker.name, way.name, measure_tracks(errors).tracking_error, landmark_means(errors)))
+    return tuple(rows)
+
+
+def _failure_tracks(tracker: BenchmarkTracker, way: FailureCase, case: BenchmarkCase) -> PointTracks:
+    options = dict(way.options)
+    run = track_offline if options.pop("offline", False) else run_query
+    query = PointQuery.on(case.sequence, case.truth.positions_px[0], labels=case.truth.labels)
+    tracks = run(case.sequence, lambda: wrapped_tracker(tracker.create(), **options), query, model=tracker.name)
+    return late(tracks, way.late_frames)
 
 
 def failure_result(rows: Sequence[FailureRow]) -> BenchmarkResult[FailureRow]:

@@ -8,7 +8,6 @@ import argparse
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +28,11 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     whole_number,
 )
 from UltrasoundMotionLib.lab.benchmarks.failure_cases import (
-    FAILURE_CASES,
-    FailureCase,
     FailureRow,
     failure_result,
+    failure_rows,
+    landmark_means,
     large_errors,
-    late,
 )
 from UltrasoundMotionLib.lab.benchmarks.landmark_targets import landmark_targets
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
@@ -52,10 +50,6 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.tracking.files.tracks_csv import read_tracks_csv, write_tracks_csv
 from UltrasoundMotionLib.tracking.online_tracker import OnlineTracker
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
-from UltrasoundMotionLib.tracking.query import PointQuery
-from UltrasoundMotionLib.tracking.run import run_query
-from UltrasoundMotionLib.tracking.wrappers import wrapped_tracker
-from UltrasoundMotionLib.tracking.wrappers.offline_tracks import track_offline
 
 VESSELS = ("vessel", "fork")
 FRAME_COUNT = 300
@@ -234,20 +228,8 @@ def benchmark_landmarks(
 
 def _row(group: str, errors: Sequence[TrackErrors], speed: LandmarkSpeed) -> LandmarkRow:
     return LandmarkRow(
-        group, speed.tracker, speed.ours, measure_tracks(errors), _landmark_means(errors), len(errors), speed
+        group, speed.tracker, speed.ours, measure_tracks(errors), landmark_means(errors), len(errors), speed
     )
-
-
-def _landmark_means(errors: Sequence[TrackErrors], *, no_tracking: bool = False) -> dict[str, float]:
-    """Returns the mean error of each landmark, by the phantom's name and its own."""
-    means = {}
-    for one in errors:
-        values = one.no_tracking if no_tracking else one.error
-        for point, label in enumerate(one.labels):
-            counted = values[one.counted[:, point], point]
-            if counted.size:
-                means[f"{one.name} {label}"] = float(counted.mean())
-    return means
 
 
 def _with_no_tracking(
@@ -259,33 +241,10 @@ def _with_no_tracking(
         if not found or found[-1].difficulty != row.difficulty:
             measures = replace(row.measures, tracking_error=row.measures.no_tracking_error, lost_count=0)
             several = errors[row.difficulty, row.tracker]
-            means = _landmark_means(several, no_tracking=True)
+            means = landmark_means(several, no_tracking=True)
             found.append(LandmarkRow(row.difficulty, NO_TRACKING, False, measures, means, row.phantoms, None))
         found.append(row)
     return tuple(found)
-
-
-def failure_rows(
-    cases: Sequence[BenchmarkCase], trackers: Sequence[BenchmarkTracker], *, progress: Progress = no_progress
-) -> tuple[FailureRow, ...]:
-    """Runs every online tracker of ours on every case in each of the `FAILURE_CASES`."""
-    ours = [tracker for tracker in trackers if tracker.ours and tracker.online]
-    rows = []
-    for number, (tracker, way) in enumerate(product(ours, FAILURE_CASES)):
-        errors = []
-        for case in cases:
-            progress(number, len(ours) * len(FAILURE_CASES), f"{case.name}: {tracker.name}, {way.name}")
-            errors.append(compare_tracks(_failure_tracks(tracker, way, case), case.truth, name=case.name))
-        rows.append(FailureRow(tracker.name, way.name, measure_tracks(errors).tracking_error, _landmark_means(errors)))
-    return tuple(rows)
-
-
-def _failure_tracks(tracker: BenchmarkTracker, way: FailureCase, case: BenchmarkCase) -> PointTracks:
-    options = dict(way.options)
-    run = track_offline if options.pop("offline", False) else run_query
-    query = PointQuery.on(case.sequence, case.truth.positions_px[0], labels=case.truth.labels)
-    tracks = run(case.sequence, lambda: wrapped_tracker(tracker.create(), **options), query, model=tracker.name)
-    return late(tracks, way.late_frames)
 
 
 def _tracks(tracker: BenchmarkTracker, case: BenchmarkCase, folder: Path | None) -> PointTracks:
