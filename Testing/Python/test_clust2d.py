@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -19,6 +20,10 @@ from UltrasoundMotionLib.evaluation.clust_set import (
 )
 from UltrasoundMotionLib.images import read_sequence
 from UltrasoundMotionLib.lab.benchmarks.clust2d.folds import patient_folds, scanner_folds
+from UltrasoundMotionLib.lab.training.data.training_clip import TrainingClip, write_clip
+from UltrasoundMotionLib.lab.training.processes import Processes
+from UltrasoundMotionLib.lab.training.recipe import RECIPES, RunContext
+from UltrasoundMotionLib.progress import no_progress
 from UltrasoundMotionLib.tracking import read_clust_tracks, track_points
 
 FRAMES, SIZE = 14, 96
@@ -170,6 +175,40 @@ def test_failure_cases_are_a_table_of_their_own_and_what_is_late_is_late(challen
     assert rows["1 frame late"]["error"]["mean"] == pytest.approx(np.mean(errors), abs=2e-3)
     assert rows["1 frame late"]["error"]["mean"] > rows["as it is"]["error"]["mean"]
     assert rows["1 frame late"]["cases"]["against"] == "as it is"
+
+
+@pytest.mark.parametrize("name", ["lsdm", "siamfc", "siamrpn"])
+def test_networks_learn_from_clust_by_patient_and_by_scanner_from_phantoms_and_from_both(challenge, tmp_path, name):
+    recipe, folder = RECIPES.find(name), challenge / "Training" / "2D"
+    context = RunContext(tmp_path, "train", Processes(), lambda title, unit: nullcontext(no_progress))
+    frames = np.zeros((4, 32, 32), dtype=np.uint8)
+    points = np.full((4, 24, 2), 16, dtype=np.float32)
+    clip = TrainingClip(frames, points, np.ones((4, 24), dtype=bool), "liver-hard-01")
+    write_clip(tmp_path / "phantom-1-00000.npz", clip)
+
+    def learnt(**options):
+        with recipe.prepare(recipe.options(clips=tmp_path, validate_every=0, **options), context) as trainings:
+            return {
+                training.folder.name: (
+                    {source.name for source in training.batches._sources},
+                    {source.name for group, sources in training.cases if group == "held out" for source in sources},
+                )
+                for training in trainings
+            }
+
+    ((both, _),) = learnt(clust=(folder,), phantoms=1).values()
+    assert both == {*TRAINING, "liver-hard-01"}
+    ((alone, _),) = learnt(phantoms=1).values()
+    assert alone == {"liver-hard-01"}
+    found = learnt(clust=(folder,), phantoms=1, leave_out=("ETH", "ETH-01", "MED-09"))
+    assert {key: held for key, (_, held) in found.items()} == {
+        "without-ETH": {"ETH-01-1", "ETH-01-2", "ETH-02-1"},
+        "without-ETH-01": {"ETH-01-1", "ETH-01-2"},
+        "without-MED-09": {"MED-09-1"},
+    }
+    for kept, held in found.values():
+        assert not kept & held and kept | held == both
+        assert not {patient_of(one) for one in kept} & {patient_of(one) for one in held}
 
 
 @pytest.mark.training

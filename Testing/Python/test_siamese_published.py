@@ -10,6 +10,7 @@ import torch
 
 from test_training_landmarks import Blobs
 from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches, LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.objectives.siamfc import SiamFcLoss
 from UltrasoundMotionLib.lab.training.objectives.siamrpn import (
     PUBLISHED_LOSS,
     SiamRpnObjective,
@@ -72,8 +73,13 @@ def test_the_published_settings_are_those_of_the_papers_and_their_authors_code()
     assert fc.sizes == pytest.approx((1 / 1.0375, 1, 1.0375))
     assert (rpn.window_influence, rpn.size_penalty, rpn.size_rate, rpn.reach) == (0.4, 0.055, 0.3, 3)
     assert find_tracker("siamfc-published").settings() == fc and find_tracker("siamrpn-published").settings() == rpn
-    assert RECIPES.find("siamrpn").make("published").objective.loss == PUBLISHED_LOSS
-    assert RECIPES.find("siamrpn").make("published").objective.network.config.anchor_ratios == RATIOS
+    for name, loss in (("siamfc", SiamFcLoss(radius=16.0)), ("siamrpn", PUBLISHED_LOSS)):
+        default, published, landmarks = (
+            RECIPES.find(name).make(one).objective for one in RECIPES.find(name).variants()
+        )
+        assert default.loss == published.loss == loss != landmarks.loss
+        assert default.configuration() == published.configuration()
+    assert RECIPES.find("siamrpn").make().objective.network.config.anchor_ratios == RATIOS
 
 
 def cubic(distance, a=-0.75):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
 
 PUBLISHED = "published"
+LANDMARKS = "landmarks"
 LANDMARK_SETTINGS = TrainingSettings(
     steps=2500, weight_decay=1e-4, warm_up=0.1, gradient_norm=5.0, save_every=200, validate_every=500
 )
@@ -63,7 +64,10 @@ class LandmarkOptions(TrainingOptions):
     )
     every: int = option(5, minimum=1, metavar="N", help="take every Nth frame of them (default 5)")
     variant: str = option(
-        DEFAULT, metavar="NAME", help="of the network or of its losses; siamfc, siamrpn and lsdm have: published"
+        DEFAULT,
+        metavar="NAME",
+        help="of the network or of its losses; lsdm has: published; siamfc and siamrpn, which are as published by "
+        "default: landmarks",
     )
     batch: int = option(
         16, minimum=4, metavar="B", always_shown=True, help="landmarks in a step, a multiple of four (default 16)"
@@ -72,7 +76,7 @@ class LandmarkOptions(TrainingOptions):
         (),
         metavar="GROUP",
         help="in-house validation: train without each of these groups in turn (CIL, ETH ... of CLUST; heart, liver, "
-        "liver-hard ... of phantoms) into --out/without-GROUP, and print the errors on what was held out",
+        "liver-hard ... of phantoms; ETH-01: one patient) into --out/without-GROUP, and print the errors on what was held out",
     )
 
     def __post_init__(self) -> None:

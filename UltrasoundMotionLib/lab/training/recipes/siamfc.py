@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS, PUBLISHED, LandmarkRecipe
-from UltrasoundMotionLib.lab.training.recipe import DEFAULT, training_recipe
+from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS, LANDMARKS, PUBLISHED, LandmarkRecipe
+from UltrasoundMotionLib.lab.training.recipe import DEFAULT, TrainingPlan, training_recipe
 
 if TYPE_CHECKING:
+    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
+    from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
     from UltrasoundMotionLib.lab.training.objectives.siamfc import SiamFcObjective
 
 
@@ -24,9 +26,15 @@ class SiamFcRecipe(LandmarkRecipe):
     def variants(self) -> Mapping[str, str]:
         """Returns the variants by name."""
         return {
-            DEFAULT: "labels that are highest at the landmark",
-            PUBLISHED: "the paper's labels, a disc; the shipped weights",
+            DEFAULT: "as published, in proportion; the shipped weights",
+            PUBLISHED: "the same",
+            LANDMARKS: "labels that are highest at the landmark",
         }
+
+    def make(self, variant: str = DEFAULT, *, seed: int = 1) -> TrainingPlan[LandmarkObjective, LandmarkBatchSettings]:
+        """Returns the plan of a variant, see `LandmarkRecipe.make`."""
+        self.check_variant(variant)
+        return super().make(DEFAULT if variant == LANDMARKS else PUBLISHED, seed=seed)
 
     def _objective(self, *, published: bool) -> SiamFcObjective:
         from UltrasoundMotionLib.lab.training.objectives.siamfc import SiamFcLoss, SiamFcObjective

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.lab.training.landmark_recipe import PUBLISHED, LandmarkRecipe
-from UltrasoundMotionLib.lab.training.recipe import DEFAULT, training_recipe
+from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARKS, PUBLISHED, LandmarkRecipe
+from UltrasoundMotionLib.lab.training.recipe import DEFAULT, TrainingPlan, training_recipe
 
 if TYPE_CHECKING:
+    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
+    from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
     from UltrasoundMotionLib.lab.training.objectives.siamrpn import SiamRpnObjective
 
 
@@ -22,9 +24,15 @@ class SiamRpnRecipe(LandmarkRecipe):
     def variants(self) -> Mapping[str, str]:
         """Returns the variants by name."""
         return {
-            DEFAULT: "one square anchor, of which all labels count",
-            PUBLISHED: "the paper's five anchors and labels; the shipped weights",
+            DEFAULT: "as published, in proportion; the shipped weights",
+            PUBLISHED: "the same",
+            LANDMARKS: "one square anchor, of which all labels count",
         }
+
+    def make(self, variant: str = DEFAULT, *, seed: int = 1) -> TrainingPlan[LandmarkObjective, LandmarkBatchSettings]:
+        """Returns the plan of a variant, see `LandmarkRecipe.make`."""
+        self.check_variant(variant)
+        return super().make(DEFAULT if variant == LANDMARKS else PUBLISHED, seed=seed)
 
     def _objective(self, *, published: bool) -> SiamRpnObjective:
         from UltrasoundMotionLib.lab.training.objectives.siamrpn import PUBLISHED_LOSS, SiamRpnObjective
