@@ -76,7 +76,8 @@ class LandmarkOptions(TrainingOptions):
         (),
         metavar="GROUP",
         help="in-house validation: train without each of these groups in turn (CIL, ETH ... of CLUST; heart, liver, "
-        "liver-hard ... of phantoms; ETH-01: one patient) into --out/without-GROUP, and print the errors on what was held out",
+        "liver-hard ... of phantoms; ETH-01: one patient) into --out/without-GROUP, and print the errors on what was "
+        "held out",
     )
 
     def __post_init__(self) -> None:
