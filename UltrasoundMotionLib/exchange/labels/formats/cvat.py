@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -18,7 +17,18 @@ import numpy as np
 
 from UltrasoundMotionLib.atomic_output import write_text_file
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.exchange.labels.frame_numbers import numbers_in_clip
+from UltrasoundMotionLib.exchange.labels.cvat_shapes import (
+    HALF_PIXEL,
+    KINDS,
+    collect_shape,
+    picture_size,
+    points_of,
+    read_root,
+    shapes_of_images,
+    shapes_of_tracks,
+    task_size,
+    whole_number,
+)
 from UltrasoundMotionLib.exchange.labels.labels import (
     CLOSED,
     CURVE,
@@ -30,24 +40,8 @@ from UltrasoundMotionLib.exchange.labels.labels import (
     numbered,
 )
 from UltrasoundMotionLib.exchange.labels.registry import LabelFile, LabelFormat, label_format
-from UltrasoundMotionLib.input_files import read_text_file
 
-_HALF = 0.5  # from the corner of a pixel to its centre
-_KINDS = {"points": SKELETON, "polyline": CURVE, "polygon": CLOSED, "skeleton": SKELETON}
 _TAGS = {CURVE: "polyline", CLOSED: "polygon"}
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """A shape on one frame: its object's name, its XML element and the frame."""
-
-    name: str
-    element: Xml.Element
-    frame: int
-
-    @property
-    def where(self) -> str:
-        return f"{self.element.tag} {self.name} on frame {self.frame}"
 
 
 class _Cvat(LabelFormat):
@@ -59,32 +53,32 @@ class _Cvat(LabelFormat):
 
     def read(self, path: Path, clip: ClipReference | None, *, frame: int | None = None) -> Labels:
         """Reads the shapes of one task; boxes, masks, ellipses and tags are passed over, with a note."""
-        root = _root(path)
+        root = read_root(path)
         images = root.findall("image")
         notes: list[str] = []
-        shapes = list(_shapes_of_tracks(path, root)) + list(_shapes_of_images(path, images, clip, notes))
+        shapes = list(shapes_of_tracks(path, root)) + list(shapes_of_images(path, images, clip, notes))
         collector = LabelCollector(path)
         counts: Counter[str] = Counter()
         for shape in shapes:
-            counts[shape.name] = max(counts[shape.name], len(_points(path, shape)))
+            counts[shape.name] = max(counts[shape.name], len(points_of(path, shape)))
         parts = {(shape.name, part.get("label", "")) for shape in shapes for part in shape.element.findall("points")}
         names = Counter(label for _, label in parts)
         for shape in shapes:
-            _collect(collector, path, shape, counts[shape.name], names)
+            collect_shape(collector, path, shape, counts[shape.name], names)
         parents = (*images, *root.findall("track"))
-        other = Counter(one.tag for parent in parents for one in parent if one.tag not in _KINDS)
+        other = Counter(one.tag for parent in parents for one in parent if one.tag not in KINDS)
         if other:
             listed = ", ".join(f"{count} {tag}" for tag, count in sorted(other.items()))
             notes.append(f"{path}: {listed} are no points and are passed over")
         between = sum(shape.element.get("keyframe") == "0" for shape in shapes)
         if between:
             notes.append(f"{path}: {between} of {len(shapes)} shapes are interpolated by CVAT (keyframe 0)")
-        files = {_whole_number(path, one, "id"): one.get("name", "") for one in images}
+        files = {whole_number(path, one, "id"): one.get("name", "") for one in images}
         return collector.finish(
             clip,
-            frame_count=_task_size(root),
+            frame_count=task_size(root),
             frame_names=tuple(files.get(number, "") for number in range(max(files) + 1)) if files else (),
-            frame_size=_size(root, images),
+            frame_size=picture_size(root, images),
             notes=notes,
         )
 
@@ -188,114 +182,6 @@ def _is_cvat(file: LabelFile) -> bool:
     return file.name.endswith(".xml") and "<annotations" in file.head
 
 
-def _root(path: Path) -> Xml.Element:
-    try:
-        root = Xml.fromstring(read_text_file(path, encoding="utf-8-sig"))
-    except Xml.ParseError as error:
-        raise InputError(f"{path}: is not valid XML: {error}") from error
-    if root.tag != "annotations":
-        raise InputError(f"{path}: is XML of {root.tag!r}, expected CVAT's 'annotations'")
-    version = (root.findtext("version") or "").strip()
-    if version != "1.1":
-        raise InputError(f"{path}: is CVAT's XML of version {version or 'unknown'}, expected 1.1")
-    return root
-
-
-def _shapes_of_tracks(path: Path, root: Xml.Element) -> Iterator[_Shape]:
-    tracks = root.findall("track")
-    counts = Counter(track.get("label", "") for track in tracks)
-    for number, track in enumerate(tracks):
-        label = track.get("label", "")
-        name = label if counts[label] == 1 else f"{label}-{track.get('id', number)}"
-        for element in track:
-            if element.tag in _KINDS:
-                yield _Shape(name, element, _whole_number(path, element, "frame"))
-
-
-def _shapes_of_images(
-    path: Path, images: list[Xml.Element], clip: ClipReference | None, notes: list[str]
-) -> Iterator[_Shape]:
-    frames = [_whole_number(path, image, "id") for image in images]
-    if images and clip is not None and clip.frame_names:
-        frames = numbers_in_clip(path, [image.get("name", "") for image in images], clip)
-    twice = False
-    for frame, image in zip(frames, images, strict=True):
-        seen: Counter[str] = Counter()
-        for element in image:
-            if element.tag in _KINDS:
-                label = element.get("label", "")
-                seen[label] += 1
-                twice |= seen[label] > 1
-                yield _Shape(label if seen[label] == 1 else f"{label}-{seen[label]}", element, frame)
-    if twice:
-        notes.append(f"{path}: shapes of one label on one picture are told apart by their order (LABEL, LABEL-2 ...)")
-
-
-def _collect(collector: LabelCollector, path: Path, shape: _Shape, most: int, names: Counter[str]) -> None:
-    """Adds a shape: `most` points has an object of its name anywhere, `names` counts the names of skeletons' points."""
-    element = shape.element
-    if element.tag == "skeleton":
-        parts = element.findall("points")
-        own = [part.get("label", "") for part in parts]
-        labels = [name if names[name] == 1 else f"{shape.name}/{name}" for name in own]
-        collector.group(shape.name, labels, kind=SKELETON)
-        for label, part in zip(labels, parts, strict=True):
-            collector.declare(shape.where, label)
-            places = _points(path, _Shape(shape.name, part, shape.frame))
-            if len(places) != 1:
-                raise InputError(f"{path}: {shape.where}: {label} has {len(places)} positions, expected one")
-            _add(collector, shape, label, places[0], part)
-        return
-    points = _points(path, shape)
-    labels = list(numbered(shape.name, len(points)))
-    if element.tag == "points" and most == 1:
-        labels = [shape.name]
-    elif element.get("outside") != "1":
-        collector.group(shape.name, labels, kind=_KINDS[element.tag])
-    for label, position in zip(labels, points, strict=True):
-        _add(collector, shape, label, position, element)
-
-
-def _add(
-    collector: LabelCollector, shape: _Shape, label: str, position: tuple[float, float], element: Xml.Element
-) -> None:
-    collector.declare(shape.where, label)
-    if element.get("outside") != "1":
-        collector.add(shape.where, shape.frame, label, position, visible=element.get("occluded") != "1")
-
-
-def _points(path: Path, shape: _Shape) -> list[tuple[float, float]]:
-    text = shape.element.get("points", "")
-    if shape.element.tag == "skeleton":
-        return []
-    try:
-        pairs = [tuple(float(number) for number in pair.split(",")) for pair in text.split(";")]
-        return [(x - _HALF, y - _HALF) for x, y in pairs]
-    except ValueError as error:
-        raise InputError(f"{path}: {shape.where}: points must be x,y;x,y ..., got {text[:60]!r}") from error
-
-
-def _whole_number(path: Path, element: Xml.Element, name: str) -> int:
-    text = element.get(name, "")
-    if not text.isdecimal():
-        raise InputError(f"{path}: a {element.tag} has {name}={text!r}, expected a whole number")
-    return int(text)
-
-
-def _task_size(root: Xml.Element) -> int:
-    text = root.findtext("meta/task/size") or root.findtext("meta/job/size") or ""
-    return int(text) if text.strip().isdecimal() else 0
-
-
-def _size(root: Xml.Element, images: list[Xml.Element]) -> tuple[int, int] | None:
-    sizes = {(one.get("width", ""), one.get("height", "")) for one in images}
-    sizes |= {(one.findtext("width") or "", one.findtext("height") or "") for one in root.iter("original_size")}
-    if len(sizes) != 1:
-        return None
-    width, height = sizes.pop()
-    return (int(width), int(height)) if width.isdecimal() and height.isdecimal() else None
-
-
 def _document(labels: Labels, size: tuple[int, int] | None, mode: str) -> Xml.Element:
     root = Xml.Element("annotations")
     Xml.SubElement(root, "version").text = "1.1"
@@ -334,7 +220,7 @@ def _add_points(
     """
     labels, frame, columns = place
     source = frame if shown is not False else frame - 1
-    positions = labels.tracks.positions_px[source, columns] + _HALF
+    positions = labels.tracks.positions_px[source, columns] + HALF_PIXEL
     visible = bool(labels.tracks.visible[source, columns].all())
     values = dict(attributes)
     if shown is not None:
@@ -362,7 +248,7 @@ def _add_elements(
 ) -> None:
     for label, column in zip(group.labels, labels.columns(group.labels), strict=True):
         there = bool(labels.labelled[frame, column])
-        x, y = labels.tracks.positions_px[frame, column] + _HALF if there else (0.0, 0.0)
+        x, y = labels.tracks.positions_px[frame, column] + HALF_PIXEL if there else (0.0, 0.0)
         values = {"label": label}
         values |= {"keyframe": "1"} if keyframe else {"source": "file"}
         values |= {
