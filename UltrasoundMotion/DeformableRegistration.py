@@ -75,6 +75,10 @@ _PAIR_ONLY = (
     "methodComboBox",
     "refinementComboBox",
     "startComboBox",
+    "searchRegionComboBox",
+    "modalityComboBox",
+    "orientationComboBox",
+    "keepFoldsCheckBox",
     "workingSpacingSpinBox",
 )
 """Widgets that are shown for a pair only, with their labels."""

@@ -255,7 +255,7 @@ def test_changes_of_settings_are_to_those_that_the_pair_gets():
     from types import SimpleNamespace
 
     method = find_method("instance")
-    one_scan = SimpleNamespace(same_scan=True)
+    one_scan = SimpleNamespace(same_scan=True, different_modality=False)
     changed = method.settings_from({"iterations": [1, 1, 1]}, pair=one_scan)
     assert changed.iterations == (1, 1, 1)
     assert changed.likeness == method.settings_from(pair=one_scan).likeness != method.settings_from().likeness

@@ -171,6 +171,11 @@ def summarise(fixed: Volume, moving: Volume, registration: Registration) -> str:
         f" {measures.device}.",
         f"Local cross-correlation {measures.lncc_before:.3f} before, {measures.lncc:.3f} after;"
         f" mean squared difference {measures.mse_before:.4f} before, {measures.mse:.4f} after.",
+        *(
+            []
+            if measures.alike is None
+            else [f"Likeness of coarse copies {measures.alike_before:.2f} before, {measures.alike:.2f} after."]
+        ),
         f"Displacement {lengths.mean():.2f} {unit} on average, {lengths.max():.2f} {unit} at most; volume changes by"
         f" {jacobian.minimum:.2f} to {jacobian.maximum:.2f} (std of the logarithm {jacobian.std_log:.3f});"
         f" {jacobian.share_nonpositive:.2%} of voxels fold.",

@@ -157,6 +157,8 @@ def _report_of(fixed: Volume, moving: Volume, registration: Registration) -> dic
             "lncc": measures.lncc,
             "mse_before": measures.mse_before,
             "mse": measures.mse,
+            "alike_before": measures.alike_before,
+            "alike": measures.alike,
         },
         "labels": {label: asdict(one) for label, one in measures.labels.items()},
         "jacobian": asdict(measures.jacobian),

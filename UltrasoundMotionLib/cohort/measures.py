@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from UltrasoundMotionLib.registration.registration import MATCH_DOUBT
+
 _LEAST_VISIBLE, _LEAST_CONFIDENCE = 0.97, 0.8
 _LEAST_DICE = 0.7
 
@@ -88,6 +90,7 @@ def _measure_registration(folder: Path) -> Measured:
     before, after = measures.get("lncc_before"), measures.get("lncc")
     if before is not None and after is not None and after <= before:
         doubts.append(f"no more alike than before (LNCC {before:.2f} to {after:.2f})")
+    doubts += [note.split(";")[0] for note in report.get("notes", ()) if note.startswith(MATCH_DOUBT)]
     return measures, _within_one(1 - min(dice.values()) if dice else float(bool(doubts))), tuple(doubts)
 
 

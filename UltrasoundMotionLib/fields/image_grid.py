@@ -61,6 +61,12 @@ class ImageGrid:
         matrix = self.index_to_lps_mm
         return index @ matrix[:-1, :-1].T + matrix[:-1, -1]
 
+    @property
+    def middle_mm(self) -> np.ndarray:
+        """The LPS position (n,) of the middle of the grid."""
+        half = (np.array(self.shape[::-1]) - 1) / 2 * self.spacing_mm
+        return np.array(self.origin_mm) + self.direction @ half
+
     def to_index(self, points_lps_mm: np.ndarray) -> np.ndarray:
         """Returns the voxel coordinates (x, y[, z]) of LPS points, both (..., n)."""
         matrix = self.index_to_lps_mm

@@ -38,6 +38,8 @@ def fill_measures_table(
         ("local cross-correlation", _text(measures.lncc_before), _text(measures.lncc), "0 to 1"),
         ("mean squared difference", _text(measures.mse_before), _text(measures.mse), "of the grey range squared"),
     ]
+    if measures.alike is not None:
+        rows.append(("likeness of coarse copies", _text(measures.alike_before), _text(measures.alike), "-1 to 1"))
     for number, label in measures.labels.items():
         name = (label_names or {}).get(number, f"label {number}")
         rows.append((f"Dice, {name}", _text(label.dice_before), _text(label.dice), "0 to 1"))

@@ -9,15 +9,28 @@ from torch import Tensor
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_measures, warp
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration.checked_input import CheckedImages
-from UltrasoundMotionLib.registration.registration import LabelMeasures, RegistrationMeasures
+from UltrasoundMotionLib.registration.pair_likeness import PairLikeness, likeness_of
+from UltrasoundMotionLib.registration.pair_start import PairJudge, score
+from UltrasoundMotionLib.registration.registration import MATCH_DOUBT, LabelMeasures, RegistrationMeasures
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.similarity import dice, lncc, mse, surface_distance
 
 WINDOW = 5
+_ALIKE, _ALIKE_STRUCTURES = 0.8, 0.6
+"""Least likeness of registered images that match. Registered by `instance`, hippocampi of two people had 0.89 or more,
+hearts 0.99, hearts of two people 0.68, a hippocampus and a piece of a heart 0.26 or less.
+"""
+_FALL = 0.05
 
 
 def measure(
-    pair: WorkingPair, voxels: Tensor, displacement: DisplacementField, images: CheckedImages, labels: Volume | None
+    pair: WorkingPair,
+    voxels: Tensor,
+    displacement: DisplacementField,
+    images: CheckedImages,
+    labels: Volume | None,
+    *,
+    before: PairLikeness | None = None,
 ) -> RegistrationMeasures:
     """Measures a registration; time and device are left for the caller to fill in.
 
@@ -25,6 +38,7 @@ def measure(
         voxels: displacement (1, n, *spatial) in voxels of the pair's grid.
         displacement: on the fixed grid.
         labels: the moving labels, warped; None where there are none.
+        before: likeness of the images as they lie; None: likeness is not measured.
     """
     pair = pair.to("cpu")
     warped = warp(pair.moving, voxels.to(pair.moving.dtype))
@@ -45,7 +59,28 @@ def measure(
         labels=label_map_measures,
         seconds=0.0,
         device="cpu",
+        alike_before=None if before is None else score(before, pair.different_modality),
+        alike=None if before is None else _alike(images, displacement, pair.different_modality),
     )
+
+
+def match_doubt(before: float | None, after: float | None, different_modality: bool) -> str:
+    """Returns a line for users where a registration leaves two images unlike each other; else empty."""
+    least = _ALIKE_STRUCTURES if different_modality else _ALIKE
+    if before is None or after is None or (after >= least and after >= before - _FALL):
+        return ""
+    return (
+        f"{MATCH_DOUBT}: the likeness of the images is {before:.2f} as they lie and {after:.2f} registered"
+        f" ({least:g} or more where images matched); look at the result before you use it"
+    )
+
+
+def _alike(images: CheckedImages, displacement: DisplacementField, different_modality: bool) -> float:
+    """Returns the likeness of coarse copies of the images with a displacement."""
+    judge = PairJudge(images.fixed, images.moving)
+    points = judge.fixed.grid.points_lps_mm()
+    carried = points + displacement.displacement_at(points)
+    return score(likeness_of(judge.fixed, judge.moving.seen_at(carried, judge.fixed.grid)), different_modality)
 
 
 def _inside(images: CheckedImages, labels: Volume | None) -> tuple[str, Tensor | None]:

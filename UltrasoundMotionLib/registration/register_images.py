@@ -14,25 +14,23 @@ from torch import Tensor
 
 from UltrasoundMotionLib.device import choose_device, choose_threads, device_note, on_threads, threads_note
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
-from UltrasoundMotionLib.fields.linear_maps import affine_transform
+from UltrasoundMotionLib.fields import DisplacementField, jacobian_measures
 from UltrasoundMotionLib.images.given_images import VolumeLike
-from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
-from UltrasoundMotionLib.registration.changing_region import changing_region, faded, same_scan
+from UltrasoundMotionLib.registration.changing_region import faded
 from UltrasoundMotionLib.registration.checked_input import CheckedImages, check_images
+from UltrasoundMotionLib.registration.coarse_images import transformed
+from UltrasoundMotionLib.registration.fold_free import without_folds
 from UltrasoundMotionLib.registration.guide_labels import check_guides, read_guides
-from UltrasoundMotionLib.registration.initial_alignment import POOR_OVERLAP, align, overlap
-from UltrasoundMotionLib.registration.measuring import measure
+from UltrasoundMotionLib.registration.measuring import match_doubt, measure
+from UltrasoundMotionLib.registration.pair_decisions import decide_on_pair
 from UltrasoundMotionLib.registration.registration import Registration
 from UltrasoundMotionLib.registration.registry import MethodSetup, RegistrationMethod, find_method
-from UltrasoundMotionLib.registration.request import ALIGNMENTS, AUTO, NONE, RegisterRequest, with_config
+from UltrasoundMotionLib.registration.request import AUTO, RegisterRequest, with_config
 from UltrasoundMotionLib.registration.working_grid import (
     choose_working_grid,
-    content_box,
     cut_grid,
     most_voxels,
-    whole_box,
 )
 from UltrasoundMotionLib.registration.working_pair import WorkingPair, make_working_pair
 from UltrasoundMotionLib.settings import takes_request
@@ -114,15 +112,27 @@ def _register(
     notes: list[str],
 ) -> Registration:
     """Registers checked images; adds to the notes."""
-    start = _start(images.fixed, images.moving, request, notes)
-    alike = start is None and same_scan(images.fixed, images.moving)
-    region, content = _searched_part(images, start, alike)
+    decided = decide_on_pair(images, request)
+    start, region = decided.start, decided.region
+    notes.extend(decided.notes)
+    if decided.different_modality and not method.compares_structures:
+        raise InputError(
+            f"{method.name} compares intensities, and those of one image are no rising or falling function of the"
+            " other's, as with two modalities; use method='instance', which compares structures, or modality='same'"
+        )
 
     def pair_of(limit: int) -> WorkingPair:
-        working = choose_working_grid(images.grid, content, request.working_spacing_mm, limit, method.finest_mm)
+        working = choose_working_grid(images.grid, decided.content, request.working_spacing_mm, limit, method.finest_mm)
         if working.note:
             notes.append(working.note)
-        return make_working_pair(images, working.grid, start, same_scan=alike)
+        return make_working_pair(
+            decided.images,
+            working.grid,
+            start,
+            same_scan=decided.one_scan,
+            different_modality=decided.different_modality,
+            may_turn=request.orientation == AUTO,
+        )
 
     def run_on(pair: WorkingPair) -> Tensor:
         pair = replace(pair, guides=read_guides(images, pair, start, request))
@@ -134,16 +144,18 @@ def _register(
     found = DisplacementField.from_voxels(voxels, pair.grid)
     if region is not None:
         shape = images.grid.shape
-        inside = found.resample(cut_grid(images.grid, region)).displacement_mm
-        found = DisplacementField(faded(inside, region, shape), images.grid)
-        notes.append(
-            f"the images differ in {_size_of(region)} of {_size_of(whole_box(shape))} voxels only; the field fades to 0"
-            " around them"
-        )
-    displacement = _onto_fixed_grid(found, images.grid, start)
+        inside = found.resample(cut_grid(images.grid, region.box)).displacement_mm
+        found = DisplacementField(faded(inside, region.box, shape), images.grid)
+    if not found.grid.matches(images.grid):
+        found = found.resample(images.grid)
+    if not request.keep_folds:
+        found = _unfolded(found, notes)
+    displacement = found if start is None else _transform_after(start, found)
     warped = displacement.warp(images.moving, outside_value=float(images.moving.array.min()))
     warped_labels = None if images.moving_labels is None else displacement.warp(images.moving_labels, mode="nearest")
-    measures = measure(pair, voxels, displacement, images, warped_labels)
+    measures = measure(pair, voxels, displacement, images, warped_labels, before=decided.before)
+    if doubt := match_doubt(measures.alike_before, measures.alike, decided.different_modality):
+        notes.append(doubt)
     return Registration(
         displacement=displacement,
         warped=replace(warped, name="warped"),
@@ -153,18 +165,6 @@ def _register(
         notes=tuple(notes),
         interrupted=watch.interrupted,
     )
-
-
-def _searched_part(
-    images: CheckedImages, start: sitk.Transform | None, alike: bool
-) -> tuple[tuple[slice, ...] | None, tuple[slice, ...]]:
-    """The box in which two images of one scan differ, None where the field is not cut to it; and the box to search."""
-    region = None
-    if alike and images.fixed_mask is None and images.moving_mask is None:
-        region = changing_region(images.fixed, images.moving)
-    if region is not None:
-        return region, region
-    return None, content_box(images.fixed, images.moving) if start is None else whole_box(images.grid.shape)
 
 
 class _Watch:
@@ -224,59 +224,21 @@ def _run_within_memory(
     raise InputError(f"{method.name} ran out of memory on every grid tried; give a larger working spacing")
 
 
-def _start(fixed: Volume, moving: Volume, request: RegisterRequest, notes: list[str]) -> sitk.Transform | None:
-    """The initial transform; None for the identity."""
-    grids = ImageGrid.of(fixed), ImageGrid.of(moving)
-    given = request.start
-    start: sitk.Transform | None = None
-    if isinstance(given, str) and given in ALIGNMENTS:
-        start = align(fixed, moving, given)
-    elif isinstance(given, str) and given == AUTO:
-        by_header = overlap(*grids)
-        if by_header >= POOR_OVERLAP:
-            return None
-        notes.append(
-            f"the images cover {by_header:.0%} of each other by their headers; a rigid start was found by mutual"
-            " information"
-        )
-        start = align(fixed, moving, "rigid")
-    elif not isinstance(given, str):
-        start = affine_transform(given) if isinstance(given, np.ndarray) else given
-        if start.GetDimension() != fixed.array.ndim:
-            raise InputError(f"the initial transform is {start.GetDimension()}D and the images {fixed.array.ndim}D")
-    if overlap(*grids, start) == 0:
-        hint = (
-            "choose auto as the initial transform"
-            if isinstance(given, str) and given == NONE
-            else "check the headers or give another initial transform"
-        )
-        raise InputError(f"fixed and moving do not overlap; {hint}")
-    return start
-
-
-def _size_of(box: tuple[slice, ...]) -> str:
-    return " x ".join(str(one.stop - one.start) for one in reversed(box))
-
-
-def _onto_fixed_grid(found: DisplacementField, fixed: ImageGrid, start: sitk.Transform | None) -> DisplacementField:
-    """The field on the fixed grid, followed by the initial transform: x -> start(x + u(x))."""
-    if not found.grid.matches(fixed):
-        found = found.resample(fixed)
-    if start is None:
+def _unfolded(found: DisplacementField, notes: list[str]) -> DisplacementField:
+    """Returns a field that folds nowhere, and notes the share that did."""
+    voxels = found.to_voxels()
+    folded = jacobian_measures(voxels).share_nonpositive
+    if not folded:
         return found
-    return _transform_after(start, found)
+    notes.append(
+        f"{max(folded, 1e-4):.2%} of the field folded; the flow of a smooth velocity near it was taken, which does not;"
+        " keep folds to have it as it was"
+    )
+    return DisplacementField.from_voxels(without_folds(voxels, found.grid.spacing_mm), found.grid)
 
 
 def _transform_after(start: sitk.Transform, field: DisplacementField) -> DisplacementField:
     """A field followed by a transform, x -> start(x + u(x)), on the grid of the field."""
     points = field.grid.points_lps_mm()
-    moved = points + field.displacement_mm
-    if start.IsLinear():
-        origin = start.TransformPoint([0.0] * field.grid.dimension)
-        axes = torch.eye(field.grid.dimension, dtype=torch.float64).tolist()
-        columns = [[end - zero for end, zero in zip(start.TransformPoint(axis), origin, strict=True)] for axis in axes]
-        carried = moved @ columns + origin
-    else:
-        flat = [start.TransformPoint(point) for point in moved.reshape(-1, field.grid.dimension).tolist()]
-        carried = torch.tensor(flat, dtype=torch.float64).numpy().reshape(moved.shape)
+    carried = transformed(points + field.displacement_mm, start)
     return DisplacementField((carried - points).astype(field.displacement_mm.dtype), field.grid)

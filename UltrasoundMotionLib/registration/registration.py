@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures
 from UltrasoundMotionLib.images.volume import Volume
 
+MATCH_DOUBT = "these may not match"
+"""Beginning of the note on images that a registration leaves unlike each other."""
+
 
 @dataclass(frozen=True)
 class LabelMeasures:
@@ -39,6 +42,8 @@ class RegistrationMeasures:
         seconds: wall time of the whole call.
         device: the device that it ended on ("cpu", "cuda", ...).
         threads: CPU threads that it was computed on.
+        alike_before, alike: correlation of coarse copies of the images (28 voxels along the longest axis), as they lie
+            and with the displacement; of any function of the intensities for two modalities. None: not measured.
     """
 
     lncc_before: float
@@ -52,6 +57,8 @@ class RegistrationMeasures:
     threads: int = 1
     jacobian_inside: JacobianMeasures | None = None
     inside: str = ""
+    alike_before: float | None = None
+    alike: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,6 +65,7 @@ class RegistrationMethod:
         transfers_labels: whether its network also leads back, so that the labels it carries get a confidence; its
             settings then have `refine` and `backward`.
         guided_by_labels: whether the user's labels may take the place of its network's class maps.
+        compares_structures: whether it can register two modalities, whose intensities cannot be compared.
         devices: kinds of PyTorch device that it can use.
         bytes_per_voxel: its peak memory per voxel of the working grid, measured, rounded up.
         finest_mm: voxels of the working grid may be that fine, where thick slices would otherwise make them coarser
@@ -84,6 +85,7 @@ class RegistrationMethod:
     refinable: bool = False
     transfers_labels: bool = False
     guided_by_labels: bool = False
+    compares_structures: bool = False
     devices: tuple[str, ...] = WITHOUT_MPS
     bytes_per_voxel: int = FIELD_BYTES
     finest_mm: float | None = None

@@ -13,11 +13,17 @@ from UltrasoundMotionLib.errors import OptionError
 from UltrasoundMotionLib.fields import linear_maps
 from UltrasoundMotionLib.settings import check_options, option
 
-AUTO, NONE = "auto", "none"
+AUTO, NONE, ROTATIONS = "auto", "none", "rotations"
 ALIGNMENTS = ("rigid", "affine")
 """Initial transforms that are found by mutual information."""
 
-STARTS = (AUTO, *ALIGNMENTS, NONE)
+STARTS = (AUTO, *ALIGNMENTS, ROTATIONS, NONE)
+WHOLE = "whole"
+SEARCH_REGIONS = (AUTO, WHOLE)
+SAME, DIFFERENT = "same", "different"
+MODALITIES = (AUTO, SAME, DIFFERENT)
+HEADER = "header"
+ORIENTATIONS = (AUTO, HEADER)
 FIXED, MOVING, BOTH = "fixed", "moving", "both"
 GUIDES = (NONE, FIXED, MOVING, BOTH)
 MODES = ("to-reference", "frame-to-frame")
@@ -36,8 +42,17 @@ class RegisterRequest:
         refine: of methods that predict by a network: whether the prediction is refined on this pair; None: as the
             method's settings say.
         initial_transform: from fixed to moving points, LPS mm. "auto" finds a rigid one where the images cover less
-            than half of each other by their headers, "rigid" and "affine" always find one, "none" or None starts from
-            the headers; or an (n+1, n+1) matrix, or a SimpleITK transform.
+            than half of each other by their headers, and where they are not alike as they lie and a shift or a rotation
+            of any angle makes them so; "rigid" and "affine" always find one, "rotations" tries all rotations; "none" or
+            None starts from the headers; or an (n+1, n+1) matrix, or a SimpleITK transform.
+        search_region: "auto" cuts the search to the part in which two moments of one scan differ, where the rest is
+            still; "whole" registers all.
+        modality: whether intensities can be compared: "auto" measures it, "same" compares them, "different" compares
+            structures.
+        orientation: of the images that a trained network is given: "auto" turns them as it knows them where it does not
+            recognise them as they are, "header" takes the axes of the image.
+        keep_folds: give a field that folds as the method found it; otherwise the flow of a smooth velocity near it,
+            which folds nowhere.
         working_spacing_mm: axes that are finer are resampled to it for the search; the field is given on the fixed grid
             all the same. None: the fixed image's voxels, see `choose_working_grid`.
         guide_labels: "fixed", "moving" or "both": the images whose label maps guide the field in place of the class
@@ -74,8 +89,18 @@ class RegisterRequest:
         flag="--initial",
         metavar="|".join(STARTS),
         parse=str,
-        help="where to begin (default auto: rigid where the overlap is poor)",
+        help="where to begin (default auto: a rigid start where the images are not alike as they lie)",
     )
+    search_region: str = option(
+        AUTO, choices=SEARCH_REGIONS, help="auto (default) leaves out what stands still, whole registers all"
+    )
+    modality: str = option(
+        AUTO, choices=MODALITIES, help="whether intensities can be compared (default auto: as measured)"
+    )
+    orientation: str = option(
+        AUTO, choices=ORIENTATIONS, help="of what a trained network sees (default auto: turned until it recognises it)"
+    )
+    keep_folds: bool = option(False, help="leave a field that folds as it is (default: a flow near it that does not)")
     working_spacing_mm: float | None = option(
         None, above=0, unit="mm", metavar="S", help="search on a coarser grid; the result is on that of FIXED"
     )

@@ -32,9 +32,12 @@ class WorkingPair:
         grid: the working grid.
         same_scan: whether the images show one subject in one pose with comparable intensities, so that their difference
             is meaningful.
+        different_modality: whether their intensities cannot be compared, only their structures.
         fixed_maps, moving_maps: (1, C, *spatial) float32, probabilities of the classes without the background from an
             anatomy network; or None.
         guides: the user's labels that take the place of class maps; or None.
+        may_turn: whether trained networks may be given the images in another orientation than their header's.
+        turn: (n, n) rotation in LPS of the grid that a network is given, about its middle; None: the header's axes.
         notes: the method's lines for the user on this pair, passed on in `Registration.notes`.
     """
 
@@ -44,9 +47,12 @@ class WorkingPair:
     moving_mask: Tensor | None
     grid: ImageGrid
     same_scan: bool = False
+    different_modality: bool = False
     fixed_maps: Tensor | None = None
     moving_maps: Tensor | None = None
     guides: GuideLabels | None = None
+    may_turn: bool = False
+    turn: np.ndarray | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -63,23 +69,31 @@ class WorkingPair:
 
 
 def make_working_pair(
-    images: CheckedImages, grid: ImageGrid, start: sitk.Transform | None, *, same_scan: bool = False
+    images: CheckedImages,
+    grid: ImageGrid,
+    start: sitk.Transform | None,
+    *,
+    same_scan: bool = False,
+    different_modality: bool = False,
+    may_turn: bool = False,
 ) -> WorkingPair:
     """Resamples both images onto the grid, the moving one through the initial transform.
 
     Outside an image, the value of its border continues; outside a mask is 0.
     """
     fixed_mask, moving_mask = (
-        None if mask is None else _tensor(_on_grid(_binary(mask), grid, transform, nearest=True))
+        None if mask is None else _tensor(on_grid(_binary(mask), grid, transform, nearest=True))
         for mask, transform in ((images.fixed_mask, None), (images.moving_mask, start))
     )
     return WorkingPair(
-        fixed=_tensor(scale_intensities(_on_grid(images.fixed, grid, None))),
-        moving=_tensor(scale_intensities(_on_grid(images.moving, grid, start))),
+        fixed=_tensor(scale_intensities(on_grid(images.fixed, grid, None))),
+        moving=_tensor(scale_intensities(on_grid(images.moving, grid, start))),
         fixed_mask=fixed_mask,
         moving_mask=moving_mask,
         grid=grid,
         same_scan=same_scan,
+        different_modality=different_modality,
+        may_turn=may_turn,
     )
 
 
@@ -110,7 +124,10 @@ def _binary(mask: Volume) -> Volume:
     return replace(mask, array=(mask.array > 0).astype(np.uint8))
 
 
-def _on_grid(volume: Volume, grid: ImageGrid, start: sitk.Transform | None, nearest: bool = False) -> np.ndarray:
+def on_grid(volume: Volume, grid: ImageGrid, start: sitk.Transform | None, nearest: bool = False) -> np.ndarray:
+    """Resamples onto a grid through a transform from its points: an image continues its border, a mask (nearest) is 0
+    outside.
+    """
     import SimpleITK as sitk
 
     if start is None and ImageGrid.of(volume).matches(grid):

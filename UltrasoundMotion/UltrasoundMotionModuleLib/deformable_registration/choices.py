@@ -10,7 +10,16 @@ from slicer.i18n import tr as _
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.image_kind import ImageKind, RecognisedKind
-from UltrasoundMotionLib.registration.request import NONE, RegisterRequest
+from UltrasoundMotionLib.registration.request import (
+    AUTO,
+    DIFFERENT,
+    HEADER,
+    NONE,
+    ROTATIONS,
+    SAME,
+    WHOLE,
+    RegisterRequest,
+)
 from UltrasoundMotionLib.weights import installed_cards, read_card
 
 if TYPE_CHECKING:
@@ -34,7 +43,7 @@ class PresetSettings:
         method: a registration method of the library; a sequence has only one.
         weights: names of trained weights, one of which the method needs; where none is installed, the default method
             takes its place.
-        start: initial transform of a pair: "auto", "none" (as the volumes lie), "rigid" or "affine".
+        start: initial transform of a pair: "auto", "none" (as the volumes lie), "rigid", "affine" or "rotations".
         ofSequence: register every frame of a sequence to one of its frames rather than a pair of volumes.
         kind: the kind of images that it is proposed for.
     """
@@ -74,14 +83,16 @@ class Preset(enum.Enum):
 
     GENERAL = PresetSettings(
         _("General"),
-        _("Any two volumes, or any two slices of one plane. Aligned rigidly first where they overlap poorly."),
+        _("Any two volumes, or any two slices of one plane. Aligned rigidly first where they are not alike."),
     )
     CARDIAC_CINE_MRI = PresetSettings(
         _("Cardiac cine MRI, end-systole to end-diastole"),
-        _("Two moments of one scan: choose end-diastole as fixed and end-systole as moving. They start as they lie."),
+        _(
+            "Two moments of one scan: choose end-diastole as fixed and end-systole as moving. They start as they lie "
+            "unless that is not how they are alike."
+        ),
         method="semantic",
         weights=("anatomy-cardiac-phases", "anatomy-cardiac"),
-        start="none",
         kind=ImageKind.CARDIAC_CINE,
     )
     HIPPOCAMPUS_MRI = PresetSettings(
@@ -152,17 +163,63 @@ class Start(enum.Enum):
     AS_THEY_LIE = NONE
     RIGID = "rigid"
     AFFINE = "affine"
+    ROTATIONS = ROTATIONS
 
     def label(self) -> str:
         """The text in the panel."""
         return {
             Start.PRESET: _("As the preset says"),
-            Start.AUTOMATIC: _("Rigid where they overlap poorly"),
+            Start.AUTOMATIC: _("Rigid where they are not alike as they lie"),
             Start.AS_THEY_LIE: _("As the volumes lie"),
             Start.RIGID: _("After a rigid alignment"),
             Start.AFFINE: _("After an affine alignment"),
+            Start.ROTATIONS: _("After trying all rotations"),
         }[self]
 
     def of(self, preset: Preset) -> str:
         """The option's value for a preset."""
         return self.value or preset.value.start
+
+
+class SearchRegion(enum.Enum):
+    """The part of a pair that is registered."""
+
+    AUTOMATIC = AUTO
+    WHOLE = WHOLE
+
+    def label(self) -> str:
+        """The text in the panel."""
+        return {
+            SearchRegion.AUTOMATIC: _("Without what stands still"),
+            SearchRegion.WHOLE: _("The whole volume"),
+        }[self]
+
+
+class Modality(enum.Enum):
+    """Comparison of intensities or of structures."""
+
+    AUTOMATIC = AUTO
+    SAME = SAME
+    DIFFERENT = DIFFERENT
+
+    def label(self) -> str:
+        """The text in the panel."""
+        return {
+            Modality.AUTOMATIC: _("As measured"),
+            Modality.SAME: _("One modality: intensities are compared"),
+            Modality.DIFFERENT: _("Two modalities: structures are compared"),
+        }[self]
+
+
+class Orientation(enum.Enum):
+    """Orientation of the images that a trained network is given."""
+
+    AUTOMATIC = AUTO
+    HEADER = HEADER
+
+    def label(self) -> str:
+        """The text in the panel."""
+        return {
+            Orientation.AUTOMATIC: _("Turned until it recognises them"),
+            Orientation.HEADER: _("As the volumes lie"),
+        }[self]

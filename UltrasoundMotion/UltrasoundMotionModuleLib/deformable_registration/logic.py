@@ -24,7 +24,15 @@ from UltrasoundMotionLib.mrml.sequence_nodes import find_sequence_nodes
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.learned.possible_weights import possible_weights
 from UltrasoundMotionLib.registration.request import RegisterRequest, SequenceRequest
-from UltrasoundMotionModuleLib.deformable_registration.choices import Preset, Refinement, Start, methods
+from UltrasoundMotionModuleLib.deformable_registration.choices import (
+    Modality,
+    Orientation,
+    Preset,
+    Refinement,
+    SearchRegion,
+    Start,
+    methods,
+)
 from UltrasoundMotionModuleLib.deformable_registration.tasks import (
     PairTask,
     SequenceTask,
@@ -56,7 +64,8 @@ class DeformableRegistrationParameterNode:
     preset - the kind of images; that of sequences uses `sequenceVolume` and `referenceFrame`, the others the volumes.
     fixedVolume, movingVolume, fixedSegmentation, movingSegmentation, fixedMask, movingMask - the inputs.
     method - name of a registration method; empty for that of the preset.
-    refinement, start, workingSpacing, device - further options; a spacing of 0 is that of the volumes.
+    refinement, start, searchRegion, modality, orientation, keepFolds, workingSpacing, device - further options; a
+    spacing of 0 is that of the volumes.
     outputTransform, outputWarped, outputJacobian, outputSegmentation, outputTable - the result of a pair; new nodes are
     made where none is chosen.
     motionTransform, stillVolume, motionTable - the result of a sequence; new nodes are made where none is chosen.
@@ -78,6 +87,10 @@ class DeformableRegistrationParameterNode:
     method: str = ""
     refinement: Refinement = Refinement.METHOD
     start: Start = Start.PRESET
+    searchRegion: SearchRegion = SearchRegion.AUTOMATIC
+    modality: Modality = Modality.AUTOMATIC
+    orientation: Orientation = Orientation.AUTOMATIC
+    keepFolds: bool = False
     workingSpacing: Annotated[float, WithinRange(0.0, _COARSEST_SPACING_MM)] = 0.0
     device: Device = Device.AUTOMATIC
     outputTransform: vtkMRMLTransformNode
@@ -121,9 +134,10 @@ class DeformableRegistrationLogic(MotionModuleLogic):
         Both may stand under linear transforms; what counts is where they are seen.
 
         The options of `RegisterRequest` are keywords too: `method` (see Docs/concepts/registration.md), `weights`,
-        `start` ("auto" aligns rigidly first where the volumes overlap poorly; "none", as they lie; "rigid"; "affine"),
-        `refine` (of a trained method, whether its prediction is refined on this pair), `workingSpacing` (mm; finer axes
-        are searched at it), `device`, `settings`; or all of them as `request`.
+        `start` ("auto" aligns rigidly first where the volumes are not alike as they lie; "none", as they lie; "rigid";
+        "affine"; "rotations"), `searchRegion`, `modality`, `orientation`, `keepFolds`, `refine` (of a trained method,
+        whether its prediction is refined on this pair), `workingSpacing` (mm; finer axes are searched at it), `device`,
+        `settings`; or all of them as `request`.
 
         >>> from DeformableRegistration import DeformableRegistrationLogic
         >>> result = DeformableRegistrationLogic().register(fixedNode, movingNode, movingSegmentation=segmentationNode)
@@ -218,6 +232,10 @@ class DeformableRegistrationLogic(MotionModuleLogic):
             method=method,
             refine=parameters.refinement.of(method),
             initial_transform=parameters.start.of(parameters.preset),
+            search_region=parameters.searchRegion.value,
+            modality=parameters.modality.value,
+            orientation=parameters.orientation.value,
+            keep_folds=parameters.keepFolds,
             working_spacing_mm=parameters.workingSpacing or None,
             device=parameters.device.value,
         )

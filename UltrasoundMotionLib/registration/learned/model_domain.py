@@ -146,6 +146,13 @@ def domain_grid(grid: ImageGrid, domain: ModelDomain, centre_mm: np.ndarray | No
     return ImageGrid(tuple(size[::-1]), tuple(float(one) for one in spacing), tuple(origin), direction)
 
 
+def turned_about_middle(grid: ImageGrid, turn: np.ndarray) -> ImageGrid:
+    """Returns a grid turned about its middle by a rotation (n, n) in LPS."""
+    half = (np.array(grid.shape[::-1]) - 1) / 2 * grid.spacing_mm
+    direction = turn @ grid.direction
+    return ImageGrid(grid.shape, grid.spacing_mm, tuple(grid.middle_mm - direction @ half), direction)
+
+
 def check_domain(image: WorkingPair | ImageGrid, domain: ModelDomain) -> tuple[str, ...]:
     """Checks whether a model of the domain can be used.
 

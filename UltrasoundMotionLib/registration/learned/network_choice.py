@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import ImageGrid
 from UltrasoundMotionLib.registration.learned.model_domain import (
     ModelDomain,
     check_domain,
     domain_grid,
     field_to_grid,
     sample_on,
+    turned_about_middle,
 )
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.weights import NetworkKind, find_card, installed_cards, load_network, read_card
@@ -44,9 +46,15 @@ class DomainNetwork:
             predict: gives the displacement (1, n, *domain) in voxels of the domain's grid from fixed and moving image,
                 (1, 1, *domain) each; None: the network does.
         """
-        inner = domain_grid(pair.grid, self.domain)
+        inner = network_grid(pair, self.domain)
         fixed, moving = (sample_on(image, pair.grid, inner) for image in (pair.fixed, pair.moving))
         return field_to_grid((predict or self.network)(fixed, moving), inner, pair.grid)
+
+
+def network_grid(pair: WorkingPair, domain: ModelDomain) -> ImageGrid:
+    """The grid on which a network is given a pair: its domain's, turned as the pair says."""
+    grid = domain_grid(pair.grid, domain)
+    return grid if pair.turn is None else turned_about_middle(grid, pair.turn)
 
 
 def network_for(

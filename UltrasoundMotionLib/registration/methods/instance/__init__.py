@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
+_MIND = 1.0
+"""Weight of self-similarity where it is the only term."""
+
 
 @dataclass(frozen=True)
 class InstanceSettings:
@@ -70,9 +73,16 @@ class InstanceSettings:
     @classmethod
     def for_pair(cls, pair: WorkingPair) -> InstanceSettings:
         """The settings that `register` takes unless told otherwise: `for_same_scan` where the pair is one, else the
-        defaults, which suit different subjects.
+        defaults, which suit different subjects; `for_different_modality` where intensities cannot be compared.
         """
+        if pair.different_modality:
+            return cls.for_different_modality()
         return cls.for_same_scan() if pair.same_scan else cls()
+
+    @classmethod
+    def for_different_modality(cls) -> InstanceSettings:
+        """The settings for two modalities: self-similarity (MIND) takes the place of local cross-correlation."""
+        return cls(likeness=LikenessWeights(lncc=0.0, mind=_MIND))
 
     @classmethod
     def for_same_scan(cls) -> InstanceSettings:
@@ -97,6 +107,7 @@ class InstanceSettings:
     rank=0,
     settings=InstanceSettings,
     settings_for_pair=InstanceSettings.for_pair,
+    compares_structures=True,
     use="any two images or volumes, in seconds; the default",
 )
 def run_instance(setup: MethodSetup) -> Tensor:

@@ -71,9 +71,12 @@ def run_ltnet(setup: MethodSetup) -> Tensor:
     """
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.network_choice import network_for
+    from UltrasoundMotionLib.registration.learned.orientation import oriented
+    from UltrasoundMotionLib.registration.methods.semantic import ANATOMY, ANATOMY_WEIGHTS
 
     pair, settings = setup.pair, setup.settings
     chosen = network_for(pair, LTNET, WEIGHTS, setup.weights or settings.model)
+    pair = oriented(pair, chosen.domain, ANATOMY, ANATOMY_WEIGHTS)
     displacement = chosen.displacement(pair, chosen.network.backward_field if settings.backward else None)
     if not settings.refine:
         setup.report(1, 1, "the network's field", lambda: displacement)

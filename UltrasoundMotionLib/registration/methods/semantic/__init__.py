@@ -112,6 +112,7 @@ def run_semantic(setup: MethodSetup) -> Tensor:
     """
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.network_choice import network_for
+    from UltrasoundMotionLib.registration.learned.orientation import oriented
     from UltrasoundMotionLib.registration.methods.semantic.anatomy_maps import class_maps
     from UltrasoundMotionLib.registration.methods.semantic.two_step import predict_two_step
 
@@ -134,6 +135,7 @@ def run_semantic(setup: MethodSetup) -> Tensor:
     start = maps = None
     if settings.predicts:
         two_step = network_for(pair, TWO_STEP, TWO_STEP_WEIGHTS, model)
+        pair = oriented(pair, two_step.domain, ANATOMY, ANATOMY_WEIGHTS)
         start = two_step.displacement(pair, lambda fixed, moving: predict_two_step(two_step.network, fixed, moving))
         predicted = start
         setup.report(1, 1, "network", lambda: predicted)
@@ -142,6 +144,7 @@ def run_semantic(setup: MethodSetup) -> Tensor:
     if guided:
         turns = (_TURNS_DEG if pair.same_scan else (0.0,)) if settings.turns_deg is None else settings.turns_deg
         network = network_for(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy)
+        pair = oriented(pair, network.domain, ANATOMY, ANATOMY_WEIGHTS)
         maps = class_maps(pair, network, turns)
         if pair.guides is not None:
             maps = pair.guides.replace_maps(maps, network.domain.labels)

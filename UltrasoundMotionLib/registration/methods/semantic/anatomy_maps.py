@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.fields import ImageGrid
-from UltrasoundMotionLib.registration.learned.model_domain import domain_grid, sample_on
-from UltrasoundMotionLib.registration.learned.network_choice import DomainNetwork
+from UltrasoundMotionLib.registration.learned.model_domain import sample_on
+from UltrasoundMotionLib.registration.learned.network_choice import DomainNetwork, network_grid
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 
@@ -24,7 +24,7 @@ def class_maps(pair: WorkingPair, model: DomainNetwork, turns_deg: Sequence[floa
     Returns:
         (1, C, *spatial) each, on the pair's grid; 0 outside the domain's box.
     """
-    inner = domain_grid(pair.grid, model.domain)
+    inner = network_grid(pair, model.domain)
     total = torch.zeros(2, len(model.domain.labels), *pair.grid.shape, device=pair.fixed.device)
     for degrees in turns_deg:
         turned = turned_grid(inner, degrees)

@@ -70,9 +70,12 @@ def run_voxelmorph(setup: MethodSetup) -> Tensor:
     """
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.network_choice import network_for
+    from UltrasoundMotionLib.registration.learned.orientation import oriented
+    from UltrasoundMotionLib.registration.methods.semantic import ANATOMY, ANATOMY_WEIGHTS
 
     pair, settings = setup.pair, setup.settings
     chosen = network_for(pair, VOXELMORPH, WEIGHTS, setup.weights or settings.model)
+    pair = oriented(pair, chosen.domain, ANATOMY, ANATOMY_WEIGHTS)
     displacement = chosen.displacement(pair)
     setup.report(1, 1, f"network {chosen.name}", lambda: displacement)
     if not settings.refine:
