@@ -72,13 +72,16 @@ def run_pyramid(setup: MethodSetup) -> Tensor:
     """
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.network_choice import network_for
+    from UltrasoundMotionLib.registration.learned.orientation import oriented
     from UltrasoundMotionLib.registration.methods.pyramid.prediction import predict_pyramid
+    from UltrasoundMotionLib.registration.methods.semantic import ANATOMY, ANATOMY_WEIGHTS
 
     pair, settings = setup.pair, setup.settings
     wanted = setup.weights or settings.model
     if wanted is None and not find_method("pyramid").installed:
         raise InputError(f"pyramid comes without weights. {_HOW_TO_INSTALL}")
     chosen = network_for(pair, PYRAMID, WEIGHTS, wanted)
+    pair = oriented(pair, chosen.domain, ANATOMY, ANATOMY_WEIGHTS)
     displacement, maps = predict_pyramid(pair, chosen)
     setup.report(1, 1, f"network {chosen.name}", lambda: displacement)
     if pair.guides is not None:

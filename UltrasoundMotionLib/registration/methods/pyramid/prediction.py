@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.registration.learned.model_domain import domain_grid, field_to_grid, sample_on
-from UltrasoundMotionLib.registration.learned.network_choice import DomainNetwork
+from UltrasoundMotionLib.registration.learned.model_domain import field_to_grid, sample_on
+from UltrasoundMotionLib.registration.learned.network_choice import DomainNetwork, network_grid
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 
@@ -18,7 +18,7 @@ def predict_pyramid(pair: WorkingPair, model: DomainNetwork) -> tuple[Tensor, tu
         The displacement (1, n, *spatial) in voxels of the pair's grid; the maps of fixed and moving image, (1, C,
         *spatial) each, 0 outside the domain's box.
     """
-    inner = domain_grid(pair.grid, model.domain)
+    inner = network_grid(pair, model.domain)
     spatial = tuple(inner.shape)
     features = model.network.features(sample_on(torch.cat([pair.fixed, pair.moving]), pair.grid, inner))
     velocity = model.network.velocity([one[:1] for one in features], [one[1:] for one in features])
