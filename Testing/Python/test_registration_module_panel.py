@@ -93,6 +93,24 @@ def test_apply_says_what_is_missing(scene, panel):
         panel.commandArguments()
 
 
+def test_decisions_on_a_pair_can_be_overridden(panel):
+    from UltrasoundMotionModuleLib.deformable_registration.choices import Modality, Orientation, SearchRegion, Start
+
+    parameters = panel.parameters
+    request = panel.logic.request(parameters)
+    assert (request.search_region, request.modality, request.orientation) == ("auto", "auto", "auto")
+    assert not request.keep_folds
+    parameters.start, parameters.searchRegion = Start.ROTATIONS, SearchRegion.WHOLE
+    parameters.modality, parameters.orientation = Modality.DIFFERENT, Orientation.HEADER
+    panel.ui.keepFoldsCheckBox.checked = True
+    request = panel.logic.request(parameters)
+    assert (request.initial_transform, request.search_region) == ("rotations", "whole")
+    assert (request.modality, request.orientation, request.keep_folds) == ("different", "header", True)
+    for name in ("searchRegion", "modality", "orientation"):
+        box = getattr(panel.ui, f"{name}ComboBox")
+        assert box.currentText == getattr(parameters, name).label()
+
+
 @pytest.mark.slow
 def test_the_self_test_of_the_application_passes_on_a_shorter_beat(application, scene, monkeypatch):
     import DeformableRegistration
