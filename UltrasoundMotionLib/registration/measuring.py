@@ -31,6 +31,7 @@ def measure(
     labels: Volume | None,
     *,
     before: PairLikeness | None = None,
+    lying: Tensor | None = None,
 ) -> RegistrationMeasures:
     """Measures a registration; time and device are left for the caller to fill in.
 
@@ -38,10 +39,12 @@ def measure(
         voxels: displacement (1, n, *spatial) in voxels of the pair's grid.
         displacement: on the fixed grid.
         labels: the moving labels, warped; None where there are none.
+        lying: the moving image on the pair's grid as its header puts it; None: as the pair has it.
         before: likeness of the images as they lie; None: likeness is not measured.
     """
     pair = pair.to("cpu")
     warped = warp(pair.moving, voxels.to(pair.moving.dtype))
+    unmoved_image = pair.moving if lying is None else lying.to(pair.moving)
     label_map_measures = {}
     if images.fixed_labels is not None and images.moving_labels is not None and labels is not None:
         unmoved = DisplacementField.zero(ImageGrid.of(images.fixed_labels)).warp(images.moving_labels, mode="nearest")
@@ -49,9 +52,9 @@ def measure(
     field = displacement.to_voxels()
     where, inside = _inside(images, labels)
     return RegistrationMeasures(
-        lncc_before=float(lncc(pair.fixed, pair.moving, WINDOW, mask=pair.fixed_mask)),
+        lncc_before=float(lncc(pair.fixed, unmoved_image, WINDOW, mask=pair.fixed_mask)),
         lncc=float(lncc(pair.fixed, warped, WINDOW, mask=pair.fixed_mask)),
-        mse_before=float(mse(pair.fixed, pair.moving, mask=pair.fixed_mask)),
+        mse_before=float(mse(pair.fixed, unmoved_image, mask=pair.fixed_mask)),
         mse=float(mse(pair.fixed, warped, mask=pair.fixed_mask)),
         jacobian=jacobian_measures(field),
         jacobian_inside=None if inside is None else jacobian_measures(field, inside),

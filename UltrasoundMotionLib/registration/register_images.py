@@ -153,7 +153,10 @@ def _register(
     displacement = found if start is None else _transform_after(start, found)
     warped = displacement.warp(images.moving, outside_value=float(images.moving.array.min()))
     warped_labels = None if images.moving_labels is None else displacement.warp(images.moving_labels, mode="nearest")
-    measures = measure(pair, voxels, displacement, images, warped_labels, before=decided.before)
+    lying = None
+    if start is not None and request.initial_transform == AUTO:  # a start that was found is part of what is measured
+        lying = make_working_pair(images, pair.grid, None).moving
+    measures = measure(pair, voxels, displacement, images, warped_labels, before=decided.before, lying=lying)
     if doubt := match_doubt(measures.alike_before, measures.alike, decided.different_modality):
         notes.append(doubt)
     return Registration(

@@ -32,7 +32,7 @@ class RegistrationMeasures:
 
     Attributes:
         lncc_before, lncc: mean squared local cross-correlation (window 5 voxels) of fixed and moving on the working
-            grid, 0 to 1.
+            grid, 0 to 1; before also without a start that was found by `auto`.
         mse_before, mse: mean squared difference of the intensities, each image scaled to [0, 1].
         jacobian: of the displacement on the whole fixed grid, background and all.
         jacobian_inside: the same where it matters: inside `inside`; None where that is empty.
