@@ -239,9 +239,8 @@ def takes_request(kind: type[Any]) -> Callable[[Callable[..., T]], Callable[...,
 
 def _hints(kind: type) -> dict[str, Any]:
     """Types of the fields; empty where they name what is imported for type checkers only."""
-    module = sys.modules.get(kind.__module__)
     try:
-        return typing.get_type_hints(kind, vars(module) if module else None)
+        return typing.get_type_hints(kind)  # each base's in the names of its own module
     except NameError:
         return {}
 

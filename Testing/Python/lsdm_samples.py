@@ -6,20 +6,19 @@ import numpy as np
 import torch
 from torch import nn
 
-from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatch
-from UltrasoundMotionLib.tracking.trackers.lsdm.network import (
-    WINDOW,
-    LsdmConfig,
-)
+from UltrasoundMotionLib.lab.training.data.landmark_sources import FrameTriple, LandmarkSource
+from UltrasoundMotionLib.lab.training.data.lsdm_batches import LsdmBatch, LsdmBatches
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
+from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm, LsdmConfig
 
-TINY = LsdmConfig(motion_channels=(8, 8, 8, 8), feature_channels=(8, 8), seeds=4)
+TINY = LsdmConfig(channels=(8, 8, 8, 8), motion_channels=8, feature_channels=8, seeds=4)
 
 
-def speckle(seed: int, side: int = 200) -> np.ndarray:
+def speckle(seed: int, side: int = 256) -> np.ndarray:
     """(side, side) smooth random texture of 0 to 255."""
     generator = torch.Generator().manual_seed(seed)
     values = torch.randn((1, 1, side, side), generator=generator)
-    for width in (3, 3):
+    for width in (5, 5):
         values = nn.functional.avg_pool2d(values, width, 1, width // 2)
     values = values[0, 0] / values.std()
     return (128 + 50 * values).clamp(0, 255).numpy()
@@ -30,25 +29,32 @@ def moved(texture: np.ndarray, x: int, y: int) -> np.ndarray:
     return np.roll(texture, (y, x), axis=(0, 1))
 
 
-def batch_of(seeds: range, shift: tuple[float, float] = (4.0, -2.0)) -> LandmarkBatch:
-    """Landmarks in the middle of textures, `shift` px away in x_t, half of it in x_{t-dt}."""
-    side = (200 - WINDOW) // 2
-    cut = slice(side, side + WINDOW)
-    frames = [
-        torch.tensor(np.stack([moved(speckle(seed), x, y)[cut, cut] for seed in seeds]))[:, None] / 255
-        for x, y in ((0, 0), (2, -1), (4, -2))
-    ]
-    count = len(seeds)
-    nothing = torch.zeros((count, 1, 0, 0))
-    target = 127 + torch.tensor(shift).expand(count, 2) * 127 / 48
-    visible = torch.ones(count, dtype=torch.bool)
-    return LandmarkBatch(
-        nothing,
-        nothing,
-        target,
-        visible,
-        *(frame.float() for frame in frames),
-        None,
-        torch.ones(count),
-        torch.ones(count),
-    )
+class Textures(LandmarkSource):
+    """Textures that move by (8, -4) pixels from x_0 to x_t, by three quarters of it to x_{t-dt}."""
+
+    name = "liver-texture"
+
+    def draw(self, rng: np.random.Generator) -> FrameTriple:
+        """Draws a texture and 8 landmarks."""
+        texture = speckle(int(rng.integers(1000)))
+        points = rng.uniform(80, 176, (8, 2)).astype(np.float32)
+        ways = ((0, 0), (6, -3), (8, -4))
+        frames = np.stack([moved(texture, *way) for way in ways])
+        return FrameTriple(frames, np.stack([points + np.float32(way) for way in ways]), np.ones((3, 8), dtype=bool))
+
+
+PLAIN = LandmarkBatchSettings(triples=2, landmarks=2, motion=None, images=None, longest_offset=40.0)
+
+
+def batch_of(seed: int = 0, step: int = 0) -> LsdmBatch:
+    """Four landmarks of two moving textures, each window off the landmark by up to 40 samples."""
+    return LsdmBatches([Textures()], PLAIN, seed).draw(step)
+
+
+def network(config: LsdmConfig = TINY, seed: int = 0) -> Lsdm:
+    """A network with random weights and motions of some pixels."""
+    torch.manual_seed(seed)
+    made = Lsdm(config).eval()
+    for last in made.velocities:
+        nn.init.normal_(last.weight, std=0.05)
+    return made

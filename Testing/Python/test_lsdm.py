@@ -1,99 +1,61 @@
-"""LSDM's trackers, weights and ablation, with a tiny network that has learnt for some seconds."""
+"""LSDM's tracker, its parts, weights and ablation, with a tiny network that has learnt for some seconds."""
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from lsdm_samples import TINY, batch_of, moved, speckle
+from lsdm_samples import TINY, Textures, batch_of, moved, network, speckle
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
+from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.parts import lsdm_parts
 from UltrasoundMotionLib.lab.benchmarks.trackers import same_points
 from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase
-from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.data.landmark_sources import FrameTriple, LandmarkSource
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
-from UltrasoundMotionLib.lab.training.objectives.lsdm import (
-    LsdmLoss,
-    LsdmObjective,
-    target_pixels,
-)
-from UltrasoundMotionLib.tracking.matching.settings import UsualPlaceSettings
-from UltrasoundMotionLib.tracking.matching.usual_place import UsualPlace
+from UltrasoundMotionLib.lab.training.objectives.lsdm import PUBLISHED_LOSS, LsdmObjective
+from UltrasoundMotionLib.lab.training.optimization import Optimization
+from UltrasoundMotionLib.lab.training.recipe import RECIPES
 from UltrasoundMotionLib.tracking.registry import find_tracker
-from UltrasoundMotionLib.tracking.trackers.lsdm.absolute import LsdmFindingConfig, read_response
 from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
-from UltrasoundMotionLib.tracking.trackers.lsdm.network import (
-    CELL,
-    WINDOW,
-    Lsdm,
-)
-from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
-from UltrasoundMotionLib.tracking.trackers.lsdm.siamese import find_peak
-from UltrasoundMotionLib.weights import ModelCard, save_weights
+from UltrasoundMotionLib.tracking.trackers.lsdm.motion import Motion
+from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
+from UltrasoundMotionLib.tracking.trackers.lsdm.tracking_branch import SAMPLE, STRIDE
+from UltrasoundMotionLib.weights import ModelCard, load_network, save_weights
 
 
 @pytest.fixture(scope="module")
 def taught() -> Lsdm:
     """A tiny network that has learnt for some seconds to find texture that has moved."""
     torch.manual_seed(0)
-    objective = LsdmObjective(replace(TINY, feature_channels=(16, 16)), LsdmLoss(long=0.1, short=0.1))
+    objective = LsdmObjective(replace(TINY, feature_channels=16))
     optimizer = torch.optim.Adam(objective.parameters(), 4e-3)
-    for step in range(10):
+    for step in range(12):
         optimizer.zero_grad()
-        objective.losses(batch_of(range(2 * step, 2 * step + 2)), step)["total"].backward()
+        objective.losses(batch_of(step=step), step)["total"].backward()
         optimizer.step()
     return objective.network.eval()
 
 
-@pytest.mark.slow
 def test_the_response_finds_texture_that_it_never_saw(taught):
-    batch = batch_of(range(900, 904))
     objective = LsdmObjective(taught.config)
     objective.network = taught
-    shift, _ = find_peak(objective.respond(batch)[0])
-    assert ((CELL * shift - target_pixels(batch)).norm(dim=1) < 1.5).all()
-    torch.testing.assert_close(objective.locate(batch), 127 + CELL * shift * 127 / 48)
+    assert objective.errors(batch_of(seed=9)).max() < 2.0
 
 
-def test_of_two_places_alike_the_response_takes_the_expected_one():
-    twins = torch.full((1, 33, 33), -9.0)
-    twins[0, 16, 14] = twins[0, 16, 24] = 5.0
-    answer = read_response(twins, torch.full((1,), 25.0), LsdmFindingConfig())
-    torch.testing.assert_close(answer.points, torch.tensor([[-4.0, 0.0]]), atol=0.05, rtol=0)
-    assert answer.there > answer.expected == -9
-    twins[0, 16, 24] = 40.0
-    assert read_response(twins, torch.full((1,), 25.0), LsdmFindingConfig()).points[0, 0] > 15
-    assert read_response(twins, torch.full((1,), 1.0), LsdmFindingConfig()).points[0, 0] < 0
-
-
-def test_out_of_sight_a_point_goes_back_and_is_ever_less_sure():
-    place = UsualPlace(np.array([[10.0, 10.0], [50.0, 50.0]]), UsualPlaceSettings(), 2.0)
-    points, sure = np.array([[20.0, 10.0], [51.0, 50.0]]), np.tile(0.1 * np.eye(2), (2, 1, 1))
-    seen = np.array([False, True])
-    later, covariance = place.after(points, sure, seen)
-    np.testing.assert_allclose(later, [[19.0, 10.0], [51.0, 50.0]])
-    np.testing.assert_allclose(covariance[0], 4.1 * np.eye(2))
-    np.testing.assert_allclose(covariance[1], sure[1])
-    for _ in range(200):
-        later, covariance = place.after(later, covariance, seen)
-    assert np.linalg.norm(later[0] - [10.0, 10.0]) < 0.1
-    np.testing.assert_allclose(covariance[0], 24.0**2 * np.eye(2), atol=1e-9)
-
-
-def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTracker | LsdmPublishedTracker]:
+def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTracker]:
     """Positions (T, N, 2) of landmarks on a texture that moves 2 px right and 1 px up a frame, and the tracker."""
     texture = speckle(950, 256)
     points = np.array([[120.0, 130.0], [100.25, 141.5], [140.0, 128.0]])[:count]
-    if changes.get("published"):
-        tracker = LsdmPublishedTracker(taught, torch.device("cpu"))
-    else:
-        tracker = LsdmTracker(taught, LsdmTrackerConfig(**changes), torch.device("cpu"))
+    tracker = LsdmTracker(taught, LsdmTrackerConfig(**changes), torch.device("cpu"))
     positions = [tracker.start(texture.astype(np.float32), points).positions_px]
     positions += [
         tracker.update(moved(texture, 2 * step, -step).astype(np.float32)).positions_px for step in range(1, 9)
@@ -101,7 +63,7 @@ def followed(taught: Lsdm, count: int, **changes) -> tuple[np.ndarray, LsdmTrack
     return np.stack(positions), tracker
 
 
-@pytest.mark.parametrize("changes", [{}, {"published": True}, {"interval": 3}])
+@pytest.mark.parametrize("changes", [{}, {"scales": (1.0,)}, {"interval": 3}])
 def test_the_tracker_follows_and_several_are_as_one(taught, changes):
     three, _ = followed(taught, 3, **changes)
     truth = three[:1] + np.arange(9)[:, None, None] * np.array([2.0, -1.0])
@@ -110,14 +72,12 @@ def test_the_tracker_follows_and_several_are_as_one(taught, changes):
     np.testing.assert_allclose(one[:, 0], three[:, 0], atol=0.02)
 
 
-def test_the_fields_say_where_tissue_went(taught):
+def test_the_fields_are_of_the_whole_frame(taught):
     positions, tracker = followed(taught, 2)
     result = tracker.result()
-    assert result.long_displacement.shape == result.short_displacement.shape == (2, 2, WINDOW, WINDOW)
-    assert result.step_px == 1.0 and result.confidence.shape == (2,)
+    assert result.long_displacement.shape == result.short_displacement.shape == (2, 128, 128)
+    assert result.step_px == 2.0 and result.confidence.shape == (2,)
     np.testing.assert_array_equal(result.positions_px, positions[-1])
-    np.testing.assert_allclose(result.long_displacement[:, :, 64, 64], np.tile([16.0, -8.0], (2, 1)), atol=2.5)
-    np.testing.assert_allclose(result.short_displacement[:, :, 64, 64], np.tile([2.0, -1.0], (2, 1)), atol=2.0)
 
 
 def test_bad_input_holding_and_bounded_memory(taught):
@@ -134,11 +94,124 @@ def test_bad_input_holding_and_bounded_memory(taught):
     assert np.isfinite(black.positions_px).all() and not black.visible.any()
     for step in range(4):
         tracker.update(moved(texture, step, 0))
-    assert len(tracker._search._recent) == 2
+    assert len(tracker._recent) == 2
     with pytest.raises(InputError, match="the frame is 100 x 90 pixels, the first one was 256 x 256"):
         tracker.update(np.zeros((90, 100), dtype=np.float32))
-    with pytest.raises(InputError, match="interval must be at least 1"):
-        LsdmTrackerConfig(interval=0)
+    for wrong, said in (
+        ({"interval": 0}, "interval must be at least 1"),
+        ({"window_influence": 2.0}, "window_influence must lie between 0 and 1"),
+        ({"scales": ()}, "scales must be positive numbers"),
+    ):
+        with pytest.raises(InputError, match=said):
+            LsdmTrackerConfig(**wrong)
+
+
+class Answers(torch.nn.Module):
+    """Stands in for the network: no motion, and responses that are given."""
+
+    def __init__(self, responses: torch.Tensor) -> None:
+        super().__init__()
+        self.inner, self.responses, self.scales = network(), responses, None
+
+    def motion(self, frames: torch.Tensor):
+        still = torch.zeros(1, 2, frames.shape[2] // 2, frames.shape[3] // 2)
+        return replace(self.inner.motion(frames), short_forward=still)
+
+    def response(self, motion, landmarks, scales):
+        self.scales, self.middles = scales.clone(), landmarks.middles.clone()
+        return self.responses
+
+
+def test_window_and_scales_are_those_of_the_code_by_loops():
+    generator = torch.Generator().manual_seed(5)
+    responses = F.interpolate(torch.randn((1, 3, 9, 9), generator=generator), size=33, mode="bicubic")
+    answers = Answers(responses)
+    config = LsdmTrackerConfig()
+    tracker = LsdmTracker(answers, config, torch.device("cpu"))
+    texture = speckle(3)
+    tracker.start(texture, np.array([[120.0, 130.0]]))
+    found = tracker.update(moved(texture, 1, 1)).positions_px[0]
+    np.testing.assert_allclose(answers.scales[0], [1 / 1.0375, 1, 1.0375], rtol=1e-6)
+
+    fine = F.interpolate(responses, size=257, mode="bicubic", align_corners=True)[0].double().numpy()
+    best, chosen = -np.inf, None
+    for number in range(3):
+        likelihood = np.exp(float(responses[0, number].max())) * (1 if number == 1 else 0.9745)
+        if likelihood > best:
+            best, chosen = likelihood, number
+    profile = np.array([np.sin(np.pi * (i + 1) / 258) ** 2 for i in range(257)])
+    window = np.outer(profile, profile)
+    values = fine[chosen] - fine[chosen].min()
+    mixed = (1 - 0.176) * values / values.sum() + 0.176 * window / window.sum()
+    row, column = divmod(int(mixed.argmax()), 257)
+    step = STRIDE * SAMPLE * 2 / 8  # pixels of the frame from one place of the fine map to the next
+    np.testing.assert_allclose(found, [120 + (column - 128) * step, 130 + (row - 128) * step], atol=0.5 * step + 1e-3)
+    size = 1 + 0.59 * (1.0375 ** (chosen - 1) - 1)
+    tracker.update(moved(texture, 2, 2))
+    np.testing.assert_allclose(answers.scales[0], size * np.array([1 / 1.0375, 1, 1.0375]), rtol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Lsdm:
+    """The network of the installed weights."""
+    return load_network("lsdm", find_tracker("lsdm").network).network.eval()
+
+
+PARTS = ("EMMA", "long field", "short field", "pyramid", "warped exemplar", "motion prior")
+
+
+def disturbed(made: Lsdm, part: str) -> Lsdm:
+    """A copy of the network in which one part is left out or says something else."""
+    other = copy.deepcopy(made)
+    with torch.no_grad():
+        if part == "EMMA":
+            other.alignment.iterations = 0
+        elif part == "pyramid":
+            torch.manual_seed(7)
+            for last in (other.pyramid.to_stride_2, other.pyramid.to_stride_4):
+                last.weight.copy_(last.weight.flatten()[torch.randperm(last.weight.numel())].view_as(last.weight))
+        elif part == "warped exemplar":
+            plain = Lsdm.exemplars
+            still = Motion.of(*torch.zeros(2, 1, 2, 64, 64), (), 1)
+            other.exemplars = lambda own, landmarks, now, scales: plain(
+                other, still.of_landmarks(landmarks.frames), landmarks, now, scales
+            )
+        elif part == "motion prior":
+            other.log_outlier.fill_(3.0)  # nearly the same chance everywhere
+        else:  # two cells, 8 pixels of the frame, to the right
+            other.velocities[0 if part == "long field" else 1].bias[0] += 2.0
+    return other
+
+
+def tracked(made: Lsdm) -> tuple[np.ndarray, list[torch.Tensor]]:
+    """Positions of landmarks in tissue that shears and drifts, and the responses in every frame."""
+    texture = torch.tensor(speckle(950, 256))[None, None] + torch.tensor(speckle(951, 256))[None, None] - 128
+    points = np.array([[120.0, 130.0], [100.25, 141.5], [140.0, 128.0]])
+    responses, original = [], made.response
+    made.response = lambda *given: responses.append(original(*given)) or responses[-1]
+    tracker = LsdmTracker(made, LsdmTrackerConfig(), torch.device("cpu"))
+    positions = []
+    y, x = torch.meshgrid(*[torch.arange(256.0)] * 2, indexing="ij")
+    for step in range(5):
+        grid = torch.stack((x - 1.5 * step - 0.01 * step * (y - 128), y + step), dim=2)[None]
+        frame = F.grid_sample(texture, (grid + 0.5) / 128 - 1, align_corners=False)[0, 0].numpy()
+        found = tracker.start(frame, points) if step == 0 else tracker.update(frame)
+        positions.append(found.positions_px)
+    return np.stack(positions), responses
+
+
+def test_each_part_of_the_shipped_network_acts_on_the_response_and_the_position(shipped):
+    positions, responses = tracked(copy.deepcopy(shipped))
+    noise = max(
+        float((one - two).abs().max()) for one, two in zip(responses, tracked(copy.deepcopy(shipped))[1], strict=True)
+    )
+    for part in PARTS:
+        other_positions, other_responses = tracked(disturbed(shipped, part))
+        difference = other_responses[0] - responses[0]
+        changed = float((difference - difference.mean()).abs().max())
+        assert changed > max(0.02, 100 * noise), f"{part}: the response changes by {changed:.3g}"
+        moved_px = np.abs(other_positions - positions).max()
+        assert moved_px > 0.002, f"{part}: positions change by {moved_px:.3g} px"
 
 
 def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
@@ -146,9 +219,7 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
     card = ModelCard("lsdm", "Lsdm", values, "test", (), "", 1, "", {}, "", "")
     save_weights(tmp_path, taught.state_dict(), card)
     tracker = find_tracker("lsdm").make(weights=tmp_path / "lsdm.json")
-    assert isinstance(tracker, LsdmTracker) and isinstance(
-        find_tracker("lsdm-published").make(weights=tmp_path / "lsdm.json"), LsdmPublishedTracker
-    )
+    assert isinstance(tracker, LsdmTracker)
     positions = tracker.start(speckle(950, 256).astype(np.float32), np.array([[120.0, 130.0]])).positions_px
     np.testing.assert_array_equal(positions, [[120.0, 130.0]])
     save_weights(tmp_path, taught.state_dict(), replace(card, name="other", architecture="SpeckNet"))
@@ -161,45 +232,32 @@ def test_weights_are_loaded_from_their_card_and_no_other(taught, tmp_path):
 
 @pytest.mark.slow
 def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):
-    class Textures(LandmarkSource):
-        name = "liver-texture"
-
-        def draw(self, rng: np.random.Generator) -> FrameTriple:
-            texture = speckle(int(rng.integers(1000)))
-            points = rng.uniform(70, 130, (8, 2)).astype(np.float32)
-            frames = np.stack([moved(texture, x, 0) for x in (0, 2, 4)])
-            return FrameTriple(
-                frames, np.stack([points + np.float32((x, 0)) for x in (0, 2, 4)]), np.ones((3, 8), dtype=bool)
-            )
-
     texture = speckle(950, 256)
     sequence = ImageSequence(
         np.stack([moved(texture, step, 0) for step in range(12)]), spacing_mm=(0.5, 0.5), name="moving"
     )
-    positions = np.array([[[120.0 + step, 130.0]] for step in range(12)])
+    positions = np.array([[[120.0 + step, 130.0], [100.0 + step, 120.0]] for step in range(12)])
     truth = replace(same_points(positions), spacing_mm=(0.5, 0.5))
     training = replace(LANDMARK_SETTINGS, steps=1)
     case = BenchmarkCase("liver", "hard", "moving", sequence, truth)
     save_file(LsdmObjective(TINY).weights(), tmp_path / "trained.safetensors")
     shared = {
         "training": training,
-        "batch": LandmarkBatchSettings(triples=1, landmarks=2, motion=None, images=None, trajectories=0),
+        "batch": LandmarkBatchSettings(triples=1, landmarks=2, motion=None, images=None),
         "network": TINY,
         "start_from": tmp_path / "trained.safetensors",
         "out": tmp_path / "kept",
     }
     result = lsdm_ablation([Textures()], [case], **shared)
-    assert [row.table for row in result.rows] == ["S2"] * 8 + ["S3"] * 3
-    assert len({(row.decoder, row.iterations, row.pyramid) for row in result.rows[:8]}) == 8
-    assert [row.iterations for row in result.rows[8:]] == [1, 5, 10]
-    whole = next(row for row in result.rows[:8] if (row.decoder, row.iterations, row.pyramid) == ("complete", 5, True))
-    assert result.rows[9] == replace(whole, table="S3")
+    assert [row.table for row in result.rows] == ["S2"] * 6 + ["S3"] * 4
+    assert len({(row.decoder, row.iterations, row.pyramid) for row in result.rows[:6]}) == 6
+    assert [row.iterations for row in result.rows[6:]] == [1, 3, 5, 10]
+    whole = next(row for row in result.rows[:6] if (row.decoder, row.iterations, row.pyramid) == ("complete", 3, True))
+    assert result.rows[7] == replace(whole, table="S3")
     assert all(row.mean_mm >= 0 and 0 <= row.long_folded <= 1 for row in result.rows)
-    assert len(result.table(markdown=True).splitlines()) == 13 and result.as_dict()["steps"] == 1
-    assert (
-        all(row.response_mean_mm >= 0 for row in result.rows)
-        and result.details["started_from"] == "trained.safetensors"
-    )
+    assert all(set(row.by_landmark) == {f"moving/{label}" for label in truth.labels} for row in result.rows)
+    assert len(result.table(markdown=True).splitlines()) == 12 and result.as_dict()["steps"] == 1
+    assert result.details["started_from"] == "trained.safetensors"
 
     class Nothing(LandmarkSource):
         name = "liver-texture"
@@ -210,3 +268,25 @@ def test_the_ablation_trains_each_network_once_and_prints_both_tables(tmp_path):
     assert lsdm_ablation([Nothing()], [case], **shared) == result
     with pytest.raises(InputError, match="other settings"):
         lsdm_ablation([Nothing()], [case], **(shared | {"training": replace(training, seed=2)}))
+
+
+def test_parts_are_switched_off_one_at_a_time_on_the_same_landmarks():
+    made = network()
+    with torch.no_grad():
+        for last in made.velocities:
+            last.bias += 1.0
+    result = lsdm_parts(made, [("textures", [Textures()])], batches=1)
+    whole, *others = result.rows
+    assert whole.part == "whole network" and len(others) == 9
+    assert all(row.by_landmark.keys() == whole.by_landmark.keys() for row in others)
+    assert all(row.by_landmark != whole.by_landmark for row in others if "iteration" not in row.part)
+    assert made.pyramid is not None and made.alignment.iterations == 3  # the network itself stays whole
+
+
+def test_the_published_training_has_the_papers_proportions():
+    plan = RECIPES.find("lsdm").make("published")
+    assert plan.settings.momentum == 0.9 and plan.settings.learning_rate == 1e-2
+    assert plan.settings.steps * plan.batch.triples == 100 * 50  # epochs of so many pairs
+    assert plan.batch.triples == 4 and plan.objective.loss == PUBLISHED_LOSS
+    optimizer = Optimization(plan.objective, plan.settings)._main
+    assert isinstance(optimizer, torch.optim.SGD) and optimizer.param_groups[0]["momentum"] == 0.9

@@ -208,7 +208,7 @@ def test_settings_of_a_tracker_are_changed_by_name():
 
 @pytest.mark.parametrize(
     ("listing", "count"),
-    [("tracking import available_trackers", 13), ("registration import available_methods", 8)],
+    [("tracking import available_trackers", 12), ("registration import available_methods", 8)],
 )
 def test_listing_needs_no_torch(listing, count):
     import subprocess

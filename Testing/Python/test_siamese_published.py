@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from test_training_landmarks import Blobs
-from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches, LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.objectives.siamfc import SiamFcLoss
 from UltrasoundMotionLib.lab.training.objectives.siamrpn import (
     PUBLISHED_LOSS,

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from UltrasoundMotionLib.errors import Cancelled, InputError
 from UltrasoundMotionLib.lab.training.data.clip_batches import ClipBatches, ClipBatchSettings
-from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches, LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches
 from UltrasoundMotionLib.lab.training.data.landmark_sources import FrameTriple, LandmarkSource
 from UltrasoundMotionLib.lab.training.data.pair_settings import Augmentation, PairAugmentation, PairSettings
 from UltrasoundMotionLib.lab.training.data.registration_pairs import LabelledArrays, PairBatches, TrainingSubject
 from UltrasoundMotionLib.lab.training.data.step_batches import StepBatches
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.data.warped_clips import RealFrame
 from UltrasoundMotionLib.lab.training.objectives.anatomy import AnatomyObjective
 from UltrasoundMotionLib.lab.training.objectives.ltnet import LtNetObjective, LtNetWeights
@@ -80,7 +81,7 @@ def specknet() -> tuple[SpeckNetObjective, ClipBatches]:
 
 
 def siamfc() -> tuple[SiamFcObjective, LandmarkBatches]:
-    batch = LandmarkBatchSettings(triples=1, landmarks=2, windows_for_motion=False, trajectories=0)
+    batch = LandmarkBatchSettings(triples=1, landmarks=2)
     return (
         SiamFcObjective(network=SiamFcNetworkConfig(EmbeddingConfig((4, 8, 8, 8, 8)))),
         LandmarkBatches([Blobs()], batch, SETTINGS.seed),

@@ -11,7 +11,7 @@ import torch
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.lab.training.data.landmark_batches import FIELD_SIZE, LandmarkBatches, LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches
 from UltrasoundMotionLib.lab.training.data.landmark_sources import (
     ClustSource,
     FrameTriple,
@@ -19,7 +19,8 @@ from UltrasoundMotionLib.lab.training.data.landmark_sources import (
     clust_sources,
     leave_out,
 )
-from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS, landmark_batch_settings
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
+from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
 from UltrasoundMotionLib.lab.training.objectives.landmarks import leave_out_table, window_errors
 from UltrasoundMotionLib.lab.training.objectives.siamfc import (
     SiamFcLoss,
@@ -71,7 +72,7 @@ def near(windows, places):
 
 @pytest.mark.parametrize("size", [1.0, 1.3])
 def test_windows_show_the_landmark_where_the_batch_says(size):
-    config = LandmarkBatchSettings(images=None, trajectories=2, longest_offset=40, largest_size=size, near_share=0)
+    config = LandmarkBatchSettings(images=None, longest_offset=40, largest_size=size)
     batches = LandmarkBatches([Blobs()], config, 1)
     for step in range(4):
         batch = batches.draw(step)
@@ -80,11 +81,6 @@ def test_windows_show_the_landmark_where_the_batch_says(size):
         assert batch.visible.all() and (batch.target - 127).abs().max() <= 40 + 1e-3
         assert near(batch.exemplar, torch.full((16, 2), 63.0)).min() > 0.8
         assert near(batch.instance, batch.target).min() > 0.7
-        for windows, places in zip((batch.first, batch.before, batch.now), batch.trajectories, strict=True):
-            known = ~places.isnan().any(dim=2)
-            assert known[:, 0].all() and windows.shape == (16, 1, FIELD_SIZE, FIELD_SIZE)
-            values = [near(windows[known[:, point]], places[known[:, point], point]) for point in range(2)]
-            assert torch.cat(values).min() > 0.5
     assert (batch.size.max() > 1) == (size > 1)
 
 
@@ -186,7 +182,7 @@ RUN = replace(LANDMARK_SETTINGS, steps=12, learning_rate=3e-3, log_every=3, save
 
 
 def train_landmarks(folder, one, sources, *, config=RUN, groups=None, **options):
-    batches = LandmarkBatches(sources, replace(landmark_batch_settings(one), triples=2), config.seed)
+    batches = LandmarkBatches(sources, LandmarkBatchSettings(triples=2), config.seed)
     return train(folder, one, batches, config, cases=groups or (), **options)
 
 

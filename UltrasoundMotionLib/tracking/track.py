@@ -21,7 +21,7 @@ from UltrasoundMotionLib.tracking.online_tracker import FrameTracks, OnlineTrack
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 from UltrasoundMotionLib.tracking.query import PointQuery
 from UltrasoundMotionLib.tracking.query_frame import choose_query_frame
-from UltrasoundMotionLib.tracking.registry import TrackerEntry, available_trackers, find_tracker
+from UltrasoundMotionLib.tracking.registry import TrackerEntry, find_tracker
 from UltrasoundMotionLib.tracking.request import AUTO, TrackRequest
 from UltrasoundMotionLib.tracking.run import run_clip_query, run_query
 from UltrasoundMotionLib.tracking.wrappers import wrapped_tracker
@@ -67,15 +67,10 @@ def track_points(
 def track_landmarks(
     sequence: SequenceLike, query_points: np.ndarray, *, request: TrackRequest, **keywords: object
 ) -> PointTracks:
-    """Follows single landmarks through a sequence: `track_points` with a tracker made for landmarks.
+    """Follows single landmarks through a sequence: `track_points`, whose default tracker follows landmarks best too.
 
-    Takes the arguments of `track_points`. Where the request names the default tracker of points, `lsdm` takes its
-    place if its weights are installed, else the first tracker of landmarks.
+    Takes the arguments of `track_points`.
     """
-    if request.model == TrackRequest().model:
-        landmark_trackers = [entry for entry in available_trackers() if entry.kind == "landmarks"]
-        trained = [entry for entry in landmark_trackers if entry.weights is not None]
-        request = replace(request, model=(trained or landmark_trackers)[0].name)
     return track_points(sequence, query_points, request=request, **keywords)
 
 

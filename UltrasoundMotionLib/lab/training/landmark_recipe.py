@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import OptionError
 from UltrasoundMotionLib.lab.training.recipe import DEFAULT, Recipe, RunContext, Training, TrainingOptions, TrainingPlan
@@ -19,8 +19,8 @@ from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 from UltrasoundMotionLib.settings import option
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
     from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkGroup, LandmarkSource
+    from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
     from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
 
 PUBLISHED = "published"
@@ -28,7 +28,6 @@ LANDMARKS = "landmarks"
 LANDMARK_SETTINGS = TrainingSettings(
     steps=2500, weight_decay=1e-4, warm_up=0.1, gradient_norm=5.0, save_every=200, validate_every=500
 )
-_LANDMARKS_OF_A_TRIPLE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,22 +81,29 @@ class LandmarkOptions(TrainingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.batch % _LANDMARKS_OF_A_TRIPLE:
+        if self.batch % 4:
             raise OptionError("batch", f"expected a multiple of four, got {self.batch}")
 
 
 class LandmarkRecipe(Recipe):
-    """The training of one landmark network."""
+    """The training of one landmark network.
+
+    Attributes:
+        landmarks_of_a_triple: number of landmarks of a step that three frames share.
+    """
 
     options = LandmarkOptions
-    data = "phantoms with exact trajectories, folders in CLUST's layout and real frames warped by analytic motion"
+    landmarks_of_a_triple = 4
     defaults = LANDMARK_SETTINGS
+    data = "phantoms with exact trajectories, folders in CLUST's layout and real frames warped by analytic motion"
 
     def variants(self) -> Mapping[str, str]:
         """Returns the variants by name."""
         return {DEFAULT: "the shipped weights", PUBLISHED: "the paper's losses"}
 
-    def make(self, variant: str = DEFAULT, *, seed: int = 1) -> TrainingPlan[LandmarkObjective, LandmarkBatchSettings]:
+    def make(
+        self, variant: str = DEFAULT, *, seed: int = 1
+    ) -> TrainingPlan[LandmarkObjective[Any], LandmarkBatchSettings]:
         """Returns the plan of a variant, with weights drawn from the seed.
 
         Raises:
@@ -105,13 +111,25 @@ class LandmarkRecipe(Recipe):
         """
         import torch
 
+        from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
+
         self.check_variant(variant)
         torch.manual_seed(seed)
         objective = self._objective(published=variant == PUBLISHED)
-        return TrainingPlan(objective, landmark_batch_settings(objective), replace(self.defaults, seed=seed))
+        batch = LandmarkBatchSettings(
+            landmarks=self.landmarks_of_a_triple,
+            largest_size=objective.largest_size,
+            largest_ratio=objective.largest_ratio,
+        )
+        settings = self.settings(published=variant == PUBLISHED)
+        return TrainingPlan(objective, batch, replace(settings, seed=seed))
+
+    def settings(self, *, published: bool) -> TrainingSettings:
+        """Returns the default settings of a variant's run."""
+        return self.defaults
 
     @abstractmethod
-    def _objective(self, *, published: bool) -> LandmarkObjective:
+    def _objective(self, *, published: bool) -> LandmarkObjective[Any]:
         """Returns the objective of a variant; weights are drawn from PyTorch's default generator."""
 
     @contextmanager
@@ -143,11 +161,10 @@ class LandmarkRecipe(Recipe):
         sources: Sequence[LandmarkSource],
         cases: Sequence[LandmarkGroup],
     ) -> Training:
-        from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches
         from UltrasoundMotionLib.lab.training.trained_weights import draft_card
 
         plan = self.make(options.variant, seed=options.seed)
-        batch = replace(plan.batch, triples=options.batch // _LANDMARKS_OF_A_TRIPLE)
+        batch = replace(plan.batch, triples=options.batch // self.landmarks_of_a_triple)
         measured_on = "of what was held out" if folder else "of liver phantoms of the tuning seed 100"
         card = draft_card(
             plan.objective,
@@ -158,7 +175,7 @@ class LandmarkRecipe(Recipe):
                 f"printed by the training command: distance in search windows {measured_on}, px at 256 x 256"
             ),
         )
-        batches = LandmarkBatches(sources, batch, options.seed)
+        batches = plan.objective.batches(sources, batch, options.seed)
         return Training(context.out / folder, plan.objective, batches, options.settings(plan.settings), cases, card)
 
     def report(
@@ -180,17 +197,6 @@ class LandmarkRecipe(Recipe):
             held, learnt = window_errors(objective, training.cases)
             rows.append((group, held, learnt))
         return [leave_out_table(rows)]
-
-
-def landmark_batch_settings(objective: LandmarkObjective) -> LandmarkBatchSettings:
-    """Returns the default settings of the batches that an objective needs."""
-    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
-
-    return LandmarkBatchSettings(
-        windows_for_motion=objective.motion_windows,
-        largest_size=objective.largest_size,
-        largest_ratio=objective.largest_ratio,
-    )
 
 
 def _sources(options: LandmarkOptions, clips: Path, context: RunContext) -> list[LandmarkSource]:

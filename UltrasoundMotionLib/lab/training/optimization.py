@@ -17,7 +17,8 @@ from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 
 
 class Optimization:
-    """AdamW with one cycle of the learning rate, and Adam for the discriminator of an objective that has one.
+    """AdamW, or SGD with momentum, with one cycle of the learning rate, and Adam for the discriminator of an objective
+    that has one.
 
     Args:
         objective: on its device, in training mode.
@@ -34,7 +35,7 @@ class Optimization:
         self._parameters = [one for one in objective.parameters() if one.requires_grad and id(one) not in apart]
         fixed = [one for one in objective.parameters() if not one.requires_grad]
         self._updated_by_forward = [*objective.buffers(), *fixed]
-        self._main = torch.optim.AdamW(self._parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        self._main = _optimizer(self._parameters, settings)
         self._schedule = one_cycle(self._main, settings.learning_rate, settings.steps, settings.warm_up)
         self._adam: torch.optim.Adam | None = None
         self._discriminate: nn.Module | None = None
@@ -132,6 +133,13 @@ class Optimization:
     def _freeze_adversary(self, frozen: bool) -> None:
         for one in self._adversary.parameters if self._adversary else ():
             one.requires_grad_(not frozen)
+
+
+def _optimizer(parameters: list[nn.Parameter], settings: TrainingSettings) -> torch.optim.Optimizer:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.momentum is None:
+        return torch.optim.AdamW(parameters, lr=rate, weight_decay=decay)
+    return torch.optim.SGD(parameters, lr=rate, weight_decay=decay, momentum=settings.momentum)
 
 
 class _Discrimination(nn.Module):

@@ -8,10 +8,14 @@ import torch
 def one_cycle(
     optimizer: torch.optim.Optimizer, highest: float, steps: int, warm_up: float
 ) -> torch.optim.lr_scheduler.OneCycleLR:
-    """Returns a schedule that rises for the fraction `warm_up` of the steps, then falls to almost 0 along a cosine.
+    """Returns a schedule that rises for the fraction `warm_up` of the steps, then falls to almost 0 along a cosine; the
+    first moment of AdamW goes the other way, the momentum of SGD stays.
 
     PyTorch divides by zero where the rise is exactly one step; there it is a thousandth longer.
     """
     if abs(steps * warm_up - 1) < 1e-6:
         warm_up *= 1.001
-    return torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, total_steps=steps, pct_start=warm_up)
+    adaptive = not isinstance(optimizer, torch.optim.SGD)
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, highest, total_steps=steps, pct_start=warm_up, cycle_momentum=adaptive
+    )

@@ -15,7 +15,8 @@ class TrainingSettings:
         steps: number of optimizer steps.
         seed: seed of the weights and of every batch.
         learning_rate: peak of the one-cycle schedule.
-        weight_decay: weight decay of AdamW.
+        weight_decay: weight decay of the optimizer.
+        momentum: momentum of stochastic gradient descent; None: AdamW.
         warm_up: fraction of the steps in which the learning rate rises.
         gradient_norm: gradients are clipped to this norm; infinity leaves them as they are.
         mixed_precision: compute in bfloat16 where it does no harm and the device supports it.
@@ -31,6 +32,7 @@ class TrainingSettings:
     seed: int = 1
     learning_rate: float = 1e-3
     weight_decay: float = 0.0
+    momentum: float | None = None
     warm_up: float = 0.05
     gradient_norm: float = 1.0
     mixed_precision: bool = True
@@ -45,5 +47,7 @@ class TrainingSettings:
         for name in ("learning_rate", "gradient_norm"):
             if not getattr(self, name) > 0:
                 raise InputError(f"training: {name} must be above 0, got {getattr(self, name)}")
+        if self.momentum is not None and not 0 <= self.momentum < 1:
+            raise InputError(f"training: momentum must lie between 0 and 1, got {self.momentum}")
         if not 0 < self.warm_up < 1:
             raise InputError(f"training: warm_up must lie between 0 and 1, got {self.warm_up}")

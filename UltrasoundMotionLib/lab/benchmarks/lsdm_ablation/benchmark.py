@@ -19,9 +19,9 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
 from UltrasoundMotionLib.lab.phantom_cases import HARDER_HALF
 
 DESCRIPTION = """Trains LSDM with the complete and the partial decoder, without and with EMMA, without and with the
-deformation pyramid (Table S2), and with 1, 5 and 10 iterations of EMMA (Table S3), each from the same seed for the same
-steps, and follows vessels of simulated livers. With --out, what is done is kept: the same command goes on where it was
-interrupted."""
+deformation pyramid (Table S2), and with 1, 3, 5 and 10 iterations of EMMA (Table S3), each from the same seed for the
+same steps, follows vessels of simulated livers, and compares the networks landmark by landmark. With --out, what is
+done is kept: the same command goes on where it was interrupted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -37,25 +37,31 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--steps",
         type=whole_number,
-        default=1500,
+        default=1250,
         metavar="N",
-        help="of each training (default 1500, some 25 minutes of a core)",
+        help="of each training (default 1250, some 10 minutes of a core)",
     )
     parser.add_argument(
         "--batch",
         type=whole_number,
-        default=16,
+        default=8,
         metavar="B",
-        help="landmarks in a step, rounded down to fours (default 16)",
+        help="landmarks in a step, two of each three frames (default 8)",
     )
     parser.add_argument(
         "--learning-rate", type=float, default=2e-3, metavar="R", help="the cycle's highest (default 2e-3)"
+    )
+    parser.add_argument(
+        "--switch-off",
+        action="store_true",
+        help="train nothing: switch off each part of the network of --start-from (default: the installed weights), and "
+        "print its errors in search windows of the tuning clips, which --clips keeps in its folder tuning",
     )
     parser.add_argument("--training-seed", type=int, default=1, metavar="S", help="of weights and batches (default 1)")
     parser.add_argument(
         "--start-from",
         metavar="W.safetensors",
-        help="begin with the Siamese branch of these weights; what is compared begins anew",
+        help="begin with these weights, as far as a network has the same parts",
     )
     parser.add_argument("--tables", nargs="+", choices=("S2", "S3"), default=("S2", "S3"), help="default: both")
     add_phantom_arguments(parser, kinds=False, difficulties=HARDER_HALF, count=2, seed=TUNING_SEED)
@@ -74,8 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.device import choose_device
     from UltrasoundMotionLib.lab.benchmarks.landmarks import landmark_cases
     from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.networks import lsdm_ablation
-    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
     from UltrasoundMotionLib.lab.training.data.landmark_sources import clip_sources
+    from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
     from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
 
     if arguments.batch < 4:
@@ -87,6 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_arguments(arguments)
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
+    if arguments.switch_off:
+        return _switch_off(arguments)
     training = replace(
         LANDMARK_SETTINGS,
         steps=arguments.steps,
@@ -109,7 +117,7 @@ def run(arguments: argparse.Namespace) -> int:
             cases,
             tables=arguments.tables,
             training=training,
-            batch=LandmarkBatchSettings(triples=arguments.batch // 4),
+            batch=LandmarkBatchSettings(triples=arguments.batch // 2, landmarks=2),
             start_from=arguments.start_from,
             out=arguments.out,
             device=choose_device(arguments.device),
@@ -117,5 +125,22 @@ def run(arguments: argparse.Namespace) -> int:
         )
     livers = f"{len(cases)} livers of seed {arguments.seed}, {arguments.frames} frames each"
     print(f"{len(sources)} clips, {arguments.steps} steps each; {livers}")
+    show(result, arguments)
+    return 0
+
+
+def _switch_off(arguments: argparse.Namespace) -> int:
+    from UltrasoundMotionLib.lab.benchmarks.lsdm_ablation.parts import lsdm_parts
+    from UltrasoundMotionLib.lab.training.data.landmark_sources import tuning_groups
+    from UltrasoundMotionLib.tracking.registry import find_tracker
+    from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
+    from UltrasoundMotionLib.weights import load_network
+
+    entry = find_tracker("lsdm")
+    assert entry.network is not None
+    network = load_network(arguments.start_from or "lsdm", entry.network).network
+    assert isinstance(network, Lsdm)
+    with TerminalProgress("parts", "parts") as progress:
+        result = lsdm_parts(network, tuning_groups(Path(arguments.clips) / "tuning"), progress=progress)
     show(result, arguments)
     return 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -22,8 +22,8 @@ from UltrasoundMotionLib.fields.jacobian import jacobian_determinant
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.lab.phantom_cases import BenchmarkCase
-from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatches, LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkSource
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS
 from UltrasoundMotionLib.lab.training.objectives.lsdm import LsdmObjective
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
@@ -35,26 +35,18 @@ from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
 from UltrasoundMotionLib.tracking.run import run_tracker
 from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import LsdmConfig
-from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
 
-ITERATIONS = 5
+ITERATIONS = LsdmConfig().iterations
 TABLE_S2 = tuple(
     LsdmConfig(decoder=decoder, iterations=iterations, pyramid=pyramid)
-    for pyramid in (False, True)
-    for iterations in (0, ITERATIONS)
+    for iterations, pyramid in ((0, False), (ITERATIONS, False), (ITERATIONS, True))
     for decoder in ("complete", "partial")
 )
-"""The paper leaves out the pyramid without EMMA; here are all eight."""
-TABLE_S3 = tuple(LsdmConfig(iterations=iterations) for iterations in (1, ITERATIONS, 10))
+TABLE_S3 = tuple(LsdmConfig(iterations=iterations) for iterations in (1, ITERATIONS, 5, 10))
 TABLES = {"S2": TABLE_S2, "S3": TABLE_S3}
 FIELD_EVERY = 10
 """Fields are measured on every tenth frame."""
 ROWS_NAME = "rows.jsonl"
-SIAMESE_BRANCH = ("features.", "head.")
-"""Beginnings of the names of weights that all networks of both tables have alike.
-
-Encoder, decoders, EMMA and pyramid are the parts that are compared.
-"""
 
 
 @dataclass(frozen=True)
@@ -64,14 +56,11 @@ class LsdmRow:
     Attributes:
         table: "S2" or "S3".
         decoder, iterations, pyramid: of its `LsdmConfig`.
-        mean_mm, std_mm: of the tracking error, over all positions where the truth is seen, of `lsdm`, which weighs
-            response and motions.
+        mean_mm, std_mm: of the tracking error, over all positions where the truth is seen.
         lost: landmarks lost for good.
-        response_mean_mm, response_std_mm: of `lsdm-published`, the response alone: motions count through the pyramid
-            only.
         long_folded, short_folded: share of the fields' pixels whose Jacobian determinant is 0 or below.
         weight_count: of the numbers it learns.
-        by_phantom: `mean_mm` of each phantom.
+        by_landmark: mean error of each landmark of each phantom.
     """
 
     table: str
@@ -81,12 +70,10 @@ class LsdmRow:
     mean_mm: float
     std_mm: float
     lost: int
-    response_mean_mm: float
-    response_std_mm: float
     long_folded: float
     short_folded: float
     weight_count: int
-    by_phantom: dict[str, float]
+    by_landmark: dict[str, float]
 
     @property
     def network(self) -> str:
@@ -95,7 +82,7 @@ class LsdmRow:
 
     def as_dict(self) -> dict[str, Any]:
         """Returns what JSON keeps of it."""
-        return {name: value for name, value in asdict(self).items() if name != "by_phantom"}
+        return {name: value for name, value in asdict(self).items() if name != "by_landmark"}
 
 
 def _network_name(decoder: str, iterations: int, pyramid: bool) -> str:
@@ -113,15 +100,13 @@ COLUMNS: tuple[Column[LsdmRow], ...] = (
     Column("TE mean", "mean_mm", 2, unit="mm"),
     Column("std", "std_mm", 2),
     Column("lost", "lost"),
-    Column("response alone", "response_mean_mm", 2),
-    Column("std", "response_std_mm", 2),
     Column("long |J| <= 0", lambda row: 100 * row.long_folded, 4, unit="%"),
     Column("short |J| <= 0", lambda row: 100 * row.short_folded, 4, unit="%"),
     Column("weights", "weight_count"),
 )
 CASES: CaseMeasure[LsdmRow] = CaseMeasure(
     "mean mm",
-    values=lambda row: row.by_phantom,
+    values=lambda row: row.by_landmark,
     method=lambda row: row.network,
     group=lambda row: row.table,
     digits=2,
@@ -151,8 +136,8 @@ def lsdm_ablation(
         training: steps, seed and learning rate.
         batch: settings of the batches; None is the default.
         network: what all have in common; None is the default.
-        start_from: weights (safetensors) whose Siamese branch every network begins with; the parts that are compared
-            always begin anew.
+        start_from: weights of a whole network that every network begins with, as far as it has the same parts; the
+            partial one's second decoder begins as the first.
         out: folder of states and of the rows (`rows.jsonl`). A network that has its row there is not run again, one
             that was interrupted goes on. None keeps nothing.
 
@@ -164,7 +149,7 @@ def lsdm_ablation(
         OutputError: `out` cannot be written.
         Cancelled: `progress` raised it; finished rows and the state of the last save remain in `out`.
     """
-    batch, shared = batch or LandmarkBatchSettings(), network or LsdmConfig()
+    batch, shared = batch or LandmarkBatchSettings(landmarks=2), network or LsdmConfig()
     wanted = [
         (name, replace(shared, decoder=one.decoder, iterations=one.iterations, pyramid=one.pyramid))
         for name in tables
@@ -228,26 +213,23 @@ def _row(
     torch.manual_seed(training.seed)
     objective = LsdmObjective(config)
     if start_from is not None:
-        objective.start_from(
-            {name: value for name, value in read_weights(start_from).items() if name.startswith(SIAMESE_BRANCH)}
-        )
+        objective.start_from(_with_second_decoder(read_weights(start_from)))
     train(
         folder,
         objective,
-        LandmarkBatches(sources, batch, training.seed),
+        objective.batches(sources, batch, training.seed),
         training,
         device=device,
         resume=(folder / STATE_NAME).exists(),
         progress=progress,
     )
     made = objective.network.eval()
-    errors, alone, folded = [], [], []
+    errors, folded = [], []
     for case in cases:
         compared, shares = _follow(LsdmTracker(made, LsdmTrackerConfig(), torch.device(device)), case)
         errors.append(compared)
         folded += shares
-        alone.append(_follow(LsdmPublishedTracker(made, torch.device(device)), case)[0])
-    measures, response = measure_tracks(errors), measure_tracks(alone).tracking_error
+    measures = measure_tracks(errors)
     long_folded, short_folded = np.mean(folded, axis=0)
     return LsdmRow(
         table="",
@@ -257,18 +239,33 @@ def _row(
         mean_mm=measures.tracking_error.mean,
         std_mm=measures.tracking_error.std,
         lost=measures.lost_count,
-        response_mean_mm=response.mean,
-        response_std_mm=response.std,
         long_folded=float(long_folded),
         short_folded=float(short_folded),
         weight_count=sum(weight.numel() for weight in made.parameters()),
-        by_phantom={one.name: measure_tracks(one).tracking_error.mean for one in errors},
+        by_landmark=_means_of_landmarks(errors),
     )
 
 
-def _follow(
-    tracker: LsdmTracker | LsdmPublishedTracker, case: BenchmarkCase
-) -> tuple[TrackErrors, list[tuple[float, float]]]:
+def _means_of_landmarks(errors: Sequence[TrackErrors]) -> dict[str, float]:
+    """Returns the mean error in mm of each landmark that is seen at all."""
+    found = {}
+    for one in errors:
+        assert one.error_mm is not None
+        values = np.where(one.visible, one.error_mm, np.nan)
+        for label, column in zip(one.labels, values.T, strict=True):
+            if np.isfinite(column).any():
+                found[f"{one.name}/{label}"] = float(np.nanmean(column))
+    return found
+
+
+def _with_second_decoder(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Adds a second decoder, equal to the first, to the weights of a complete network."""
+    first, second = "decoder.decoders.0.", "decoder.decoders.1."
+    copies = {second + name[len(first) :]: value for name, value in tensors.items() if name.startswith(first)}
+    return {**copies, **tensors}
+
+
+def _follow(tracker: LsdmTracker, case: BenchmarkCase) -> tuple[TrackErrors, list[tuple[float, float]]]:
     """Measures the errors of a case's landmarks, and the folded share of the long and the short fields of every tenth
     frame.
     """
@@ -279,7 +276,7 @@ def _follow(
             result = tracker.result()
             fields = (result.long_displacement, result.short_displacement)
             long, short = (
-                float((jacobian_determinant(torch.as_tensor(one / result.step_px)) <= 0).float().mean())
+                float((jacobian_determinant(torch.as_tensor(one / result.step_px)[None]) <= 0).float().mean())
                 for one in fields
             )
             shares.append((long, short))

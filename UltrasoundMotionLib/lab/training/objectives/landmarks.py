@@ -5,25 +5,24 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatch, LandmarkBatches, LandmarkBatchSettings
-from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkGroup
-from UltrasoundMotionLib.lab.training.objective import Objective
+from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkGroup, LandmarkSource
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings, TripleBatches
+from UltrasoundMotionLib.lab.training.objective import Batch, Objective
 from UltrasoundMotionLib.text_table import format_number, markdown_table, text_table
-from UltrasoundMotionLib.tracking.trackers.siamese.crops import SAMPLE_PX
 
 _VALIDATION_SEED = 7
 
 
-class LandmarkObjective(Objective[LandmarkBatch, LandmarkGroup]):
+class LandmarkObjective(Objective[Batch, LandmarkGroup]):
     """Trains a network that finds landmarks in search windows.
 
     Attributes:
-        motion_windows: the losses need `first`, `before` and `now` of a batch.
         largest_size, largest_ratio: see `LandmarkBatchSettings`.
     """
 
@@ -32,13 +31,20 @@ class LandmarkObjective(Objective[LandmarkBatch, LandmarkGroup]):
         "B-mode clips in which a landmark moves by less than 24 px at 256 x 256 from frame to frame. Not for clinical "
         "use."
     )
-    motion_windows: bool = False
     largest_size: float = 1.0
     largest_ratio: float = 1.0
 
     @abstractmethod
-    def locate(self, batch: LandmarkBatch) -> Tensor:
-        """Returns where landmarks are found in their search windows, (B, 2) in samples, without gradients."""
+    def batches(
+        self, sources: Sequence[LandmarkSource], settings: LandmarkBatchSettings, seed: int
+    ) -> TripleBatches[Batch]:
+        """Returns the batches of landmarks that the network learns from."""
+
+    @abstractmethod
+    def errors(self, batch: Batch) -> Tensor:
+        """Returns how far landmarks are found from their true places, (B,) in pixels of a frame whose longer side has
+        256, without gradients.
+        """
 
     def validate(self, cases: Sequence[LandmarkGroup]) -> dict[str, float]:
         """Measures the errors of each group.
@@ -74,20 +80,17 @@ class WindowErrors:
 
 @torch.no_grad()
 def window_errors(
-    objective: LandmarkObjective, groups: Sequence[LandmarkGroup], steps: int = 6
+    objective: LandmarkObjective[Any], groups: Sequence[LandmarkGroup], steps: int = 6
 ) -> tuple[WindowErrors, ...]:
     """Returns the errors in `steps` batches of each group, always the same batches, without augmentation."""
-    settings = LandmarkBatchSettings(
-        motion=None, images=None, hidden_share=0.0, trajectories=0, windows_for_motion=objective.motion_windows
-    )
+    settings = LandmarkBatchSettings(motion=None, images=None, hidden_share=0.0)
     results = []
     for group, sources in groups:
-        batches = LandmarkBatches(sources, settings, _VALIDATION_SEED)
+        batches = objective.batches(sources, settings, _VALIDATION_SEED)
         distances = []
         for step in range(steps):
             batch = batches.draw(step, device=objective.device)
-            off = torch.linalg.norm(objective.locate(batch) - batch.target, dim=1) * SAMPLE_PX
-            distances.append(off[batch.visible].cpu().numpy())
+            distances.append(objective.errors(batch)[batch.visible].cpu().numpy())
         results.append(WindowErrors(group, np.concatenate(distances).astype(np.float64)))
     return tuple(results)
 

@@ -1,12 +1,13 @@
-"""The objective of LSDM: the landmark's confidence map, the similarity of the frames after both motions, and smoothness
-(Eqs. 1 and 3).
+"""The objective of LSDM: the landmark's confidence map, the likeness of the registered frames, and the prior of the
+velocities (Eqs. 1, 3, 4 and 6).
 
-Supervision is weak: the only annotation is the landmark's place in x_t, of some of the samples. Motion is learnt from
-the images of all samples.
+Supervision is weak: the only annotation is the landmark's place in x_0 and x_t. Motion is learnt from the images, and
+from the response through the exemplar that it warps and the prior that it gives.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import torch
@@ -14,185 +15,153 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields.warping import warp
-from UltrasoundMotionLib.lab.training.data.landmark_batches import FIELD_SAMPLE_PX, LandmarkBatch
+from UltrasoundMotionLib.lab.training.data.landmark_sources import LandmarkSource
+from UltrasoundMotionLib.lab.training.data.lsdm_batches import LsdmBatch, LsdmBatches
+from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
 from UltrasoundMotionLib.lab.training.objective import weighted_sum
 from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
 from UltrasoundMotionLib.similarity.intensity import mse
-from UltrasoundMotionLib.similarity.local_cross_correlation import lncc
 from UltrasoundMotionLib.similarity.smoothness import diffusion
-from UltrasoundMotionLib.tracking.trackers.lsdm.network import (
-    CELL,
-    Look,
-    Lsdm,
-    LsdmConfig,
-    Motion,
-    at_landmark,
-    exemplar_window,
-    to_pixels,
-)
-from UltrasoundMotionLib.tracking.trackers.lsdm.siamese import find_peak
-from UltrasoundMotionLib.tracking.trackers.siamese.crops import INSTANCE_SIZE, SAMPLE_PX, standardised
+from UltrasoundMotionLib.tracking.trackers.lsdm.motion import Motion, to_pixels, warped
+from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm, LsdmConfig
+from UltrasoundMotionLib.tracking.trackers.lsdm.tracking_branch import RESPONSE, SAMPLE, STRIDE
+from UltrasoundMotionLib.tracking.trackers.siamese.peak import map_peaks, upsampled
 
 _CONFIDENCE_MAPS = ("gaussian", "logistic")
-_SIMILARITIES = ("lncc", "mse")
+_UPSAMPLING = 8
 
 
 @dataclass(frozen=True)
 class LsdmLoss:
-    """The weights of the losses; those that are ours are 0 in `PUBLISHED_LOSS`. Lengths are in pixels of a frame whose
-    longer side has 256.
+    """The losses and their weights, which are those of the authors' code.
 
     Attributes:
-        confidence_map: "gaussian", squared difference from a Gaussian around the landmark, 0 everywhere when it is
-            hidden (Eq. 1), or "logistic", SiamFC's balanced logistic loss with labels within a radius.
-        map_deviation / map_radius: standard deviation of the Gaussian; radius of the labels.
+        confidence_map: "gaussian", the Gaussian around the landmark of Eq. 1, as the cross-entropy of the response as a
+            distribution over places (Eq. 2) and as the balanced logistic loss of each place; "logistic", the authors'
+            code: the balanced logistic loss, with labels of 1 up to a block distance.
+        map_deviation / map_radius: of the Gaussian, and the block distance, in cells of the response.
         tracking: weight of the confidence map's loss.
-        entropy: ours; weight of the cross-entropy of the response, as a distribution over places, with the same
-            Gaussian. The map alone learns slowly.
-        long / short: weight of the dissimilarity of x_0 and x_t (long), of x_{t-dt} and x_t (short), one warped onto
-            the other, in both directions.
-        similarity: "lncc" or "mse".
-        window: side of LNCC's window.
-        smoothness: weight of the velocities' squared gradient.
-        landmark_motion: ours; weight of the distance in pixels between an annotated landmark and where the long motion
-            brings it.
-        landmark_reach: largest distance of the landmarks for which `landmark_motion` counts.
-        annotated_share: fraction of the samples whose annotation is used; the others train motion alone. CLUST
-            annotates a tenth of its frames and batches are drawn from those; in simulation annotations are free.
+        long / short: weight of the mean squared difference of x_0 o phi_l and x_{t-dt}, and of x_{t-dt} o phi_s and
+            x_t, over twice the noise's variance (Eq. 6).
+        noise: standard deviation of Eq. 6, of frames whose own is 1.
+        smoothing: standard deviation in motion pixels of the Gaussian that frames are smoothed by before they are
+            compared, since speckle changes between them; 0 compares them as they are.
+        long_gradient / short_gradient: weight of the velocities' squared gradient, the Gaussian prior of Eq. 4 with
+            the graph Laplacian as its precision.
 
     Raises:
-        InputError: an unknown confidence map or similarity, a share outside [0, 1].
+        InputError: an unknown confidence map, a noise of 0.
     """
 
     confidence_map: str = "gaussian"
-    map_deviation: float = 2.0
-    map_radius: float = 4.0
-    tracking: float = 0.1
-    entropy: float = 1.0
-    long: float = 1.0
-    short: float = 1.0
-    similarity: str = "lncc"
-    window: int = 9
-    smoothness: float = 0.2
-    landmark_motion: float = 0.5
-    landmark_reach: float = 12.0
-    annotated_share: float = 1.0
+    map_deviation: float = 1.0
+    map_radius: float = 8.0
+    tracking: float = 1.5
+    long: float = 0.2
+    short: float = 0.2
+    noise: float = 0.1
+    smoothing: float = 2.0
+    long_gradient: float = 1.0
+    short_gradient: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, known in (("confidence_map", _CONFIDENCE_MAPS), ("similarity", _SIMILARITIES)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)}")
-        if not 0 <= self.annotated_share <= 1:
-            raise InputError(f"annotated_share must lie between 0 and 1, got {self.annotated_share}")
+        if self.confidence_map not in _CONFIDENCE_MAPS:
+            raise InputError(f"confidence_map must be one of {', '.join(_CONFIDENCE_MAPS)}, got {self.confidence_map}")
+        if not self.noise > 0:
+            raise InputError(f"noise must be above 0, got {self.noise}")
 
 
-PUBLISHED_LOSS = LsdmLoss(tracking=1.0, entropy=0.0, landmark_motion=0.0)
+PUBLISHED_LOSS = LsdmLoss(confidence_map="logistic", noise=0.3, smoothing=0.0)
 
 
-class LsdmObjective(LandmarkObjective):
+class LsdmObjective(LandmarkObjective[LsdmBatch]):
     """Trains `Lsdm`."""
 
     name = "lsdm"
     architecture = "Lsdm"
-    motion_windows = True
 
     def __init__(self, config: LsdmConfig | None = None, loss: LsdmLoss | None = None) -> None:
         super().__init__()
         self.network: Lsdm = Lsdm(config)
         self.loss = loss or LsdmLoss()
 
-    def losses(self, batch: LandmarkBatch, step: int) -> dict[str, Tensor]:
-        """Computes "total" and, unweighted, "tracking", "entropy", "long", "short", "smoothness", "landmark_motion"."""
-        logits, motion = self.respond(batch)
-        target, annotated = target_pixels(batch), self._annotated(batch, step)
-        long = self.network.displacement(motion.long)
-        parts = self._tracking(logits, target, batch.visible, annotated)
-        parts["long"] = self._dissimilarity(
-            batch.first, batch.now, long, self.network.displacement(motion.long, inverse=True)
-        )
-        parts["short"] = self._dissimilarity(
-            batch.before,
-            batch.now,
-            self.network.displacement(motion.short),
-            self.network.displacement(motion.short, inverse=True),
-        )
-        parts["smoothness"] = diffusion(motion.long) + diffusion(motion.short)
-        off = (at_landmark(long) - target).norm(dim=1)
-        counted = (annotated & batch.visible & (target.norm(dim=1) <= self.loss.landmark_reach)).float()
-        parts["landmark_motion"] = (counted * off).sum() / counted.sum().clamp(min=1)
+    def batches(self, sources: Sequence[LandmarkSource], settings: LandmarkBatchSettings, seed: int) -> LsdmBatches:
+        """Returns the batches to learn from."""
+        return LsdmBatches(sources, settings, seed)
+
+    def losses(self, batch: LsdmBatch, step: int) -> dict[str, Tensor]:
+        """Computes "total" and, unweighted, "tracking", "long", "short", "long_gradient" and "short_gradient"."""
+        motion, logits = self.respond(batch)
+        first, before, now = self._smoothed(batch.frames).split(1, dim=1)
+        parts = {
+            "tracking": self._tracking(logits, batch),
+            "long": self._difference(first, before, motion.long_backward),
+            "short": self._difference(before, now, motion.short_backward),
+            "long_gradient": diffusion(motion.long.float()),
+            "short_gradient": diffusion(motion.short.float()),
+        }
         return {"total": weighted_sum(parts, self.loss), **parts}
 
-    def _annotated(self, batch: LandmarkBatch, step: int) -> Tensor:
-        """Draws the samples whose annotation is used, (B,) bool, from the step's number."""
-        generator = torch.Generator().manual_seed(step)
-        return (torch.rand(len(batch.visible), generator=generator) < self.loss.annotated_share).to(
-            batch.visible.device
-        )
+    def respond(self, batch: LsdmBatch) -> tuple[Motion, Tensor]:
+        """Returns the motions and the responses (N, 33, 33) of a batch."""
+        motion = self.network.motion(batch.frames)
+        return motion, self.network.response(motion, batch.landmarks)[:, 0].float()
 
-    def _tracking(self, logits: Tensor, target: Tensor, visible: Tensor, annotated: Tensor) -> dict[str, Tensor]:
-        """Returns losses of the confidence map (B, h, w) for landmarks `target` (B, 2) pixels from its middle."""
-        loss, size = self.loss, logits.shape[-1]
-        places = CELL * (torch.arange(size, device=logits.device) - size // 2)
-        squared = (places[None, None, :] - target[:, 0, None, None]).square() + (
-            places[None, :, None] - target[:, 1, None, None]
-        ).square()
-        inside = (target.abs() <= CELL * (size // 2)).all(dim=1)
-        seen = (annotated & visible & inside).float()
-        gaussian = torch.exp(-0.5 * squared / loss.map_deviation**2)
+    def _smoothed(self, frames: Tensor) -> Tensor:
+        """Smooths frames (B, 3, h, w); their mean square is 1 again."""
+        deviation = self.loss.smoothing
+        if deviation == 0:
+            return frames
+        radius = round(3 * deviation)
+        line = torch.arange(-radius, radius + 1, device=frames.device, dtype=frames.dtype)
+        kernel = torch.exp(-0.5 * (line / deviation).square())
+        kernel = (kernel / kernel.sum()).expand(frames.shape[1], 1, 1, -1)
+        padded = F.pad(frames, (radius,) * 4, mode="replicate")
+        rows = F.conv2d(padded, kernel, groups=frames.shape[1])
+        smooth = F.conv2d(rows, kernel.transpose(2, 3), groups=frames.shape[1])
+        return smooth / smooth.square().mean(dim=(2, 3), keepdim=True).sqrt().clamp(min=0.05)
+
+    def _difference(self, moving: Tensor, fixed: Tensor, displacement: Tensor) -> Tensor:
+        registered = warped(moving, to_pixels(displacement))
+        return mse(fixed, registered) / (2 * self.loss.noise**2)
+
+    def _tracking(self, logits: Tensor, batch: LsdmBatch) -> Tensor:
+        """Returns the loss of confidence maps (N, 33, 33); a landmark that is hidden or beyond the map has none."""
+        loss, size = self.loss, RESPONSE
+        cells = torch.arange(size, device=logits.device) - size // 2
+        x = cells[None, None, :] - (batch.target[:, 0] / STRIDE)[:, None, None]
+        y = cells[None, :, None] - (batch.target[:, 1] / STRIDE)[:, None, None]
+        inside = (batch.target.abs() <= STRIDE * (size // 2)).all(dim=1)
+        seen = (batch.visible & inside).float()[:, None, None]
         if loss.confidence_map == "gaussian":
-            each = (torch.sigmoid(logits) - gaussian * (visible & inside)[:, None, None]).square().sum(dim=(1, 2))
+            labels = torch.exp(-0.5 * (x.square() + y.square()) / loss.map_deviation**2) * seen
         else:
-            labels = ((squared <= loss.map_radius**2) & (visible & inside)[:, None, None]).float()
-            positives = labels.sum(dim=(1, 2), keepdim=True)
-            weights = torch.where(labels > 0, 0.5 / positives.clamp(min=1), 0.5 / (size**2 - positives))
-            each = (weights * F.binary_cross_entropy_with_logits(logits, labels, reduction="none")).sum(dim=(1, 2))
-        share = gaussian / gaussian.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
-        entropy = -(share * torch.log_softmax(logits.flatten(1), dim=1).view_as(logits)).sum(dim=(1, 2))
-        known = (annotated & (inside | ~visible)).float()
-        return {
-            "tracking": (known * each).sum() / known.sum().clamp(min=1),
-            "entropy": (seen * entropy).sum() / seen.sum().clamp(min=1),
-        }
-
-    def _dissimilarity(self, fixed: Tensor, moving: Tensor, displacement: Tensor, inverse: Tensor) -> Tensor:
-        """Returns the mean dissimilarity of `fixed` to the warped moving window and of `moving` to the fixed one warped
-        back.
-        """
-        there = warp(moving, to_pixels(displacement))
-        back = warp(fixed, to_pixels(inverse))
-        if self.loss.similarity == "mse":
-            return 0.5 * (mse(fixed, there) + mse(moving, back))
-        return 1 - 0.5 * (lncc(fixed, there, self.loss.window) + lncc(moving, back, self.loss.window))
+            labels = (x.abs() + y.abs() <= loss.map_radius).float() * seen
+        positive = labels / labels.sum(dim=(1, 2), keepdim=True).clamp(min=1e-6)
+        negative = (1 - labels) / (1 - labels).sum(dim=(1, 2), keepdim=True)
+        each = 0.5 * (positive * F.softplus(-logits) + negative * F.softplus(logits)).sum(dim=(1, 2))
+        if loss.confidence_map == "gaussian":
+            each = each - (positive * torch.log_softmax(logits.flatten(1), dim=1).view_as(logits)).sum(dim=(1, 2))
+        known = (inside | ~batch.visible).float()
+        return (known * each).sum() / known.sum().clamp(min=1)
 
     @torch.no_grad()
-    def locate(self, batch: LandmarkBatch) -> Tensor:
-        """Returns the peaks of the responses."""
-        logits, _ = self.respond(batch)
-        shift, _ = find_peak(logits)
-        return INSTANCE_SIZE // 2 + CELL * shift * (FIELD_SAMPLE_PX / SAMPLE_PX)
+    def errors(self, batch: LsdmBatch) -> Tensor:
+        """Returns the distances of the responses' peaks from the true places."""
+        _, logits = self.respond(batch)
+        places = map_peaks(upsampled(logits, _UPSAMPLING)).places / _UPSAMPLING - RESPONSE // 2
+        return torch.linalg.norm(STRIDE * places - batch.target, dim=1) * (2 * SAMPLE)
 
-    def respond(self, batch: LandmarkBatch) -> tuple[Tensor, Motion]:
-        """Returns the responses and the motions of a batch."""
-        first = standardised(batch.first)
-        looks = self.network.look(torch.cat((first, standardised(batch.before), standardised(batch.now))))
-        first_look, before, now = _thirds(looks)
-        decoded = self.network.decode(first_look, before, now)
-        logits = self.network.response(self.network.features.early(exemplar_window(first)), decoded, now).float()
-        return logits, self.network.motion(decoded, first_look, before, now)
+    @torch.no_grad()
+    def motion_errors(self, batch: LsdmBatch) -> tuple[Tensor, Tensor]:
+        """Returns how far, in pixels at 256 x 256, motion's places of the landmarks are from the true ones (N,), and
+        how far the landmarks moved.
+        """
+        motion = self.network.motion(batch.frames).of_landmarks(batch.landmarks.frames)
+        truth = batch.landmarks.middles + SAMPLE * batch.target
+        found = motion.place_now(batch.landmarks.start)
+        return 2 * (found - truth).norm(dim=1), 2 * (batch.landmarks.start - truth).norm(dim=1)
 
     def configuration(self) -> dict[str, object]:
         """Returns the network's configuration."""
         return {"network": asdict(self.network.config)}
-
-
-def _thirds(looks: Look) -> list[Look]:
-    """Splits the features of three batches that were concatenated."""
-    features = zip(*(one.chunk(3) for one in looks.features), strict=True)
-    levels = zip(*(one.chunk(3) for one in looks.levels), strict=True)
-    return [Look(feature, level) for feature, level in zip(features, levels, strict=True)]
-
-
-def target_pixels(batch: LandmarkBatch) -> Tensor:
-    """Returns the true places of the landmarks (B, 2) in samples of the windows for motion, from their middle."""
-    return (batch.target - INSTANCE_SIZE // 2) * (SAMPLE_PX / FIELD_SAMPLE_PX)

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatch
-from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
+from UltrasoundMotionLib.lab.training.objectives.siamese import SiameseObjective
 from UltrasoundMotionLib.tracking.trackers.siamese.crops import INSTANCE_SIZE
 from UltrasoundMotionLib.tracking.trackers.siamese.network import SCORE_SIZE, STRIDE
 from UltrasoundMotionLib.tracking.trackers.siamese.peak import map_peaks, upsampled
@@ -32,7 +32,7 @@ class SiamFcLoss:
     sigma: float = 8.0
 
 
-class SiamFcObjective(LandmarkObjective):
+class SiamFcObjective(SiameseObjective):
     """Trains `SiamFcNetwork`."""
 
     name = "siamfc"

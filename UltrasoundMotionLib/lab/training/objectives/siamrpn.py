@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatch
-from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
+from UltrasoundMotionLib.lab.training.objectives.siamese import SiameseObjective
 from UltrasoundMotionLib.tracking.trackers.siamese.crops import INSTANCE_SIZE, SAMPLE_PX, TARGET_PX
 from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn_network import (
     SiamRpnNetwork,
@@ -46,7 +46,7 @@ PUBLISHED_LOSS = SiamRpnLoss(0.6, 0.3, 1.2, 1 / 9, drawn=(16, 64))
 """The paper's labels; the weight of the boxes and the knee (sigma = 3) are those of its authors' later code."""
 
 
-class SiamRpnObjective(LandmarkObjective):
+class SiamRpnObjective(SiameseObjective):
     """Trains `SiamRpnNetwork`."""
 
     name = "siamrpn"

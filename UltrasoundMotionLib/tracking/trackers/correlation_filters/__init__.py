@@ -51,6 +51,7 @@ def _lct_settings() -> LctConfig:
     rank=10,
     settings=_kcf_settings,
     use="a quick baseline for single landmarks",
+    recommended=True,
 )
 def create_kcf(setup: TrackerSetup) -> KcfTracker:
     """Makes the tracker."""

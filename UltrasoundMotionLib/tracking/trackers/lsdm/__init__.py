@@ -1,4 +1,4 @@
-"""`lsdm` and `lsdm-published`: landmark trackers built on LSDM's network (Liu et al.)."""
+"""`lsdm`: the landmark tracker LSDM (Liu et al.)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from UltrasoundMotionLib.weights import NetworkKind
 if TYPE_CHECKING:
     from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker, LsdmTrackerConfig
     from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
-    from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
 
 
 def _build_lsdm(configuration: Mapping[str, Any]) -> Lsdm:
@@ -34,37 +33,19 @@ def _lsdm_settings() -> LsdmTrackerConfig:
 
 @tracker(
     "lsdm",
-    "long and short diffeomorphic motion lead a Siamese network (Liu et al.), fused with two memories; surest",
+    "long and short diffeomorphic motion lead a Siamese network (Liu et al.)",
     kind="landmarks",
     rank=12,
     settings=_lsdm_settings,
     weights="lsdm",
     network=LSDM,
-    use="single landmarks through minutes of breathing, shadows included",
-    recommended=True,
+    use="comparison with the paper",
 )
 def create_lsdm(setup: TrackerSetup) -> LsdmTracker:
-    """Makes the tracker: LSDM's response fused with the two memories of pyramidal Lucas-Kanade."""
+    """Makes the tracker: the peak of the warped exemplar's response, under the prior that motion gives."""
     import torch
 
     from UltrasoundMotionLib.tracking.trackers.lsdm.lsdm_tracker import LsdmTracker
 
-    return LsdmTracker(setup.network, setup.settings, torch.device(setup.device))
-
-
-@tracker(
-    "lsdm-published",
-    "LSDM as published, its network's response alone",
-    kind="landmarks",
-    rank=13,
-    weights="lsdm",
-    network=LSDM,
-    use="comparison with the paper",
-)
-def create_lsdm_published(setup: TrackerSetup) -> LsdmPublishedTracker:
-    """Makes the tracker: the peak of the response alone; motion leads the exemplar, and nothing else."""
-    import torch
-
-    from UltrasoundMotionLib.tracking.trackers.lsdm.published import LsdmPublishedTracker
-
-    return LsdmPublishedTracker(setup.network, torch.device(setup.device))
+    network = setup.network.to(memory_format=torch.channels_last)  # a tenth quicker on a CPU
+    return LsdmTracker(network, setup.settings, torch.device(setup.device))

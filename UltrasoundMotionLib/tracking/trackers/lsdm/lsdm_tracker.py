@@ -1,100 +1,130 @@
-"""LSDM as a tracker of landmarks: its network finds them anew, a short and a long memory of grey levels place them
-exactly.
-"""
+"""LSDM as a tracker of landmarks: motion says where to look and what to look for, the joint response where it is."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.tracking.matching.long_short_tracker import LongShortTracker
-from UltrasoundMotionLib.tracking.matching.lucas_kanade import LucasKanadeConfig, LucasKanadeMatcher
-from UltrasoundMotionLib.tracking.matching.settings import (
-    AbsoluteSearchSettings,
-    ConfidenceSettings,
-    ConsensusSettings,
-    LongShortSettings,
-    SightSettings,
-)
-from UltrasoundMotionLib.tracking.online_tracker import FrameTracks
-from UltrasoundMotionLib.tracking.stalled_video import StalledVideo, tracks_of_stall
-from UltrasoundMotionLib.tracking.trackers.lsdm.absolute import LsdmAbsolute, LsdmFindingConfig
-from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm
-from UltrasoundMotionLib.tracking.trackers.lsdm.search import LsdmResult, LsdmSearch
+from UltrasoundMotionLib.tracking.trackers.lsdm.motion import Motion, motion_frames, to_pixels
+from UltrasoundMotionLib.tracking.trackers.lsdm.network import Landmarks, Lsdm
+from UltrasoundMotionLib.tracking.trackers.lsdm.tracking_branch import INSTANCE, RESPONSE, SAMPLE, STRIDE
+from UltrasoundMotionLib.tracking.trackers.siamese.crops import GreyRange, standardised
+from UltrasoundMotionLib.tracking.trackers.siamese.peak import upsampled, windowed_peaks
+from UltrasoundMotionLib.tracking.windows.window_tracker import WindowMatches, WindowTracker
+from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_windows
 
-
-def _lsdm_memories() -> LongShortSettings:
-    """Returns the settings of the fusion of memories and network.
-
-    Landmarks are few and far apart, so there is no consensus of neighbours; the network runs in every other frame while
-    all are in sight, which on tuning phantoms costs nothing and halves the time.
-    """
-    return LongShortSettings(
-        consensus=ConsensusSettings(length=0.0),
-        sight=SightSettings(visibility=0.27, correlation=0.7),
-        confidence=ConfidenceSettings(visible_above=0.3),
-        absolute=AbsoluteSearchSettings(every=2),
-    )
+_LARGEST_SIZE = 1.25
+"""Largest size of a landmark relative to what motion predicts, and the inverse of the smallest."""
 
 
 @dataclass(frozen=True)
 class LsdmTrackerConfig:
-    """Settings of the tracker `lsdm`.
+    """Settings of the tracker `lsdm`; the defaults are those of the authors' code, where it has them.
 
     Attributes:
-        interval: frames from x_{t-dt} to x_t, of those that the network looks at.
-        finding: how its response is read.
-        memories: the two memories of grey levels, and how all is fused.
+        interval: frames from x_{t-dt} to x_t.
+        window_influence: share of the cosine window.
+        upsampling: factor of the bicubic upsampling of the response (from 33 to 257 places a side).
+        scales: sizes tried in each frame, relative to what motion predicts and what was found before; (1.0,) switches
+            the search for scales off.
+        scale_penalty: factor for the likelihood at a scale other than 1.
+        scale_damping: how far the size moves towards the best one.
+        visible_above: confidence under which a landmark is marked not visible. The paper has no such state.
+
+    Raises:
+        InputError: an interval under 1, a share outside of 0 to 1, no scale.
     """
 
     interval: int = 1
-    finding: LsdmFindingConfig = field(default_factory=LsdmFindingConfig)
-    memories: LongShortSettings = field(default_factory=_lsdm_memories)
+    window_influence: float = 0.176
+    upsampling: int = 8
+    scales: tuple[float, ...] = (1 / 1.0375, 1.0, 1.0375)
+    scale_penalty: float = 0.9745
+    scale_damping: float = 0.59
+    visible_above: float = 0.5
 
     def __post_init__(self) -> None:
         if self.interval < 1:
             raise InputError(f"interval must be at least 1 frame, got {self.interval}")
+        if not 0 <= self.window_influence <= 1:
+            raise InputError(f"window_influence must lie between 0 and 1, got {self.window_influence}")
+        if not self.scales or min(self.scales) <= 0:
+            raise InputError(f"scales must be positive numbers, at least one, got {self.scales}")
 
 
-class LsdmTracker:
-    """Implements `OnlineTracker`; keeps two frames' templates, and the network's features of the query frame and the
-    last `interval` ones.
+@dataclass(frozen=True)
+class LsdmResult:
+    """Motions and positions of N landmarks in the last frame.
+
+    Attributes:
+        positions_px: (N, 2) where they are, in pixels of the frame.
+        long_displacement: (2, h, w), (x, y) pixels of the frame: what lies at p on the query frame is found at p + u(p)
+            on x_{t-dt}. Sample (row, column) lies at pixel (column, row) * `step_px` + (`step_px` - 1) / 2.
+        short_displacement: the same from x_{t-dt} to x_t.
+        step_px: pixels of the frame from one sample to the next.
+        confidence: (N,) in [0, 1].
     """
 
+    positions_px: np.ndarray
+    long_displacement: np.ndarray
+    short_displacement: np.ndarray
+    step_px: float
+    confidence: np.ndarray
+
+
+class LsdmTracker(WindowTracker):
+    """Keeps the query frame, and the last `interval` frames with the landmarks' places there."""
+
     def __init__(self, network: Lsdm, config: LsdmTrackerConfig, device: torch.device) -> None:
+        super().__init__(device, config.visible_above)
         self.config = config
-        self._search = LsdmSearch(network, config.interval)
-        self._absolute = LsdmAbsolute(self._search, config.finding, device)
-        self._memories = LongShortTracker(LucasKanadeMatcher(LucasKanadeConfig()), config.memories, self._absolute)
+        self._network = network
+        self._window = cosine_window(config.upsampling * (RESPONSE - 1) + 1, device)
+        self._tried = torch.tensor(config.scales, device=device)
 
-    def start(self, frame: np.ndarray, query_points: np.ndarray) -> FrameTracks:
-        """Implements `OnlineTracker.start`."""
-        self._video = StalledVideo(frame)
-        self._last = self._memories.start(frame, query_points)
-        return self._last
+    def _begin(self, image: Tensor) -> None:
+        self._grey = GreyRange.of(image)
+        image = self._grey.apply(image)
+        self._query, self._motion_scale = motion_frames(image[None, None])
+        self._start = self._to_motion(self._points)
+        self._first = self._windows(image, self._points)
+        self._recent: deque[tuple[Tensor, Tensor]] = deque([(self._query, self._points)], maxlen=self.config.interval)
+        self._motion: Motion | None = None
 
-    def hold(self, which: np.ndarray, positions_px: np.ndarray) -> None:
-        """Holds landmarks out of sight at given positions in the next update, see `LongShortTracker.place`."""
-        self._memories.place(which, positions_px)
+    def _find(self, image: Tensor) -> WindowMatches:
+        config, network, count = self.config, self._network, len(self._points)
+        image = self._grey.apply(image)
+        now, _ = motion_frames(image[None, None])
+        before, places = self._recent[0]
+        if len(self._recent) == 1:
+            places = self._points  # with what `hold` has placed
+        motion = self._motion = network.motion(torch.cat((self._query, before, now), dim=1))
+        frames = torch.zeros(count, dtype=torch.long, device=image.device)
+        expected = self._to_working(motion.of_landmarks(frames).place_after(self._to_motion(places)))
+        limit = torch.tensor([image.shape[1] - 1.0, image.shape[0] - 1.0], device=image.device)
+        middles = torch.minimum(expected.clamp(min=0), limit)
+        windows = self._windows(image, middles)
+        landmarks = Landmarks(frames, self._start, self._to_motion(middles), self._first, windows)
+        logits = network.response(motion, landmarks, self._sizes[:, None] * self._tried).float()
+        penalty = torch.where(self._tried == 1, 0.0, float(np.log(config.scale_penalty)))
+        best = (logits.amax(dim=(2, 3)) + penalty).argmax(dim=1)
+        answers = upsampled(logits[torch.arange(count, device=image.device), best], config.upsampling)
+        peaks = windowed_peaks(answers, self._window, config.window_influence)
+        shifts = (peaks.places / config.upsampling - RESPONSE // 2) * (STRIDE * SAMPLE / self._motion_scale)
+        confidence = answers.flatten(1).gather(1, peaks.cells[:, None])[:, 0].sigmoid()
+        sizes = self._sizes * torch.lerp(torch.ones_like(self._sizes), self._tried[best], config.scale_damping)
+        self._now = now
+        return WindowMatches(middles + shifts, sizes.clamp(1 / _LARGEST_SIZE, _LARGEST_SIZE), confidence)
 
-    def update(self, frame: np.ndarray) -> FrameTracks:
-        """Implements `OnlineTracker.update`.
-
-        In a black or frozen stretch of video landmarks stay where they are, not visible, and nothing is learnt.
-
-        Raises:
-            InputError: the frame has another size than the first.
-        """
-        self._memories.check_size(frame.shape)
-        if (stall := self._video.check(frame)) is not None:
-            self._memories.release()
-            return tracks_of_stall(self._last, stall)
-        self._video.resume()
-        self._last = self._memories.update(frame)
-        return self._last
+    def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
+        """Keeps the frame as a later x_{t-dt}; the exemplar is the query frame's for good."""
+        self._recent.append((self._now, self._points))
+        self._confidence = confidence.cpu().numpy().astype(np.float64)
 
     @torch.inference_mode()
     def result(self) -> LsdmResult:
@@ -103,5 +133,29 @@ class LsdmTracker:
         Raises:
             InputError: there has been no update yet.
         """
-        self._absolute.catch_up(self._last.positions_px)
-        return self._search.result(self._last.positions_px, self._last.confidence)
+        if self._motion is None:
+            raise InputError("the fields exist from the first update on")
+        step = 2.0**self._scale.halvings / self._motion_scale
+        height, width = (-(-size // step) for size in self._scale.shape)
+
+        def whole(displacement: Tensor) -> np.ndarray:
+            return (step * to_pixels(displacement)[0, :, : int(height), : int(width)]).cpu().numpy()
+
+        return LsdmResult(
+            positions_px=self._last.positions_px,
+            long_displacement=whole(self._motion.long_forward),
+            short_displacement=whole(self._motion.short_forward),
+            step_px=step,
+            confidence=self._confidence,
+        )
+
+    def _to_motion(self, points: Tensor) -> Tensor:
+        return (points + 0.5) * self._motion_scale - 0.5
+
+    def _to_working(self, points: Tensor) -> Tensor:
+        return (points + 0.5) / self._motion_scale - 0.5
+
+    def _windows(self, image: Tensor, points: Tensor) -> Tensor:
+        """Cuts windows (N, 1, 256, 256), standardised."""
+        steps = torch.full((len(points),), SAMPLE / self._motion_scale, device=points.device)
+        return standardised(crop_windows(image, points, steps, INSTANCE, outside="mean")[:, None])

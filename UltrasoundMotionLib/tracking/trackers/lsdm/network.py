@@ -1,12 +1,5 @@
-"""LSDM's network: a deformation network for the long and the short motion, and the Siamese one that it guides (Liu et
-al., Figs. 3 and 5).
-
-Windows are in pixels of the working image and follow the landmark: that of x_0 lies around its place on the query
-frame, that of x_{t-dt} around where it was found there, that of x_t around where it is expected. So the two motions are
-what is left after that shift, a few pixels and a deformation; the whole motion is the shift after the diffeomorphism, a
-diffeomorphism again.
-
-Where the paper is silent: see Docs/concepts/lsdm.md.
+"""LSDM's network: one encoder for tracking and motion, EMMA between the two motions, and the joint response (Liu et
+al., Figs. 3 to 5, Eq. 2).
 """
 
 from __future__ import annotations
@@ -18,19 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.fields.composition import integrate_velocity
-from UltrasoundMotionLib.tracking.trackers.lsdm.deformation import DECODERS, DeformationNetwork, matched_motion
 from UltrasoundMotionLib.tracking.trackers.lsdm.emma import Emma
-from UltrasoundMotionLib.tracking.trackers.lsdm.siamese import DeformationPyramid, SiameseFeatures, SiameseHead
+from UltrasoundMotionLib.tracking.trackers.lsdm.encoder import DECODERS, MotionDecoder, SharedEncoder
+from UltrasoundMotionLib.tracking.trackers.lsdm.motion import Motion
+from UltrasoundMotionLib.tracking.trackers.lsdm.tracking_branch import (
+    EXEMPLAR,
+    INSTANCE,
+    RESPONSE,
+    SAMPLE,
+    STRIDE,
+    DeformationPyramid,
+    TrackingHead,
+)
 
-WINDOW = 128
-"""Side of the windows of the deformation network and of the search, in pixels; the landmark's sample is number 64 along
-both axes.
-"""
-EXEMPLAR = 64
-"""Side of the exemplar, the middle of the window of x_0; its landmark is sample 32."""
-CELL = 2
-"""Pixels from one cell of the velocities, and of the response, to the next; cell i lies at pixel 2 i."""
+_CONTROL = 8
+"""Samples between the places of the exemplar whose way back to x_0 is computed; between them it is interpolated."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +35,12 @@ class LsdmConfig:
     Attributes:
         decoder: "complete", long and short separated at the last convolution, or "partial", two decoders. The paper
             prefers complete.
-        iterations: of EMMA; 0 leaves EMMA out.
-        seeds: of EMMA, a square number.
+        iterations: N of EMMA (Alg. 1); 0 leaves EMMA out.
+        seeds: k of EMMA, a square number.
+        motion_channels: c, channels of the maps phi_l and phi_s that EMMA aligns.
         pyramid: with the deformation pyramid network.
-        motion_channels: of the deformation network at strides 2, 4, 8 and 16.
-        feature_channels: of the Siamese features at strides 2 and 4.
+        channels: of the encoder at strides 2, 4, 8 and 16.
+        feature_channels: of the features that are correlated.
         squarings: of the integration of the velocities.
 
     Raises:
@@ -52,11 +48,12 @@ class LsdmConfig:
     """
 
     decoder: str = "complete"
-    iterations: int = 5
-    seeds: int = 16
+    iterations: int = 3
+    seeds: int = 64
+    motion_channels: int = 16
     pyramid: bool = True
-    motion_channels: tuple[int, int, int, int] = (16, 32, 48, 64)
-    feature_channels: tuple[int, int] = (32, 64)
+    channels: tuple[int, int, int, int] = (16, 24, 32, 48)
+    feature_channels: int = 32
     squarings: int = 5
 
     def __post_init__(self) -> None:
@@ -65,101 +62,104 @@ class LsdmConfig:
 
 
 @dataclass(frozen=True)
-class Look:
-    """Features of one window (B, 1, 128, 128): the Siamese ones at strides 2 and 4, and the motion encoder's maps."""
+class Landmarks:
+    """N landmarks whose response is wanted; places in motion pixels.
 
-    features: tuple[Tensor, Tensor]
-    levels: tuple[Tensor, ...]
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """Output of the decoder: velocities (B, 2, 64, 64) in pixels, not aligned, and features at strides 2, 4 and 8."""
-
-    long: Tensor
-    short: Tensor
-    features: tuple[Tensor, Tensor, Tensor]
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Velocities (B, 2, 64, 64) in pixels, one vector a cell, aligned by EMMA.
-
-    exp(long) carries x_0's window to x_t's (a place p of x_0 is found at p + u(p) in x_t), exp(-long) back; short
-    likewise from x_{t-dt}.
+    Attributes:
+        frames: (N,) number of the triple of frames that each belongs to.
+        start: (N, 2) places on x_0.
+        middles: (N, 2) middles of the search windows on x_t.
+        first: (N, 1, 256, 256) windows of x_0 around `start`, standardised.
+        search: (N, 1, 256, 256) search windows of x_t, standardised.
     """
 
-    long: Tensor
-    short: Tensor
+    frames: Tensor
+    start: Tensor
+    middles: Tensor
+    first: Tensor
+    search: Tensor
 
 
 class Lsdm(nn.Module):
-    """The whole network, the paper's one filter for tracking and motion.
-
-    Windows are (B, 1, 128, 128), `standardised`.
-    """
+    """The unified filter Phi_U for landmarks and motion."""
 
     def __init__(self, config: LsdmConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or LsdmConfig()
-        self.deformation = DeformationNetwork(config.motion_channels, config.decoder)
+        self.encoder = SharedEncoder(config.channels)
+        self.decoder = MotionDecoder(config.channels, config.motion_channels, config.decoder)
         self.alignment = Emma(config.seeds, config.iterations)
-        self.features = SiameseFeatures(config.feature_channels)
-        self.pyramid = (
-            DeformationPyramid(config.motion_channels[:3], config.feature_channels, config.decoder)
-            if config.pyramid
-            else None
-        )
-        self.head = SiameseHead()
+        self.velocities = nn.ModuleList(nn.Conv2d(config.motion_channels, 2, 3, padding=1) for _ in range(2))
+        for last in self.velocities:
+            nn.init.normal_(last.get_parameter("weight"), std=1e-2)  # begins near rest, as registration networks do
+            nn.init.zeros_(last.get_parameter("bias"))
+        copies = 1 if config.decoder == "complete" else 2
+        widths = (copies * config.motion_channels, copies * config.channels[1], copies * config.channels[2])
+        self.pyramid = DeformationPyramid(widths, config.channels[:2]) if config.pyramid else None
+        self.head = TrackingHead(config.channels[1], config.feature_channels)
+        self.log_deviation = nn.Parameter(torch.tensor(1.0))
+        self.log_outlier = nn.Parameter(torch.tensor(-2.0))
 
-    def look(self, windows: Tensor) -> Look:
-        """Computes the features of a window, whichever of the three it is."""
-        return Look(self.features(windows), self.deformation.encode(windows))
+    def motion(self, frames: Tensor) -> Motion:
+        """Computes the aligned long and short motion of triples x_0, x_{t-dt}, x_t (B, 3, h, w) of `motion_frames`."""
+        long, short, features = self.decoder(self.encoder(frames))
+        with torch.autocast(frames.device.type, enabled=False):  # a few hundredths of a pixel matter
+            aligned = self.alignment(long.float(), short.float())
+            long, short = (last(values) for last, values in zip(self.velocities, aligned, strict=True))
+            return Motion.of(long, short, tuple(one.float() for one in features), self.config.squarings)
 
-    def decode(self, first: Look, before: Look, now: Look) -> Decoded:
-        """Decodes windows of x_0, x_{t-dt} and x_t for the response."""
-        (long, short), features = self.deformation.decode(first.levels, before.levels, now.levels)
-        return Decoded(long, short, features)
+    def response(self, motion: Motion, landmarks: Landmarks, scales: Tensor | None = None) -> Tensor:
+        """Computes logits (N, S, 33, 33) of the landmarks' places in their search windows, p(s | m, x) p(m | x) of Eq.
+        2: the response of the exemplar that motion has warped, and the prior around the place where motion brings it.
 
-    def motion(self, decoded: Decoded, first: Look, before: Look, now: Look) -> Motion:
-        """Computes both motions between the windows that were decoded; half of the network's time, only needed where
-        the fields are asked for.
-        """
-        with torch.autocast(decoded.long.device.type, enabled=False):  # a few hundredths of a pixel matter
-            long = decoded.long + matched_motion(first.features[1], now.features[1])
-            short = decoded.short + matched_motion(before.features[1], now.features[1])
-            return Motion(*self.alignment(long, short))
-
-    def displacement(self, velocity: Tensor, *, inverse: bool = False) -> Tensor:
-        """Integrates exp(velocity), or exp(-velocity), to displacements (B, 2, 64, 64) in pixels, one vector a cell."""
-        sign = -1.0 if inverse else 1.0
-        return CELL * integrate_velocity(sign / CELL * velocity.float(), self.config.squarings)
-
-    def response(self, exemplar: tuple[Tensor, Tensor], decoded: Decoded, now: Look) -> Tensor:
-        """Computes logits (B, 33, 33) of the landmark's place in the window of x_t; entry (y, x) stands for its pixel
-        (32 + 2 x, 32 + 2 y).
+        Entry (y, x) stands for sample (64 + 4 x, 64 + 4 y) of the search window.
 
         Args:
-            exemplar: `features.early` of the exemplar's window.
-            decoded: of the deformation network, whose features the pyramid injects into the exemplar.
+            scales: (N, S) sizes of the landmarks relative to what motion predicts; None is one, 1.
         """
-        injected = self.pyramid(decoded.features) if self.pyramid is not None else (None, None)
-        return self.head(self.features.late(exemplar, injected), now.features)
+        own = motion.of_landmarks(landmarks.frames)
+        now = own.place_now(landmarks.start)
+        if scales is None:
+            scales = landmarks.start.new_ones((len(landmarks.start), 1))
+        count, several = scales.shape
+        exemplars = self.exemplars(own, landmarks, now, scales)
+        half = self.encoder.patch_stride_2(exemplars)
+        injected = self.pyramid(own.features, now.detach()) if self.pyramid is not None else None
+        if injected is not None:
+            half = half + injected[0].repeat_interleave(several, dim=0)
+        quarter = self.encoder.patch_stride_4(half)
+        if injected is not None:
+            quarter = quarter + injected[1].repeat_interleave(several, dim=0)
+        search = self.encoder.patch_stride_4(self.encoder.patch_stride_2(landmarks.search))
+        template = self.head.features(quarter).unflatten(0, (count, several))
+        return self.head(template, self.head.features(search)) + self.prior(now, landmarks.middles)[:, None]
 
+    def prior(self, now: Tensor, middles: Tensor) -> Tensor:
+        """Computes the logarithm (N, 33, 33) of the motion prior p(m | x) over the response's cells: a Gaussian around
+        the places `now` (N, 2) where motion brings the landmarks, and a chance that motion is wrong.
+        """
+        offsets = (now - middles) / (STRIDE * SAMPLE)
+        cells = torch.arange(RESPONSE, device=now.device, dtype=now.dtype) - RESPONSE // 2
+        squared = (cells[None, None, :] - offsets[:, 0, None, None]).square() + (
+            cells[None, :, None] - offsets[:, 1, None, None]
+        ).square()
+        exponent = -0.5 * squared * torch.exp(-2 * self.log_deviation)
+        return torch.logaddexp(exponent, self.log_outlier)
 
-def exemplar_window(first: Tensor) -> Tensor:
-    """Cuts the exemplar (B, 1, 64, 64) out of the middle of x_0's window."""
-    margin = (WINDOW - EXEMPLAR) // 2
-    return first[..., margin : margin + EXEMPLAR, margin : margin + EXEMPLAR]
+    def exemplars(self, own: Motion, landmarks: Landmarks, now: Tensor, scales: Tensor) -> Tensor:
+        """Warps the exemplars out of x_0 into the appearance of x_t: (N S, 1, 128, 128), landmark by landmark.
 
-
-def to_pixels(displacement: Tensor) -> Tensor:
-    """Interpolates a displacement of one vector a cell (B, 2, 64, 64) to every pixel (B, 2, 128, 128) of the window."""
-    fine = F.interpolate(displacement, size=(WINDOW - 1, WINDOW - 1), mode="bilinear", align_corners=True)
-    return F.pad(fine, (0, 1, 0, 1), mode="replicate")
-
-
-def at_landmark(displacement: Tensor) -> Tensor:
-    """Returns the displacement (B, 2) of the window's middle."""
-    middle = WINDOW // 2 // CELL
-    return displacement[:, :, middle, middle]
+        Each sample around the place `now` (N, 2) is carried back to x_0 by both motions; the landmark itself stays in
+        the middle.
+        """
+        lines = (torch.arange(EXEMPLAR // _CONTROL + 1, device=now.device, dtype=now.dtype) * _CONTROL) - EXEMPLAR // 2
+        y, x = torch.meshgrid(lines, lines, indexing="ij")
+        around = SAMPLE * torch.stack((x.flatten(), y.flatten()), dim=1)
+        origins = own.origin(torch.cat((now[:, None], now[:, None] + around), dim=1))
+        ways = (origins[:, 1:] - origins[:, :1]) / SAMPLE  # samples of `first` from its middle
+        ways = (ways[:, None] / scales[:, :, None, None]).flatten(0, 1).transpose(1, 2)
+        coarse = ways.unflatten(2, (len(lines), len(lines)))
+        fine = F.interpolate(coarse, size=(EXEMPLAR + 1,) * 2, mode="bilinear", align_corners=True)[..., :-1, :-1]
+        grid = (fine.permute(0, 2, 3, 1) + INSTANCE // 2 + 0.5) * (2 / INSTANCE) - 1
+        first = landmarks.first.repeat_interleave(scales.shape[1], dim=0)
+        return F.grid_sample(first, grid, mode="bilinear", padding_mode="border", align_corners=False)
