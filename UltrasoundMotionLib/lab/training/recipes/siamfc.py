@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARK_SETTINGS, LANDMARKS, PUBLISHED, LandmarkRecipe
 from UltrasoundMotionLib.lab.training.recipe import DEFAULT, TrainingPlan, training_recipe
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
+    from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
     from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
     from UltrasoundMotionLib.lab.training.objectives.siamfc import SiamFcObjective
 
@@ -31,7 +31,9 @@ class SiamFcRecipe(LandmarkRecipe):
             LANDMARKS: "labels that are highest at the landmark",
         }
 
-    def make(self, variant: str = DEFAULT, *, seed: int = 1) -> TrainingPlan[LandmarkObjective, LandmarkBatchSettings]:
+    def make(
+        self, variant: str = DEFAULT, *, seed: int = 1
+    ) -> TrainingPlan[LandmarkObjective[Any], LandmarkBatchSettings]:
         """Returns the plan of a variant, see `LandmarkRecipe.make`."""
         self.check_variant(variant)
         return super().make(DEFAULT if variant == LANDMARKS else PUBLISHED, seed=seed)

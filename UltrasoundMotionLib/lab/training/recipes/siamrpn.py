@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.lab.training.landmark_recipe import LANDMARKS, PUBLISHED, LandmarkRecipe
 from UltrasoundMotionLib.lab.training.recipe import DEFAULT, TrainingPlan, training_recipe
 
 if TYPE_CHECKING:
-    from UltrasoundMotionLib.lab.training.data.landmark_batches import LandmarkBatchSettings
+    from UltrasoundMotionLib.lab.training.data.triple_batches import LandmarkBatchSettings
     from UltrasoundMotionLib.lab.training.objectives.landmarks import LandmarkObjective
     from UltrasoundMotionLib.lab.training.objectives.siamrpn import SiamRpnObjective
 
@@ -29,7 +29,9 @@ class SiamRpnRecipe(LandmarkRecipe):
             LANDMARKS: "one square anchor, of which all labels count",
         }
 
-    def make(self, variant: str = DEFAULT, *, seed: int = 1) -> TrainingPlan[LandmarkObjective, LandmarkBatchSettings]:
+    def make(
+        self, variant: str = DEFAULT, *, seed: int = 1
+    ) -> TrainingPlan[LandmarkObjective[Any], LandmarkBatchSettings]:
         """Returns the plan of a variant, see `LandmarkRecipe.make`."""
         self.check_variant(variant)
         return super().make(DEFAULT if variant == LANDMARKS else PUBLISHED, seed=seed)
