@@ -126,10 +126,10 @@ class Lsdm(nn.Module):
         half = self.encoder.patch_stride_2(exemplars)
         injected = self.pyramid(own.features, now.detach()) if self.pyramid is not None else None
         if injected is not None:
-            half = half + injected[0].repeat_interleave(several, dim=0)
+            half = (half.unflatten(0, (count, several)) + injected[0][:, None]).flatten(0, 1)
         quarter = self.encoder.patch_stride_4(half)
         if injected is not None:
-            quarter = quarter + injected[1].repeat_interleave(several, dim=0)
+            quarter = (quarter.unflatten(0, (count, several)) + injected[1][:, None]).flatten(0, 1)
         search = self.encoder.patch_stride_4(self.encoder.patch_stride_2(landmarks.search))
         template = self.head.features(quarter).unflatten(0, (count, several))
         return self.head(template, self.head.features(search)) + self.prior(now, landmarks.middles)[:, None]
@@ -156,10 +156,10 @@ class Lsdm(nn.Module):
         y, x = torch.meshgrid(lines, lines, indexing="ij")
         around = SAMPLE * torch.stack((x.flatten(), y.flatten()), dim=1)
         origins = own.origin(torch.cat((now[:, None], now[:, None] + around), dim=1))
-        ways = (origins[:, 1:] - origins[:, :1]) / SAMPLE  # samples of `first` from its middle
-        ways = (ways[:, None] / scales[:, :, None, None]).flatten(0, 1).transpose(1, 2)
+        ways = ((origins[:, 1:] - origins[:, :1]) / SAMPLE).transpose(1, 2)  # samples of `first` from its middle
         coarse = ways.unflatten(2, (len(lines), len(lines)))
         fine = F.interpolate(coarse, size=(EXEMPLAR + 1,) * 2, mode="bilinear", align_corners=True)[..., :-1, :-1]
-        grid = (fine.permute(0, 2, 3, 1) + INSTANCE // 2 + 0.5) * (2 / INSTANCE) - 1
-        first = landmarks.first.repeat_interleave(scales.shape[1], dim=0)
-        return F.grid_sample(first, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        scaled = fine.permute(0, 2, 3, 1)[:, None] / scales[:, :, None, None, None]
+        grid = ((scaled + INSTANCE // 2 + 0.5) * (2 / INSTANCE) - 1).flatten(1, 2)  # the scales one below the other
+        warped = F.grid_sample(landmarks.first, grid, mode="bilinear", padding_mode="border", align_corners=False)
+        return warped.unflatten(2, (scales.shape[1], EXEMPLAR)).transpose(1, 2).flatten(0, 1)

@@ -110,5 +110,8 @@ def correlate(template: Tensor, search: Tensor) -> Tensor:
     By Fourier transform, since kernels as wide as these are slow to convolve with: over H samples nothing wraps around.
     """
     side, reach = search.shape[-1], search.shape[-1] - template.shape[-1] + 1
-    spectrum = torch.fft.rfft2(template, s=(side, side)).conj() * torch.fft.rfft2(search)[:, None]
-    return torch.fft.irfft2(spectrum.sum(dim=2), s=(side, side))[..., :reach, :reach]
+    searched = torch.fft.rfft2(search)
+    spectra = [
+        (torch.fft.rfft2(one, s=(side, side)).conj() * searched).sum(dim=1) for one in template.unbind(1)
+    ]  # scale by scale, which stays in the cache
+    return torch.fft.irfft2(torch.stack(spectra, dim=1), s=(side, side))[..., :reach, :reach]

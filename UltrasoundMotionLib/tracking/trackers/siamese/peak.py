@@ -25,8 +25,16 @@ def upsampled(maps: Tensor, factor: int) -> Tensor:
     """
     if factor == 1:
         return maps
-    size = tuple(factor * (length - 1) + 1 for length in maps.shape[1:])
-    return F.interpolate(maps[:, None], size=size, mode="bicubic", align_corners=True)[:, 0]
+    down, across = (_bicubic(length, factor, maps) for length in maps.shape[1:])
+    return down @ maps @ across.T
+
+
+def _bicubic(length: int, factor: int, like: Tensor) -> Tensor:
+    """Returns the matrix (factor (length - 1) + 1, length) of bicubic upsampling along one axis; two products with it
+    are quicker than `F.interpolate` along both.
+    """
+    unit = torch.eye(length, device=like.device, dtype=like.dtype)[None, None]
+    return F.interpolate(unit, size=(factor * (length - 1) + 1, length), mode="bicubic", align_corners=True)[0, 0]
 
 
 def windowed_peaks(maps: Tensor, window: Tensor, influence: float) -> MapPeaks:
