@@ -228,7 +228,7 @@ def test_weights_come_back_by_their_card(tmp_path):
     )
     save_weights(tmp_path, network.state_dict(), card)
     loaded, direct = (
-        find_tracker("siamfc-published").make(weights=tmp_path / "siamfc.json"),
+        find_tracker("siamfc").make(weights=tmp_path / "siamfc.json"),
         SiamFcTracker(network, PUBLISHED, CPU),
     )
     texture, points = speckle(256), np.array([[120.0, 130.0]])

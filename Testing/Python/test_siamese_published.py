@@ -73,7 +73,7 @@ def test_the_published_settings_are_those_of_the_papers_and_their_authors_code()
     assert (fc.window_influence, fc.size_penalty, fc.size_damping, fc.upsampling) == (0.176, 0.9745, 0.59, 16)
     assert fc.sizes == pytest.approx((1 / 1.0375, 1, 1.0375))
     assert (rpn.window_influence, rpn.size_penalty, rpn.size_rate, rpn.reach) == (0.4, 0.055, 0.3, 3)
-    assert find_tracker("siamfc-published").settings() == fc and find_tracker("siamrpn-published").settings() == rpn
+    assert find_tracker("siamfc").settings() == fc and find_tracker("siamrpn").settings() == rpn
     for name, loss in (("siamfc", SiamFcLoss(radius=16.0)), ("siamrpn", PUBLISHED_LOSS)):
         default, published, landmarks = (
             RECIPES.find(name).make(one).objective for one in RECIPES.find(name).variants()

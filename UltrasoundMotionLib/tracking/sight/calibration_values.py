@@ -1,7 +1,7 @@
 """Coefficients of the calibration, written by `ultrasound-motion benchmark confidence --fit`.
 
 Fitted to 207 runs on 8 clips: echo-video 0, heart-extreme-01 300, heart-hard-01 300, heart-moderate-01 300, liver 0,
-liver-extreme-01 300, liver-hard-01 300, liver-moderate-01 300. Those of siamrpn were fitted again to its present
+liver-extreme-01 300, liver-hard-01 300, liver-moderate-01 300. Those of siamrpn-ultrasound were fitted again to its present
 weights, beside the others as they are: 8 runs on heart-moderate-01 300 and liver-hard-01 300.
 """
 
@@ -38,8 +38,8 @@ TRACKERS: dict[str, tuple[float, ...]] = {
     "lct": (2.2537, 0.1997, -0.3897),
     "lucas-kanade": (0.8621, 0.1325, 0.0000),
     "lucas-kanade-wall": (1.7256, 0.1128, -1.1801),
-    "siamfc": (-0.6776, 0.8802, -0.1387),
-    "siamrpn": (-2.0661, 1.0314, 0.0000),
+    "siamfc-ultrasound": (-0.6776, 0.8802, -0.1387),
+    "siamrpn-ultrasound": (-2.0661, 1.0314, 0.0000),
     "specknet": (2.2101, 0.0000, 0.0000),
     "specknet-published": (0.1247, 0.8551, -0.3345),
 }

@@ -1,4 +1,4 @@
-"""`siamfc` and `siamrpn`: Siamese trackers for single landmarks, for ultrasound and with their papers' settings.
+"""`siamfc` and `siamrpn`: Siamese trackers for single landmarks, with their papers' settings, and for ultrasound.
 
 Settings for ultrasound were chosen with earlier, wider networks on the harder half of tuning liver phantoms (seed 100:
 two hard, two extreme, 64 frames, four landmarks each), mean error of visible landmarks in mm. Tissue looks alike
@@ -48,7 +48,7 @@ SIAMFC = NetworkKind("SiamFcNetwork", _build_siamfc)
 SIAMRPN = NetworkKind("SiamRpnNetwork", _build_siamrpn)
 
 
-def _siamfc_settings() -> SiamFcConfig:
+def _ultrasound_siamfc() -> SiamFcConfig:
     """Returns SiamFC's settings for ultrasound."""
     from UltrasoundMotionLib.tracking.trackers.siamese.siamfc import SiamFcConfig
 
@@ -62,7 +62,7 @@ def siamfc_published() -> SiamFcConfig:
     return PUBLISHED
 
 
-def _siamrpn_settings() -> SiamRpnConfig:
+def _ultrasound_siamrpn() -> SiamRpnConfig:
     """Returns SiamRPN's settings for ultrasound."""
     from UltrasoundMotionLib.tracking.trackers.siamese.siamrpn import SiamRpnConfig
 
@@ -77,16 +77,16 @@ def _siamrpn_published() -> SiamRpnConfig:
 
 
 @tracker(
-    "siamrpn",
-    "region proposals by a Siamese network (Li et al. 2018), for ultrasound",
+    "siamrpn-ultrasound",
+    "region proposals by a Siamese network (Li et al. 2018), settings of this project for ultrasound",
     kind="landmarks",
-    rank=14,
-    settings=_siamrpn_settings,
+    rank=15,
+    settings=_ultrasound_siamrpn,
     weights="siamrpn",
     network=SIAMRPN,
-    use="comparison: a baseline of lsdm",
+    use="comparison with the paper's settings",
 )
-def create_siamrpn(setup: TrackerSetup) -> SiamRpnTracker:
+def create_siamrpn_ultrasound(setup: TrackerSetup) -> SiamRpnTracker:
     """Makes the tracker."""
     import torch
 
@@ -96,31 +96,31 @@ def create_siamrpn(setup: TrackerSetup) -> SiamRpnTracker:
 
 
 @tracker(
-    "siamrpn-published",
-    "SiamRPN with its authors' settings",
+    "siamrpn",
+    "region proposals by a Siamese network (Li et al. 2018), with its authors' settings",
     kind="landmarks",
-    rank=15,
+    rank=14,
     settings=_siamrpn_published,
     weights="siamrpn",
     network=SIAMRPN,
-    use="comparison with the paper",
+    use="comparison: a baseline of lsdm",
 )
-def create_siamrpn_published(setup: TrackerSetup) -> SiamRpnTracker:
+def create_siamrpn(setup: TrackerSetup) -> SiamRpnTracker:
     """Makes the tracker."""
-    return create_siamrpn(setup)
+    return create_siamrpn_ultrasound(setup)
 
 
 @tracker(
-    "siamfc",
-    "fully convolutional Siamese network (Bertinetto et al. 2016), for ultrasound",
+    "siamfc-ultrasound",
+    "fully convolutional Siamese network (Bertinetto et al. 2016), settings of this project for ultrasound",
     kind="landmarks",
-    rank=16,
-    settings=_siamfc_settings,
+    rank=17,
+    settings=_ultrasound_siamfc,
     weights="siamfc",
     network=SIAMFC,
-    use="comparison: a baseline of lsdm",
+    use="comparison with the paper's settings",
 )
-def create_siamfc(setup: TrackerSetup) -> SiamFcTracker:
+def create_siamfc_ultrasound(setup: TrackerSetup) -> SiamFcTracker:
     """Makes the tracker."""
     import torch
 
@@ -130,15 +130,15 @@ def create_siamfc(setup: TrackerSetup) -> SiamFcTracker:
 
 
 @tracker(
-    "siamfc-published",
-    "SiamFC with its paper's settings, three sizes",
+    "siamfc",
+    "fully convolutional Siamese network (Bertinetto et al. 2016), with its paper's settings, three sizes",
     kind="landmarks",
-    rank=17,
+    rank=16,
     settings=siamfc_published,
     weights="siamfc",
     network=SIAMFC,
-    use="comparison with the paper",
+    use="comparison: a baseline of lsdm",
 )
-def create_siamfc_published(setup: TrackerSetup) -> SiamFcTracker:
+def create_siamfc(setup: TrackerSetup) -> SiamFcTracker:
     """Makes the tracker."""
-    return create_siamfc(setup)
+    return create_siamfc_ultrasound(setup)
