@@ -21,6 +21,18 @@ SEED = 1
     kind="registration",
     settings={"transform": "SyN"},
 )
+@peer(
+    "ants-cc",
+    "ANTs SyN with local cross-correlation, antspyx's SyNCC (rigid, affine, then SyN)",
+    kind="registration",
+    settings={"transform": "SyNCC"},
+)
+@peer(
+    "ants-bspline",
+    "ANTs B-spline SyN, the settings of antsRegistrationSyN.sh b (rigid, affine, then B-splines every 26 mm)",
+    kind="registration",
+    settings={"transform": "antsRegistrationSyN[b]"},
+)
 @on_isotropic_copies
 def syn(fixed: Volume, moving: Volume, transform: str = "SyN") -> DisplacementField:
     """Registers by ANTs; affine and deformation composed to one displacement.

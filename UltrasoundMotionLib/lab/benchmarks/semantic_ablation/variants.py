@@ -103,7 +103,7 @@ def run_semantic_ablation(
     out: str | Path,
     pairs: int = 20,
     variants: Sequence[str] | None = None,
-    part: str = "held-out",
+    part: str = "validation",
     seed: int = 1,
     subjects: int | None = None,
     progress: Progress = no_progress,
