@@ -5,10 +5,13 @@ where it is at hand.
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from UltrasoundMotionLib.cli.main import main
-from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.errors import InputError, MissingPackageError
+from UltrasoundMotionLib.lab.benchmarks.peers import available_peers, find_peer
 from UltrasoundMotionLib.lab.benchmarks.registration import benchmark
 from UltrasoundMotionLib.lab.benchmarks.registration.benchmark import default_methods, registration_result
 from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import MethodResult, PairResult
@@ -95,7 +98,8 @@ def test_default_methods_are_all_that_are_registered():
     chosen = default_methods()
     assert chosen[0] == "unregistered"
     assert {name.removeprefix("ours:") for name in chosen} == {
-        *("unregistered", "ants", "convexadam", "demons", "elastix", "greedy"),
+        *("unregistered", "ants", "ants-cc", "ants-bspline", "convexadam", "demons", "elastix", "fireants", "greedy"),
+        *("greedy-affine", "niftyreg"),
         *(method.name for method in available_methods() if method.installed),
     }
     assert len(chosen) == len({name.removeprefix("ours:") for name in chosen})
@@ -206,3 +210,23 @@ def test_rows_of_a_real_patient(capsys, tmp_path, shared_data):
         assert "unregistered" in captured.out
         assert captured.err.startswith(f"unregistered: {measured['pair']} (1 of 1): Dice ")
     assert len(kept.read_text().splitlines()) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [one.name for one in available_peers("registration")])
+def test_a_peer_finds_a_known_motion_of_an_oblique_grid(name):
+    from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+    from UltrasoundMotionLib.images.volume import Volume
+
+    turn = np.array([[np.cos(0.3), -np.sin(0.3), 0.0], [np.sin(0.3), np.cos(0.3), 0.0], [0.0, 0.0, 1.0]])
+    blobs = gaussian_filter(np.random.default_rng(0).normal(size=(36, 40, 38)), 2.5).astype(np.float32)
+    fixed = Volume(blobs - blobs.min(), (1.0, 1.2, 1.5), (5.0, -3.0, 2.0), turn, "blobs")
+    wanted = np.array([2.0, -1.5, 1.0])  # LPS mm: fixed(x) = moving(x + wanted)
+    grid = ImageGrid.of(fixed)
+    moving = DisplacementField(np.broadcast_to(-wanted, (*grid.shape, 3)).copy(), grid).warp(fixed)
+    try:
+        found = find_peer(name, "registration").call(fixed, moving)
+    except MissingPackageError as error:
+        pytest.skip(str(error))
+    inside = found.displacement_mm[8:-8, 8:-8, 8:-8].reshape(-1, 3)
+    assert np.abs(inside.mean(axis=0) - wanted).max() < 0.3
