@@ -131,7 +131,7 @@ def test_tracks_are_those_of_the_library_and_come_in_the_order_of_submission(pro
 
 
 def test_registrations_are_those_of_the_library(process):
-    from UltrasoundMotionLib.registration import InstanceConfig, register, register_sequence
+    from UltrasoundMotionLib.registration import register, register_sequence
 
     image = speckle((40, 48))
     fixed, moving = (
@@ -148,10 +148,8 @@ def test_registrations_are_those_of_the_library(process):
     found = run_job(registration_job(fixed, moving, **maps, settings=settings, initial_transform=start), process)
     import SimpleITK as sitk
 
-    config = InstanceConfig(scales=(2, 1), iterations=(3, 2), control_strides=(1, 2))
-    wanted = register(
-        fixed, moving, **maps, config=config, initial_transform=sitk.TranslationTransform(2, (0.5, 0.0)), device="cpu"
-    )
+    start = sitk.TranslationTransform(2, (0.5, 0.0))
+    wanted = register(fixed, moving, **maps, settings=settings, initial_transform=start, device="cpu")
     assert np.array_equal(found.displacement.displacement_mm, wanted.displacement.displacement_mm)
     assert found.displacement.grid.matches(wanted.displacement.grid, tolerance_mm=0)
     for one, other in ((found.warped, wanted.warped), (found.warped_labels, wanted.warped_labels)):

@@ -32,9 +32,7 @@ def test_the_derivative_for_the_velocity_is_nearly_the_exact_one(symmetric, stre
     loss, found = _loss_and_gradient(velocity, forward, backward if symmetric else None, 0.5, size)
 
     exact = velocity.clone().requires_grad_()
-    there, back = (
-        resample_displacement(integrate_velocity(sign * exact, squarings(exact)), size) for sign in (1, -1)
-    )
+    there, back = (resample_displacement(integrate_velocity(sign * exact, squarings(exact)), size) for sign in (1, -1))
     expected = forward.loss(there)
     if symmetric:
         expected = 0.5 * (expected + backward.loss(back))

@@ -263,7 +263,8 @@ def test_slices_are_registered_in_their_plane_and_masks_say_where_it_counts(logi
     inside = (slice(None), slice(8, -8), slice(12, -8))
     nodes["moving"].SetAndObserveTransformNodeID(result.transform.GetID())
     seen = resampled_by_slicer(nodes["moving"], nodes["fixed"])
-    assert np.abs(seen - ARRAY_OF(nodes["fixed"]))[inside].max() < 0.05 * np.ptp(seen)
+    miss = np.abs(seen - ARRAY_OF(nodes["fixed"]))[inside] / np.ptp(seen)
+    assert miss.mean() < 0.005 and miss.max() < 0.08
 
 
 def test_a_cancelled_call_adds_nothing(logic, scene):

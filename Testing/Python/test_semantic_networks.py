@@ -288,9 +288,9 @@ def test_the_ablation_keeps_its_rows_and_prints_every_variant(tmp_path, monkeypa
     ]
     assert still.dice["head"] == pytest.approx(np.mean(overlaps), abs=1e-6)
     assert still.jacobian_std == 0 and first.rows[1].jacobian_std > 0
-    assert read == ["held-out", "train"]
+    assert read == ["validation", "train"]
     again = run_semantic_ablation("hippocampus", tmp_path, **settings)
-    assert read == ["held-out", "train", "held-out"]  # nothing is trained again
+    assert read == ["validation", "train", "validation"]  # nothing is trained again
     assert again.rows[1:] == first.rows[1:]
     assert len((tmp_path / "rows.jsonl").read_text().splitlines()) == 2  # what needs no training is not kept
     assert all(np.mean(list(row.by_pair.values())) == pytest.approx(row.mean_dice) for row in first.rows)

@@ -41,21 +41,41 @@ def _qt5_knows(class_name: str, kind: str, wanted: str) -> bool:
     return qt5_api.has(class_name, kind, wanted.replace(" ", ""))
 
 
+class _Qt6Class:
+    """Properties, method names and signatures of a class of Qt, copied: PySide deletes meta-objects with the widgets
+    that a test throws away.
+    """
+
+    def __init__(self, real: type) -> None:
+        meta = real.staticMetaObject
+        methods = [meta.method(number) for number in range(meta.methodCount())]
+        signal = QtCore.QMetaMethod.MethodType.Signal
+        self.real = real
+        self.properties = {meta.property(number).name() for number in range(meta.propertyCount())}
+        self.names = {method.name().data().decode() for method in methods}
+        self.signatures = {method.methodSignature().data().decode() for method in methods}
+        self.signals = {method.methodSignature().data().decode() for method in methods if method.methodType() == signal}
+
+
+_QT6 = {
+    name: _Qt6Class(getattr(module, name))
+    for module in (QtGui, QtCore, QtWidgets)
+    for name in dir(module)
+    if hasattr(getattr(module, name), "staticMetaObject")
+}
+
+
 def _qt6_knows(class_name: str, kind: str, wanted: str) -> bool:
-    real = next(
-        (getattr(module, class_name) for module in (QtWidgets, QtCore, QtGui) if hasattr(module, class_name)), None
-    )
-    assert real is not None, f"{class_name} is neither in widget_api.json nor a class of Qt"
-    meta, name = real.staticMetaObject, wanted.partition("(")[0]
-    properties = {meta.property(number).name() for number in range(meta.propertyCount())}
+    assert class_name in _QT6, f"{class_name} is neither in widget_api.json nor a class of Qt"
+    known, name = _QT6[class_name], wanted.partition("(")[0]
     if kind == "properties":
-        return wanted in properties
+        return wanted in known.properties
     if kind == "methods":
-        return callable(getattr(real, name, None)) and name not in properties
+        return callable(getattr(known.real, name, None)) and name not in known.properties
     if "(" not in wanted:
-        return any(meta.method(number).name().data().decode() == wanted for number in range(meta.methodCount()))
+        return wanted in known.names
     signature = QtCore.QMetaObject.normalizedSignature(wanted).data().decode()
-    return meta.indexOfSignal(signature) >= 0 if kind == "signals" else meta.indexOfMethod(signature) >= 0
+    return signature in (known.signals if kind == "signals" else known.signatures)
 
 
 def check_recorded(used: set[tuple[str, str, str]]) -> None:

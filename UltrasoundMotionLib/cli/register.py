@@ -50,7 +50,9 @@ class RegisterInputs:
     )
     moving: Path = option(flag="MOVING", metavar="MOVING", help="the image that is put onto it")
     moving_labels: Path | None = option(
-        None, metavar="L", help="label map of MOVING, to be carried along (it influences the result only with --guide-labels)"
+        None,
+        metavar="L",
+        help="label map of MOVING, to be carried along (it influences the result only with --guide-labels)",
     )
     fixed_labels: Path | None = option(None, metavar="F", help="label map of FIXED: Dice and HD95 are then measured")
     fixed_mask: Path | None = option(None, metavar="M", help="where FIXED counts")

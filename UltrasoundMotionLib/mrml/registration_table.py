@@ -98,6 +98,6 @@ def fill_frames_table(
     return fill_table(table, columns, {})
 
 
-def _text(value: float) -> str:
+def _text(value: float | None) -> str:
     """Formats a value with four significant digits; empty where it was not measured."""
-    return "" if np.isnan(value) else f"{value:.4g}"
+    return "" if value is None or np.isnan(value) else f"{value:.4g}"

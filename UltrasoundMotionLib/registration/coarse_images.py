@@ -78,7 +78,7 @@ def content_mask(array: np.ndarray) -> np.ndarray:
 
 def _block_means(array: np.ndarray, factors: list[int]) -> np.ndarray:
     """Averages over blocks of so many voxels along each axis; the last block of an axis may be smaller."""
-    result = array.astype(np.float32)
+    result: np.ndarray = array.astype(np.float32)
     for axis, factor in enumerate(factors):
         size = result.shape[axis]
         if factor == 1:

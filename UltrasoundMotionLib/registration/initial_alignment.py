@@ -95,10 +95,10 @@ def refine_rigid_coarsely(fixed: CoarseImage, moving: CoarseImage, matrix: np.nd
     start = affine_transform(matrix)
     likeness = likeness_of(fixed, moving.seen_from(fixed.grid, start))
     transform = _rigid_of(matrix, fixed.grid.middle_mm)
-    images = [one.grid.copy_geometry_to(_image_from(one.values)) for one in (fixed, moving)]
-    masks = tuple(_mask(one.known, image) for one, image in zip((fixed, moving), images, strict=True))
+    first, second = (one.grid.copy_geometry_to(_image_from(one.values)) for one in (fixed, moving))
+    masks = (_mask(fixed.known, first), _mask(moving.known, second))
     try:
-        _optimise(*images, transform, masks=masks, coarse=True, mutual=likeness.different_modality)
+        _optimise(first, second, transform, masks=masks, coarse=True, mutual=likeness.different_modality)
     except RuntimeError:
         return start
     return transform
@@ -110,7 +110,7 @@ def _euler(dimension: int) -> Any:
     return sitk.Euler3DTransform if dimension == 3 else sitk.Euler2DTransform
 
 
-def _rigid_of(matrix: np.ndarray, centre_mm: np.ndarray) -> sitk.Transform:
+def _rigid_of(matrix: np.ndarray, centre_mm: np.ndarray) -> sitk.Euler2DTransform | sitk.Euler3DTransform:
     """Returns a homogeneous matrix as a rigid transform about a centre; of another matrix, its nearest rotation."""
     left, _, right = np.linalg.svd(matrix[:-1, :-1])
     turn = left @ np.diag([*[1.0] * (len(left) - 1), np.linalg.det(left @ right)]) @ right
@@ -123,7 +123,10 @@ def _rigid_of(matrix: np.ndarray, centre_mm: np.ndarray) -> sitk.Transform:
 
 
 def _affine(
-    fixed: sitk.Image, moving: sitk.Image, rigid: sitk.Transform, masks: tuple[sitk.Image, ...] = ()
+    fixed: sitk.Image,
+    moving: sitk.Image,
+    rigid: sitk.Euler2DTransform | sitk.Euler3DTransform,
+    masks: tuple[sitk.Image, ...] = (),
 ) -> sitk.Transform:
     import SimpleITK as sitk
 

@@ -100,7 +100,8 @@ def find_start(fixed: Volume, moving: Volume, request: RegisterRequest) -> PairS
             raise InputError(f"the initial transform is {start.GetDimension()}D and the images {fixed.array.ndim}D")
         chosen = PairStart(start, judge.likeness(None), judge.likeness(start))
     elif given == NONE:
-        chosen = PairStart(None, *[judge.likeness(None)] * 2)
+        lying = judge.likeness(None)
+        chosen = PairStart(None, lying, lying)
     else:
         chosen = _searched(fixed, moving, given, judge)
     if overlap(ImageGrid.of(fixed), ImageGrid.of(moving), chosen.transform) == 0:
@@ -168,7 +169,7 @@ def _refined_start(
 
 def _most_alike(matrices: list[np.ndarray], judge: PairJudge) -> sitk.Transform | None:
     """Refines starts on the coarse images and returns the most alike; None where there is none that overlaps."""
-    found = []
+    found: list[tuple[float, int, sitk.Transform]] = []
     for matrix in matrices:
         refined = refine_rigid_coarsely(judge.fixed, judge.moving, matrix)
         likeness = judge.likeness(refined)
@@ -187,9 +188,8 @@ def _rotated_starts(fixed: Volume, moving: Volume, judge: PairJudge) -> list[np.
         step = step_for(fixed, moving, _SEARCHED_VOXELS)
         rotations, searched = all_rotations(), (CoarseImage.of(fixed, step), CoarseImage.of(moving, step))
     ranked = [one for one in best_shifts(*searched, rotations) if one.correlation > 0]
-    ranked += [one for one in best_shifts(*(image.edges() for image in searched), rotations) if one.correlation > 0][
-        : _REFINED // 2
-    ]
+    edges = best_shifts(searched[0].edges(), searched[1].edges(), rotations)
+    ranked += [one for one in edges if one.correlation > 0][: _REFINED // 2]
     apart: list[np.ndarray] = []
     for one in ranked:
         turns = [angle_deg(one.matrix[:-1, :-1].T @ other[:-1, :-1]) for other in apart]

@@ -43,7 +43,9 @@ def plane_rotations(axis: np.ndarray | None = None, step_deg: float = _PLANE_STE
     turns = []
     for degrees in np.arange(0, 360, step_deg):
         cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-        turns.append(np.array([[cosine, -sine], [sine, cosine]]) if axis is None else rotation_about(axis, degrees))
+        turns.append(
+            np.array([[cosine, -sine], [sine, cosine]]) if axis is None else rotation_about(axis, float(degrees))
+        )
     return turns
 
 

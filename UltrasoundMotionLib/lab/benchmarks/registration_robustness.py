@@ -22,7 +22,6 @@ from UltrasoundMotionLib.lab.benchmarks.registration.protocols import ACDC, PART
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.lab.registration_datasets import LabelledImage, RegistrationPair, at_spacing
-from UltrasoundMotionLib.registration.rotation_search import rotation_about
 
 _CROP_VOXELS, _SHIFT_MM = 8, 3.0
 _OBLIQUE = (1.0, 2.0, -1.0)
@@ -123,6 +122,8 @@ CONDITIONS: dict[str, Callable[[RegistrationPair], RegistrationPair]] = {
 
 def _turned_image(one: LabelledImage, degrees: float) -> LabelledImage:
     import SimpleITK as sitk
+
+    from UltrasoundMotionLib.registration.rotation_search import rotation_about
 
     grid = ImageGrid.of(one.image)
     thick = max(grid.spacing_mm) >= 2.5 * min(grid.spacing_mm)

@@ -1,8 +1,8 @@
 """Coefficients of the calibration, written by `ultrasound-motion benchmark confidence --fit`.
 
 Fitted to 207 runs on 8 clips: echo-video 0, heart-extreme-01 300, heart-hard-01 300, heart-moderate-01 300, liver 0,
-liver-extreme-01 300, liver-hard-01 300, liver-moderate-01 300. Those of siamrpn-ultrasound were fitted again to its present
-weights, beside the others as they are: 8 runs on heart-moderate-01 300 and liver-hard-01 300.
+liver-extreme-01 300, liver-hard-01 300, liver-moderate-01 300. Those of siamrpn-ultrasound were fitted again to its
+present weights, beside the others as they are: 8 runs on heart-moderate-01 300 and liver-hard-01 300.
 """
 
 INTERCEPT = 1.1862

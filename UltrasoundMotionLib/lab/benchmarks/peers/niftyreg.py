@@ -8,7 +8,6 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from UltrasoundMotionLib.errors import MissingPackageError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
@@ -32,6 +31,8 @@ def niftyreg(fixed: Volume, moving: Volume, options: str = OPTIONS) -> Displacem
     if missing := [name for name in PROGRAMS if shutil.which(name) is None]:
         hint = "install NiftyReg (github.com/KCL-BMEIS/niftyreg) and put its programs on the path"
         raise MissingPackageError(f"comparing with NiftyReg needs {', '.join(missing)}: {hint}")
+    import SimpleITK as sitk
+
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
