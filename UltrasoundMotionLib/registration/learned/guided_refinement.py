@@ -19,10 +19,6 @@ from UltrasoundMotionLib.registration.working_grid import FINEST_IN_SLICE
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 _LOGARITHM_ITERATIONS = 8
-_GUIDED_ITERATIONS = {True: (20, 20, 12), False: (30, 30, 15)}
-"""Of each scale, for two moments of one scan and for two subjects: class maps leave less to be found than images alone,
-and more iterations raised the overlap of validation pairs by less than 0.001.
-"""
 _MARGIN_MM = 30.0
 """Margin around the anatomy, in which its surroundings are registered and the field fades to 0."""
 
@@ -31,8 +27,7 @@ def refinement_settings(pair: WorkingPair, *, guided: bool) -> InstanceSettings:
     """The settings that were best on validation subjects."""
     settings = InstanceSettings.for_pair(pair)
     if guided:
-        iterations = _GUIDED_ITERATIONS[pair.same_scan]
-        settings = replace(settings, likeness=replace(settings.likeness, maps=1.0), iterations=iterations)
+        settings = replace(settings, likeness=replace(settings.likeness, maps=1.0))
     # networks work on finer planes than the field is optimised on where slices are that thick
     coarser = max(1.0, max(pair.spacing) / FINEST_IN_SLICE)
     return replace(settings, scales=tuple(scale * coarser for scale in settings.scales))
