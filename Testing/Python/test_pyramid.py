@@ -139,7 +139,7 @@ def test_training_raises_the_overlap_without_folds(tmp_path):
     torch.manual_seed(0)
     config = PyramidConfig(channels=(16, 16), features=8, hidden=16)
     objective = PyramidObjective("x", config, PyramidLoss(smoothness=0.1), HIPPOCAMPUS, averaging=0.9)
-    settings = TrainingSettings(steps=80, learning_rate=5e-3, mixed_precision=False)
+    settings = TrainingSettings(steps=160, learning_rate=5e-3, mixed_precision=False)
     subjects, batch = people(16), PairSettings()
     cases = pair_list(subjects[10:], batch)
     found = train(tmp_path, objective, PairBatches(subjects[:10], batch, 1), settings, cases=cases)
