@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import atomic_output
 from UltrasoundMotionLib.errors import OutputError
-from UltrasoundMotionLib.images.readers.nrrd import nrrd_header, pixel_block
-from UltrasoundMotionLib.images.readers.stored_frames import load_pixels
 from UltrasoundMotionLib.images.volume import Volume
-from UltrasoundMotionLib.images.writers.streamed_pixels import write_compressed
+from UltrasoundMotionLib.images.writers.nrrd_frames import nrrd_vector, write_nrrd_frames
 from UltrasoundMotionLib.progress import Progress, no_progress
 
-_GZIP, _LEVEL = zlib.MAX_WBITS | 16, 4
 _NAMES = {
     "uint8": "unsigned char",
     "int8": "signed char",
@@ -52,24 +47,9 @@ def write_volume_sequence(
     dtype = like.array.dtype
     if dtype.name not in _NAMES:
         raise OutputError(f"{path}: values of type {dtype} cannot be written as NRRD")
-    checksums: list[int] = []
-
-    def chunks() -> Iterator[bytes]:
-        for frame in range(count):
-            data = np.ascontiguousarray(array_of(frame), dtype=dtype.newbyteorder("<")).tobytes()
-            checksums.append(zlib.crc32(data))
-            yield data
-            progress(frame + 1, count, "writing frames")
-
-    def check(written: Path) -> None:
-        header = nrrd_header(written)
-        stored = load_pixels(written, pixel_block(header, tuple(reversed(header.sizes))))()
-        if [zlib.crc32(np.ascontiguousarray(frame).tobytes()) for frame in stored] != checksums:
-            raise OutputError("other voxels than were written")
-
-    with atomic_output(path, read_back=check) as temporary, temporary.open("wb") as file:
-        file.write(("\n".join(_header(like, count, times_s)) + "\n\n").encode())
-        write_compressed(file, chunks(), zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP))
+    write_nrrd_frames(
+        path, _header(like, count, times_s), count, array_of, dtype=dtype, content="frames", progress=progress
+    )
 
 
 def _header(like: Volume, count: int, times_s: Sequence[float] | np.ndarray | None) -> Iterator[str]:
@@ -81,17 +61,13 @@ def _header(like: Volume, count: int, times_s: Sequence[float] | np.ndarray | No
     yield "dimension: 4"
     yield "space: left-posterior-superior"
     yield "sizes: " + " ".join(map(str, (*like.array.shape[::-1], count)))
-    yield "space directions: " + " ".join(_vector(step) for step in steps) + " none"
+    yield "space directions: " + " ".join(nrrd_vector(step) for step in steps) + " none"
     yield "kinds: domain domain domain list"
     yield f'labels: "" "" "" "{"time" if timed else "frame"}"'
     yield f'units: "" "" "" "{"s" if timed else ""}"'
     yield "endian: little"
     yield "encoding: gzip"
-    yield f"space origin: {_vector(like.origin_mm)}"
+    yield f"space origin: {nrrd_vector(like.origin_mm)}"
     yield "DataNodeClassName:=vtkMRMLScalarVolumeNode"
     yield "axis 3 index type:=numeric"
     yield "axis 3 index values:=" + " ".join(map(repr, values))
-
-
-def _vector(values: Sequence[float] | np.ndarray) -> str:
-    return "(" + ",".join(repr(float(value)) for value in values) + ")"

@@ -5,15 +5,13 @@ Axes: vector, x, y, z, list; vectors in LPS mm (vtkMRMLTransformSequenceStorageN
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
 import numpy as np
 
-from UltrasoundMotionLib.atomic_output import atomic_output
-from UltrasoundMotionLib.errors import InputError, OutputError
+from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.exchange.motions.formats.image import MODELING, SLICER_KEY
 from UltrasoundMotionLib.exchange.motions.motion import Motion
 from UltrasoundMotionLib.exchange.motions.sequences.motion_sequence import FrameIndex, MotionSequence
@@ -22,13 +20,12 @@ from UltrasoundMotionLib.fields.image_grid import ImageGrid
 from UltrasoundMotionLib.images.readers.header_fields import header_numbers
 from UltrasoundMotionLib.images.readers.nrrd import NrrdHeader, nrrd_header, pixel_block
 from UltrasoundMotionLib.images.readers.stored_frames import check_pixels, load_pixels
-from UltrasoundMotionLib.images.writers.streamed_pixels import write_compressed
+from UltrasoundMotionLib.images.writers.nrrd_frames import nrrd_vector, write_nrrd_frames
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 RESAMPLING = "resampling"
 _OWN_KEY = "UltrasoundMotion.carries"
 _POINTS = "points of the reference"
-_GZIP, _LEVEL = zlib.MAX_WBITS | 16, 4
 _LPS = ("left-posterior-superior", "lps")
 _KINDS = ["vector", "domain", "domain", "domain", "list"]
 
@@ -54,27 +51,22 @@ def write_field_sequence(
     """
     if grid.dimension != 3:
         raise InputError(f"{path}: a sequence of fields for 3D Slicer is 3D, these are {grid.dimension}D")
-    checksums: list[int] = []
 
-    def chunks() -> Iterator[bytes]:
-        for frame in range(len(index)):
-            field = field_of(frame)
-            if not field.grid.matches(grid):
-                raise InputError(f"{path}: the field of frame {frame} lies on another grid than the first")
-            data = np.ascontiguousarray(field.displacement_mm, dtype="<f4").tobytes()
-            checksums.append(zlib.crc32(data))
-            yield data
-            progress(frame + 1, len(index), "writing displacements")
+    def values_of(frame: int) -> np.ndarray:
+        field = field_of(frame)
+        if not field.grid.matches(grid):
+            raise InputError(f"{path}: the field of frame {frame} lies on another grid than the first")
+        return field.displacement_mm
 
-    def check(written: Path) -> None:
-        header = nrrd_header(written)
-        stored = load_pixels(written, pixel_block(header, tuple(reversed(header.sizes))))()
-        if [zlib.crc32(np.ascontiguousarray(frame).tobytes()) for frame in stored] != checksums:
-            raise OutputError("other displacements than were written")
-
-    with atomic_output(path, read_back=check) as temporary, temporary.open("wb") as file:
-        file.write(("\n".join(_header(grid, index, carries_points)) + "\n\n").encode())
-        write_compressed(file, chunks(), zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP))
+    write_nrrd_frames(
+        path,
+        _header(grid, index, carries_points),
+        len(index),
+        values_of,
+        dtype=np.dtype(np.float32),
+        content="displacements",
+        progress=progress,
+    )
 
 
 def _header(grid: ImageGrid, index: FrameIndex, carries_points: bool) -> Iterator[str]:
@@ -84,13 +76,13 @@ def _header(grid: ImageGrid, index: FrameIndex, carries_points: bool) -> Iterato
     yield "dimension: 5"
     yield "space: left-posterior-superior"
     yield "sizes: 3 " + " ".join(map(str, (*grid.shape[::-1], len(index))))
-    yield "space directions: none " + " ".join(_vector(step) for step in steps) + " none"
+    yield "space directions: none " + " ".join(nrrd_vector(step) for step in steps) + " none"
     yield "kinds: " + " ".join(_KINDS)
     yield f'labels: "" "" "" "" "{index.name}"'
     yield f'units: "" "" "" "" "{index.unit}"'
     yield "endian: little"
     yield "encoding: gzip"
-    yield f"space origin: {_vector(grid.origin_mm)}"
+    yield f"space origin: {nrrd_vector(grid.origin_mm)}"
     yield "measurement frame: (1,0,0) (0,1,0) (0,0,1)"
     yield "axis 3 index type:=numeric"
     yield "axis 3 index values:=" + " ".join(quote(value) for value in index.values)
@@ -98,10 +90,6 @@ def _header(grid: ImageGrid, index: FrameIndex, carries_points: bool) -> Iterato
     if carries_points:
         yield f"{_OWN_KEY}:={_POINTS}"
     yield "intent_code:=1006"
-
-
-def _vector(values: object) -> str:
-    return "(" + ",".join(repr(float(value)) for value in np.ravel(np.asarray(values))) + ")"
 
 
 def is_field_sequence(header: NrrdHeader) -> bool:

@@ -91,3 +91,17 @@ class PairSettings:
             raise InputError(f"batch: expected 1 pair or more, got {self.size}")
         if (self.pairing == "atlas") != (self.atlas is not None):
             raise InputError("atlas: name one where the pairing is 'atlas', and only there")
+
+
+HEART = Augmentation(
+    rotation_deg=35.0,
+    scale=0.2,
+    stretch=0.1,
+    shift=8.0,
+    elastic=3.0,
+    elastic_stride=20,
+    gamma=0.3,
+    bias=0.3,
+    in_plane=True,
+)
+"""Changes of hearts in cine MRI: large, in the plane of the slices, never mirrored."""

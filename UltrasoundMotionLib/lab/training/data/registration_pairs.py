@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -55,7 +56,32 @@ class LabelledPair(NamedTuple):
     moving: LabelledArrays
 
 
-class PairBatches(StepBatches[RegistrationBatch]):
+class DrawnPairs(StepBatches[RegistrationBatch]):
+    """Batches whose pairs are drawn one by one.
+
+    Args:
+        size: pairs in a batch.
+        seed: of everything drawn.
+    """
+
+    def __init__(self, size: int, seed: int) -> None:
+        self._size, self._seed = size, seed
+
+    def draw(self, step: int, rank: int = 0, device: torch.device = CPU) -> RegistrationBatch:
+        """Returns the batch of a step, see `StepBatches`."""
+        random = np.random.default_rng([self._seed, step, rank])
+        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
+        pairs = [self._pair(random, generator, device) for _ in range(self._size)]
+        return RegistrationBatch(*(torch.cat(tensors) for tensors in zip(*pairs, strict=True)))
+
+    @abstractmethod
+    def _pair(
+        self, random: np.random.Generator, generator: torch.Generator, device: torch.device
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Draws fixed image, moving image, fixed labels, moving labels, each a batch of one."""
+
+
+class PairBatches(DrawnPairs):
     """Draws batches of pairs of subjects.
 
     Args:
@@ -68,7 +94,8 @@ class PairBatches(StepBatches[RegistrationBatch]):
     """
 
     def __init__(self, subjects: Sequence[TrainingSubject], settings: PairSettings, seed: int) -> None:
-        self._subjects, self.settings, self._seed = tuple(subjects), settings, seed
+        super().__init__(settings.size, seed)
+        self._subjects, self.settings = tuple(subjects), settings
         self.description = f"{settings!r} subjects={len(subjects)}"
         pair_list(self._subjects, settings)  # raises where there is none
         sizes = {one.image.shape for subject in subjects for one in subject.phases}
@@ -76,13 +103,6 @@ class PairBatches(StepBatches[RegistrationBatch]):
             raise InputError(
                 f"images of several sizes ({', '.join(map(str, sorted(sizes)[:2]))}, ...) cannot be in one batch"
             )
-
-    def draw(self, step: int, rank: int = 0, device: torch.device = CPU) -> RegistrationBatch:
-        """Returns the batch of a step, see `StepBatches`."""
-        random = np.random.default_rng([self._seed, step, rank])
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        pairs = [self._pair(random, generator, device) for _ in range(self.settings.size)]
-        return RegistrationBatch(*(torch.cat(tensors) for tensors in zip(*pairs, strict=True)))
 
     def _pair(
         self, random: np.random.Generator, generator: torch.Generator, device: torch.device

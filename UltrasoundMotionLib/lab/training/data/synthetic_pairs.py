@@ -17,8 +17,7 @@ from torch.nn import functional
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.lab.training.data.pair_settings import PairAugmentation
 from UltrasoundMotionLib.lab.training.data.registration_augmentation import draw_changes
-from UltrasoundMotionLib.lab.training.data.registration_pairs import RegistrationBatch
-from UltrasoundMotionLib.lab.training.data.step_batches import CPU, StepBatches
+from UltrasoundMotionLib.lab.training.data.registration_pairs import DrawnPairs
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 
 
@@ -57,7 +56,7 @@ class SyntheticPairSettings:
             raise InputError(f"synthetic pairs: sizes must be 1 or more and shapes 2 voxels or more, got {self}")
 
 
-class SyntheticPairs(StepBatches[RegistrationBatch]):
+class SyntheticPairs(DrawnPairs):
     """Draws batches of synthetic pairs.
 
     Args:
@@ -66,15 +65,9 @@ class SyntheticPairs(StepBatches[RegistrationBatch]):
     """
 
     def __init__(self, settings: SyntheticPairSettings, seed: int) -> None:
-        self.settings, self._seed = settings, seed
+        super().__init__(settings.size, seed)
+        self.settings = settings
         self.description = repr(settings)
-
-    def draw(self, step: int, rank: int = 0, device: torch.device = CPU) -> RegistrationBatch:
-        """Returns the batch of a step, see `StepBatches`."""
-        random = np.random.default_rng([self._seed, step, rank])
-        generator = torch.Generator().manual_seed(int(random.integers(2**62)))
-        pairs = [self._pair(random, generator, device) for _ in range(self.settings.size)]
-        return RegistrationBatch(*(torch.cat(tensors) for tensors in zip(*pairs, strict=True)))
 
     def _pair(
         self, random: np.random.Generator, generator: torch.Generator, device: torch.device

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.lab.training.data.pair_settings import Augmentation, PairAugmentation, PairSettings
+from UltrasoundMotionLib.lab.training.data.pair_settings import HEART, Augmentation, PairAugmentation, PairSettings
 from UltrasoundMotionLib.lab.training.recipe import DEFAULT, training_recipe
 from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan, RegistrationRecipe
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
@@ -21,17 +21,6 @@ _HIPPOCAMPUS = Augmentation(
     elastic_stride=12,
     gamma=0.25,
     bias=0.25,
-)
-_HEART = Augmentation(
-    rotation_deg=35.0,
-    scale=0.2,
-    stretch=0.1,
-    shift=8.0,
-    elastic=3.0,
-    elastic_stride=20,
-    gamma=0.3,
-    bias=0.3,
-    in_plane=True,
 )
 _HEART_WINDOW = (None, 128, 128)
 
@@ -70,11 +59,11 @@ class AnatomyRecipe(RegistrationRecipe):
         if variant == _PHASES:
             return RegistrationPlan(
                 AnatomyObjective("anatomy-cardiac-phases", CARDIAC_PHASES_ANATOMY, CARDIAC_CINE, window=_HEART_WINDOW),
-                PairSettings("phases", augmentation=PairAugmentation(shared=_HEART)),
+                PairSettings("phases", augmentation=PairAugmentation(shared=HEART)),
                 TrainingSettings(steps=1200, learning_rate=1e-3, weight_decay=1e-4, validate_every=0),
             )
         return RegistrationPlan(
             AnatomyObjective("anatomy-cardiac", CARDIAC_ANATOMY, CARDIAC_CINE, window=_HEART_WINDOW),
-            PairSettings("phases", augmentation=PairAugmentation(fixed=_HEART, moving=_HEART)),
+            PairSettings("phases", augmentation=PairAugmentation(fixed=HEART, moving=HEART)),
             TrainingSettings(steps=2800, learning_rate=2e-3, weight_decay=1e-4, validate_every=500),
         )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.lab.training.data.pair_settings import Augmentation, PairAugmentation, PairSettings
+from UltrasoundMotionLib.lab.training.data.pair_settings import HEART, Augmentation, PairAugmentation, PairSettings
 from UltrasoundMotionLib.lab.training.recipe import DEFAULT, RunContext, Training, training_recipe
 from UltrasoundMotionLib.lab.training.registration_recipe import (
     RegistrationOptions,
@@ -34,17 +34,6 @@ _HIPPOCAMPUS = Augmentation(
 _TWO_SUBJECTS = PairAugmentation(fixed=_HIPPOCAMPUS, moving=_HIPPOCAMPUS)
 """Each of two subjects gets a pose, a shape and a scanner of its own."""
 
-_BOTH_PHASES = Augmentation(
-    rotation_deg=35.0,
-    scale=0.2,
-    stretch=0.1,
-    shift=8.0,
-    elastic=3.0,
-    elastic_stride=20,
-    gamma=0.3,
-    bias=0.3,
-    in_plane=True,
-)
 _ONE_PHASE = Augmentation(gain=0.05, elastic=0.7, elastic_stride=20, noise=0.03, in_plane=True)
 """Two moments of one scan share pose, anatomy and scanner; the motion between them varies a little more than it does.
 They are never mirrored, since the right ventricle is on one side.
@@ -88,7 +77,7 @@ class PyramidRecipe(RegistrationRecipe):
                 PairSettings(
                     "phases",
                     swapped=0.5,
-                    augmentation=PairAugmentation(shared=_BOTH_PHASES, fixed=_ONE_PHASE, moving=_ONE_PHASE),
+                    augmentation=PairAugmentation(shared=HEART, fixed=_ONE_PHASE, moving=_ONE_PHASE),
                 ),
                 TrainingSettings(steps=12000, learning_rate=1e-3, weight_decay=1e-4, validate_every=1000),
             )
