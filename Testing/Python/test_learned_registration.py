@@ -307,6 +307,8 @@ def test_shipped_anatomy_finds_a_hippocampus(shared_data):
         fixed_labels=pair.fixed.labels,
         moving_labels=pair.moving.labels,
     )
-    assert min(label.dice for label in result.measures.labels.values()) > 0.75
+    head, body = result.measures.labels[1], result.measures.labels[2]
+    assert head.dice > 0.79 and body.dice > 0.71  # 0.821 and 0.748 to 0.751 on different processors' instructions
+    assert body.dice > body.dice_before + 0.25
     assert result.measures.jacobian.share_nonpositive <= 0.001
     assert isinstance(result.displacement, DisplacementField)
