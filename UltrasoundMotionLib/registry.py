@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pkgutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Generic, Protocol, TypeVar
 
@@ -38,18 +38,24 @@ class Registry(Generic[E]):
     def __init__(self, noun: str, package: str) -> None:
         self._noun, self._package = noun, package
         self._entries: dict[str, E] = {}
+        self._former: dict[str, str] = {}
         self._seen: dict[str, str] = {}
         self._lock = threading.RLock()
 
-    def add(self, entry: E) -> E:
+    def add(self, entry: E, former_names: Sequence[str] = ()) -> E:
         """Adds an entry.
 
+        Args:
+            former_names: names by which `find` finds it as well; no list shows them.
+
         Raises:
-            InputError: the name is taken.
+            InputError: a name is taken.
         """
-        if entry.name in self._entries:
-            raise InputError(f"a {self._noun} named {entry.name} is registered already")
+        for name in (entry.name, *former_names):
+            if name in self._entries or name in self._former:
+                raise InputError(f"a {self._noun} named {name} is registered already")
         self._entries[entry.name] = entry
+        self._former.update(dict.fromkeys(former_names, entry.name))
         return entry
 
     def all(self) -> tuple[E, ...]:
@@ -58,18 +64,23 @@ class Registry(Generic[E]):
         return tuple(sorted(self._entries.values(), key=lambda entry: (entry.rank, entry.name)))
 
     def find(self, name: str) -> E:
-        """The entry of that name.
+        """The entry of that name, or of that former name.
 
         Raises:
             InputError: there is none; the message lists those there are.
         """
-        self._look()
+        name = self.present_name(name)
         if name not in self._entries:
             names = ", ".join(entry.name for entry in self.all())
             missing = "; ".join(f"{module} needs {why}" for module, why in self.unavailable.items())
             more = f" ({missing})" if missing else ""
             raise InputError(f"there is no {self._noun} named {name}; choose one of {names}{more}")
         return self._entries[name]
+
+    def present_name(self, name: str) -> str:
+        """The name of the entry that had this name before; any other name as it is."""
+        self._look()
+        return self._former.get(name, name)
 
     @property
     def unavailable(self) -> Mapping[str, str]:

@@ -51,12 +51,12 @@ def test_wrong_requests_are_named(capsys, tmp_path):
 
 def test_settings_of_a_method():
     assert method_settings("ours:instance") == ("instance", {})
-    assert method_settings("ours:semantic:refine=no,model=semantic-cardiac,steps=20") == (
-        "semantic",
+    assert method_settings("ours:anatomy-guided:refine=no,model=semantic-cardiac,steps=20") == (
+        "anatomy-guided",
         {"refine": False, "model": "semantic-cardiac", "steps": 20},
     )
     with pytest.raises(InputError, match="refine"):
-        method_settings("ours:semantic:refine")
+        method_settings("ours:anatomy-guided:refine")
 
 
 def test_rows_outlive_an_interruption(tmp_path):
@@ -152,15 +152,15 @@ def test_goals_of_the_learned_methods():
     def met(protocol, *methods):
         return {target.what.split(": ", maxsplit=1)[1]: target.met for target in learned_targets(protocol, methods)}
 
-    plain = MethodResult("ours:semantic:refine=no", (row("a", 0.84), row("b", 0.87)))
-    folded = MethodResult("ours:semantic:refine=no", (row("a", 0.84, 0.003, 1.5),))
-    refined = MethodResult("ours:semantic:refine=yes", (row("a", 0.9, seconds=8.0),))
+    plain = MethodResult("ours:anatomy-guided:refine=no", (row("a", 0.84), row("b", 0.87)))
+    folded = MethodResult("ours:anatomy-guided:refine=no", (row("a", 0.84, 0.003, 1.5),))
+    refined = MethodResult("ours:anatomy-guided:refine=yes", (row("a", 0.9, seconds=8.0),))
     assert met("hippocampus-random", plain, refined) == {
-        "semantic:refine=no: Dice": True,
-        "semantic:refine=no: non-positive Jacobians": True,
-        "semantic:refine=no: processor seconds a pair": True,
-        "semantic:refine=yes: Dice": True,
-        "semantic:refine=yes: non-positive Jacobians": True,
+        "anatomy-guided:refine=no: Dice": True,
+        "anatomy-guided:refine=no: non-positive Jacobians": True,
+        "anatomy-guided:refine=no: processor seconds a pair": True,
+        "anatomy-guided:refine=yes: Dice": True,
+        "anatomy-guided:refine=yes: non-positive Jacobians": True,
     }
     assert set(met("acdc", folded).values()) == {False}
     best = MethodResult("greedy", (row("a", 0.85),))

@@ -61,7 +61,7 @@ def test_labels_lead_where_images_alone_do_not():
             moving,
             fixed_labels=fixed_labels,
             moving_labels=moving_labels,
-            method="semantic",
+            method="anatomy-guided",
             weights="anatomy-hippocampus",
             guide_labels=guide,
             device="cpu",
@@ -76,12 +76,12 @@ def test_labels_lead_where_images_alone_do_not():
 def test_guides_that_cannot_guide_are_refused(tmp_path, capsys):
     fixed, labels = head_and_body()
     given = {"fixed": fixed, "moving": head_and_body(1.0)[0], "device": "cpu"}
-    with pytest.raises(InputError, match="instance is not guided by class maps; use method='semantic'"):
+    with pytest.raises(InputError, match="instance is not guided by class maps; use method='anatomy-guided'"):
         register(**given, fixed_labels=labels, guide_labels="fixed")
     with pytest.raises(InputError, match="guide_labels both needs moving_labels"):
-        register(**given, fixed_labels=labels, method="semantic", guide_labels="both")
+        register(**given, fixed_labels=labels, method="anatomy-guided", guide_labels="both")
     with pytest.raises(InputError, match="guided in its refinement only"):
-        register(**given, fixed_labels=labels, method="semantic", guide_labels="fixed", refine=False)
+        register(**given, fixed_labels=labels, method="anatomy-guided", guide_labels="fixed", refine=False)
     with pytest.raises(OptionError, match="guide_labels"):
         register(**given, guide_labels="all")
     for name, volume in (("fixed", fixed), ("moving", given["moving"]), ("labels", labels)):

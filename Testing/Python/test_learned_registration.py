@@ -1,4 +1,4 @@
-"""Class maps from anatomy networks, the refinement that they guide, and the method `semantic`."""
+"""Class maps from anatomy networks, the refinement that they guide, and the method `anatomy-guided`."""
 
 from dataclasses import asdict, replace
 
@@ -13,20 +13,21 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.training.data.registration_pairs import RegistrationBatch
 from UltrasoundMotionLib.lab.training.objectives.anatomy import AnatomyObjective
 from UltrasoundMotionLib.registration import InstanceConfig, register
-from UltrasoundMotionLib.registration.learned.guided_refinement import refined, refinement_settings, velocity_of
-from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
-from UltrasoundMotionLib.registration.learned.network_choice import card_for, load_domain_network
-from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
-from UltrasoundMotionLib.registration.methods.instance.velocity import displacement_of, optimise_velocity
-from UltrasoundMotionLib.registration.methods.semantic import ANATOMY, SemanticSettings
-from UltrasoundMotionLib.registration.methods.semantic.anatomy_maps import class_maps, turned_grid
-from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import (
+from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, turned_grid
+from UltrasoundMotionLib.registration.learned.anatomy_network import (
     CARDIAC_ANATOMY,
     AnatomyConfig,
     AnatomyNetwork,
     fold,
     unfold,
 )
+from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY
+from UltrasoundMotionLib.registration.learned.guided_refinement import refined, refinement_settings, velocity_of
+from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
+from UltrasoundMotionLib.registration.learned.network_choice import card_for, load_domain_network
+from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
+from UltrasoundMotionLib.registration.methods.anatomy_guided import AnatomyGuidedSettings
+from UltrasoundMotionLib.registration.methods.instance.velocity import displacement_of, optimise_velocity
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.similarity import dice, soft_dice
 from UltrasoundMotionLib.weights import ModelCard, models_folder, save_weights
@@ -230,17 +231,17 @@ def test_a_grid_turns_around_its_centre():
     np.testing.assert_allclose(turned.direction[:, 2], grid.direction[:, 2], atol=1e-9)
 
 
-def test_semantic_registers_with_maps_and_says_what_it_noticed(tmp_path):
+def test_anatomy_guided_registers_with_maps_and_says_what_it_noticed(tmp_path):
     warned = replace(SMALL_DOMAIN, familiar=((0.5, 5.0, 6.0),))
-    config = SemanticSettings(
+    config = AnatomyGuidedSettings(
         anatomy=str(saved_card(tmp_path, domain=warned)), refinement=replace(QUICK, iterations=(3, 2, 1))
     )
-    result = register(*volumes(), method="semantic", config=config, initial_transform=None)
-    assert result.method == "semantic"
+    result = register(*volumes(), method="anatomy-guided", config=config, initial_transform=None)
+    assert result.method == "anatomy-guided"
     assert result.measures.lncc > result.measures.lncc_before
     assert sum("does not look like" in note for note in result.notes) == 2
     with pytest.raises(InputError, match="field of view"):
-        register(*volumes(shape=(100, 20, 20)), method="semantic", config=config, initial_transform=None)
+        register(*volumes(shape=(100, 20, 20)), method="anatomy-guided", config=config, initial_transform=None)
 
 
 def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
@@ -248,18 +249,18 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match="no prediction"):
         register(fixed, moving, method="instance", refine=True)
     with pytest.raises(InputError, match="start is one of"):
-        SemanticSettings(start="somewhere")
+        AnatomyGuidedSettings(start="somewhere")
     path = saved_card(tmp_path, name="other", architecture="SpeckNet")
     with pytest.raises(InputError, match="not AnatomyNetwork"):
-        register(fixed, moving, method="semantic", config=SemanticSettings(anatomy=str(path)))
+        register(fixed, moving, method="anatomy-guided", config=AnatomyGuidedSettings(anatomy=str(path)))
     path = saved_card(tmp_path, name="nameless", configuration={"network": asdict(SMALL)})
     with pytest.raises(InputError, match="no domain"):
-        register(fixed, moving, method="semantic", config=SemanticSettings(anatomy=str(path)))
+        register(fixed, moving, method="anatomy-guided", config=AnatomyGuidedSettings(anatomy=str(path)))
 
 
-def test_semantic_takes_weights_of_the_network_that_it_uses(tmp_path):
+def test_anatomy_guided_takes_weights_of_the_network_that_it_uses(tmp_path):
     card, refinement = saved_card(tmp_path), replace(QUICK, iterations=(1, 1, 1))
-    options = {"method": "semantic", "initial_transform": None}
+    options = {"method": "anatomy-guided", "initial_transform": None}
     by_setting, by_weights = (
         register(*volumes(), **options, **given).displacement.displacement_mm
         for given in (
@@ -270,7 +271,7 @@ def test_semantic_takes_weights_of_the_network_that_it_uses(tmp_path):
     np.testing.assert_array_equal(by_weights, by_setting)
     with pytest.raises(InputError, match="weights anatomy-test: are of AnatomyNetwork, not TwoStepNetwork"):
         register(*volumes(), **options, weights=card, refine=False)
-    with pytest.raises(InputError, match="weights anatomy-test: semantic uses no network with guided=False"):
+    with pytest.raises(InputError, match="weights anatomy-test: anatomy-guided uses no network with guided=False"):
         register(*volumes(), **options, weights=card, settings={"guided": False})
 
 
@@ -303,7 +304,7 @@ def test_shipped_anatomy_finds_a_hippocampus(shared_data):
     result = register(
         pair.fixed.image,
         pair.moving.image,
-        method="semantic",
+        method="anatomy-guided",
         fixed_labels=pair.fixed.labels,
         moving_labels=pair.moving.labels,
     )

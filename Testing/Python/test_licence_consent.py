@@ -68,12 +68,12 @@ def test_only_weights_that_can_fit_are_asked_about():
     def licences(image, **options):
         return {read_card(path).licence for path in possible_weights(RegisterRequest(**options), volume(*image))}
 
-    assert licences(HEART, method="semantic") == {ACDC}
-    assert licences(HIPPOCAMPUS, method="semantic") == {SHARE_ALIKE}
-    assert licences(((1, 200, 200), (1.0, 1.0, 1.0)), method="semantic") == set()
+    assert licences(HEART, method="anatomy-guided") == {ACDC}
+    assert licences(HIPPOCAMPUS, method="anatomy-guided") == {SHARE_ALIKE}
+    assert licences(((1, 200, 200), (1.0, 1.0, 1.0)), method="anatomy-guided") == set()
     assert licences(HEART, method="instance") == set()
-    assert licences(HEART, method="semantic", weights="anatomy-hippocampus") == {SHARE_ALIKE}
-    assert licences(HIPPOCAMPUS, method="semantic", settings={"model": "semantic-cardiac"}) == {ACDC, SHARE_ALIKE}
+    assert licences(HEART, method="anatomy-guided", weights="anatomy-hippocampus") == {SHARE_ALIKE}
+    assert licences(HIPPOCAMPUS, method="anatomy-guided", settings={"model": "semantic-cardiac"}) == {ACDC, SHARE_ALIKE}
 
 
 def test_every_method_with_weights_is_asked_about():
@@ -88,7 +88,7 @@ def test_every_method_with_weights_is_asked_about():
 def test_a_script_is_told_how_to_agree_and_shown_no_dialog(scene, logic, settings, monkeypatch, application):
     fixed, moving = (add_volume(scene, volume(*HIPPOCAMPUS, seed), f"image {seed}") for seed in (1, 2))
     with pytest.raises(InputError, match="acceptLicences=") as error:
-        logic.register(fixed, moving, method="semantic", device="cpu")
+        logic.register(fixed, moving, method="anatomy-guided", device="cpu")
     for said in ("anatomy-hippocampus", SHARE_ALIKE, f"{ACCEPT_VARIABLE}={SHARE_ALIKE}", "panel", "another method"):
         assert said in str(error.value)
     assert "\n" not in str(error.value)
@@ -99,14 +99,14 @@ def test_a_script_is_told_how_to_agree_and_shown_no_dialog(scene, logic, setting
 
     def allowed(**more):
         with pytest.raises(StopIteration):
-            logic.register(fixed, moving, method="semantic", device="cpu", **more)
+            logic.register(fixed, moving, method="anatomy-guided", device="cpu", **more)
         return len(runs)
 
     assert allowed(acceptLicences=[SHARE_ALIKE]) == 1
     with pytest.raises(InputError, match="acceptLicences="):  # that was for one call
-        logic.register(fixed, moving, method="semantic", device="cpu")
+        logic.register(fixed, moving, method="anatomy-guided", device="cpu")
     with pytest.raises(InputError, match="acceptLicences="):
-        logic.register(fixed, moving, method="semantic", device="cpu", acceptLicences=[ACDC])
+        logic.register(fixed, moving, method="anatomy-guided", device="cpu", acceptLicences=[ACDC])
     monkeypatch.setenv(ACCEPT_VARIABLE, f"{ACDC}, {SHARE_ALIKE}")
     assert allowed() == 2
     monkeypatch.delenv(ACCEPT_VARIABLE)

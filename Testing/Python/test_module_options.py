@@ -237,7 +237,10 @@ def test_the_menu_of_methods_begins_with_the_preset_s(application):
         assert widget.ui.refinementComboBox.enabled == refinable.refinable
 
 
-@pytest.mark.parametrize(("saved", "restored"), [("INSTANCE", "instance"), ("PRESET", ""), ("dropped-since", "")])
+@pytest.mark.parametrize(
+    ("saved", "restored"),
+    [("INSTANCE", "instance"), ("PRESET", ""), ("semantic", "anatomy-guided"), ("dropped-since", "")],
+)
 def test_methods_of_scenes_that_were_saved_before(application, saved, restored):
     application.load_module("DeformableRegistration")
     from DeformableRegistration import DeformableRegistrationLogic

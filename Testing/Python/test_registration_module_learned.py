@@ -41,7 +41,7 @@ def test_a_preset_takes_its_trained_method_where_its_weights_are(choices, instal
         assert "not installed" in one.value.text()
         assert "instance" in one.value.text()
     installed(**{preset.CARDIAC_CINE_MRI.value.weights[-1]: CARDIAC_LICENCE})
-    assert preset.CARDIAC_CINE_MRI.value.installedMethod() == "semantic"
+    assert preset.CARDIAC_CINE_MRI.value.installedMethod() == "anatomy-guided"
     assert CARDIAC_LICENCE in preset.CARDIAC_CINE_MRI.value.text()
     assert preset.HIPPOCAMPUS_MRI.value.installedMethod() == "instance"
     assert preset.GENERAL.value.installedMethod() == "instance"
@@ -55,21 +55,25 @@ def test_a_chosen_method_counts_more_than_the_preset(application, scene, choices
     parameters = logic.getParameterNode()
     parameters.preset = choices.Preset.CARDIAC_CINE_MRI
     installed(**{parameters.preset.value.weights[-1]: CARDIAC_LICENCE})
-    assert logic.request(parameters).method == "semantic"
+    assert logic.request(parameters).method == "anatomy-guided"
     parameters.method = "demons"
     assert logic.request(parameters).method == "demons"
 
 
 def test_refinement_is_offered_for_the_methods_that_have_it(choices):
     assert {entry.name for entry in available_methods() if choices.isRefinable(entry.name)} == {
-        "semantic",
+        "anatomy-guided",
         "ltnet",
         "voxelmorph",
         "pyramid",
     }
     assert not choices.isRefinable("nothing")
     refinement = choices.Refinement
-    assert [one.of("semantic") for one in (refinement.METHOD, refinement.YES, refinement.NO)] == [None, True, False]
+    assert [one.of("anatomy-guided") for one in (refinement.METHOD, refinement.YES, refinement.NO)] == [
+        None,
+        True,
+        False,
+    ]
     assert refinement.YES.of("demons") is None
 
 
@@ -88,7 +92,7 @@ def test_the_panel_passes_refinement_on_and_shows_licences(application, scene, c
         parameters.refinement = refinement
         command = panel.commandArguments()
         assert word in command
-        assert command[command.index("--method") + 1] == "semantic"
+        assert command[command.index("--method") + 1] == "anatomy-guided"
     parameters.method = "instance"
     assert not ui.refinementComboBox.enabled
     assert not {"--refine", "--no-refine"} & set(panel.commandArguments())
@@ -103,5 +107,5 @@ def test_what_a_trained_method_was_not_made_for_is_refused(application, scene):
         logic.register(nodes["fixed"], nodes["moving"], method="demons", refine=True, device="cpu")
     if any(path.stem == "semantic-hippocampus" for path in shipped_cards()):
         with pytest.raises(InputError, match="instance"):  # an image of 18 x 20 x 21 mm is no hippocampus
-            logic.register(nodes["fixed"], nodes["moving"], method="semantic", refine=False, device="cpu")
+            logic.register(nodes["fixed"], nodes["moving"], method="anatomy-guided", refine=False, device="cpu")
     assert node_names(scene) == names

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import jacobian_measures, warp
+from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.benchmarks.semantic_ablation.variants import run_semantic_ablation
 from UltrasoundMotionLib.lab.training.data import registration_subjects
 from UltrasoundMotionLib.lab.training.data.registration_pairs import LabelledArrays, RegistrationBatch, TrainingSubject
@@ -26,6 +27,7 @@ from UltrasoundMotionLib.lab.training.objectives.semantic import (
     semantic_loss,
     windowed,
 )
+from UltrasoundMotionLib.registration import register
 from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
 from UltrasoundMotionLib.registration.methods.semantic import TWO_STEP
 from UltrasoundMotionLib.registration.methods.semantic.correlation_flow import correlation
@@ -246,6 +248,29 @@ def test_weights_come_back_from_a_card_through_half_precision(tmp_path):
     loaded = load_network(tmp_path / "semantic-test.json", TWO_STEP).network
     assert next(loaded.parameters()).dtype == torch.float32
     assert (predict_two_step(loaded, fixed, moving) - objective.displacement(fixed, moving)).abs().max() < 0.01
+
+
+def test_the_published_method_is_the_network_alone_and_ours_predicts_the_same_without_refinement(tmp_path):
+    torch.manual_seed(5)
+    domain = replace(HIPPOCAMPUS, familiar=())
+    objective = SemanticObjective(small(), SemanticLoss(), name="semantic-test", domain=domain).eval()
+    nn.init.normal_(objective.network.steps[0].head.control.bias, std=0.1)
+    card = ModelCard("semantic-test", objective.architecture, objective.configuration(), "", (), "", 1, "", {}, "", "")
+    save_weights(tmp_path, objective.weights(), card)
+    images = np.random.default_rng(5).random((2, 48, 64, 48), dtype=np.float32)
+    fixed, moving = (Volume(one, (1.0,) * 3, (0.0,) * 3, np.diag([-1.0, -1.0, 1.0]), "image") for one in images)
+    options = {"initial_transform": None, "weights": tmp_path / "semantic-test.json", "orientation": "header"}
+    published = register(fixed, moving, method="semantic-published", **options)
+    assert published.method == "semantic-published"
+    inputs = (torch.from_numpy(one)[None, None] for one in images)
+    expected = predict_two_step(load_network(tmp_path / "semantic-test.json", TWO_STEP).network, *inputs)
+    assert expected.abs().max() > 0.5
+    np.testing.assert_allclose(published.displacement.to_voxels(), expected, atol=2e-3)
+    ours = register(fixed, moving, method="semantic", refine=False, **options)
+    assert ours.method == "anatomy-guided"
+    np.testing.assert_array_equal(ours.displacement.displacement_mm, published.displacement.displacement_mm)
+    with pytest.raises(InputError, match="refine: semantic-published has no prediction of a network to refine"):
+        register(fixed, moving, method="semantic-published", refine=True, **options)
 
 
 def test_poly_affine_keeps_an_affine_map_and_unfolds_a_folded_one():

@@ -32,9 +32,9 @@ from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 from UltrasoundMotionLib.lab.training.state import STATE_NAME
 from UltrasoundMotionLib.lab.training.trained_weights import draft_card
 from UltrasoundMotionLib.lab.training.trainer import train
+from UltrasoundMotionLib.registration.learned.anatomy_network import AnatomyConfig
 from UltrasoundMotionLib.registration.learned.model_domain import HIPPOCAMPUS
 from UltrasoundMotionLib.registration.methods.ltnet.network import LtNetConfig
-from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import AnatomyConfig
 from UltrasoundMotionLib.registration.methods.semantic.feature_unet import FeatureUNetConfig
 from UltrasoundMotionLib.registration.methods.semantic.two_step_config import published
 from UltrasoundMotionLib.tracking.trackers.siamese.network import EmbeddingConfig

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.images.volume import Volume
     from UltrasoundMotionLib.simulation.short_axis_heart import ShortAxisPair
 
-TRAINED, WITHOUT_WEIGHTS = "semantic", "instance"
+TRAINED, WITHOUT_WEIGHTS = "anatomy-guided", "instance"
 WEIGHTS = ("anatomy-cardiac-phases", "anatomy-cardiac")
 SEED = 0
 

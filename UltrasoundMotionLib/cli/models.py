@@ -93,12 +93,12 @@ def _run_show(arguments: argparse.Namespace) -> int:
     Raises:
         InputError: there is nothing of that name.
     """
-    from UltrasoundMotionLib.registration import available_methods
+    from UltrasoundMotionLib.registration.registry import METHODS
     from UltrasoundMotionLib.tracking.registry import TRACKERS
 
-    name = arguments.name
+    name = METHODS.present_name(arguments.name)
     trackers = {entry.name: entry for entry in TRACKERS.all()}
-    methods = {method.name: method for method in available_methods()}
+    methods = {method.name: method for method in METHODS.all()}
     cards = {card.name: card for card in weight_cards()}
     if name in trackers:
         _print_tracker(trackers[name])

@@ -108,12 +108,12 @@ def _import_target(model: str) -> tuple[Any, str]:
     Raises:
         InputError: there is none of that name, or it has no network.
     """
-    from UltrasoundMotionLib.registration import available_methods
+    from UltrasoundMotionLib.registration.registry import METHODS
     from UltrasoundMotionLib.tracking.registry import TRACKERS
 
     trackers = {entry.name: entry for entry in TRACKERS.all()}
-    methods = {method.name: method for method in available_methods()}
-    entry: Any = trackers.get(model) or methods.get(model)
+    methods = {method.name: method for method in METHODS.all()}
+    entry: Any = trackers.get(model) or methods.get(METHODS.present_name(model))
     if entry is None:
         known = ", ".join([*trackers, *methods])
         raise InputError(f"--as: there is no tracker or registration method named {model}; choose of {known}")

@@ -67,7 +67,7 @@ def check_guides(images: CheckedImages, request: RegisterRequest, method: Regist
     if not request.guides:
         return
     if not method.guided_by_labels:
-        raise InputError(f"guide_labels: {method.name} is not guided by class maps; use method='semantic'")
+        raise InputError(f"guide_labels: {method.name} is not guided by class maps; use method='anatomy-guided'")
     for name in request.guides:
         if getattr(images, f"{name}_labels") is None:
             raise InputError(f"guide_labels {request.guide_labels} needs {name}_labels")

@@ -151,15 +151,18 @@ METHODS: Registry[RegistrationMethod] = Registry("registration method", "Ultraso
 
 
 def registration_method(
-    name: str, summary: str, **abilities: Any
+    name: str, summary: str, *, former_names: tuple[str, ...] = (), **abilities: Any
 ) -> Callable[[Callable[[MethodSetup], Tensor]], Callable[[MethodSetup], Tensor]]:
     """Decorator: registers a function that runs a method; `abilities` are the other attributes of `RegistrationMethod`.
 
     The function's file is imported by whoever lists the methods: it imports PyTorch inside the function.
+
+    Args:
+        former_names: names by which the method is found as well.
     """
 
     def add(run: Callable[[MethodSetup], Tensor]) -> Callable[[MethodSetup], Tensor]:
-        METHODS.add(RegistrationMethod(name, summary, run, **abilities))
+        METHODS.add(RegistrationMethod(name, summary, run, **abilities), former_names)
         return run
 
     return add

@@ -107,7 +107,7 @@ class RegisterRequest:
     guide_labels: str = option(
         NONE,
         choices=GUIDES,
-        help="the image whose label map guides the field, in place of a network's class map (semantic, pyramid);"
+        help="the image whose label map guides the field, in place of a network's class map (anatomy-guided, pyramid);"
         " off by default",
     )
     device: str = option(AUTO, metavar="D", help="auto (default), cpu or cuda")

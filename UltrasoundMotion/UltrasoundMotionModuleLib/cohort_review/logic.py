@@ -20,7 +20,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.jobs import run_job
 from UltrasoundMotionLib.jobs.capabilities.read_clip import read_clip_job
 from UltrasoundMotionLib.mrml.markups_items import set_locked
-from UltrasoundMotionLib.registration.registry import available_methods
+from UltrasoundMotionLib.registration.registry import METHODS
 from UltrasoundMotionLib.steps import run_steps
 from UltrasoundMotionModuleLib.cohort_review.opened_case import OpenedCase, clipOf, opening
 from UltrasoundMotionModuleLib.deformable_registration.choices import Start
@@ -135,8 +135,9 @@ class CohortReviewLogic(MotionModuleLogic):
         parameters.fixedVolume, parameters.movingVolume = opened.fixed, opened.moving
         parameters.fixedSegmentation = opened.segmentations.get("fixed")
         parameters.movingSegmentation = opened.segmentations.get("moving")
-        if case.option("method") in {entry.name for entry in available_methods()}:
-            parameters.method = case.option("method")
+        method = METHODS.present_name(case.option("method") or "")
+        if method in {entry.name for entry in METHODS.all()}:
+            parameters.method = method
         wanted = case.option("initial_transform")
         parameters.start = next((start for start in Start if start.value == wanted), Start.PRESET)
         parameters.workingSpacing = float(case.option("working_spacing_mm") or 0)

@@ -91,7 +91,7 @@ class Preset(enum.Enum):
             "Two moments of one scan: choose end-diastole as fixed and end-systole as moving. They start as they lie "
             "unless that is not how they are alike."
         ),
-        method="semantic",
+        method="anatomy-guided",
         weights=("anatomy-cardiac-phases", "anatomy-cardiac"),
         kind=ImageKind.CARDIAC_CINE,
     )
@@ -101,7 +101,7 @@ class Preset(enum.Enum):
             "Two people: choose the subject as fixed and the atlas, with its segmentation, as moving. "
             "They are aligned rigidly first."
         ),
-        method="semantic",
+        method="anatomy-guided",
         weights=("anatomy-hippocampus",),
         start="rigid",
         kind=ImageKind.HIPPOCAMPUS,

@@ -110,7 +110,8 @@ class EntryParameter:
         names = [entry.name for entry in self.registry().all() if entry.installed]
         if saved in names:
             return ""
-        former = saved.lower().replace("_", "-")  # until version 0.1 some were saved as `INSTANCE`, or `PRESET`
+        # until version 0.1 some were saved as `INSTANCE`, or `PRESET`
+        former = self.registry().present_name(saved.lower().replace("_", "-"))
         if former == "preset" or former in names:
             node.SetParameter(self.name, "" if former == "preset" else former)
             return ""

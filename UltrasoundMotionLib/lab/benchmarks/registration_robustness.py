@@ -192,7 +192,7 @@ def add_parser(commands: argparse._SubParsersAction) -> None:
     add_data_argument(parser, content="the data set of the protocol")
     parser.add_argument("--pairs", type=whole_number, default=4, metavar="N", help="pairs (default 4)")
     parser.add_argument("--part", choices=PARTS, default="held-out", help="subjects (default held-out)")
-    parser.add_argument("--methods", nargs="+", default=["instance", "semantic", "demons"], metavar="M")
+    parser.add_argument("--methods", nargs="+", default=["instance", "anatomy-guided", "demons"], metavar="M")
     parser.add_argument("--conditions", nargs="+", choices=tuple(CONDITIONS), default=tuple(CONDITIONS), metavar="C")
     parser.add_argument("--rows", type=Path, metavar="ROWS.jsonl", help="keep every pair as it is done")
     add_output_arguments(parser)

@@ -12,13 +12,13 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.lab.training.objective import Adversary, Objective
 from UltrasoundMotionLib.lab.training.precision import mixed_precision
 from UltrasoundMotionLib.lab.training.processes import Processes
-from UltrasoundMotionLib.lab.training.schedule import one_cycle
+from UltrasoundMotionLib.lab.training.schedule import schedule_of
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 
 
 class Optimization:
-    """AdamW, or SGD with momentum, with one cycle of the learning rate, and Adam for the discriminator of an objective
-    that has one.
+    """AdamW, or SGD with momentum, with the settings' schedule of the learning rate, and Adam for the discriminator of
+    an objective that has one.
 
     Args:
         objective: on its device, in training mode.
@@ -36,7 +36,7 @@ class Optimization:
         fixed = [one for one in objective.parameters() if not one.requires_grad]
         self._updated_by_forward = [*objective.buffers(), *fixed]
         self._main = _optimizer(self._parameters, settings)
-        self._schedule = one_cycle(self._main, settings.learning_rate, settings.steps, settings.warm_up)
+        self._schedule = schedule_of(self._main, settings)
         self._adam: torch.optim.Adam | None = None
         self._discriminate: nn.Module | None = None
         if self._adversary is not None:

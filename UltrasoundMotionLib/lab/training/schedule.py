@@ -1,8 +1,17 @@
-"""The learning rate's schedule: it rises once and falls once (Smith and Topin, 2017)."""
+"""The learning rate's schedule: it rises once and falls once (Smith and Topin, 2017), or falls after every epoch."""
 
 from __future__ import annotations
 
 import torch
+
+from UltrasoundMotionLib.lab.training.settings import DecayingSettings, TrainingSettings
+
+
+def schedule_of(optimizer: torch.optim.Optimizer, settings: TrainingSettings) -> torch.optim.lr_scheduler.LRScheduler:
+    """Returns the schedule of a training's settings."""
+    if isinstance(settings, DecayingSettings):
+        return torch.optim.lr_scheduler.StepLR(optimizer, settings.epoch_steps, gamma=settings.decay)
+    return one_cycle(optimizer, settings.learning_rate, settings.steps, settings.warm_up)
 
 
 def one_cycle(

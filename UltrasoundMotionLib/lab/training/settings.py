@@ -51,3 +51,27 @@ class TrainingSettings:
             raise InputError(f"training: momentum must lie between 0 and 1, got {self.momentum}")
         if not 0 < self.warm_up < 1:
             raise InputError(f"training: warm_up must lie between 0 and 1, got {self.warm_up}")
+
+
+@dataclass(frozen=True)
+class DecayingSettings(TrainingSettings):
+    """Settings of a training at a constant learning rate that falls after every epoch, as many papers have it.
+
+    Attributes:
+        decay: factor of the learning rate after every epoch.
+        epoch_steps: steps of an epoch.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    decay: float = 0.97
+    epoch_steps: int = 100
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.decay <= 1 or self.epoch_steps < 1:
+            raise InputError(
+                "training: decay must lie above 0 and be at most 1, and epoch_steps be at least 1, got "
+                f"{self.decay} and {self.epoch_steps}"
+            )

@@ -188,8 +188,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--methods",
         metavar="M",
         nargs="+",
-        help="unregistered, peers by name, ours:NAME, ours:NAME:SETTING=VALUE,... as ours:semantic:refine=no (default: "
-        "unregistered, all peers, all methods of `register`)",
+        help="unregistered, peers by name, ours:NAME, ours:NAME:SETTING=VALUE,... as "
+        "ours:anatomy-guided:refine=no (default: unregistered, all peers, all methods of `register`)",
     )
     parser.add_argument(
         "--pairs", metavar="N", type=whole_number, default=20, help="subjects or patients, evenly chosen (default 20)"

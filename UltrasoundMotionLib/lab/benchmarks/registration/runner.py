@@ -39,8 +39,8 @@ def quiet_threads(threads: int) -> dict[str, str]:
 
 
 def method_settings(method: str) -> tuple[str, dict[str, Any]]:
-    """Splits a method as it is asked for: `ours:semantic:refine=no,model=semantic-cardiac` into `semantic` and
-    {"refine": False, "model": "semantic-cardiac"}.
+    """Splits a method as it is asked for: `ours:semantic-published:model=semantic-cardiac` into
+    `semantic-published` and {"model": "semantic-cardiac"}.
 
     Raises:
         InputError: an option that is no NAME=VALUE.
@@ -60,7 +60,7 @@ def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
 
     Args:
         method: "unregistered", a peer's name, or "ours:" and a method's name, with changes to its settings after a
-            colon: "ours:semantic:refine=no,model=semantic-cardiac".
+            colon: "ours:semantic-published:model=semantic-cardiac".
 
     Raises:
         InputError: there is no such method or setting.

@@ -15,8 +15,8 @@ from UltrasoundMotionLib.lab.training.data.random_window import random_window
 from UltrasoundMotionLib.lab.training.data.registration_pairs import RegistrationBatch
 from UltrasoundMotionLib.lab.training.objectives.registration import RegistrationObjective
 from UltrasoundMotionLib.lab.training.objectives.running_mean import update_running_mean
+from UltrasoundMotionLib.registration.learned.anatomy_network import AnatomyConfig, AnatomyNetwork
 from UltrasoundMotionLib.registration.learned.model_domain import ModelDomain, normalise
-from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import AnatomyConfig, AnatomyNetwork
 from UltrasoundMotionLib.similarity import one_hot, soft_dice
 
 

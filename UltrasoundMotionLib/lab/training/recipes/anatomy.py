@@ -41,12 +41,12 @@ class AnatomyRecipe(RegistrationRecipe):
 
     def _plan(self, dataset: str, variant: str) -> RegistrationPlan:
         from UltrasoundMotionLib.lab.training.objectives.anatomy import AnatomyObjective
-        from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
-        from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import (
+        from UltrasoundMotionLib.registration.learned.anatomy_network import (
             CARDIAC_ANATOMY,
             CARDIAC_PHASES_ANATOMY,
             HIPPOCAMPUS_ANATOMY,
         )
+        from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
 
         if dataset == "hippocampus":
             if variant == _PHASES:

@@ -69,10 +69,10 @@ def run_ltnet(setup: MethodSetup) -> Tensor:
     Raises:
         InputError: the weights are not there or of another network; images that the model is not for.
     """
+    from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.network_choice import network_for
     from UltrasoundMotionLib.registration.learned.orientation import oriented
-    from UltrasoundMotionLib.registration.methods.semantic import ANATOMY, ANATOMY_WEIGHTS
 
     pair, settings = setup.pair, setup.settings
     chosen = network_for(pair, LTNET, WEIGHTS, setup.weights or settings.model)

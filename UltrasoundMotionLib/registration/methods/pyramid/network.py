@@ -18,8 +18,8 @@ from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement, warp
+from UltrasoundMotionLib.registration.learned.anatomy_network import fold, unfold
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
-from UltrasoundMotionLib.registration.methods.semantic.anatomy_network import fold, unfold
 from UltrasoundMotionLib.registration.methods.voxelmorph.unet import set_to_zero
 
 SQUARINGS = 6

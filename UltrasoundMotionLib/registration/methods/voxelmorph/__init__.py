@@ -68,10 +68,10 @@ def run_voxelmorph(setup: MethodSetup) -> Tensor:
     Raises:
         InputError: the weights are not there or of another network; images that no model is for.
     """
+    from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.network_choice import network_for
     from UltrasoundMotionLib.registration.learned.orientation import oriented
-    from UltrasoundMotionLib.registration.methods.semantic import ANATOMY, ANATOMY_WEIGHTS
 
     pair, settings = setup.pair, setup.settings
     chosen = network_for(pair, VOXELMORPH, WEIGHTS, setup.weights or settings.model)
