@@ -15,6 +15,7 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.registration import InstanceConfig, available_methods, register
 from UltrasoundMotionLib.registration.methods.multiscale.optimisation import optimise_scales
 from UltrasoundMotionLib.registration.methods.multiscale.settings import (
+    EarlyStoppingSettings,
     MultiscaleSettings,
     SinglePassSettings,
     SsmsrSettings,
@@ -176,6 +177,42 @@ def test_optimisation_stops_when_it_no_longer_pays_and_never_before():
         assert (
             optimise(ResidualUNet(2, (8, 8), (8, 8, 8, 8)), [problem], 45, config, lambda done, loss: None) == expected
         )
+
+
+def test_the_named_variants_make_all_steps_of_the_paper():
+    assert SsmsrSettings().tolerance is SsrSettings().tolerance is None
+    assert EarlyStoppingSettings().tolerance == 1e-3
+    defaults = {one.name: one.settings_from() for one in available_methods() if one.name.startswith("ss")}
+    assert {name: (one.tolerance, one.steps) for name, one in defaults.items()} == {
+        "ssmsr": (None, 3500),
+        "ssr": (None, 3500),
+        "ssmsr-early-stopping": (1e-3, 3500),
+    }
+
+
+def test_weights_of_one_scale_begin_the_coarsest_only(tmp_path):
+    pair, _ = working_pair((24, 24), (2.0, 2.0), 6.0)
+    network = ResidualUNet(2, (8, 8), (8, 8, 8, 8))
+    torch.nn.init.normal_(network.field.weight, std=0.05)
+    write_weights(tmp_path / "one.safetensors", [network.state_dict()])
+    scales = []
+    settings = SsmsrSettings(**SMALL, scales=(4.0, 2.0, 1.0), steps=(0, 2, 1), weights=tmp_path / "one.safetensors")
+    found = optimise_scales(
+        [pair], settings, lambda *_: None, on_scale=lambda scale, fields: scales.append((scale, fields[0]))
+    )
+    first, second, third = found.weights
+    assert all(torch.equal(first[name], value) for name, value in network.state_dict().items())
+    for before, after, steps in (
+        (first, second, 2),
+        (second, third, 1),
+    ):  # a step moves a weight by Adam's rate at most
+        furthest = max(float((before[name] - after[name]).abs().max()) for name in before)
+        assert 0 < furthest < 1.01 * steps * settings.learning_rate
+    assert [scale for scale, _ in scales] == [4.0, 2.0, 1.0]
+    assert torch.equal(scales[-1][1], found.displacements[0])
+    write_weights(tmp_path / "two.safetensors", [first, second])
+    with pytest.raises(InputError, match="number of scales than 3"):
+        optimise_scales([pair], replace(settings, weights=tmp_path / "two.safetensors"), lambda *_: None)
 
 
 def test_the_same_seed_gives_the_same_field_and_leaves_the_callers_random_numbers_alone():

@@ -75,3 +75,12 @@ class DecayingSettings(TrainingSettings):
                 "training: decay must lie above 0 and be at most 1, and epoch_steps be at least 1, got "
                 f"{self.decay} and {self.epoch_steps}"
             )
+
+
+@dataclass(frozen=True)
+class ConstantRateSettings(DecayingSettings):
+    """Settings of plain Adam: one learning rate throughout, gradients as they are, float32."""
+
+    decay: float = 1.0
+    gradient_norm: float = float("inf")
+    mixed_precision: bool = False

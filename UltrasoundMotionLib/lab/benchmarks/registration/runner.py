@@ -79,22 +79,25 @@ def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
 
 
 def run_method(call: Callable[[Volume, Volume], DisplacementField], pair: RegistrationPair) -> PairResult:
-    """Registers one pair and measures it on the fixed grid, labels warped by nearest neighbour.
+    """Registers one pair and measures it. Seconds are of the registration alone."""
+    wall, processor = time.perf_counter(), time.process_time()
+    field = call(pair.fixed.image, pair.moving.image)
+    return pair_result(pair, field, time.perf_counter() - wall, time.process_time() - processor)
 
-    Seconds are of the registration alone.
+
+def pair_result(pair: RegistrationPair, field: DisplacementField, wall: float, processor: float) -> PairResult:
+    """Measures a displacement on the grid of the fixed image, labels warped by nearest neighbour.
+
+    Args:
+        wall, processor: seconds of the registration.
     """
     import torch
 
     from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_measures
     from UltrasoundMotionLib.registration.measuring import label_measures
 
-    fixed, moving = pair.fixed.image, pair.moving.image
-    wall, processor = time.perf_counter(), time.process_time()
-    field = call(fixed, moving)
-    wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    unmoved, warped = (
-        one.warp(pair.moving.labels, mode="nearest") for one in (DisplacementField.zero(ImageGrid.of(fixed)), field)
-    )
+    nothing = DisplacementField.zero(ImageGrid.of(pair.fixed.image))
+    unmoved, warped = (one.warp(pair.moving.labels, mode="nearest") for one in (nothing, field))
     labels = label_measures(pair.fixed.labels, unmoved, warped)
     voxels = field.to_voxels()
     jacobian, inside = (

@@ -1,4 +1,6 @@
-"""`multiscale`, `ssmsr` and `ssr`: a network for each scale, optimised at test time, gives a residual field."""
+"""`multiscale`, `ssmsr`, `ssmsr-early-stopping` and `ssr`: a network for each scale, optimised at test time, gives a
+residual field.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.registration.methods.multiscale.settings import (
+    EarlyStoppingSettings,
     MultiscaleSettings,
     SsmsrSettings,
     SsrSettings,
@@ -39,12 +42,12 @@ def run_multiscale(setup: MethodSetup) -> Tensor:
 
 @registration_method(
     "ssmsr",
-    "a U-Net for each scale optimised for the pair, as published",
+    "a U-Net for each scale optimised for the pair in 3,500 steps, as published",
     rank=6,
     settings=SsmsrSettings,
     networks=(VOXELMORPH,),
     bytes_per_voxel=NETWORK_BYTES,
-    use="comparison with the paper; minutes to hours without a graphics card",
+    use="comparison with the paper; hours without a graphics card",
 )
 def run_ssmsr(setup: MethodSetup) -> Tensor:
     """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
@@ -53,13 +56,27 @@ def run_ssmsr(setup: MethodSetup) -> Tensor:
 
 @registration_method(
     "ssr",
-    "one U-Net optimised for the pair, SSMSR's ablation without scales",
+    "one U-Net optimised for the pair in 3,500 steps, SSMSR's ablation without scales",
     rank=7,
     settings=SsrSettings,
     networks=(VOXELMORPH,),
     bytes_per_voxel=NETWORK_BYTES,
-    use="comparison with the paper; minutes to hours without a graphics card",
+    use="comparison with the paper; hours without a graphics card",
 )
 def run_ssr(setup: MethodSetup) -> Tensor:
+    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
+    return run_multiscale(setup)
+
+
+@registration_method(
+    "ssmsr-early-stopping",
+    "SSMSR whose scales end when their loss no longer falls",
+    rank=8,
+    settings=EarlyStoppingSettings,
+    networks=(VOXELMORPH,),
+    bytes_per_voxel=NETWORK_BYTES,
+    use="comparison: the paper's method in minutes",
+)
+def run_early_stopping(setup: MethodSetup) -> Tensor:
     """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
     return run_multiscale(setup)

@@ -37,7 +37,13 @@ class MultiscaleResult:
     steps: tuple[int, ...]
 
 
-def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, report: Report) -> MultiscaleResult:
+def optimise_scales(
+    pairs: Sequence[WorkingPair],
+    settings: SsmsrSettings,
+    report: Report,
+    *,
+    on_scale: Callable[[float, tuple[Tensor, ...]], None] | None = None,
+) -> MultiscaleResult:
     """Optimises one network for all pairs at each scale in turn, then reconstructs every pair with it.
 
     With one pair this is test-time training; with many, the training of VoxelMorph (one scale) or of SSMSR's initial
@@ -46,6 +52,8 @@ def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, repor
     Args:
         pairs: of one dimension, on one device.
         report: called after each step; its displacement is the first pair's.
+        on_scale: called after each scale with it and each pair's displacement up to there (1, n, *spatial), in voxels
+            of the pair's grid.
 
     Raises:
         InputError: the weights that the settings name cannot be used.
@@ -60,7 +68,7 @@ def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, repor
     kept: list[Weights] = []
     made: list[int] = []
     for index, scale in enumerate(scales):
-        if weights is not None:
+        if weights is not None and index < len(weights):
             network.load_state_dict(weights[index])
         elif index and not settings.keep_weights:
             network = _new_network(dimension, settings).to(pairs[0].fixed.device)
@@ -71,6 +79,8 @@ def optimise_scales(pairs: Sequence[WorkingPair], settings: SsmsrSettings, repor
         made.append(optimise(network, problems, steps[index], settings, problems.watched(network, part)))
         found = [problems.advanced(number, network) for number in range(len(pairs))]
         kept.append({name: value.detach().cpu().clone() for name, value in network.state_dict().items()})
+        if on_scale is not None:
+            on_scale(scale, tuple(one.displacement for one in found))
     return MultiscaleResult(tuple(one.displacement for one in found), tuple(kept), tuple(made))
 
 

@@ -30,8 +30,7 @@ class SsmsrSettings:
             in 2D and (2, 1) in 3D.
         steps: the most of each scale, or one number for all; 0 is without test-time training and needs weights.
         patience, tolerance: a scale is finished when the mean loss of `patience` steps is not below that of the
-            `patience` steps before by more than `tolerance`. The paper always makes 3,500 steps and does not mention
-            convergence; tolerance None does the same.
+            `patience` steps before by more than `tolerance`. None makes all steps, as the paper.
         learning_rate: Adam's.
         smoothness: lambda, weight of the squared gradient of the field. The paper prints L_S as a sum over voxels
             beside an L_R that is a mean; taken literally, the first would drown the second. Here it is VoxelMorph's
@@ -51,14 +50,15 @@ class SsmsrSettings:
             "sum", all but those of the last convolution, whose field is in the sum already.
         start: settings of `instance`, from whose velocity the coarsest scale starts, or None to start from zero as the
             paper; needs "sum".
-        weights: file of a network trained before over a set of pairs (see `multiscale.weights`), or None.
+        weights: file of a network trained before over a set of pairs (see `multiscale.weights`), or None. Weights of
+            one scale begin the coarsest, weights of every scale each their own.
         seed: of the initial weights.
     """
 
     scales: tuple[float, ...] | None = None
     steps: tuple[int, ...] | int = _STEPS_OF_THE_PAPER
     patience: int = 100
-    tolerance: float | None = 1e-3
+    tolerance: float | None = None
     learning_rate: float = 1e-3
     smoothness: float = 10.0
     volume: float = 0.0
@@ -129,6 +129,13 @@ class SsrSettings(SsmsrSettings):
     """Settings of SSR, the paper's ablation with a single scale and test-time training."""
 
     scales: tuple[float, ...] | None = (1.0,)
+
+
+@dataclass(frozen=True)
+class EarlyStoppingSettings(SsmsrSettings):
+    """Settings of `ssmsr-early-stopping`: SSMSR whose scales end when their loss no longer falls."""
+
+    tolerance: float | None = 1e-3
 
 
 @dataclass(frozen=True)

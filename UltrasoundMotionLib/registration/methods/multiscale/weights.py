@@ -1,8 +1,8 @@
 """Files of networks trained over a set of pairs.
 
-They are trained by `optimise_scales` over many pairs: with one scale as VoxelMorph, with several for the weights that
-SSMSR's test-time training starts from ("we also firstly update the weights on the training set the same as
-VoxelMorph").
+They are those that SSMSR's test-time training starts from ("we also firstly update the weights on the training set the
+same as VoxelMorph"): those of its coarsest scale, or of every scale, as `optimise_scales` gives them over many pairs.
+With one scale it is VoxelMorph.
 """
 
 from __future__ import annotations
@@ -35,11 +35,15 @@ def write_weights(path: str | Path, weights: Sequence[Weights]) -> None:
 
 
 def read_weights(path: str | Path, network: nn.Module, scales: int) -> list[Weights]:
-    """Reads the weights of each scale and checks them against the network that is to take them.
+    """Reads the weights of the first scale, or of each, and checks them against the network that is to take them.
 
     Args:
         path: a file written by `write_weights`; or the card (NAME.json) of a VoxelMorph that predicts displacements of
             images in [0, 1], for one scale.
+        scales: the number of scales that are to be registered.
+
+    Returns:
+        One entry, or one of each scale, coarse to fine.
 
     Raises:
         InputError: no such file, another kind of file, another network or number of scales.
@@ -55,14 +59,15 @@ def read_weights(path: str | Path, network: nn.Module, scales: int) -> list[Weig
         except (OSError, SafetensorError) as error:
             raise InputError(f"{path}: no safetensors file ({str(error).splitlines()[0]})") from error
     wanted = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    if {name: tuple(value.shape) for name, value in values.items()} != {
-        f"{i}/{name}": shape for i in range(scales) for name, shape in wanted.items()
+    held = len({name.partition("/")[0] for name in values})
+    if held not in (1, scales) or {name: tuple(value.shape) for name, value in values.items()} != {
+        f"{i}/{name}": shape for i in range(held) for name, shape in wanted.items()
     }:
         raise InputError(
             f"{path}: holds the weights of another network than that of the settings, or of another number of scales"
             f" than {scales}"
         )
-    return [{name: values[f"{index}/{name}"] for name in wanted} for index in range(scales)]
+    return [{name: values[f"{index}/{name}"] for name in wanted} for index in range(held)]
 
 
 def _of_card(path: Path) -> Weights:
