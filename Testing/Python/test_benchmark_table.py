@@ -307,6 +307,8 @@ def test_every_benchmark_is_found_and_takes_markdown_and_json(capsys):
             "query-phase",
             "ablation",
             "semantic-ablation",
+            "semantic-faces",
+            "semantic-hearts",
             "lsdm-ablation",
         ),
     )

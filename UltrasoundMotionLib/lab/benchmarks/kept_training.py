@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.progress import Progress
 
 if TYPE_CHECKING:
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.objective import Objective
     from UltrasoundMotionLib.lab.training.settings import TrainingSettings
     from UltrasoundMotionLib.weights import ModelCard
+
+
+def made_folder(folder: str | Path) -> Path:
+    """Returns a folder that is there, made where it was not.
+
+    Raises:
+        OutputError: it cannot be made.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made: {error.strerror or error}") from error
+    return Path(folder)
 
 
 def train_kept(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,13 @@ def read_subjects(
     names = learned_part(hippocampus_subjects(folder) if dataset == "hippocampus" else acdc_patients(folder), part)[
         :most
     ]
+    return read_named_subjects(dataset, folder, names, domain, progress=progress)
+
+
+def read_named_subjects(
+    dataset: str, folder: Path, names: Sequence[str], domain: ModelDomain, *, progress: Progress = no_progress
+) -> list[TrainingSubject]:
+    """Reads subjects by their names, see `read_subjects`."""
     subjects = []
     for done, name in enumerate(names, start=1):
         subjects.append(

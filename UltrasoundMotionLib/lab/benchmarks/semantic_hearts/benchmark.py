@@ -1,0 +1,100 @@
+"""`benchmark semantic-hearts`: Table 2 of the semantically guided paper, on the user's copy of ACDC."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
+from UltrasoundMotionLib.lab.benchmarks.command import (
+    add_data_argument,
+    add_output_arguments,
+    check_against,
+    check_arguments,
+    show,
+    whole_number,
+)
+from UltrasoundMotionLib.lab.benchmarks.semantic_hearts.splits import SPLITS
+from UltrasoundMotionLib.lab.benchmarks.semantic_hearts.table import METHODS, run_semantic_hearts
+from UltrasoundMotionLib.lab.training.published_semantic import EPOCHS
+
+DESCRIPTION = """Table 2 of Ha et al. (Sensors 2020): end-systole onto end-diastole on ACDC, 1.56 mm, 128 x 128 x 64.
+The two-step network and its training are the paper's: batches of 5 pairs, Adam at 0.001 times 0.97 after every epoch,
+300 epochs, losses at full resolution, 70 patients to learn from and 30 to measure on. Beside it run LCC-Demons and
+VoxelMorph, which the paper quotes; VoxelMorph learns from the same patients for as many pairs. Labels of patients that
+are measured only score. With --out, what is done is kept: the same command goes on where it was interrupted, and the
+weights lie there with their cards. The whole takes days on a CPU: give --device cuda, or fewer --epochs."""
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the benchmark."""
+    parser = subparsers.add_parser(
+        "semantic-hearts", help="Table 2 of the semantically guided paper, at its budget", description=DESCRIPTION
+    )
+    add_data_argument(parser, content="ACDC's training patients (patient001 ... patient100)")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="keep states, weights and rows here, and go on from them"
+    )
+    parser.add_argument(
+        "--split",
+        choices=SPLITS,
+        default=SPLITS[0],
+        help="paper (default): of every group of twenty patients the first fourteen train, the others are measured; "
+        "validation, held-out: the project's, where the first ten train",
+    )
+    parser.add_argument(
+        "--methods",
+        metavar="M",
+        nargs="+",
+        choices=METHODS,
+        default=METHODS,
+        help=f"{', '.join(METHODS)} (default: all)",
+    )
+    parser.add_argument(
+        "--epochs", metavar="N", type=whole_number, default=EPOCHS, help=f"of training (default {EPOCHS}, the paper's)"
+    )
+    parser.add_argument(
+        "--batch", metavar="B", type=whole_number, default=5, help="pairs a step (default 5, the paper's)"
+    )
+    parser.add_argument(
+        "--patients", metavar="N", type=whole_number, help="learn from N patients only, evenly chosen (default all)"
+    )
+    parser.add_argument(
+        "--pairs", metavar="N", type=whole_number, help="measure N patients only, evenly chosen (default all)"
+    )
+    parser.add_argument("--seed", metavar="S", type=whole_number, default=1, help="of weights and batches (default 1)")
+    parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default), cuda or auto")
+    parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
+    add_output_arguments(parser, against="semantic-published")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs and prints it."""
+    import torch
+
+    from UltrasoundMotionLib.device import WITHOUT_MPS, choose_device
+
+    check_arguments(arguments)
+    check_against(arguments, ["no registration", *arguments.methods])
+    device = choose_device(arguments.device, supported=WITHOUT_MPS, name="training")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    with TerminalProgress("Table 2", "steps") as progress:
+        result = run_semantic_hearts(
+            arguments.data,
+            out=arguments.out,
+            split=arguments.split,
+            methods=arguments.methods,
+            epochs=arguments.epochs,
+            batch=arguments.batch,
+            patients=arguments.patients,
+            pairs=arguments.pairs,
+            seed=arguments.seed,
+            device=device,
+            progress=progress,
+        )
+    learnt, measured = (result.details[name] for name in ("patients", "pairs"))
+    print(f"{arguments.epochs} epochs of {learnt} patients from seed {arguments.seed}; {measured} patients measured")
+    show(result, arguments)
+    return 0
