@@ -17,6 +17,8 @@ from UltrasoundMotionLib.progress import Progress, no_progress
 _DEPTH = 5
 """Pairs of pixels of a fern."""
 _SHRINKAGE = 1000.0
+_CONSTANT = 1e-8
+"""Variance up to which a difference of pixels counts as constant; images are in [0, 1]."""
 _THRESHOLD = 0.2
 """Thresholds are drawn up to this share of the largest difference."""
 
@@ -132,12 +134,12 @@ def learn_shapes(
         offsets = random.uniform(-1, 1, (settings.pixels, 2)) * settings.reach * np.ptp(mean, axis=0).max()
         stage = _Stage(landmarks, offsets, ())
         values = _pixel_values([images[one] for one in whose], current, frames, stage)
-        left = (goal - current) @ np.linalg.inv(frames)
-        covariance = np.cov(values, rowvar=False)
+        left = ((goal - current) @ np.linalg.inv(frames)).astype(np.float32)
+        features = _Features.of(values)
         ferns = []
         for _ in range(settings.ferns):
-            fern = _learn_fern(values, covariance, left, random)
-            left = left - fern.increments[fern.bins(values)]
+            fern = _learn_fern(features, left, random)
+            left -= fern.increments[fern.bins(values)]
             ferns.append(fern)
         current = goal - left @ frames
         stages.append(_Stage(landmarks, offsets, tuple(ferns)))
@@ -145,26 +147,40 @@ def learn_shapes(
     return ShapeRegression(mean, shapes, tuple(stages), settings)
 
 
-def _learn_fern(values: np.ndarray, covariance: np.ndarray, goals: np.ndarray, random: np.random.Generator) -> _Fern:
+@dataclass(frozen=True, eq=False)
+class _Features:
+    """A stage's pixel values (N, P), the same without their means, and the deviations (P, P) of their differences;
+    infinite where a difference is constant.
+    """
+
+    values: np.ndarray
+    centred: np.ndarray
+    deviations: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> _Features:
+        """Computes them."""
+        centred = values - values.mean(0)
+        covariance = (centred.T @ centred).astype(np.float64)
+        powers = np.diag(covariance)
+        spread = powers[:, None] + powers - 2 * covariance
+        return cls(values, centred, np.sqrt(np.where(spread > _CONSTANT * len(values), spread, np.inf)))
+
+
+def _learn_fern(features: _Features, goals: np.ndarray, random: np.random.Generator) -> _Fern:
     """Learns a fern: pairs of pixels whose difference correlates best with the goals along random directions."""
-    flat = goals.reshape(len(goals), -1)
-    centred = values - values.mean(0)
-    variances = np.diag(covariance)
-    spread = variances[:, None] + variances[None] - 2 * covariance
+    flat, values = goals.reshape(len(goals), -1), features.values
     pairs = np.zeros((_DEPTH, 2), int)
     for place in range(_DEPTH):
-        along = flat @ random.standard_normal(flat.shape[1])
-        shared = (along - along.mean()) @ centred
-        likeness = np.where(spread > 1e-8, (shared[:, None] - shared[None]) / np.sqrt(np.maximum(spread, 1e-8)), -1.0)
+        along = flat @ random.standard_normal(flat.shape[1], dtype=np.float32)
+        shared = (along - along.mean()) @ features.centred
+        likeness = (shared[:, None] - shared) / features.deviations
         pairs[place] = np.unravel_index(int(likeness.argmax()), likeness.shape)
     differences = values[:, pairs[:, 0]] - values[:, pairs[:, 1]]
     thresholds = random.uniform(-_THRESHOLD, _THRESHOLD, _DEPTH) * np.abs(differences).max(0)
-    fern = _Fern(pairs, thresholds, np.zeros((1 << _DEPTH, *goals.shape[1:])))
-    bins = fern.bins(values)
-    counts = np.bincount(bins, minlength=1 << _DEPTH)
-    sums = np.zeros((1 << _DEPTH, flat.shape[1]))
-    np.add.at(sums, bins, flat)
-    increments = sums / (counts + _SHRINKAGE)[:, None]
+    fern = _Fern(pairs, thresholds, np.zeros(0))
+    chosen = np.eye(1 << _DEPTH, dtype=np.float32)[fern.bins(values)]
+    increments = (chosen.T @ flat) / (chosen.sum(0) + _SHRINKAGE)[:, None]
     return _Fern(pairs, thresholds, increments.reshape(-1, *goals.shape[1:]))
 
 
