@@ -39,7 +39,7 @@ def niftyreg(fixed: Volume, moving: Volume, options: str = OPTIONS, affine: bool
     """
     programs = PROGRAMS if affine else PROGRAMS[1:]
     if missing := [name for name in programs if shutil.which(name) is None]:
-        hint = "install NiftyReg (github.com/KCL-BMEIS/niftyreg) and put its programs on the path"
+        hint = "pip install niftyregw, run niftyregw install, and put its folder (~/.local/bin) on the path"
         raise MissingPackageError(f"comparing with NiftyReg needs {', '.join(missing)}: {hint}")
     import SimpleITK as sitk
 

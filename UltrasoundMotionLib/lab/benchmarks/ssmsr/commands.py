@@ -16,13 +16,22 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     show,
     whole_number,
 )
+from UltrasoundMotionLib.lab.benchmarks.ssmsr.echo_folder import MYOCARDIUM, TISSUES
 from UltrasoundMotionLib.lab.benchmarks.ssmsr.published import SSMSR
 from UltrasoundMotionLib.lab.benchmarks.ssmsr.segmentation import PARTS, RANDOM_PART, ROWS, SegmentationOptions
+from UltrasoundMotionLib.lab.benchmarks.ssmsr.tracking import ROWS as TRACKING_ROWS
+from UltrasoundMotionLib.lab.benchmarks.ssmsr.tracking import TrackingOptions
 
 SEGMENTATION = """Table I of Zhu et al. (SSMSR): every test image gets the labels of the training image that is most
 similar to it after VoxelMorph's registration, carried by every method. VoxelMorph, NeurReg and the start of SSMSR are
 trained on the training images first. Without --steps and --training-steps as published: days on a graphics card, weeks
 on processors. With --out kept, the same command goes on where it was interrupted."""
+
+TRACKING = """Table II of Zhu et al. (SSMSR): how alike a frame and the one before it become, in the tissue (myocardium)
+or in the blood of contrast echocardiograms. DIR/PATIENT/CLIP is a clip (or a folder of images); blood needs masks
+DIR/PATIENT/CLIP.blood-FRAME.png at the ends of diastole and systole. Three patients are tested, the others train
+VoxelMorph and the start of SSMSR; one network is optimised for a whole test clip. With --out kept, the same command
+goes on where it was interrupted."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -45,6 +54,22 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     _add_training_arguments(parser)
     add_output_arguments(parser, against=SSMSR)
     parser.set_defaults(run=run_segmentation_command)
+
+    parser = subparsers.add_parser(
+        "ssmsr-tracking", help="SSMSR's Table II: dense tracking in echocardiograms", description=TRACKING
+    )
+    add_data_argument(parser, content="a folder of clips for each patient")
+    parser.add_argument("--tissue", choices=TISSUES, default=MYOCARDIUM, help="myocardium (default) or blood")
+    parser.add_argument(
+        "--methods", metavar="M", nargs="+", default=TRACKING_ROWS, help=f"{', '.join(TRACKING_ROWS)}, or ours:NAME"
+    )
+    parser.add_argument(
+        "--test-patients", metavar="P", nargs="+", default=(), help="by name (default: three, drawn by the seed)"
+    )
+    parser.add_argument("--frames", metavar="T", type=whole_number, help="the first T of each test clip (default all)")
+    _add_training_arguments(parser)
+    add_output_arguments(parser, against=SSMSR)
+    parser.set_defaults(run=run_tracking_command)
 
 
 def _add_training_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,5 +117,27 @@ def run_segmentation_command(arguments: argparse.Namespace) -> int:
         result = run_segmentation(arguments.data, arguments.out, arguments.methods, options, progress=progress)
     counts = f"{result.details['test_subjects']} test and {result.details['training_subjects']} training subjects"
     print(f"{arguments.data.name}: {counts}, part {options.part}, {options.steps} steps a scale")
+    show(result, arguments)
+    return 0
+
+
+def run_tracking_command(arguments: argparse.Namespace) -> int:
+    """Runs and prints Table II."""
+    from UltrasoundMotionLib.lab.benchmarks.ssmsr.tracking import run_tracking
+
+    _prepare(arguments)
+    options = TrackingOptions(
+        tissue=arguments.tissue,
+        test_patients=tuple(arguments.test_patients),
+        frames=arguments.frames,
+        steps=arguments.steps,
+        training_steps=arguments.training_steps,
+        seed=arguments.seed,
+        device=choose_device(arguments.device),
+    )
+    with TerminalProgress("benchmark", "clips") as progress:
+        result = run_tracking(arguments.data, arguments.out, arguments.methods, options, progress=progress)
+    counts = f"{result.details['test_clips']} test and {result.details['training_clips']} training clips"
+    print(f"{arguments.data.name}: {counts}, {options.tissue}, {options.steps} steps a scale and clip")
     show(result, arguments)
     return 0
