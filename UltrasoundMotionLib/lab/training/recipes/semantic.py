@@ -1,7 +1,6 @@
-"""The training of two-step semantically guided registration (Ha et al., Sensors 2020).
+"""This project's training of the two-step network of Ha et al. (Sensors 2020) and its variants.
 
-Batches of one pair, Adam, one cycle of the learning rate. The paper: batches of 5 (cardiac), Adam at 0.001, 300 epochs,
-and "momentum of 0.97", which in the authors' code is the factor of the learning rate after every epoch.
+Batches of one pair, Adam, one cycle of the learning rate. The paper's own training is in `published_semantic`.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class SemanticRecipe(RegistrationRecipe):
     """Trains two-step networks."""
 
     name, rank = "semantic", 5
-    summary = "two-step registration guided by semantic features (Ha et al.)"
+    summary = "the semantically guided two-step network (Ha et al.)"
 
     def variants(self) -> Mapping[str, str]:
         """Returns the variants by name: the rows of the paper's Table 1."""
