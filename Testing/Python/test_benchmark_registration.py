@@ -109,8 +109,8 @@ def test_default_methods_are_all_that_are_registered():
 def test_of_the_default_methods_ours_that_cannot_register_are_rows_and_a_named_one_is_an_error(monkeypatch, tmp_path):
     def run_in_child(module, arguments, environment, on_line):
         method, *_ = arguments
-        if method == "ours:ltnet":
-            raise InputError("ltnet knows no such images")
+        if method == "ours:label-transfer":
+            raise InputError("label-transfer knows no such images")
         if method == "ants":
             return {"missing": "pip install antspyx"}
         return {"rows": json.loads(json.dumps([asdict(row("a", 0.7))]))}
@@ -118,11 +118,11 @@ def test_of_the_default_methods_ours_that_cannot_register_are_rows_and_a_named_o
     monkeypatch.setattr(benchmark, "run_in_child", run_in_child)
     measured = {one.method: one for one in benchmark.benchmark_registration(tmp_path, "acdc").rows}
     assert tuple(measured) == default_methods()
-    assert measured["ours:ltnet"].missing == "ltnet knows no such images"
+    assert measured["ours:label-transfer"].missing == "label-transfer knows no such images"
     assert measured["ants"].missing == "pip install antspyx"
     assert measured["greedy"].pairs == (row("a", 0.7),)
     with pytest.raises(InputError, match="knows no such images"):
-        benchmark.benchmark_registration(tmp_path, "acdc", methods=["greedy", "ours:ltnet"])
+        benchmark.benchmark_registration(tmp_path, "acdc", methods=["greedy", "ours:label-transfer"])
 
 
 def test_a_method_that_is_missing_is_a_row_that_says_how_to_get_it():

@@ -21,16 +21,24 @@ from UltrasoundMotionLib.lab.training.data.registration_pairs import (
     TrainingSubject,
 )
 from UltrasoundMotionLib.lab.training.objectives.ltnet import (
+    PUBLISHED_TERMS,
     LtNetObjective,
     LtNetWeights,
     anatomy_cycle,
     charbonnier,
     image_cycle,
     mean_gradient_length,
+    published_weights,
     transformation_cycle,
 )
 from UltrasoundMotionLib.lab.training.optimization import Optimization
-from UltrasoundMotionLib.lab.training.recipes.ltnet import HIPPOCAMPUS_ATLAS, LtNetRecipe
+from UltrasoundMotionLib.lab.training.recipes.label_transfer import LabelTransferRecipe
+from UltrasoundMotionLib.lab.training.recipes.ltnet_published import (
+    HIPPOCAMPUS_ATLAS,
+    LtNetPublishedRecipe,
+    parsed_losses,
+    published_plan,
+)
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 from UltrasoundMotionLib.registration import register, transfer_labels
 from UltrasoundMotionLib.registration.label_transfer import (
@@ -118,6 +126,17 @@ def shifting(x, y=0.0, output="displacement"):
     return network
 
 
+def there_and_back(forth, back):
+    """A network with a generator for each way, whose fields are one shift along x each."""
+    torch.manual_seed(0)
+    network = LtNet(replace(TINY, output="displacement", shared=False))
+    with torch.no_grad():
+        for generator, shift in ((network.forth, forth), (network.back, back)):
+            generator.unet.field.weight.zero_()
+            generator.unet.field.bias.copy_(torch.tensor([shift, 0.0]) / 2)
+    return network
+
+
 # The losses
 
 
@@ -183,6 +202,83 @@ def test_every_loss_moves_the_generator_and_only_the_adversary_s_own_moves_the_d
     assert all(value.grad is not None for value in one.discriminator.parameters())
 
 
+def published(seed=0, **losses):
+    torch.manual_seed(seed)
+    config = replace(TINY, output="displacement", shared=False)
+    one = LtNetObjective("ltnet-published-discs", config, published_weights(losses), domain=DISCS, atlas="s0")
+    torch.manual_seed(seed)  # the same fields with and without a discriminator
+    for generator in (one.network.forth, one.network.back):
+        torch.nn.init.normal_(generator.unet.field.weight, std=0.3)
+    return one
+
+
+@pytest.mark.parametrize("term", PUBLISHED_TERMS)
+def test_each_published_loss_acts_on_its_generators_and_with_its_weight(term):
+    given = batch()
+    one = published()
+    losses = one.losses(given, 0)
+    total = float(losses["total"].detach())
+    assert set(losses) == {*PUBLISHED_TERMS, "total"}
+    losses[term].backward()
+    pulled = {
+        way: max(float(value.grad.abs().max()) if value.grad is not None else 0.0 for value in part.parameters())
+        for way, part in (("forth", one.network.forth), ("back", one.network.back))
+    }
+    assert pulled["forth"] > 0
+    assert (pulled["back"] > 0) == (term in ("smoothness", "image", "transformation", "anatomy"))
+    weight = getattr(one.loss_weights, term)
+    value = float(losses[term].detach())
+
+    def total_with(other):
+        return float(published(**{term: other}).losses(given, 0)["total"].detach())
+
+    assert total_with(weight + 1) - total == pytest.approx(value, rel=1e-3)
+    if term != "similarity":
+        assert total - total_with(0.0) == pytest.approx(weight * value, rel=1e-2)
+
+
+def test_the_published_way_back_starts_from_the_warped_atlas_and_has_a_generator_of_its_own(monkeypatch):
+    given, one = batch(), published()
+    seen = []
+    back = one.network.backward_field
+    monkeypatch.setattr(
+        one.network, "backward_field", lambda atlas, other: seen.append((atlas, other)) or back(atlas, other)
+    )
+    one.losses(given, 0)
+    (atlas, other), warped = seen[0], warp(given.moving, one.network(given.fixed, given.moving))
+    assert torch.equal(atlas, given.moving) and torch.allclose(other, warped, atol=1e-5)
+    assert not torch.allclose(other, given.fixed, atol=1e-2)
+    ours = {id(value) for value in one.network.forth.parameters()}
+    assert ours.isdisjoint(id(value) for value in one.network.back.parameters())
+    assert one.network(given.fixed, given.moving).shape == given.fixed.repeat(1, 2, 1, 1).shape
+    config = published_plan().objective.network.config
+    assert (config.output, config.shared, config.full_size) == ("displacement", False, True)
+    assert config.decoder == (32, 32, 32, 32, 32, 16, 16)
+
+
+def test_weights_of_the_paper_take_the_place_of_ours_and_wrong_ones_are_refused():
+    plan = published_plan(losses=parsed_losses(["smoothness=3", "adversarial=0.5"]))
+    assert plan.objective.loss_weights == replace(published_weights(), smoothness=3.0, adversarial=0.5)
+    assert (plan.batch.size, plan.batch.augmentation) == (1, PairSettings("random").augmentation)
+    with pytest.raises(InputError, match="losses: expected TERM=WEIGHT, got 'smoothness'"):
+        parsed_losses(["smoothness"])
+    with pytest.raises(InputError, match=r"losses: expected terms among similarity, .*, got 'detour'"):
+        published_plan(losses={"detour": 1.0})
+    with pytest.raises(InputError, match="similarity above 0"):
+        published_plan(losses={"similarity": 0.0})
+
+
+@pytest.mark.parametrize("variant", LtNetPublishedRecipe().variants())
+def test_a_variant_of_the_published_training_leaves_its_terms_out(variant):
+    one = LtNetPublishedRecipe().make("hippocampus", variant).objective
+    missing = {name for name in PUBLISHED_TERMS if getattr(one.loss_weights, name) == 0}
+    words = {"adversary": "adversarial", "image": "image", "transformation": "transformation", "anatomy": "anatomy"}
+    expected = {words[word] for word in variant.removeprefix("without-").split("-") if word in words}
+    assert missing == (expected if variant != "similarity-only" else set(words.values()))
+    assert (one.discriminator is None) == ("adversarial" in missing)
+    assert one.name == f"ltnet-published-{'' if variant == 'default' else f'{variant}-'}hippocampus"
+
+
 def test_the_discriminator_learns_to_tell_sharp_from_blurred():
     torch.manual_seed(0)
     one = objective()
@@ -227,9 +323,9 @@ def test_a_short_training_brings_the_atlas_s_labels_to_images_it_never_saw():
     assert np.mean(there_and_back) < 0.5
 
 
-@pytest.mark.parametrize("variant", LtNetRecipe().variants())
+@pytest.mark.parametrize("variant", LabelTransferRecipe().variants())
 def test_every_variant_is_made_with_the_one_atlas(variant):
-    recipe = LtNetRecipe().make("hippocampus", variant)
+    recipe = LabelTransferRecipe().make("hippocampus", variant)
     assert (
         recipe.batch.atlas == recipe.objective.atlas == recipe.objective.configuration()["atlas"] == HIPPOCAMPUS_ATLAS
     )
@@ -339,7 +435,7 @@ def test_the_command_line_writes_the_confidence_beside_the_labels(tmp_path, monk
     assert main([*command, "--moving-labels", files["strange"], "--method", "ltnet"]) == 2
     assert "strange.nrrd: has the unknown label 3" in capsys.readouterr().err
     assert main([*command, "--moving-labels", files["labels"], "--out-confidence", files["c"]]) == 2
-    assert "--out-confidence needs --method ltnet" in capsys.readouterr().err
+    assert "--out-confidence needs --method label-transfer or ltnet-published" in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -385,4 +481,24 @@ def test_labels_and_weights_that_do_not_fit_are_refused_by_name(tmp_path):
     with pytest.raises(InputError, match="ltnet-elbow: no weights of that name are installed"):
         register(fixed, atlas, method="ltnet", config=LtNetSettings("ltnet-elbow"))
     with pytest.raises(InputError, match="needs one atlas that fits every image"):
-        LtNetRecipe().make("cardiac")
+        LabelTransferRecipe().make("cardiac")
+    with pytest.raises(InputError, match="dataset: expected one of hippocampus, got 'cardiac'"):
+        LtNetPublishedRecipe().make("cardiac")
+
+
+def test_the_published_method_takes_the_published_networks_only(tmp_path):
+    fixed, atlas, atlas_labels = images()
+    with pytest.raises(InputError, match=r"ltnet-published comes without weights\. Train them with"):
+        register(fixed, atlas, method="ltnet-published")
+    ours = shipped_as(tmp_path, shifting(0.0))
+    with pytest.raises(InputError, match="one generator for both ways; use method='label-transfer'"):
+        register(fixed, atlas, method="ltnet-published", weights=ours)
+    found = {}
+    for back in (-1.5, 1.5):  # mm: where the atlas is found from its warped self
+        theirs = shipped_as(tmp_path, there_and_back(1.5, back), name="ltnet-published-discs")
+        found[back] = transfer_labels(
+            fixed, atlas, atlas_labels, method="ltnet-published", weights=theirs, initial_transform="none"
+        )
+        inner = found[back].registration.displacement.to_voxels()[0, :, 10:-10, 10:-10]
+        assert inner[0].numpy() == pytest.approx(1, abs=0.05) and inner[1].numpy() == pytest.approx(0, abs=0.05)
+    assert found[-1.5].confidence.array.mean() > found[1.5].confidence.array.mean() + 0.01

@@ -63,9 +63,10 @@ def test_a_chosen_method_counts_more_than_the_preset(application, scene, choices
 def test_refinement_is_offered_for_the_methods_that_have_it(choices):
     assert {entry.name for entry in available_methods() if choices.isRefinable(entry.name)} == {
         "anatomy-guided",
-        "ltnet",
+        "label-transfer",
         "voxelmorph",
         "pyramid",
+        "ltnet-published",
     }
     assert not choices.isRefinable("nothing")
     refinement = choices.Refinement

@@ -267,18 +267,23 @@ def test_menus_name_what_a_method_can_do():
     assert next(iter(methods)) == "instance"
     assert {name for name, method in methods.items() if method.refinable} == {
         "anatomy-guided",
-        "ltnet",
+        "label-transfer",
         "voxelmorph",
         "pyramid",
+        "ltnet-published",
     }
-    assert [name for name, method in methods.items() if method.transfers_labels] == ["ltnet"]
+    assert [name for name, method in methods.items() if method.transfers_labels] == [
+        "label-transfer",
+        "ltnet-published",
+    ]
     assert all(method.use and method.settings is not None for method in methods.values())
 
 
 def test_a_former_name_finds_the_method_and_no_list_shows_it(toy_method):
     assert find_method("semantic") is find_method("anatomy-guided")
+    assert find_method("ltnet") is find_method("label-transfer")
     assert METHODS.present_name("semantic") == "anatomy-guided" and METHODS.present_name("demons") == "demons"
-    assert "semantic" not in {method.name for method in available_methods()}
+    assert not {"semantic", "ltnet"} & {method.name for method in available_methods()}
     with pytest.raises(InputError, match="a registration method named semantic is registered already"):
         METHODS.add(replace(find_method("toy-shift"), name="other"), ["semantic"])
     with pytest.raises(InputError, match="there is no registration method named semantics; choose one of instance"):

@@ -53,7 +53,7 @@ class RegistrationOutputs:
         None,
         flag="--out-confidence",
         metavar="C",
-        help="with a method that transfers labels (ltnet): how far each label can be trusted, 0 to 1",
+        help="with a method that transfers labels (label-transfer): how far each label can be trusted, 0 to 1",
     )
     report: Path | None = option(None, metavar="R.json", help="also write all measures")
     picture: Path | None = option(

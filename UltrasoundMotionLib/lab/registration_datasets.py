@@ -232,7 +232,7 @@ def acdc_as_published(pair: RegistrationPair) -> RegistrationPair:
     def prepared(one: LabelledImage) -> LabelledImage:
         spacing = (ACDC_PAPER_SPACING_MM,) * 3
         image, labels = at_spacing(one.image, spacing), at_spacing(one.labels, spacing, nearest=True)
-        return LabelledImage(_cropped_or_padded(image, ACDC_PAPER_SHAPE), _cropped_or_padded(labels, ACDC_PAPER_SHAPE))
+        return LabelledImage(cropped_or_padded(image, ACDC_PAPER_SHAPE), cropped_or_padded(labels, ACDC_PAPER_SHAPE))
 
     return replace(pair, fixed=prepared(pair.fixed), moving=prepared(pair.moving))
 
@@ -254,7 +254,8 @@ def at_spacing(volume: Volume, spacing_mm: tuple[float, ...], nearest: bool = Fa
     )
 
 
-def _cropped_or_padded(volume: Volume, shape: tuple[int, ...]) -> Volume:
+def cropped_or_padded(volume: Volume, shape: tuple[int, ...]) -> Volume:
+    """Returns the volume cut, or padded with zeros, to a shape around its middle."""
     first = [(size - wanted) // 2 for size, wanted in zip(volume.array.shape, shape, strict=True)]
     cut = tuple(slice(max(0, one), max(0, one) + wanted) for one, wanted in zip(first, shape, strict=True))
     array = volume.array[cut]

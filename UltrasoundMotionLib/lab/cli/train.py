@@ -57,6 +57,7 @@ def fill_parser(parser: argparse.ArgumentParser) -> None:
     for recipe in RECIPES.all():
         one = networks.add_parser(
             recipe.name,
+            aliases=recipe.former_names,
             help=recipe.summary,
             description=(
                 f"Trains {recipe.summary}, on {recipe.data}. Writes NAME.safetensors, a draft of its card NAME.json, "

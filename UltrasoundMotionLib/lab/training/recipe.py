@@ -141,6 +141,7 @@ class Recipe(ABC):
 
     Attributes:
         name: name on the command line.
+        former_names: names that it had before, still taken.
         rank: place in lists, the smallest first.
         summary: the network in a few words.
         data: its training data, in a few words.
@@ -149,6 +150,7 @@ class Recipe(ABC):
     """
 
     name: str
+    former_names: tuple[str, ...] = ()
     rank: int
     summary: str
     data: str
@@ -184,5 +186,5 @@ RECIPES: Registry[Recipe] = Registry("training recipe", "UltrasoundMotionLib.lab
 
 def training_recipe(kind: _RecipeClass) -> _RecipeClass:
     """Registers a recipe (class decorator)."""
-    RECIPES.add(kind())
+    RECIPES.add(kind(), kind.former_names)
     return kind

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -61,9 +61,14 @@ class RegistrationOptions(TrainingOptions):
 
 
 class RegistrationRecipe(Recipe):
-    """The training of one registration network."""
+    """The training of one registration network.
+
+    Attributes:
+        datasets: names of the data sets that `make` plans for.
+    """
 
     options = RegistrationOptions
+    datasets: tuple[str, ...] = _DATASETS
     data = "the Decathlon's hippocampi or ACDC's hearts"
 
     def make(self, dataset: str, variant: str = DEFAULT, *, seed: int = 1) -> RegistrationPlan:
@@ -76,14 +81,14 @@ class RegistrationRecipe(Recipe):
         Raises:
             InputError: no such data set or variant, or a variant that the data set lacks.
         """
-        import torch
-
-        if dataset not in _DATASETS:
-            raise InputError(f"dataset: expected one of {', '.join(_DATASETS)}, got {dataset!r}")
+        if dataset not in self.datasets:
+            raise InputError(f"dataset: expected one of {', '.join(self.datasets)}, got {dataset!r}")
         self.check_variant(variant)
-        torch.manual_seed(seed)
-        plan = self._plan(dataset, variant)
-        return replace(plan, settings=replace(plan.settings, seed=seed))
+        return seeded_plan(seed, lambda: self._plan(dataset, variant))
+
+    def _plan_of(self, options: RegistrationOptions) -> RegistrationPlan:
+        """Returns the plan that the options ask for."""
+        return self.make(options.dataset, options.variant, seed=options.seed)
 
     @abstractmethod
     def _plan(self, dataset: str, variant: str) -> RegistrationPlan:
@@ -99,7 +104,7 @@ class RegistrationRecipe(Recipe):
         from UltrasoundMotionLib.lab.training.data.registration_pairs import PairBatches, pair_list
         from UltrasoundMotionLib.lab.training.data.registration_subjects import read_subjects
 
-        plan = self.make(options.dataset, options.variant, seed=options.seed)
+        plan = self._plan_of(options)
         settings, domain = options.settings(plan.settings), plan.objective.domain
         batch = plan.batch if options.batch is None else replace(plan.batch, size=options.batch)
         held_out = []
@@ -127,6 +132,15 @@ class RegistrationRecipe(Recipe):
                 card,
             )
         ]
+
+
+def seeded_plan(seed: int, make: Callable[[], RegistrationPlan]) -> RegistrationPlan:
+    """Returns the plan that a function makes, with weights drawn from the seed."""
+    import torch
+
+    torch.manual_seed(seed)
+    plan = make()
+    return replace(plan, settings=replace(plan.settings, seed=seed))
 
 
 def registration_card(

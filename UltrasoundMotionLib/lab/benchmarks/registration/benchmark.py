@@ -25,6 +25,9 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
 from UltrasoundMotionLib.lab.benchmarks.peers import available_peers
 from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import MethodResult, PairResult
 from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
+    ATLAS_PROTOCOLS,
+    CHALLENGE,
+    DEFAULT_PAIRS,
     FORMER_PARTS,
     ONE_ATLAS,
     PARTS,
@@ -47,10 +50,12 @@ PAIR_LINE = re.compile(r"\S+: .+ \(\d+ of \d+\): Dice ")
 
 DESCRIPTION = """Every method in a process of its own, on the same pairs, with as many threads; each pair is reported as
 it is done. Labels only score. Protocols: hippocampus-most-similar, hippocampus-random, hippocampus-one-atlas (all at
-1 mm, 48 x 64 x 48), acdc (end-systole onto end-diastole, native grids) and acdc-published (the same at 1.56 mm, 128 x
-128 x 64). --part says from which subjects: those that no setting of the methods without training was chosen on
-(untuned, the default; tuned are the others), or the learned methods' train, validation and held-out. The peers come
-with pip install --editable ".[benchmark,elastix]"; one that is not installed is a row that says so."""
+1 mm, 48 x 64 x 48), acdc (end-systole onto end-diastole, native grids), acdc-published (the same at 1.56 mm, 128 x
+128 x 64), candi-one-atlas (LT-Net's experiment: 28 structures of the brain) and hippocampus-learn2reg (the 60 pairs and
+the measures of Learn2Reg 2020, Task 4; hippocampus-learn2reg-test has the 130 of its test, whose labels you need).
+--part says from which subjects: those that no setting of the methods without training was chosen on (untuned, the
+default; tuned are the others), or the learned methods' train, validation and held-out. The peers come with pip install
+--editable ".[benchmark,elastix]"; one that is not installed is a row that says so."""
 
 CASES: CaseMeasure[MethodResult] = CaseMeasure(
     "Dice",
@@ -59,8 +64,18 @@ CASES: CaseMeasure[MethodResult] = CaseMeasure(
 )
 
 
-def registration_columns(labels: Sequence[int], names: Sequence[str]) -> tuple[Column[MethodResult], ...]:
-    """Means over the pairs, of seconds medians; the spread is the standard deviation of a pair's mean Dice."""
+MOST_LABEL_COLUMNS = 4
+"""A table has no columns of single labels where there are more; JSON has them."""
+
+
+def registration_columns(
+    labels: Sequence[int], names: Sequence[str], *, challenge: bool = False
+) -> tuple[Column[MethodResult], ...]:
+    """Means over the pairs, of seconds medians; the spread is the standard deviation of a pair's mean Dice.
+
+    Args:
+        challenge: the columns of Learn2Reg's measures in place of others.
+    """
 
     def measured(value: Callable[[MethodResult], Any]) -> Callable[[MethodResult], float | None]:
         return lambda row: float(value(row)) if row.pairs else None
@@ -71,16 +86,24 @@ def registration_columns(labels: Sequence[int], names: Sequence[str]) -> tuple[C
     def dice(row: MethodResult) -> list[float]:
         return [pair.mean_dice for pair in row.pairs]
 
+    shown = list(zip(labels, names, strict=True)) if len(labels) <= MOST_LABEL_COLUMNS else []
+    hd95: Column[MethodResult] = (
+        Column("HD95", measured(lambda row: row.mean("mean_hd95")), unit="voxels")
+        if challenge
+        else Column(
+            "HD95", measured(lambda row: np.mean([row.label_mean("hd95_mm", label) for label in labels])), unit="mm"
+        )
+    )
     return (
         Column("method", lambda row: row.method.removeprefix(OURS).replace(":", " "), names_method=True),
         Column("pairs", lambda row: len(row.pairs)),
         Column("Dice", lambda row: np.mean(dice(row)) if row.pairs else f"skipped: {row.missing}"),
         Column("std", measured(lambda row: np.std(dice(row)))),
         Column("min", measured(lambda row: np.min(dice(row)))),
-        *(Column(name, partial(of_label, label=label)) for label, name in zip(labels, names, strict=True)),
-        Column(
-            "HD95", measured(lambda row: np.mean([row.label_mean("hd95_mm", label) for label in labels])), unit="mm"
-        ),
+        *([Column("DSC30", measured(lambda row: np.quantile(dice(row), 0.3)))] if challenge else []),
+        *(Column(name, partial(of_label, label=label)) for label, name in shown),
+        hd95,
+        *([Column("SDlogJ", measured(lambda row: row.mean("sdlogj")))] if challenge else []),
         Column("std log J", measured(lambda row: row.mean("std_log_jacobian"))),
         Column("max", measured(lambda row: max(pair.std_log_jacobian for pair in row.pairs))),
         Column("J <= 0", measured(lambda row: 100 * row.mean("nonpositive")), 4, unit="%"),
@@ -98,7 +121,7 @@ def registration_result(
     """All methods on one protocol, with the project's goals for those that were measured."""
     names = label_names(protocol)
     return BenchmarkResult(
-        registration_columns(list(names), list(names.values())),
+        registration_columns(list(names), list(names.values()), challenge=protocol in CHALLENGE),
         tuple(methods),
         (*instance_targets(protocol, methods), *learned_targets(protocol, methods)),
         {"protocol": protocol, "part": part, "atlas": atlas, "threads": threads},
@@ -122,7 +145,7 @@ def benchmark_registration(
     protocol: str,
     *,
     methods: Sequence[str] | None = None,
-    pair_count: int = 20,
+    pair_count: int | None = None,
     threads: int = 1,
     part: str = UNTUNED,
     atlas: str | None = None,
@@ -132,16 +155,19 @@ def benchmark_registration(
     """Runs every method, each in a process of its own with that many threads, over the same pairs.
 
     Args:
-        folder: of the public data set: MSD Task04 Hippocampus, or ACDC's training set.
+        folder: of the public data set: MSD Task04 Hippocampus, ACDC's training set, CANDIShare, or Learn2Reg's
+            HippocampusMR.
         protocol: one of `PROTOCOLS`. "hippocampus-most-similar", "-random" and "-one-atlas": 1 mm, clipped, [0, 1], 48
             x 64 x 48; "acdc": end-systole onto end-diastole on the native grids; "acdc-published": the same at 1.56 mm,
-            128 x 128 x 64.
+            128 x 128 x 64; "candi-one-atlas": one atlas onto the held-out subjects of CANDIShare, 160 x 160 x 128;
+            "hippocampus-learn2reg" and "-learn2reg-test": the challenge's pairs and measures.
         methods: see `method_call`; None: `default_methods()`, where a method of ours that cannot register these images
             is a row that says why.
-        pair_count: how many subjects or patients, evenly chosen.
+        pair_count: how many subjects or patients, evenly chosen; None: 20, of fixed lists all.
         threads: for every method.
         part: one of `PARTS`, from whose subjects the pairs are.
-        atlas: the subject that "hippocampus-one-atlas" puts onto all others; None: that of the shipped LT-Net.
+        atlas: the subject that a protocol with one atlas puts onto all others; None: that of the shipped weights of
+            `label-transfer`, of CANDI the one that `train ltnet-published` takes.
         rows: file that keeps each pair's row as soon as it is measured; what it holds already of the same method,
             protocol, part, atlas and number of threads is not measured again.
         on_line: called with a line of text for each pair that was measured.
@@ -155,11 +181,12 @@ def benchmark_registration(
         raise InputError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
     if part not in PARTS:
         raise InputError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
-    if atlas is not None and protocol != ONE_ATLAS:
-        raise InputError(f"atlas {atlas}: {protocol} takes none; {ONE_ATLAS} does")
+    if atlas is not None and protocol not in ATLAS_PROTOCOLS:
+        raise InputError(f"atlas {atlas}: {protocol} takes none; {' and '.join(ATLAS_PROTOCOLS)} do")
     if protocol == ONE_ATLAS:
         atlas = atlas or shipped_atlas()
-    shared = [protocol, str(folder), "--pairs", str(pair_count), "--threads", str(threads), "--part", part]
+    shared = [protocol, str(folder), "--threads", str(threads), "--part", part]
+    shared += [] if pair_count is None else ["--pairs", str(pair_count)]
     shared += [] if atlas is None else ["--atlas", atlas]
     if rows is not None:
         shared += ["--rows", str(check_output_path(rows))]
@@ -183,7 +210,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "registration", help="registration beside ANTs, greedy, ConvexAdam, elastix and demons", description=DESCRIPTION
     )
     parser.add_argument("protocol", metavar="PROTOCOL", help="see above")
-    add_data_argument(parser, content="MSD Task04 Hippocampus (images, labels), or ACDC's training patients")
+    add_data_argument(
+        parser, content="MSD Task04 Hippocampus (images, labels), ACDC's training patients, CANDIShare or HippocampusMR"
+    )
     parser.add_argument(
         "--methods",
         metavar="M",
@@ -192,7 +221,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "ours:anatomy-guided:refine=no (default: unregistered, all peers, all methods of `register`)",
     )
     parser.add_argument(
-        "--pairs", metavar="N", type=whole_number, default=20, help="subjects or patients, evenly chosen (default 20)"
+        "--pairs",
+        metavar="N",
+        type=whole_number,
+        help=f"subjects or patients, evenly chosen (default {DEFAULT_PAIRS}; all of Learn2Reg's and CANDI's)",
     )
     parser.add_argument("--threads", metavar="N", type=whole_number, default=1, help="of every method (default 1)")
     parser.add_argument(
@@ -202,7 +234,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="untuned (default; its former name left-aside is taken too), tuned, train, validation or held-out",
     )
     parser.add_argument(
-        "--atlas", metavar="SUBJECT", help="of hippocampus-one-atlas (default: that of the shipped LT-Net)"
+        "--atlas",
+        metavar="SUBJECT",
+        help="of hippocampus-one-atlas (default: that of the shipped label-transfer) or candi-one-atlas",
     )
     parser.add_argument(
         "--rows",

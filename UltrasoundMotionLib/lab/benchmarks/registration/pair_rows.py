@@ -15,7 +15,8 @@ class PairResult:
     """One pair: Dice and HD95 per label (nearest-neighbour labels on the fixed grid), Jacobian over the whole grid and
     inside the fixed labels, wall and processor seconds.
 
-    `peak_bytes` is the most memory that the process had held by then.
+    `peak_bytes` is the most memory that the process had held by then. On Learn2Reg's pairs Dice and HD95 are the
+    challenge's, which counts in voxels of 1 mm, and `sdlogj` is its standard deviation of log(J + 3); else it is None.
     """
 
     pair: str
@@ -28,6 +29,7 @@ class PairResult:
     seconds: float
     processor_seconds: float
     peak_bytes: int
+    sdlogj: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("dice", "hd95_mm"):  # JSON has labels as text
@@ -36,8 +38,17 @@ class PairResult:
     @property
     def mean_dice(self) -> float:
         """Over the labels that either map has."""
-        values = [value for value in self.dice.values() if not math.isnan(value)]
-        return float(np.mean(values)) if values else math.nan
+        return _known_mean(self.dice)
+
+    @property
+    def mean_hd95(self) -> float:
+        """Over the labels that either map has."""
+        return _known_mean(self.hd95_mm)
+
+
+def _known_mean(by_label: Mapping[int, float]) -> float:
+    values = [value for value in by_label.values() if not math.isnan(value)]
+    return float(np.mean(values)) if values else math.nan
 
 
 @dataclass(frozen=True)

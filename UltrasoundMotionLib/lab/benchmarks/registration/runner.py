@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.lab.benchmarks.registration.pair_rows import PairResult
-from UltrasoundMotionLib.lab.benchmarks.registration.protocols import FORMER_PARTS, PARTS, PROTOCOLS, protocol_pairs
+from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
+    CHALLENGE,
+    FORMER_PARTS,
+    PARTS,
+    PROTOCOLS,
+    protocol_pairs,
+)
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.registration_datasets import RegistrationPair
 from UltrasoundMotionLib.peak_memory import own_peak_bytes
@@ -78,36 +84,52 @@ def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
     return lambda fixed, moving: register(fixed, moving, method=name, settings=settings, device="cpu").displacement
 
 
-def run_method(call: Callable[[Volume, Volume], DisplacementField], pair: RegistrationPair) -> PairResult:
-    """Registers one pair and measures it. Seconds are of the registration alone."""
+def run_method(
+    call: Callable[[Volume, Volume], DisplacementField], pair: RegistrationPair, *, challenge: bool = False
+) -> PairResult:
+    """Registers one pair and measures it, see `pair_result`. Seconds are of the registration alone."""
     wall, processor = time.perf_counter(), time.process_time()
     field = call(pair.fixed.image, pair.moving.image)
-    return pair_result(pair, field, time.perf_counter() - wall, time.process_time() - processor)
+    seconds = time.perf_counter() - wall, time.process_time() - processor
+    return pair_result(pair, field, *seconds, challenge=challenge)
 
 
-def pair_result(pair: RegistrationPair, field: DisplacementField, wall: float, processor: float) -> PairResult:
+def pair_result(
+    pair: RegistrationPair, field: DisplacementField, wall: float, processor: float, *, challenge: bool = False
+) -> PairResult:
     """Measures a displacement on the grid of the fixed image, labels warped by nearest neighbour.
 
     Args:
         wall, processor: seconds of the registration.
+        challenge: measure labels as Learn2Reg does, and SDlogJ.
     """
     import torch
 
     from UltrasoundMotionLib.fields import DisplacementField, ImageGrid, jacobian_measures
+    from UltrasoundMotionLib.lab.benchmarks.registration.learn2reg_measures import challenge_overlaps
+    from UltrasoundMotionLib.lab.registration_datasets import HIPPOCAMPUS_LABELS
     from UltrasoundMotionLib.registration.measuring import label_measures
 
-    nothing = DisplacementField.zero(ImageGrid.of(pair.fixed.image))
-    unmoved, warped = (one.warp(pair.moving.labels, mode="nearest") for one in (nothing, field))
-    labels = label_measures(pair.fixed.labels, unmoved, warped)
     voxels = field.to_voxels()
+    if challenge:
+        maps = pair.fixed.labels.array, pair.moving.labels.array
+        dice, hd95 = challenge_overlaps(*maps, voxels[0].numpy(), list(HIPPOCAMPUS_LABELS))
+    else:
+        nothing = DisplacementField.zero(ImageGrid.of(pair.fixed.image))
+        unmoved, warped = (one.warp(pair.moving.labels, mode="nearest") for one in (nothing, field))
+        labels = label_measures(pair.fixed.labels, unmoved, warped)
+        dice, hd95 = (
+            {label: one.dice for label, one in labels.items()},
+            {label: one.hd95_mm for label, one in labels.items()},
+        )
     jacobian, inside = (
         jacobian_measures(voxels),
         jacobian_measures(voxels, torch.from_numpy(pair.fixed.labels.array > 0)),
     )
     return PairResult(
         pair=pair.name,
-        dice={label: one.dice for label, one in labels.items()},
-        hd95_mm={label: one.hd95_mm for label, one in labels.items()},
+        dice=dice,
+        hd95_mm=hd95,
         std_log_jacobian=jacobian.std_log,
         nonpositive=jacobian.share_nonpositive,
         std_log_jacobian_inside=inside.std_log,
@@ -115,10 +137,13 @@ def pair_result(pair: RegistrationPair, field: DisplacementField, wall: float, p
         seconds=wall,
         processor_seconds=processor,
         peak_bytes=own_peak_bytes(),
+        sdlogj=jacobian.sdlogj_learn2reg if challenge else None,
     )
 
 
-def run_pairs(method: str, pairs: list[RegistrationPair], kept: RowFile[PairResult] | None) -> list[PairResult]:
+def run_pairs(
+    method: str, pairs: list[RegistrationPair], kept: RowFile[PairResult] | None, *, challenge: bool = False
+) -> list[PairResult]:
     """Returns a row for every pair; those that are kept already are taken from there, each new one is kept and printed
     on stderr at once.
     """
@@ -128,7 +153,7 @@ def run_pairs(method: str, pairs: list[RegistrationPair], kept: RowFile[PairResu
         call = method_call(method)
         run_method(call, left[0])  # so that loading libraries is not measured
     for number, pair in enumerate(left, start=len(pairs) - len(left) + 1):
-        row = rows[pair.name] = run_method(call, pair)
+        row = rows[pair.name] = run_method(call, pair, challenge=challenge)
         if kept is not None:
             kept.append(row)
         measured = f"Dice {row.mean_dice:.3f}, {100 * row.nonpositive:.4f} % folded, {row.seconds:.2f} s"
@@ -156,7 +181,7 @@ def main() -> int:
     parser.add_argument("method")
     parser.add_argument("protocol", choices=PROTOCOLS)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pairs", type=int, required=True)
+    parser.add_argument("--pairs", type=int)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--atlas")
@@ -173,7 +198,7 @@ def main() -> int:
     kept = None if arguments.rows is None else row_file(arguments.rows, shared)
     pairs = protocol_pairs(arguments.protocol, arguments.folder, arguments.pairs, arguments.part, arguments.atlas)
     try:
-        rows = run_pairs(arguments.method, pairs, kept)
+        rows = run_pairs(arguments.method, pairs, kept, challenge=arguments.protocol in CHALLENGE)
     except MissingPackageError as error:
         print(json.dumps({"missing": str(error)}))
         return 0

@@ -72,8 +72,8 @@ def instance_targets(protocol: str, methods: Sequence[MethodResult]) -> tuple[Ta
 
 
 def learned_targets(protocol: str, methods: Sequence[MethodResult]) -> tuple[Target, ...]:
-    """Issue 8's goals for each row of `anatomy-guided` and `semantic-published`, and on one atlas of `ltnet`, which is
-    compared with the best method that learned nothing.
+    """Issue 8's goals for each row of `anatomy-guided` and `semantic-published`, and on one atlas of `label-transfer`,
+    which is compared with the best method that learned nothing.
     """
     targets: list[Target] = []
     measured = [method for method in methods if method.pairs]
@@ -107,7 +107,7 @@ def _label_trained_goals(protocol: str, one: MethodResult, measured: Sequence[Me
     return targets
 
 
-def _ltnet_goals(protocol: str, one: MethodResult, measured: Sequence[MethodResult]) -> list[Target]:
+def _label_transfer_goals(protocol: str, one: MethodResult, measured: Sequence[MethodResult]) -> list[Target]:
     """On one atlas, Dice above that of the best method that learned nothing."""
     unlearned = [other for other in measured if other.method != UNREGISTERED and not _learned(other.method)]
     if protocol != ONE_ATLAS or not unlearned:
@@ -120,7 +120,7 @@ def _ltnet_goals(protocol: str, one: MethodResult, measured: Sequence[MethodResu
 LEARNED_GOALS: Mapping[str, Callable[[str, MethodResult, Sequence[MethodResult]], list[Target]]] = {
     "anatomy-guided": _label_trained_goals,
     "semantic-published": _label_trained_goals,
-    "ltnet": _ltnet_goals,
+    "label-transfer": _label_transfer_goals,
 }
 """Goals of a method by its name, from protocol, its row, and all rows."""
 

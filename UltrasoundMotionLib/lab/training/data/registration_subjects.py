@@ -77,7 +77,7 @@ def read_named_subjects(
 
 def _hippocampus(folder: Path, name: str, domain: ModelDomain) -> TrainingSubject:
     one = read_hippocampus(folder, name)
-    return TrainingSubject(name, (_checked_arrays(name, one.image.array, one.labels.array, domain),))
+    return TrainingSubject(name, (checked_arrays(name, one.image.array, one.labels.array, domain),))
 
 
 def _cardiac(folder: Path, name: str, domain: ModelDomain) -> TrainingSubject:
@@ -88,7 +88,7 @@ def _cardiac(folder: Path, name: str, domain: ModelDomain) -> TrainingSubject:
     else:
         grid = _moving_part_grid(pair, domain)
         images = [_on_grid(one, grid) for one in (pair.fixed, pair.moving)]
-    return TrainingSubject(name, tuple(_checked_arrays(name, image, labels, domain) for image, labels in images))
+    return TrainingSubject(name, tuple(checked_arrays(name, image, labels, domain) for image, labels in images))
 
 
 def _moving_part_grid(pair: RegistrationPair, domain: ModelDomain) -> ImageGrid:
@@ -109,7 +109,12 @@ def _on_grid(one: LabelledImage, grid: ImageGrid) -> tuple[np.ndarray, np.ndarra
     return sample_on(image, own, grid)[0, 0].numpy(), sample_on(labels, own, grid, mode="nearest")[0, 0].numpy()
 
 
-def _checked_arrays(name: str, image: np.ndarray, labels: np.ndarray, domain: ModelDomain) -> LabelledArrays:
+def checked_arrays(name: str, image: np.ndarray, labels: np.ndarray, domain: ModelDomain) -> LabelledArrays:
+    """Returns an image and its labels as they are kept in memory.
+
+    Raises:
+        InputError: a label that the domain does not know.
+    """
     unknown = [float(value) for value in np.unique(labels) if value != 0 and value not in domain.labels]
     if unknown:
         known = ", ".join(f"{value} {label}" for value, label in domain.labels.items())

@@ -3,14 +3,15 @@
 Wang et al., CVPR 2020 (arXiv:2003.07072). From its supplement: local cross-correlation with windows of 9 voxels, the
 first-order smoothness of Eq. 2 and 3, the adversarial term between images and warped atlases. From its abstract: the
 backward correspondence from warped atlas to atlas and cycle supervision. The main paper was not at hand: that the
-cycles are one of images (L1), one of transformations (generalised Charbonnier) and one of anatomies (Dice) is from a
-description of it, and the weights of the terms are ours.
+cycles are one of images, one of transformations and one of anatomies, and their forms (L1, generalised Charbonnier,
+Dice), is from descriptions of it, and the weights of the terms are ours. Whoever has the paper gives its weights to
+`train ltnet-published --losses`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 
 import torch
@@ -33,7 +34,7 @@ _CHARBONNIER_EXPONENT = 0.45
 
 @dataclass(frozen=True)
 class LtNetWeights:
-    """The weights of the loss terms, all of them ours (see above).
+    """The weights of the loss terms, all of them ours (see above); the defaults are those of `label-transfer`.
 
     Attributes:
         similarity: weight of 1 - LNCC between image and warped atlas.
@@ -65,6 +66,25 @@ class LtNetWeights:
         numbers = [value for value in asdict(self).values() if not isinstance(value, bool)]
         if min(numbers) < 0 or self.similarity == 0:
             raise InputError(f"ltnet: weights of losses must be 0 or more and similarity above 0, got {asdict(self)}")
+
+
+PUBLISHED_TERMS = ("similarity", "smoothness", "adversarial", "image", "transformation", "anatomy")
+"""The terms of the paper's loss."""
+
+
+def published_weights(changes: Mapping[str, float] | None = None) -> LtNetWeights:
+    """Returns the weights of exactly the paper's terms, with Eq. 2's smoothness and the way back from the warped atlas.
+
+    Args:
+        changes: weights by the name of their term, in place of ours.
+
+    Raises:
+        InputError: no such term, or a weight that is no weight.
+    """
+    given = dict(changes or {})
+    if unknown := [name for name in given if name not in PUBLISHED_TERMS]:
+        raise InputError(f"losses: expected terms among {', '.join(PUBLISHED_TERMS)}, got {unknown[0]!r}")
+    return replace(LtNetWeights(smoothness=0.1, squared=False, reverse=0.0, detour=0.0), **given)
 
 
 class LtNetObjective(RegistrationObjective):

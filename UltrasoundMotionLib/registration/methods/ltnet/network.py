@@ -3,9 +3,9 @@
 Wang et al., "LT-Net: Label Transfer by Learning Reversible Voxel-wise Correspondence for One-shot Medical Image
 Segmentation", CVPR 2020 (arXiv:2003.07072). From its supplement: the generator G_F gives the correspondence from the
 atlas to an image, the discriminator D tells images from warped atlases. From its abstract: the way back leads from the
-warped atlas to the atlas. The main paper with the layers' sizes was not available: the generators here are VoxelMorph's
-U-Net (which the supplement names as the standard), the discriminator is a PatchGAN, and both sizes are not the
-paper's.
+warped atlas to the atlas. The main paper with the layers' sizes was not at hand: the generators are VoxelMorph's
+published U-Net (which the supplement names as the standard configuration), the discriminator is a PatchGAN, and both
+sizes may differ from the paper's.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class LtNetConfig:
     """Configuration of the generators.
 
     Attributes:
-        dimension, encoder, decoder, full_size, output: of each generator, see `VoxelMorphConfig`. A displacement
-            is published (from memory); the flow of a velocity folds hardly anywhere.
-        shared: one generator goes both ways, so that it sees twice as many pairs; two are published (from memory).
+        dimension, encoder, decoder, full_size, output: of each generator, see `VoxelMorphConfig`. The published
+            generator gives a displacement; the flow of a velocity folds hardly anywhere.
+        shared: one generator goes both ways, so that it sees twice as many pairs; the paper has one for each way.
     """
 
     dimension: int = 3
@@ -49,6 +49,12 @@ class LtNetConfig:
         return VoxelMorphConfig(
             self.dimension, self.encoder, self.decoder, self.output, self.full_size, normalised=True
         )
+
+
+def published_config(dimension: int = 3) -> LtNetConfig:
+    """Returns the paper's generators: a displacement at full size, one network for each way."""
+    network = VoxelMorphConfig()
+    return LtNetConfig(dimension, network.encoder, network.decoder, full_size=True, output="displacement", shared=False)
 
 
 class LtNet(nn.Module):

@@ -1,4 +1,4 @@
-"""The training of LT-Net: the default, the published losses, and both without one part at a time."""
+"""The training of `label-transfer`: LT-Net's losses with generators of our own, also without one part at a time."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from typing import Any
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.lab.training.data.pair_settings import Augmentation, PairAugmentation, PairSettings
 from UltrasoundMotionLib.lab.training.recipe import DEFAULT, training_recipe
+from UltrasoundMotionLib.lab.training.recipes.ltnet_published import HIPPOCAMPUS_ATLAS, published_plan
 from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan, RegistrationRecipe
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 
-HIPPOCAMPUS_ATLAS = "hippocampus_263"
-"""The one of the 160 training subjects with the highest mean local cross-correlation (windows of 5 voxels) with all
-others; labels had no part in the choice.
-"""
+PUBLISHED = "published"
+"""The variant by which `ltnet-published` was asked for before it had a name of its own."""
 
-_PUBLISHED = "published"
 _IMAGES = Augmentation(
     rotation_deg=6.0,
     tilt_deg=6.0,
@@ -31,7 +29,6 @@ _IMAGES = Augmentation(
 )
 _ATLAS = Augmentation(rotation_deg=3.0, tilt_deg=3.0, scale=0.03, shift=0.5, gain=0.05, gamma=0.15, bias=0.1)
 _LOSSES: dict[str, dict[str, Any]] = {
-    _PUBLISHED: {"smoothness": 0.1, "squared": False, "reverse": 0.0},
     "detours": {"detour": 0.5},
     "without-adversary": {"adversarial": 0.0},
     "without-cycles": {"image": 0.0, "transformation": 0.0, "anatomy": 0.0},
@@ -41,21 +38,24 @@ _LOSSES: dict[str, dict[str, Any]] = {
 
 
 @training_recipe
-class LtNetRecipe(RegistrationRecipe):
-    """Trains `LtNet`."""
+class LabelTransferRecipe(RegistrationRecipe):
+    """Trains `LtNet` with one velocity generator for both ways."""
 
-    name, rank = "ltnet", 7
-    summary = "LT-Net, the labels of one atlas brought to any image"
+    name, rank = "label-transfer", 7
+    former_names = ("ltnet",)
+    summary = (
+        "the labels of one atlas brought to any image, by one velocity generator for both ways (ours, from LT-Net)"
+    )
 
     def variants(self) -> Mapping[str, str]:
         """Returns the variants by name."""
         return {
-            DEFAULT: "one velocity generator for both ways, also trained from image to atlas (ours)",
-            _PUBLISHED: "two displacement generators, the published terms; their weights are ours",
+            DEFAULT: "one velocity generator for both ways, also trained from image to atlas",
             "detours": "the default and detours through the other image of a step",
             "without-adversary": "the default without discriminator",
             "without-cycles": "the default without the three cycles",
             "similarity-only": "one way, similarity and smoothness: VoxelMorph with one atlas",
+            PUBLISHED: "what `train ltnet-published` trains",
         }
 
     def _plan(self, dataset: str, variant: str) -> RegistrationPlan:
@@ -65,12 +65,13 @@ class LtNetRecipe(RegistrationRecipe):
 
         if dataset != "hippocampus":
             raise InputError(
-                f"dataset: ltnet needs one atlas that fits every image, which hippocampus has, got {dataset!r}"
+                f"dataset: label-transfer needs one atlas that fits every image, which hippocampus has, got {dataset!r}"
             )
-        published = LtNetConfig(output="displacement", shared=False)
+        if variant == PUBLISHED:
+            return published_plan()
         objective = LtNetObjective(
             "ltnet-hippocampus" if variant == DEFAULT else f"ltnet-{variant}-hippocampus",
-            published if variant == _PUBLISHED else LtNetConfig(),
+            LtNetConfig(),
             LtNetWeights(**_LOSSES.get(variant, {})),
             domain=HIPPOCAMPUS,
             atlas=HIPPOCAMPUS_ATLAS,
