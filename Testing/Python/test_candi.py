@@ -11,7 +11,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import Volume, read_volume, write_volume
 from UltrasoundMotionLib.lab import candi
 from UltrasoundMotionLib.lab.benchmarks.registration.benchmark import registration_columns
-from UltrasoundMotionLib.lab.benchmarks.registration.protocols import protocol_pairs
+from UltrasoundMotionLib.lab.benchmarks.registration.protocols import default_atlas, protocol_pairs
 
 SPACING = (0.94, 0.94, 1.5)
 SHAPE = (16, 32, 32)
@@ -90,7 +90,8 @@ def test_the_atlas_is_the_one_most_like_the_mean():
 def test_the_pairs_are_the_atlas_on_each_held_out_subject(copy):
     subjects = candi.candi_subjects(copy)
     atlas = candi.candi_atlas(copy, candi.candi_part(subjects, "train"))
-    pairs = protocol_pairs("candi-one-atlas", copy)
+    assert default_atlas("candi-one-atlas", copy) == atlas
+    pairs = protocol_pairs("candi-one-atlas", copy, atlas=atlas)
     assert [pair.name for pair in pairs] == [f"{name} < {atlas}" for name in candi.candi_part(subjects, "held-out")]
     other = next(name for name in subjects if name != atlas)
     assert all(pair.moving.image.name == other for pair in protocol_pairs("candi-one-atlas", copy, atlas=other))

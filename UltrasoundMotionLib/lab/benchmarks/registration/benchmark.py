@@ -29,12 +29,11 @@ from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
     CHALLENGE,
     DEFAULT_PAIRS,
     FORMER_PARTS,
-    ONE_ATLAS,
     PARTS,
     PROTOCOLS,
     UNTUNED,
+    default_atlas,
     label_names,
-    shipped_atlas,
 )
 from UltrasoundMotionLib.lab.benchmarks.registration.runner import OURS, UNREGISTERED, quiet_threads
 from UltrasoundMotionLib.lab.benchmarks.registration.targets import instance_targets, learned_targets
@@ -183,8 +182,7 @@ def benchmark_registration(
         raise InputError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
     if atlas is not None and protocol not in ATLAS_PROTOCOLS:
         raise InputError(f"atlas {atlas}: {protocol} takes none; {' and '.join(ATLAS_PROTOCOLS)} do")
-    if protocol == ONE_ATLAS:
-        atlas = atlas or shipped_atlas()
+    atlas = atlas or default_atlas(protocol, Path(folder))
     shared = [protocol, str(folder), "--threads", str(threads), "--part", part]
     shared += [] if pair_count is None else ["--pairs", str(pair_count)]
     shared += [] if atlas is None else ["--atlas", atlas]

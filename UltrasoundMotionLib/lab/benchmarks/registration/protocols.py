@@ -65,8 +65,7 @@ def protocol_pairs(
 
     Args:
         count: of pairs; None: 20, of fixed lists all.
-        atlas: the subject that is put onto all others, for the protocols with one atlas; None: for "candi-one-atlas"
-            the one that `train ltnet-published` takes.
+        atlas: the subject that is put onto all others, for the protocols with one atlas only.
 
     Raises:
         InputError: no such part, no atlas, or data that is not there.
@@ -77,7 +76,10 @@ def protocol_pairs(
         raise InputError(f"part {part}: the pairs of {protocol} are fixed; leave it out")
     if protocol in CHALLENGE:
         return learn2reg_pairs(folder, TEST if protocol == LEARN2REG_TEST else VALIDATION, count)
+    if protocol in ATLAS_PROTOCOLS and atlas is None:
+        raise InputError(f"{protocol}: name the atlas")
     if protocol == CANDI_ONE_ATLAS:
+        assert atlas is not None
         return _candi_pairs(folder, count, atlas)
     count = DEFAULT_PAIRS if count is None else count
     tuned = {UNTUNED: False, TUNED: True}.get(part)
@@ -92,23 +94,33 @@ def protocol_pairs(
         return random_pairs(folder, subjects, count)
     if protocol == MOST_SIMILAR:
         return most_similar_pairs(folder, evenly(subjects, count), hippocampus_subjects(folder, tuned=True))
-    if atlas is None:
-        raise InputError(f"{protocol}: name the atlas")
+    assert atlas is not None
     moving = read_hippocampus(folder, atlas)
     chosen = evenly([name for name in subjects if name != atlas], count)
     return [RegistrationPair(f"{name} < {atlas}", read_hippocampus(folder, name), moving) for name in chosen]
 
 
-def _candi_pairs(folder: Path, count: int | None, atlas: str | None) -> list[RegistrationPair]:
+def _candi_pairs(folder: Path, count: int | None, atlas: str) -> list[RegistrationPair]:
     """Returns the atlas on each held-out subject of CANDI."""
     subjects = candi_subjects(folder)
-    if atlas is not None and atlas not in subjects:
+    if atlas not in subjects:
         raise InputError(f"atlas {atlas}: is none of the {len(subjects)} subjects of CANDI")
-    moving = read_candi(folder, atlas or candi_atlas(folder, candi_part(subjects, "train")))
+    moving = read_candi(folder, atlas)
     names = [name for name in candi_part(subjects, "held-out") if name != moving.image.name]
     chosen = names if count is None else evenly(names, count)
     fixed = [read_candi(folder, name, moving.image.spacing_mm) for name in chosen]
     return [RegistrationPair(f"{one.image.name} < {moving.image.name}", one, moving) for one in fixed]
+
+
+def default_atlas(protocol: str, folder: Path) -> str | None:
+    """Returns the subject that a protocol puts onto all others where none is named; None: it puts none.
+
+    Raises:
+        InputError: see `shipped_atlas` and `candi_atlas`.
+    """
+    if protocol == CANDI_ONE_ATLAS:
+        return candi_atlas(folder, candi_part(candi_subjects(folder), "train"))
+    return shipped_atlas() if protocol == ONE_ATLAS else None
 
 
 def shipped_atlas() -> str:
