@@ -173,6 +173,7 @@ def test_every_face_is_fixed_once_and_moves_once():
         face_pairs(faces[:1])
 
 
+@pytest.mark.training
 def test_the_command_trains_measures_and_keeps(tmp_path, monkeypatch, capsys):
     small = ShapeRegressionSettings(stages=2, ferns=5, pixels=20, starts=2, test_starts=2)
     monkeypatch.setattr(

@@ -70,6 +70,7 @@ def command(data: Path, out: Path, *words: str) -> list[str]:
     return ["benchmark", "semantic-hearts", *given, *words]
 
 
+@pytest.mark.training
 def test_the_command_trains_measures_and_keeps(small_grid, tmp_path, capsys):
     data, out, table = tmp_path / "acdc", tmp_path / "out", tmp_path / "table.json"
     for number in (1, 2, 3, 15, 16):
