@@ -214,7 +214,8 @@ def test_rows_of_a_real_patient(capsys, tmp_path, shared_data):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "name", ["demons", "convexadam", "elastix", "greedy", "greedy-affine", "fireants", "niftyreg"]
+    "name",
+    ["demons", "convexadam", "elastix", "greedy", "greedy-affine", "fireants", "niftyreg", "niftyreg-published"],
 )  # ANTs takes minutes
 def test_a_peer_finds_a_known_motion_of_an_oblique_grid(name):
     from UltrasoundMotionLib.fields import DisplacementField, ImageGrid

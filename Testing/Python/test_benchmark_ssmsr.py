@@ -202,7 +202,7 @@ def test_table_2_is_made_by_one_command(echoes, tmp_path, capsys, tissue):
     out, report = tmp_path / "run", tmp_path / "t.json"
     command = ["benchmark", "ssmsr-tracking", "--data", str(echoes), "--out", str(out), "--tissue", tissue]
     command += ["--test-patients", "p0", "--steps", "30", "--training-steps", "30", "--json", str(report)]
-    command += ["--device", "cpu", "--methods"]
+    command += ["--device", "cpu", "--pictures", str(tmp_path / "pictures"), "--methods"]
     names = ["no motion", VOXELMORPH, SSR, "SSMSR (1/8)", "SSMSR (1/4)", "SSMSR (1/2)", SSMSR]
     assert main([*command, *names]) == 0
     assert f"{TABLE_2[tissue][SSMSR][1]:.4f}" in capsys.readouterr().out
@@ -212,6 +212,12 @@ def test_table_2_is_made_by_one_command(echoes, tmp_path, capsys, tissue):
     assert list(nlcc) == names
     assert all(len(values) == 3 for values in nlcc.values())  # every frame that has one before it
     assert np.mean(nlcc[SSMSR]) > np.mean(nlcc["no motion"])
+    (picture,) = (tmp_path / "pictures").iterdir()
+    assert picture.name.startswith(f"{tissue}-p0-clip-frame-")
+    assert sitk.GetArrayFromImage(sitk.ReadImage(str(picture))).std() > 10
+    kept = list((out / tissue / "fields").rglob("*.npy"))
+    assert len(kept) == len(names)
+    assert {np.load(one).shape for one in kept} == {(2, 48, 56)}
     before = (out / "rows.jsonl").read_text()
     assert main([*command, *names]) == 0
     assert (out / "rows.jsonl").read_text() == before

@@ -67,6 +67,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--test-patients", metavar="P", nargs="+", default=(), help="by name (default: three, drawn by the seed)"
     )
     parser.add_argument("--frames", metavar="T", type=whole_number, help="the first T of each test clip (default all)")
+    parser.add_argument(
+        "--pictures", metavar="DIR", type=Path, help="draw a pair of frames of each test clip by every method here"
+    )
     _add_training_arguments(parser)
     add_output_arguments(parser, against=SSMSR)
     parser.set_defaults(run=run_tracking_command)
@@ -113,7 +116,7 @@ def run_segmentation_command(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         device=choose_device(arguments.device),
     )
-    with TerminalProgress("benchmark", "images") as progress:
+    with TerminalProgress("benchmark", "steps") as progress:
         result = run_segmentation(arguments.data, arguments.out, arguments.methods, options, progress=progress)
     counts = f"{result.details['test_subjects']} test and {result.details['training_subjects']} training subjects"
     print(f"{arguments.data.name}: {counts}, part {options.part}, {options.steps} steps a scale")
@@ -126,6 +129,8 @@ def run_tracking_command(arguments: argparse.Namespace) -> int:
     from UltrasoundMotionLib.lab.benchmarks.ssmsr.tracking import run_tracking
 
     _prepare(arguments)
+    if arguments.pictures:
+        arguments.pictures.mkdir(parents=True, exist_ok=True)
     options = TrackingOptions(
         tissue=arguments.tissue,
         test_patients=tuple(arguments.test_patients),
@@ -135,8 +140,10 @@ def run_tracking_command(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         device=choose_device(arguments.device),
     )
-    with TerminalProgress("benchmark", "clips") as progress:
-        result = run_tracking(arguments.data, arguments.out, arguments.methods, options, progress=progress)
+    with TerminalProgress("benchmark", "steps") as progress:
+        result = run_tracking(
+            arguments.data, arguments.out, arguments.methods, options, pictures=arguments.pictures, progress=progress
+        )
     counts = f"{result.details['test_clips']} test and {result.details['training_clips']} training clips"
     print(f"{arguments.data.name}: {counts}, {options.tissue}, {options.steps} steps a scale and clip")
     show(result, arguments)

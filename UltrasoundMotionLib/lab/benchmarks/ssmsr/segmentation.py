@@ -216,6 +216,7 @@ def _network_measure(name: str, cards: Mapping[str, Path], options: Segmentation
         settings = SinglePassSettings(weights=cards[name])
 
     def measure(pair: RegistrationPair) -> dict[str, PairResult]:
+        """Registers a pair and measures the displacement of each scale."""
         from UltrasoundMotionLib.fields import DisplacementField
         from UltrasoundMotionLib.registration.methods.multiscale.optimisation import optimise_scales
 

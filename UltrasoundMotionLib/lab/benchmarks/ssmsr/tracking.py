@@ -22,8 +22,10 @@ from UltrasoundMotionLib.lab.benchmarks.ssmsr.published import (
     VOXELMORPH,
     scale_name,
 )
+from UltrasoundMotionLib.lab.benchmarks.ssmsr.tracking_pictures import PairFields, write_tracking_picture
 from UltrasoundMotionLib.lab.benchmarks.ssmsr.tracking_table import TrackedFrame, TrackingRow, tracking_result
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult
+from UltrasoundMotionLib.pictures.plot_packages import require_plot_packages
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.methods.multiscale.settings import (
     SCALES,
@@ -72,6 +74,7 @@ def run_tracking(
     methods: Sequence[str] = ROWS,
     options: TrackingOptions | None = None,
     *,
+    pictures: Path | None = None,
     progress: Progress = no_progress,
 ) -> BenchmarkResult[TrackingRow]:
     """Trains the networks on the other patients, then registers the test patients' frames by every method.
@@ -83,11 +86,15 @@ def run_tracking(
         folder: see `echo_folder`.
         out: folder that keeps trainings and rows; what is there is not done again.
         methods: rows of the table by name, or "ours:" and a method of `register`.
+        pictures: folder for a picture of one pair of frames of each test clip, drawn by the seed; None: none.
 
     Raises:
         InputError: no such data, tissue, patient or method.
         OutputError: a file cannot be written.
+        MissingPackageError: pictures without the extra `plot`.
     """
+    if pictures is not None:
+        require_plot_packages("the pictures")
     options = options or TrackingOptions()
     unknown = [name for name in methods if name not in ROWS and not name.startswith(_OURS)]
     if unknown:
@@ -97,6 +104,7 @@ def run_tracking(
     limited = read_echo_folder(folder, options.tissue, frame_limit=options.frames)
     test = [clip for name in tested for clip in limited[name]]
     training = [clip for name, clips in patients.items() if name not in tested for clip in clips]
+    shown = [PairFields(out / options.tissue / "fields", clip, options.seed) for clip in test]
     cards = _trained(out, training, tested, options, progress) if training else {}
     rows: list[TrackingRow] = []
     missing = {}
@@ -107,12 +115,15 @@ def run_tracking(
         files = {one: _row_file(out, one, options, tested) for one in (*_SSMSR_ROWS, name)}
         frames: list[TrackedFrame] = []
         try:
-            for done, clip in enumerate(test):
-                progress(done, len(test), name)
-                frames += _kept(clip, name, files, cards, options)
+            for done, fields in enumerate(shown):
+                progress(done, len(shown), name)
+                frames += _kept(fields, name, files, cards, options)
             rows.append(TrackingRow(options.tissue, name, tuple(frames)))
         except MissingPackageError as error:
             missing[name] = str(error)
+    if pictures is not None:
+        for fields in shown:
+            write_tracking_picture(pictures / f"{options.tissue}-{fields.name}.png", fields, list(methods))
     details = {**asdict(options), "test_clips": len(test), "training_clips": len(training)}
     return tracking_result(rows, details, missing)
 
@@ -145,14 +156,14 @@ def _trained(
 
 
 def _kept(
-    clip: EchoClip,
+    fields: PairFields,
     name: str,
     files: Mapping[str, RowFile[TrackedFrame]],
     cards: Mapping[str, Path],
     options: TrackingOptions,
 ) -> list[TrackedFrame]:
     """Returns the kept rows of a clip, or measures it and keeps them with those that came with them."""
-    kept = files[name].read()
+    clip, kept = fields.clip, files[name].read()
     wanted = [f"{clip.name} frame {number}" for number in clip.pair_numbers]
     if all(case in kept for case in wanted):
         return [kept[case] for case in wanted]
@@ -161,6 +172,8 @@ def _kept(
         measured[method] = []
         for number, displacement in zip(clip.pair_numbers, displacements, strict=True):
             row = _measured(clip, number, displacement.cpu(), seconds / len(clip.pair_numbers))
+            if number == fields.number:
+                fields.keep(method, displacement.cpu())
             files[method].append(row)
             measured[method].append(row)
     return measured[name]
@@ -201,14 +214,17 @@ def _pair_method(name: str, device: str) -> Callable[[WorkingPair], Tensor]:
     """Returns a method that registers each pair on its own."""
 
     def nothing(pair: WorkingPair) -> Tensor:
+        """Leaves the moving image as it is."""
         return pair.fixed.new_zeros(1, 2, *pair.fixed.shape[2:])
 
     def ants(pair: WorkingPair) -> Tensor:
+        """Registers by ANTs with the paper's settings."""
         from UltrasoundMotionLib.lab.benchmarks.peers.ants import bspline_syn
 
         return bspline_syn(*_volumes(pair.fixed, pair.moving, pair.fixed_mask)).to_voxels()
 
     def ours(pair: WorkingPair) -> Tensor:
+        """Registers by a method of `register`."""
         from UltrasoundMotionLib.lab.benchmarks.registration.runner import method_settings
         from UltrasoundMotionLib.registration import register
 
