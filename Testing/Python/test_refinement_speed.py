@@ -29,7 +29,7 @@ def test_the_derivative_for_the_velocity_is_nearly_the_exact_one(symmetric, stre
     forward, backward = (
         Likeness(*images, None, weights, (1.0, 1.0, 1.0)) for images in ((fixed, moving), (moving, fixed))
     )
-    loss, found = _loss_and_gradient(velocity, forward, backward if symmetric else None, 0.5, size)
+    loss, found = _loss_and_gradient(velocity, (forward, backward) if symmetric else (forward,), 0.5, size)
 
     exact = velocity.clone().requires_grad_()
     there, back = (resample_displacement(integrate_velocity(sign * exact, squarings(exact)), size) for sign in (1, -1))

@@ -18,6 +18,8 @@ from torch.nn import functional
 from UltrasoundMotionLib.fields.tensor_checks import check_finite
 
 _CHUNK_VOXELS = 32768
+_MOST_DERIVATIVES = 1 << 23
+"""Most derivatives, of all channels for all axes, that are kept for the backward pass (32 MB in single precision)."""
 
 
 def sample_displaced(image: Tensor, displacement: Tensor) -> Tensor:
@@ -153,9 +155,9 @@ def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[T
 class _LinearSampling(torch.autograd.Function):
     """The CPU path of `sample_displaced` and `sample_points`.
 
-    For a single-channel image that needs no gradient itself (the moving image of a registration) the derivatives for
-    the positions are computed with the values. Otherwise the backward pass computes indices and corners again, which is
-    cheaper than allocating memory for them.
+    For an image that needs no gradient itself (the moving image of a registration, and its class maps) the derivatives
+    for the positions are computed with the values, unless it has several channels and they would take too much memory.
+    Otherwise the backward pass computes indices and corners again, which is cheaper than allocating memory for them.
     """
 
     @staticmethod
@@ -164,8 +166,9 @@ class _LinearSampling(torch.autograd.Function):
         image, positions = image.contiguous(), positions.contiguous()
         spatial, channels = image.shape[2:], image.shape[1]
         values = image.new_empty(*image.shape[:2], *positions.shape[2:])
-        fused = channels == 1 and ctx.needs_input_grad[1] and not ctx.needs_input_grad[0]
-        derivatives = torch.empty_like(positions) if fused else None
+        kept = values.numel() * len(spatial)
+        fused = ctx.needs_input_grad[1] and not ctx.needs_input_grad[0] and (channels == 1 or kept <= _MOST_DERIVATIVES)
+        derivatives = image.new_empty(*image.shape[:2], *positions.shape[1:]) if fused else None
         offsets = _corner_offsets(spatial)
         for batch in range(image.shape[0]):
             source, target = image[batch].view(channels, -1), values[batch].view(channels, -1)
@@ -175,8 +178,9 @@ class _LinearSampling(torch.autograd.Function):
                 for channel in range(channels):
                     corners = [source[channel, offset:].index_select(0, lower) for offset in offsets]
                     target[channel, where] = _blend(corners, fractions)
-                if derivatives is not None:
-                    _write_derivatives(derivatives[batch].view(len(spatial), -1)[:, where], corners, fractions, inside)
+                    if derivatives is not None:
+                        into = derivatives[batch, channel].view(len(spatial), -1)[:, where]
+                        _write_derivatives(into, corners, fractions, inside)
         ctx.dense, ctx.fused = dense, fused
         ctx.save_for_backward(*([derivatives] if fused else [image, positions]))
         return values
@@ -186,7 +190,11 @@ class _LinearSampling(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """Returns the gradients of the inputs, in the order of `forward`."""
         if ctx.fused:
-            return None, ctx.saved_tensors[0] * gradient, None
+            (derivatives,) = ctx.saved_tensors
+            total = derivatives[:, 0] * gradient[:, :1]
+            for channel in range(1, derivatives.shape[1]):
+                total.addcmul_(derivatives[:, channel], gradient[:, channel : channel + 1])
+            return None, total, None
         image, positions = ctx.saved_tensors
         gradient = gradient.contiguous()
         spatial, channels = image.shape[2:], image.shape[1]

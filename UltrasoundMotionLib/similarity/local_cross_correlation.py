@@ -73,6 +73,17 @@ class LocalCrossCorrelation:
         fixed = self._fixed if isinstance(self._fixed, Tensor) else None
         return _MeanCorrelation.apply(flat, None if fixed is None else self._flatten(fixed), self)
 
+    def with_derivative(self, moving: Tensor) -> tuple[Tensor, Tensor]:
+        """Returns the mean correlation, a scalar tensor, and its derivative for the moving image, in its shape.
+
+        The same as calling it and asking PyTorch for the gradient, without a graph.
+        """
+        with torch.no_grad():
+            fixed, windowed = self._windowed_fixed(), _WindowedImage(self._checked(moving), self)
+            correlations = _Correlations(fixed, windowed, self)
+            derivative = correlations.derivative(windowed, fixed, correlations.per_voxel(1.0))
+            return correlations.mean, derivative.reshape(self.shape)
+
     def _checked(self, moving: Tensor) -> Tensor:
         if not isinstance(moving, Tensor) or moving.shape != self.shape:
             raise InputError(
@@ -144,6 +155,42 @@ def _values(fixed: _WindowedImage, moving: _WindowedImage, settings: LocalCrossC
     return (values if mask is None else values.mul_(mask)), covariance
 
 
+class _Correlations:
+    """The correlation of two images at every voxel, its mean, and the derivatives of the mean for either image."""
+
+    def __init__(self, fixed: _WindowedImage, moving: _WindowedImage, settings: LocalCrossCorrelation) -> None:
+        self._values, self._covariance = _values(fixed, moving, settings)
+        self._fixed, self._moving, self._settings = fixed, moving, settings
+        self._mask = settings.flat_mask()
+        self._count = self._values.numel() if self._mask is None else self._mask.sum()
+        self.mean = self._values.sum() / self._count
+
+    def per_voxel(self, gradient: Tensor | float) -> tuple[Tensor, Tensor]:
+        """Returns the derivatives of the gradient times the mean for every window's covariance, and, times the variance
+        of an image, for that variance.
+        """
+        fixed, moving = self._fixed, self._moving
+        weight = fixed.inverse_counts * (gradient / self._count)
+        if self._settings.form == "squared":
+            # d/dc of c^2 / (A B) and, for the variance A, -value / A
+            for_covariance = self._covariance.mul(2).div_(fixed.variance).div_(moving.variance).mul_(weight)
+            for_variance = self._values.neg().mul_(weight)
+        else:
+            for_covariance = torch.rsqrt(fixed.variance * moving.variance).mul_(weight)
+            for_variance = self._values.mul(-0.5).mul_(weight)
+        return (for_covariance if self._mask is None else for_covariance.mul_(self._mask)), for_variance
+
+    def derivative(self, this: _WindowedImage, other: _WindowedImage, per_voxel: tuple[Tensor, Tensor]) -> Tensor:
+        """Returns the derivative for the image `this`, at the cost of three box sums."""
+        for_covariance, for_variance = per_voxel
+        twice = for_variance.div(this.variance).mul_(2)
+        through_means = (for_covariance * other.mean).addcmul_(twice, this.mean)
+        sums = box_sum(torch.cat([for_covariance, twice, through_means]), self._settings.window, adjoint=True)
+        cross, own, means = sums.chunk(3)
+        derivative = (other.values * cross).addcmul_(this.values, own).sub_(means)
+        return derivative if self._mask is None else derivative.mul_(self._mask > 0)
+
+
 class _MeanCorrelation(torch.autograd.Function):
     """The mean correlation of (moving, fixed or None); its derivative costs three box sums per image, as its value."""
 
@@ -152,39 +199,20 @@ class _MeanCorrelation(torch.autograd.Function):
         """Computes the mean correlation."""
         windowed_fixed = settings._windowed_fixed() if fixed is None else _WindowedImage(fixed, settings)
         windowed_moving = _WindowedImage(moving, settings)
-        values, covariance = _values(windowed_fixed, windowed_moving, settings)
-        mask = settings.flat_mask()
-        count = values.numel() if mask is None else mask.sum()
-        ctx.state = (windowed_fixed, windowed_moving, values, covariance, count, settings)
-        return values.sum() / count
+        correlations = _Correlations(windowed_fixed, windowed_moving, settings)
+        ctx.state = (correlations, windowed_fixed, windowed_moving)
+        return correlations.mean
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         """Returns the gradients of the inputs, in the order of `forward`."""
-        fixed, moving, values, covariance, count, settings = ctx.state
-        per_voxel = fixed.inverse_counts * (gradient / count)
-        if settings.form == "squared":
-            # d/dc of c^2 / (A B) and, for the variance A, -value / A
-            for_covariance = covariance.mul(2).div_(fixed.variance).div_(moving.variance).mul_(per_voxel)
-            for_variance = values.neg().mul_(per_voxel)
-        else:
-            for_covariance = torch.rsqrt(fixed.variance * moving.variance).mul_(per_voxel)
-            for_variance = values.mul(-0.5).mul_(per_voxel)
-        mask = settings.flat_mask()
-        if mask is not None:
-            for_covariance = for_covariance * mask
-        results: list[Tensor | None] = []
-        for wanted, this, other in ((ctx.needs_input_grad[0], moving, fixed), (ctx.needs_input_grad[1], fixed, moving)):
-            if not wanted:
-                results.append(None)
-                continue
-            twice = for_variance.div(this.variance).mul_(2)
-            through_means = (for_covariance * other.mean).addcmul_(twice, this.mean)
-            sums = box_sum(torch.cat([for_covariance, twice, through_means]), settings.window, adjoint=True)
-            cross, own, means = sums.chunk(3)
-            derivative = (other.values * cross).addcmul_(this.values, own).sub_(means)
-            results.append(derivative if mask is None else derivative.mul_(mask > 0))
+        correlations, fixed, moving = ctx.state
+        per_voxel = correlations.per_voxel(gradient)
+        results = [
+            correlations.derivative(this, other, per_voxel) if wanted else None
+            for wanted, this, other in zip(ctx.needs_input_grad[:2], (moving, fixed), (fixed, moving), strict=True)
+        ]
         return results[0], results[1], None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -63,7 +63,7 @@ def _optimise_scale(
     scale, iterations, stride = stage
     image_size, image_spacing = grid_at(pair, scale)
     control_size, control_spacing = grid_at(pair, scale * stride)
-    forward, backward = _likenesses(pair, settings, scale, image_size, image_spacing)
+    likenesses = _likenesses(pair, settings, scale, image_size, image_spacing)
     dimension = len(image_spacing)
     # the lengths of control voxels
     unit = torch.tensor(control_spacing, device=pair.fixed.device).view(1, -1, *[1] * dimension)
@@ -78,7 +78,7 @@ def _optimise_scale(
     optimiser = _Adam(start, settings.learning_rate * scale)
     current = start
     for iteration in range(iterations):
-        loss, gradient = _loss_and_gradient(current / unit, forward, backward, settings.staying_inside, image_size)
+        loss, gradient = _loss_and_gradient(current / unit, likenesses, settings.staying_inside, image_size)
         gradient = gradient / unit + elastic_gradient(current, control_spacing, settings.smoothness, settings.volume)
         update = optimiser.step(smooth(gradient, deviations, adjoint=True))
         current = start + smooth(update, deviations)
@@ -107,7 +107,7 @@ class _Adam:
 
 
 def _loss_and_gradient(
-    velocity: Tensor, forward: Likeness, backward: Likeness | None, staying_inside: float, image_size: tuple[int, ...]
+    velocity: Tensor, likenesses: Sequence[Likeness], staying_inside: float, image_size: tuple[int, ...]
 ) -> tuple[float, Tensor]:
     """Computes the loss of exp(v) and exp(-v), and its derivative for v.
 
@@ -118,21 +118,29 @@ def _loss_and_gradient(
 
     Args:
         velocity: (1, n, *control grid) in voxels of that grid.
+        likenesses: of the displacements (exp(v), exp(-v)), in this order and as many as their batches hold: one or two.
 
     Returns:
         The loss, and (1, n, *control grid).
     """
-    half = integrate_velocity(torch.cat([velocity, -velocity]) / 2, squarings(velocity) - 1)
-    ends = compose(half, half).requires_grad_()
-    displacement = resample_displacement(ends[:1], image_size)
-    loss = forward.loss(displacement)
-    if backward is not None:
-        loss = 0.5 * (loss + backward.loss(resample_displacement(ends[1:], image_size)))
+    directions = sum(one.batch for one in likenesses)
+    with torch.no_grad():
+        half = integrate_velocity(torch.cat([velocity, -velocity]) / 2, squarings(velocity) - 1)
+        ends = compose(half, half).requires_grad_()
+    displacements = resample_displacement(ends[:directions], image_size)
+    loss, forces, first = 0.0, [], 0
+    for likeness in likenesses:
+        share, last = likeness.batch / directions, first + likeness.batch
+        value, force = likeness.loss_and_force(displacements[first:last].detach())
+        loss, first = loss + share * float(value), last
+        forces.append(force.mul_(share))
+    potential = (displacements * torch.cat(forces)).sum()
     if staying_inside:
-        loss = loss + staying_inside * leaving(displacement)
-    (force,) = torch.autograd.grad(loss, ends)
+        outside = staying_inside * leaving(displacements[:1])
+        potential, loss = potential + outside, loss + float(outside.detach())
+    (force,) = torch.autograd.grad(potential, ends)
     there, back = warp(force, half.flip(0)).chunk(2)
-    return float(loss.detach()), there - back
+    return loss, there - back
 
 
 def squarings(velocity: Tensor, largest_first_step: float = _LARGEST_FIRST_STEP) -> int:
@@ -162,16 +170,21 @@ def displacement_of(velocity: Tensor, pair: WorkingPair) -> Tensor:
 
 def _likenesses(
     pair: WorkingPair, settings: InstanceSettings, scale: float, size: tuple[int, ...], spacing: tuple[float, ...]
-) -> tuple[Likeness, Likeness | None]:
+) -> tuple[Likeness, ...]:
+    """The likeness of both directions, together where no mask makes them count differently."""
     fixed, moving = (_image_at(image, size) for image in (pair.fixed, pair.moving))
     fixed_mask, moving_mask = (scaled_mask(mask, size) for mask in (pair.fixed_mask, pair.moving_mask))
     maps = backward_maps = None
     if settings.likeness.maps and pair.fixed_maps is not None and pair.moving_maps is not None:
         maps = _image_at(pair.fixed_maps, size), _image_at(pair.moving_maps, size)
         backward_maps = maps[1], maps[0]
+    if settings.symmetric and fixed_mask is None and moving_mask is None:
+        both = torch.cat([fixed, moving])
+        both_maps = None if maps is None else (torch.cat(maps), torch.cat(maps[::-1]))
+        return (Likeness(both, both.flip(0), None, settings.likeness, spacing, maps=both_maps),)
     forward = Likeness(fixed, moving, fixed_mask, settings.likeness, spacing, maps=maps)
     if not settings.symmetric:
-        return forward, None
+        return (forward,)
     return forward, Likeness(moving, fixed, moving_mask, settings.likeness, spacing, maps=backward_maps)
 
 
