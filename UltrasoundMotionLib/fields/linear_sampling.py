@@ -138,8 +138,8 @@ def _blend(corners: list[Tensor], fractions: list[Tensor]) -> Tensor:
     return corners[0]
 
 
-def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[Tensor]:
-    """Returns the derivative of `_blend` for each coordinate."""
+def _blend_with_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+    """Returns what `_blend` does, and its derivative for each coordinate."""
     derivatives: list[list[Tensor]] = []
     for fraction in fractions:
         pairs = list(zip(corners[::2], corners[1::2], strict=True))
@@ -148,8 +148,8 @@ def _blend_derivatives(corners: list[Tensor], fractions: list[Tensor]) -> list[T
             for one in derivatives
         ]
         derivatives.append([high - low for low, high in pairs])
-        corners = [torch.lerp(low, high, fraction) for low, high in pairs] if len(pairs) > 1 else []
-    return [one[0] for one in derivatives]
+        corners = [torch.lerp(low, high, fraction) for low, high in pairs]
+    return corners[0], [one[0] for one in derivatives]
 
 
 class _LinearSampling(torch.autograd.Function):
@@ -177,10 +177,12 @@ class _LinearSampling(torch.autograd.Function):
                 lower, fractions = _locate(coordinates, spatial)
                 for channel in range(channels):
                     corners = [source[channel, offset:].index_select(0, lower) for offset in offsets]
-                    target[channel, where] = _blend(corners, fractions)
-                    if derivatives is not None:
-                        into = derivatives[batch, channel].view(len(spatial), -1)[:, where]
-                        _write_derivatives(into, corners, fractions, inside)
+                    if derivatives is None:
+                        target[channel, where] = _blend(corners, fractions)
+                        continue
+                    target[channel, where], slopes = _blend_with_derivatives(corners, fractions)
+                    into = derivatives[batch, channel].view(len(spatial), -1)[:, where]
+                    _write_derivatives(into, slopes, inside)
         ctx.dense, ctx.fused = dense, fused
         ctx.save_for_backward(*([derivatives] if fused else [image, positions]))
         return values
@@ -213,9 +215,8 @@ class _LinearSampling(torch.autograd.Function):
                     for channel in range(1, channels):
                         for corner, offset in zip(corners, offsets, strict=True):
                             corner.addcmul_(source[channel, offset:].index_select(0, lower), upstream[channel, where])
-                    _write_derivatives(
-                        for_positions[batch].view(len(spatial), -1)[:, where], corners, fractions, inside
-                    )
+                    slopes = _blend_with_derivatives(corners, fractions)[1]
+                    _write_derivatives(for_positions[batch].view(len(spatial), -1)[:, where], slopes, inside)
         return for_image, for_positions, None
 
 
@@ -230,8 +231,8 @@ def _inside(coordinates: list[Tensor], spatial: torch.Size) -> list[Tensor]:
     ]
 
 
-def _write_derivatives(target: Tensor, corners: list[Tensor], fractions: list[Tensor], inside: list[Tensor]) -> None:
-    for axis, derivative in enumerate(_blend_derivatives(corners, fractions)):
+def _write_derivatives(target: Tensor, derivatives: list[Tensor], inside: list[Tensor]) -> None:
+    for axis, derivative in enumerate(derivatives):
         torch.mul(derivative, inside[axis], out=target[axis])
 
 
