@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement
+from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement, warp
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 from UltrasoundMotionLib.registration.likeness import Likeness
 from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
@@ -44,6 +44,65 @@ def test_the_derivative_for_the_velocity_is_nearly_the_exact_one(symmetric, stre
     assert functional.cosine_similarity(*passed, dim=0) > least
     if strength == 1:
         assert passed[0].norm() == pytest.approx(float(passed[1].norm()), rel=0.1)
+
+
+def test_smoothing_multiplies_by_no_denormal_number():
+    """CPUs take a hundred times longer for them."""
+    for size, deviation in ((37, 1.5), (126, 0.84), (128, 3.0)):
+        weights = smooth(torch.eye(size)[None, None], (deviation, 0.0))
+        assert not ((weights > 0) & (weights < torch.finfo(torch.float32).tiny)).any()
+        torch.testing.assert_close(weights.sum(-2), torch.ones(1, 1, size))
+
+
+@pytest.mark.parametrize(
+    ("weights", "spacing"),
+    [
+        (LikenessWeights(mse=2.0, maps=1.0), (1.0, 1.0, 1.0)),
+        (LikenessWeights(maps=0.5), (1.0, 1.0, 6.0)),
+        (LikenessWeights(lncc=0.0, mind=1.0), (1.0, 1.0, 6.0)),
+        (LikenessWeights(lncc=0.0, mse=1.0), (1.0, 1.0)),
+    ],
+)
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_loss_has_its_derivative_and_both_directions_count_alike(weights, spacing, masked):
+    shape = (12, 14, 10)[: len(spacing)]
+    images = [smooth_noise((1, *shape), seed, 1.5).double() for seed in (1, 2)]
+    images = [(one - one.min()) / (one.max() - one.min()) for one in images]
+    maps = [torch.cat([one, 1 - one], dim=1).clamp(min=0.4) - 0.4 for one in images]
+    masks = [torch.ones_like(one).index_fill(2, torch.arange(3), 0.0) if masked else None for one in images]
+    displacement = 1.3 * smooth_noise((len(spacing), *shape), 3, 2).double() / 0.1
+    displacement = torch.cat([displacement, -displacement]).clamp(-2.9, 2.9)
+    single = [
+        Likeness(images[a], images[b], masks[a], weights, spacing, maps=(maps[a], maps[b])) for a, b in ((0, 1), (1, 0))
+    ]
+    joined = Likeness(
+        torch.cat(images),
+        torch.cat(images[::-1]),
+        torch.cat(masks) if masked else None,
+        weights,
+        spacing,
+        maps=(torch.cat(maps), torch.cat(maps[::-1])),
+    )
+    parts = [one.loss_and_force(displacement[i : i + 1]) for i, one in enumerate(single)]
+    loss, force = joined.loss_and_force(displacement)
+    assert float(loss) == pytest.approx(float(parts[0][0] + parts[1][0]) / 2, rel=1e-9)
+    torch.testing.assert_close(force, torch.cat([one[1] for one in parts]) / 2, rtol=1e-7, atol=1e-12)
+    assert torch.autograd.gradcheck(single[0].loss, displacement[:1].clone().requires_grad_(), fast_mode=True)
+
+
+def test_channels_are_sampled_with_the_derivative_that_each_has():
+    generator = torch.Generator().manual_seed(5)
+    image = torch.randn(2, 3, 6, 7, 5, generator=generator, dtype=torch.float64)
+    places = torch.randn(2, 3, 6, 7, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    upstream = torch.randn(2, 3, 6, 7, 5, generator=generator, dtype=torch.float64)
+    sampled = warp(image, places)
+    (found,) = torch.autograd.grad((sampled * upstream).sum(), places)
+    expected = torch.zeros_like(found)
+    for channel in range(3):
+        alone = warp(image[:, channel : channel + 1], places)
+        torch.testing.assert_close(sampled[:, channel : channel + 1], alone)
+        expected += torch.autograd.grad((alone * upstream[:, channel : channel + 1]).sum(), places)[0]
+    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
