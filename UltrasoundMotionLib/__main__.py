@@ -7,6 +7,9 @@ def main() -> None:
     """Runs the command line of this process and ends the process; signals are handled from the first import on."""
 
     def command() -> int:
+        from UltrasoundMotionLib.deferred_modules import defer_modules
+
+        defer_modules()
         from UltrasoundMotionLib.cli.main import main as run
 
         return run()

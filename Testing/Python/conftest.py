@@ -52,6 +52,16 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.slow)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keeps the tests of a file in one process, which makes the file's fixtures once."""
+    if config.getoption("dist") == "load":
+        from xdist.scheduler import LoadFileScheduling
+
+        return LoadFileScheduling(config, log)
+    return None
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """Gives `shared_data("folder/file")`, a path in the developers' data folder; the test skips, saying so, where it is

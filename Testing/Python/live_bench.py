@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from UltrasoundMotionLib.live.openigtlink import image_message
+from waiting import MOST_WAITING_S
 
 WIDTH, HEIGHT = 800, 600
 
@@ -43,7 +44,7 @@ class Scanner:
         self.port = self._listener.getsockname()[1]
         self._connection: socket.socket | None = None
 
-    def accept(self, seconds: float = 5.0) -> None:
+    def accept(self, seconds: float = MOST_WAITING_S) -> None:
         """Waits for a connection."""
         self._listener.settimeout(seconds)
         self._connection, _ = self._listener.accept()
@@ -80,14 +81,6 @@ class Scanner:
         """Closes everything."""
         self.drop()
         self._listener.close()
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Waits for a condition; fails when it does not come true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "did not happen in time"
-        time.sleep(0.01)
 
 
 def in_background(work: Callable[[], None]) -> threading.Thread:

@@ -25,6 +25,7 @@ import slicer
 
 from parameter_node_stand_ins import WithinRange, parameter_node_wrapper
 from UltrasoundMotionLib.mrml.headless_scene import application_logic_of
+from waiting import MOST_WAITING_S
 
 try:
     import qt_stand_ins
@@ -217,7 +218,7 @@ class Application:
         widget.setup()
         return widget
 
-    def wait(self, condition: Callable[[], bool], timeout_s: float = 120.0) -> None:
+    def wait(self, condition: Callable[[], bool], timeout_s: float = MOST_WAITING_S) -> None:
         """Runs Qt's event loop until the condition holds.
 
         Raises:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 
 import numpy as np
 import pytest
@@ -90,8 +89,7 @@ def test_json_that_is_deep_or_has_endless_numbers(track, tmp_path):
 def test_pipes_as_tables_are_refused_without_waiting(track, run, clip, tmp_path):
     for name in ("p.csv", "p.mrk.json", "p.txt", "s.json"):
         os.mkfifo(tmp_path / name)
-    begun = time.monotonic()
-    for refused in (
+    for refused in (  # whoever opened a pipe without a writer would wait for ever
         track(points=tmp_path / "p.csv"),
         track(points=tmp_path / "p.mrk.json"),
         track("--corrections", tmp_path / "p.csv", "--query-frame", 0),
@@ -99,7 +97,6 @@ def test_pipes_as_tables_are_refused_without_waiting(track, run, clip, tmp_path)
         run("evaluate", "tracks", tmp_path / "p.csv", "--truth", tmp_path / "p.txt"),
     ):
         assert_refused(refused, "pipe or a device")
-    assert time.monotonic() - begun < 60
 
 
 @pytest.mark.slow

@@ -76,7 +76,7 @@ def test_a_shifted_header_is_found_and_can_be_left():
     assert decided(fixed, moving, initial_transform="none").start is None
 
 
-@pytest.mark.parametrize("degrees", [40, 180])
+@pytest.mark.parametrize("degrees", [pytest.param(40, marks=pytest.mark.slow), 180])
 def test_slices_turned_in_their_plane_are_found(degrees):
     fixed = body()
     moving, true = turned(fixed, Rotation.from_euler("z", degrees, degrees=True).as_matrix(), (4.0, -2.0, 0.0))

@@ -3,7 +3,6 @@ missing, and the list of benchmarks.
 """
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from itertools import product
@@ -318,14 +317,3 @@ def test_every_benchmark_is_found_and_takes_markdown_and_json(capsys):
         options = capsys.readouterr().out
         assert "--markdown" in options
         assert "--json" in options
-
-
-def test_finding_the_benchmarks_imports_nothing_slow():
-    code = """if True:
-        import argparse, sys
-        from UltrasoundMotionLib.lab.cli import benchmark
-        benchmark.fill_parser(argparse.ArgumentParser())
-        print(*sorted({"torch", "scipy", "SimpleITK", "cv2", "matplotlib"} & sys.modules.keys()))
-    """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == ""

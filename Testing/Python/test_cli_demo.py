@@ -17,6 +17,9 @@ SPACING_MM = (
 )  # of the demo's clip: its DICOM region gives half of that for frames of twice the size
 
 
+pytestmark = pytest.mark.slow  # what it puts together, tracks, strain and scene, is tested in the quick part
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory):
     """The demo, run once: its folder, and what it said."""

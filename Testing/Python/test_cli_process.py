@@ -60,15 +60,14 @@ def test_a_table_needs_no_extra_and_the_demo_says_which_it_lacks(clip, points, t
     }
 
 
-@pytest.mark.parametrize(("option", "answer"), [("--version", "ultrasound-motion "), ("--help", "usage: ultrasound-")])
-def test_help_and_version_load_no_package_but_numpy(option, answer):
+def test_help_and_version_load_no_package_but_numpy():
     """That is why they come at once: importing torch alone takes seconds."""
-    program = (
-        "import sys; before = set(sys.modules); from UltrasoundMotionLib.cli.main import main; main(sys.argv[1:]);"
-    )
+    program = "import sys; before = set(sys.modules); from UltrasoundMotionLib.cli.main import main;"
+    program += "main(['--version']); main(['--help']);"
     program += "print(*{name.partition('.')[0] for name in set(sys.modules) - before}, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", program, option], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith(answer)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    version, usage = done.stdout.splitlines()[:2]
+    assert version.startswith("ultrasound-motion ") and usage.startswith("usage: ultrasound-")
     assert set(done.stderr.split()) - set(sys.stdlib_module_names) <= {"numpy", "UltrasoundMotionLib"}
 
 

@@ -105,7 +105,10 @@ def check_tracks(found, points, query_frames, outputs, tolerance, *, product_abo
     np.testing.assert_array_equal(found.visible[~given], visible[~given])
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+PRECISIONS = [(torch.float64, 1e-9), pytest.param(torch.float32, 1e-5, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
 def test_the_offline_tracker_returns_them(dtype, tolerance):
     frames, points, query_frames, outputs = inputs("cotracker3")
     tracker = CoTracker3Tracker(network("cotracker3", dtype), settings("cotracker3"), CPU)
@@ -113,7 +116,7 @@ def test_the_offline_tracker_returns_them(dtype, tolerance):
     check_tracks(found, points.numpy(), query_frames, outputs, tolerance)
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-9), (torch.float32, 1e-5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), PRECISIONS)
 def test_the_online_tracker_slides_as_the_official_one(dtype, tolerance):
     frames, points, query_frames, outputs = inputs("cotracker3-online")
     tracker = CoTracker3OnlineTracker(network("cotracker3-online", dtype), settings("cotracker3-online"), CPU)

@@ -99,6 +99,7 @@ def test_pipspp_computes_the_official_numbers():
     torch.testing.assert_close(found[-1], expected(outputs, "second_window", found[-1]), rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 @torch.inference_mode()
 def test_single_precision_stays_at_the_official_numbers(name):
@@ -109,7 +110,7 @@ def test_single_precision_stays_at_the_official_numbers(name):
     torch.testing.assert_close(torch.stack(found).double(), wanted, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", ["echotracker", pytest.param("pipspp", marks=pytest.mark.slow)])
 def test_gradients_reach_every_weight(name):
     made = network(name, torch.float32)
     images, points, _ = inputs(name, torch.float32)

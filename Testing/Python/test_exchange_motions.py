@@ -74,6 +74,7 @@ def test_itk_resamples_as_we_do(kind, name, pair, context, tmp_path):
     np.testing.assert_allclose(again.points(points), motion.points(points), atol=2e-3)
 
 
+@pytest.mark.slow  # ANTs takes 7 s to import; ITK, which it reads files with, is in the quick part
 @pytest.mark.parametrize("files", [["w.nii.gz"], ["a.mat"], ["w.nii.gz", "a.mat"], ["both.h5"]])
 def test_ants_resamples_as_we_do(files, pair, context, tmp_path):
     ants = pytest.importorskip("ants")
@@ -88,6 +89,7 @@ def test_ants_resamples_as_we_do(files, pair, context, tmp_path):
     assert_same_inside(warped(motion, pair), theirs)
 
 
+@pytest.mark.slow
 def test_ants_registration_is_read(pair, tmp_path):
     """What ANTs itself writes: 1Warp, its inverse, the affine; with its own order of application."""
     ants = pytest.importorskip("ants")

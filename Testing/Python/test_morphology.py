@@ -1,11 +1,12 @@
-"""Morphology with NumPy alone agrees with SciPy's."""
+"""Morphology and nearest pixels with NumPy alone agree with SciPy's."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
-from scipy.spatial import ConvexHull
+from scipy.spatial import ConvexHull, cKDTree
 
 from UltrasoundMotionLib.images import morphology
+from UltrasoundMotionLib.images.nearest_pixels import nearest_pixels
 
 SHAPES = [(40, 57), (5, 30), (1, 12), (9, 1)]
 
@@ -84,3 +85,15 @@ def test_convex_hulls():
     single = np.zeros((4, 5), dtype=bool)
     single[2, 3] = True
     np.testing.assert_array_equal(morphology.convex_hull(single), single)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.6])
+def test_nearest_pixels_are_scipys_also_deep_inside(share):
+    among = np.random.default_rng(5).random((70, 90)) < share
+    among[20:66, 20:66] = False  # 23 pixels deep, beyond the reach of the rings
+    places = np.argwhere(~among)
+    found, distances = nearest_pixels(places, among, 24)
+    np.testing.assert_allclose(distances, cKDTree(np.argwhere(among)).query(places, k=24)[0], rtol=1e-12)
+    np.testing.assert_allclose(distances, np.linalg.norm(found - places[:, None], axis=2), rtol=1e-12)
+    assert among[found[..., 0], found[..., 1]].all()
+    assert all(len(set(map(tuple, one))) == 24 for one in found)

@@ -19,6 +19,7 @@ def test_a_missing_slicer_core_is_named(monkeypatch, installed):
         import UltrasoundMotionLib.mrml  # noqa: F401
 
 
+@pytest.mark.slow
 def test_a_test_file_without_its_extra_is_skipped_and_names_it():
     """Test files import plainly; conftest.py turns the missing package of an extra into a skip."""
     file = Path(__file__).parent / "test_mrml_scene.py"

@@ -28,7 +28,7 @@ def tracked(request, tmp_path_factory):
         widget = application.open_module(request.param)
         for button in (widget.ui.sampleDataButton, widget.ui.applyButton):
             button.click()
-            application.wait(lambda: widget.run is None, 300)
+            application.wait(lambda: widget.run is None)
         widget.parameters.inputClip.SetName(LONG_NAME)
         widget.ui.progressBar.visible = True
         slicer_stand_ins.qt_stand_ins.render(

@@ -70,7 +70,7 @@ def test_a_point_behind_a_shadow_is_reported_and_found_again(moving_texture, mod
     assert error[17:].max() < 0.5
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["lucas-kanade", pytest.param("block-matching", marks=pytest.mark.slow)])
 def test_both_memories_together_beat_each_alone_when_speckle_decorrelates(model):
     from UltrasoundMotionLib.tracking import run_tracker
     from UltrasoundMotionLib.tracking.matching.block_matching import BlockMatcher, BlockMatchingConfig

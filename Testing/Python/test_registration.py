@@ -113,7 +113,7 @@ def test_a_deterministic_field_does_not_depend_on_the_number_of_threads(monkeypa
         fields = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found = register(fixed, moving, deterministic=True)
+            found = register(fixed, moving, config=QUICK, deterministic=True)
             assert (found.measures.threads, torch.get_num_threads()) == (1, threads)
             fields.append(found.displacement.displacement_mm)
         np.testing.assert_array_equal(*fields)

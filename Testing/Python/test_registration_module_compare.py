@@ -236,8 +236,8 @@ def test_flicker_shows_both_in_turns_twice_a_second_until_it_is_stopped(scene, p
     timer = panel._comparison._timer
     assert timer.active and timer.interval == 250
     before = opacity()
-    application.wait(lambda: opacity() != before, 10)
-    application.wait(lambda: opacity() == before, 10)
+    application.wait(lambda: opacity() != before)
+    application.wait(lambda: opacity() == before)
     assert {before, 1 - before} == {0.0, 1.0}
     panel.ui.beforeButton.click()
     assert not timer.active and shown(scene) == ("moving", 1.0)

@@ -3,7 +3,6 @@
 import sys
 import textwrap
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,22 +204,6 @@ def test_settings_of_a_tracker_are_changed_by_name():
         track_points(clip(), [[20.0, 20.0]], settings={"confidence": {"seen_above": 0.9}})
     with pytest.raises(InputError, match="weights x: the tracker lucas-kanade needs none"):
         entry.make(weights="x")
-
-
-@pytest.mark.parametrize(
-    ("listing", "count"),
-    [("tracking import available_trackers", 12), ("registration import available_methods", 8)],
-)
-def test_listing_needs_no_torch(listing, count):
-    import subprocess
-
-    code = (
-        f"import sys\nfrom UltrasoundMotionLib.{listing} as available\n"
-        f"assert len(available()) >= {count}\nassert not {{'torch', 'SimpleITK'}} & set(sys.modules)"
-    )
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_request_refuses_what_it_cannot_take():

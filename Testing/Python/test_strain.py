@@ -1,7 +1,6 @@
 """Strain of walls that move in closed form: every quantity is recomputed here from the motion."""
 
 import gc
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -345,12 +344,6 @@ def test_frames_and_points_are_measured_all_at_once():
     few = calls(100, 100)
     assert calls(400, 100) == few
     assert calls(100, 300) < 1.2 * few
-
-
-def test_import_needs_no_torch():
-    code = "import sys, UltrasoundMotionLib.strain; assert not {'torch', 'matplotlib', 'slicer'} & set(sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
 
 
 def test_events_can_be_edited():

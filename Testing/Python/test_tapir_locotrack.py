@@ -27,6 +27,9 @@ from UltrasoundMotionLib.weights import find_card, read_card
 TAPIRS = ("tapir", "bootstapir")
 LOCOTRACKS = ("locotrack-small", "locotrack-base")
 NAMES = (*TAPIRS, *LOCOTRACKS)
+ONE_OF_EACH = [
+    name if name in ("tapir", "locotrack-small") else pytest.param(name, marks=pytest.mark.slow) for name in NAMES
+]
 OFFICIAL = {
     "tapir": ("TAPIR", "tapir_checkpoint_panning.pt", "https://github.com/google-deepmind/tapnet"),
     "bootstapir": ("BootsTAPIR", "bootstapir_checkpoint_v2.pt", "https://github.com/google-deepmind/tapnet"),
@@ -102,6 +105,7 @@ def test_the_numbers_are_the_official_ones(name):
     torch.testing.assert_close(own, points, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @torch.inference_mode()
 def test_single_precision_stays_at_the_official_numbers(name):
@@ -148,7 +152,7 @@ def test_chunks_change_nothing(name, monkeypatch):
     check(made(frames, points, query_frames), outputs, 1e-9)
 
 
-@pytest.mark.parametrize("name", ["bootstapir", "locotrack-base"])
+@pytest.mark.parametrize("name", [pytest.param("bootstapir", marks=pytest.mark.slow), "locotrack-base"])
 def test_gradients_reach_the_weights(name):
     made = network(f"{name}-tiny", torch.float32)
     frames, points, query_frames, _ = inputs(f"{name}-tiny", 64, torch.float32)
@@ -220,7 +224,7 @@ def clip(frame_count=4, height=60, width=80):
     return ImageSequence(np.clip(frames, 0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ONE_OF_EACH)
 def test_an_imported_checkpoint_follows_points_from_any_frame(name, models, tmp_path, capsys):
     project, file, source = OFFICIAL[name]
     assert name not in {entry.name for entry in available_trackers()}
@@ -267,7 +271,7 @@ def test_an_imported_checkpoint_follows_points_from_any_frame(name, models, tmp_
     assert own.visible[2].all()
 
 
-@pytest.mark.parametrize("name", ["tapir", "locotrack-small"])
+@pytest.mark.parametrize("name", ["tapir", pytest.param("locotrack-small", marks=pytest.mark.slow)])
 def test_the_command_line_runs_it_in_windows(name, models, tmp_path, monkeypatch):
     write_checkpoint(tmp_path / "official.pt", name)
     assert main(["models", "import", str(tmp_path / "official.pt"), "--as", name]) == 0

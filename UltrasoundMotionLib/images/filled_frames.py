@@ -9,6 +9,7 @@ import numpy as np
 from UltrasoundMotionLib.images.colour import ColourFrameSource, sample_indices
 from UltrasoundMotionLib.images.image_sequence import FrameSource
 from UltrasoundMotionLib.images.morphology import binary_dilation
+from UltrasoundMotionLib.images.nearest_pixels import nearest_pixels
 from UltrasoundMotionLib.images.tissue_hue import TissueHue
 
 _NEIGHBOURS = 24
@@ -35,16 +36,12 @@ class FilledFrames:
         self.shape, self.dtype = frames.shape, np.dtype(frames.dtype)
         self._passing: dict[int, bytes] = {}  # compressed: a mask a frame would grow with the clip
         # the nearest unmasked pixels are those on the rim of the mask
-        rim = np.argwhere(binary_dilation(mask, iterations=3) & ~mask)
+        rim = binary_dilation(mask, iterations=3) & ~mask
         self._source = np.zeros((0, 0, 2), dtype=np.intp)
-        if len(rim):
-            from scipy.spatial import cKDTree  # imported where it is needed: it takes a quarter of a short run
-
-            count = min(_NEIGHBOURS, len(rim))
-            distance, nearest = cKDTree(rim).query(np.argwhere(mask), k=np.arange(1, count + 1))
+        if rim.any():
+            self._source, distance = nearest_pixels(np.argwhere(mask), rim, min(_NEIGHBOURS, int(rim.sum())))
             weight = 1.0 / distance
             self._weight = (weight / weight.sum(axis=1, keepdims=True)).astype(np.float32)
-            self._source = rim[nearest]
 
     def __getitem__(self, index: int) -> np.ndarray:
         frame = np.array(self._frames[index])

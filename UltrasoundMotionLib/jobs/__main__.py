@@ -6,6 +6,7 @@ Reads jobs from stdin and writes events to stdout, one JSON object per line.
 import argparse
 from pathlib import Path
 
+from UltrasoundMotionLib.deferred_modules import defer_modules
 from UltrasoundMotionLib.jobs.capability import add_capability
 from UltrasoundMotionLib.jobs.child import main
 
@@ -17,6 +18,7 @@ if __name__ == "__main__":
         "--capability", metavar="MODULE", action="append", default=[], help="a module outside of the package to allow"
     )
     arguments = parser.parse_args()
+    defer_modules()
     for name in arguments.capability:
         add_capability(name)
     main(arguments.parent, arguments.root)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.strain.wall_contour import contour_from_curve, find_apex
 
 CHORDS = 20
 POINTS = 49
@@ -40,6 +39,8 @@ def contour_of_chords(chords: np.ndarray) -> np.ndarray:
     Raises:
         InputError: too few chords, or a contour that `contour_from_curve` refuses.
     """
+    from UltrasoundMotionLib.strain.wall_contour import contour_from_curve  # not for other formats: it takes a while
+
     curve = curve_of_chords(chords)
     apart = np.r_[True, np.linalg.norm(np.diff(curve, axis=0), axis=1) > 1e-6]
     return contour_from_curve(curve[apart], POINTS).points_px
@@ -56,6 +57,8 @@ def chords_of_curve(curve: np.ndarray, axis: np.ndarray | None = None) -> np.nda
     Raises:
         InputError: a contour without an apex between its ends, or that a chord meets on one side only.
     """
+    from UltrasoundMotionLib.strain.wall_contour import find_apex
+
     curve = np.asarray(curve, dtype=np.float64)
     if axis is not None:
         half = len(curve) // 2

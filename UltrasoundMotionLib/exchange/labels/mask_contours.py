@@ -10,8 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from UltrasoundMotionLib.errors import InputError
-from UltrasoundMotionLib.strain.curve_geometry import evenly_spaced
-from UltrasoundMotionLib.strain.wall_contour import contour_from_curve, left_base_first
 
 POINTS = 49
 _FEWEST_EDGES = 6
@@ -42,6 +40,9 @@ def contour_of_cavity(mask: np.ndarray, *, cavity: int, muscle: int) -> np.ndarr
     Raises:
         InputError: a mask without cavity or muscle, or a border that `contour_from_curve` refuses.
     """
+    from UltrasoundMotionLib.strain.curve_geometry import evenly_spaced  # not for other formats: it takes a while
+    from UltrasoundMotionLib.strain.wall_contour import contour_from_curve
+
     border, touching = _border(mask == cavity, mask == muscle)
     if int(touching.sum()) < _FEWEST_EDGES:
         raise InputError(f"the mask has no border of label {cavity} with label {muscle}")
@@ -61,6 +62,9 @@ def contour_around_muscle(mask: np.ndarray, inner: np.ndarray, *, cavity: int, m
     Raises:
         InputError: a mask without muscle around the cavity.
     """
+    from UltrasoundMotionLib.strain.curve_geometry import evenly_spaced
+    from UltrasoundMotionLib.strain.wall_contour import left_base_first
+
     inside = (mask == cavity) | (mask == muscle)
     border, _ = _border(inside, ~inside)
     nearest = np.linalg.norm(border[:, None] - inner, axis=2).argmin(axis=1)
