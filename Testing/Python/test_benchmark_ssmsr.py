@@ -75,6 +75,7 @@ def test_the_atlas_is_the_most_similar_after_registration(hippocampi, tmp_path):
     assert found.nlcc > 0.7
 
 
+@pytest.mark.training
 def test_table_1_is_made_by_one_command_and_goes_on_where_it_ended(hippocampi, tmp_path, capsys):
     out, report = tmp_path / "run", tmp_path / "t.json"
     command = ["benchmark", "ssmsr-segmentation", "--data", str(hippocampi), "--out", str(out), "--part", "validation"]
@@ -197,6 +198,7 @@ def test_three_patients_are_tested_and_wrong_folders_are_refused(echoes, tmp_pat
         read_echo_folder(echoes, "blood")
 
 
+@pytest.mark.training
 @pytest.mark.parametrize("tissue", ["myocardium", "blood"])
 def test_table_2_is_made_by_one_command(echoes, tmp_path, capsys, tissue):
     out, report = tmp_path / "run", tmp_path / "t.json"

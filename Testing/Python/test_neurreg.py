@@ -83,6 +83,7 @@ def test_the_loss_is_the_distance_to_the_simulated_field_and_the_likeness_of_bot
     assert float(with_labels.losses(batch, 0)["labels"].detach()) > 0
 
 
+@pytest.mark.training
 def test_a_training_learns_a_simulated_shift(tmp_path, monkeypatch):
     torch.manual_seed(1)
     simulator = SimulatorSettings(rotation_deg=0, scale=(1, 1), translation=0.15, elastic=0)
