@@ -103,7 +103,7 @@ def test_decisions_are_kept_and_shown_and_hold_for_what_was_looked_at(out, manif
     assert read_case(out, "case-0").state == "not reviewed"
 
 
-@pytest.mark.parametrize("by_manifest", [False, True])
+@pytest.mark.parametrize("by_manifest", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_corrected_tracks_come_back_and_only_they_are_run_again(out, manifest, by_manifest, capsys):
     original = (out / "cases" / "case-1" / "tracks.csv").read_bytes()
     points = (manifest.parent / "points.csv").read_bytes()

@@ -200,7 +200,16 @@ def published_trackers():
     return [entry for entry in TRACKERS.all() if any(kind.official for kind in entry.networks)]
 
 
-@pytest.mark.parametrize("given", published_trackers(), ids=lambda entry: entry.name)
+def one_of_each_size():
+    """All published trackers; those with many weights in the slow part."""
+    small = ("cotracker3", "echotracker", "locotrack-base")
+    return [
+        pytest.param(one, id=one.name, marks=() if one.name in small else pytest.mark.slow)
+        for one in published_trackers()
+    ]
+
+
+@pytest.mark.parametrize("given", one_of_each_size())
 def test_every_other_tracker_refuses_a_checkpoint_by_its_name(given, tmp_path, monkeypatch, capsys):
     names = {"tapir": "tapir-tiny", "locotrack-base": "locotrack-base-tiny"}
     stored = golden_networks.golden(names.get(given.name, given.name))

@@ -38,7 +38,10 @@ def test_correlation_filters_lose_a_landmark_out_of_view_and_find_it_again(model
     assert visible[:, 2].mean() > 0.9 and error[:, 2].max() < 2
 
 
-@pytest.mark.parametrize("model", ["lucas-kanade", "block-matching", "kcf", "lct"])
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("kcf", "lct")]
+
+
+@pytest.mark.parametrize("model", ["lucas-kanade", "block-matching", *SLOW])
 def test_points_out_of_view_are_not_visible(model):
     sequence, truth = panned_clip()
     tracks = run_tracker(sequence, lambda: find_tracker(model).make("cpu"), POINTS, model=model)
