@@ -68,9 +68,7 @@ def test_the_network_computes_the_official_numbers():
     tokens = made._tokens(maps, templates, begin, slice(None), made._time_embedding(len(frames), maps[0]))
     tokens = tokens[:, ::2, ::24]
     torch.testing.assert_close(tokens, expected(outputs, "tokens_some", tokens), rtol=0, atol=1e-9)
-    found = made.refine(maps, templates, begin, 3)
-    check_state(found, outputs, 1e-9)
-    check_state(made(images, points, query_frames, 3), outputs, 1e-9)
+    check_state(made.refine(maps, templates, begin, 3), outputs, 1e-9)  # the whole: the offline tracker
 
 
 def check_state(found, outputs, tolerance):

@@ -58,12 +58,22 @@ def models(tmp_path, monkeypatch):
     return tmp_path / "models"
 
 
+@pytest.fixture(scope="module")
+def imported_models(tmp_path_factory):
+    """A folder with both networks' official checkpoints, imported once, with weights by formula."""
+    folder = tmp_path_factory.mktemp("imported")
+    with pytest.MonkeyPatch.context() as patches:
+        patches.setenv("ULTRASOUND_MOTION_MODELS", str(folder / "models"))
+        for name in NETWORKS:
+            torch.save({"model_state_dict": official_tensors(name)}, folder / f"{name}.pth")
+            assert main(["models", "import", str(folder / f"{name}.pth"), "--as", name]) == 0
+    return folder / "models"
+
+
 @pytest.fixture
-def imported(models, tmp_path):
-    """Imports both networks' official checkpoints, with weights by formula."""
-    for name in NETWORKS:
-        torch.save({"model_state_dict": official_tensors(name)}, tmp_path / f"{name}.pth")
-        assert main(["models", "import", str(tmp_path / f"{name}.pth"), "--as", name]) == 0
+def imported(imported_models, monkeypatch):
+    """Both networks can be named."""
+    monkeypatch.setenv("ULTRASOUND_MOTION_MODELS", str(imported_models))
 
 
 @torch.inference_mode()
