@@ -44,6 +44,7 @@ def test_wrong_requests_are_named(capsys, tmp_path):
     assert "acdc-published" in said
     assert "sometimes" in refused(capsys, "acdc", "--data", tmp_path, "--part", "sometimes")
     assert "hippocampus-one-atlas" in refused(capsys, "acdc", "--data", tmp_path, "--atlas", "hippocampus_001")
+    assert "own, whole, changing, labels, got 'heart'" in refused(capsys, "acdc", "--data", tmp_path, "--region", "heart")
     assert str(tmp_path / "no" / "r.jsonl") in refused(
         capsys, "acdc", "--data", tmp_path, "--rows", tmp_path / "no" / "r.jsonl"
     )
@@ -99,7 +100,7 @@ def test_default_methods_are_all_that_are_registered():
     assert chosen[0] == "unregistered"
     assert {name.removeprefix("ours:") for name in chosen} == {
         *("unregistered", "ants", "ants-cc", "ants-bspline", "convexadam", "demons", "elastix", "fireants", "greedy"),
-        *("greedy-affine", "niftyreg"),
+        *("greedy-affine", "niftyreg", "unigradicon"),
         *(method.name for method in available_methods() if method.installed),
     }
     assert len(chosen) == len({name.removeprefix("ours:") for name in chosen})

@@ -241,7 +241,7 @@ def test_a_peer_is_one_decorated_file_and_settings_are_what_it_is_called_with(mo
     with pytest.raises(InputError, match="registered already"):
         peer("toy", "another", kind="registration")(toy)
     with pytest.raises(
-        InputError, match="no registration peer named none; choose one of ants, ants-bspline, ants-cc, convexadam,"
+        InputError, match="no registration peer named none; choose one of ants, ants-bspline, ants-bspline-published,"
     ):
         find_peer("none", "registration")
 

@@ -32,6 +32,7 @@ class Peer:
         call: without arguments, makes a tracker (an `OnlineTracker`); or registers, (fixed, moving) -> displacement on
             the grid of the fixed image.
         settings: the keyword arguments that `call` gives to what the peer's file defines.
+        whole: keyword arguments with which a registration that chooses a part of its images itself takes all of them.
         takes_part: whether it is one of those that run when none is named.
         dense: whether it makes a flow of the whole image, so that any number of points costs the same.
         rank: orders tables, the smallest first.
@@ -45,6 +46,7 @@ class Peer:
     takes_part: Callable[[], bool] = lambda: True
     dense: bool = False
     rank: int = 100
+    whole: Mapping[str, Any] = field(default_factory=dict)
 
 
 _REGISTRIES: dict[Kind, Registry[Peer]] = {
@@ -62,6 +64,7 @@ def peer(
     takes_part: Callable[[], bool] = lambda: True,
     dense: bool = False,
     rank: int = 100,
+    whole: Mapping[str, Any] | None = None,
 ) -> Callable[[Make], Make]:
     """Decorator: makes a class or function a peer, called with `settings`. See `Peer`.
 
@@ -71,7 +74,8 @@ def peer(
 
     def add(make: Make) -> Make:
         chosen = dict(settings or {})
-        _REGISTRIES[kind].add(Peer(name, summary, kind, partial(make, **chosen), chosen, takes_part, dense, rank))
+        call = partial(make, **chosen)
+        _REGISTRIES[kind].add(Peer(name, summary, kind, call, chosen, takes_part, dense, rank, dict(whole or {})))
         return make
 
     return add

@@ -35,6 +35,7 @@ from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
     default_atlas,
     label_names,
 )
+from UltrasoundMotionLib.lab.benchmarks.registration.regions import OWN, REGIONS, check_region
 from UltrasoundMotionLib.lab.benchmarks.registration.runner import OURS, UNREGISTERED, quiet_threads
 from UltrasoundMotionLib.lab.benchmarks.registration.targets import instance_targets, learned_targets
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
@@ -53,7 +54,8 @@ it is done. Labels only score. Protocols: hippocampus-most-similar, hippocampus-
 128 x 64), candi-one-atlas (LT-Net's experiment: 28 structures of the brain) and hippocampus-learn2reg (the 60 pairs and
 the measures of Learn2Reg 2020, Task 4; hippocampus-learn2reg-test has the 130 of its test, whose labels you need).
 --part says from which subjects: those that no setting of the methods without training was chosen on (untuned, the
-default; tuned are the others), or the learned methods' train, validation and held-out. The peers come with pip install
+default; tuned are the others), or the learned methods' train, validation and held-out. --region gives every method the
+same part of the images. The peers come with pip install
 --editable ".[benchmark,elastix]"; one that is not installed is a row that says so."""
 
 CASES: CaseMeasure[MethodResult] = CaseMeasure(
@@ -115,7 +117,7 @@ def registration_columns(
 
 
 def registration_result(
-    methods: Sequence[MethodResult], protocol: str, *, threads: int, part: str, atlas: str | None
+    methods: Sequence[MethodResult], protocol: str, *, threads: int, part: str, atlas: str | None, region: str = OWN
 ) -> BenchmarkResult[MethodResult]:
     """All methods on one protocol, with the project's goals for those that were measured."""
     names = label_names(protocol)
@@ -123,7 +125,7 @@ def registration_result(
         registration_columns(list(names), list(names.values()), challenge=protocol in CHALLENGE),
         tuple(methods),
         (*instance_targets(protocol, methods), *learned_targets(protocol, methods)),
-        {"protocol": protocol, "part": part, "atlas": atlas, "threads": threads},
+        {"protocol": protocol, "part": part, "atlas": atlas, "threads": threads, "region": region},
         cases=CASES,
         against=GREEDY,
         rows_key="methods",
@@ -148,6 +150,7 @@ def benchmark_registration(
     threads: int = 1,
     part: str = UNTUNED,
     atlas: str | None = None,
+    region: str = OWN,
     rows: str | Path | None = None,
     on_line: Callable[[str], None] | None = None,
 ) -> BenchmarkResult[MethodResult]:
@@ -167,25 +170,28 @@ def benchmark_registration(
         part: one of `PARTS`, from whose subjects the pairs are.
         atlas: the subject that a protocol with one atlas puts onto all others; None: that of the shipped weights of
             `label-transfer`, of CANDI the one that `train ltnet-published` takes.
+        region: one of `REGIONS`: the part of the images that every method is given; the measures are of the whole grid.
         rows: file that keeps each pair's row as soon as it is measured; what it holds already of the same method,
-            protocol, part, atlas and number of threads is not measured again.
+            protocol, part, atlas, number of threads and region is not measured again.
         on_line: called with a line of text for each pair that was measured.
 
     Raises:
-        InputError: an unknown protocol or part, or data that is not there. A package that is missing is a row that says
-            so.
+        InputError: an unknown protocol, part or region, or data that is not there. A package that is missing is a row
+            that says so.
         OutputError: the file of rows cannot be written.
     """
     if protocol not in PROTOCOLS:
         raise InputError(f"protocol: expected one of {', '.join(PROTOCOLS)}, got {protocol!r}")
     if part not in PARTS:
         raise InputError(f"part: expected one of {', '.join(PARTS)}, got {part!r}")
+    check_region(region)
     if atlas is not None and protocol not in ATLAS_PROTOCOLS:
         raise InputError(f"atlas {atlas}: {protocol} takes none; {' and '.join(ATLAS_PROTOCOLS)} do")
     atlas = atlas or default_atlas(protocol, Path(folder))
     shared = [protocol, str(folder), "--threads", str(threads), "--part", part]
     shared += [] if pair_count is None else ["--pairs", str(pair_count)]
     shared += [] if atlas is None else ["--atlas", atlas]
+    shared += [] if region == OWN else ["--region", region]
     if rows is not None:
         shared += ["--rows", str(check_output_path(rows))]
     names = label_names(protocol)
@@ -199,7 +205,7 @@ def benchmark_registration(
             answer = {"missing": str(error)}
         pairs = tuple(from_plain(PairResult, row) for row in answer.get("rows", ()))
         results.append(MethodResult(method, pairs, answer.get("missing", ""), names))
-    return registration_result(results, protocol, threads=threads, part=part, atlas=atlas)
+    return registration_result(results, protocol, threads=threads, part=part, atlas=atlas, region=region)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -237,6 +243,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="of hippocampus-one-atlas (default: that of the shipped label-transfer) or candi-one-atlas",
     )
     parser.add_argument(
+        "--region",
+        metavar="R",
+        default=OWN,
+        help="; ".join(f"{name}: {meaning}" for name, meaning in REGIONS.items()) + f" (default {OWN})",
+    )
+    parser.add_argument(
         "--rows",
         metavar="R.jsonl",
         type=Path,
@@ -264,6 +276,7 @@ def run(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         part=FORMER_PARTS.get(arguments.part, arguments.part),
         atlas=arguments.atlas,
+        region=arguments.region,
         rows=arguments.rows,
         on_line=forward,
     )

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from UltrasoundMotionLib.lab.benchmarks.registration.protocols import (
     PROTOCOLS,
     protocol_pairs,
 )
+from UltrasoundMotionLib.lab.benchmarks.registration.regions import OWN, REGIONS, box_for, on_box
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.registration_datasets import RegistrationPair
 from UltrasoundMotionLib.peak_memory import own_peak_bytes
@@ -61,10 +63,11 @@ def method_settings(method: str) -> tuple[str, dict[str, Any]]:
     return name, settings
 
 
-def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
+def method_call(method: str, region: str = OWN) -> Callable[[Volume, Volume], DisplacementField]:
     """Returns the method as one call: (fixed, moving) -> displacement on the grid of the fixed image.
 
     Args:
+        region: one of `REGIONS`; only with "own" do ours cut their search region.
         method: "unregistered", a peer's name, or "ours:" and a method's name, with changes to its settings after a
             colon: "ours:semantic-published:model=semantic-cardiac".
 
@@ -74,14 +77,22 @@ def method_call(method: str) -> Callable[[Volume, Volume], DisplacementField]:
     from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
     from UltrasoundMotionLib.lab.benchmarks.peers import find_peer
     from UltrasoundMotionLib.registration import find_method, register
+    from UltrasoundMotionLib.registration.request import AUTO, WHOLE
 
     if method == UNREGISTERED:
         return lambda fixed, moving: DisplacementField.zero(ImageGrid.of(fixed))
     if not method.startswith(OURS):
-        return find_peer(method, "registration").call
+        found = find_peer(method, "registration")
+        return found.call if region == OWN else partial(found.call, **found.whole)
     name, settings = method_settings(method)
     find_method(name).settings_from(settings)
-    return lambda fixed, moving: register(fixed, moving, method=name, settings=settings, device="cpu").displacement
+    searched = AUTO if region == OWN else WHOLE
+
+    def ours(fixed: Volume, moving: Volume) -> DisplacementField:
+        done = register(fixed, moving, method=name, settings=settings, search_region=searched, device="cpu")
+        return done.displacement
+
+    return ours
 
 
 def run_method(
@@ -142,18 +153,26 @@ def pair_result(
 
 
 def run_pairs(
-    method: str, pairs: list[RegistrationPair], kept: RowFile[PairResult] | None, *, challenge: bool = False
+    method: str,
+    pairs: list[RegistrationPair],
+    kept: RowFile[PairResult] | None,
+    *,
+    challenge: bool = False,
+    region: str = OWN,
 ) -> list[PairResult]:
     """Returns a row for every pair; those that are kept already are taken from there, each new one is kept and printed
     on stderr at once.
+
+    Args:
+        region: one of `REGIONS`: what the method is given of the images. Measures are of the whole fixed grid.
     """
     rows = {} if kept is None else kept_rows(kept)
     left = [pair for pair in pairs if pair.name not in rows]
     if left:
-        call = method_call(method)
-        run_method(call, left[0])  # so that loading libraries is not measured
+        call = method_call(method, region)
+        run_method(on_box(call, box_for(left[0], region)), left[0])  # so that loading libraries is not measured
     for number, pair in enumerate(left, start=len(pairs) - len(left) + 1):
-        row = rows[pair.name] = run_method(call, pair, challenge=challenge)
+        row = rows[pair.name] = run_method(on_box(call, box_for(pair, region)), pair, challenge=challenge)
         if kept is not None:
             kept.append(row)
         measured = f"Dice {row.mean_dice:.3f}, {100 * row.nonpositive:.4f} % folded, {row.seconds:.2f} s"
@@ -162,7 +181,9 @@ def run_pairs(
 
 
 def row_file(path: Path, run: Mapping[str, object]) -> RowFile[PairResult]:
-    """Returns the file of a method's rows; `run` is method, protocol, part, atlas and threads."""
+    """Returns the file of a method's rows; `run` is method, protocol, part, atlas and threads, and the region where it
+    is not "own".
+    """
     return RowFile(path, PairResult, run, case=lambda row: row.pair)
 
 
@@ -185,6 +206,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--part", choices=PARTS, required=True)
     parser.add_argument("--atlas")
+    parser.add_argument("--region", choices=tuple(REGIONS), default=OWN)
     parser.add_argument("--rows", type=Path)
     arguments = parser.parse_args()
 
@@ -195,10 +217,13 @@ def main() -> int:
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(arguments.threads)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)
     shared = {name: getattr(arguments, name) for name in ("method", "protocol", "part", "atlas", "threads")}
+    if arguments.region != OWN:
+        shared["region"] = arguments.region
     kept = None if arguments.rows is None else row_file(arguments.rows, shared)
     pairs = protocol_pairs(arguments.protocol, arguments.folder, arguments.pairs, arguments.part, arguments.atlas)
     try:
-        rows = run_pairs(arguments.method, pairs, kept, challenge=arguments.protocol in CHALLENGE)
+        challenge = arguments.protocol in CHALLENGE
+        rows = run_pairs(arguments.method, pairs, kept, challenge=challenge, region=arguments.region)
     except MissingPackageError as error:
         print(json.dumps({"missing": str(error)}))
         return 0
