@@ -31,7 +31,9 @@ def heart(radius, seed=0):
     labels[HEART] = 1
     turn = np.array([[0.6, -0.8, 0.0], [0.8, 0.6, 0.0], [0.0, 0.0, 1.0]])
     geometry = (2.0, 2.0, 8.0), (10.0, -20.0, 5.0), turn
-    return LabelledImage(Volume(np.clip(8 * body + 5 * disc, -1, 4).astype(np.float32), *geometry), Volume(labels, *geometry))
+    return LabelledImage(
+        Volume(np.clip(8 * body + 5 * disc, -1, 4).astype(np.float32), *geometry), Volume(labels, *geometry)
+    )
 
 
 @pytest.fixture

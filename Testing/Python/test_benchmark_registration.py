@@ -44,7 +44,9 @@ def test_wrong_requests_are_named(capsys, tmp_path):
     assert "acdc-published" in said
     assert "sometimes" in refused(capsys, "acdc", "--data", tmp_path, "--part", "sometimes")
     assert "hippocampus-one-atlas" in refused(capsys, "acdc", "--data", tmp_path, "--atlas", "hippocampus_001")
-    assert "own, whole, changing, labels, got 'heart'" in refused(capsys, "acdc", "--data", tmp_path, "--region", "heart")
+    assert "own, whole, changing, labels, got 'heart'" in refused(
+        capsys, "acdc", "--data", tmp_path, "--region", "heart"
+    )
     assert str(tmp_path / "no" / "r.jsonl") in refused(
         capsys, "acdc", "--data", tmp_path, "--rows", tmp_path / "no" / "r.jsonl"
     )

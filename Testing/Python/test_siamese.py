@@ -142,8 +142,8 @@ def test_follows_a_known_motion_several_as_one_by_one(create):
         image = moved(texture, shift)
         found, one = together.update(image), alone.update(image)
         np.testing.assert_allclose(found.positions_px[:1], one.positions_px, atol=1e-3)
-        # Cells are 3 px apart; what lies between them is read off the answer of an untrained network. SiamRPN takes whole
-        # cells, and the next one where another processor rounds otherwise (2.96 px were seen).
+        # Cells are 3 px apart; what lies between them is read off the answer of an untrained network. SiamRPN takes
+        # whole cells, and the next one where another processor rounds otherwise (2.96 px were seen).
         limit_px = 4.5 if create is siamrpn else 2.0
         assert np.linalg.norm(found.positions_px - points - shift, axis=1).max() < limit_px
         assert (found.confidence >= 0).all() and (found.confidence <= 1).all()
