@@ -19,6 +19,7 @@ from UltrasoundMotionLib.lab.benchmarks.ssmsr.echo_folder import choose_test_pat
 from UltrasoundMotionLib.lab.benchmarks.ssmsr.published import SSMSR, SSR, TABLE_1, TABLE_2, VOXELMORPH
 from UltrasoundMotionLib.lab.benchmarks.ssmsr.segmentation import SegmentationOptions, split_subjects
 from UltrasoundMotionLib.lab.benchmarks.ssmsr.tracking import TrackingOptions, run_tracking
+from UltrasoundMotionLib.registration import register
 from UltrasoundMotionLib.registration.methods.multiscale import optimisation
 from UltrasoundMotionLib.registration.methods.multiscale.weights import write_weights
 from UltrasoundMotionLib.registration.methods.voxelmorph.unet import ResidualUNet
@@ -94,6 +95,10 @@ def test_table_1_is_made_by_one_command_and_goes_on_where_it_ended(hippocampi, t
     assert (out / "rows.jsonl").read_text() == before
     table = capsys.readouterr().out
     assert f"{TABLE_1[SSMSR][2]:.2f}" in table
+    subjects = [registration_datasets.read_hippocampus(hippocampi, f"hippocampus_{number}") for number in (310, 311)]
+    fixed, moving = (one.image for one in subjects)
+    found = register(fixed, moving, method="ssmsr", weights=out / "ssmsr-2" / "ssmsr-2.json", settings={"steps": 1})
+    assert found.method == "ssmsr"
     assert main([*command[:-2], "--methods", SSMSR, "--against", "greedy"]) == 2
     assert "greedy" in capsys.readouterr().err
 
