@@ -1,4 +1,4 @@
-"""Peak memory of a piece of work, measured in a process of its own."""
+"""Peak memory and processor time of a piece of work, measured in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -33,6 +34,25 @@ def own_peak_bytes() -> int:
         raise InputError(f"peak memory cannot be measured on {sys.platform}") from error
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def peak_bytes_with_programs() -> int:
+    """Returns the most memory that this process, or one of the programs that it ran to their end, held.
+
+    Raises:
+        InputError: see `own_peak_bytes`.
+    """
+    own = own_peak_bytes()
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return max(own, peak if sys.platform == "darwin" else peak * 1024)
+
+
+def processor_seconds_with_programs() -> float:
+    """Returns the processor seconds of this process and of the programs that it ran to their end."""
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system
 
 
 def run_in_child(

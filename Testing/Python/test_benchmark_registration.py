@@ -3,6 +3,8 @@ where it is at hand.
 """
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -11,6 +13,8 @@ from scipy.ndimage import gaussian_filter
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
+from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
+from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.benchmarks.peers import find_peer
 from UltrasoundMotionLib.lab.benchmarks.registration import benchmark
 from UltrasoundMotionLib.lab.benchmarks.registration.benchmark import default_methods, registration_result
@@ -20,9 +24,11 @@ from UltrasoundMotionLib.lab.benchmarks.registration.runner import (
     method_call,
     method_settings,
     row_file,
+    run_method,
     run_pairs,
 )
 from UltrasoundMotionLib.lab.benchmarks.registration.targets import learned_targets
+from UltrasoundMotionLib.lab.registration_datasets import LabelledImage, RegistrationPair
 
 
 def row(pair, dice, nonpositive=0.0, seconds=0.5):
@@ -172,6 +178,21 @@ def test_goals_of_the_learned_methods():
     assert met("hippocampus-random", best, ours) == {}
 
 
+def test_the_seconds_and_memory_of_a_peers_programs_count():
+    """NiftyReg works in programs of its own, whose time the process that waits for them does not spend."""
+    labels = np.ones((8, 8, 8), np.uint8)
+    one = LabelledImage(*(Volume(array, (1.0,) * 3, (0.0,) * 3, np.eye(3)) for array in (labels * 1.0, labels)))
+    burn = "import time; held = b'x' * 300_000_000\nwhile time.process_time() < 0.6: pass"
+
+    def call(fixed, moving):
+        subprocess.run([sys.executable, "-c", burn], check=True)
+        return DisplacementField.zero(ImageGrid.of(fixed))
+
+    measured = run_method(call, RegistrationPair("a", one, one))
+    assert measured.processor_seconds >= 0.6
+    assert measured.peak_bytes > 300_000_000
+
+
 @pytest.mark.slow
 def test_rows_of_a_real_patient(capsys, tmp_path, shared_data):
     data, out, kept = shared_data("acdc"), tmp_path / "rows.json", tmp_path / "rows.jsonl"
@@ -221,9 +242,6 @@ def test_rows_of_a_real_patient(capsys, tmp_path, shared_data):
     ["demons", "convexadam", "elastix", "greedy", "greedy-affine", "fireants", "niftyreg", "niftyreg-published"],
 )  # ANTs takes minutes
 def test_a_peer_finds_a_known_motion_of_an_oblique_grid(name):
-    from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
-    from UltrasoundMotionLib.images.volume import Volume
-
     turn = np.array([[np.cos(0.3), -np.sin(0.3), 0.0], [np.sin(0.3), np.cos(0.3), 0.0], [0.0, 0.0, 1.0]])
     blobs = gaussian_filter(np.random.default_rng(0).normal(size=(36, 40, 38)), 2.5).astype(np.float32)
     fixed = Volume(blobs - blobs.min(), (1.0, 1.2, 1.5), (5.0, -3.0, 2.0), turn, "blobs")
