@@ -19,6 +19,9 @@ from UltrasoundMotionLib.registration.working_grid import FINEST_IN_SLICE
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 _LOGARITHM_ITERATIONS = 8
+_GUIDED_ITERATIONS, _GUIDED_RATE = (15, 15, 40), 0.4
+"""Iterations of each scale, and learning rate, where class maps guide: coarse scales converge sooner then."""
+
 _MARGIN_MM = 30.0
 """Margin around the anatomy, in which its surroundings are registered and the field fades to 0."""
 
@@ -27,7 +30,8 @@ def refinement_settings(pair: WorkingPair, *, guided: bool) -> InstanceSettings:
     """The settings that were best on validation subjects."""
     settings = InstanceSettings.for_pair(pair)
     if guided:
-        settings = replace(settings, likeness=replace(settings.likeness, maps=1.0))
+        likeness = replace(settings.likeness, maps=1.0)
+        settings = replace(settings, likeness=likeness, iterations=_GUIDED_ITERATIONS, learning_rate=_GUIDED_RATE)
     # networks work on finer planes than the field is optimised on where slices are that thick
     coarser = max(1.0, max(pair.spacing) / FINEST_IN_SLICE)
     return replace(settings, scales=tuple(scale * coarser for scale in settings.scales))
