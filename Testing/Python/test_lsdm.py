@@ -106,6 +106,26 @@ def test_bad_input_holding_and_bounded_memory(taught):
             LsdmTrackerConfig(**wrong)
 
 
+@pytest.mark.parametrize(("predicted", "returns"), [((5.0, -2.0), True), ((70.0, 70.0), False)])
+def test_a_lost_landmark_returns_to_where_both_motions_predict_it(taught, predicted, returns):
+    texture, start = speckle(960, 256), np.array([[120.0, 130.0]])
+    made = copy.deepcopy(taught)
+    original, shift = made.motion, torch.tensor(predicted) / 4  # cells of two motion pixels, each two of the frame
+
+    def motion(frames: torch.Tensor) -> Motion:
+        found = original(frames)
+        long = shift[None, :, None, None].expand_as(found.long)
+        return Motion.of(long, torch.zeros_like(long), found.features, 5)
+
+    made.motion = motion
+    tracker = LsdmTracker(made, LsdmTrackerConfig(), torch.device("cpu"))
+    tracker.start(texture, start)
+    tracker.hold(np.array([True]), start + 70.0)  # lost, farther off than the search window reaches
+    tracker.update(moved(texture, 4, -2).astype(np.float32))
+    found = tracker.update(moved(texture, 5, -2).astype(np.float32)).positions_px
+    assert (np.linalg.norm(found - start - [5.0, -2.0]) < 2) == returns
+
+
 class Answers(torch.nn.Module):
     """Stands in for the network: no motion, and responses that are given."""
 
@@ -115,7 +135,7 @@ class Answers(torch.nn.Module):
 
     def motion(self, frames: torch.Tensor):
         still = torch.zeros(1, 2, frames.shape[2] // 2, frames.shape[3] // 2)
-        return replace(self.inner.motion(frames), short_forward=still)
+        return replace(self.inner.motion(frames), long_forward=still, short_forward=still)
 
     def response(self, motion, landmarks, scales):
         self.scales, self.middles = scales.clone(), landmarks.middles.clone()

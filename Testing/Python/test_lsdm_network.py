@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from lsdm_samples import PLAIN, TINY, Textures, batch_of, network
+from lsdm_samples import PLAIN, TINY, Textures, batch_of, network, speckle
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import compose, integrate_velocity, jacobian_determinant
 from UltrasoundMotionLib.lab.training.data.lsdm_batches import LsdmBatches
 from UltrasoundMotionLib.lab.training.objectives.lsdm import PUBLISHED_LOSS, LsdmLoss, LsdmObjective
+from UltrasoundMotionLib.lab.training.recipe import RECIPES
 from UltrasoundMotionLib.tracking.trackers.lsdm.emma import Emma
 from UltrasoundMotionLib.tracking.trackers.lsdm.motion import Motion, flow, motion_frames, to_pixels, warped
 from UltrasoundMotionLib.tracking.trackers.lsdm.network import Lsdm, LsdmConfig
@@ -192,15 +193,26 @@ def test_patches_pass_the_encoder_as_three_equal_frames():
 
 
 def test_frames_are_brought_to_128_pixels_and_keep_their_places():
-    ramp = torch.arange(320.0).expand(1, 1, 200, 320)
-    small, scale = motion_frames(ramp)
+    y, x = torch.meshgrid(torch.arange(200.0), torch.arange(320.0), indexing="ij")
+    dots = torch.zeros(200, 320)
+    for place_x, place_y in ((53.0, 101.0), (159.0, 99.0), (253.0, 61.0)):
+        dots += torch.exp(-0.5 * ((x - place_x) ** 2 + (y - place_y) ** 2) / 5**2)
+    small, scale = motion_frames(dots[None, None])
     assert small.shape == (1, 1, 80, 128) and scale == pytest.approx(0.4)
-    standard = (ramp - ramp.mean()) / ramp.std()
-    for column in (20, 64, 100):
-        place = (column + 0.5) / scale - 0.5
-        expected = (place - float(ramp.mean())) / float(ramp.std())
-        assert float(small[0, 0, 40, column]) == pytest.approx(expected, abs=0.03)
-    assert standard.shape == ramp.shape
+    for place_x, place_y in ((53.0, 101.0), (159.0, 99.0), (253.0, 61.0)):
+        column, row = (round((place + 0.5) * scale - 0.5) for place in (place_x, place_y))
+        around = small[0, 0, row - 5 : row + 6, column - 5 : column + 6]
+        assert around.argmax() == 60  # the middle
+
+
+def test_gain_and_shading_leave_the_frames_of_motion_as_they_are():
+    frame = torch.as_tensor(speckle(0), dtype=torch.float32)[None, None]
+    plain, _ = motion_frames(frame)
+    depth = torch.linspace(0.5, 2.0, frame.shape[2])[:, None]
+    shaded, _ = motion_frames(3 * frame * depth + 40 * depth)
+    inside = (slice(None), slice(None), slice(8, -8), slice(8, -8))
+    assert np.corrcoef(plain[inside].flatten(), shaded[inside].flatten())[0, 1] > 0.98
+    assert abs(float(plain.mean())) < 0.1 and 0.8 < float(plain.std()) < 1.05
 
 
 def test_complete_and_partial_decoders_and_unknown_ones():
@@ -213,13 +225,13 @@ def test_complete_and_partial_decoders_and_unknown_ones():
         LsdmConfig(decoder="both")
 
 
-@pytest.mark.parametrize("loss", [LsdmLoss(), PUBLISHED_LOSS])
-def test_every_loss_reaches_every_weight(loss):
+@pytest.mark.parametrize(("loss", "gradients"), [(LsdmLoss(), 9.0), (PUBLISHED_LOSS, 1.0)])
+def test_every_loss_reaches_every_weight(loss, gradients):
     torch.manual_seed(0)
     objective = LsdmObjective(TINY, loss)
     parts = objective.losses(batch_of(), 0)
     assert set(parts) == {"total", "tracking", "long", "short", "long_gradient", "short_gradient"}
-    weights = {"tracking": 1.5, "long": 0.2, "short": 0.2, "long_gradient": 1.0, "short_gradient": 1.0}
+    weights = {"tracking": 1.5, "long": 0.2, "short": 0.2, "long_gradient": gradients, "short_gradient": gradients}
     torch.testing.assert_close(parts["total"], sum(weight * parts[name] for name, weight in weights.items()))
     parts["total"].backward()
     assert all(weight.grad is not None and torch.isfinite(weight.grad).all() for weight in objective.parameters())
@@ -227,6 +239,18 @@ def test_every_loss_reaches_every_weight(loss):
         LsdmLoss(confidence_map="box")
     with pytest.raises(InputError, match="noise must be above 0"):
         LsdmLoss(noise=0.0)
+
+
+def test_motion_can_be_trained_alone():
+    torch.manual_seed(0)
+    objective = RECIPES.find("lsdm").make("motion").objective
+    batch = batch_of()
+    parts = objective.losses(batch, 0)
+    assert set(parts) == {"total", "long", "short", "long_gradient", "short_gradient"}
+    parts["total"].backward()
+    assert all(weight.grad is None for weight in objective.network.head.parameters())
+    assert all(weight.grad is not None for weight in objective.network.velocities.parameters())
+    torch.testing.assert_close(objective.errors(batch), objective.motion_errors(batch)[0])
 
 
 def test_the_published_labels_are_a_diamond_of_eight_cells():

@@ -65,8 +65,8 @@ class LandmarkOptions(TrainingOptions):
     variant: str = option(
         DEFAULT,
         metavar="NAME",
-        help="of the network or of its losses; lsdm has: published; siamfc and siamrpn, which are as published by "
-        "default: landmarks",
+        help="of the network or of its losses; lsdm has: published, motion (alone, to start the others from); "
+        "siamfc and siamrpn, which are as published by default: landmarks",
     )
     batch: int = option(
         16, minimum=4, metavar="B", always_shown=True, help="landmarks in a step, a multiple of four (default 16)"

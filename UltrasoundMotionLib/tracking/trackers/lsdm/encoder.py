@@ -17,7 +17,7 @@ def normalised(inputs: int, outputs: int, *, size: int = 3, stride: int = 1) -> 
     the input.
     """
     convolution = nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=False)
-    return nn.Sequential(convolution, nn.GroupNorm(_GROUPS, outputs), nn.LeakyReLU(0.1))
+    return nn.Sequential(convolution, nn.GroupNorm(_GROUPS, outputs), nn.LeakyReLU(0.1, inplace=True))
 
 
 class SharedEncoder(nn.Module):

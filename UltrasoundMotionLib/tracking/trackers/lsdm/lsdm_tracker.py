@@ -20,6 +20,10 @@ from UltrasoundMotionLib.tracking.windows.windows import cosine_window, crop_win
 
 _LARGEST_SIZE = 1.25
 """Largest size of a landmark relative to what motion predicts, and the inverse of the smallest."""
+_APART = 4.0
+"""Motion pixels from where the short motion carries a landmark to where both motions predict it from x_0. A landmark
+whose response is under one half is looked for there too when that is farther: once lost, it can return.
+"""
 
 
 @dataclass(frozen=True)
@@ -97,29 +101,46 @@ class LsdmTracker(WindowTracker):
         self._motion: Motion | None = None
 
     def _find(self, image: Tensor) -> WindowMatches:
-        config, network, count = self.config, self._network, len(self._points)
         image = self._grey.apply(image)
-        now, _ = motion_frames(image[None, None])
+        self._now, _ = motion_frames(image[None, None])
         before, places = self._recent[0]
         if len(self._recent) == 1:
             places = self._points  # with what `hold` has placed
-        motion = self._motion = network.motion(torch.cat((self._query, before, now), dim=1))
-        frames = torch.zeros(count, dtype=torch.long, device=image.device)
-        expected = self._to_working(motion.of_landmarks(frames).place_after(self._to_motion(places)))
-        limit = torch.tensor([image.shape[1] - 1.0, image.shape[0] - 1.0], device=image.device)
-        middles = torch.minimum(expected.clamp(min=0), limit)
+        motion = self._motion = self._network.motion(torch.cat((self._query, before, self._now), dim=1))
+        all_of_them = torch.arange(len(self._points), device=image.device)
+        own = motion.of_landmarks(torch.zeros_like(all_of_them))
+        carried, predicted = (
+            self._inside(self._to_working(place), image)
+            for place in (own.place_after(self._to_motion(places)), own.place_now(self._start))
+        )
+        found, likelihood, ratios = self._match(image, motion, all_of_them, carried)
+        apart = torch.linalg.norm(self._to_motion(carried) - self._to_motion(predicted), dim=1)
+        lost = torch.nonzero((likelihood < 0) & (apart > _APART))[:, 0]
+        if len(lost):
+            again = self._match(image, motion, lost, predicted[lost])
+            better = again[1] > likelihood[lost]
+            for values, new in zip((found, likelihood, ratios), again, strict=True):
+                values[lost[better]] = new[better]
+        sizes = self._sizes * torch.lerp(torch.ones_like(self._sizes), ratios, self.config.scale_damping)
+        return WindowMatches(found, sizes.clamp(1 / _LARGEST_SIZE, _LARGEST_SIZE), likelihood.sigmoid())
+
+    def _match(self, image: Tensor, motion: Motion, chosen: Tensor, middles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Looks for landmarks `chosen` (N,) in search windows around `middles` (N, 2).
+
+        Returns:
+            Their places (N, 2), the logits of the response there (N,), and their sizes relative to before (N,).
+        """
+        config, frames = self.config, torch.zeros_like(chosen)
         windows = self._windows(image, middles)
-        landmarks = Landmarks(frames, self._start, self._to_motion(middles), self._first, windows)
-        logits = network.response(motion, landmarks, self._sizes[:, None] * self._tried).float()
+        landmarks = Landmarks(frames, self._start[chosen], self._to_motion(middles), self._first[chosen], windows)
+        logits = self._network.response(motion, landmarks, self._sizes[chosen, None] * self._tried).float()
         penalty = torch.where(self._tried == 1, 0.0, float(np.log(config.scale_penalty)))
         best = (logits.amax(dim=(2, 3)) + penalty).argmax(dim=1)
-        answers = upsampled(logits[torch.arange(count, device=image.device), best], config.upsampling)
+        answers = upsampled(logits[torch.arange(len(chosen), device=image.device), best], config.upsampling)
         peaks = windowed_peaks(answers, self._window, config.window_influence)
         shifts = (peaks.places / config.upsampling - RESPONSE // 2) * (STRIDE * SAMPLE / self._motion_scale)
-        confidence = answers.flatten(1).gather(1, peaks.cells[:, None])[:, 0].sigmoid()
-        sizes = self._sizes * torch.lerp(torch.ones_like(self._sizes), self._tried[best], config.scale_damping)
-        self._now = now
-        return WindowMatches(middles + shifts, sizes.clamp(1 / _LARGEST_SIZE, _LARGEST_SIZE), confidence)
+        likelihood = answers.flatten(1).gather(1, peaks.cells[:, None])[:, 0]
+        return middles + shifts, likelihood, self._tried[best]
 
     def _learn(self, image: Tensor, confidence: Tensor, seen: Tensor) -> None:
         """Keeps the frame as a later x_{t-dt}; the exemplar is the query frame's for good."""
@@ -148,6 +169,11 @@ class LsdmTracker(WindowTracker):
             step_px=step,
             confidence=self._confidence,
         )
+
+    @staticmethod
+    def _inside(points: Tensor, image: Tensor) -> Tensor:
+        limit = torch.tensor([image.shape[1] - 1.0, image.shape[0] - 1.0], device=image.device)
+        return torch.minimum(points.clamp(min=0), limit)
 
     def _to_motion(self, points: Tensor) -> Tensor:
         return (points + 0.5) * self._motion_scale - 0.5

@@ -16,6 +16,8 @@ MOTION_SIZE = 128
 """Longer side of the frames whose motion is computed, in pixels."""
 CELL = 2
 """Motion pixels from one vector of the fields to the next."""
+_NEIGHBOURHOOD = 9
+"""Side in motion pixels of the square whose mean and deviation standardise its middle."""
 
 
 @dataclass(frozen=True)
@@ -121,14 +123,24 @@ def to_pixels(displacement: Tensor) -> Tensor:
 
 
 def motion_frames(frames: Tensor) -> tuple[Tensor, float]:
-    """Brings frames (B, C, H, W) to the size whose motion is computed, standardised.
+    """Brings frames (B, C, H, W) to the size whose motion is computed, standardised place by place.
+
+    Grey values depend on depth, gain and shadows, speckle's pattern moves with the tissue: each value is its difference
+    from the mean of its neighbourhood over the neighbourhood's deviation, to which a tenth of the frame's is added so
+    that noise in dark areas stays small.
 
     Returns:
-        (B, C, h, w) with each frame's mean 0 and deviation 1, filled up with 0 at the right and below to multiples of
-        16; and the motion pixels for one pixel of the frame. A pixel p becomes (p + 0.5) * scale - 0.5.
+        (B, C, h, w), filled up with 0 at the right and below to multiples of 16; and the motion pixels for one pixel of
+        the frame. A pixel p becomes (p + 0.5) * scale - 0.5.
     """
     scale = MOTION_SIZE / max(frames.shape[2:])
     small = F.interpolate(frames, scale_factor=scale, mode="bilinear", antialias=scale < 1)
-    centred = small - small.mean(dim=(2, 3), keepdim=True)
-    small = centred / (centred.square().mean(dim=(2, 3), keepdim=True).sqrt() + 0.02)
+    variance = small.var(dim=(2, 3), correction=0, keepdim=True)
+    centred = small - _neighbourhood_mean(small)
+    own = _neighbourhood_mean(centred.square())
+    small = centred / (own + 0.01 * variance + 1e-6).sqrt()
     return F.pad(small, (0, -small.shape[3] % 16, 0, -small.shape[2] % 16)), scale
+
+
+def _neighbourhood_mean(frames: Tensor) -> Tensor:
+    return F.avg_pool2d(frames, _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2, count_include_pad=False)
