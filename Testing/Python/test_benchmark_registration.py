@@ -110,7 +110,7 @@ def test_default_methods_are_all_that_are_registered():
         *("unregistered", "ants", "ants-cc", "ants-bspline", "convexadam", "demons", "elastix", "fireants", "greedy"),
         *("greedy-affine", "niftyreg", "unigradicon"),
         *(method.name for method in available_methods() if method.installed),
-    }
+    } - {"ssmsr", "ssr"}  # hours for a pair: they run when they are named
     assert len(chosen) == len({name.removeprefix("ours:") for name in chosen})
     assert all(callable(method_call(name)) for name in chosen)
 

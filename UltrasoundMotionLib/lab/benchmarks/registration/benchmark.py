@@ -45,6 +45,8 @@ from UltrasoundMotionLib.settings import from_plain
 RUNNER = "UltrasoundMotionLib.lab.benchmarks.registration.runner"
 GREEDY = "greedy"
 """The peer that all are compared with by default."""
+_TAKE_HOURS = ("ssmsr", "ssr")
+"""Methods that take an hour a pair and more: they run when they are named."""
 PAIR_LINE = re.compile(r"\S+: .+ \(\d+ of \d+\): Dice ")
 """A line that the runner prints for a pair; libraries print others."""
 
@@ -133,11 +135,14 @@ def registration_result(
 
 
 def default_methods() -> tuple[str, ...]:
-    """No registration, every peer, and every method of `register` that can run and is not a peer already."""
+    """No registration, every peer, and every method of `register` that can run, takes no hours and is not a peer
+    already.
+    """
     from UltrasoundMotionLib.registration.registry import available_methods
 
     peers = [peer.name for peer in available_peers("registration")]
-    ours = [f"{OURS}{method.name}" for method in available_methods() if method.installed and method.name not in peers]
+    left_out = {*peers, *_TAKE_HOURS}
+    ours = [f"{OURS}{one.name}" for one in available_methods() if one.installed and one.name not in left_out]
     return (UNREGISTERED, *peers, *ours)
 
 
@@ -222,7 +227,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         metavar="M",
         nargs="+",
         help="unregistered, peers by name, ours:NAME, ours:NAME:SETTING=VALUE,... as "
-        "ours:anatomy-guided:refine=no (default: unregistered, all peers, all methods of `register`)",
+        "ours:anatomy-guided:refine=no (default: unregistered, all peers, all methods of `register` but ssmsr "
+        "and ssr, which take hours)",
     )
     parser.add_argument(
         "--pairs",
