@@ -288,6 +288,7 @@ def test_weights_are_chosen_by_the_pair(tmp_path, monkeypatch):
     phases = WorkingPair(heart, heart, None, None, heart_grid, same_scan=True)
     assert card_for(subjects, names, None) == paths[1]
     assert card_for(phases, names, None) == paths[0]
+    assert card_for(replace(subjects, same_scan=True), names, None) == paths[1]  # alike by chance, on one grid
     with pytest.raises(InputError, match=r"field of view|too coarse") as refused:
         card_for(replace(phases, same_scan=False), names, None)
     assert "two moments of one scan" in str(refused.value)

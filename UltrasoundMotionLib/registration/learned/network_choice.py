@@ -87,8 +87,9 @@ def card_for(pair: WorkingPair, names: Sequence[str], weights: str | Path | None
     """The card of the weights to use. Adds notes on them to the pair's.
 
     Args:
-        names: of weights that may be chosen, where installed: the first whose domain the pair fits, two moments of one
-            scan or not.
+        names: of weights that may be chosen, where installed: the first whose domain the pair fits, those for two
+            moments of one scan first when the pair looks like it. Two subjects on one grid may look like it too, so
+            that weights for different subjects are taken where no others fit; never the other way round.
         weights: a name, a card or a safetensors file beside its card, to be used whatever the pair is.
 
     Raises:
@@ -103,11 +104,11 @@ def card_for(pair: WorkingPair, names: Sequence[str], weights: str | Path | None
     if not paths:
         raise InputError(f"trained weights ({', '.join(names)}) are not installed; use method='instance'")
     reasons = []
-    for path in sorted(paths, key=lambda path: names.index(path.stem)):
+    ordered = sorted(paths, key=lambda path: (domain_of(path).same_scan != pair.same_scan, names.index(path.stem)))
+    for path in ordered:
         domain = domain_of(path)
-        if domain.same_scan != pair.same_scan:
-            kinds = ("different subjects, or images on different grids", "two moments of one scan")
-            reasons.append(f"{path.stem} is for {kinds[domain.same_scan]}")
+        if domain.same_scan and not pair.same_scan:
+            reasons.append(f"{path.stem} is for two moments of one scan")
             continue
         try:
             notes = check_domain(pair, domain)
