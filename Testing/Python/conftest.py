@@ -207,3 +207,14 @@ def points(tmp_path):
     path = tmp_path / "points.csv"
     path.write_text("label,x,y\nA,40,40\nB,50.5,60\n")
     return path
+
+
+@pytest.fixture
+def without_searches(monkeypatch):
+    """Images of noise lie as they are: they are not searched for a rotation in which they are alike or recognised,
+    which takes many seconds, finds none and is tested with images that have one.
+    """
+    monkeypatch.setattr("UltrasoundMotionLib.registration.pair_start._refined_start", lambda *_, **__: None)
+    monkeypatch.setattr(
+        "UltrasoundMotionLib.registration.learned.orientation._surest", lambda _, __, still, before: (still, before)
+    )

@@ -87,6 +87,7 @@ def test_a_clip_is_a_path_an_array_or_a_simpleitk_image(tmp_path):
     assert [one.spacing_mm for one in found] == [(0.5, 0.25)] * 4 + [None] * 2
 
 
+@pytest.mark.usefixtures("without_searches")
 def test_images_to_register_are_paths_arrays_or_simpleitk_images(tmp_path):
     moving = np.roll(VOXELS, 1, axis=2)
     volumes = [library.Volume(one, (1, 1, 1), (0, 0, 0), np.eye(3)) for one in (VOXELS, moving)]

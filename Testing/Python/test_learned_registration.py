@@ -244,6 +244,7 @@ def test_anatomy_guided_registers_with_maps_and_says_what_it_noticed(tmp_path):
         register(*volumes(shape=(100, 20, 20)), method="anatomy-guided", config=config, initial_transform=None)
 
 
+@pytest.mark.usefixtures("without_searches")
 def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
     fixed, moving = volumes()
     with pytest.raises(InputError, match="no prediction"):
@@ -258,6 +259,7 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path):
         register(fixed, moving, method="anatomy-guided", config=AnatomyGuidedSettings(anatomy=str(path)))
 
 
+@pytest.mark.usefixtures("without_searches")
 def test_anatomy_guided_takes_weights_of_the_network_that_it_uses(tmp_path):
     card, refinement = saved_card(tmp_path), replace(QUICK, iterations=(1, 1, 1))
     options = {"method": "anatomy-guided", "initial_transform": None}

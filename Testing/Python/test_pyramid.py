@@ -41,6 +41,8 @@ from UltrasoundMotionLib.registration.methods.pyramid.network import (
 
 SMALL = PyramidConfig(channels=(8, 8), features=8, hidden=8)
 
+pytestmark = pytest.mark.usefixtures("without_searches")
+
 
 def network_of(config, *, lively=0.0):
     """A network of random weights; `lively` makes its fields larger than those of an untrained one."""

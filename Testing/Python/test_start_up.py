@@ -111,7 +111,8 @@ def sample(tmp_path, monkeypatch):
     monkeypatch.setattr("builtins.executed_samples", [], raising=False)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(deferred_modules, "DEFERRED", {"deferred_sample", "no_such_module"})
-    monkeypatch.setattr(sys, "meta_path", list(sys.meta_path))
+    others = [one for one in sys.meta_path if not isinstance(one, deferred_modules._DeferringFinder)]
+    monkeypatch.setattr(sys, "meta_path", others)
     deferred_modules.defer_modules()
     deferred_modules.defer_modules()
     yield

@@ -39,6 +39,8 @@ SMALL = {"encoder": (8, 8), "decoder": (8, 8, 8, 8)}
 FLAT = VoxelMorphConfig(dimension=2, output="velocity", full_size=False, encoder=(8, 8), decoder=(8, 8, 8))
 TINY = replace(HIPPOCAMPUS, labels={1: "head", 2: "body"})
 
+pytestmark = pytest.mark.usefixtures("without_searches")
+
 
 def blobs(seed, shape=(32, 32)):
     """An image of a bright and a grey disc in places of their own, and their labels."""
