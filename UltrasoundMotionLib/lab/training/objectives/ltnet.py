@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,7 +82,7 @@ def published_weights(changes: Mapping[str, float] | None = None) -> LtNetWeight
     Raises:
         InputError: no such term, or a weight that is no weight.
     """
-    given = dict(changes or {})
+    given: dict[str, Any] = dict(changes or {})
     if unknown := [name for name in given if name not in PUBLISHED_TERMS]:
         raise InputError(f"losses: expected terms among {', '.join(PUBLISHED_TERMS)}, got {unknown[0]!r}")
     return replace(LtNetWeights(smoothness=0.1, squared=False, reverse=0.0, detour=0.0), **given)
