@@ -43,6 +43,8 @@ a name is taken from one of them or when another module of the library is import
 """
 
 _SET_BY_THE_IMPORT_SYSTEM = frozenset({"__file__", "__loader__", "__package__", "__path__", "__spec__", "__cached__"})
+_NEVER_IN_A_MODULE = frozenset({"__wrapped__"})
+"""Names that `inspect` asks every object for; PySide looks at the source of each module that is imported."""
 
 
 def defer_modules() -> None:
@@ -130,7 +132,7 @@ class _DeferringLoader:
 
         class DeferredModule(ModuleType):
             def __getattr__(self, attribute: str) -> Any:
-                if attribute in _SET_BY_THE_IMPORT_SYSTEM:
+                if attribute in _SET_BY_THE_IMPORT_SYSTEM | _NEVER_IN_A_MODULE:
                     raise AttributeError(f"module {spec.name} has no attribute {attribute}")
                 finder.execute(spec.name)
                 return ModuleType.__getattribute__(self, attribute)
