@@ -1,8 +1,8 @@
 """What a short run of the command line executes before its work begins: nothing that it does not use."""
 
+import inspect
 import json
 import subprocess
-import inspect
 import sys
 import threading
 
