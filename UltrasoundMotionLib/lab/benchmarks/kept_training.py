@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import OutputError
+from UltrasoundMotionLib.lab.benchmarks.command import whole_number
 from UltrasoundMotionLib.progress import Progress
 
 if TYPE_CHECKING:
@@ -14,6 +16,49 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.lab.training.objective import Objective
     from UltrasoundMotionLib.lab.training.settings import TrainingSettings
     from UltrasoundMotionLib.weights import ModelCard
+
+
+def add_training_arguments(parser: argparse.ArgumentParser, *, subjects: str, epochs: int, batch: int) -> None:
+    """Adds the arguments of a benchmark that trains networks at a paper's budget.
+
+    Args:
+        subjects: what is learnt from, as `faces`: the option's name, `--faces`.
+        epochs, batch: of the paper, the defaults.
+    """
+    parser.add_argument(
+        "--epochs", metavar="N", type=whole_number, default=epochs, help=f"of training (default {epochs}, the paper's)"
+    )
+    parser.add_argument(
+        "--batch", metavar="B", type=whole_number, default=batch, help=f"pairs in a step (default {batch}, the paper's)"
+    )
+    parser.add_argument(
+        f"--{subjects}",
+        metavar="N",
+        type=whole_number,
+        help=f"learn from N {subjects} only, evenly chosen (default all)",
+    )
+    parser.add_argument(
+        "--pairs", metavar="N", type=whole_number, help=f"measure N {subjects} only, evenly chosen (default all)"
+    )
+    parser.add_argument("--seed", metavar="S", type=whole_number, default=1, help="of weights and batches (default 1)")
+    parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default), cuda or auto")
+    parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
+
+
+def training_device(arguments: argparse.Namespace) -> str:
+    """Returns the device that `add_training_arguments` asks for, and takes its threads.
+
+    Raises:
+        InputError: there is no such device, or networks cannot be trained on it.
+    """
+    import torch
+
+    from UltrasoundMotionLib.device import WITHOUT_MPS, choose_device
+
+    device = choose_device(arguments.device, supported=WITHOUT_MPS, name="training")
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    return device
 
 
 def made_folder(folder: str | Path) -> Path:

@@ -12,8 +12,8 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     check_against,
     check_arguments,
     show,
-    whole_number,
 )
+from UltrasoundMotionLib.lab.benchmarks.kept_training import add_training_arguments, training_device
 from UltrasoundMotionLib.lab.benchmarks.semantic_hearts.splits import SPLITS
 from UltrasoundMotionLib.lab.benchmarks.semantic_hearts.table import METHODS, run_semantic_hearts
 from UltrasoundMotionLib.lab.training.published_semantic import EPOCHS
@@ -50,36 +50,16 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default=METHODS,
         help=f"{', '.join(METHODS)} (default: all)",
     )
-    parser.add_argument(
-        "--epochs", metavar="N", type=whole_number, default=EPOCHS, help=f"of training (default {EPOCHS}, the paper's)"
-    )
-    parser.add_argument(
-        "--batch", metavar="B", type=whole_number, default=5, help="pairs a step (default 5, the paper's)"
-    )
-    parser.add_argument(
-        "--patients", metavar="N", type=whole_number, help="learn from N patients only, evenly chosen (default all)"
-    )
-    parser.add_argument(
-        "--pairs", metavar="N", type=whole_number, help="measure N patients only, evenly chosen (default all)"
-    )
-    parser.add_argument("--seed", metavar="S", type=whole_number, default=1, help="of weights and batches (default 1)")
-    parser.add_argument("--device", metavar="D", default="cpu", help="cpu (default), cuda or auto")
-    parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
+    add_training_arguments(parser, subjects="patients", epochs=EPOCHS, batch=5)
     add_output_arguments(parser, against="semantic-published")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs and prints it."""
-    import torch
-
-    from UltrasoundMotionLib.device import WITHOUT_MPS, choose_device
-
     check_arguments(arguments)
     check_against(arguments, ["no registration", *arguments.methods])
-    device = choose_device(arguments.device, supported=WITHOUT_MPS, name="training")
-    if arguments.threads:
-        torch.set_num_threads(arguments.threads)
+    device = training_device(arguments)
     with TerminalProgress("Table 2", "steps") as progress:
         result = run_semantic_hearts(
             arguments.data,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from UltrasoundMotionLib.lab.benchmarks.kept_training import train_kept
 from UltrasoundMotionLib.progress import Progress
 from UltrasoundMotionLib.registration.methods.multiscale.settings import SsmsrSettings
 
@@ -92,9 +93,7 @@ def _trained(
     progress: Progress,
 ) -> Path:
     from UltrasoundMotionLib.lab.training.settings import ConstantRateSettings
-    from UltrasoundMotionLib.lab.training.state import STATE_NAME
     from UltrasoundMotionLib.lab.training.trained_weights import draft_card
-    from UltrasoundMotionLib.lab.training.trainer import train
 
     settings = ConstantRateSettings(steps=steps, seed=seed, save_every=500, validate_every=0)
     card = draft_card(
@@ -105,18 +104,5 @@ def _trained(
         measured_with="the benchmark that trained it",
         licence="LicenseRef-training-data",
     )
-
-    def report(done: int, total: int, message: str) -> None:
-        progress(done, total, f"{folder.name}: {message}")
-
-    train(
-        folder,
-        objective,
-        batches,
-        settings,
-        card=card,
-        device=device,
-        resume=(folder / STATE_NAME).exists(),
-        progress=report,
-    )
+    train_kept(folder, objective, batches, settings, card=card, device=device, progress=progress)
     return folder / f"{objective.name}.json"
