@@ -137,6 +137,6 @@ class PyramidObjective(RegistrationObjective):
 
 def _class_loss(logits: Tensor, hot: Tensor) -> Tensor:
     """Computes 1 - soft Dice plus cross-entropy of class logits (B, 1 + C, *spatial) and labels (B, C, *spatial)."""
-    background = 1 - hot.sum(1, keepdim=True)
-    classes = torch.cat([background, hot], dim=1).argmax(1)
+    numbers = torch.arange(1, 1 + hot.shape[1], dtype=hot.dtype, device=hot.device)
+    classes = torch.tensordot(numbers, hot, dims=([0], [1])).long()  # 0 where no label is
     return 1 - soft_dice(logits.softmax(1)[:, 1:], hot) + functional.cross_entropy(logits, classes)
