@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
+from UltrasoundMotionLib.registration.learned.slice_convolution import convolution
 
 _GROUPS = 8
 _NEGATIVE_SLOPE = 0.1
@@ -140,9 +141,8 @@ def unfold(values: Tensor, factors: tuple[int, int, int]) -> Tensor:
 
 
 def _convolution(before: int, after: int, through: bool, stride: tuple[int, int, int]) -> tuple[nn.Module, ...]:
-    kernel, padding = (3 if through else 1, 3, 3), (1 if through else 0, 1, 1)
     return (
-        nn.Conv3d(before, after, kernel, stride=stride, padding=padding, bias=False),
+        convolution(before, after, through=through, stride=stride),
         nn.GroupNorm(_GROUPS, after),
         nn.LeakyReLU(_NEGATIVE_SLOPE, inplace=True),
     )

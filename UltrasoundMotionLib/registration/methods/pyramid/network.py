@@ -20,6 +20,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement, warp
 from UltrasoundMotionLib.registration.learned.anatomy_network import fold, unfold
 from UltrasoundMotionLib.registration.learned.model_domain import normalise
+from UltrasoundMotionLib.registration.learned.slice_convolution import convolution
 from UltrasoundMotionLib.registration.methods.voxelmorph.unet import set_to_zero
 
 SQUARINGS = 6
@@ -151,7 +152,9 @@ class PyramidNetwork(nn.Module):
             if hidden is not None:
                 seen.append(functional.interpolate(hidden, size=size, mode="nearest"))
             hidden = self.decode[level](torch.cat(seen, dim=1))
-            there, back = self.field[level](hidden).float().chunk(2)  # positions need more digits than bfloat16 has
+            with torch.autocast(hidden.device.type, enabled=False):
+                # positions need more digits than bfloat16 has
+                there, back = self.field[level](hidden.float()).chunk(2)
             addition = there - back
             velocity = addition if velocity is None else velocity + addition
         assert velocity is not None  # there are two levels or more
@@ -210,9 +213,8 @@ def _halves(levels: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
 
 
 def _convolution(before: int, after: int, through: bool) -> tuple[nn.Module, ...]:
-    kernel, padding = (3 if through else 1, 3, 3), (1 if through else 0, 1, 1)
     return (
-        nn.Conv3d(before, after, kernel, padding=padding, bias=False),
+        convolution(before, after, through=through),
         nn.GroupNorm(_GROUPS, after),
         nn.LeakyReLU(_NEGATIVE_SLOPE, inplace=True),
     )
