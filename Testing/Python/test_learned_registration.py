@@ -13,7 +13,7 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.training.data.registration_pairs import RegistrationBatch
 from UltrasoundMotionLib.lab.training.objectives.anatomy import AnatomyObjective
 from UltrasoundMotionLib.registration import InstanceConfig, register
-from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, turned_grid
+from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, moved_grid
 from UltrasoundMotionLib.registration.learned.anatomy_network import (
     CARDIAC_ANATOMY,
     AnatomyConfig,
@@ -221,14 +221,33 @@ def test_class_maps_do_not_depend_on_how_an_image_is_stored(tmp_path):
         torch.testing.assert_close(twice, usual, atol=1e-3, rtol=0)
 
 
-def test_a_grid_turns_around_its_centre():
+def test_class_maps_of_shifted_images_stay_in_place(tmp_path):
+    """A network that looks at one voxel gives the same maps from every shift."""
+    wide = replace(SMALL_DOMAIN, shape=(32, 48, 40))
+    model = load_domain_network(saved_card(tmp_path, domain=wide), ANATOMY)
+    by_voxel = replace(model, network=lambda image, other: torch.cat([0 * image, image, -image], dim=1))
+    pair, _ = noise_pair()
+    shifted = class_maps(pair, by_voxel, shifts=((1.0, 0.0, 3.0), (0.0, -2.0, 0.0)))
+    for usual, other in zip(class_maps(pair, by_voxel), shifted, strict=True):
+        torch.testing.assert_close(other, usual, atol=1e-4, rtol=0)
+    with pytest.raises(InputError, match="shifts needs one"):
+        AnatomyGuidedSettings(shifts=((1.0, 2.0),))
+
+
+def test_a_grid_turns_around_its_centre_and_is_shifted():
     grid = ImageGrid((3, 5, 7), (1.0, 2.0, 4.0), (3.0, -2.0, 9.0), grid_of().direction)
-    turned = turned_grid(grid, 90.0)
+    turned = moved_grid(grid, 90.0)
     np.testing.assert_allclose(
         turned.points_lps_mm().reshape(-1, 3).mean(0), grid.points_lps_mm().reshape(-1, 3).mean(0), atol=1e-9
     )
     np.testing.assert_allclose(turned.direction[:, 0], grid.direction[:, 1], atol=1e-9)
     np.testing.assert_allclose(turned.direction[:, 2], grid.direction[:, 2], atol=1e-9)
+    shifted = moved_grid(grid, 90.0, (2.0, 0.0, -1.0))
+    np.testing.assert_allclose(
+        shifted.points_lps_mm() - turned.points_lps_mm(),
+        np.broadcast_to(turned.direction @ np.array([2.0, 0.0, -4.0]), (3, 5, 7, 3)),
+        atol=1e-9,
+    )
 
 
 def test_anatomy_guided_registers_with_maps_and_says_what_it_noticed(tmp_path):

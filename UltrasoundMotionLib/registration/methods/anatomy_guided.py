@@ -20,8 +20,12 @@ from UltrasoundMotionLib.weights import kind_of_card, read_card
 if TYPE_CHECKING:
     from torch import Tensor
 
+_Turns = tuple[float, ...]
+_Shifts = tuple[tuple[float, float, float], ...]
+
 _STARTS = ("rest", "prediction")
 _TURNS_DEG = (-15.0, 0.0, 15.0)
+_SHIFTS = ((0.0, 0.0, 0.0), (3.0, 3.0, 0.0), (0.0, 3.0, 3.0), (3.0, 0.0, 3.0))
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class AnatomyGuidedSettings:
         anatomy: the same of the anatomy network.
         turns_deg: the anatomy network is given the images turned by each of these angles in the plane; its maps are
             averaged. None: -15, 0 and 15 for two moments of one scan, unturned otherwise, as measured to be best.
+        shifts: the anatomy network is given the images shifted by each of these (x, y, z), voxels of its grid; its maps
+            are averaged. None: four shifts by 0 or 3 voxels for images of different subjects, unshifted otherwise.
         refinement: settings of the optimisation; None: those measured to be best.
     """
 
@@ -45,7 +51,8 @@ class AnatomyGuidedSettings:
     start: str = "rest"
     model: str | None = None
     anatomy: str | None = None
-    turns_deg: tuple[float, ...] | None = None
+    turns_deg: _Turns | None = None
+    shifts: _Shifts | None = None
     refinement: InstanceSettings | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +60,11 @@ class AnatomyGuidedSettings:
             raise InputError(f"anatomy-guided: start is one of {', '.join(_STARTS)}, got {self.start!r}")
         if self.turns_deg is not None and not self.turns_deg:
             raise InputError("anatomy-guided: turns_deg needs one angle or more; (0.0,) leaves the images as they are")
+        if self.shifts is not None and not (self.shifts and all(len(shift) == 3 for shift in self.shifts)):
+            raise InputError(
+                "anatomy-guided: shifts needs one (x, y, z) or more; ((0.0, 0.0, 0.0),) leaves the images where they"
+                f" are, got {self.shifts}"
+            )
 
     @property
     def predicts(self) -> bool:
@@ -109,10 +121,16 @@ def run_anatomy_guided(setup: MethodSetup) -> Tensor:
         if not settings.refine:
             return start
     if guided:
-        turns = (_TURNS_DEG if pair.same_scan else (0.0,)) if settings.turns_deg is None else settings.turns_deg
+        turns, shifts = _views(settings, same_scan=pair.same_scan)
         network = network_for(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy)
         pair = oriented(pair, network.domain, ANATOMY, ANATOMY_WEIGHTS)
-        maps = class_maps(pair, network, turns)
+        maps = class_maps(pair, network, turns, shifts)
         if pair.guides is not None:
             maps = pair.guides.replace_maps(maps, network.domain.labels)
     return refined(pair, setup.report, settings=settings.refinement, start=start, maps=maps)
+
+
+def _views(settings: AnatomyGuidedSettings, *, same_scan: bool) -> tuple[_Turns, _Shifts]:
+    """Returns the turns and shifts in which the anatomy network sees the images."""
+    turns = settings.turns_deg or (_TURNS_DEG if same_scan else _TURNS_DEG[1:2])
+    return turns, settings.shifts or (_SHIFTS[:1] if same_scan else _SHIFTS)
