@@ -14,7 +14,6 @@ from UltrasoundMotionLib.registration.learned.model_domain import sample_on
 from UltrasoundMotionLib.registration.learned.network_choice import DomainNetwork, network_grid
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
-
 UNMOVED = (0.0, 0.0, 0.0)
 
 
