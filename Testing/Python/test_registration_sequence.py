@@ -9,9 +9,12 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import Cancelled, InputError
-from UltrasoundMotionLib.images import ImageSequence
+from UltrasoundMotionLib.images import ImageSequence, write_sequence
+from UltrasoundMotionLib.images.graphics_mask import sector_mask, without_graphics
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.images.volume_files import write_volume
 from UltrasoundMotionLib.lab.benchmarks.sequence.neighbouring_frames import tissue_tracking_table
+from UltrasoundMotionLib.registration import register
 from UltrasoundMotionLib.registration.sequences.coupled_motion import laplacian, solve_motion
 from UltrasoundMotionLib.registration.sequences.frames import tissue_mask
 from UltrasoundMotionLib.registration.sequences.register_sequence import register_sequence, stream_sequence_registration
@@ -150,6 +153,36 @@ def test_the_benchmark_measures_phantoms_and_clips(tmp_path, capsys):
     assert demons.mse < still.mse
     assert 0 < abs(network.mse - still.mse) < abs(demons.mse - still.mse)  # two steps of training bring it nowhere yet
     assert "NLCC" in table.table(markdown=True)
+
+
+def test_methods_of_the_table_on_a_clip_are_given_its_mask(tmp_path, monkeypatch, capsys):
+    clip, given = textured_clip(frame_count=3), []
+    write_sequence(tmp_path / "clip.nrrd", clip)
+    inside = np.zeros(clip.frames.shape[1:], np.uint8)
+    inside[10:50, 20:70] = 1
+    write_volume(tmp_path / "mask.nrrd", Volume(inside, (0.4, 0.4), (0.0, 0.0), np.eye(2)))
+    write_volume(tmp_path / "small.nrrd", Volume(inside[1:], (0.4, 0.4), (0.0, 0.0), np.eye(2)))
+    measured = register_sequence(clip, mode="frame-to-frame", mask=inside).frames[1].measures
+
+    def noted(fixed, moving, **options):
+        given.append((options["fixed_mask"].array, options["moving_mask"].array))
+        return register(fixed, moving, **options)
+
+    monkeypatch.setattr("UltrasoundMotionLib.registration.register", noted, raising=False)
+    table = ["benchmark", "sequence", "--clip", str(tmp_path / "clip.nrrd"), "--methods", "demons", "--pairs", "1"]
+    assert main([*table, "--mask", str(tmp_path / "mask.nrrd"), "--json", str(tmp_path / "table.json")]) == 0
+    assert main(table) == 0
+    (chosen, shown), (tissue, _) = given
+    np.testing.assert_array_equal(chosen, inside)
+    np.testing.assert_array_equal(shown, sector_mask(without_graphics(clip)))
+    np.testing.assert_array_equal(tissue, shown)  # every grey level of this clip is one of tissue
+    rows = {row["method"]: row for row in json.loads((tmp_path / "table.json").read_text())["rows"]}
+    assert rows["no motion"]["mse"] == pytest.approx(measured.mse_before, rel=1e-5)
+    capsys.readouterr()
+    assert main([*table, "--mask", str(tmp_path / "small.nrrd")]) == 2
+    assert "the mask must be 80 x 80 as the frames, got (80, 79)" in capsys.readouterr().err
+    assert main(["benchmark", "sequence", "--mask", str(tmp_path / "mask.nrrd")]) == 2
+    assert "--mask needs --clip" in capsys.readouterr().err
 
 
 def test_streaming_gives_the_same_in_the_order_promised():

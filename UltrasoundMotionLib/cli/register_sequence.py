@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     sequence = _read(inputs)
     outputs.check_sequence(sequence)
     request = replace(request, mask=_mask(inputs, sequence))
-    labels = None if inputs.reference_labels is None else _frame_image(inputs.reference_labels, "labels", sequence)
+    labels = _labels(inputs, sequence)
 
     from UltrasoundMotionLib.registration import register_sequence
 
@@ -122,39 +122,24 @@ def _read(inputs: SequenceInputs) -> ImageSequence | VolumeSequence:
     return read_sequence(inputs.sequence, spacing_mm=inputs.spacing_mm, frame_rate_hz=inputs.frame_rate)
 
 
+def _labels(inputs: SequenceInputs, sequence: ImageSequence | VolumeSequence) -> np.ndarray | None:
+    from UltrasoundMotionLib.registration.sequences.frame_images import read_frame_image
+
+    path = inputs.reference_labels
+    return None if path is None else read_frame_image(path, "labels", sequence)
+
+
 def _mask_file(inputs: SequenceInputs) -> Path | None:
     return None if inputs.mask is None or str(inputs.mask) == TISSUE else inputs.mask
 
 
 def _mask(inputs: SequenceInputs, sequence: ImageSequence | VolumeSequence) -> np.ndarray | str | None:
+    from UltrasoundMotionLib.registration.sequences.frame_images import read_frame_image
+
     path = _mask_file(inputs)
     if path is None:
         return TISSUE if inputs.mask is not None else None
-    return _frame_image(path, "mask", sequence)
-
-
-def _frame_image(path: Path, what: str, sequence: ImageSequence | VolumeSequence) -> np.ndarray:
-    """Reads an image that must have the size of a frame; of volumes, also their place.
-
-    Raises:
-        InputError: it has not.
-    """
-    from UltrasoundMotionLib.fields.image_grid import ImageGrid
-    from UltrasoundMotionLib.images.volume_files import read_volume
-    from UltrasoundMotionLib.images.volume_sequence import VolumeSequence
-
-    image = read_volume(path)
-    array = image.array
-    if isinstance(sequence, VolumeSequence):
-        if not ImageGrid.of(image).matches(ImageGrid.of(sequence.volumes[0]), tolerance_mm=1e-2):
-            raise InputError(f"{path}: the {what} must lie on the grid of the volumes")
-        return array
-    if array.ndim == 3 and array.shape[0] == 1:
-        array = array[0]
-    if array.shape != sequence.frames.shape[1:]:
-        height, width = sequence.frames.shape[1:]
-        raise InputError(f"{path}: the {what} must be {width} x {height} as the frames, got {array.shape[::-1]}")
-    return array
+    return read_frame_image(path, "mask", sequence)
 
 
 def summarise(

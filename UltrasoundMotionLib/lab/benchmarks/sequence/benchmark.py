@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 
 DESCRIPTION = f"""Without --clip: end-point error of the dense field in the tissue of phantoms, beside OpenCV's DIS
 flow. Seeds from {EVALUATION_SEED} on are kept for this; nothing is tuned on them. With --clip: SSMSR's Table II, mean
-squared error and local cross-correlation of neighbouring frames, for `sequence`, DIS flow and methods of `register`."""
+squared error and local cross-correlation of neighbouring frames in the tissue, for `sequence`, DIS flow and methods of
+`register`."""
 
 OURS, CHAINED_FLOW = "sequence", "opencv-dis-chained"
 POINT_STEP_PX = 3
@@ -214,6 +215,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--methods", metavar="M", nargs="*", default=(), help="with --clip: methods of `register` beside it"
     )
     parser.add_argument(
+        "--mask",
+        metavar="FILE",
+        type=Path,
+        help="with --clip: an image, above 0 where the frames count (default: the tissue, found by grey levels)",
+    )
+    parser.add_argument(
         "--pairs",
         metavar="N",
         type=whole_number,
@@ -238,7 +245,7 @@ def run(arguments: argparse.Namespace) -> int:
     check_arguments(arguments)
     if arguments.frames < 2:
         raise InputError("--frames must be 2 or more")
-    for name in ("methods", "steps"):
+    for name in ("methods", "mask", "steps"):
         if getattr(arguments, name) and not arguments.clip:
             raise InputError(f"--{name} needs --clip")
 
@@ -267,12 +274,15 @@ def _clip_result(arguments: argparse.Namespace) -> BenchmarkResult[NeighbourRow]
     """Measures pairs of neighbouring frames of the clip and prints how many."""
     from UltrasoundMotionLib.images import read_sequence
     from UltrasoundMotionLib.images.graphics_mask import without_graphics
+    from UltrasoundMotionLib.registration.sequences.frame_images import read_frame_image
 
     clip = without_graphics(read_sequence(arguments.clip))
+    mask = None if arguments.mask is None else read_frame_image(arguments.mask, "mask", clip)
     with TerminalProgress("benchmark", "pairs") as progress:
         result = tissue_tracking_table(
             clip,
             arguments.methods,
+            mask=mask,
             pair_count=arguments.pairs,
             steps=arguments.steps,
             device=arguments.device,

@@ -31,7 +31,7 @@ class NeighbourRow:
 
     Attributes:
         frames: number of the fixed frame of each pair.
-        mse_by_pair, nlcc_by_pair: inside the mask of III-A, intensities in [0, 1], window radius ten.
+        mse_by_pair, nlcc_by_pair: inside the mask, intensities in [0, 1], window radius ten.
         share_nonpositive: of folded pixels there, mean over the pairs.
     """
 
@@ -87,6 +87,7 @@ def tissue_tracking_table(
     sequence: ImageSequence,
     methods: Sequence[str] = (),
     *,
+    mask: np.ndarray | None = None,
     pair_count: int | None = None,
     steps: int | None = None,
     device: str = "cpu",
@@ -94,21 +95,24 @@ def tissue_tracking_table(
 ) -> BenchmarkResult[NeighbourRow]:
     """Registers pairs of neighbouring frames by every method and measures all of them by the same code.
 
-    `sequence` follows the whole clip; the others get each pair on its own.
+    `sequence` follows the whole clip; the others get each pair on its own. All but DIS flow, which takes none, are given
+    the mask within which they are measured.
 
     Args:
         methods: of `register`, with their default settings.
+        mask: (H, W), above 0 where the frames count; None: the tissue of the first frame, found by grey levels (III-A).
         pair_count: so many pairs, evenly spread; all when None.
         steps: the most of each scale for methods that train a network, fewer than theirs to save time; theirs when
             None.
 
     Raises:
-        InputError: fewer than two frames, no such method or device.
+        InputError: fewer than two frames, no such method or device, a mask of another size or of nothing.
     """
     import torch
 
     from UltrasoundMotionLib.registration import find_method, register
     from UltrasoundMotionLib.registration.methods.multiscale.settings import SsmsrSettings
+    from UltrasoundMotionLib.registration.request import TISSUE
     from UltrasoundMotionLib.registration.sequences.frames import open_frames
     from UltrasoundMotionLib.registration.sequences.register_sequence import measure_frame, register_sequence
 
@@ -116,11 +120,13 @@ def tissue_tracking_table(
         raise InputError(f"pair_count: expected 1 or more, got {pair_count}")
     trained = [name for name in methods if isinstance(find_method(name).settings_from(), SsmsrSettings)]
     settings = {} if steps is None else {name: {"steps": steps} for name in trained}
-    frames = open_frames(sequence, 0, "tissue")
+    region = TISSUE if mask is None else mask
+    frames = open_frames(sequence, 0, region)
     last = len(frames) - 1
     numbers = np.unique(np.linspace(1, last, min(pair_count or last, last)).round().astype(int)).tolist()
-    followed = register_sequence(sequence, mode="frame-to-frame", mask="tissue", device=device)
+    followed = register_sequence(sequence, mode="frame-to-frame", mask=region, device=device)
     displacements = [None if one is None else one.displacement for one in followed.frames]
+    fixed_mask, moving_mask = (_volume(sequence, one, "mask") for one in (frames.mask, frames.moving_mask))
     missing = {}
     try:
         flow = import_opencv().DISOpticalFlow_create(import_opencv().DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -136,9 +142,16 @@ def tissue_tracking_table(
 
     def registered(method: str) -> Callable[[int], torch.Tensor]:
         def displacement_of(number: int) -> torch.Tensor:
-            fixed, moving = (_volume(sequence, frames.tensor(one)[0, 0].numpy(), one) for one in (number, number - 1))
+            fixed, moving = (_volume(sequence, frames.tensor(one), f"frame {one}") for one in (number, number - 1))
             return register(
-                fixed, moving, method=method, settings=settings.get(method), device=device, initial_transform=None
+                fixed,
+                moving,
+                fixed_mask=fixed_mask,
+                moving_mask=moving_mask,
+                method=method,
+                settings=settings.get(method),
+                device=device,
+                initial_transform=None,
             ).displacement.to_voxels()
 
         return displacement_of
@@ -168,10 +181,11 @@ def tissue_tracking_table(
     return BenchmarkResult(COLUMNS, tuple(rows), details=details, cases=CASES, against=DIS, missing=missing)
 
 
-def _volume(sequence: ImageSequence, image: np.ndarray, number: int) -> Volume:
+def _volume(sequence: ImageSequence, image: torch.Tensor, name: str) -> Volume:
+    """Returns an image (1, 1, H, W) as one of 2D with the clip's spacing."""
     from UltrasoundMotionLib.images.volume import Volume
 
-    return Volume(image, sequence.spacing_mm or (1.0, 1.0), (0.0, 0.0), np.eye(2), f"frame {number}")
+    return Volume(image[0, 0].numpy(), sequence.spacing_mm or (1.0, 1.0), (0.0, 0.0), np.eye(2), name)
 
 
 def _deviation(values: Sequence[float]) -> float:
