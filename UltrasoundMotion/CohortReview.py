@@ -69,6 +69,7 @@ class CohortReviewWidget(MotionModuleWidget):
         return CohortReviewLogic()
 
     def setupPanel(self) -> None:
+        """Connects the buttons of the review; no folder is read and no case is open yet."""
         self._folder = ""
         self._cases: tuple[ListedCase, ...] = ()
         self._fault = ""
@@ -90,21 +91,25 @@ class CohortReviewWidget(MotionModuleWidget):
             sender.connect(signal, slot)
 
     def cleanup(self) -> None:
+        """Disconnects the buttons too."""
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             for sender, signal, slot in self._connections:
                 sender.disconnect(signal, slot)
 
     def setParameterNode(self, parameters: object) -> None:
+        """Forgets the open case when the scene is closed, which takes its nodes."""
         if parameters is None:
             self._opened = None
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def enter(self) -> None:
+        """Reads the review list again, since others may have decided meanwhile."""
         self._folder = ""  # others may have decided meanwhile
         MotionModuleWidget.enter(self)
 
     def whyNotApply(self) -> str:
+        """Asks for a folder, or says that it cannot be read or that no doubtful case is left."""
         self._readList()
         if not self.parameters.folder:
             return _("Choose the folder of a cohort's results")
@@ -146,6 +151,7 @@ class CohortReviewWidget(MotionModuleWidget):
         selector.blockSignals(blocked)
 
     def updatePanel(self) -> None:
+        """Enables the buttons for the open case, counts the cases of each decision, and describes the case."""
         ui, free, opened = self.ui, self.run is None, self._openedOrNone()
         ui.chooseButton.enabled = free
         ui.caseSelector.enabled = ui.openButton.enabled = free and bool(self._names)
@@ -185,6 +191,7 @@ class CohortReviewWidget(MotionModuleWidget):
         self.startRun(self.makeJob, ensure=lambda: None)  # Slicer's own packages are enough; a video asks for PyAV
 
     def makeJob(self) -> BackgroundJob:
+        """Reads the wanted case and its clip; a case whose input is no clip opens in this process."""
         folder = Path(self.parameters.folder).absolute()
         self._case = read_case(folder, self._wanted)
         clip = clipOf(self._case)
@@ -194,6 +201,7 @@ class CohortReviewWidget(MotionModuleWidget):
         return BackgroundJob(read_clip_job(clip.path), self, partials=False)
 
     def showResult(self, result: object, *, complete: bool) -> Steps[str]:
+        """Puts the case into the scene in place of the one before, and returns its doubts."""
         opened = result
         if not isinstance(result, OpenedCase):
             opened = yield from self._replacing(Path(self.parameters.folder).absolute(), result)

@@ -17,8 +17,9 @@ import vtk
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.ScriptedLoadableModule import ScriptedLoadableModule, ScriptedLoadableModuleTest
-from UltrasoundMotionModuleLib.deformable_registration.choices import Start, isRefinable, methods
+from UltrasoundMotionModuleLib.deformable_registration.choices import isRefinable, methods
 from UltrasoundMotionModuleLib.deformable_registration.comparison_section import ComparisonSection
+from UltrasoundMotionModuleLib.deformable_registration.input_check import whyNotPair, whyNotSequence
 from UltrasoundMotionModuleLib.deformable_registration.logic import DeformableRegistrationLogic
 from UltrasoundMotionModuleLib.deformable_registration.preset_choice import PresetChoice
 from UltrasoundMotionModuleLib.deformable_registration.sample import (
@@ -42,7 +43,6 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.mrml.displacement_transforms import transform_points
 from UltrasoundMotionLib.mrml.registration_comparison import RegisteredPair, put_back_labels
 from UltrasoundMotionLib.mrml.registration_nodes import RegistrationNodes
-from UltrasoundMotionLib.mrml.registration_pair import VolumePair
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.volume_nodes import volume_from_node
 from UltrasoundMotionLib.registration.learned.possible_weights import possible_weights
@@ -55,45 +55,6 @@ __all__ = [
     "DeformableRegistrationTest",
     "DeformableRegistrationWidget",
 ]
-
-_PAIR_ONLY = (
-    "sampleSlicesButton",
-    "compareCollapsibleButton",
-    "fixedVolumeSelector",
-    "movingVolumeSelector",
-    "swapButton",
-    "movingSegmentationSelector",
-    "fixedSegmentationSelector",
-    "movingMaskSelector",
-    "applyTransformCheckBox",
-    "outputSegmentationSelector",
-    "outputTransformSelector",
-    "outputWarpedSelector",
-    "outputTableSelector",
-    "makeJacobianCheckBox",
-    "outputJacobianSelector",
-    "methodComboBox",
-    "refinementComboBox",
-    "startComboBox",
-    "searchRegionComboBox",
-    "modalityComboBox",
-    "orientationComboBox",
-    "keepFoldsCheckBox",
-    "workingSpacingSpinBox",
-)
-"""Widgets that are shown for a pair only, with their labels."""
-
-_SEQUENCE_ONLY = (
-    "loadClipButton",
-    "clipLabel",
-    "sequenceSelector",
-    "referenceFrameSpinBox",
-    "frameShownButton",
-    "motionTransformSelector",
-    "stillVolumeSelector",
-    "motionTableSelector",
-)
-"""Widgets that are shown for a sequence only, with their labels."""
 
 _SWAPPED = (("fixedVolume", "movingVolume"), ("fixedSegmentation", "movingSegmentation"), ("fixedMask", "movingMask"))
 
@@ -136,6 +97,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return DeformableRegistrationLogic()
 
     def setupPanel(self) -> None:
+        """Makes the sections of presets, samples and comparison, and the menu of methods; lists clips as sequences."""
         self._task: PairTask | SequenceTask | None = None
         self._methodMenu = EntryMenu(
             self.ui.methodComboBox,
@@ -158,6 +120,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartImportEvent, self.onSceneStartImport)
 
     def cleanup(self) -> None:
+        """Disconnects the sections too."""
         if self.ui is not None:
             self._comparison.disconnect()
             self._samples.disconnect()
@@ -165,10 +128,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         MotionModuleWidget.cleanup(self)
 
     def exit(self) -> None:
+        """Ends the comparison, which changes the views."""
         self._comparison.stop()
         MotionModuleWidget.exit(self)
 
     def onSceneStartClose(self, caller: object, event: int) -> None:
+        """Ends the comparison before its nodes are removed."""
         self._comparison.stop()
         MotionModuleWidget.onSceneStartClose(self, caller, event)
 
@@ -177,10 +142,12 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         self._comparison.stop()
 
     def onSceneEndImport(self, caller: object, event: int) -> None:
+        """Keeps the preset that was saved, instead of proposing one for the loaded images."""
         self._presetChoice.forget()
         MotionModuleWidget.onSceneEndImport(self, caller, event)
 
     def selectDefaults(self) -> None:
+        """Chooses the only clip of a scene that has no other images, with the preset for sequences."""
         parameters, clips = self.parameters, listedClips(slicer.mrmlScene)
         images = (parameters.fixedVolume, parameters.movingVolume, parameters.sequenceVolume)
         if len(clips) != 1 or any(images) or unlistedImages(slicer.mrmlScene):
@@ -189,11 +156,13 @@ class DeformableRegistrationWidget(MotionModuleWidget):
             self._choose(sequenceVolume=clips[0])
 
     def onWatchedModified(self, caller: object = None, event: int | None = None) -> None:
+        """Proposes a preset where other images were chosen."""
         if self.parameters is not None:
             self._presetChoice.update()
         MotionModuleWidget.onWatchedModified(self, caller, event)
 
     def _registeredPair(self) -> RegisteredPair | None:
+        """Returns the pair to compare; None before there is a result, and for sequences."""
         parameters = self.parameters
         if parameters is None or parameters.preset.value.ofSequence:
             return None
@@ -208,71 +177,31 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return pair if pair.is_in_scene else None
 
     def watchedNodes(self) -> list[tuple[object, int]]:
+        """Watches the volumes, and the transforms under which they lie."""
         parameters = self.parameters
         moved = slicer.vtkMRMLTransformableNode.TransformModifiedEvent
         inputs = (parameters.fixedVolume, parameters.movingVolume, parameters.sequenceVolume)
         return [(node, event) for node in inputs for event in (vtk.vtkCommand.ModifiedEvent, moved)]
 
     def whyNotApply(self) -> str:
+        """Asks for inputs, of a pair or of a sequence as the preset says, that fit each other and the outputs."""
         try:
             if self.parameters.preset.value.ofSequence:
-                return self._whyNotSequence()
-            return self._whyNotPair() or self._methodMenu.whyNot(self.parameters.method)
+                return whyNotSequence(self.parameters, self.logic)
+            return whyNotPair(self.parameters, self.logic) or self._methodMenu.whyNot(self.parameters.method)
         except InputError as error:
             return str(error)
 
-    def _whyNotPair(self) -> str:
-        parameters = self.parameters
-        if parameters.fixedVolume is None:
-            return _("Choose the fixed volume, which stays")
-        if parameters.movingVolume is None:
-            return _("Choose the moving volume, which is put onto the fixed one")
-        if parameters.fixedSegmentation is not None and parameters.movingSegmentation is None:
-            return _("The fixed segmentation is compared with the moving one: choose the moving segmentation too")
-        pair = VolumePair.of_nodes(parameters.fixedVolume, parameters.movingVolume)
-        if parameters.start.of(parameters.preset) == Start.AS_THEY_LIE.value and not pair.may_overlap():
-            return _(
-                "The volumes do not overlap where they lie: choose another start under Advanced, or bring them together"
-            )
-        labels = (
-            parameters.fixedSegmentation,
-            parameters.movingSegmentation,
-            parameters.fixedMask,
-            parameters.movingMask,
-        )
-        self.logic.chosenOutputs(parameters).check(pair, tuple(node for node in labels if node is not None))
-        return ""
-
-    def _whyNotSequence(self) -> str:
-        parameters = self.parameters
-        if parameters.sequenceVolume is None:
-            return _("Choose a sequence, or load an ultrasound clip")
-        image = find_sequence_nodes(parameters.sequenceVolume)
-        count = image.sequence.GetNumberOfDataNodes()
-        if count < 2:
-            return _("The sequence has one frame; there is nothing to register")
-        if parameters.referenceFrame >= count:
-            return _("There is no frame {frame}: the last is {last}").format(
-                frame=parameters.referenceFrame, last=count - 1
-            )
-        self.logic.chosenSequenceOutputs(parameters).check(image)
-        return ""
-
     def updatePanel(self) -> None:
-        preset = self.parameters.preset.value
-        self.ui.presetTextLabel.text = preset.text()
+        """Shows the widgets of the preset, and enables what its method and the images allow."""
+        self._presetChoice.show()
         self._methodMenu.show(self.parameters.method)
         self.ui.refinementComboBox.enabled = isRefinable(self.logic.request(self.parameters).method)
-        for names, shown in ((_PAIR_ONLY, not preset.ofSequence), (_SEQUENCE_ONLY, preset.ofSequence)):
-            for name in names:
-                for widget in (getattr(self.ui, name), getattr(self.ui, f"{name}Label", None)):
-                    if widget is not None:
-                        widget.visible = shown
         self._loading.update()
-        self.ui.clipLabel.text = self._loading.whyNotListed(self.parameters.sequenceVolume) if preset.ofSequence else ""
+        ofSequence = self.parameters.preset.value.ofSequence
+        self.ui.clipLabel.text = self._loading.whyNotListed(self.parameters.sequenceVolume) if ofSequence else ""
         self.ui.frameShownButton.enabled = self._image() is not None
         self._samples.update()
-        self._presetChoice.show()
         self._comparison.update()
 
     def _image(self) -> SequenceNodes | None:
@@ -302,15 +231,18 @@ class DeformableRegistrationWidget(MotionModuleWidget):
     # The run
 
     def weightsOfRun(self) -> tuple[Path, ...]:
+        """Returns the weights that the method may use on the fixed volume; a sequence needs none."""
         if self.parameters.preset.value.ofSequence:
             return ()
         fixed = volume_from_node(self.parameters.fixedVolume)
         return possible_weights(self.logic.request(self.parameters), fixed)
 
     def useAnotherMethod(self) -> None:
+        """Chooses the default method, which is not trained."""
         self.parameters.method = RegisterRequest.method
 
     def makeJob(self) -> BackgroundJob:
+        """Makes the run of a pair, or of a sequence; a comparison is ended first."""
         self._comparison.stop()
         if self.parameters.preset.value.ofSequence:
             self._task = self.logic.sequenceTask(self.parameters)
@@ -319,16 +251,19 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         return BackgroundJob(self._task.job, self, partials=False)
 
     def progressUnit(self) -> str | None:
+        """Returns steps for a pair, whose progress counts those of its optimisation."""
         isResult = self._showResult == self.showResult  # otherwise a sample or a clip is loaded
         return _("steps") if isResult and isinstance(self._task, PairTask) else None
 
     def showResult(self, result: object, *, complete: bool) -> Steps[str]:
+        """Fills the outputs, and does not offer them as new inputs."""
         try:
             return (yield from self._showing(result, complete=complete))
         finally:
             self._loading.skipNew()  # its outputs are no inputs
 
     def _showing(self, result: object, *, complete: bool) -> Steps[str]:
+        """Fills the outputs of a pair, which is then compared, or of a sequence."""
         if isinstance(self._task, SequenceTask):
             if not complete and result.frames is None:
                 return _("Cancelled; {reason}").format(reason=self._task.whyNotShown(result))
@@ -376,6 +311,7 @@ class DeformableRegistrationWidget(MotionModuleWidget):
         parameters.EndModify(was_modifying)
 
     def commandArguments(self) -> tuple[str, ...]:
+        """Returns the verb `register` for a pair; refuses a sequence, with the call for the console instead."""
         if self.parameters.preset.value.ofSequence:
             arguments = "..."
             if self.parameters.sequenceVolume is not None:

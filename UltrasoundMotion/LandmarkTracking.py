@@ -17,7 +17,6 @@ import importlib.util
 import time
 
 import numpy as np
-import qt
 import slicer
 import vtk
 from slicer import vtkMRMLMarkupsNode
@@ -29,6 +28,7 @@ from UltrasoundMotionModuleLib.landmark_tracking.landmarks_section import Landma
 from UltrasoundMotionModuleLib.landmark_tracking.live_section import LiveSection
 from UltrasoundMotionModuleLib.landmark_tracking.logic import Corrections, LandmarkTrackingLogic
 from UltrasoundMotionModuleLib.landmark_tracking.placement_section import PlacementSection
+from UltrasoundMotionModuleLib.landmark_tracking.result_section import ResultSection
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob
 from UltrasoundMotionModuleLib.shared.choices import Direction, seesWholeClip, trackers
 from UltrasoundMotionModuleLib.shared.clip import Clip, whyNotClip
@@ -43,13 +43,12 @@ from UltrasoundMotionModuleLib.shared.pytorch_note import PyTorchNote
 from UltrasoundMotionModuleLib.shared.sample_data import LIVER, addSample, loadSample, registerSample
 from UltrasoundMotionModuleLib.shared.tracking import offPlaneNotes, summary, trackCommand, trackInSteps, unsavedFiles
 
-from UltrasoundMotionLib.mrml.layouts import IMAGE_CHART_TABLE, layout_node
+from UltrasoundMotionLib.mrml.layouts import layout_node
 from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes
 from UltrasoundMotionLib.mrml.track_links import is_result, link_results, removing_results
 from UltrasoundMotionLib.mrml.track_nodes import adding_landmarks
-from UltrasoundMotionLib.mrml.tracking_results import renewing_derived, show_results
-from UltrasoundMotionLib.mrml.views import show_as_acquired
+from UltrasoundMotionLib.mrml.tracking_results import renewing_derived
 from UltrasoundMotionLib.steps import Steps, StepsCancelled, not_cancelled
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.request import TrackRequest
@@ -92,6 +91,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return LandmarkTrackingLogic()
 
     def setupPanel(self) -> None:
+        """Makes the sections of clip, landmarks, result, corrections, live tracking and placement."""
         self._clip: Clip | None = None
         self._live: LiveTracks | None = None
         self._notes: list[str] = []
@@ -107,25 +107,23 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         )
         self._landmarksSection = LandmarksSection(self.ui, lambda: self.parameters, self._resultOrNone)
         self._annotationSection = AnnotationSection(self, self._resultOrNone)
+        self._resultSection = ResultSection(self, self._resultOrNone, self._landmarksSection, self._annotationSection)
         self.liveSection = LiveSection(self)
         self._placementSection = PlacementSection(self)
         for button, slot in (
             (self.ui.sampleDataButton, self.onLoadSample),
-            (self.ui.lostButton, self.onPlaceLost),
             (self.ui.trackAgainButton, self.onTrackAgain),
-            (self.ui.exportCsvButton, self.onExportCsv),
-            (self.ui.exportClustButton, self.onExportClust),
         ):
             button.connect("clicked()", slot)
-        self.ui.correctButton.connect("toggled(bool)", self.onCorrect)
-        self.ui.plotButton.connect("toggled(bool)", self.onShowPlot)
         if self.parent.isEntered:  # after Reload, which does not enter the module again
             self._annotationSection.enter()
 
     def cleanup(self) -> None:
+        """Ends placing and the live session, and disconnects the sections."""
         if self.ui is not None:
             self._landmarksSection.stopPlacing()
             self._landmarksSection.disconnect()
+            self._resultSection.disconnect()
             self._annotationSection.disconnect()
             self.liveSection.disconnect()
             self._placementSection.disconnect()
@@ -136,6 +134,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             self._clipSection.disconnect()  # last: the panel, which follows a clip that plays, is disconnected
 
     def setParameterNode(self, parameters: object) -> None:
+        """Makes the sections forget their nodes when the scene is closed."""
         if parameters is None and self.ui is not None:
             self._landmarksSection.forget()
             self._annotationSection.forget()
@@ -143,20 +142,24 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def enter(self) -> None:
+        """Makes the keys of corrections work."""
         MotionModuleWidget.enter(self)
         self._annotationSection.enter()
 
     def exit(self) -> None:
+        """Ends the keys and placing, and shows what is hidden while the clip plays."""
         self._annotationSection.exit()
         self._landmarksSection.stopPlacing()
         self._clipSection.leave()
         MotionModuleWidget.exit(self)
 
     def selectDefaults(self) -> None:
+        """Chooses the scene's only clip."""
         if self.parameters.inputClip is None and self._clipSection.onlyClip() is not None:
             self.parameters.inputClip = self._clipSection.onlyClip()
 
     def whyNotApply(self) -> str:
+        """Asks for a clip, and for landmarks on it that are no result."""
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load one or the sample")
@@ -178,9 +181,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return ""
 
     def needsTorch(self) -> bool:
+        """Returns True for trackers that are networks."""
         return trackers().find(self.parameters.tracker).needs_pytorch
 
     def watchedNodes(self) -> list[tuple[object, int]]:
+        """Watches the frame shown, the layout, and the landmarks' points as they are placed."""
         image = imageOrNone(self.parameters.inputClip)
         browser = image.browser if image is not None else None
         points = (
@@ -196,6 +201,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         ]
 
     def updatePanel(self) -> None:
+        """Updates the sections; enables options that the tracker has."""
         self._clipSection.update(self.parameters.inputClip)
         image = imageOrNone(self.parameters.inputClip)
         self._graphics.update(image)
@@ -205,13 +211,7 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         frameByFrame = not seesWholeClip(self.parameters.tracker)
         self.ui.shadowsCheckBox.enabled = self.ui.offlineCheckBox.enabled = frameByFrame
         self.ui.aheadSpinBox.enabled = frameByFrame and not self.parameters.offline  # the whole clip is known then
-        result = self._resultOrNone()
-        for button in (self.ui.plotButton, self.ui.exportCsvButton, self.ui.exportClustButton):
-            button.enabled = result is not None
-        for button in (self.ui.correctButton, self.ui.lostButton, self.ui.trackAgainButton):
-            button.enabled = result is not None and self.run is None
-        self.ui.correctButton.checked = result is not None and not result.proxy.GetLocked()
-        self.ui.plotButton.checked = self.layouts.isShown(IMAGE_CHART_TABLE)
+        self._resultSection.update()
         self._annotationSection.update()
         self._placementSection.update()
 
@@ -219,9 +219,10 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         tracked = self.parameters.trackedLandmarks
         return find_sequence_nodes(tracked) if tracked is not None and is_result(tracked) else None
 
-    # Track
+    # The run
 
     def makeJob(self) -> BackgroundJob:
+        """Makes the run that follows the landmarks from the frame on which they were placed."""
         parameters = self.parameters
         self._clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         self._live = LiveTracks(self._clip.sequence, self._addLandmarks)
@@ -262,9 +263,11 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         return landmarks
 
     def onPartial(self, result: PointTracks) -> Steps[None]:
+        """Shows the frames that are tracked so far."""
         return self._live.showing(result)
 
     def showResult(self, result: PointTracks, *, complete: bool) -> Steps[str]:
+        """Shows all frames, then draws paths, tables and chart, which a cancelled run goes without."""
         yield from not_cancelled(self._live.showing(result))
         if self._again is not None:
             self._rememberAgain(self._again, result)
@@ -287,51 +290,6 @@ class LandmarkTrackingWidget(MotionModuleWidget):
             tracked = found.landmarks.proxy
             self.logic.rememberTrackedAgain(tracked, found.frame, found.labels, found.points_px, direction)
 
-    # Correct, show, export
-
-    def onCorrect(self, on: bool) -> None:
-        """Unlocks the tracked points, or locks them again for quick playback."""
-        result = self._resultOrNone() if self.parameters is not None else None
-        if result is not None and bool(result.proxy.GetLocked()) == on:
-            if not self._annotationSection.setLocked(not on):
-                self.applyButton.showStatus(_("Wait until the change of the points has ended"))
-            elif on:
-                self._landmarksSection.showTracked()
-                self.applyButton.showStatus(
-                    _(
-                        "Drag a point to where it should be on the frame shown, then press "
-                        "\u201cTrack again from here\u201d"
-                    )
-                )
-            self.updatePanel()
-
-    def onPlaceLost(self) -> None:
-        """Places the points that were lost on the frame shown at the tracker's guess."""
-        with slicer.util.tryWithErrorDisplay(_("The lost points could not be placed.")):
-            labels = self.logic.placeLostPoints(self.parameters.trackedLandmarks)
-            self.ui.correctButton.checked = True
-            found = _("{points}: drag them to where they are, then press \u201cTrack again from here\u201d").format(
-                points=", ".join(labels)
-            )
-            self.applyButton.showStatus(found if labels else _("No point was lost on this frame"))
-
-    def onShowPlot(self, on: bool) -> None:
-        """Shows plot and table in a layout that has both beside the image, and restores the former layout."""
-        if on and not self.layouts.isShown(IMAGE_CHART_TABLE):
-            self.layouts.show(IMAGE_CHART_TABLE, self._arrangeResults)
-        elif not on:
-            self.layouts.hide(IMAGE_CHART_TABLE)
-
-    def _arrangeResults(self) -> None:
-        """Shows the clip with plot and table beside it."""
-        if self.parameters is None:
-            return
-        image, result = imageOrNone(self.parameters.inputClip), self._resultOrNone()
-        if image is not None:
-            show_as_acquired(slicer.mrmlScene, image.proxy)
-        if result is not None:
-            show_results(result)
-
     def onLoadSample(self) -> None:
         """Loads the sample clip with its points."""
         self.loadSample(LIVER, self._selectSample)
@@ -342,27 +300,12 @@ class LandmarkTrackingWidget(MotionModuleWidget):
         self._clipSection.choose(sample.clip.proxy)
         self.parameters.landmarks = sample.points
 
-    def onExportCsv(self) -> None:
-        """Asks for a file and writes the tracks into it."""
-        path = qt.QFileDialog.getSaveFileName(self.uiWidget, _("Export tracks"), "tracks.csv", _("Tables (*.csv)"))
-        self._export(self.logic.exportCsv, path)
-
-    def onExportClust(self) -> None:
-        """Asks for a folder and writes one file for each point into it."""
-        self._export(
-            self.logic.exportClust, qt.QFileDialog.getExistingDirectory(self.uiWidget, _("Export into folder"))
-        )
-
-    def _export(self, write: object, path: str) -> None:
-        if path:
-            with slicer.util.tryWithErrorDisplay(_("The tracks could not be exported."), waitCursor=True):
-                write(self.parameters.trackedLandmarks, path)
-                self.applyButton.showStatus(_("Wrote {path}").format(path=path))
-
     def commandNotes(self) -> str:
+        """Names the inputs that are not saved yet."""
         return unsavedFiles(find_sequence_nodes(self.parameters.inputClip).sequence, self.parameters.landmarks)
 
     def commandArguments(self) -> tuple[str, ...]:
+        """Returns the verb `track` with the landmarks as they lie now."""
         parameters = self.parameters
         clip, points = self.logic.input(parameters.inputClip, parameters.landmarks)
         request = self.logic.request(parameters, self._landmarksSection.queryFrame(clip.nodes))

@@ -69,6 +69,7 @@ class MotionPropagationWidget(MotionModuleWidget):
         return MotionPropagationLogic()
 
     def setupPanel(self) -> None:
+        """Makes the sections of the result and of transforms; lists only motions that play."""
         self._browser: slicer.vtkMRMLSequenceBrowserNode | None = None
         for name in _MOTION_CLASSES:
             self.ui.motionSelector.addAttribute(name, PROXY_ATTRIBUTE)  # what plays only
@@ -82,17 +83,20 @@ class MotionPropagationWidget(MotionModuleWidget):
             button.connect("clicked()", slot)
 
     def cleanup(self) -> None:
+        """Disconnects the sections too."""
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._result.disconnect()
             self._transforms.disconnect()
 
     def setParameterNode(self, parameters: object) -> None:
+        """Makes the result's section forget its nodes when the scene is closed."""
         if parameters is None:
             self._result.forget()
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def whyNotApply(self) -> str:
+        """Asks for a motion, and for an object that it can carry from the frame."""
         parameters = self.parameters
         if parameters.motion is None:
             return _("Choose a motion: register a sequence or track points first, or load the sample")
@@ -119,6 +123,7 @@ class MotionPropagationWidget(MotionModuleWidget):
         ]
 
     def updatePanel(self) -> None:
+        """Shows the motion's player and length, and updates the sections."""
         parameters, ui = self.parameters, self.ui
         image = imageOrNone(parameters.motion)
         browser = image.browser if image is not None else None
@@ -142,13 +147,16 @@ class MotionPropagationWidget(MotionModuleWidget):
     # The run
 
     def onApply(self) -> None:
+        """Starts a run without further packages."""
         self.startRun(self.makeJob, ensure=lambda: None)  # Slicer's own packages are enough
 
     def makeJob(self) -> BackgroundJob:
+        """Makes the run that carries the object along, in this process."""
         self._object = self.parameters.object
         return BackgroundJob(computedHere(self.logic.carryTask(self.parameters)), self)
 
     def showResult(self, result: MeasuredObject, *, complete: bool) -> Steps[str]:
+        """Chooses the carried object as the result, and shows it in place of the object."""
         yield 0, 1, _("Showing the result")
         parameters, proxy = self.logic.getParameterNode(), result.nodes.proxy
         self._show(result)
@@ -185,6 +193,7 @@ class MotionPropagationWidget(MotionModuleWidget):
             self.layouts.showClip(sample.clip.proxy)
 
     def commandArguments(self) -> tuple[str, ...]:
+        """Raises InputError with the call for the console: no command does this."""
         parameters = self.parameters
         names = [repr(node.GetName()) for node in (parameters.motion, parameters.object)]
         motion, carried = (f"slicer.util.getNode({name})" for name in names)

@@ -88,6 +88,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         return MyocardialTrackingLogic()
 
     def setupPanel(self) -> None:
+        """Makes the sections of clip, wall and strain, and the menu of trackers; lists tracked walls as results."""
         self._clip: Clip | None = None
         self._live: LiveWall | None = None
         self._clipSection = ClipSection(self)
@@ -117,6 +118,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         self.ui.correctButton.connect("toggled(bool)", self.onCorrect)
 
     def cleanup(self) -> None:
+        """Disconnects the sections too."""
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
             self._clipSection.disconnect()
@@ -127,25 +129,30 @@ class MyocardialTrackingWidget(MotionModuleWidget):
             self._strainSection.disconnect()
 
     def setParameterNode(self, parameters: object) -> None:
+        """Gives the wall's section the parameters, and makes that of strain forget its nodes with the scene."""
         self._wallSection.enter(parameters)
         if parameters is None:
             self._strainSection.forget()
         MotionModuleWidget.setParameterNode(self, parameters)
 
     def enter(self) -> None:
+        """Shows the bull's-eye again where the charts are shown."""
         MotionModuleWidget.enter(self)
         self._strainSection.enter()
 
     def exit(self) -> None:
+        """Takes the bull's-eye out of its view, and shows what is hidden while the clip plays."""
         self._strainSection.leave()
         self._clipSection.leave()
         MotionModuleWidget.exit(self)
 
     def selectDefaults(self) -> None:
+        """Chooses the scene's only clip."""
         if self.parameters.inputClip is None:
             self.parameters.inputClip = self._clipSection.onlyClip()
 
     def whyNotApply(self) -> str:
+        """Asks for a clip and a marked wall on it that is no result."""
         parameters = self.parameters
         if parameters.inputClip is None:
             return _("Select an ultrasound clip, or load one or the sample")
@@ -165,23 +172,28 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         return marked if isinstance(marked, str) else self._trackerMenu.whyNot(parameters.tracker)
 
     def needsTorch(self) -> bool:
+        """Returns True for trackers that are networks."""
         return trackers().find(self.parameters.tracker).needs_pytorch
 
     def watchedNodes(self) -> list[tuple[object, int]]:
+        """Watches the frame shown, the layout, and the contour's points."""
         image = imageOrNone(self.parameters.inputClip)
         contour = [(self.parameters.contour, event) for event in POINT_EVENTS]
         nodes = (image.browser if image is not None else None, layout_node(slicer.mrmlScene))
         return [*((node, vtk.vtkCommand.ModifiedEvent) for node in nodes), *contour]
 
     def onParametersModified(self, caller: object = None, event: int | None = None) -> None:
+        """Looks at the contour first, which may be another one."""
         self._wallSection.contourMayHaveChanged()
         MotionModuleWidget.onParametersModified(self, caller, event)
 
     def onWatchedModified(self, caller: object = None, event: int | None = None) -> None:
+        """Notes where points of the contour were moved."""
         self._wallSection.pointsChanged(caller)
         MotionModuleWidget.onWatchedModified(self, caller, event)
 
     def updatePanel(self) -> None:
+        """Updates the sections; a wall can be corrected, and its strain changed, where nothing runs."""
         parameters = self.parameters
         self._clipSection.update(parameters.inputClip)
         self._graphics.update(imageOrNone(parameters.inputClip))
@@ -213,6 +225,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
     # Track
 
     def makeJob(self) -> BackgroundJob:
+        """Makes the run that follows the marked wall; the result of this clip's last run is replaced."""
         marked = self._wallSection.follow()
         self._clip = marked.clip
         before = self._wallOrNone()
@@ -249,6 +262,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
                 yield from before.removing()
 
     def showResult(self, result: PointTracks, *, complete: bool) -> Steps[str]:
+        """Shows all frames, then strain, at end-systole after a new run."""
         yield from not_cancelled(self.onPartial(result))
         text = summary(result, time.perf_counter() - self._startedAt)
         wall = self._live.wall
@@ -290,6 +304,7 @@ class MyocardialTrackingWidget(MotionModuleWidget):
         parameters.contour = sample.clicks
 
     def onShowCommand(self) -> None:
+        """Shows the commands `track` and `strain`, and the files that they need."""
         with slicer.util.tryWithErrorDisplay(_("There is no command to show yet.")):
             reason = self.whyNotApply()
             if reason:

@@ -1,4 +1,6 @@
-"""The preset that fits the images, proposed with its reason, and never in place of the user's own choice."""
+"""The preset that fits the images, proposed with its reason, and never in place of the user's own choice; and the
+widgets that a preset has.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,51 @@ from UltrasoundMotionModuleLib.deformable_registration.choices import Preset
 if TYPE_CHECKING:
     from UltrasoundMotionModuleLib.deformable_registration.logic import DeformableRegistrationParameterNode
 
+_PAIR_ONLY = (
+    "sampleSlicesButton",
+    "compareCollapsibleButton",
+    "fixedVolumeSelector",
+    "movingVolumeSelector",
+    "swapButton",
+    "movingSegmentationSelector",
+    "fixedSegmentationSelector",
+    "movingMaskSelector",
+    "applyTransformCheckBox",
+    "outputSegmentationSelector",
+    "outputTransformSelector",
+    "outputWarpedSelector",
+    "outputTableSelector",
+    "makeJacobianCheckBox",
+    "outputJacobianSelector",
+    "methodComboBox",
+    "refinementComboBox",
+    "startComboBox",
+    "searchRegionComboBox",
+    "modalityComboBox",
+    "orientationComboBox",
+    "keepFoldsCheckBox",
+    "workingSpacingSpinBox",
+)
+"""Widgets that are shown for a pair only, with their labels."""
+
+_SEQUENCE_ONLY = (
+    "loadClipButton",
+    "clipLabel",
+    "sequenceSelector",
+    "referenceFrameSpinBox",
+    "frameShownButton",
+    "motionTransformSelector",
+    "stillVolumeSelector",
+    "motionTableSelector",
+)
+"""Widgets that are shown for a sequence only, with their labels."""
+
 
 class PresetChoice:
-    """Sets the preset of a panel to the kind of its images, unless the user chose one."""
+    """Sets the preset of a panel to the kind of its images, unless the user chose one, and shows what belongs to it."""
 
     def __init__(self, ui: object, parameters: Callable[[], DeformableRegistrationParameterNode | None]) -> None:
-        """Connects `presetComboBox` and `useProposedPresetButton`, and fills `presetReasonLabel`."""
+        """Connects `presetComboBox` and `useProposedPresetButton`."""
         self._ui, self._parameters = ui, parameters
         self._images: tuple[object, ...] | None = None
         self._found: RecognisedKind | None = None
@@ -43,9 +84,18 @@ class PresetChoice:
             parameters.EndModify(wasModifying)
 
     def show(self) -> None:
-        """Shows the reason for the preset, and the button where the user chose another than the proposed one."""
+        """Shows the widgets that the preset has, its text and its reason, and the button where the user chose another
+        than the proposed one.
+        """
         text, parameters = self._text(), self._parameters()
-        pair = not parameters.preset.value.ofSequence
+        preset = parameters.preset.value
+        pair = not preset.ofSequence
+        self._ui.presetTextLabel.text = preset.text()
+        for names, shown in ((_PAIR_ONLY, pair), (_SEQUENCE_ONLY, preset.ofSequence)):
+            for name in names:
+                for widget in (getattr(self._ui, name), getattr(self._ui, f"{name}Label", None)):
+                    if widget is not None:
+                        widget.visible = shown
         self._ui.presetReasonLabel.text = text
         self._ui.presetReasonLabel.visible = pair and bool(text)
         self._ui.useProposedPresetButton.visible = pair and bool(text) and self._isUsers(parameters)

@@ -17,24 +17,19 @@ from UltrasoundMotionLib.mrml.layer_corrections import (
     nearest_label,
 )
 from UltrasoundMotionLib.mrml.layer_editing import LayerEditor
-from UltrasoundMotionLib.mrml.live_tracks import LiveTracks
 from UltrasoundMotionLib.mrml.markups_items import set_shown_locked, setting_locked
 from UltrasoundMotionLib.mrml.mouse_position import mouse_position_px
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.track_links import image_of
-from UltrasoundMotionLib.mrml.tracking_results import renewing_derived
 from UltrasoundMotionLib.mrml.tracks_from_nodes import reading_tracks
 from UltrasoundMotionLib.pictures.frame_bar import FrameStates
-from UltrasoundMotionLib.steps import Steps, StepsCancelled, not_cancelled
+from UltrasoundMotionLib.steps import Steps
 from UltrasoundMotionLib.tracking import PointTracks
-from UltrasoundMotionLib.tracking.corrections.track_corrected import CorrectedTracks
 from UltrasoundMotionModuleLib.landmark_tracking.annotation_keys import AnnotationKeys
-from UltrasoundMotionModuleLib.landmark_tracking.annotation_logic import CorrectedRun, correctedRequest
+from UltrasoundMotionModuleLib.landmark_tracking.corrected_tracking import CorrectedTracking
 from UltrasoundMotionModuleLib.landmark_tracking.frame_bar_widget import FrameBarWidget
 from UltrasoundMotionModuleLib.landmark_tracking.frame_navigation import FrameNavigation
 from UltrasoundMotionModuleLib.landmark_tracking.observers_section import ObserversSection
-from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, Preparation
-from UltrasoundMotionModuleLib.shared.clip import loadInSteps
 from UltrasoundMotionModuleLib.shared.step_timer import StepTimer
 
 _REACH = 0.06
@@ -63,10 +58,10 @@ class AnnotationSection:
         self._tracks: PointTracks | None = None
         self._states: FrameStates | None = None
         self._readAt: object = None
-        self._running: CorrectedRun | None = None
         self._isLocking = False
         self._steps = StepTimer(self._say, self._onIdle)
         self._navigation = FrameNavigation(panel.logic, ui, self._say)
+        self._tracking = CorrectedTracking(panel, self._navigation.forgetPassed)
         self._bar = FrameBarWidget(ui.frameBar, self._navigation.onFrameClicked)
         self._keys = AnnotationKeys(ui, panel.uiWidget)
         self.observers = ObserversSection(panel, ui, result, self._step)
@@ -109,7 +104,8 @@ class AnnotationSection:
         self._steps.close()
         self._observe(None)
         self._isLocking = False
-        self._editor = self._tracks = self._states = self._readAt = self._running = None
+        self._editor = self._tracks = self._states = self._readAt = None
+        self._tracking.forget()
         self._navigation.forget()
         self._bar.show(None, 0)
         self.observers.forget()
@@ -274,53 +270,49 @@ class AnnotationSection:
         """Takes the point that was dragged as a correction."""
         before, self._beforeDrag = self._beforeDrag, None
         frame = self._frame if self._editor is not None else 0
+        self._edit(lambda: self._takeDragged(frame, before))
 
-        def take() -> str:
-            labels = self._editor.take_moved([frame], before if before and frame in before.frames else None)
-            if not labels:
-                return self._panel.ui.statusLabel.text
-            return _("{points} corrected on frame {frame}; press \u201cTrack through corrections\u201d").format(
-                points=", ".join(labels), frame=frame
-            )
-
-        self._edit(take)
+    def _takeDragged(self, frame: int, before: Snapshot | None) -> str:
+        labels = self._editor.take_moved([frame], before if before and frame in before.frames else None)
+        if not labels:
+            return self._panel.ui.statusLabel.text
+        return _("{points} corrected on frame {frame}; press \u201cTrack through corrections\u201d").format(
+            points=", ".join(labels), frame=frame
+        )
 
     def onAccept(self) -> None:
         """Accepts the point, or all points, on the frame shown."""
+        self._edit(self._accept)
 
-        def accept() -> str:
-            labels = self._editor.accept(self._frame, None if self._label is None else [self._label])
-            if not labels:
-                return _("Nothing to accept on frame {frame}").format(frame=self._frame)
-            return _("{points} accepted on frame {frame}").format(points=", ".join(labels), frame=self._frame)
-
-        self._edit(accept)
+    def _accept(self) -> str:
+        labels = self._editor.accept(self._frame, None if self._label is None else [self._label])
+        if not labels:
+            return _("Nothing to accept on frame {frame}").format(frame=self._frame)
+        return _("{points} accepted on frame {frame}").format(points=", ".join(labels), frame=self._frame)
 
     def onMarkLost(self) -> None:
         """Marks the point as lost on the frame shown, or takes the mark back."""
+        self._edit(self._markLost)
 
-        def mark() -> str:
-            label, frame = self._chosenLabel(), self._frame
-            if any(one.lost and one.label == label and one.frame == frame for one in self._editor.corrections):
-                self._editor.unmark_lost(label, frame)
-                return _("{point} is not lost on frame {frame}").format(point=label, frame=frame)
-            self._editor.mark_lost([label], [frame])
-            return _("{point} is lost on frame {frame}").format(point=label, frame=frame)
-
-        self._edit(mark)
+    def _markLost(self) -> str:
+        label, frame = self._chosenLabel(), self._frame
+        if any(one.lost and one.label == label and one.frame == frame for one in self._editor.corrections):
+            self._editor.unmark_lost(label, frame)
+            return _("{point} is not lost on frame {frame}").format(point=label, frame=frame)
+        self._editor.mark_lost([label], [frame])
+        return _("{point} is lost on frame {frame}").format(point=label, frame=frame)
 
     def onMarkLostOn(self) -> None:
         """Marks the point as lost from the frame shown to its next placed frame, or to the end."""
+        self._edit(self._markLostOn)
 
-        def mark() -> str:
-            label, frame = self._chosenLabel(), self._frame
-            placed = [one.frame for one in self._editor.corrections if one.label == label and not one.lost]
-            end = min([one for one in placed if one > frame], default=self._landmarks.sequence.GetNumberOfDataNodes())
-            text = _("{point} is lost from frame {frame} to {end}").format(point=label, frame=frame, end=end - 1)
-            self._step(self._editor.marking_lost([label], range(frame, end)), lambda result: self._ended(text))
-            return _("Marking {point} as lost ...").format(point=label)
-
-        self._edit(mark)
+    def _markLostOn(self) -> str:
+        label, frame = self._chosenLabel(), self._frame
+        placed = [one.frame for one in self._editor.corrections if one.label == label and not one.lost]
+        end = min([one for one in placed if one > frame], default=self._landmarks.sequence.GetNumberOfDataNodes())
+        text = _("{point} is lost from frame {frame} to {end}").format(point=label, frame=frame, end=end - 1)
+        self._step(self._editor.marking_lost([label], range(frame, end)), lambda result: self._ended(text))
+        return _("Marking {point} as lost ...").format(point=label)
 
     def _chosenLabel(self) -> str:
         """The point that is chosen, or the one under the mouse."""
@@ -336,19 +328,18 @@ class AnnotationSection:
 
     def onAddPoint(self) -> None:
         """Adds a point under the mouse."""
+        self._edit(self._addPoint)
 
-        def add() -> str:
-            position = mouse_position_px(image_of(self._landmarks), self._editor.sequence)
-            if position is None:
-                raise InputError(_("Hold the mouse over the tissue and press the key P"))
-            label = free_label(self._landmarks)
-            text = _("{point} added on frame {frame}; press \u201cTrack through corrections\u201d").format(
-                point=label, frame=self._frame
-            )
-            self._step(self._editor.adding_point(label, self._frame, position), lambda result: self._ended(text))
-            return _("Adding {point} ...").format(point=label)
-
-        self._edit(add)
+    def _addPoint(self) -> str:
+        position = mouse_position_px(image_of(self._landmarks), self._editor.sequence)
+        if position is None:
+            raise InputError(_("Hold the mouse over the tissue and press the key P"))
+        label = free_label(self._landmarks)
+        text = _("{point} added on frame {frame}; press \u201cTrack through corrections\u201d").format(
+            point=label, frame=self._frame
+        )
+        self._step(self._editor.adding_point(label, self._frame, position), lambda result: self._ended(text))
+        return _("Adding {point} ...").format(point=label)
 
     def _ended(self, text: str) -> None:
         self._say(text)
@@ -356,53 +347,29 @@ class AnnotationSection:
 
     def onUndo(self) -> None:
         """Takes back the last correction."""
-        self._restore("next_undo", "undo", _("Undone: {change}"))
+        self._edit(self._undo)
+
+    def _undo(self) -> str:
+        history = self._editor.history
+        return self._restore(history.next_undo, history.undo, _("Undone: {change}"))
 
     def onRedo(self) -> None:
         """Makes the correction again that was taken back."""
-        self._restore("next_redo", "redo", _("Done again: {change}"))
+        self._edit(self._redo)
 
-    def _restore(self, name: str, action: str, text: str) -> None:
-        def restore() -> str:
-            change = getattr(self._editor.history, name)
-            if not change:
-                return _("There is nothing to undo or redo")
-            done = text.format(change=change)
-            self._step(getattr(self._editor.history, action)(), lambda result: self._ended(done))
-            return done
+    def _redo(self) -> str:
+        history = self._editor.history
+        return self._restore(history.next_redo, history.redo, _("Done again: {change}"))
 
-        self._edit(restore)
-
-    # Tracking
+    def _restore(self, change: str, restoring: Callable[[], Steps], text: str) -> str:
+        if not change:
+            return _("There is nothing to undo or redo")
+        done = text.format(change=change)
+        self._step(restoring(), lambda result: self._ended(done))
+        return done
 
     def onTrackCorrected(self) -> None:
         """Follows the corrected points both ways."""
         if self._editor is not None and not self._steps.busy:
             self._stopReading()
-            self._panel.startRun(self._makeJob, self._showResult, withWeights=True)
-
-    def _makeJob(self) -> BackgroundJob:
-        request = self._panel.logic.request(self._panel.parameters, 0)
-        return BackgroundJob(self._preparation(request), self._panel, partials=False)
-
-    def _preparation(self, request: object) -> Preparation:
-        logic = self._panel.logic
-        self._running = yield from logic.findingRun(self._landmarks.proxy)
-        sequence = yield from loadInSteps(self._running.clip.sequence)
-        return logic.correctedJob(self._running, sequence, correctedRequest(request))
-
-    def _showResult(self, found: CorrectedTracks, *, complete: bool) -> Steps[str]:
-        run, self._running = self._running, None
-        self._navigation.forgetPassed()
-        landmarks, clip = run.editor.landmarks, run.clip
-        yield from not_cancelled(LiveTracks(clip.sequence, nodes=landmarks).showing(found.tracks))
-        yield from run.editor.storing_tracked(found, run.before)
-        try:
-            paths = self._panel.parameters.drawPaths
-            yield from renewing_derived(clip.nodes, clip.sequence, landmarks, trajectories=paths)
-        except StepsCancelled:
-            return _("Tracked through the corrections; paths, tables and chart were not made")
-        frames = len({one.frame for one in run.corrections if not one.lost})
-        return _("{points} tracked through {frames} corrected frames").format(
-            points=", ".join(run.labels), frames=frames
-        )
+            self._tracking.start(self._landmarks)

@@ -16,7 +16,10 @@ def _mouseFilter(onPressed: Callable[[], None], onResized: Callable[[], None]) -
     """Makes an event filter that calls back for mouse events and changes of size."""
 
     class Filter(qt.QObject):
+        """Stands between Qt and the label."""
+
         def eventFilter(self, watched: object, event: object) -> bool:
+            """Takes mouse events; all others go on to the label."""
             kind = event.type()
             if kind in (qt.QEvent.MouseButtonPress, qt.QEvent.MouseMove):  # moves come while a button is pressed
                 onPressed()

@@ -65,8 +65,11 @@ def takesOptions(
     spellings = {_camelCase(name): name for name in names} | dict(spelled or {})
 
     def decorate(method: Callable[..., T]) -> Callable[..., T]:
+        """Returns the method with the options in its signature."""
+
         @functools.wraps(method)
         def call(*arguments: Any, request: Any = None, **keywords: Any) -> T:
+            """Gathers the keywords that are options and calls the method with them."""
             if request is not None and not isinstance(request, kind):
                 raise InputError(f"request: expected {kind.__name__}, got {type(request).__name__}")
             given: dict[str, Any] = {}
