@@ -15,7 +15,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, SLICE_THICKNESS_MM, to_vtk_matrix
 from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, add_with_proxy, join_browser
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.steps import Steps, run_steps
 
@@ -132,20 +132,18 @@ def adding_displacement_sequence(
     Raises:
         InputError: every frame is None, or the grids differ in size.
     """
-    scene, index = image.scene, image.index
+    index = image.index
 
     def add() -> Steps[SequenceNodes]:
+        """Fills a sequence with a field for each frame and adds it once it is complete."""
         node = slicer.vtkMRMLSequenceNode()
         index.apply(node)
         yield from _filling(node, index.values, field_of, name, carries=carries)
         image.check_unchanged(index)
-        node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
-        scene.AddNode(node)
-        proxy = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
-        proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+        proxy = add_with_proxy(image, node, "vtkMRMLTransformNode", name)
         return join_browser(image.browser, node, proxy, editable=False)
 
-    return undone_unless_finished(scene, add())
+    return undone_unless_finished(image.scene, add())
 
 
 def oriented_grid_transform(grid: DisplacementGrid) -> slicer.vtkOrientedGridTransform:

@@ -8,7 +8,7 @@ import slicer
 from UltrasoundMotionLib.mrml.displacement_transforms import Carries
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, to_vtk_matrix
 from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceIndex, SequenceNodes, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceIndex, SequenceNodes, add_with_proxy, join_browser
 from UltrasoundMotionLib.steps import Steps
 
 
@@ -20,9 +20,10 @@ def adding_linear_sequence(
     Args:
         matrices_lps: (T, 4, 4) mm, from points of the reference to points of each frame.
     """
-    scene, index = image.scene, image.index
+    index = image.index
 
     def add() -> Steps[SequenceNodes]:
+        """Fills a sequence with a transform for each frame and adds it once it is complete."""
         kind = _node_class(index)
         node = slicer.vtkMRMLSequenceNode()
         index.apply(node)
@@ -34,13 +35,10 @@ def adding_linear_sequence(
             item.SetMatrixTransformToParent(to_vtk_matrix(_to_ras(shown)))
             node.SetDataNodeAtValue(item, value)
         image.check_unchanged(index)
-        node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
-        scene.AddNode(node)
-        proxy = scene.AddNewNodeByClass(kind, scene.GenerateUniqueName(name))
-        proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+        proxy = add_with_proxy(image, node, kind, name)
         return join_browser(image.browser, node, proxy, editable=False)
 
-    return undone_unless_finished(scene, add())
+    return undone_unless_finished(image.scene, add())
 
 
 def _node_class(index: SequenceIndex) -> str:

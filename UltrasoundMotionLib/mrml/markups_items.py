@@ -12,7 +12,7 @@ from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.node_removal import undone_unless_finished
 from UltrasoundMotionLib.mrml.point_state import describe_point
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, add_with_proxy, join_browser
 from UltrasoundMotionLib.steps import Steps, run_steps
 from UltrasoundMotionLib.tracking.point_tracks import PointTracks
 
@@ -78,11 +78,7 @@ def _playing(
     style: Callable[[slicer.vtkMRMLMarkupsNode], None],
 ) -> Steps[SequenceNodes]:
     """Adds a filled sequence and its proxy to the scene and to the image's browser."""
-    scene = image.scene
-    node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
-    scene.AddNode(node)
-    proxy = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name))
-    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    proxy = add_with_proxy(image, node, class_name, name)
     nodes = SequenceNodes(node, proxy, image.browser)
     yield 0, 2, _SHOWING
     nodes.check_in_scene()

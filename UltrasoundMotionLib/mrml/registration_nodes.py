@@ -218,6 +218,7 @@ def _putting(
     volume = "vtkMRMLScalarVolumeNode"
 
     def node(before: slicer.vtkMRMLNode | None, class_name: str, name: str) -> slicer.vtkMRMLNode:
+        """Returns the chosen node, or a new one where none is in the scene, under the fixed volume's transform."""
         pair.check_unchanged()
         if before is None or before.GetScene() is None:
             before = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name + suffix))

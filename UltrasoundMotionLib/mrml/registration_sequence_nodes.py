@@ -15,7 +15,7 @@ from UltrasoundMotionLib.mrml.displacement_transforms import Carries, Displaceme
 from UltrasoundMotionLib.mrml.linear_transforms import adding_linear_sequence
 from UltrasoundMotionLib.mrml.node_removal import remove_node, remove_sequence, undone_unless_finished
 from UltrasoundMotionLib.mrml.registration_table import fill_frames_table
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, add_with_proxy, join_browser
 from UltrasoundMotionLib.mrml.subject_hierarchy import putting_in_folder
 from UltrasoundMotionLib.mrml.volume_nodes import GREY_PERCENTILES, volume_from_node
 from UltrasoundMotionLib.progress import Progress, no_progress
@@ -129,6 +129,7 @@ def adding_sequence_registration(
         return adding_linear_sequence(image, registration.matrices, name)
 
     def field_of(frame: int) -> DisplacementGrid:
+        """Returns a frame's field on its control grid, as one slice where it is 2D."""
         registered = registration.frames[frame]
         assert registered is not None  # every frame was reached
         field = registered.field(coarse=True).as_single_slice()
@@ -171,6 +172,7 @@ def showing_sequence_registration(
     scene, name = image.scene, image.proxy.GetName()
 
     def add() -> Steps[SequenceRegistrationNodes]:
+        """Adds all nodes beside those that are chosen, which are replaced only when these are complete."""
         transform = yield from adding_sequence_registration(image, registration, f"{name} motion")
         volumes = yield from _adding_still(image, still, f"{name} without motion")
         yield 0, 1, "adding the table of measures"
@@ -201,7 +203,7 @@ def showing_sequence_registration(
 
 def _adding_still(image: SequenceNodes, frames: np.ndarray, name: str) -> Steps[SequenceNodes]:
     """Adds frames with geometry and grey levels of the image."""
-    scene, index = image.scene, image.index
+    index = image.index
     sequence = slicer.vtkMRMLSequenceNode()
     index.apply(sequence)
     for number, value in enumerate(index.values):
@@ -219,10 +221,7 @@ def _adding_still(image: SequenceNodes, frames: np.ndarray, name: str) -> Steps[
         sequence.SetDataNodeAtValue(volume, value)  # copies the pixels
     yield len(index.values), len(index.values), "showing the still sequence"
     image.check_unchanged(index)
-    sequence.SetName(scene.GenerateUniqueName(f"{name} sequence"))
-    scene.AddNode(sequence)
-    proxy = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", scene.GenerateUniqueName(name))
-    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    proxy = add_with_proxy(image, sequence, "vtkMRMLScalarVolumeNode", name)
     nodes = join_browser(image.browser, sequence, proxy, editable=False)
     proxy.CreateDefaultDisplayNodes()
     display = proxy.GetDisplayNode()

@@ -182,6 +182,20 @@ def create_browser(
     return SequenceNodes(sequence, proxy, browser)
 
 
+def add_with_proxy(
+    image: SequenceNodes, sequence: slicer.vtkMRMLSequenceNode, class_name: str, name: str
+) -> slicer.vtkMRMLNode:
+    """Adds a filled sequence to the image's scene; returns its new proxy, under the image's transform and in no browser
+    yet.
+    """
+    scene = image.scene
+    sequence.SetName(scene.GenerateUniqueName(f"{name} sequence"))
+    scene.AddNode(sequence)
+    proxy = scene.AddNewNodeByClass(class_name, scene.GenerateUniqueName(name))
+    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    return proxy
+
+
 def join_browser(
     browser: slicer.vtkMRMLSequenceBrowserNode,
     sequence: slicer.vtkMRMLSequenceNode,

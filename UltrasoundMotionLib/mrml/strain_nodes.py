@@ -97,6 +97,7 @@ def adding_strain(
     """
 
     def add() -> Steps[StrainNodes]:
+        """Adds the wall's curve where there is none, then band, tables and chart, in one folder."""
         scene, name = image.scene, f"{sequence.name} {result.kind} strain"
         wall = curve or (
             yield from adding_curve(

@@ -16,7 +16,7 @@ from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images import ImageSequence
 from UltrasoundMotionLib.mrml.image_geometry import pixels_to_ras_mm
 from UltrasoundMotionLib.mrml.markups_items import loose_copy, store_item
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, add_with_proxy, join_browser
 from UltrasoundMotionLib.mrml.strain_scale import REJECTED_PERCENT, strain_color_node
 from UltrasoundMotionLib.pictures.strain_band import band_half_width, wall_band
 from UltrasoundMotionLib.pictures.strain_colors import STRAIN_LIMIT_PERCENT
@@ -72,7 +72,7 @@ def adding_strain_band(
     Raises:
         InputError: shapes that do not fit the clip or each other.
     """
-    index, scene = image.index, image.scene
+    index = image.index
     frames, points = np.shape(percent)
     if frames != len(index.values) or np.shape(positions_px) != (frames, points, 2) or np.shape(trusted) != (points,):
         shapes = f"positions {np.shape(positions_px)}, strain {np.shape(percent)}, trusted {np.shape(trusted)}"
@@ -92,10 +92,7 @@ def adding_strain_band(
         node.SetDataNodeAtValue(loose, value)
     yield frames, frames, "adding the band"
     image.check_unchanged(index)
-    node.SetName(scene.GenerateUniqueName(f"{name} sequence"))
-    scene.AddNode(node)
-    proxy = scene.AddNewNodeByClass("vtkMRMLModelNode", scene.GenerateUniqueName(name))
-    proxy.SetAndObserveTransformNodeID(image.proxy.GetTransformNodeID())
+    proxy = add_with_proxy(image, node, "vtkMRMLModelNode", name)
     proxy.CreateDefaultDisplayNodes()
     display = proxy.GetDisplayNode()
     was_modifying = display.StartModify()

@@ -123,6 +123,7 @@ def adding_tracks(
     """
 
     def add() -> Steps[TrackNodes]:
+        """Adds points, curve, paths, tables and plot in one folder, and links them with the clip."""
         scene, name = image.scene, sequence.name
         points = landmarks or (yield from adding_landmarks(image, sequence, tracks))
         curve = (yield from adding_curve(image, sequence, tracks, curve_labels)) if curve_labels else None

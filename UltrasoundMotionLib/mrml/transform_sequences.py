@@ -21,7 +21,7 @@ from UltrasoundMotionLib.mrml.displacement_transforms import (
 from UltrasoundMotionLib.mrml.image_geometry import LPS_TO_RAS, geometry_of
 from UltrasoundMotionLib.mrml.node_removal import undone_on_error
 from UltrasoundMotionLib.mrml.object_motion import ItemTransform, image_of_browser
-from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, find_sequence_nodes, join_browser
+from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes, add_with_proxy, find_sequence_nodes, join_browser
 from UltrasoundMotionLib.mrml.subject_hierarchy import put_in_folder
 from UltrasoundMotionLib.propagation.inversion import invert_points
 from UltrasoundMotionLib.propagation.temporal_smoothing import SmoothingMethod, smoothing_matrix
@@ -201,10 +201,7 @@ def adding_motion(sampled: SampledMotion, displacement_mm: np.ndarray, name: str
     _check_there(sampled)
     scene = source.scene
     with undone_on_error(scene):
-        loose.SetName(scene.GenerateUniqueName(f"{name} sequence"))
-        scene.AddNode(loose)
-        proxy = scene.AddNewNodeByClass("vtkMRMLTransformNode", scene.GenerateUniqueName(name))
-        proxy.SetAndObserveTransformNodeID(source.proxy.GetTransformNodeID())
+        proxy = add_with_proxy(source, loose, "vtkMRMLTransformNode", name)
         nodes = join_browser(source.browser, loose, proxy, editable=False)
         put_in_folder(scene, source.proxy, (proxy,), f"{source.proxy.GetName()} results")
     return nodes

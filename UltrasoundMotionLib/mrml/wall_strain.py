@@ -150,6 +150,7 @@ def showing_strain(
     """
 
     def show() -> Steps[StrainNodes]:
+        """Adds the strain's nodes with legend and events, and links them with the wall."""
         nodes = yield from adding_strain(wall.image, sequence, strain.result, curve=wall.main)
         yield 0, 1, "adding legend and events"
         add_color_legend(nodes.band.proxy, "strain (%)", view_name="Red")  # the others show the bull's-eye
