@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,26 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.weights import ModelCard
 
 
+@dataclass(frozen=True)
+class PaperBudget:
+    """How much a paper's table trains and measures.
+
+    Attributes:
+        epochs: every subject is seen once in each.
+        batch: pairs in a step.
+        subjects, pairs: at most so many to learn from and to measure, evenly chosen; None: all.
+        seed: of weights and batches.
+        device: of the networks.
+    """
+
+    epochs: int
+    batch: int
+    subjects: int | None = None
+    pairs: int | None = None
+    seed: int = 1
+    device: str = "cpu"
+
+
 def add_training_arguments(parser: argparse.ArgumentParser, *, subjects: str, epochs: int, batch: int) -> None:
     """Adds the arguments of a benchmark that trains networks at a paper's budget.
 
@@ -25,6 +46,9 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, subjects: str, ep
         subjects: what is learnt from, as `faces`: the option's name, `--faces`.
         epochs, batch: of the paper, the defaults.
     """
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="keep states, weights and rows here, and go on from them"
+    )
     parser.add_argument(
         "--epochs", metavar="N", type=whole_number, default=epochs, help=f"of training (default {epochs}, the paper's)"
     )
@@ -34,6 +58,7 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, subjects: str, ep
     parser.add_argument(
         f"--{subjects}",
         metavar="N",
+        dest="subjects",
         type=whole_number,
         help=f"learn from N {subjects} only, evenly chosen (default all)",
     )
@@ -45,8 +70,8 @@ def add_training_arguments(parser: argparse.ArgumentParser, *, subjects: str, ep
     parser.add_argument("--threads", metavar="N", type=whole_number, help="on the CPU (default: what PyTorch takes)")
 
 
-def training_device(arguments: argparse.Namespace) -> str:
-    """Returns the device that `add_training_arguments` asks for, and takes its threads.
+def training_budget(arguments: argparse.Namespace) -> PaperBudget:
+    """Returns what `add_training_arguments` asks for, and takes its threads.
 
     Raises:
         InputError: there is no such device, or networks cannot be trained on it.
@@ -58,7 +83,8 @@ def training_device(arguments: argparse.Namespace) -> str:
     device = choose_device(arguments.device, supported=WITHOUT_MPS, name="training")
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    return device
+    names = ("epochs", "batch", "subjects", "pairs", "seed")
+    return PaperBudget(device=device, **{name: getattr(arguments, name) for name in names})
 
 
 def made_folder(folder: str | Path) -> Path:

@@ -10,22 +10,13 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.lab.benchmarks.field_rows import (
-    CASES,
-    UNREGISTERED,
-    FieldRow,
-    field_columns,
-    measured_row,
-    no_field,
-)
-from UltrasoundMotionLib.lab.benchmarks.kept_training import train_kept
+from UltrasoundMotionLib.lab.benchmarks.field_methods import FieldMethod, measured_rows, trained_method
+from UltrasoundMotionLib.lab.benchmarks.field_rows import CASES, FieldRow, field_columns
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from UltrasoundMotionLib.lab.training.data.registration_pairs import LabelledPair, TrainingSubject
     from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan
 
@@ -78,19 +69,15 @@ def run_semantic_ablation(
     learned = cache(lambda: read_subjects(dataset, folder, "train", domain, most=subjects, progress=progress))
     scored = read_subjects(dataset, folder, part, domain, progress=progress)
     cases = _cases(scored, dataset, pairs)
-    rows = [measured_row(UNREGISTERED, cases, domain, no_field)]
     kept = RowFile(out / ROWS_NAME, FieldRow, settings, case=lambda row: row.variant, one_run=True)
-    for name in names:
 
-        def measure(name: str = name) -> FieldRow:
-            return _trained_and_measured(
-                name, dataset, learned(), cases, steps=steps, seed=seed, out=out, progress=progress
-            )
+    def make(name: str) -> FieldMethod:
+        return _trained(name, dataset, learned(), steps=steps, seed=seed, out=out, progress=progress)
 
-        rows.append(kept.row(name, measure))
+    rows, missing = measured_rows(names, make, cases, domain, kept, progress=progress)
     details = {"dataset": dataset, "part": part, "pairs": len(cases), "steps": steps, "seed": seed}
     columns = field_columns(list(domain.labels.values()))
-    return BenchmarkResult(columns, tuple(rows), details=details, cases=CASES, against=PUBLISHED)
+    return BenchmarkResult(columns, rows, details=details, cases=CASES, against=PUBLISHED, missing=missing)
 
 
 def _cases(subjects: Sequence[TrainingSubject], dataset: str, most: int) -> list[LabelledPair]:
@@ -103,17 +90,16 @@ def _cases(subjects: Sequence[TrainingSubject], dataset: str, most: int) -> list
     return [everything[name] for name in evenly(list(everything), most)]
 
 
-def _trained_and_measured(
+def _trained(
     name: str,
     dataset: str,
     learned: Sequence[TrainingSubject],
-    cases: Sequence[LabelledPair],
     *,
     steps: int,
     seed: int,
     out: Path,
     progress: Progress,
-) -> FieldRow:
+) -> FieldMethod:
     from UltrasoundMotionLib.lab.training.data.registration_pairs import PairBatches
     from UltrasoundMotionLib.registration.methods.semantic.poly_affine import poly_affine
     from UltrasoundMotionLib.registration.methods.semantic.two_step_config import find_variant
@@ -122,14 +108,8 @@ def _trained_and_measured(
     network_of = PUBLISHED if variant.poly_affine else name
     plan = _plan(dataset, network_of, steps, seed)
     batches = PairBatches(learned, plan.batch, plan.settings.seed)
-    spent = train_kept(out / network_of, plan.objective, batches, plan.settings, progress=progress)
-
-    def predict(pair: LabelledPair, fixed: Tensor, moving: Tensor) -> Tensor:
-        found = plan.objective.displacement(fixed, moving)
-        return poly_affine(found) if variant.poly_affine else found
-
-    parameters = sum(value.numel() for value in plan.objective.network.parameters())
-    return measured_row(name, cases, plan.objective.domain, predict, parameters=parameters, training_seconds=spent)
+    after = poly_affine if variant.poly_affine else None
+    return trained_method(out / network_of, plan.objective, batches, plan.settings, after=after, progress=progress)
 
 
 def _plan(dataset: str, variant: str, steps: int, seed: int) -> RegistrationPlan:

@@ -13,7 +13,7 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     check_arguments,
     show,
 )
-from UltrasoundMotionLib.lab.benchmarks.kept_training import add_training_arguments, training_device
+from UltrasoundMotionLib.lab.benchmarks.kept_training import add_training_arguments, training_budget
 from UltrasoundMotionLib.lab.benchmarks.semantic_faces.table import FURTHER, METHODS, run_semantic_faces
 from UltrasoundMotionLib.lab.training.published_semantic import EPOCHS
 
@@ -32,9 +32,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "semantic-faces", help="Table 1 of the semantically guided paper, at its budget", description=DESCRIPTION
     )
     add_data_argument(parser, content="Smith et al.'s resized Helen images (images, labels, exemplars.txt ...)")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="keep states, weights and rows here, and go on from them"
-    )
     parser.add_argument(
         "--landmarks", metavar="DIR", type=Path, help="Helen's annotation files, in pixels of the resized images"
     )
@@ -55,22 +52,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs and prints it."""
     check_arguments(arguments)
     check_against(arguments, ["no registration", *arguments.methods])
-    device = training_device(arguments)
+    budget = training_budget(arguments)
     with TerminalProgress("Table 1", "steps") as progress:
         result = run_semantic_faces(
             arguments.data,
-            out=arguments.out,
+            arguments.out,
+            budget,
             landmarks=arguments.landmarks,
             methods=arguments.methods,
-            epochs=arguments.epochs,
-            batch=arguments.batch,
-            faces=arguments.faces,
-            pairs=arguments.pairs,
-            seed=arguments.seed,
-            device=device,
             progress=progress,
         )
     learnt, measured = (result.details[name] for name in ("faces", "pairs"))
-    print(f"{arguments.epochs} epochs of {learnt} faces from seed {arguments.seed}; {measured} pairs measured")
+    print(f"{budget.epochs} epochs of {learnt} faces from seed {budget.seed}; {measured} pairs measured")
     show(result, arguments)
     return 0

@@ -7,25 +7,16 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.errors import InputError, MissingPackageError
-from UltrasoundMotionLib.lab.benchmarks.field_rows import (
-    CASES,
-    UNREGISTERED,
-    FieldRow,
-    Predict,
-    field_columns,
-    measured_row,
-    no_field,
-)
-from UltrasoundMotionLib.lab.benchmarks.kept_training import made_folder, train_kept
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.lab.benchmarks.field_methods import FieldMethod, measured_rows, trained_method
+from UltrasoundMotionLib.lab.benchmarks.field_rows import CASES, UNREGISTERED, FieldRow, field_columns
+from UltrasoundMotionLib.lab.benchmarks.kept_training import PaperBudget, made_folder
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, Column
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from UltrasoundMotionLib.lab.training.data.registration_pairs import LabelledPair, TrainingSubject
+    from UltrasoundMotionLib.lab.training.data.registration_pairs import TrainingSubject
 
 SHAPE_REGRESSION, FLOWNET, PUBLISHED = "esr-cpd", "flownet", "published"
 REPORTED = {
@@ -47,16 +38,11 @@ FURTHER = ("transformation", "single-step", "pre-trained")
 
 def run_semantic_faces(
     folder: str | Path,
-    *,
     out: str | Path,
+    budget: PaperBudget,
+    *,
     landmarks: str | Path | None = None,
     methods: Sequence[str] = METHODS,
-    epochs: int,
-    batch: int,
-    faces: int | None = None,
-    pairs: int | None = None,
-    seed: int = 1,
-    device: str = "cpu",
     progress: Progress = no_progress,
 ) -> BenchmarkResult[FieldRow]:
     """Trains and measures the methods on faces of 320 x 260 pixels.
@@ -68,9 +54,6 @@ def run_semantic_faces(
         out: folder of states, weights and rows (`rows.jsonl`). A method that has its row there is not run again, one
             that was interrupted goes on.
         landmarks: folder of Helen's annotation files; without it "esr-cpd" and "flownet" are left out.
-        epochs: every face is fixed once in each.
-        batch: pairs in a step.
-        faces, pairs: at most so many to learn from and to measure, evenly chosen; None: all.
 
     Raises:
         InputError: data that is not there or cannot be used, an unknown method; a folder of another run.
@@ -91,56 +74,38 @@ def run_semantic_faces(
     if unknown is not None:
         raise InputError(f"methods: there is no {unknown}; choose of {', '.join((*METHODS, *FURTHER))}")
     learnt, measured = face_names(folder)
-    learnt, measured = evenly(learnt, faces or len(learnt)), evenly(measured, pairs or len(measured))
+    learnt = evenly(learnt, budget.subjects or len(learnt))
+    measured = evenly(measured, budget.pairs or len(measured))
     points = None if landmarks is None else read_landmarks(landmarks)
-    settings = {"epochs": epochs, "batch": batch, "faces": learnt, "pairs": measured, "seed": seed}
+    settings = {
+        "epochs": budget.epochs,
+        "batch": budget.batch,
+        "faces": learnt,
+        "pairs": measured,
+        "seed": budget.seed,
+    }
     read = partial(read_faces, folder, landmarks=points, progress=progress)
     training = cache(lambda: read(names=learnt))
     test = read(names=measured)
     cases = face_pairs(test)
     out = made_folder(out)
     kept = RowFile(out / "rows.jsonl", FieldRow, settings, case=lambda row: row.variant, one_run=True)
-    rows, missing = [measured_row(UNREGISTERED, cases, FACES, no_field)], {}
-    for name in methods:
-        if name in (SHAPE_REGRESSION, FLOWNET) and (reason := landmarks_missing(points)):
-            missing[name] = reason
-            continue
 
-        def measure(name: str = name) -> FieldRow:
-            spent, parameters = 0.0, 0
-            if name == SHAPE_REGRESSION:
-                predict = shape_regression_predict(training(), test, progress=progress)
-            elif name == FLOWNET:
-                predict = flownet_predict(test, device)
-            else:
-                predict, spent, parameters = _trained(
-                    name,
-                    subjects_of(training()),
-                    out,
-                    epochs=epochs,
-                    batch=batch,
-                    seed=seed,
-                    device=device,
-                    progress=progress,
-                )
-            return measured_row(
-                name,
-                cases,
-                FACES,
-                predict,
-                parameters=parameters,
-                training_seconds=spent,
-                device=device,
-                progress=partial(progress, message=f"measuring {name}"),
-            )
+    def make(name: str) -> FieldMethod:
+        if name == SHAPE_REGRESSION:
+            return FieldMethod(shape_regression_predict(training(), test, progress=progress))
+        if name == FLOWNET:
+            return FieldMethod(flownet_predict(test, budget.device))
+        return _trained(name, subjects_of(training()), out, budget, progress=progress)
 
-        try:
-            rows.append(kept.row(name, measure))
-        except MissingPackageError as error:
-            missing[name] = str(error)
+    reason = landmarks_missing(points)
+    missing = {name: reason for name in methods if reason and name in (SHAPE_REGRESSION, FLOWNET)}
+    chosen = [name for name in methods if name not in missing]
+    rows, not_installed = measured_rows(chosen, make, cases, FACES, kept, device=budget.device, progress=progress)
     details = {**settings, "faces": len(learnt), "pairs": len(measured)}
     columns = _columns(list(FACES.labels.values()))
-    return BenchmarkResult(columns, tuple(rows), details=details, cases=CASES, against=PUBLISHED, missing=missing)
+    missing |= not_installed
+    return BenchmarkResult(columns, rows, details=details, cases=CASES, against=PUBLISHED, missing=missing)
 
 
 def _columns(labels: Sequence[str]) -> tuple[Column[FieldRow], ...]:
@@ -159,21 +124,9 @@ def _reported(row: FieldRow, place: int) -> float | None:
 
 
 def _trained(
-    name: str,
-    subjects: Sequence[TrainingSubject],
-    out: Path,
-    *,
-    epochs: int,
-    batch: int,
-    seed: int,
-    device: str,
-    progress: Progress,
-) -> tuple[Predict, float, int]:
-    """Trains a variant.
-
-    Returns:
-        Its prediction, the processor seconds of the training, and its number of parameters.
-    """
+    name: str, subjects: Sequence[TrainingSubject], out: Path, budget: PaperBudget, *, progress: Progress
+) -> FieldMethod:
+    """Trains a variant of the paper's network."""
     from UltrasoundMotionLib.lab.benchmarks.semantic_faces.faces import FACES
     from UltrasoundMotionLib.lab.training.data.epoch_pairs import EpochPairs
     from UltrasoundMotionLib.lab.training.published_semantic import AFFINE, published_objective, published_settings
@@ -181,26 +134,28 @@ def _trained(
     from UltrasoundMotionLib.registration.methods.semantic.poly_affine import poly_affine
     from UltrasoundMotionLib.registration.methods.semantic.two_step_config import find_variant
 
-    variant = find_variant(name)
+    variant, seed = find_variant(name), budget.seed
     network_of = PUBLISHED if variant.poly_affine else name
     objective = published_objective(find_variant(network_of), FACES, name=f"semantic-faces-{network_of}", seed=seed)
-    batches = EpochPairs(subjects, size=batch, affine=AFFINE, seed=seed)
+    batches = EpochPairs(subjects, size=budget.batch, affine=AFFINE, seed=seed)
     card = draft_card(
         objective,
         trained_on=(f"Helen (Le et al., 2012) with the labels of Smith et al. (2013): {len(subjects)} faces",),
         command=(
             "ultrasound-motion benchmark semantic-faces --data HELEN --out OUT "
-            f"--epochs {epochs} --batch {batch} --seed {seed}"
+            f"--epochs {budget.epochs} --batch {budget.batch} --seed {seed}"
         ),
         seed=seed,
         measured_with="the table that the command prints",
         licence="unknown",
     )
-    settings = published_settings(epochs, batches.epoch_steps, seed)
-    spent = train_kept(out / network_of, objective, batches, settings, card=card, device=device, progress=progress)
-
-    def predict(pair: LabelledPair, fixed: Tensor, moving: Tensor) -> Tensor:
-        found = objective.displacement(fixed, moving)
-        return poly_affine(found) if variant.poly_affine else found
-
-    return predict, spent, sum(value.numel() for value in objective.network.parameters())
+    return trained_method(
+        out / network_of,
+        objective,
+        batches,
+        published_settings(budget.epochs, batches.epoch_steps, seed),
+        card=card,
+        device=budget.device,
+        after=poly_affine if variant.poly_affine else None,
+        progress=progress,
+    )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.lab.benchmarks.command import (
@@ -13,7 +12,7 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     check_arguments,
     show,
 )
-from UltrasoundMotionLib.lab.benchmarks.kept_training import add_training_arguments, training_device
+from UltrasoundMotionLib.lab.benchmarks.kept_training import add_training_arguments, training_budget
 from UltrasoundMotionLib.lab.benchmarks.semantic_hearts.splits import SPLITS
 from UltrasoundMotionLib.lab.benchmarks.semantic_hearts.table import METHODS, run_semantic_hearts
 from UltrasoundMotionLib.lab.training.published_semantic import EPOCHS
@@ -32,9 +31,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "semantic-hearts", help="Table 2 of the semantically guided paper, at its budget", description=DESCRIPTION
     )
     add_data_argument(parser, content="ACDC's training patients (patient001 ... patient100)")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, required=True, help="keep states, weights and rows here, and go on from them"
-    )
     parser.add_argument(
         "--split",
         choices=SPLITS,
@@ -59,22 +55,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs and prints it."""
     check_arguments(arguments)
     check_against(arguments, ["no registration", *arguments.methods])
-    device = training_device(arguments)
+    budget = training_budget(arguments)
     with TerminalProgress("Table 2", "steps") as progress:
         result = run_semantic_hearts(
             arguments.data,
-            out=arguments.out,
+            arguments.out,
+            budget,
             split=arguments.split,
             methods=arguments.methods,
-            epochs=arguments.epochs,
-            batch=arguments.batch,
-            patients=arguments.patients,
-            pairs=arguments.pairs,
-            seed=arguments.seed,
-            device=device,
             progress=progress,
         )
     learnt, measured = (result.details[name] for name in ("patients", "pairs"))
-    print(f"{arguments.epochs} epochs of {learnt} patients from seed {arguments.seed}; {measured} patients measured")
+    print(f"{budget.epochs} epochs of {learnt} patients from seed {budget.seed}; {measured} patients measured")
     show(result, arguments)
     return 0

@@ -7,16 +7,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from UltrasoundMotionLib.lab.benchmarks.field_rows import (
-    CASES,
-    UNREGISTERED,
-    FieldRow,
-    Predict,
-    field_columns,
-    measured_row,
-    no_field,
-)
-from UltrasoundMotionLib.lab.benchmarks.kept_training import made_folder, train_kept
+from UltrasoundMotionLib.lab.benchmarks.field_methods import FieldMethod, measured_rows, trained_method
+from UltrasoundMotionLib.lab.benchmarks.field_rows import CASES, UNREGISTERED, FieldRow, Predict, field_columns
+from UltrasoundMotionLib.lab.benchmarks.kept_training import PaperBudget, made_folder
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.semantic_hearts.splits import split_patients
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, Column
@@ -24,9 +17,7 @@ from UltrasoundMotionLib.lab.training.published_semantic import AFFINE
 from UltrasoundMotionLib.progress import Progress, no_progress
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from UltrasoundMotionLib.lab.training.data.registration_pairs import LabelledPair, TrainingSubject
+    from UltrasoundMotionLib.lab.training.data.registration_pairs import TrainingSubject
     from UltrasoundMotionLib.lab.training.objectives.registration import RegistrationObjective
     from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 
@@ -46,16 +37,11 @@ _LICENCE = "LicenseRef-ACDC-research-only"
 
 def run_semantic_hearts(
     folder: str | Path,
-    *,
     out: str | Path,
+    budget: PaperBudget,
+    *,
     split: str,
     methods: Sequence[str] = METHODS,
-    epochs: int,
-    batch: int,
-    patients: int | None = None,
-    pairs: int | None = None,
-    seed: int = 1,
-    device: str = "cpu",
     progress: Progress = no_progress,
 ) -> BenchmarkResult[FieldRow]:
     """Trains and measures the methods on the grid of the paper.
@@ -64,10 +50,8 @@ def run_semantic_hearts(
         folder: of ACDC's training patients.
         out: folder of states, weights and rows (`rows.jsonl`). A method that has its row there is not run again, one
             that was interrupted goes on.
+        budget: its batch is the two-step network's; VoxelMorph takes one pair in a step.
         split: see `split_patients`.
-        epochs: every patient is seen once in each.
-        batch: pairs in a step of the two-step network.
-        patients, pairs: at most so many to learn from and to measure, evenly chosen; None: all.
 
     Raises:
         InputError: data that is not there or cannot be used; a folder of another run.
@@ -82,54 +66,36 @@ def run_semantic_hearts(
 
     folder, domain = Path(folder), CARDIAC_CINE_PUBLISHED
     learnt, measured = split_patients(acdc_patients(folder), split)
-    learnt = evenly(learnt, patients or len(learnt))
-    measured = evenly(measured, pairs or len(measured))
-    settings = {"split": split, "epochs": epochs, "batch": batch, "patients": learnt, "pairs": measured, "seed": seed}
+    learnt = evenly(learnt, budget.subjects or len(learnt))
+    measured = evenly(measured, budget.pairs or len(measured))
+    settings = {
+        "split": split,
+        "epochs": budget.epochs,
+        "batch": budget.batch,
+        "patients": learnt,
+        "pairs": measured,
+        "seed": budget.seed,
+    }
     read = partial(read_named_subjects, "cardiac", folder, domain=domain, progress=progress)
     subjects = cache(lambda: read(names=learnt))
     cases = pair_list(read(names=measured), PairSettings("phases"))
     out = made_folder(out)
     kept = RowFile(out / "rows.jsonl", FieldRow, settings, case=lambda row: row.variant, one_run=True)
-    rows = [measured_row(UNREGISTERED, cases, domain, no_field)]
-    for name in methods:
 
-        def measure(name: str = name) -> FieldRow:
-            spent, parameters = 0.0, 0
-            if name == LCC_DEMONS:
-                predict = _demons(domain.spacing_mm)
-            else:
-                command = f"--split {split} --epochs {epochs} --batch {batch} --seed {seed}"
-                predict, spent, parameters = _trained(
-                    name,
-                    subjects(),
-                    out,
-                    epochs=epochs,
-                    batch=batch,
-                    seed=seed,
-                    device=device,
-                    command=command,
-                    progress=progress,
-                )
-            return measured_row(
-                name,
-                cases,
-                domain,
-                predict,
-                parameters=parameters,
-                training_seconds=spent,
-                device=device,
-                progress=partial(progress, message=f"measuring {name}"),
-            )
+    def make(name: str) -> FieldMethod:
+        if name == LCC_DEMONS:
+            return FieldMethod(_demons(domain.spacing_mm))
+        return _trained(name, subjects(), out, budget, split=split, progress=progress)
 
-        rows.append(kept.row(name, measure))
+    rows, missing = measured_rows(methods, make, cases, domain, kept, device=budget.device, progress=progress)
     details = {**settings, "patients": len(learnt), "pairs": len(measured)}
     return BenchmarkResult(
         _columns(list(domain.labels.values())),
-        tuple(rows),
+        rows,
         details=details,
         cases=CASES,
         against=PUBLISHED,
-        missing=_NOT_RUN,
+        missing={**_NOT_RUN, **missing},
     )
 
 
@@ -155,22 +121,9 @@ def _demons(spacing_mm: Sequence[Any]) -> Predict:
 
 
 def _trained(
-    name: str,
-    subjects: Sequence[TrainingSubject],
-    out: Path,
-    *,
-    epochs: int,
-    batch: int,
-    seed: int,
-    device: str,
-    command: str,
-    progress: Progress,
-) -> tuple[Predict, float, int]:
-    """Trains a network.
-
-    Returns:
-        Its prediction, the processor seconds of the training, and its number of parameters.
-    """
+    name: str, subjects: Sequence[TrainingSubject], out: Path, budget: PaperBudget, *, split: str, progress: Progress
+) -> FieldMethod:
+    """Trains a network."""
     from UltrasoundMotionLib.lab.training.data.epoch_pairs import EpochPairs
     from UltrasoundMotionLib.lab.training.published_semantic import (
         published_objective,
@@ -184,29 +137,25 @@ def _trained(
 
     objective: RegistrationObjective
     settings: TrainingSettings
-    weights = f"{name}-cardiac"
+    weights, seed = f"{name}-cardiac", budget.seed
     if name == PUBLISHED:
         variant = find_variant("published")
         objective = published_objective(variant, CARDIAC_CINE_PUBLISHED, name=weights, seed=seed)
-        batches = EpochPairs(subjects, size=batch, affine=AFFINE, seed=seed)
-        settings = published_settings(epochs, batches.epoch_steps, seed)
+        batches = EpochPairs(subjects, size=budget.batch, affine=AFFINE, seed=seed)
+        settings = published_settings(budget.epochs, batches.epoch_steps, seed)
     else:
         objective = voxelmorph_objective(CARDIAC_CINE_PUBLISHED, name=weights, seed=seed)
         batches = EpochPairs(subjects, size=1, affine=0.0, seed=seed)
-        settings = voxelmorph_settings(epochs * batches.epoch_steps, seed)
+        settings = voxelmorph_settings(budget.epochs * batches.epoch_steps, seed)
     card = draft_card(
         objective,
         trained_on=(f"ACDC (Bernard et al., 2018), end-diastole and end-systole: {len(subjects)} patients",),
-        command=f"ultrasound-motion benchmark semantic-hearts --data DATA/acdc --out OUT {command}",
+        command=(
+            f"ultrasound-motion benchmark semantic-hearts --data DATA/acdc --out OUT --split {split} "
+            f"--epochs {budget.epochs} --batch {budget.batch} --seed {seed}"
+        ),
         seed=seed,
         measured_with="the table that the command prints",
         licence=_LICENCE,
     )
-    spent = train_kept(out / name, objective, batches, settings, card=card, device=device, progress=progress)
-
-    def predict(pair: LabelledPair, fixed: Tensor, moving: Tensor) -> Tensor:
-        found = objective.displacement(fixed, moving)
-        assert found is not None
-        return found
-
-    return predict, spent, sum(value.numel() for value in objective.network.parameters())
+    return trained_method(out / name, objective, batches, settings, card=card, device=budget.device, progress=progress)
