@@ -5,16 +5,16 @@ from UltrasoundMotionLib.interrupts import run_process
 
 def main() -> None:
     """Runs the command line of this process and ends the process; signals are handled from the first import on."""
+    run_process(_command_line)
 
-    def command() -> int:
-        from UltrasoundMotionLib.deferred_modules import defer_modules
 
-        defer_modules()
-        from UltrasoundMotionLib.cli.main import main as run
+def _command_line() -> int:
+    from UltrasoundMotionLib.deferred_modules import defer_modules
 
-        return run()
+    defer_modules()
+    from UltrasoundMotionLib.cli.main import main as run
 
-    run_process(command)
+    return run()
 
 
 if __name__ == "__main__":

@@ -131,6 +131,8 @@ class _DeferringLoader:
         finder = self._finder
 
         class DeferredModule(ModuleType):
+            """A module that is executed when a name is taken from it that it does not have yet."""
+
             def __getattr__(self, attribute: str) -> Any:
                 if attribute in _SET_BY_THE_IMPORT_SYSTEM | _NEVER_IN_A_MODULE:
                     raise AttributeError(f"module {spec.name} has no attribute {attribute}")

@@ -52,7 +52,7 @@ class Option:
         minimum, above: a number must be at least, or more than, this.
         flag: of the command line; None: derived from the name.
         negative_flag: of a switch that is on by default: the flag that turns it off.
-        metavar: placeholder in the command line's help.
+        metavar: what stands for the value in the command line's help.
         parse: from the text of the command line; None: by the type.
         on_command_line: whether the command line has it.
         required: the command line asks for it, though the dataclass has a default.
@@ -211,8 +211,11 @@ def takes_request(kind: type[Any]) -> Callable[[Callable[..., T]], Callable[...,
     names = [one.name for one in options_of(kind)]
 
     def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        """Returns the function with the options in its signature."""
+
         @functools.wraps(function)
         def call(*arguments: Any, request: Any = None, **keywords: Any) -> T:
+            """Gathers the keywords that are options into the request and calls the function with it."""
             given = {name: keywords.pop(name) for name in names if name in keywords}
             if request is None:
                 request = kind(**given)

@@ -1,4 +1,4 @@
-"""What reviewers decided on cases: accepted, corrected or rejected; a folder for each case, which no run replaces.
+"""Decisions of reviewers on cases: accepted, corrected or rejected; a folder for each case, which no run replaces.
 
 `OUT/reviewed/NAME/decision.json` holds the decision, and the files of a correction lie beside it. Each case has its own
 file, so that several people may review a cohort at once.

@@ -1,4 +1,4 @@
-"""Both directions of one connection: whole messages in, and a box of messages that wait to be sent."""
+"""One connection in both directions: whole messages in, and a box of messages that wait to be sent."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _ANGLE_TOLERANCE_DEG = 0.5
 
 @dataclass(frozen=True, eq=False)
 class Placement:
-    """Where each frame of a clip lies.
+    """The place of each frame of a clip in a volume.
 
     Attributes:
         pixel_to_ras: (T, 4, 4), from (x, y, 0, 1) in pixels to the volume's RAS mm; NaN for frames without a place.

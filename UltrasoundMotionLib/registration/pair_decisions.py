@@ -36,7 +36,7 @@ _NEARLY_ALL = 0.98
 
 @dataclass(frozen=True, eq=False)
 class PairDecisions:
-    """What was decided.
+    """Decisions about a pair that were taken before it is registered.
 
     Attributes:
         images: with masks of what both images show, where one ends inside the other.

@@ -146,7 +146,7 @@ class InverseMotion:
 
 @dataclass(frozen=True, eq=False)
 class MotionContext:
-    """What a file of a motion may leave unsaid.
+    """Facts about a motion that its file may leave unsaid.
 
     Attributes:
         fixed, moving: the grids of the two images; None where not given.

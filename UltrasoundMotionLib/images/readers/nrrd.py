@@ -138,6 +138,11 @@ def read_nrrd(path: Path) -> ImageSequence:
 
 
 def nrrd_header(path: Path) -> NrrdHeader:
+    """Reads fields and key/value pairs of a NRRD header, attached or detached (.nhdr).
+
+    Raises:
+        InputError: no NRRD file, a line without end, a header without dimension, sizes, type or encoding.
+    """
     fields: dict[str, str] = {}
     pairs: dict[str, str] = {}
     with path.open("rb") as file:
@@ -187,6 +192,15 @@ def _component_axis(
 
 
 def pixel_block(header: NrrdHeader, shape: tuple[int, ...]) -> PixelBlock:
+    """Finds the pixels of a NRRD file: in which file, from which byte on, of which type and encoding.
+
+    Args:
+        shape: of the array, slowest axis first.
+
+    Raises:
+        InputError: a type, an encoding or several files that are not supported; lines or bytes to skip that do not
+            fit.
+    """
     path, fields = header.path, header.fields
     kind = _TYPES.get(fields["type"].lower())
     encoding = _ENCODINGS.get(fields["encoding"].lower())

@@ -97,6 +97,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     kept: dict[str, np.ndarray] = {}
 
     def keep(one: AnyFrameRegistration) -> None:
+        """Writes motion, measures and time of a frame; the first one makes the files."""
         name, values = ("matrix", one.matrix) if isinstance(one, LinearFrameRegistration) else ("control", one.control)
         if not kept:
             job.folder.write("device", np.array([device]))

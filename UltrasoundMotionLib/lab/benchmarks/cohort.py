@@ -118,6 +118,7 @@ def run_in_one_process(cases: Sequence[CohortCase], out: Path) -> CohortRow:
     inside: list[float] = []
 
     def run_line(words: Sequence[str]) -> int:
+        """Runs a command line and notes its processor time."""
         begun = time.process_time()
         code = main(words)
         inside.append(time.process_time() - begun)

@@ -32,11 +32,11 @@ from UltrasoundMotionLib.tracking.matching.matcher import (
     isotropic,
     mean_variance,
     select_templates,
-    times_vectors,
 )
 from UltrasoundMotionLib.tracking.matching.neighbour_consensus import FEWEST, neighbour_consensus
 from UltrasoundMotionLib.tracking.matching.neighbour_groups import MOST_POINTS_TOGETHER
 from UltrasoundMotionLib.tracking.matching.neighbour_motion import share_motion, smooth_kernel
+from UltrasoundMotionLib.tracking.matching.robust_fusion import believe, fuse, log_odds, sigmoid, surprise
 from UltrasoundMotionLib.tracking.matching.settings import LongShortSettings
 from UltrasoundMotionLib.tracking.matching.shared_correction import share_correction
 from UltrasoundMotionLib.tracking.matching.support_points import support_points
@@ -181,7 +181,7 @@ class LongShortTracker:
             points, covariance = self._recover(points, covariance, correlation, pyramid)
             points, covariance = self._follow_flow(points, covariance, correlation, pyramid)
             if config.sight.correlation is not None:
-                visibility = 1 - (1 - visibility) * _sigmoid(
+                visibility = 1 - (1 - visibility) * sigmoid(
                     config.sight.slope * (config.sight.correlation - correlation)
                 )
         if self._placed is not None:
@@ -243,10 +243,18 @@ class LongShortTracker:
         )
         odds = config.long.evidence_weight * self._matcher.independent_samples * evidence + config.long.readiness
         if not config.correction.enabled or config.neighbours.length <= 0:
-            return self._fuse(points, covariance, found.points, found.information, odds=odds, trust=config.long.trust)
+            return fuse(
+                points,
+                covariance,
+                found.points,
+                found.information,
+                odds=odds,
+                trust=config.long.trust,
+                settings=config.fusion,
+            )
         odds = odds + config.correction.consensus * self._consensus_odds(points, covariance, found.points)
         innovation = found.points - points
-        covariance, belief = self._believe(covariance, innovation, found.information, odds)
+        covariance, belief = believe(covariance, innovation, found.information, odds, config.fusion)
         information = found.information * (config.long.trust * belief)[:, None, None]
         noise = mean_variance(inverse_2x2(information + isotropic(1e-5, len(points)))) + config.correction.deviation**2
         shared = share_correction(
@@ -269,7 +277,7 @@ class LongShortTracker:
         consensus, spread = self._consensus(points, covariance, iterations=2)
         here, there = (np.square(place - consensus).sum(axis=1) / spread for place in (points, found))
         self._stray = np.exp(np.minimum(here, self.config.correction.stray))[:, None, None]
-        return self._surprise(here) - self._surprise(there)
+        return surprise(here, self.config.fusion) - surprise(there, self.config.fusion)
 
     def _consensus(
         self, points: np.ndarray, covariance: np.ndarray, *, iterations: int = 6
@@ -288,57 +296,22 @@ class LongShortTracker:
         )
         return consensus.points, consensus.variance + deviation
 
-    def _surprise(self, squared: np.ndarray) -> np.ndarray:
-        """Returns Student's t's negative log density (N,), up to a constant, at squared distances in variances."""
-        freedom = self.config.fusion.surprise_freedom
-        return 0.5 * (freedom + 2) * np.log1p(squared / freedom)
-
     def _fuse_finding(
         self, points: np.ndarray, covariance: np.ndarray, finding: Finding
     ) -> tuple[np.ndarray, np.ndarray]:
         """Fuses a finding of the absolute search into positions and covariances."""
         config = self.config
         odds = config.absolute.evidence * (finding.likelihood - finding.expected_likelihood) + config.absolute.readiness
-        odds = odds + _logit(finding.visibility)
-        return self._fuse(
-            points, covariance, finding.points, inverse_2x2(finding.covariance), odds=odds, trust=config.absolute.trust
+        odds = odds + log_odds(finding.visibility)
+        return fuse(
+            points,
+            covariance,
+            finding.points,
+            inverse_2x2(finding.covariance),
+            odds=odds,
+            trust=config.absolute.trust,
+            settings=config.fusion,
         )
-
-    def _fuse(
-        self,
-        points: np.ndarray,
-        covariance: np.ndarray,
-        found: np.ndarray,
-        found_information: np.ndarray,
-        *,
-        odds: np.ndarray,
-        trust: float,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Makes a Kalman update that is robust to false matches.
-
-        One match brings little that is new, since its error stays the same for many frames (`trust`). One that lies
-        further off than both uncertainties explain is either a false peak or the position of a point that was lost: the
-        odds are the ratio of the likelihoods there and here (`odds`, a logarithm), times the density (Student's t) of
-        so long a way.
-        """
-        innovation = found - points
-        covariance, belief = self._believe(covariance, innovation, found_information, odds)
-        information = found_information * (trust * belief)[:, None, None]
-        corrected = inverse_2x2(information + inverse_2x2(covariance))
-        return points + times_vectors(corrected, times_vectors(information, innovation)), corrected
-
-    def _believe(
-        self, covariance: np.ndarray, innovation: np.ndarray, information: np.ndarray, odds: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the covariances (N, 2, 2) of the positions, wider where they have to be, and the belief (N,) in
-        [0, 1] in matches that lie `innovation` (N, 2) away.
-        """
-        spread = covariance + inverse_2x2(information + isotropic(1e-4, len(innovation)))
-        squared = (times_vectors(inverse_2x2(spread), innovation) * innovation).sum(axis=1)
-        belief = _sigmoid(odds - self._surprise(squared))
-        # Accepted though surprising: the covariance was too small, and grows to fit the innovation.
-        excess = belief * np.maximum(squared / self.config.fusion.gate - 1, 0)
-        return covariance * (1 + excess)[:, None, None], belief
 
     def _regroup(self, index: int, points: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Searches for points that are far from the consensus of their neighbours where these expect them, and moves
@@ -358,7 +331,7 @@ class LongShortTracker:
         gain = there.likelihood - likelihood_here
         odds = config.consensus.evidence * gain
         there_off = np.square(there.points - expected).sum(axis=1)
-        odds = odds + self._surprise(off / spread) - self._surprise(there_off / spread)
+        odds = odds + surprise(off / spread, config.fusion) - surprise(there_off / spread, config.fusion)
         moved = (
             astray
             & (odds > config.consensus.odds)
@@ -422,12 +395,3 @@ class LongShortTracker:
         image, config = self._scale.image(frame), self.config
         used = 1 + max(config.short.level, config.long.level, config.recovery.level)
         return build_pyramid(image, min(used, level_count_for(*image.shape)), config.smoothing)
-
-
-def _sigmoid(log_odds: np.ndarray) -> np.ndarray:
-    return 0.5 * (1 + np.tanh(0.5 * log_odds))
-
-
-def _logit(probability: np.ndarray) -> np.ndarray:
-    kept = np.clip(probability, 1e-4, 1 - 1e-4)
-    return np.log(kept) - np.log1p(-kept)

@@ -78,6 +78,7 @@ def compose_motions(*sequences: MotionSequence | Motion) -> MotionSequence:
         raise InputError(f"sequences of {', '.join(map(str, lengths))} frames cannot be composed")
 
     def read(frame: int) -> Motion:
+        """Composes the motions of one frame."""
         motions = [one[frame] if isinstance(one, MotionSequence) else one for one in sequences]
         composed = motions[0]
         for one in motions[1:]:

@@ -73,6 +73,7 @@ def peer(
     """
 
     def add(make: Make) -> Make:
+        """Adds the peer to those of its kind and returns the class or function as it is."""
         chosen = dict(settings or {})
         call = partial(make, **chosen)
         _REGISTRIES[kind].add(Peer(name, summary, kind, call, chosen, takes_part, dense, rank, dict(whole or {})))

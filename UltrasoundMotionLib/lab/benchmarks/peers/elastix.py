@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from typing import Any
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.benchmarks.peers import import_package, peer
 from UltrasoundMotionLib.lab.benchmarks.peers.isotropic_copies import on_isotropic_copies
+from UltrasoundMotionLib.lab.benchmarks.peers.itk_images import itk_image
 
 CONTROL_SPACING_MM = 8.0
 
@@ -29,18 +29,10 @@ def elastix(fixed: Volume, moving: Volume, control_spacing_mm: float = CONTROL_S
         MissingPackageError: `itk-elastix` is not installed.
     """
     itk = import_package("itk", "itk-elastix", extra="elastix")
-
-    def image(volume: Volume) -> Any:
-        made = itk.image_from_array(np.ascontiguousarray(volume.array, dtype=np.float32))
-        made.SetSpacing(list(volume.spacing_mm))
-        made.SetOrigin(list(volume.origin_mm))
-        made.SetDirection(itk.matrix_from_array(np.array(volume.direction)))
-        return made
-
     settings = itk.ParameterObject.New()
     settings.AddParameterMap(settings.GetDefaultParameterMap("affine"))
     settings.AddParameterMap(settings.GetDefaultParameterMap("bspline", 3, control_spacing_mm))
-    first, second = image(fixed), image(moving)
+    first, second = itk_image(itk, fixed), itk_image(itk, moving)
     method = itk.ElastixRegistrationMethod.New(first, second)
     method.SetParameterObject(settings)
     method.SetNumberOfThreads(1)

@@ -20,6 +20,7 @@ def on_isotropic_copies(register: Callable[..., DisplacementField]) -> Callable[
 
     @wraps(register)
     def wrapped(fixed: Volume, moving: Volume, **settings: object) -> DisplacementField:
+        """Registers volumes of few slices as isotropic copies, all others as they are."""
         if min(fixed.array.shape) >= LEAST_SLICES:
             return register(fixed, moving, **settings)
         from UltrasoundMotionLib.lab.registration_datasets import at_spacing

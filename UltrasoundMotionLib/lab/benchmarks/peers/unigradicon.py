@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from UltrasoundMotionLib.errors import MissingPackageError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.benchmarks.peers import import_package, peer
+from UltrasoundMotionLib.lab.benchmarks.peers.itk_images import itk_image
 
 WEIGHTS = Path("network_weights/unigradicon1.0/Step_2_final.trch")
 """Place of the weights in the working folder, where the package looks for them and would download them to."""
@@ -49,18 +49,9 @@ def unigradicon(fixed: Volume, moving: Volume, steps: int | None = None) -> Disp
             f"comparing with uniGradICON needs its weights: save {WEIGHTS_ADDRESS} as {WEIGHTS} in the working folder"
         )
 
-    def prepared(volume: Volume) -> Any:
-        image = itk.image_from_array(np.ascontiguousarray(volume.array, dtype=np.float32))
-        image.SetSpacing(list(volume.spacing_mm))
-        image.SetOrigin(list(volume.origin_mm))
-        image.SetDirection(itk.matrix_from_array(np.array(volume.direction)))
-        return package.preprocess(image, "mri")
-
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its losses
-        reference = prepared(fixed)
-        to_moving, _ = wrapper.register_pair(
-            package.get_unigradicon(), prepared(moving), reference, finetune_steps=steps
-        )
+        reference, other = (package.preprocess(itk_image(itk, one), "mri") for one in (fixed, moving))
+        to_moving, _ = wrapper.register_pair(package.get_unigradicon(), other, reference, finetune_steps=steps)
         field = itk.transform_to_displacement_field_filter(
             to_moving, reference_image=reference, use_reference_image=True
         )

@@ -75,6 +75,7 @@ def on_box(
         return call
 
     def registered(fixed: Volume, moving: Volume) -> DisplacementField:
+        """Registers the parts in the box and puts the field onto the fixed image's whole grid."""
         grid = ImageGrid.of(fixed)
         part = cropped(moving, box) if ImageGrid.of(moving).matches(grid) else moving
         found = call(cropped(fixed, box), part)

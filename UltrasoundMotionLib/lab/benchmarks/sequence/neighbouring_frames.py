@@ -95,8 +95,8 @@ def tissue_tracking_table(
 ) -> BenchmarkResult[NeighbourRow]:
     """Registers pairs of neighbouring frames by every method and measures all of them by the same code.
 
-    `sequence` follows the whole clip; the others get each pair on its own. All but DIS flow, which takes none, are given
-    the mask within which they are measured.
+    `sequence` follows the whole clip; the others get each pair on its own. All but DIS flow, which takes none, are
+    given the mask within which they are measured.
 
     Args:
         methods: of `register`, with their default settings.

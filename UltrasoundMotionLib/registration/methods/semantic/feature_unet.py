@@ -71,7 +71,7 @@ class NormalisedConvolution(nn.Module):
         self.convolution = (nn.Conv2d if dimension == 2 else nn.Conv3d)(inputs, outputs, 3, stride=stride, padding=1)
         self.norm = (nn.BatchNorm2d if dimension == 2 else nn.BatchNorm3d)(outputs)
         nn.init.xavier_normal_(self.convolution.weight, gain=2**0.5)
-        self.to(memory_format=channels_last(dimension))  # type: ignore[call-overload]  # PyTorch's stub lacks it
+        self.to(memory_format=channels_last(dimension))  # type: ignore[call-overload]  # PyTorch's types lack it
 
     def forward(self, values: Tensor) -> Tensor:
         """Maps (B, inputs, *spatial) to (B, outputs, *spatial), or to half the size, rounded up, with stride 2."""

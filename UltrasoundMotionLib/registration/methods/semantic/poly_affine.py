@@ -74,6 +74,7 @@ class _Window:
 
     @classmethod
     def of(cls, size: int, config: PolyAffineConfig, device: torch.device) -> _Window:
+        """Makes the window of an axis of `size` voxels, with a point every `config.spacing` of them."""
         count = max(1, -(-(size - 1) // config.spacing) + 1)
         places = (
             torch.linspace(0, size - 1, count, dtype=torch.float64, device=device)

@@ -32,7 +32,7 @@ def _build_specknet(configuration: Mapping[str, Any]) -> SpeckNet:
     from UltrasoundMotionLib.tracking.trackers.specknet.temporal_head import build_specknet
 
     network = build_specknet(from_plain(SpeckNetConfig, configuration))
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's stub lacks it
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # PyTorch's types lack it
 
 
 SPECKNET = NetworkKind("SpeckNet", _build_specknet)
