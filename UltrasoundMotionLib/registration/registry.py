@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 FIELD_BYTES = 600
 """Bytes per voxel of a field that is itself optimised: 260 measured in 3D, 280 in 2D, doubled for the libraries."""
 
+NETWORK_BYTES = 1000
+"""Bytes per voxel of a field that one pass of a network predicts."""
+
+NETWORK_FINEST_MM = 1.0
+"""Finer than any domain: a network's grid must not be made coarser where slices are thick."""
+
 
 class Report(Protocol):
     """Called by a method after each piece of work.
@@ -96,6 +102,18 @@ class RegistrationMethod:
     def installed(self) -> bool:
         """True where it can run as it is: it needs no weights, or some that it chooses from are installed."""
         return not self.weights or any(path.stem in self.weights for path in installed_cards())
+
+    def check_weights(self, wanted: str | Path | None) -> None:
+        """Checks that there are weights to run with.
+
+        Args:
+            wanted: those that were asked for; None: none were.
+
+        Raises:
+            InputError: none were asked for, and none are installed; the message says how to get them.
+        """
+        if wanted is None and not self.installed:
+            raise InputError(f"{self.name} comes without weights. {self.how_to_install}")
 
     def settings_from(
         self, settings: Any = None, *, refine: bool | None = None, pair: WorkingPair | None = None

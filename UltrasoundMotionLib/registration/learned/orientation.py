@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
 from UltrasoundMotionLib.registration.learned.model_domain import (
     ModelDomain,
     check_domain,
@@ -16,7 +18,12 @@ from UltrasoundMotionLib.registration.learned.model_domain import (
     sample_on,
     turned_about_middle,
 )
-from UltrasoundMotionLib.registration.learned.network_choice import DomainNetwork, domain_of, load_domain_network
+from UltrasoundMotionLib.registration.learned.network_choice import (
+    DomainNetwork,
+    domain_of,
+    load_domain_network,
+    network_for,
+)
 from UltrasoundMotionLib.registration.rotation_search import all_rotations, angle_deg, plane_rotations, rotation_about
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 from UltrasoundMotionLib.weights import installed_cards
@@ -56,19 +63,35 @@ class _Recogniser:
         return float((sure / possible.flatten(1).sum(1).clamp(min=1)).mean())
 
 
-def oriented(pair: WorkingPair, domain: ModelDomain, kind: NetworkKind, names: Sequence[str]) -> WorkingPair:
+def oriented_network(
+    pair: WorkingPair,
+    kinds: NetworkKind | tuple[NetworkKind, ...],
+    names: Sequence[str],
+    weights: str | Path | None = None,
+) -> tuple[WorkingPair, DomainNetwork]:
+    """Returns the pair in the orientation in which its trained network knows the images, and that network.
+
+    Args:
+        kinds, names, weights: see `network_for`.
+
+    Raises:
+        InputError: as `network_for`.
+    """
+    network = network_for(pair, kinds, names, weights)
+    return _oriented(pair, network.domain), network
+
+
+def _oriented(pair: WorkingPair, domain: ModelDomain) -> WorkingPair:
     """Returns the pair with the turn of the domain's grid in which its anatomy is recognised, and with a note on it.
 
     Without anatomy weights for the domain, or where the pair's orientation is that of its header, it is returned as it
     is; also where its intensities are unlike the domain's, of which there is a note already.
-
-    Args:
-        kind, names: of the anatomy networks.
     """
+    names = ANATOMY_WEIGHTS
     cards = [path for path in installed_cards() if path.stem in names and domain_of(path).modality == domain.modality]
     if not pair.may_turn or pair.turn is not None or not cards or check_domain(pair, domain):
         return pair
-    network = load_domain_network(min(cards, key=lambda path: names.index(path.stem)), kind, pair.fixed.device)
+    network = load_domain_network(min(cards, key=lambda path: names.index(path.stem)), ANATOMY, pair.fixed.device)
     recogniser = _Recogniser(pair, network)
     in_plane = domain.orientation is None
     still = np.eye(pair.grid.dimension)

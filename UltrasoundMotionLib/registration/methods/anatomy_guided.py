@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
 from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
-from UltrasoundMotionLib.registration.methods.semantic import FINEST_MM, TWO_STEP, TWO_STEP_WEIGHTS, two_step_prediction
-from UltrasoundMotionLib.registration.registry import MethodSetup, registration_method
+from UltrasoundMotionLib.registration.methods.semantic import TWO_STEP, TWO_STEP_WEIGHTS, two_step_prediction
+from UltrasoundMotionLib.registration.registry import NETWORK_FINEST_MM, MethodSetup, registration_method
 from UltrasoundMotionLib.weights import kind_of_card, read_card
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class AnatomyGuidedSettings:
     networks=(ANATOMY, *TWO_STEP),
     refinable=True,
     guided_by_labels=True,
-    finest_mm=FINEST_MM,
+    finest_mm=NETWORK_FINEST_MM,
     use="heart MRI and hippocampi: most accurate there",
 )
 def run_anatomy_guided(setup: MethodSetup) -> Tensor:
@@ -94,8 +94,7 @@ def run_anatomy_guided(setup: MethodSetup) -> Tensor:
     """
     from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
-    from UltrasoundMotionLib.registration.learned.network_choice import network_for
-    from UltrasoundMotionLib.registration.learned.orientation import oriented
+    from UltrasoundMotionLib.registration.learned.orientation import oriented_network
 
     pair, settings = setup.pair, setup.settings
     guided = settings.refine and settings.guided
@@ -122,8 +121,7 @@ def run_anatomy_guided(setup: MethodSetup) -> Tensor:
             return start
     if guided:
         turns, shifts = _views(settings, same_scan=pair.same_scan)
-        network = network_for(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy)
-        pair = oriented(pair, network.domain, ANATOMY, ANATOMY_WEIGHTS)
+        pair, network = oriented_network(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy)
         maps = class_maps(pair, network, turns, shifts)
         if pair.guides is not None:
             maps = pair.guides.replace_maps(maps, network.domain.labels)

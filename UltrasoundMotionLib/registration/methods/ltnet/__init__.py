@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
-from UltrasoundMotionLib.registration.registry import MethodSetup, find_method, registration_method
+from UltrasoundMotionLib.registration.registry import NETWORK_BYTES, MethodSetup, find_method, registration_method
 from UltrasoundMotionLib.settings import from_plain
 from UltrasoundMotionLib.weights import NetworkKind
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("ltnet-hippocampus",)
 PUBLISHED_WEIGHTS = ("ltnet-published-hippocampus", "ltnet-published-candi")
-NETWORK_BYTES = 1000
 _REFINEMENT = InstanceSettings(scales=(2, 1), iterations=(30, 40), control_strides=(1, 2))
 """The coarsest scale of `instance` is left out: the network has aligned the images that far."""
 
@@ -62,9 +61,6 @@ def _published_settings() -> LtNetSettings:
     return LtNetSettings(refine=False)
 
 
-_HOW_TO_INSTALL = "Train them with `ultrasound-motion train ltnet-published` and give their file with --weights."
-
-
 @registration_method(
     "label-transfer",
     "labels of one atlas, carried by a network that was trained with no other labels (ours, from LT-Net)",
@@ -97,7 +93,7 @@ def run_label_transfer(setup: MethodSetup) -> Tensor:
     refinable=True,
     transfers_labels=True,
     bytes_per_voxel=NETWORK_BYTES,
-    how_to_install=_HOW_TO_INSTALL,
+    how_to_install="Train them with `ultrasound-motion train ltnet-published` and give their file with --weights.",
     use="comparison with the paper, on images that you have trained it for",
 )
 def run_ltnet_published(setup: MethodSetup) -> Tensor:
@@ -110,8 +106,7 @@ def run_ltnet_published(setup: MethodSetup) -> Tensor:
     from UltrasoundMotionLib.weights import find_card, read_card
 
     wanted = setup.weights or setup.settings.model
-    if wanted is None and not find_method("ltnet-published").installed:
-        raise InputError(f"ltnet-published comes without weights. {_HOW_TO_INSTALL}")
+    find_method("ltnet-published").check_weights(wanted)
     if wanted is not None:
         card = read_card(find_card(wanted))
         network = card.configuration.get("network")
@@ -121,14 +116,11 @@ def run_ltnet_published(setup: MethodSetup) -> Tensor:
 
 
 def _run(setup: MethodSetup, names: tuple[str, ...]) -> Tensor:
-    from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
-    from UltrasoundMotionLib.registration.learned.network_choice import network_for
-    from UltrasoundMotionLib.registration.learned.orientation import oriented
+    from UltrasoundMotionLib.registration.learned.orientation import oriented_network
 
-    pair, settings = setup.pair, setup.settings
-    chosen = network_for(pair, LTNET, names, setup.weights or settings.model)
-    pair = oriented(pair, chosen.domain, ANATOMY, ANATOMY_WEIGHTS)
+    settings = setup.settings
+    pair, chosen = oriented_network(setup.pair, LTNET, names, setup.weights or settings.model)
     displacement = chosen.displacement(pair, chosen.network.backward_field if settings.backward else None)
     if not settings.refine:
         setup.report(1, 1, "the network's field", lambda: displacement)

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
-from UltrasoundMotionLib.registration.registry import MethodSetup, find_method, registration_method
+from UltrasoundMotionLib.registration.registry import (
+    NETWORK_BYTES,
+    NETWORK_FINEST_MM,
+    MethodSetup,
+    find_method,
+    registration_method,
+)
 from UltrasoundMotionLib.settings import from_plain
 from UltrasoundMotionLib.weights import NetworkKind
 
@@ -18,9 +24,6 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.methods.pyramid.network import PyramidNetwork
 
 WEIGHTS = ("pyramid-cardiac", "pyramid-hippocampus")
-NETWORK_BYTES = 1000
-FINEST_MM = 1.0
-_HOW_TO_INSTALL = "Train them with `ultrasound-motion train pyramid` and give their file with --weights."
 
 
 def _build_pyramid(configuration: Mapping[str, Any]) -> PyramidNetwork:
@@ -60,8 +63,8 @@ class PyramidSettings:
     refinable=True,
     guided_by_labels=True,
     bytes_per_voxel=NETWORK_BYTES,
-    finest_mm=FINEST_MM,
-    how_to_install=_HOW_TO_INSTALL,
+    finest_mm=NETWORK_FINEST_MM,
+    how_to_install="Train them with `ultrasound-motion train pyramid` and give their file with --weights.",
     use="images that you have trained it for",
 )
 def run_pyramid(setup: MethodSetup) -> Tensor:
@@ -70,18 +73,14 @@ def run_pyramid(setup: MethodSetup) -> Tensor:
     Raises:
         InputError: the weights are not there or of another network; images that no model is for.
     """
-    from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
-    from UltrasoundMotionLib.registration.learned.network_choice import network_for
-    from UltrasoundMotionLib.registration.learned.orientation import oriented
+    from UltrasoundMotionLib.registration.learned.orientation import oriented_network
     from UltrasoundMotionLib.registration.methods.pyramid.prediction import predict_pyramid
 
-    pair, settings = setup.pair, setup.settings
+    settings = setup.settings
     wanted = setup.weights or settings.model
-    if wanted is None and not find_method("pyramid").installed:
-        raise InputError(f"pyramid comes without weights. {_HOW_TO_INSTALL}")
-    chosen = network_for(pair, PYRAMID, WEIGHTS, wanted)
-    pair = oriented(pair, chosen.domain, ANATOMY, ANATOMY_WEIGHTS)
+    find_method("pyramid").check_weights(wanted)
+    pair, chosen = oriented_network(setup.pair, PYRAMID, WEIGHTS, wanted)
     displacement, maps = predict_pyramid(pair, chosen)
     setup.report(1, 1, f"network {chosen.name}", lambda: displacement)
     if pair.guides is not None:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
-from UltrasoundMotionLib.registration.registry import MethodSetup, registration_method
+from UltrasoundMotionLib.registration.registry import NETWORK_FINEST_MM, MethodSetup, registration_method
 from UltrasoundMotionLib.settings import from_plain
 from UltrasoundMotionLib.weights import NetworkKind
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 TWO_STEP_WEIGHTS = ("semantic-cardiac", "semantic-hippocampus")
-FINEST_MM = 1.0
 
 
 def _build_two_step(configuration: Mapping[str, Any]) -> nn.Module:
@@ -53,7 +51,7 @@ class SemanticPublishedSettings:
     settings=SemanticPublishedSettings,
     weights=TWO_STEP_WEIGHTS,
     networks=TWO_STEP,
-    finest_mm=FINEST_MM,
+    finest_mm=NETWORK_FINEST_MM,
     use="heart MRI and hippocampi: the published method, in a second",
 )
 def run_semantic_published(setup: MethodSetup) -> Tensor:
@@ -77,10 +75,8 @@ def two_step_prediction(pair: WorkingPair, weights: str | Path | None) -> tuple[
     Raises:
         InputError: as `network_for`.
     """
-    from UltrasoundMotionLib.registration.learned.network_choice import network_for
-    from UltrasoundMotionLib.registration.learned.orientation import oriented
+    from UltrasoundMotionLib.registration.learned.orientation import oriented_network
     from UltrasoundMotionLib.registration.methods.semantic.two_step import predict_two_step
 
-    network = network_for(pair, TWO_STEP, TWO_STEP_WEIGHTS, weights)
-    pair = oriented(pair, network.domain, ANATOMY, ANATOMY_WEIGHTS)
+    pair, network = oriented_network(pair, TWO_STEP, TWO_STEP_WEIGHTS, weights)
     return pair, network.displacement(pair, lambda fixed, moving: predict_two_step(network.network, fixed, moving))

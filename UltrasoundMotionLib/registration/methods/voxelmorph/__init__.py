@@ -7,7 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
-from UltrasoundMotionLib.registration.registry import MethodSetup, registration_method
+from UltrasoundMotionLib.registration.registry import (
+    NETWORK_BYTES,
+    NETWORK_FINEST_MM,
+    MethodSetup,
+    registration_method,
+)
 from UltrasoundMotionLib.settings import from_plain
 from UltrasoundMotionLib.weights import NetworkKind
 
@@ -18,10 +23,6 @@ if TYPE_CHECKING:
 
 WEIGHTS = ("voxelmorph-cardiac", "voxelmorph-labels-hippocampus", "voxelmorph-hippocampus")
 """The first that fits a pair is taken."""
-
-NETWORK_BYTES = 1000
-FINEST_MM = 1.0
-"""Finer than any domain: a network's grid must not be made coarser where slices are thick."""
 
 
 def _build_voxelmorph(configuration: Mapping[str, Any]) -> VoxelMorph:
@@ -59,7 +60,7 @@ class VoxelMorphSettings:
     networks=(VOXELMORPH,),
     refinable=True,
     bytes_per_voxel=NETWORK_BYTES,
-    finest_mm=FINEST_MM,
+    finest_mm=NETWORK_FINEST_MM,
     use="heart MRI and hippocampi in a second; a plain learned baseline",
 )
 def run_voxelmorph(setup: MethodSetup) -> Tensor:
@@ -68,14 +69,11 @@ def run_voxelmorph(setup: MethodSetup) -> Tensor:
     Raises:
         InputError: the weights are not there or of another network; images that no model is for.
     """
-    from UltrasoundMotionLib.registration.learned.anatomy_weights import ANATOMY, ANATOMY_WEIGHTS
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
-    from UltrasoundMotionLib.registration.learned.network_choice import network_for
-    from UltrasoundMotionLib.registration.learned.orientation import oriented
+    from UltrasoundMotionLib.registration.learned.orientation import oriented_network
 
-    pair, settings = setup.pair, setup.settings
-    chosen = network_for(pair, VOXELMORPH, WEIGHTS, setup.weights or settings.model)
-    pair = oriented(pair, chosen.domain, ANATOMY, ANATOMY_WEIGHTS)
+    settings = setup.settings
+    pair, chosen = oriented_network(setup.pair, VOXELMORPH, WEIGHTS, setup.weights or settings.model)
     displacement = chosen.displacement(pair)
     setup.report(1, 1, f"network {chosen.name}", lambda: displacement)
     if not settings.refine:
