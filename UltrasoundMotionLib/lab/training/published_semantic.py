@@ -7,6 +7,7 @@ authors' code changes both images of a pair by one random affine map, which the 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from UltrasoundMotionLib.lab.training.settings import DecayingSettings
@@ -75,13 +76,4 @@ def voxelmorph_objective(domain: ModelDomain, *, name: str, seed: int) -> VoxelM
 
 def voxelmorph_settings(steps: int, seed: int) -> DecayingSettings:
     """Returns its settings: Adam at a constant 0.0001 (batches of one pair)."""
-    return DecayingSettings(
-        steps=steps,
-        seed=seed,
-        learning_rate=1e-4,
-        decay=1.0,
-        epoch_steps=steps,
-        gradient_norm=float("inf"),
-        mixed_precision=False,
-        validate_every=0,
-    )
+    return replace(published_settings(1, steps, seed), learning_rate=1e-4, decay=1.0)

@@ -19,7 +19,7 @@ from UltrasoundMotionLib.registration.registry import MethodSetup, registration_
 if TYPE_CHECKING:
     from torch import Tensor
 
-NETWORK_BYTES = 1500
+_BYTES = 1500
 """Bytes per voxel of a U-Net and its derivatives: 980 measured in 3D, 1160 in 2D, rounded up."""
 
 
@@ -29,54 +29,39 @@ NETWORK_BYTES = 1500
     rank=5,
     settings=MultiscaleSettings,
     networks=(VOXELMORPH,),
-    bytes_per_voxel=NETWORK_BYTES,
+    bytes_per_voxel=_BYTES,
     use="comparison: `instance`, then a network on top, in minutes",
 )
-def run_multiscale(setup: MethodSetup) -> Tensor:
-    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
-    from UltrasoundMotionLib.registration.methods.multiscale.optimisation import optimise_scales
-
-    settings = setup.settings if setup.weights is None else replace(setup.settings, weights=setup.weights)
-    return optimise_scales([setup.pair], settings, setup.report).displacements[0]
-
-
 @registration_method(
     "ssmsr",
     "a U-Net for each scale optimised for the pair in 3,500 steps, as published",
     rank=6,
     settings=SsmsrSettings,
     networks=(VOXELMORPH,),
-    bytes_per_voxel=NETWORK_BYTES,
+    bytes_per_voxel=_BYTES,
     use="comparison with the paper; hours without a graphics card",
 )
-def run_ssmsr(setup: MethodSetup) -> Tensor:
-    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
-    return run_multiscale(setup)
-
-
 @registration_method(
     "ssr",
     "one U-Net optimised for the pair in 3,500 steps, SSMSR's ablation without scales",
     rank=7,
     settings=SsrSettings,
     networks=(VOXELMORPH,),
-    bytes_per_voxel=NETWORK_BYTES,
+    bytes_per_voxel=_BYTES,
     use="comparison with the paper; hours without a graphics card",
 )
-def run_ssr(setup: MethodSetup) -> Tensor:
-    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
-    return run_multiscale(setup)
-
-
 @registration_method(
     "ssmsr-early-stopping",
     "SSMSR whose scales end when their loss no longer falls",
     rank=8,
     settings=EarlyStoppingSettings,
     networks=(VOXELMORPH,),
-    bytes_per_voxel=NETWORK_BYTES,
+    bytes_per_voxel=_BYTES,
     use="comparison: the paper's method in minutes",
 )
-def run_early_stopping(setup: MethodSetup) -> Tensor:
-    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid."""
-    return run_multiscale(setup)
+def run_multiscale(setup: MethodSetup) -> Tensor:
+    """Returns the displacement (1, n, *spatial) in voxels of the pair's grid; the methods differ in their settings."""
+    from UltrasoundMotionLib.registration.methods.multiscale.optimisation import optimise_scales
+
+    settings = setup.settings if setup.weights is None else replace(setup.settings, weights=setup.weights)
+    return optimise_scales([setup.pair], settings, setup.report).displacements[0]
