@@ -29,6 +29,7 @@ from UltrasoundMotionModuleLib.cohort_review.opened_case import OpenedCase, clip
 from UltrasoundMotionModuleLib.cohort_review.sample import runSampleCohort
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, computedHere
 from UltrasoundMotionModuleLib.shared.command_dialog import showCommand
+from UltrasoundMotionModuleLib.shared.connections import Connections
 from UltrasoundMotionModuleLib.shared.homepage import documentationLink
 from UltrasoundMotionModuleLib.shared.module_widget import MotionModuleWidget
 from UltrasoundMotionModuleLib.shared.required_packages import ensureReader
@@ -78,7 +79,7 @@ class CohortReviewWidget(MotionModuleWidget):
         self._names: list[str] = []
         self._wanted = ""
         self._kept: list[str] = []
-        self._connections = (
+        self._connections = Connections(
             (self.ui.chooseButton, "clicked()", self.onChoose),
             (self.ui.openButton, "clicked()", self.onOpen),
             (self.ui.acceptButton, "clicked()", self.onAccept),
@@ -87,15 +88,12 @@ class CohortReviewWidget(MotionModuleWidget):
             (self.ui.putBackButton, "clicked()", self.onPutBack),
             (self.ui.reopenButton, "clicked()", self.onReopen),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def cleanup(self) -> None:
         """Disconnects the buttons too."""
         MotionModuleWidget.cleanup(self)
         if self.ui is not None:
-            for sender, signal, slot in self._connections:
-                sender.disconnect(signal, slot)
+            self._connections.disconnect()
 
     def setParameterNode(self, parameters: object) -> None:
         """Forgets the open case when the scene is closed, which takes its nodes."""

@@ -30,6 +30,7 @@ from UltrasoundMotionModuleLib.landmark_tracking.corrected_tracking import Corre
 from UltrasoundMotionModuleLib.landmark_tracking.frame_bar_widget import FrameBarWidget
 from UltrasoundMotionModuleLib.landmark_tracking.frame_navigation import FrameNavigation
 from UltrasoundMotionModuleLib.landmark_tracking.observers_section import ObserversSection
+from UltrasoundMotionModuleLib.shared.connections import Connections
 from UltrasoundMotionModuleLib.shared.step_timer import StepTimer
 
 _REACH = 0.06
@@ -65,7 +66,7 @@ class AnnotationSection:
         self._bar = FrameBarWidget(ui.frameBar, self._navigation.onFrameClicked)
         self._keys = AnnotationKeys(ui, panel.uiWidget)
         self.observers = ObserversSection(panel, ui, result, self._step)
-        self._connections = (
+        self._connections = Connections(
             (ui.pointSelector, "currentIndexChanged(int)", self.onPointChosen),
             (ui.acceptButton, "clicked()", self.onAccept),
             (ui.markLostButton, "clicked()", self.onMarkLost),
@@ -75,8 +76,6 @@ class AnnotationSection:
             (ui.redoButton, "clicked()", self.onRedo),
             (ui.trackCorrectedButton, "clicked()", self.onTrackCorrected),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def enter(self) -> None:
         """Makes the keys work."""
@@ -94,8 +93,7 @@ class AnnotationSection:
         self._keys.disconnect()
         self._bar.disconnect()
         self.observers.disconnect()
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""

@@ -12,6 +12,7 @@ from UltrasoundMotionLib.mrml.layer_editing import LayerEditor
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionLib.tracking.corrections.doubt import Doubt
 from UltrasoundMotionModuleLib.shared.clip import showFrame
+from UltrasoundMotionModuleLib.shared.connections import Connections
 
 
 class FrameNavigation:
@@ -30,20 +31,17 @@ class FrameNavigation:
         self.tracks: PointTracks | None = None
         self.label: str | None = None
         self._passed: set[tuple[int, str]] = set()
-        self._connections = (
+        self._connections = Connections(
             (ui.previousFrameButton, "clicked()", self.onPreviousFrame),
             (ui.nextFrameButton, "clicked()", self.onNextFrame),
             (ui.previousCorrectedButton, "clicked()", self.onPreviousCorrected),
             (ui.nextCorrectedButton, "clicked()", self.onNextCorrected),
             (ui.doubtButton, "clicked()", self.onNextDoubt),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def forget(self) -> None:
         """Releases the nodes."""

@@ -12,6 +12,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.mrml.markups_display import limit_labels, show_placed_points
 from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionModuleLib.shared.clip import shownFrame
+from UltrasoundMotionModuleLib.shared.connections import Connections
 from UltrasoundMotionModuleLib.shared.shown_marks import ShownMarks
 
 _Place = tuple[float, float, float]
@@ -34,19 +35,16 @@ class LandmarksSection:
         self._placed: dict[str, tuple[_Place, int]] = {}
         self._shown = ShownMarks(ui.shownSelector, self._marks)
         ui.landmarksWidget.setNodeBaseName(_("Landmarks"))
-        self._connections = (
+        self._connections = Connections(
             (ui.placeButton, "toggled(bool)", self.onPlace),
             (ui.landmarksWidget, "activeMarkupsPlaceModeChanged(bool)", self.onPlaceModeChanged),
             (ui.landmarksWidget.markupsSelectorComboBox(), "nodeAddedByUser(vtkMRMLNode*)", self.onListAdded),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""
         self._shown.disconnect()
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""

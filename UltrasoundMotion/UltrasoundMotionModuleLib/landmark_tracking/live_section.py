@@ -18,6 +18,7 @@ from UltrasoundMotionLib.mrml.live_nodes import LiveNodes, placed_points
 from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionModuleLib.landmark_tracking.live_run import LiveRun
 from UltrasoundMotionModuleLib.shared.clip import clipOf, whyNotClip
+from UltrasoundMotionModuleLib.shared.connections import Connections
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 
 _SERVER, _REPLAY = 0, 1
@@ -45,14 +46,12 @@ class LiveSection:
         self._recordPath = ""
         self._note = ""
         self._run = LiveRun(self.onView, self.onNote)
-        self._connections = (
+        self._connections = Connections(
             (ui.liveSourceSelector, "currentIndexChanged(int)", self.onSourceChosen),
             (ui.liveButton, "clicked()", self.onStartOrStop),
             (ui.liveAgainButton, "clicked()", self.onAgain),
             (ui.liveRecordButton, "toggled(bool)", self.onRecord),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
         self._update()
 
     @property
@@ -69,8 +68,7 @@ class LiveSection:
         """Ends the session and disconnects from the panel."""
         self.forget()
         self._run.disconnect()
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def forget(self) -> None:
         """Ends the session without waiting for it and releases the nodes, as when the scene is closed."""

@@ -24,6 +24,7 @@ from UltrasoundMotionLib.mrml.sequence_nodes import SequenceNodes
 from UltrasoundMotionLib.mrml.track_links import image_of
 from UltrasoundMotionLib.mrml.views import show_as_acquired, show_chart, show_table
 from UltrasoundMotionLib.steps import Steps
+from UltrasoundMotionModuleLib.shared.connections import Connections
 
 _SETTING = "UltrasoundMotion/Observer"
 
@@ -50,7 +51,7 @@ class ObserversSection:
         self._layers: list[SequenceNodes] = []
         self._shown: object = None
         ui.observerEdit.text = str(slicer.app.userSettings().value(_SETTING) or "")
-        self._connections = (
+        self._connections = Connections(
             (ui.observerEdit, "editingFinished()", self.onNameEdited),
             (ui.addLayerButton, "clicked()", self.onAddLayer),
             (ui.layerSelector, "currentIndexChanged(int)", self.onLayerChosen),
@@ -58,13 +59,10 @@ class ObserversSection:
             (ui.disagreementButton, "clicked()", self.onDisagreement),
             (ui.exportObserversButton, "clicked()", self.onExport),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def forget(self) -> None:
         """Releases the nodes."""

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from UltrasoundMotionLib.mrml.placement_nodes import show_in_volume
 from UltrasoundMotionLib.mrml.placing import PlacedClip
 from UltrasoundMotionModuleLib.shared.clip_section import imageOrNone
+from UltrasoundMotionModuleLib.shared.connections import Connections
 
 _BY_TRANSFORM, _BY_LANDMARKS = range(2)
 
@@ -27,7 +28,7 @@ class PlacementSection:
         self._ui = ui = slicer.util.childWidgetVariables(self._widget)
         for text in (_("By a transform"), _("By landmarks")):
             ui.placementMethodSelector.addItem(text)
-        self._connections = (
+        self._connections = Connections(
             (ui.placementMethodSelector, "currentIndexChanged(int)", self.onChanged),
             (ui.placementVolumeSelector, "currentNodeChanged(vtkMRMLNode*)", self.onChanged),
             (ui.placementTransformSelector, "currentNodeChanged(vtkMRMLNode*)", self.onChanged),
@@ -37,13 +38,10 @@ class PlacementSection:
             (ui.showInVolumeButton, "clicked()", self.onShow),
             (ui.takeOutButton, "clicked()", self.onTakeOut),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def onChanged(self, chosen: object = None) -> None:
         """Updates the buttons after a choice."""

@@ -15,6 +15,7 @@ from UltrasoundMotionLib.mrml.views import show_as_acquired
 from UltrasoundMotionModuleLib.landmark_tracking.annotation_section import AnnotationSection
 from UltrasoundMotionModuleLib.landmark_tracking.landmarks_section import LandmarksSection
 from UltrasoundMotionModuleLib.shared.clip_section import imageOrNone
+from UltrasoundMotionModuleLib.shared.connections import Connections
 
 
 class ResultSection:
@@ -36,20 +37,17 @@ class ResultSection:
         """
         self._panel, self._ui, self._resultNow = panel, panel.ui, result
         self._landmarks, self._annotation = landmarks, annotation
-        self._connections = (
+        self._connections = Connections(
             (panel.ui.correctButton, "toggled(bool)", self.onCorrect),
             (panel.ui.lostButton, "clicked()", self.onPlaceLost),
             (panel.ui.plotButton, "toggled(bool)", self.onShowPlot),
             (panel.ui.exportCsvButton, "clicked()", self.onExportCsv),
             (panel.ui.exportClustButton, "clicked()", self.onExportClust),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def update(self) -> None:
         """Enables what the chosen result allows; nothing is corrected during a run."""

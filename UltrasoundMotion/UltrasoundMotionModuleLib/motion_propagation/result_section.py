@@ -19,6 +19,7 @@ from UltrasoundMotionLib.mrml.views import show_as_acquired, show_chart, show_ta
 from UltrasoundMotionLib.steps import Steps
 from UltrasoundMotionModuleLib.motion_propagation.tasks import MeasuredObject, exportFrames, measureAgain
 from UltrasoundMotionModuleLib.shared.background_job import BackgroundJob, computedHere
+from UltrasoundMotionModuleLib.shared.connections import Connections
 
 _FORMAT_TEXTS = {
     "nrrd": _("NRRD (.nrrd)"),
@@ -38,18 +39,15 @@ class ResultSection:
         self._panel, self._ui = panel, panel.ui
         self._formats: tuple[str, ...] = ()
         self._shown: MeasuredObject | None = None
-        self._connections = (
+        self._connections = Connections(
             (panel.ui.measureButton, "clicked()", self.onMeasure),
             (panel.ui.plotButton, "toggled(bool)", self.onPlot),
             (panel.ui.exportButton, "clicked()", self.onExport),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
 
     def disconnect(self) -> None:
         """Disconnects from the panel."""
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""

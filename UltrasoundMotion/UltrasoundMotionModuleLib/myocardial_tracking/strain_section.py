@@ -23,6 +23,7 @@ from UltrasoundMotionLib.strain import CardiacEvents, StrainResult
 from UltrasoundMotionLib.tracking import PointTracks
 from UltrasoundMotionModuleLib.myocardial_tracking.strain_texts import layersText, measuresText, numberText
 from UltrasoundMotionModuleLib.shared.clip import clipOf, shownFrame
+from UltrasoundMotionModuleLib.shared.connections import Connections
 from UltrasoundMotionModuleLib.shared.layout_switch import LayoutSwitch
 from UltrasoundMotionModuleLib.shared.required_packages import ensurePackages
 
@@ -63,7 +64,7 @@ class StrainSection:
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_EDIT_PAUSE_MS)
-        self._connections = (
+        self._connections = Connections(
             (self._timer, "timeout()", self.onEvents),
             (ui.endDiastoleSpinBox, "valueChanged(int)", self.onEventEdited),
             (ui.endSystoleSpinBox, "valueChanged(int)", self.onEventEdited),
@@ -74,8 +75,6 @@ class StrainSection:
             (ui.chartsButton, "toggled(bool)", self.onShowCharts),
             (ui.reportButton, "clicked()", self.onExportReport),
         )
-        for sender, signal, slot in self._connections:
-            sender.connect(signal, slot)
         for column, width in enumerate((150, 75)):
             ui.segmentsTable.setColumnWidth(column, width)
         ui.segmentsTable.verticalHeader().setSectionResizeMode(qt.QHeaderView.ResizeToContents)
@@ -83,8 +82,7 @@ class StrainSection:
     def disconnect(self) -> None:
         """Disconnects from the panel."""
         self._timer.stop()
-        for sender, signal, slot in self._connections:
-            sender.disconnect(signal, slot)
+        self._connections.disconnect()
 
     def forget(self) -> None:
         """Releases the nodes, as when the scene is closed."""
