@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from UltrasoundMotionLib.atomic_output import check_output_path
@@ -13,6 +13,14 @@ from UltrasoundMotionLib.errors import OutputError
 
 _HEADER_BYTES = 2**16
 _DATA_FILE = re.compile(rb"^(?:ElementDataFile\s*=|data ?file:)[ \t]*([^\r\n]+)", re.IGNORECASE | re.MULTILINE)
+
+
+def named_paths(outputs: object, names: Iterable[str]) -> Iterator[tuple[str, Path]]:
+    """Yields (name, path) of every file to write: of the attributes of these names that are not None."""
+    for name in names:
+        path = getattr(outputs, name)
+        if path is not None:
+            yield name, path
 
 
 def check_outputs(

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from UltrasoundMotionLib.cli.output_files import check_outputs
+from UltrasoundMotionLib.cli.output_files import check_outputs, named_paths
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.errors import OutputError
 from UltrasoundMotionLib.json_output import finite, write_json
@@ -67,11 +67,8 @@ class RegistrationOutputs:
         check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
-        """Yields (name, path) of every file to write."""
-        for name in ENDINGS:
-            path = getattr(self, name)
-            if path is not None:
-                yield name, path
+        """Returns (name, path) of every file to write."""
+        return named_paths(self, ENDINGS)
 
     def check(self, inputs: tuple[Path, ...]) -> None:
         """Checks before the long work that everything can be written.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from UltrasoundMotionLib.cli.output_files import check_no_input, check_outputs
+from UltrasoundMotionLib.cli.output_files import check_no_input, check_outputs, named_paths
 from UltrasoundMotionLib.errors import InputError, OutputError
 from UltrasoundMotionLib.json_output import write_json
 from UltrasoundMotionLib.progress import Progress
@@ -84,11 +84,8 @@ class SequenceOutputs:
         check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
-        """The files, by name."""
-        for name in ("displacements", "warped", "labels", "report", "picture"):
-            path = getattr(self, name)
-            if path is not None:
-                yield name, path
+        """Returns (name, path) of every file to write."""
+        return named_paths(self, ("displacements", "warped", "labels", "report", "picture"))
 
     @property
     def _into_folder(self) -> bool:

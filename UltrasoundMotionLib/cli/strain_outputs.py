@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from UltrasoundMotionLib.cli.output_files import check_outputs
+from UltrasoundMotionLib.cli.output_files import check_outputs, named_paths
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.settings import check_options, option
 
@@ -48,11 +48,8 @@ class StrainOutputs:
         check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
-        """Yields (name, path) of every file to write."""
-        for name in ENDINGS:
-            path = getattr(self, name)
-            if path is not None:
-                yield name, path
+        """Returns (name, path) of every file to write."""
+        return named_paths(self, ENDINGS)
 
     def check(self, inputs: tuple[Path, ...] = ()) -> None:
         """Checks before the computation whether everything can be written.

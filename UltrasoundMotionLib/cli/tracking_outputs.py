@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from UltrasoundMotionLib.cli.output_files import check_outputs
+from UltrasoundMotionLib.cli.output_files import check_outputs, named_paths
 from UltrasoundMotionLib.cli.terminal_progress import TerminalProgress
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
 from UltrasoundMotionLib.settings import check_options, option
@@ -80,11 +80,8 @@ class TrackingOutputs:
         check_options(self)
 
     def named(self) -> Iterator[tuple[str, Path]]:
-        """(name, path) of every file to write."""
-        for name in ENDINGS:
-            path = getattr(self, name)
-            if path is not None:
-                yield name, path
+        """Returns (name, path) of every file to write."""
+        return named_paths(self, ENDINGS)
 
     def check(self, inputs: tuple[Path, ...] = ()) -> None:
         """Finds out before the long work whether everything can be written.
