@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PaperBudget:
-    """How much a paper's table trains and measures.
+    """The size of the trainings and of the measurement behind a paper's table.
 
     Attributes:
         epochs: every subject is seen once in each.
