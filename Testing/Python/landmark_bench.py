@@ -1,5 +1,7 @@
 """A scene with a clip and points, the application's stand-in and Landmark Tracking, for the tests of that module."""
 
+import functools
+
 import numpy as np
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
@@ -24,6 +26,14 @@ def drift(frame):
 
 def swaying_clip(frame_count=24, size=(140, 120), name="clip", *, whole_pixels=False):
     """Speckle that moves as a whole, on an oblique plane; by whole pixels it is made sooner."""
+    frames = _swaying_frames(frame_count, size, whole_pixels).copy()
+    return ImageSequence(
+        frames, SPACING_MM, np.arange(frame_count) / 30, origin_mm=(5.0, -60.0, 12.0), direction=TURNED, name=name
+    )
+
+
+@functools.cache
+def _swaying_frames(frame_count, size, whole_pixels):
     width, height = size
     speckle = ndimage.gaussian_filter(np.random.default_rng(5).random((height + 60, width + 60)), 2.0)
     speckle = 255 * (speckle - speckle.min()) / np.ptp(speckle)
@@ -32,10 +42,7 @@ def swaying_clip(frame_count=24, size=(140, 120), name="clip", *, whole_pixels=F
         shifted = [np.roll(speckle, np.rint(by).astype(int), (0, 1)) for by in moved]
     else:
         shifted = [ndimage.shift(speckle, by, mode="wrap") for by in moved]
-    frames = np.clip(np.stack(shifted)[:, 30:-30, 30:-30], 0, 255).astype(np.uint8)
-    return ImageSequence(
-        frames, SPACING_MM, np.arange(frame_count) / 30, origin_mm=(5.0, -60.0, 12.0), direction=TURNED, name=name
-    )
+    return np.clip(np.stack(shifted)[:, 30:-30, 30:-30], 0, 255).astype(np.uint8)
 
 
 def truth_px(frame_count, query_frame=0):

@@ -18,6 +18,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -75,6 +76,7 @@ class Use:
     guarded: bool = False
 
 
+@cache
 def uses() -> list[Use]:
     """All of them, in the modules, in what they use, and in the pages' Python examples."""
     trees = dict(_python_files())

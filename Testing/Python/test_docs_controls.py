@@ -62,11 +62,20 @@ def texts_of_buttons_and_menus_in(tree: ast.AST) -> set[str]:
     return found
 
 
-TREES = [ast.parse(file.read_text(encoding="utf-8")) for file in MODULES.rglob("*.py")]
-PANELS = texts_of_panels()
-BUTTONS = PANELS.union(*map(texts_of_buttons_and_menus_in, TREES))
-ALL = PANELS.union(*map(constants, TREES))
-"""Titles of modules and items of menus too."""
+@pytest.fixture(scope="module")
+def trees():
+    return [ast.parse(file.read_text(encoding="utf-8")) for file in MODULES.rglob("*.py")]
+
+
+@pytest.fixture(scope="module")
+def buttons(trees):
+    return texts_of_panels().union(*map(texts_of_buttons_and_menus_in, trees))
+
+
+@pytest.fixture(scope="module")
+def every(trees):
+    """Titles of modules and items of menus too."""
+    return texts_of_panels().union(*map(constants, trees))
 
 
 def is_known(name: str, known: set[str]) -> bool:
@@ -92,30 +101,30 @@ def pressed_in(page: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_every_control_that_a_page_names_exists(page):
-    assert [name for name in named_in(page) if name not in EMPHASIS and not is_known(name, ALL)] == []
-    assert [name for name in pressed_in(page) if not is_known(name, BUTTONS)] == []
+def test_every_control_that_a_page_names_exists(page, every, buttons):
+    assert [name for name in named_in(page) if name not in EMPHASIS and not is_known(name, every)] == []
+    assert [name for name in pressed_in(page) if not is_known(name, buttons)] == []
 
 
-def test_every_control_that_a_message_names_exists():
+def test_every_control_that_a_message_names_exists(trees, buttons):
     """Messages put the names of buttons between curly quotes."""
     quoted = {
         name
-        for tree in TREES
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
         for name in re.findall("\u201c([^\u201d{}]+)\u201d", node.value)
     }
     assert {"Place landmarks", "Track again from here"} <= quoted
-    assert [name for name in sorted(quoted) if not is_known(name, BUTTONS | {"Create new"})] == []  # a selector's line
+    assert [name for name in sorted(quoted) if not is_known(name, buttons | {"Create new"})] == []  # a selector's line
 
 
-def test_a_name_that_no_panel_has_is_found(tmp_path):
+def test_a_name_that_no_panel_has_is_found(tmp_path, every, buttons):
     page = tmp_path / "page.md"
     text = "Press **Load clip...** or **Load\nclip ...**, then **Ultrasound > Track it**; press **Middle of the wall**."
     page.write_text(text, encoding="utf-8")
-    assert [is_known(name, ALL) for name in named_in(page)] == [True, True, True, False, True]
-    assert [is_known(name, BUTTONS) for name in pressed_in(page)] == [True, False]
+    assert [is_known(name, every) for name in named_in(page)] == [True, True, True, False, True]
+    assert [is_known(name, buttons) for name in pressed_in(page)] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["landmarks", "strain", "registration"])

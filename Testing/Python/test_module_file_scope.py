@@ -36,8 +36,9 @@ def _sources() -> dict[str, Path]:
     return found
 
 
-SOURCES = _sources()
-TREES = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in SOURCES.items()}
+@pytest.fixture(scope="module")
+def trees():
+    return {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in _sources().items()}
 
 
 def at_file_scope(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -66,7 +67,7 @@ def imported_by(statement: ast.stmt, within: str) -> list[str]:
     return []
 
 
-def reached(name: str) -> set[str]:
+def reached(name: str, trees: dict[str, ast.Module]) -> set[str]:
     """Our own files that importing one of them runs."""
     found, ahead = set(), [name]
     while ahead:
@@ -74,20 +75,21 @@ def reached(name: str) -> set[str]:
         if one in found:
             continue
         found.add(one)
-        for statement in at_file_scope(TREES[one].body):
+        for statement in at_file_scope(trees[one].body):
             for target in imported_by(statement, one):
                 parts = target.split(".")
-                ahead += [part for k in range(len(parts)) if (part := ".".join(parts[: k + 1])) in SOURCES]
+                ahead += [part for k in range(len(parts)) if (part := ".".join(parts[: k + 1])) in trees]
     return found
 
 
-REACHED = sorted({one for name in module_names() for one in reached(name)})
+@pytest.fixture(scope="module")
+def reached_by_all(trees):
+    return {one for name in module_names() for one in reached(name, trees)}
 
 
-def test_the_walk_finds_what_it_should():
-    assert {"UltrasoundMotionModuleLib.shared.module_widget", "UltrasoundMotionLib.jobs", "UltrasoundMotionLib"} <= {
-        *REACHED
-    }
+def test_the_walk_finds_what_it_should(reached_by_all):
+    wanted = {"UltrasoundMotionModuleLib.shared.module_widget", "UltrasoundMotionLib.jobs", "UltrasoundMotionLib"}
+    assert wanted <= reached_by_all
     code = "try:\n    import a\nexcept ImportError:\n    import b\nclass C:\n    import c\ndef f():\n    import d\n"
     assert [imported_by(one, "") for one in at_file_scope(ast.parse(code).body)][:3] == [["a"], ["b"], []]
     guarded = "if TYPE_CHECKING:\n    import torch\nelse:\n    import numpy\n"
@@ -95,25 +97,25 @@ def test_the_walk_finds_what_it_should():
 
 
 @pytest.mark.parametrize("name", module_names())
-def test_only_light_packages_at_file_scope(name):
+def test_only_light_packages_at_file_scope(name, trees):
     heavy = [
         f"{one} imports {target}"
-        for one in reached(name)
-        for statement in at_file_scope(TREES[one].body)
+        for one in reached(name, trees)
+        for statement in at_file_scope(trees[one].body)
         for target in imported_by(statement, one)[:1]
-        if target.split(".")[0] not in {*ALLOWED, *sys.stdlib_module_names} and target not in SOURCES
+        if target.split(".")[0] not in {*ALLOWED, *sys.stdlib_module_names} and target not in trees
     ]
     assert heavy == []
 
 
-def test_no_code_runs_at_file_scope():
+def test_no_code_runs_at_file_scope(trees, reached_by_all):
     """Definitions, constants and imports only; of the exceptions two make the library and slicer importable, one names
     what is removed when the process is ended.
     """
     quiet = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
     found = set()
-    for name in REACHED:
-        for statement in TREES[name].body:
+    for name in reached_by_all:
+        for statement in trees[name].body:
             is_text = isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
             is_definition = isinstance(statement, ast.If) and all(
                 isinstance(one, quiet) for one in (*statement.body, *statement.orelse)
@@ -148,23 +150,23 @@ def test_calls_at_start_are_found():
     assert calls_at_start(ast.parse(code)) == {"f", "b", "connect"}
 
 
-def test_nothing_is_installed_or_asked_before_a_button_is_pressed():
-    installing = {name for name, tree in TREES.items() if names_in(tree) & INSTALLERS}
+def test_nothing_is_installed_or_asked_before_a_button_is_pressed(trees):
+    installing = {name for name, tree in trees.items() if names_in(tree) & INSTALLERS}
     assert installing == {"UltrasoundMotionModuleLib.shared.required_packages"}
     forbidden = {*INSTALLERS, *ASKING, "ensurePackages", "ensureTorch", "ensureReader", "addTorch"}
-    assert [(name, found) for name, tree in TREES.items() if (found := calls_at_start(tree) & forbidden)] == []
+    assert [(name, found) for name, tree in trees.items() if (found := calls_at_start(tree) & forbidden)] == []
 
 
 LIVE = {f"UltrasoundMotionLib.live.{name}" for name in ("connection", "server", "source")}
 """Files that talk to a scanner at the address that the user gives, and to programs on this computer."""
 
 
-def test_nothing_uses_the_network():
+def test_nothing_uses_the_network(trees):
     """Neither modules nor library download or send anything, but for live tracking's messages; packages come through
     Slicer's own installers.
     """
-    assert set(TREES) >= LIVE
-    for name, tree in TREES.items():
+    assert set(trees) >= LIVE
+    for name, tree in trees.items():
         for node in ast.walk(tree):
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for target in imported_by(node, name)[: 1 if isinstance(node, ast.ImportFrom) else None]:

@@ -256,6 +256,7 @@ def test_methods_of_scenes_that_were_saved_before(application, saved, restored):
 def test_without_pytorch_a_panel_offers_what_runs_and_says_what_pytorch_adds(module, monkeypatch):
     find_spec = importlib.util.find_spec
     missing = [True]
+    monkeypatch.setattr("UltrasoundMotionLib.pytorch._found", None)
     monkeypatch.setattr(
         importlib.util,
         "find_spec",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shiboken6
 import slicer
+import vtk
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Property, Qt, Signal, Slot
 
@@ -78,16 +79,17 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
     def setMRMLScene(self, scene: slicer.vtkMRMLScene) -> None:
         for tag in self._tags:
             self._scene.RemoveObserver(tag)
-        self._scene, events = (
-            scene,
-            (
-                slicer.vtkMRMLScene.NodeAddedEvent,
-                slicer.vtkMRMLScene.NodeRemovedEvent,
-                slicer.vtkMRMLScene.EndCloseEvent,
-            ),
-        )
-        self._tags = [scene.AddObserver(event, lambda *_: self._refresh()) for event in events] if scene else []
+        self._scene, self._tags = scene, []
+        if scene:
+            for event in (slicer.vtkMRMLScene.NodeAddedEvent, slicer.vtkMRMLScene.NodeRemovedEvent):
+                self._tags.append(scene.AddObserver(event, self._on_node))
+            self._tags.append(scene.AddObserver(slicer.vtkMRMLScene.EndCloseEvent, lambda *_: self._refresh()))
         self._refresh()
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _on_node(self, _scene: object, _event: str, node: slicer.vtkMRMLNode) -> None:
+        if any(map(node.IsA, self._node_types)):
+            self._refresh()
 
     def _lists(self, node: slicer.vtkMRMLNode) -> bool:
         for node_type in self._node_types:
@@ -103,19 +105,27 @@ class qMRMLNodeComboBox(QtWidgets.QComboBox):
                     )
         return False
 
+    def _listed(self) -> list[slicer.vtkMRMLNode]:
+        """The nodes to list, in the scene's order. The scene looks for the classes: most nodes have others."""
+        if self._scene is None:
+            return []
+        found = {}
+        for node_type in self._node_types:
+            nodes = self._scene.GetNodesByClass(node_type)
+            nodes.UnRegister(self._scene)
+            found |= {node.GetID(): node for node in map(nodes.GetItemAsObject, range(nodes.GetNumberOfItems()))}
+        return sorted(filter(self._lists, found.values()), key=self._scene.GetNodes().IsItemPresent)
+
     def _refresh(self) -> None:
+        items = [(self.noneDisplay, None)] if self.noneEnabled else []
+        items += [(node.GetName(), node.GetID()) for node in self._listed()]
+        if items == [(self.itemText(row), self.itemData(row)) for row in range(self.count())]:
+            return
         current = self.currentNode()
         blocked = self.blockSignals(True)
         self.clear()
-        if self.noneEnabled:
-            self.addItem(self.noneDisplay, None)
-        nodes = (
-            []
-            if self._scene is None
-            else [self._scene.GetNthNode(number) for number in range(self._scene.GetNumberOfNodes())]
-        )
-        for node in filter(self._lists, nodes):
-            self.addItem(node.GetName(), node.GetID())
+        for item in items:
+            self.addItem(*item)
         self._select(current)
         self.blockSignals(blocked)
         if self.currentNode() is not current:
