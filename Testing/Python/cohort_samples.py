@@ -1,6 +1,7 @@
 """Small clips with their manifest, and the tables of a cohort."""
 
 import csv
+import functools
 
 import numpy as np
 
@@ -13,13 +14,18 @@ from UltrasoundMotionLib.cohort.manifest import read_manifest
 FRAMES, SIDE = 6, 48
 
 
+@functools.cache
+def _frames(number):
+    return speckle_clip(number, 0.4)[0][:FRAMES, :SIDE, :SIDE]
+
+
 def write_clips(root, count):
     """Small clips with two points each, and a manifest of them."""
     root.mkdir(exist_ok=True)
     rows = ["case,input,points"]
     (root / "points.csv").write_text("label,x,y\na,20,24\nb,30,22\n")
     for number in range(count):
-        frames = speckle_clip(number, 0.4)[0][:FRAMES, :SIDE, :SIDE]
+        frames = _frames(number)
         write_sequence(root / f"c{number}.seq.nrrd", ImageSequence(frames))
         rows.append(f"case-{number},c{number}.seq.nrrd,points.csv")
     (root / "cases.csv").write_text("\n".join(rows) + "\n")

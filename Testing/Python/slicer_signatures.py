@@ -153,21 +153,22 @@ class _Reader:
     """Finds the uses in one file."""
 
     def __init__(self, place: str, tree: ast.Module, classes: dict[str, tuple[ast.ClassDef, ast.Module]]) -> None:
-        self._place, self._tree, self._classes = place, tree, classes
-        self._parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+        self._place, self._classes = place, classes
+        self._nodes = list(ast.walk(tree))
+        self._parents = {child: node for node in self._nodes for child in ast.iter_child_nodes(node)}
         self._names: dict[str, str] = {"slicer": "slicer"}
         self._guarded_names: set[str] = set()
 
     def read(self) -> list[Use]:
         found = []
-        for node in ast.walk(self._tree):
+        for node in self._nodes:
             found += self._imports(node)
-        for node in ast.walk(self._tree):  # `logic = SampleData.SampleDataLogic`
+        for node in self._nodes:  # `logic = SampleData.SampleDataLogic`
             if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
                 name = self._dotted(node.value) if isinstance(node.value, ast.Attribute) else None
                 if name and _module_of(name):
                     self._names[node.targets[0].id] = name
-        for node in ast.walk(self._tree):
+        for node in self._nodes:
             if isinstance(node, ast.Call):
                 found += self._call(node)
         return found

@@ -26,7 +26,7 @@ def test_the_clip_begins_again_without_a_jump():
 
 @pytest.mark.own_process
 def test_a_short_run():
-    result = benchmark_live(seconds=4, rate_hz=20, size=(160, 120), point_count=2)
+    result = benchmark_live(seconds=2, rate_hz=20, size=(160, 120), point_count=2)
     (row,) = result.rows
     assert row.minute == 1 and 0 < row.tracked <= row.received
     assert 0 < row.p50_ms <= row.p95_ms and row.resident_mb > 0

@@ -27,6 +27,12 @@ def clip(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def wanted(clip):
+    """What the library finds of the clip's motion."""
+    return register_sequence(read_sequence(clip), deterministic=True)
+
+
+@pytest.fixture(scope="module")
 def labels(tmp_path_factory):
     """A disc of label 3 on the reference frame, off the centre."""
     y, x = np.indices((72, 72))
@@ -35,7 +41,7 @@ def labels(tmp_path_factory):
     return path
 
 
-def test_a_clip_gives_fields_frames_labels_report_and_picture(run, clip, labels, tmp_path):
+def test_a_clip_gives_fields_frames_labels_report_and_picture(run, clip, labels, wanted, tmp_path):
     pytest.importorskip("matplotlib", reason="needs the extra plot")
     words = {"--out-displacements": "u.seq.nrrd", "--out-warped": "w.seq.nrrd", "--out-labels": "l.seq.nrrd"}
     words |= {"--report": "r.json", "--picture": "p.png"}
@@ -47,7 +53,6 @@ def test_a_clip_gives_fields_frames_labels_report_and_picture(run, clip, labels,
     assert sorted(one.name for one in tmp_path.iterdir()) == sorted(words.values())
 
     sequence = read_sequence(clip)
-    wanted = register_sequence(sequence, deterministic=True)
     motions = read_motion_sequence(tmp_path / "u.seq.nrrd")
     assert motions.index.values == tuple(repr(float(time)) for time in sequence.times_s)
     for frame in range(FRAMES):
@@ -97,13 +102,12 @@ def test_a_rigid_clip_gives_matrices(run, clip, tmp_path):
     assert sorted(one.name for one in (tmp_path / "all").iterdir()) == [f"frame_000{n}.tfm" for n in range(FRAMES)]
 
 
-def test_a_folder_of_coarse_fields(run, clip, tmp_path):
+def test_a_folder_of_coarse_fields(run, clip, wanted, tmp_path):
     options = ("--out-displacements", tmp_path / "all", "--coarse", "--frame-files", ".h5", "--quiet")
     assert run("register-sequence", clip, *options, "--deterministic")[0] == 0
     motions = read_motion_sequence(tmp_path / "all")
-    wanted = register_sequence(read_sequence(clip), deterministic=True).frames[3]
-    assert motions[3].grid.shape[1:] < wanted.grid.shape[1:]
-    whole = wanted.field()
+    assert motions[3].grid.shape[1:] < wanted.frames[3].grid.shape[1:]
+    whole = wanted.frames[3].field()
     points = whole.grid.points_lps_mm()[0, 10:-10:9, 10:-10:9].reshape(-1, 3)
     np.testing.assert_allclose(motions[3].points(points), whole.apply_to_points(points), atol=1e-3)
 

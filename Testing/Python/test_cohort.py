@@ -50,6 +50,9 @@ def test_cases_are_run_as_the_command_line_runs_them_and_not_again(manifest, tmp
     (failure,) = rows_of(out / "failures.csv")
     assert failure["case"] == "broken" and "points.csv" in failure["reason"] and "\n" not in failure["reason"]
     assert not (out / "cases" / "broken").exists()
+    assert (out / "failed" / "broken.txt").read_text().splitlines()[0] == failure["reason"]
+    record = json.loads((out / "cases" / "case-0" / "done.json").read_text())
+    assert record["name"] == "case-0" and (out / "cases" / "case-0" / "log.txt").is_file()
     alone = tmp_path / "alone.csv"
     one = ["track", str(manifest.parent / "c1.seq.nrrd"), "--points", str(manifest.parent / "points.csv"), "--out"]
     assert main([*one, str(alone), "--quiet"]) == 0
@@ -351,14 +354,3 @@ def test_the_border_of_a_cavity_becomes_its_wall():
     assert distance_to(ventricle(), found) < 1.5 and found[0, 0] < 50 and found[-1, 0] > 78
     with pytest.raises(InputError, match="no border of label 1 with label 2"):
         contour_of_cavity(np.where(mask == 2, 0, mask), cavity=1, muscle=2)
-
-
-def test_a_line_of_reason_is_kept_for_each_failure(manifest, tmp_path):
-    out = tmp_path / "out"
-    text = manifest.read_text().replace("case-1,c1.seq.nrrd", "case-1,points.csv")
-    manifest.write_text(text)
-    assert main(["cohort", str(manifest), "--out", str(out), "--workers", "1", "--quiet"]) == 2
-    log = (out / "failed" / "case-1.txt").read_text()
-    assert log.splitlines()[0] == rows_of(out / "failures.csv")[0]["reason"]
-    record = json.loads((out / "cases" / "case-0" / "done.json").read_text())
-    assert record["name"] == "case-0" and Path(out / "cases" / "case-0" / "log.txt").is_file()

@@ -41,6 +41,12 @@ def trees():
     return {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in _sources().items()}
 
 
+@pytest.fixture(scope="module")
+def nodes_of(trees):
+    """Every node of each file's tree, walked once."""
+    return {name: list(ast.walk(tree)) for name, tree in trees.items()}
+
+
 def at_file_scope(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements that an import runs, those of classes and branches among them; not what types alone need."""
     for statement in body:
@@ -125,15 +131,17 @@ def test_no_code_runs_at_file_scope(trees, reached_by_all):
     assert found == {"UltrasoundMotionModuleLib", "UltrasoundMotionLib.mrml", "UltrasoundMotionLib.atomic_output"}
 
 
-def names_in(tree: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {
-        node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)
-    }
+def names_in(nodes: list[ast.AST]) -> set[str]:
+    return {node.id if isinstance(node, ast.Name) else getattr(node, "attr", "") for node in nodes}
 
 
-def calls_at_start(tree: ast.Module) -> set[str]:
-    """The names that are called at file scope and in the methods of `AT_START`, not in what they only connect."""
-    ahead = [tree, *(one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef) and one.name in AT_START)]
+def calls_at_start(nodes: list[ast.AST]) -> set[str]:
+    """The names that are called at file scope and in the methods of `AT_START`, not in what they only connect.
+
+    Args:
+        nodes: of a file, the module first.
+    """
+    ahead = [nodes[0], *(one for one in nodes if isinstance(one, ast.FunctionDef) and one.name in AT_START)]
     called = set()
     while ahead:
         node = ahead.pop()
@@ -147,29 +155,29 @@ def calls_at_start(tree: ast.Module) -> set[str]:
 def test_calls_at_start_are_found():
     method = "    def setup(self):\n        a.b()\n        connect(lambda: c())\n"
     code = f"f()\nclass A:\n{method}    def on(self):\n        d()"
-    assert calls_at_start(ast.parse(code)) == {"f", "b", "connect"}
+    assert calls_at_start(list(ast.walk(ast.parse(code)))) == {"f", "b", "connect"}
 
 
-def test_nothing_is_installed_or_asked_before_a_button_is_pressed(trees):
-    installing = {name for name, tree in trees.items() if names_in(tree) & INSTALLERS}
+def test_nothing_is_installed_or_asked_before_a_button_is_pressed(nodes_of):
+    installing = {name for name, nodes in nodes_of.items() if names_in(nodes) & INSTALLERS}
     assert installing == {"UltrasoundMotionModuleLib.shared.required_packages"}
     forbidden = {*INSTALLERS, *ASKING, "ensurePackages", "ensureTorch", "ensureReader", "addTorch"}
-    assert [(name, found) for name, tree in trees.items() if (found := calls_at_start(tree) & forbidden)] == []
+    assert [(name, found) for name, nodes in nodes_of.items() if (found := calls_at_start(nodes) & forbidden)] == []
 
 
 LIVE = {f"UltrasoundMotionLib.live.{name}" for name in ("connection", "server", "source")}
 """Files that talk to a scanner at the address that the user gives, and to programs on this computer."""
 
 
-def test_nothing_uses_the_network(trees):
+def test_nothing_uses_the_network(nodes_of):
     """Neither modules nor library download or send anything, but for live tracking's messages; packages come through
     Slicer's own installers.
     """
-    assert set(trees) >= LIVE
-    for name, tree in trees.items():
-        for node in ast.walk(tree):
+    assert set(nodes_of) >= LIVE
+    for name, nodes in nodes_of.items():
+        for node in nodes:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 for target in imported_by(node, name)[: 1 if isinstance(node, ast.ImportFrom) else None]:
                     used = {target, target.split(".")[0]} & NETWORK
                     assert used <= ({"socket"} if name in LIVE else set()), f"{name} imports {target}"
-        assert not names_in(tree) & {"downloadFile", "downloadFromURL", "urlopen", "QNetworkAccessManager"}, name
+        assert not names_in(nodes) & {"downloadFile", "downloadFromURL", "urlopen", "QNetworkAccessManager"}, name

@@ -5,6 +5,7 @@ What a widget class really has is in `widget_api`; what a panel uses at run time
 """
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -222,12 +223,17 @@ def test_the_panel_helps(name):
     assert not {mnemonics[letter]: owner for letter, owner in taken.items() if letter in mnemonics}
 
 
+@functools.cache
+def calls_in(path):
+    """The calls of a file; most files are of all modules."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+
+
 @each_module
 def test_texts_can_be_translated(name):
     for path in (MODULE_FOLDER / f"{name}.py", *(MODULE_FOLDER / "UltrasoundMotionModuleLib").rglob("*.py")):
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if not isinstance(call, ast.Call):
-                continue
+        for call in calls_in(path):
             where = f"{path.name}:{call.lineno}"
             if isinstance(call.func, ast.Name) and call.func.id == "_":
                 assert all(isinstance(argument, ast.Constant) for argument in call.args), (

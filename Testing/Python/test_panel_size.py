@@ -5,12 +5,11 @@ and the result are seen without scrolling.
 import pytest
 
 import slicer_stand_ins
+from module_bench import needs_qt
 from slicer_stand_ins import slicer_application
 from UltrasoundMotionLib.mrml.headless_scene import HeadlessScene
 
-pytestmark = pytest.mark.skipif(
-    slicer_stand_ins.qt_stand_ins is None, reason="needs Qt for Python: pip install --editable '.[test]'"
-)
+pytestmark = [needs_qt, pytest.mark.slow]
 
 MOST_WIDTH = 400
 FOLD_1000, FOLD_768 = 640, 410
@@ -44,7 +43,6 @@ def bottom(panel, widget):
     return inner.mapTo(panel.uiWidget._wrapped, qtc.QPoint(0, inner.height())).y()
 
 
-@pytest.mark.slow
 def test_a_long_name_or_a_result_does_not_widen_the_panel(tracked):
     assert tracked.uiWidget._wrapped.layout().totalMinimumSize().width() <= MOST_WIDTH
 
@@ -63,7 +61,6 @@ def test_next_step_bar_and_result_are_above_the_fold(tracked):
         assert bottom(tracked, widget) <= FOLD_1000, widget.name
 
 
-@pytest.mark.slow
 def test_options_are_collapsed(tracked):
     assert tracked.ui.trackingCollapsibleButton.collapsed
     assert tracked.ui.advancedCollapsibleButton.collapsed
