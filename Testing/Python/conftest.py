@@ -1,5 +1,6 @@
 """Fixtures that several test files use, and what becomes of tests whose optional packages are not installed."""
 
+import gc
 import os
 import sys
 from contextlib import ExitStack
@@ -23,6 +24,8 @@ EXTRA_OF_PACKAGE = {
 
 hypothesis.settings.register_profile("tests", max_examples=25, deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("tests")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each child process would compile the library anew,
+sys.dont_write_bytecode = False  # and each run of the tests the tests
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch are: small arrays are not worth sharing
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")  # before Qt for Python is first imported
 
@@ -44,6 +47,15 @@ class FileOfTests(pytest.Module):
 
 def pytest_pycollect_makemodule(module_path, parent):
     return FileOfTests.from_parent(parent, path=module_path)
+
+
+def pytest_collection():
+    gc.disable()  # next to nothing of what is imported becomes garbage
+
+
+def pytest_collection_finish():
+    gc.enable()
+    gc.freeze()  # 600,000 objects that no later search for garbage looks at
 
 
 def pytest_collection_modifyitems(items):

@@ -5,7 +5,9 @@ import ast
 import importlib
 import re
 import shlex
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import CodeType
 from urllib.parse import unquote
 
 import pytest
@@ -77,9 +79,13 @@ def commands(page: Path) -> list[list[str]]:
     return found
 
 
+@pytest.fixture(scope="module")
+def parser():
+    return build_parser()
+
+
 @pytest.mark.parametrize("page", [page for page in PAGES if commands(page)], ids=page_id)
-def test_commands_parse(page, capsys):
-    parser = build_parser()
+def test_commands_parse(page, parser, capsys):
     wrong = []
     for words in commands(page):
         try:
@@ -102,10 +108,10 @@ def options_of(parser: argparse.ArgumentParser) -> set[str]:
     return found
 
 
-def test_the_reference_has_every_option():
+def test_the_reference_has_every_option(parser):
     text = (ROOT / "Docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     stated = set(re.findall(r"--[a-z][a-z-]*", text))
-    assert sorted(options_of(build_parser()) - stated) == []
+    assert sorted(options_of(parser) - stated) == []
 
 
 def python_blocks(page: Path) -> list[str]:
@@ -134,19 +140,23 @@ def test_the_python_reference_names_what_exists():
     assert not absent
 
 
+def texts_in(constants: Iterable[object]) -> Iterator[str]:
+    """All strings among the constants of compiled code, and of the code and tuples in it, but for names."""
+    for constant in constants:
+        if isinstance(constant, str) and not constant.isidentifier():
+            yield re.sub(r"\{\w*\}", "\0", constant)
+        elif isinstance(constant, tuple | frozenset):
+            yield from texts_in(constant)
+        elif isinstance(constant, CodeType):
+            yield from texts_in(constant.co_consts)
+
+
 @pytest.fixture(scope="module")
 def source_texts():
-    """All string constants of the library and the modules, parts of f-strings joined by a mark."""
-    texts = []
-    for folder in ("UltrasoundMotionLib", "UltrasoundMotion"):
-        for file in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.JoinedStr):
-                    parts = [part.value if isinstance(part, ast.Constant) else "\0" for part in node.values]
-                    texts.append("".join(str(part) for part in parts))
-                elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    texts.append(re.sub(r"\{\w*\}", "\0", node.value))
-    return "\n".join(texts)
+    """All string constants of the library and the modules, the parts of f-strings apart."""
+    files = [file for folder in ("UltrasoundMotionLib", "UltrasoundMotion") for file in (ROOT / folder).rglob("*.py")]
+    codes = [compile(file.read_text(encoding="utf-8"), file.name, "exec", dont_inherit=True) for file in sorted(files)]
+    return "\n".join(texts_in(codes))
 
 
 def documented_messages(page: Path) -> list[str]:
