@@ -230,3 +230,15 @@ def without_searches(monkeypatch):
     monkeypatch.setattr(
         "UltrasoundMotionLib.registration.learned.orientation._surest", lambda _, __, still, before: (still, before)
     )
+
+
+@pytest.fixture
+def without_pool(monkeypatch):
+    """Runs the cases of cohorts in this process: a pool, as test_cohort.py has it, takes most of a second to start."""
+    from UltrasoundMotionLib.cohort.case_run import run_case
+
+    def run_here(cases, out, run_line, *, workers, on_record):
+        for case in cases:
+            on_record(run_case(case, out, run_line))
+
+    monkeypatch.setattr("UltrasoundMotionLib.cohort.run.run_pool", run_here)

@@ -228,6 +228,7 @@ def test_a_result_that_does_not_fit_leaves_nothing_and_the_one_before_it_stays(m
     assert finished(read_manifest(manifest)[2], out) is None, "a result without its record is none"
 
 
+@pytest.mark.usefixtures("without_pool")
 def test_an_input_that_goes_while_the_cohort_runs_fails_its_case_alone(manifest, tmp_path):
     cases, out = read_manifest(manifest), tmp_path / "out"
     (manifest.parent / "c1.seq.nrrd").unlink()

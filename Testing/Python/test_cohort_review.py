@@ -16,6 +16,8 @@ from UltrasoundMotionLib.cohort.review import next_doubtful, read_case, read_rev
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.tracking import Correction, read_tracks_csv, write_corrections_csv, write_tracks_csv
 
+pytestmark = pytest.mark.usefixtures("without_pool")
+
 
 @pytest.fixture
 def manifest(tmp_path):
