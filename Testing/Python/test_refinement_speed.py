@@ -7,7 +7,16 @@ import pytest
 import torch
 from torch.nn import functional
 
-from UltrasoundMotionLib.fields import integrate_velocity, resample_displacement, warp
+from UltrasoundMotionLib.errors import InputError
+from UltrasoundMotionLib.fields import (
+    integrate_velocity,
+    interpolation_cells,
+    linear_sampling,
+    resample_displacement,
+    resampling_adjoint,
+    warp,
+    warp_with_derivative,
+)
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 from UltrasoundMotionLib.registration.likeness import Likeness
 from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
@@ -149,3 +158,41 @@ print([name for name in ("torch._inductor", "torch._dynamo", "sympy") if name in
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("most_derivatives", [None, 0])
+@pytest.mark.parametrize("chunk", [7, 32768])
+@pytest.mark.parametrize(("image", "output"), [((6, 7, 5), (4, 3, 9)), ((9, 8), (5, 11)), ((1, 6, 5), (3, 6, 5))])
+def test_a_warped_image_comes_with_its_derivative(monkeypatch, image, output, chunk, most_derivatives):
+    """Against PyTorch's own sampling and its gradient, with positions inside and outside the image."""
+    monkeypatch.setattr(interpolation_cells, "_CHUNK_VOXELS", chunk)
+    if most_derivatives is not None:
+        monkeypatch.setattr(linear_sampling, "_MOST_DERIVATIVES", most_derivatives)
+    generator = torch.Generator().manual_seed(6)
+    values = torch.randn(2, 3, *image, generator=generator, dtype=torch.float64)
+    displacement = 3 * torch.randn(2, len(image), *output, generator=generator, dtype=torch.float64)
+    upstream = torch.randn(2, 3, *output, generator=generator, dtype=torch.float64)
+    warped, for_displacement = warp_with_derivative(values, displacement)
+    with monkeypatch.context() as patch:
+        patch.setattr(linear_sampling, "_prefers_torch", lambda image: True)
+        wanted = displacement.clone().requires_grad_()
+        expected = warp(values, wanted)
+        (gradient,) = torch.autograd.grad((expected * upstream).sum(), wanted)
+    torch.testing.assert_close(warped, expected.detach(), rtol=0, atol=1e-12)
+    found = for_displacement(upstream)
+    torch.testing.assert_close(found, gradient, rtol=0, atol=1e-11)
+    assert not (warped.requires_grad or found.requires_grad)
+
+
+def test_dtypes_that_differ_are_refused():
+    with pytest.raises(InputError, match=r"image is torch\.float32 and displacement torch\.float64"):
+        warp_with_derivative(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4, dtype=torch.float64))
+
+
+@pytest.mark.parametrize(("old", "new"), [((9, 13, 7), (18, 25, 7)), ((20, 11), (7, 30)), ((5, 130), (9, 40))])
+def test_resampling_has_its_adjoint(old, new):
+    field = torch.randn(2, len(old), *old, dtype=torch.float64, requires_grad=True)
+    upstream = torch.randn(2, len(old), *new, dtype=torch.float64)
+    (expected,) = torch.autograd.grad((resample_displacement(field, new) * upstream).sum(), field)
+    torch.testing.assert_close(resampling_adjoint(upstream, old), expected, rtol=0, atol=1e-12)
+    assert torch.equal(resampling_adjoint(upstream, new), upstream)

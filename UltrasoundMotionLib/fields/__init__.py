@@ -25,11 +25,13 @@ _PUBLIC = {
     "jacobian_determinant": "jacobian",
     "jacobian_measures": "jacobian",
     "resample_displacement": "resampling",
+    "resampling_adjoint": "resampling",
     "check_finite": "tensor_checks",
     "inside_image": "warping",
     "points_through": "warping",
     "voxel_coordinates": "warping",
     "warp": "warping",
+    "warp_with_derivative": "warping",
 }
 
 __all__ = [
@@ -51,9 +53,11 @@ __all__ = [
     "points_through",
     "read_displacement",
     "resample_displacement",
+    "resampling_adjoint",
     "smooth_by_pooling",
     "voxel_coordinates",
     "warp",
+    "warp_with_derivative",
     "write_displacement",
 ]
 

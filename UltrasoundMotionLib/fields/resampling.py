@@ -52,6 +52,37 @@ def resample_displacement(displacement: Tensor, spatial: tuple[int, ...], *, ali
     return (_interpolated(field, spatial, align_corners) * scale).to(displacement.dtype)
 
 
+def resampling_adjoint(derivative: Tensor, spatial: tuple[int, ...]) -> Tensor:
+    """Turns the derivative of a loss for a resampled displacement into its derivative for the one before.
+
+    Args:
+        derivative: (B, n, *new spatial), for the result of `resample_displacement`.
+        spatial: the size before, (H, W) or (D, H, W).
+
+    Returns:
+        (B, n, *spatial), without a graph.
+
+    Raises:
+        InputError: as `resample_displacement`.
+    """
+    new = tuple(derivative.shape[2:])
+    if new == tuple(spatial):
+        return derivative.detach()
+    if max(spatial) > _LARGEST_IN_PRODUCTS:
+        with torch.enable_grad():
+            before = derivative.new_zeros(*derivative.shape[:2], *spatial).requires_grad_()
+            return torch.autograd.grad((resample_displacement(before, new) * derivative.detach()).sum(), before)[0]
+    check_displacement(derivative)
+    factors = [after / before for before, after in zip(reversed(spatial), reversed(new), strict=True)]
+    result = derivative.detach() * derivative.new_tensor(factors).view(1, -1, *[1] * len(spatial))
+    for axis in range(derivative.ndim - 1, 1, -1):
+        old, size = spatial[axis - 2], result.shape[axis]
+        if old != size:
+            matrix = _interpolation(old, size, False, result.dtype, result.device)
+            result = product_along(result, axis, matrix.T)
+    return result
+
+
 def _interpolated(field: Tensor, spatial: tuple[int, ...], align_corners: bool) -> Tensor:
     """Returns a field (B, n, *old) at another size, interpolated linearly."""
     if max(field.shape[2:]) > _LARGEST_IN_PRODUCTS:

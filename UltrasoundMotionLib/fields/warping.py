@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields.cubic_sampling import sample_cubic
-from UltrasoundMotionLib.fields.linear_sampling import sample_displaced, sample_points
+from UltrasoundMotionLib.fields.linear_sampling import sample_displaced, sample_points, sample_with_derivative
 from UltrasoundMotionLib.fields.tensor_checks import check_displacement, check_finite, check_pair
 
 _MODES = ("linear", "nearest", "cubic")
@@ -58,6 +60,26 @@ def warp(image: Tensor, displacement: Tensor, mode: str = "linear", padding: str
     if padding == "zeros":
         values = values * inside_image(offsets, image.shape[2:])
     return values.to(image.dtype)
+
+
+def warp_with_derivative(image: Tensor, displacement: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Warps by linear interpolation, border values continued, for losses that compute their own derivative.
+
+    Args:
+        image: (B, C, *spatial), floating point.
+        displacement: (B, n, *output) in voxels, dtype and device of the image.
+
+    Returns:
+        The warped images (B, C, *output), and a function that turns the derivative of a loss for them, of their shape,
+        into its derivative for the displacement, (B, n, *output). Neither has a graph.
+
+    Raises:
+        InputError: as `warp`; dtypes that differ.
+    """
+    check_pair(image, displacement)
+    if not image.is_floating_point() or image.dtype != displacement.dtype:
+        raise InputError(f"image is {image.dtype} and displacement {displacement.dtype}; both must be the same float")
+    return sample_with_derivative(image, displacement)
 
 
 def voxel_coordinates(displacement: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from UltrasoundMotionLib.fields import warp
+from UltrasoundMotionLib.fields import warp_with_derivative
 from UltrasoundMotionLib.registration.likeness_weights import THICK_SLICES, LikenessWeights
 from UltrasoundMotionLib.similarity import LocalCrossCorrelation, mind
 
@@ -92,13 +92,9 @@ class Likeness:
     @staticmethod
     def _through_warp(image: Tensor, displacement: Tensor, term: Any) -> tuple[Tensor, Tensor]:
         """Returns a term, warped images -> (value, derivative), and its derivative for the displacement."""
-        with torch.enable_grad():
-            displacement = displacement.detach().requires_grad_()
-            warped = warp(image, displacement)
-            value, derivative = term(warped.detach())
-            # a sum, since `grad_outputs` would import PyTorch's compiler
-            (force,) = torch.autograd.grad((warped * derivative).sum(), displacement)
-        return value, force
+        warped, for_displacement = warp_with_derivative(image, displacement)
+        value, derivative = term(warped)
+        return value, for_displacement(derivative)
 
     def _of_intensities(self, warped: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the terms of the intensities and their derivative for the warped images."""

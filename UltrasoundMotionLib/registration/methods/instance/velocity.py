@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_displacement, warp
+from UltrasoundMotionLib.fields import compose, integrate_velocity, resample_displacement, resampling_adjoint, warp
 from UltrasoundMotionLib.registration.elastic_energy import elastic_gradient
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 from UltrasoundMotionLib.registration.likeness import Likeness, scaled_mask
@@ -124,23 +124,22 @@ def _loss_and_gradient(
         The loss, and (1, n, *control grid).
     """
     directions = sum(one.batch for one in likenesses)
-    with torch.no_grad():
-        half = integrate_velocity(torch.cat([velocity, -velocity]) / 2, squarings(velocity) - 1)
-        ends = compose(half, half).requires_grad_()
-    displacements = resample_displacement(ends[:directions], image_size)
+    half = integrate_velocity(torch.cat([velocity, -velocity]) / 2, squarings(velocity) - 1)
+    displacements = resample_displacement(compose(half, half)[:directions], image_size)
     loss, forces, first = 0.0, [], 0
     for likeness in likenesses:
         share, last = likeness.batch / directions, first + likeness.batch
-        value, force = likeness.loss_and_force(displacements[first:last].detach())
+        value, force = likeness.loss_and_force(displacements[first:last])
         loss, first = loss + share * float(value), last
         forces.append(force.mul_(share))
-    potential = (displacements * torch.cat(forces)).sum()
     if staying_inside:
-        outside = staying_inside * leaving(displacements[:1])
-        potential, loss = potential + outside, loss + float(outside.detach())
-    (force,) = torch.autograd.grad(potential, ends)
-    there, back = warp(force, half.flip(0)).chunk(2)
-    return loss, there - back
+        beyond = _beyond(displacements[:1])
+        share = staying_inside / beyond[:, 0].numel()
+        loss += share * float(beyond.square().sum())
+        forces[0][:1].add_(beyond, alpha=2 * share)
+    force = resampling_adjoint(torch.cat(forces), tuple(velocity.shape[2:]))
+    carried = warp(force, half.flip(0)[:directions])
+    return loss, carried[:1] - carried[1:] if directions == 2 else carried
 
 
 def squarings(velocity: Tensor, largest_first_step: float = _LARGEST_FIRST_STEP) -> int:
@@ -153,12 +152,17 @@ def leaving(displacement: Tensor) -> Tensor:
     """Mean squared distance, in voxels, by which a displacement (1, n, *spatial) leaves the centres of the outermost
     voxels.
     """
-    total = displacement.new_zeros(())
+    return _beyond(displacement).square().sum(1).mean()
+
+
+def _beyond(displacement: Tensor) -> Tensor:
+    """Returns the vector from the nearest point between the centres of the outermost voxels, (1, n, *spatial)."""
+    beyond = []
     for axis, size in enumerate(displacement.shape[:1:-1]):
         line = torch.arange(size, dtype=displacement.dtype, device=displacement.device)
         moved = displacement[:, axis] + line.view(-1, *[1] * axis)
-        total = total + (moved - moved.clamp(0, size - 1)).square().mean()
-    return total
+        beyond.append(moved - moved.clamp(0, size - 1))
+    return torch.stack(beyond, dim=1)
 
 
 def displacement_of(velocity: Tensor, pair: WorkingPair) -> Tensor:
