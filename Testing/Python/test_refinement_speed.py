@@ -3,12 +3,14 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import (
+    ImageGrid,
     integrate_velocity,
     interpolation_cells,
     linear_sampling,
@@ -20,7 +22,16 @@ from UltrasoundMotionLib.fields import (
 from UltrasoundMotionLib.registration.gaussian_smoothing import smooth
 from UltrasoundMotionLib.registration.likeness import Likeness
 from UltrasoundMotionLib.registration.likeness_weights import LikenessWeights
-from UltrasoundMotionLib.registration.methods.instance.velocity import _Adam, _loss_and_gradient, leaving, squarings
+from UltrasoundMotionLib.registration.methods.instance import InstanceSettings
+from UltrasoundMotionLib.registration.methods.instance.velocity import (
+    _Adam,
+    _loss_and_gradient,
+    _of_one_direction,
+    leaving,
+    optimise_velocity,
+    squarings,
+)
+from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 
 def smooth_noise(shape, seed, width):
@@ -53,6 +64,42 @@ def test_the_derivative_for_the_velocity_is_nearly_the_exact_one(symmetric, stre
     assert functional.cosine_similarity(*passed, dim=0) > least
     if strength == 1:
         assert passed[0].norm() == pytest.approx(float(passed[1].norm()), rel=0.1)
+
+
+def test_two_directions_in_turns_are_on_average_both_at_once():
+    fixed, moving = (smooth_noise((1, 12, 14, 10), seed, 2).sigmoid() for seed in (1, 2))
+    velocity, weights, size = 4 * smooth_noise((3, 6, 7, 5), 3, 1.5), LikenessWeights(mse=2.0), (12, 14, 10)
+    forward, backward = (
+        Likeness(*images, None, weights, (1.0, 1.0, 1.0)) for images in ((fixed, moving), (moving, fixed))
+    )
+    loss, gradient = _loss_and_gradient(velocity, (forward, backward), 0.5, size)
+    parts = [_of_one_direction(velocity, one, 0.5, size, backward=one is backward) for one in (forward, backward)]
+    assert loss == pytest.approx(0.5 * (parts[0][0] + parts[1][0]), rel=1e-5)
+    torch.testing.assert_close(0.5 * (parts[0][1] + parts[1][1]), gradient, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("alternating", [False, True])
+def test_exchanged_images_are_registered_by_the_inverse(alternating):
+    fixed, moving = (smooth_noise((1, 24, 28), seed, 3).mul(4).sigmoid() for seed in (1, 2))
+    settings = InstanceSettings(
+        scales=(2, 1),
+        iterations=(6, 5),
+        control_strides=(1, 2),
+        alternating=alternating,
+        likeness=LikenessWeights(mse=8),
+    )
+    grid = ImageGrid((24, 28), (1.0, 1.0), (0.0, 0.0), np.eye(2))
+    there, back = (
+        optimise_velocity(WorkingPair(*images, None, None, grid), settings, lambda *progress: None)
+        for images in ((fixed, moving), (moving, fixed))
+    )
+    assert there.abs().max() > 0.3
+    torch.testing.assert_close(there, -back, rtol=0, atol=1e-3)
+
+
+def test_turns_need_two_directions():
+    with pytest.raises(InputError, match="symmetric=True"):
+        InstanceSettings(alternating=True, symmetric=False)
 
 
 def test_smoothing_multiplies_by_no_denormal_number():

@@ -31,7 +31,13 @@ def refinement_settings(pair: WorkingPair, *, guided: bool) -> InstanceSettings:
     settings = InstanceSettings.for_pair(pair)
     if guided:
         likeness = replace(settings.likeness, maps=1.0)
-        settings = replace(settings, likeness=likeness, iterations=_GUIDED_ITERATIONS, learning_rate=_GUIDED_RATE)
+        settings = replace(
+            settings,
+            likeness=likeness,
+            iterations=_GUIDED_ITERATIONS,
+            learning_rate=_GUIDED_RATE,
+            alternating=True,
+        )
     # networks work on finer planes than the field is optimised on where slices are that thick
     coarser = max(1.0, max(pair.spacing) / FINEST_IN_SLICE)
     return replace(settings, scales=tuple(scale * coarser for scale in settings.scales))

@@ -36,6 +36,8 @@ class InstanceSettings:
             their tissue is unknown.
         learning_rate: Adam's, about the largest step of an iteration.
         symmetric: also warp the fixed image onto the moving one by the inverse, and take the mean of both losses.
+        alternating: take the two directions of `symmetric` in turns, one in each iteration: half of the time for an
+            iteration, and Adam averages over both.
     """
 
     scales: tuple[float, ...] = (4, 2, 1)
@@ -49,6 +51,7 @@ class InstanceSettings:
     staying_inside: float = 0.0
     learning_rate: float = 0.3
     symmetric: bool = True
+    alternating: bool = False
 
     def __post_init__(self) -> None:
         stages = f"scales {self.scales}, iterations {self.iterations} and control_strides {self.control_strides}"
@@ -69,6 +72,8 @@ class InstanceSettings:
                 "instance: smoothness, volume, smoothing, across_slices and staying_inside must be 0 or more,"
                 " learning_rate above 0"
             )
+        if self.alternating and not self.symmetric:
+            raise InputError("instance: alternating takes two directions in turns; it needs symmetric=True")
 
     @classmethod
     def for_pair(cls, pair: WorkingPair) -> InstanceSettings:

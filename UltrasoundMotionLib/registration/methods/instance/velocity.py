@@ -64,6 +64,8 @@ def _optimise_scale(
     image_size, image_spacing = grid_at(pair, scale)
     control_size, control_spacing = grid_at(pair, scale * stride)
     likenesses = _likenesses(pair, settings, scale, image_size, image_spacing)
+    # the brighter image is first the fixed one, so that exchanging the images gives the inverse
+    first_backward = bool(pair.moving.sum() > pair.fixed.sum())
     dimension = len(image_spacing)
     # the lengths of control voxels
     unit = torch.tensor(control_spacing, device=pair.fixed.device).view(1, -1, *[1] * dimension)
@@ -78,7 +80,13 @@ def _optimise_scale(
     optimiser = _Adam(start, settings.learning_rate * scale)
     current = start
     for iteration in range(iterations):
-        loss, gradient = _loss_and_gradient(current / unit, likenesses, settings.staying_inside, image_size)
+        if settings.alternating:
+            backward = first_backward == (iteration % 2 == 0)
+            loss, gradient = _of_one_direction(
+                current / unit, likenesses[int(backward)], settings.staying_inside, image_size, backward=backward
+            )
+        else:
+            loss, gradient = _loss_and_gradient(current / unit, likenesses, settings.staying_inside, image_size)
         gradient = gradient / unit + elastic_gradient(current, control_spacing, settings.smoothness, settings.volume)
         update = optimiser.step(smooth(gradient, deviations, adjoint=True))
         current = start + smooth(update, deviations)
@@ -106,6 +114,19 @@ class _Adam:
         return self._value
 
 
+def _of_one_direction(
+    velocity: Tensor, likeness: Likeness, staying_inside: float, image_size: tuple[int, ...], *, backward: bool
+) -> tuple[float, Tensor]:
+    """Computes the loss of exp(v), or of exp(-v), and its derivative for v.
+
+    The mean of the two is what `_loss_and_gradient` gives for both directions at once.
+    """
+    if not backward:
+        return _loss_and_gradient(velocity, (likeness,), 2 * staying_inside, image_size)
+    loss, gradient = _loss_and_gradient(-velocity, (likeness,), 0.0, image_size)
+    return loss, gradient.neg_()
+
+
 def _loss_and_gradient(
     velocity: Tensor, likenesses: Sequence[Likeness], staying_inside: float, image_size: tuple[int, ...]
 ) -> tuple[float, Tensor]:
@@ -125,7 +146,7 @@ def _loss_and_gradient(
     """
     directions = sum(one.batch for one in likenesses)
     half = integrate_velocity(torch.cat([velocity, -velocity]) / 2, squarings(velocity) - 1)
-    displacements = resample_displacement(compose(half, half)[:directions], image_size)
+    displacements = resample_displacement(compose(half[:directions], half[:directions]), image_size)
     loss, forces, first = 0.0, [], 0
     for likeness in likenesses:
         share, last = likeness.batch / directions, first + likeness.batch
@@ -175,14 +196,14 @@ def displacement_of(velocity: Tensor, pair: WorkingPair) -> Tensor:
 def _likenesses(
     pair: WorkingPair, settings: InstanceSettings, scale: float, size: tuple[int, ...], spacing: tuple[float, ...]
 ) -> tuple[Likeness, ...]:
-    """The likeness of both directions, together where no mask makes them count differently."""
+    """The likeness of both directions; together where they are taken at once and no mask makes them differ."""
     fixed, moving = (_image_at(image, size) for image in (pair.fixed, pair.moving))
     fixed_mask, moving_mask = (scaled_mask(mask, size) for mask in (pair.fixed_mask, pair.moving_mask))
     maps = backward_maps = None
     if settings.likeness.maps and pair.fixed_maps is not None and pair.moving_maps is not None:
         maps = _image_at(pair.fixed_maps, size), _image_at(pair.moving_maps, size)
         backward_maps = maps[1], maps[0]
-    if settings.symmetric and fixed_mask is None and moving_mask is None:
+    if settings.symmetric and not settings.alternating and fixed_mask is None and moving_mask is None:
         both = torch.cat([fixed, moving])
         both_maps = None if maps is None else (torch.cat(maps), torch.cat(maps[::-1]))
         return (Likeness(both, both.flip(0), None, settings.likeness, spacing, maps=both_maps),)
