@@ -9,12 +9,14 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+import torch
 from scipy.ndimage import gaussian_filter
 
 from UltrasoundMotionLib.cli.main import main
 from UltrasoundMotionLib.errors import InputError, MissingPackageError
 from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
+from UltrasoundMotionLib.lab.benchmarks import refinement
 from UltrasoundMotionLib.lab.benchmarks.peers import find_peer
 from UltrasoundMotionLib.lab.benchmarks.registration import benchmark
 from UltrasoundMotionLib.lab.benchmarks.registration.benchmark import default_methods, registration_result
@@ -29,6 +31,7 @@ from UltrasoundMotionLib.lab.benchmarks.registration.runner import (
 )
 from UltrasoundMotionLib.lab.benchmarks.registration.targets import learned_targets
 from UltrasoundMotionLib.lab.registration_datasets import LabelledImage, RegistrationPair
+from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 
 def row(pair, dice, nonpositive=0.0, seconds=0.5):
@@ -254,3 +257,26 @@ def test_a_peer_finds_a_known_motion_of_an_oblique_grid(name):
         pytest.skip(str(error))
     inside = found.displacement_mm[8:-8, 8:-8, 8:-8].reshape(-1, 3)
     assert np.abs(inside.mean(axis=0) - wanted).max() < 0.3
+
+
+def test_refinement_is_measured_on_its_own_grid(monkeypatch):
+    labels = np.zeros((12, 14), np.uint8)
+    labels[4:8, 3:9] = 1
+    place = (1.0, 1.0), (0.0, 0.0), np.eye(2)
+    fixed, moving = (
+        LabelledImage(Volume(array.astype(np.float32), *place), Volume(array, *place))
+        for array in (labels, np.roll(labels, 2, axis=1))
+    )
+    pair = RegistrationPair("square", fixed, moving)
+    images = [torch.from_numpy(one.image.array)[None, None] for one in (fixed, moving)]
+    working = WorkingPair(*images, None, None, ImageGrid.of(fixed.image))
+    shifts = {"in turns": 2.0, "at once": 0.0}
+
+    def prepared(pair, settings):
+        return working, lambda way: torch.tensor([shifts[way], 0.0]).view(1, 2, 1, 1).expand(1, 2, 12, 14).contiguous()
+
+    monkeypatch.setattr(refinement, "_prepared", prepared)
+    rows = {row.way: row for row in refinement.measure_refinement([pair]).rows}
+    assert rows["in turns"].dice == {"square": 1.0}
+    assert rows["at once"].dice["square"] == pytest.approx(4 / 6)
+    assert rows["in turns"].std_log_jacobian == rows["in turns"].nonpositive == 0

@@ -19,8 +19,8 @@ from UltrasoundMotionLib.registration.working_grid import FINEST_IN_SLICE
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 _LOGARITHM_ITERATIONS = 8
-_GUIDED_ITERATIONS, _GUIDED_RATE = (15, 15, 40), 0.4
-"""Iterations of each scale, and learning rate, where class maps guide: coarse scales converge sooner then."""
+_GUIDED_ITERATIONS, _GUIDED_RATE = (20, 20, 30), 0.6
+"""Iterations of each scale, and learning rate, where class maps guide: directions in turns need longer steps."""
 
 _MARGIN_MM = 30.0
 """Margin around the anatomy, in which its surroundings are registered and the field fades to 0."""
