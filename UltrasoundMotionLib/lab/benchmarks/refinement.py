@@ -111,8 +111,8 @@ def measure_refinement(
         working, refine = _prepared(pair, settings or {})
         if not number:
             refine(AT_ONCE)  # so that loading libraries is not measured
-        for way, rows in measured.items():
-            rows[pair.name] = _measured(pair, working, partial(refine, way))
+        for way, found in measured.items():
+            found[pair.name] = _measured(pair, working, partial(refine, way))
     rows = tuple(
         RefinementRow(
             way,
