@@ -65,6 +65,7 @@ CASES: CaseMeasure[RefinementRow] = CaseMeasure(
 )
 COLUMNS = (
     Column[RefinementRow]("directions", "way", names_method=True),
+    Column[RefinementRow]("Dice", lambda row: float(np.mean(list(row.dice.values()))), 4),
     Column[RefinementRow]("std log J inside", "std_log_jacobian"),
     Column[RefinementRow]("J <= 0 inside", lambda row: 100 * row.nonpositive, 4, unit="%"),
     Column[RefinementRow]("CPU s", "processor_seconds", 2),
