@@ -103,6 +103,7 @@ def test_two_dimensions_are_turned_too(single_slice):
         assert np.allclose(found.start.TransformPoint((*middle, 2.0)), (*true(middle), 2.0), atol=1.5)
 
 
+@pytest.mark.slow
 def test_a_volume_turned_about_any_axis_is_found():
     fixed = body((18, 22, 26), (2.0, 2.0, 2.0))
     moving, true = turned(fixed, Rotation.from_rotvec(np.radians(100) * np.array([0.6, 0.0, 0.8])).as_matrix())
