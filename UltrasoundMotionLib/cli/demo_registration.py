@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.simulation.short_axis_heart import ShortAxisPair
 
 TRAINED, WITHOUT_WEIGHTS = "anatomy-guided", "instance"
-WEIGHTS = ("anatomy-cardiac-phases", "anatomy-cardiac")
+WEIGHTS = ("anatomy-cardiac-phases",)
 SEED = 0
 
 

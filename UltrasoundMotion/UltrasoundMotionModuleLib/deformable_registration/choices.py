@@ -92,7 +92,7 @@ class Preset(enum.Enum):
             "unless that is not how they are alike."
         ),
         method="anatomy-guided",
-        weights=("anatomy-cardiac-phases", "anatomy-cardiac"),
+        weights=("anatomy-cardiac-phases",),
         kind=ImageKind.CARDIAC_CINE,
     )
     HIPPOCAMPUS_MRI = PresetSettings(

@@ -11,7 +11,7 @@ from UltrasoundMotionLib.weights import NetworkKind
 if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.learned.anatomy_network import AnatomyNetwork
 
-ANATOMY_WEIGHTS = ("anatomy-cardiac-phases", "anatomy-cardiac", "anatomy-hippocampus")
+ANATOMY_WEIGHTS = ("anatomy-cardiac-phases", "anatomy-hippocampus")
 
 
 def _build_anatomy(configuration: Mapping[str, Any]) -> AnatomyNetwork:

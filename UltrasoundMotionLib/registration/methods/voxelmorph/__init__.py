@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from UltrasoundMotionLib.registration.methods.voxelmorph.network import VoxelMorph
 
 WEIGHTS = ("voxelmorph-cardiac", "voxelmorph-labels-hippocampus", "voxelmorph-hippocampus")
-"""The first that fits a pair is taken."""
+"""The first that is installed and fits a pair is taken; the last is installed with the library."""
 
 
 def _build_voxelmorph(configuration: Mapping[str, Any]) -> VoxelMorph:
