@@ -458,7 +458,10 @@ def test_ctrl_c_ends_it_with_whole_files(clip, tmp_path):
     command = [sys.executable, "-m", "UltrasoundMotionLib", *map(str, words)]
     root = str(Path(__file__).resolve().parents[2])
     pipe = subprocess.PIPE
+    # tests in the background are started with SIGINT ignored; a program that inherits that is never interrupted
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, cwd=root, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         wait_until(lambda: (tmp_path / "r.raw").exists() and (tmp_path / "r.raw").stat().st_size > 10 * 160 * 120)
         process.send_signal(signal.SIGINT)
         said, complaints = process.communicate(timeout=MOST_WAITING_S)
