@@ -82,7 +82,7 @@ def test_the_newest_frame_wins_and_points_follow(scanner, rate, tmp_path):
     longest, before = 1, 0
     for update in run.tracked:
         longest, before = max(longest, update.frame.index - before), update.frame.index
-        tolerance = 1.0 if longest <= 2 else 4.0  # a machine that does much else drops more frames
+        tolerance = 1.1 if longest <= 2 else 4.0  # one image behind, more where a busy machine drops images
         np.testing.assert_allclose(
             update.points.found.positions_px, POINTS + np.subtract(sway(update.frame.index), sway(0)), atol=tolerance
         )
