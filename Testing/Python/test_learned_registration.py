@@ -230,6 +230,13 @@ def test_class_maps_of_shifted_images_stay_in_place(tmp_path):
     shifted = class_maps(pair, by_voxel, shifts=((1.0, 0.0, 3.0), (0.0, -2.0, 0.0)))
     for usual, other in zip(class_maps(pair, by_voxel), shifted, strict=True):
         torch.testing.assert_close(other, usual, atol=1e-4, rtol=0)
+    # where the box of one view ends, the other one's prediction counts alone
+    end = replace(by_voxel, domain=SMALL_DOMAIN)
+    one, other = (class_maps(pair, end, shifts=(shift,))[0] for shift in ((0.0, 0.0, 0.0), (0.0, 0.0, 3.0)))
+    both = class_maps(pair, end, shifts=((0.0, 0.0, 0.0), (0.0, 0.0, 3.0)))[0]
+    alone = (one > 0).all(1, keepdim=True) & (other == 0).all(1, keepdim=True)
+    assert alone.sum() > 100
+    torch.testing.assert_close((both * alone), (one * alone), atol=1e-5, rtol=0)
     with pytest.raises(InputError, match="shifts needs one"):
         AnatomyGuidedSettings(shifts=((1.0, 2.0),))
 

@@ -197,11 +197,13 @@ def hippocampus_like(seed):
     return Volume(array, (1.0, 1.0, 1.0), (5.0, -3.0, 2.0), np.diag([-1.0, -1.0, 1.0]))
 
 
-def test_without_weights_the_method_says_how_to_get_them(monkeypatch):
+def test_without_weights_the_method_says_how_to_get_them(monkeypatch, capsys):
     monkeypatch.setattr("UltrasoundMotionLib.registration.registry.installed_cards", lambda: ())
     assert not find_method("pyramid").installed
     with pytest.raises(InputError, match=r"comes without weights\. Train them with .* --weights"):
         register(hippocampus_like(1), hippocampus_like(2), method="pyramid", device="cpu")
+    assert main(["models", "show", "pyramid"]) == 0
+    assert "missing:  Train them with `ultrasound-motion train pyramid`" in capsys.readouterr().out
 
 
 def test_the_shipped_weights_are_symmetric_and_do_not_fold():

@@ -25,7 +25,8 @@ def class_maps(
 ) -> tuple[Tensor, Tensor]:
     """Predicts the probabilities of the domain's labels in the fixed and in the moving image.
 
-    The network is given the images in each combination of a turn and a shift; its predictions are averaged.
+    The network is given the images in each combination of a turn and a shift; its predictions are averaged over those
+    whose box holds the voxel.
 
     Args:
         turns_deg: angles around the last axis of the network's grid.
@@ -37,14 +38,16 @@ def class_maps(
     """
     inner = network_grid(pair, model.domain)
     total = torch.zeros(2, len(model.domain.labels), *pair.grid.shape, device=pair.fixed.device)
+    seen = torch.zeros(1, 1, *pair.grid.shape, device=pair.fixed.device)
     views = list(product(turns_deg, shifts))
     for degrees, shift in views:
         turned = moved_grid(inner, degrees, shift)
         images = sample_on(torch.cat([pair.fixed, pair.moving]), pair.grid, turned)
         with torch.no_grad():
             shares = model.network(images, images.flip(0)).softmax(1)[:, 1:]
-        total += sample_on(shares, turned, pair.grid) / len(views)
-    fixed, moving = total.chunk(2)
+        total += sample_on(shares, turned, pair.grid)
+        seen += sample_on(torch.ones_like(shares[:1, :1]), turned, pair.grid)
+    fixed, moving = (total / seen.clamp(min=1)).chunk(2)
     return fixed, moving
 
 
