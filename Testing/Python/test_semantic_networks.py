@@ -192,7 +192,7 @@ def test_every_variant_learns_to_move_a_disc(name):
     before = (batch.fixed - batch.moving).abs().mean()
     assert (batch.fixed - warp(batch.moving, field)).abs().mean() < 0.5 * before
     if variant.guided:
-        assert (objective.predicted_labels(batch.fixed) == batch.fixed_labels).float().mean() > 0.95
+        assert (objective.predicted_labels(batch.fixed, batch.moving) == batch.fixed_labels).float().mean() > 0.95
 
 
 def test_pre_trained_features_stay_as_they_are_after_their_steps():

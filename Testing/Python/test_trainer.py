@@ -111,7 +111,7 @@ def semantic() -> tuple[SemanticObjective, PairBatches]:
 
 def anatomy() -> tuple[AnatomyObjective, PairBatches]:
     """With a running mean of the weights."""
-    network = AnatomyConfig(classes=2, channels=(8, 16), through=(True, True))
+    network = AnatomyConfig(classes=2, channels=(8, 16), through=(True, True), blocks=(1, 1))
     objective = AnatomyObjective("anatomy-test", network, replace(HIPPOCAMPUS, labels={1: "bright"}))
     return objective, PairBatches(subjects(4, (12, 16, 12)), PairSettings(), SETTINGS.seed)
 

@@ -21,7 +21,9 @@ from UltrasoundMotionLib.similarity import one_hot, soft_dice
 
 
 class AnatomyObjective(RegistrationObjective):
-    """Minimises 1 - soft Dice of the labels plus cross-entropy.
+    """Minimises 1 - soft Dice of the labels plus cross-entropy, of the network's supervised levels too.
+
+    A level's loss weighs half of the next finer one's.
 
     Args:
         name: name of the weights.
@@ -45,7 +47,7 @@ class AnatomyObjective(RegistrationObjective):
         *,
         window: tuple[int | None, ...] = (None, None, None),
         noise: float = 0.25,
-        averaging: float = 0.995,
+        averaging: float = 0.998,
     ) -> None:
         super().__init__()
         self.name, self.domain, self._window, self._noise, self._averaging = name, domain, window, noise, averaging
@@ -54,7 +56,7 @@ class AnatomyObjective(RegistrationObjective):
         self.average = deepcopy(self.network).requires_grad_(False)
 
     def losses(self, batch: RegistrationBatch, step: int) -> dict[str, Tensor]:
-        """Computes `dice` (1 - mean overlap), `cross_entropy` and their sum, of both images."""
+        """Computes `dice` (1 - mean overlap) and `cross_entropy` of both images, and `total`, of all levels."""
         update_running_mean(self.average, self.network, step, self._averaging)
         generator = torch.Generator().manual_seed(step)
         window = random_window(self._window, batch.fixed.shape[2:], generator)
@@ -64,13 +66,16 @@ class AnatomyObjective(RegistrationObjective):
         deviations = self._noise * torch.rand(len(values), generator=generator).view(-1, 1, 1, 1, 1)
         values = values + (deviations * torch.randn(values.shape, generator=generator)).to(values.device)
         others = torch.cat(values.chunk(2)[::-1]) if self.network.config.phases else None
-        logits = self.network.logits(values, others).float()
-        shares = logits.softmax(1)
         hot = one_hot(labels[:, None], tuple(self.domain.labels))
-        overlap = soft_dice(shares[:, 1:], hot)
         classes = functional.pad(hot, [0, 0, 0, 0, 0, 0, 1, 0], value=0.5).argmax(1)
-        entropy = functional.cross_entropy(logits, classes)
-        return {"total": 1 - overlap + entropy, "dice": 1 - overlap.detach(), "cross_entropy": entropy.detach()}
+        rows = []
+        for logits in self.network.logits_of_levels(values, others):
+            overlap = soft_dice(logits.float().softmax(1)[:, 1:], hot)
+            rows.append((1 - overlap, functional.cross_entropy(logits.float(), classes)))
+        weights = [0.5**level for level in range(len(rows))]
+        total = torch.stack([weight * (dice + entropy) for weight, (dice, entropy) in zip(weights, rows, strict=True)])
+        dice, entropy = rows[0]
+        return {"total": total.sum() / sum(weights), "dice": dice.detach(), "cross_entropy": entropy.detach()}
 
     def start_from(self, tensors: Mapping[str, Tensor]) -> None:
         """Takes the weights of a trained anatomy network; from one that saw single images, the other phase has no
@@ -94,12 +99,10 @@ class AnatomyObjective(RegistrationObjective):
     def displacement(self, fixed: Tensor, moving: Tensor) -> None:
         """Returns None: the network gives no field."""
 
-    def predicted_labels(self, image: Tensor) -> Tensor | None:
-        """Returns the label of the likeliest class of every voxel; None from a network that needs the other phase."""
-        if self.average.config.phases:
-            return None
+    def predicted_labels(self, image: Tensor, other: Tensor) -> Tensor:
+        """Returns the label of the likeliest class of every voxel; `other` is seen by networks with phases."""
         values = torch.tensor([0, *self.domain.labels], device=image.device)
-        return values[self.average(image).argmax(1)]
+        return values[self.average(image, other).argmax(1)]
 
     def weights(self) -> dict[str, Tensor]:
         """Returns the running mean in half precision: half the file, and maps that differ by less than a thousandth."""

@@ -121,7 +121,7 @@ class PyramidObjective(RegistrationObjective):
         return self.average(fixed, moving)
 
     @torch.no_grad()
-    def predicted_labels(self, image: Tensor) -> Tensor:
+    def predicted_labels(self, image: Tensor, other: Tensor) -> Tensor:
         """Returns the label of the likeliest class of every voxel."""
         values = torch.tensor([0, *self.domain.labels], device=image.device)
         return values[self.average.logits(self.average.features(image), tuple(image.shape[2:])).argmax(1)]

@@ -31,8 +31,12 @@ class RegistrationObjective(Objective[RegistrationBatch, LabelledPair]):
     def displacement(self, fixed: Tensor, moving: Tensor) -> Tensor | None:
         """Returns the displacement for images (B, 1, *spatial), without gradients; None: the network gives none."""
 
-    def predicted_labels(self, image: Tensor) -> Tensor | None:
-        """Returns labels (B, *spatial) long predicted for images (B, 1, *spatial); None: the network gives none."""
+    def predicted_labels(self, image: Tensor, other: Tensor) -> Tensor | None:
+        """Returns labels (B, *spatial) long predicted for images (B, 1, *spatial); None: the network gives none.
+
+        Args:
+            other: the other image of each pair.
+        """
         return None
 
     def validate(self, cases: Sequence[LabelledPair]) -> dict[str, float]:
@@ -58,7 +62,7 @@ class RegistrationObjective(Objective[RegistrationBatch, LabelledPair]):
             row["dice_before"] = _mean(list(dice(fixed_labels, moving_labels, tuple(labels)).values()))
             jacobian = jacobian_measures(field.float())
             row |= {"std_log_jacobian": jacobian.std_log, "folding_percent": 100 * jacobian.share_nonpositive}
-        predicted = self.predicted_labels(fixed_image)
+        predicted = self.predicted_labels(fixed_image, moving_image)
         if predicted is not None:
             row |= _overlaps("segmentation_dice", dice(fixed_labels, predicted, tuple(labels)), labels)
         return row

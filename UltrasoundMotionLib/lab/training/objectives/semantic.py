@@ -196,7 +196,7 @@ class SemanticObjective(RegistrationObjective):
         """Returns the network's displacement."""
         return predict_two_step(self.network, fixed, moving)
 
-    def predicted_labels(self, image: Tensor) -> Tensor | None:
+    def predicted_labels(self, image: Tensor, other: Tensor) -> Tensor | None:
         """Returns the likeliest class of every voxel, from scores at the image's resolution; None without semantic
         guidance.
         """

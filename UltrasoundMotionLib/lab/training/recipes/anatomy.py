@@ -22,7 +22,10 @@ _HIPPOCAMPUS = Augmentation(
     gamma=0.25,
     bias=0.25,
 )
-_HEART_WINDOW = (None, 128, 128)
+_MIRRORED = Augmentation(flips=(2,))
+"""The left hippocampus is the right one's mirror image."""
+_HIPPOCAMPUS_WINDOW = (32, 48, 32)
+_HEART_WINDOW = (None, 96, 96)
 
 
 @training_recipe
@@ -36,7 +39,7 @@ class AnatomyRecipe(RegistrationRecipe):
         """Returns the variants by name."""
         return {
             DEFAULT: "class maps of one image at full resolution",
-            _PHASES: "cardiac: the network sees both phases; start it from the default's weights (--start-from)",
+            _PHASES: "cardiac: the network sees both phases, as the shipped weights do",
         }
 
     def _plan(self, dataset: str, variant: str) -> RegistrationPlan:
@@ -52,18 +55,18 @@ class AnatomyRecipe(RegistrationRecipe):
             if variant == _PHASES:
                 raise InputError("variant: phases are of the cardiac data set only")
             return RegistrationPlan(
-                AnatomyObjective("anatomy-hippocampus", HIPPOCAMPUS_ANATOMY, HIPPOCAMPUS),
-                PairSettings("random", augmentation=PairAugmentation(fixed=_HIPPOCAMPUS, moving=_HIPPOCAMPUS)),
-                TrainingSettings(steps=6000, learning_rate=2e-3, weight_decay=1e-4, validate_every=500),
+                AnatomyObjective("anatomy-hippocampus", HIPPOCAMPUS_ANATOMY, HIPPOCAMPUS, window=_HIPPOCAMPUS_WINDOW),
+                PairSettings("random", augmentation=PairAugmentation(_MIRRORED, _HIPPOCAMPUS, _HIPPOCAMPUS)),
+                TrainingSettings(steps=20000, learning_rate=2e-3, weight_decay=1e-2, validate_every=1000),
             )
         if variant == _PHASES:
             return RegistrationPlan(
                 AnatomyObjective("anatomy-cardiac-phases", CARDIAC_PHASES_ANATOMY, CARDIAC_CINE, window=_HEART_WINDOW),
                 PairSettings("phases", augmentation=PairAugmentation(shared=HEART)),
-                TrainingSettings(steps=1200, learning_rate=1e-3, weight_decay=1e-4, validate_every=0),
+                TrainingSettings(steps=8000, learning_rate=2e-3, weight_decay=1e-2, validate_every=1000),
             )
         return RegistrationPlan(
             AnatomyObjective("anatomy-cardiac", CARDIAC_ANATOMY, CARDIAC_CINE, window=_HEART_WINDOW),
             PairSettings("phases", augmentation=PairAugmentation(fixed=HEART, moving=HEART)),
-            TrainingSettings(steps=2800, learning_rate=2e-3, weight_decay=1e-4, validate_every=500),
+            TrainingSettings(steps=8000, learning_rate=2e-3, weight_decay=1e-2, validate_every=1000),
         )
