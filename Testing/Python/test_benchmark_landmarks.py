@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,9 @@ def test_a_tracker_that_never_moves_scores_what_the_table_calls_no_tracking(tmp_
     kept = [BenchmarkTracker("still", Moved, True)]  # what is kept is not tracked again
     for one, again in zip(result.rows, benchmark_landmarks(cases, kept, tracks_folder=tmp_path).rows, strict=True):
         assert again.measures.tracking_error.mean == pytest.approx(one.measures.tracking_error.mean, abs=1e-5)
+    others = [replace(kept[0], weights=Path("other.safetensors"))]  # but with other weights it is
+    moved = benchmark_landmarks(cases, others, tracks_folder=tmp_path).rows
+    assert all(row.measures.tracking_error.mean > 5 for row in moved)
     assert [row.difficulty for row in result.rows] == ["easy", "hard", "harder half", "all"]
     easy, hard, harder, both = (row.measures for row in result.rows)
     for measures in (easy, hard, both):

@@ -9,8 +9,8 @@ import pytest
 from track_samples import run_verb
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.images.image_sequence import ImageSequence
+from UltrasoundMotionLib.lab.benchmarks.command import weights_of
 from UltrasoundMotionLib.lab.benchmarks.peers import available_peers, find_peer
-from UltrasoundMotionLib.lab.benchmarks.second_source.benchmark import weights_of
 from UltrasoundMotionLib.lab.benchmarks.second_source.clips import RoundTripClip, labelled_cases
 from UltrasoundMotionLib.lab.benchmarks.second_source.hand_labels import read_hand_labels
 from UltrasoundMotionLib.lab.benchmarks.second_source.rows import ClipRow, measure_round_trip

@@ -48,7 +48,7 @@ def add_phantom_arguments(
 
 
 def add_tracker_arguments(parser: argparse.ArgumentParser, *, peers: bool = True) -> None:
-    """Adds `--models`, `--peers`, `--device` and `--threads`."""
+    """Adds `--models` and `--threads`; with `peers` also `--peers`, `--weights` and `--device`."""
     parser.add_argument("--models", metavar="M", nargs="*", help="our trackers by name (default: all of `models list`)")
     if peers:
         parser.add_argument(
@@ -56,6 +56,13 @@ def add_tracker_arguments(parser: argparse.ArgumentParser, *, peers: bool = True
             metavar="P",
             nargs="*",
             help="trackers of OpenCV by name (default: all; none when nothing follows)",
+        )
+        parser.add_argument(
+            "--weights",
+            metavar="MODEL=FILE",
+            nargs="+",
+            default=(),
+            help="weights of trackers that are not to take their own",
         )
         parser.add_argument(
             "--device",
@@ -102,17 +109,14 @@ def check_arguments(arguments: argparse.Namespace) -> None:
         check_output_path(arguments.json)
 
 
-def chosen_trackers(
-    arguments: argparse.Namespace, *, kind: str | None = None, weights: Mapping[str, Path] | None = None
-) -> ChosenTrackers:
+def chosen_trackers(arguments: argparse.Namespace, *, kind: str | None = None) -> ChosenTrackers:
     """Returns the trackers asked for, with threads set.
 
     Args:
         kind: where `--models` is not given, only ours of this kind.
-        weights: of our trackers that are not to take their own, by name.
 
     Raises:
-        InputError: see `benchmark_trackers`; none was asked for, or `--against` is not one of them.
+        InputError: see `weights_of` and `benchmark_trackers`; none was asked for, or `--against` is not one of them.
         MissingPackageError: none of those asked for can run here.
     """
     from UltrasoundMotionLib.lab.benchmarks.trackers import benchmark_trackers
@@ -123,7 +127,7 @@ def chosen_trackers(
         kind=kind,
         device=arguments.device,
         threads=arguments.threads,
-        weights=weights,
+        weights=weights_of(arguments.weights),
     )
     if not (chosen.trackers or chosen.missing):
         raise InputError("no tracker to run: --models and --peers are both empty")
@@ -131,6 +135,23 @@ def chosen_trackers(
         raise MissingPackageError(next(iter(chosen.missing.values())))
     check_against(arguments, [*(one.name for one in chosen.trackers), *chosen.missing])
     return chosen
+
+
+def weights_of(given: Sequence[str]) -> Mapping[str, Path]:
+    """Returns the weights' files by the tracker's name, from texts `MODEL=FILE`.
+
+    Raises:
+        InputError: a text without a name or a file, or a tracker that is given twice.
+    """
+    weights: dict[str, Path] = {}
+    for text in given:
+        name, separator, file = text.partition("=")
+        if not (name and separator and file):
+            raise InputError(f"--weights {text}: expected MODEL=FILE")
+        if name in weights:
+            raise InputError(f"--weights {text}: {name} is given twice")
+        weights[name] = Path(file)
+    return weights
 
 
 def check_against(arguments: argparse.Namespace, names: Sequence[str]) -> None:

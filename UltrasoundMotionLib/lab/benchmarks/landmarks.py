@@ -249,7 +249,8 @@ def _with_no_tracking(
 
 def _tracks(tracker: BenchmarkTracker, case: BenchmarkCase, folder: Path | None) -> PointTracks:
     """Tracks of the tracker: read from the folder where they are there, else made and kept there."""
-    kept = None if folder is None else folder / f"{case.name}-{len(case.sequence)}-{tracker.name.replace(' ', '-')}.csv"
+    name = tracker.name.replace(" ", "-") + (f"-{tracker.weights.stem}" if tracker.weights else "")
+    kept = None if folder is None else folder / f"{case.name}-{len(case.sequence)}-{name}.csv"
     if kept is not None and kept.exists():
         return replace(read_tracks_csv(kept), query_frame=0)
     tracks = tracker.track(case.sequence, case.truth.positions_px[0], labels=case.truth.labels)

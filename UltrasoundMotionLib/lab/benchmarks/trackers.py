@@ -28,12 +28,14 @@ class BenchmarkTracker:
         create: makes a fresh tracker, an `OnlineTracker` or a `ClipTracker`.
         ours: whether it is of this project; the others are peers.
         online: whether it is an `OnlineTracker`.
+        weights: file of weights that are not its own.
     """
 
     name: str
     create: Callable[[], Any]
     ours: bool
     online: bool = True
+    weights: Path | None = None
 
     def track(
         self,
@@ -100,9 +102,9 @@ def benchmark_trackers(
         raise InputError(f"weights of {unused}: this tracker does not run; name it with --models")
     trackers = [
         BenchmarkTracker(
-            entry.name, partial(entry.make, chosen_device, weights=weights.get(entry.name)), True, entry.online
+            entry.name, partial(entry.make, chosen_device, weights=file), ours=True, online=entry.online, weights=file
         )
-        for entry in entries
+        for entry, file in ((entry, weights.get(entry.name)) for entry in entries)
     ]
     wanted = available_peers("tracking") if peers is None else [find_peer(name, "tracking") for name in peers]
     installed, missing = installed_peers(wanted)

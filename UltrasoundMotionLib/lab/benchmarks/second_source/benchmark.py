@@ -5,7 +5,7 @@ clips: the one table that says how trackers hold on tissue that nobody tuned or 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
     check_arguments,
     chosen_trackers,
     thread_count,
+    weights_of,
     whole_number,
 )
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
@@ -152,13 +153,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="also clips labelled by hand: folder of DeepLabCut tables (CSV), each beside a clip of its name",
     )
     parser.add_argument(
-        "--weights",
-        metavar="MODEL=FILE",
-        nargs="+",
-        default=(),
-        help="weights of trackers that are not to take their own",
-    )
-    parser.add_argument(
         "--rows", metavar="FILE.jsonl", type=Path, help="keep what was measured here, and do not measure it again"
     )
     add_tracker_arguments(parser)
@@ -181,14 +175,13 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(f"--{option} {getattr(arguments, option)} must not be negative")
     if arguments.peers is None:
         arguments.peers = list(WITHOUT_BOXES)
-    weights = weights_of(arguments.weights)
-    chosen = chosen_trackers(arguments, weights=weights)
+    chosen = chosen_trackers(arguments)
     kept = None
     if arguments.rows is not None:
         settings = {
             "seed": arguments.seed,
             "points": arguments.points,
-            "weights": {k: str(v) for k, v in weights.items()},
+            "weights": {k: str(v) for k, v in weights_of(arguments.weights).items()},
         }
         kept = RowFile(arguments.rows, ClipRow, settings, lambda row: (row.group, row.clip, row.tracker), one_run=True)
         kept.read()
@@ -210,20 +203,3 @@ def run(arguments: argparse.Namespace) -> int:
         clips = [{key: value for key, value in vars(row).items() if key != "errors_px"} for row in rows]
         write_json(arguments.json, {"seed": arguments.seed, **detail.as_dict(), "clips": clips})
     return 0
-
-
-def weights_of(given: Sequence[str]) -> Mapping[str, Path]:
-    """Returns the weights' files by the tracker's name, from texts `MODEL=FILE`.
-
-    Raises:
-        InputError: a text without a name or a file, or a tracker that is given twice.
-    """
-    weights: dict[str, Path] = {}
-    for text in given:
-        name, separator, file = text.partition("=")
-        if not (name and separator and file):
-            raise InputError(f"--weights {text}: expected MODEL=FILE")
-        if name in weights:
-            raise InputError(f"--weights {text}: {name} is given twice")
-        weights[name] = Path(file)
-    return weights
