@@ -6,10 +6,11 @@ import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.fields import DisplacementField, ImageGrid
 from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.lab.benchmarks.command import (
     add_data_argument,
@@ -21,7 +22,11 @@ from UltrasoundMotionLib.lab.benchmarks.command import (
 from UltrasoundMotionLib.lab.benchmarks.registration.protocols import ACDC, PARTS, PROTOCOLS, protocol_pairs
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
-from UltrasoundMotionLib.lab.registration_datasets import LabelledImage, RegistrationPair, at_spacing
+from UltrasoundMotionLib.lab.registration_datasets import RegistrationPair, at_spacing
+from UltrasoundMotionLib.registration.coarse_images import transformed
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
 
 _CROP_VOXELS, _SHIFT_MM = 8, 3.0
 _OBLIQUE = (1.0, 2.0, -1.0)
@@ -36,7 +41,7 @@ class RobustnessRow:
 
     Attributes:
         pair: its name.
-        dice: mean over the labels, carried to the fixed grid.
+        dice: mean over the labels, carried from the moving image as it was to the fixed one as it was.
         warned: whether a note said that the images may not match.
     """
 
@@ -59,56 +64,82 @@ class ConditionRows:
         return sum(row.warned for row in self.rows)
 
 
-def _cropped(pair: RegistrationPair) -> RegistrationPair:
+@dataclass(frozen=True, eq=False)
+class ChangedPair:
+    """The images of a pair under a condition.
+
+    Attributes:
+        fixed, moving: the images that are registered.
+        fixed_was, moving_was: carry LPS points of each to the same place of the image as it was; None: unchanged.
+    """
+
+    fixed: Volume
+    moving: Volume
+    fixed_was: sitk.Transform | None = None
+    moving_was: sitk.Transform | None = None
+
+    def as_it_was(self, field: DisplacementField, grid: ImageGrid) -> DisplacementField:
+        """Carries a field between the changed images back to those that were changed.
+
+        Args:
+            field: of the changed pair.
+            grid: of the fixed image as it was, on which the result lies.
+        """
+        points = grid.points_lps_mm()
+        start = points if self.fixed_was is None else transformed(points, self.fixed_was.GetInverse())
+        end = start + field.displacement_at(start)
+        if self.moving_was is not None:
+            end = transformed(end, self.moving_was)
+        return DisplacementField((end - points).astype(np.float32), grid)
+
+
+def _plain(fixed: Volume, moving: Volume) -> ChangedPair:
+    return ChangedPair(fixed, moving)
+
+
+def _cropped(fixed: Volume, moving: Volume) -> ChangedPair:
     """Takes 8 voxels from each side of the moving image along its two longest axes."""
-    longest = np.argsort(pair.moving.image.array.shape)[-2:]
+    longest = np.argsort(moving.array.shape)[-2:]
     cut = tuple(
-        slice(_CROP_VOXELS, -_CROP_VOXELS) if axis in longest else slice(None)
-        for axis in range(pair.moving.image.array.ndim)
+        slice(_CROP_VOXELS, -_CROP_VOXELS) if axis in longest else slice(None) for axis in range(moving.array.ndim)
     )
-
-    def part(volume: Volume) -> Volume:
-        first = np.array([one.start or 0 for one in cut][::-1]) * volume.spacing_mm
-        origin = np.array(volume.origin_mm) + volume.direction @ first
-        return replace(volume, array=np.ascontiguousarray(volume.array[cut]), origin_mm=tuple(origin))
-
-    return replace(pair, moving=_both(pair.moving, part))
+    first = np.array([one.start or 0 for one in cut][::-1]) * moving.spacing_mm
+    origin = np.array(moving.origin_mm) + moving.direction @ first
+    part = replace(moving, array=np.ascontiguousarray(moving.array[cut]), origin_mm=tuple(origin))
+    return ChangedPair(fixed, part)
 
 
-def _shifted(pair: RegistrationPair) -> RegistrationPair:
+def _shifted(fixed: Volume, moving: Volume) -> ChangedPair:
     """Moves the origin in the moving image's header by 3 mm along its first axis."""
+    import SimpleITK as sitk
 
-    def moved(volume: Volume) -> Volume:
-        return replace(volume, origin_mm=tuple(np.array(volume.origin_mm) + volume.direction[:, 0] * _SHIFT_MM))
+    shift = moving.direction[:, 0] * _SHIFT_MM
+    moved = replace(moving, origin_mm=tuple(np.array(moving.origin_mm) + shift))
+    return ChangedPair(fixed, moved, moving_was=sitk.TranslationTransform(len(shift), (-shift).tolist()))
 
-    return replace(pair, moving=_both(pair.moving, moved))
 
-
-def _coarser(pair: RegistrationPair) -> RegistrationPair:
+def _coarser(fixed: Volume, moving: Volume) -> ChangedPair:
     """Gives the moving image half the resolution along its two finest axes."""
-    spacing = np.array(pair.moving.image.spacing_mm)
+    spacing = np.array(moving.spacing_mm)
     spacing[np.argsort(spacing, kind="stable")[:2]] *= 2
-    wanted = tuple(float(one) for one in spacing)
-    return replace(
-        pair,
-        moving=LabelledImage(
-            at_spacing(pair.moving.image, wanted), at_spacing(pair.moving.labels, wanted, nearest=True)
-        ),
-    )
+    return ChangedPair(fixed, at_spacing(moving, tuple(float(one) for one in spacing)))
 
 
-def _turned(degrees: float, *, both: bool = False) -> Callable[[RegistrationPair], RegistrationPair]:
+def _turned(degrees: float, *, both: bool = False) -> Callable[[Volume, Volume], ChangedPair]:
     """Turns the content of the moving image, or of both, about the middle of its grid; corners are lost."""
 
-    def turn(pair: RegistrationPair) -> RegistrationPair:
-        moving = _turned_image(pair.moving, degrees)
-        return replace(pair, moving=moving, fixed=_turned_image(pair.fixed, degrees) if both else pair.fixed)
+    def turn(fixed: Volume, moving: Volume) -> ChangedPair:
+        moved, moving_was = _turned_image(moving, degrees)
+        if not both:
+            return ChangedPair(fixed, moved, moving_was=moving_was)
+        turned, fixed_was = _turned_image(fixed, degrees)
+        return ChangedPair(turned, moved, fixed_was, moving_was)
 
     return turn
 
 
-CONDITIONS: dict[str, Callable[[RegistrationPair], RegistrationPair]] = {
-    PLAIN: lambda pair: pair,
+CONDITIONS: dict[str, Callable[[Volume, Volume], ChangedPair]] = {
+    PLAIN: _plain,
     "crop": _cropped,
     "shift": _shifted,
     "turned-20": _turned(20),
@@ -120,47 +151,41 @@ CONDITIONS: dict[str, Callable[[RegistrationPair], RegistrationPair]] = {
 }
 
 
-def _turned_image(one: LabelledImage, degrees: float) -> LabelledImage:
+def _turned_image(volume: Volume, degrees: float) -> tuple[Volume, sitk.Transform]:
+    """Returns the turned image, and the transform of its points to the same place of the image as it was."""
     import SimpleITK as sitk
 
     from UltrasoundMotionLib.registration.rotation_search import rotation_about
 
-    grid = ImageGrid.of(one.image)
+    grid = ImageGrid.of(volume)
     thick = max(grid.spacing_mm) >= 2.5 * min(grid.spacing_mm)
     axis = grid.direction[:, int(np.argmax(grid.spacing_mm))] if thick else np.array(_OBLIQUE)
     transform = sitk.AffineTransform(3)
     transform.SetCenter(grid.middle_mm.tolist())
     transform.SetMatrix(rotation_about(axis, degrees).ravel().tolist())
-
-    def turned(volume: Volume, interpolator: int) -> Volume:
-        image = volume.to_sitk()
-        outside = float(volume.array.min())
-        return replace(
-            volume, array=sitk.GetArrayFromImage(sitk.Resample(image, image, transform, interpolator, outside))
-        )
-
-    return LabelledImage(turned(one.image, sitk.sitkLinear), turned(one.labels, sitk.sitkNearestNeighbor))
+    image = volume.to_sitk()
+    turned = sitk.Resample(image, image, transform, sitk.sitkLinear, float(volume.array.min()))
+    return replace(volume, array=sitk.GetArrayFromImage(turned)), transform
 
 
-def _both(one: LabelledImage, change: Callable[[Volume], Volume]) -> LabelledImage:
-    return LabelledImage(change(one.image), change(one.labels))
+def measured(method: str, pair: RegistrationPair, condition: str) -> RobustnessRow:
+    """Registers one pair as `register` does by default, and scores it by the labels of the pair as it was."""
+    import torch
 
-
-def measured(method: str, pair: RegistrationPair) -> RobustnessRow:
-    """Registers one pair as `register` does by default, and scores it by the labels."""
     from UltrasoundMotionLib.registration import register
+    from UltrasoundMotionLib.similarity import dice
 
-    found = register(
-        pair.fixed.image,
-        pair.moving.image,
-        fixed_labels=pair.fixed.labels,
-        moving_labels=pair.moving.labels,
-        method=method,
-        threads=1,
-        device="cpu",
+    changed = CONDITIONS[condition](pair.fixed.image, pair.moving.image)
+    found = register(changed.fixed, changed.moving, method=method, threads=1, device="cpu")
+    field = changed.as_it_was(found.displacement, ImageGrid.of(pair.fixed.image))
+    fixed, carried = pair.fixed.labels.array, field.warp(pair.moving.labels, mode="nearest").array
+    values = [int(value) for value in np.unique(fixed) if value]
+    overlaps = dice(
+        torch.from_numpy(fixed.astype(np.int64))[None], torch.from_numpy(carried.astype(np.int64))[None], values
     )
-    dice = float(np.nanmean([one.dice for one in found.measures.labels.values()]))
-    return RobustnessRow(pair.name, dice, any("may not match" in note for note in found.notes))
+    return RobustnessRow(
+        pair.name, float(np.nanmean(list(overlaps.values()))), any("may not match" in note for note in found.notes)
+    )
 
 
 CASES: CaseMeasure[ConditionRows] = CaseMeasure(
@@ -178,7 +203,8 @@ COLUMNS: tuple[Column[ConditionRows], ...] = (
 
 DESCRIPTION = """Mean Dice of the same pairs as they are, and with the moving image cropped by 8 voxels, its header
 shifted by 3 mm, turned by 20 to 180 degrees (about the axis of thick slices, else about an oblique one), both images
-turned, and at half the resolution. Every condition is compared with the plain pairs, pair by pair."""
+turned, and at half the resolution. The labels stay as they were: the field found is carried back by the known change.
+Every condition is compared with the plain pairs, pair by pair."""
 
 
 def add_parser(commands: argparse._SubParsersAction) -> None:
@@ -214,7 +240,7 @@ def run(arguments: argparse.Namespace) -> int:
             done = {} if kept is None else kept.read()
             for pair in pairs:
                 if pair.name not in done:
-                    done[pair.name] = measured(method, CONDITIONS[condition](pair))
+                    done[pair.name] = measured(method, pair, condition)
                     if kept is not None:
                         kept.append(done[pair.name])
             rows.append(ConditionRows(method, condition, tuple(done[pair.name] for pair in pairs)))
