@@ -109,8 +109,8 @@ def run(arguments: argparse.Namespace) -> int:
         )
     read_notes = [f"{image.name}: {note}" for image in (fixed, moving, *volumes.values()) for note in image.notes]
     print_notes((*read_notes, *registration.notes), quiet=arguments.quiet)
-    confidence = None
-    if outputs.confidence:
+    confidence = registration.label_confidence if outputs.confidence else None
+    if outputs.confidence and find_method(request.method).transfers_labels:
         confidence = label_confidence(fixed, moving, volumes["moving_labels"], registration, request=request)
     outputs.write(
         fixed, moving, registration, volumes.get("fixed_labels"), confidence=confidence, quiet=arguments.quiet
@@ -134,9 +134,17 @@ def _check_labels(inputs: RegisterInputs, request: RegisterRequest, outputs: Reg
                 raise InputError(f"{flag} needs --moving-labels")
     elif outputs.labels is None and inputs.fixed_labels is None and MOVING not in request.guides:
         raise InputError("--moving-labels needs --out-labels (to write them) or --fixed-labels (to compare them)")
-    if outputs.confidence is not None and not find_method(request.method).transfers_labels:
-        names = " or ".join(method.name for method in available_methods() if method.transfers_labels)
-        raise InputError(f"--out-confidence needs --method {names}, which learned to go both ways")
+    if outputs.confidence is None:
+        return
+    method = find_method(request.method)
+    if not method.gives_confidence:
+        names = " or ".join(one.name for one in available_methods() if one.gives_confidence)
+        raise InputError(f"--out-confidence needs --method {names}, which learned what the labels are of")
+    if method.guided_by_labels and (request.refine is False or FIXED in request.guides):
+        raise InputError(
+            "--out-confidence: needs the class map of FIXED that guides the refinement; leave out --no-refine and"
+            f" --guide-labels {request.guide_labels if FIXED in request.guides else FIXED}"
+        )
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class RegistrationOutputs:
             (.npz).
         warped: the moving image on the fixed grid.
         labels: the moving labels there.
-        confidence: how far each of them can be trusted, from a method that transfers labels.
+        confidence: how far each of them can be trusted, from a method that transfers labels or has class maps.
         report: measures (.json).
         picture: both images, their difference and the warped grid (.png); needs the extra `plot`.
         scene: 3D Slicer scene (.mrb); needs the extra `slicer`.
@@ -53,7 +53,7 @@ class RegistrationOutputs:
         None,
         flag="--out-confidence",
         metavar="C",
-        help="with a method that transfers labels (label-transfer): how far each label can be trusted, 0 to 1",
+        help="how far each carried label can be trusted, 0 to 1 (label-transfer, anatomy-guided, pyramid)",
     )
     report: Path | None = option(None, metavar="R.json", help="also write all measures")
     picture: Path | None = option(
@@ -158,6 +158,7 @@ def _report_of(fixed: Volume, moving: Volume, registration: Registration) -> dic
             "alike": measures.alike,
         },
         "labels": {label: asdict(one) for label, one in measures.labels.items()},
+        "label_doubts": {label: asdict(one) for label, one in measures.label_doubts.items()},
         "jacobian": asdict(measures.jacobian),
         "jacobian_inside": None if measures.jacobian_inside is None else asdict(measures.jacobian_inside),
         "inside": measures.inside,

@@ -87,6 +87,9 @@ def _measure_registration(folder: Path) -> Measured:
     worst = min(dice, key=lambda label: dice[label], default=None)
     if worst is not None and dice[worst] < _LEAST_DICE:
         doubts.append(f"label {worst}: Dice {dice[worst]:.2f}")
+    for label, one in report.get("label_doubts", {}).items():
+        if count := len(one["only_carried"]) + len(one["only_seen"]):
+            doubts.append(f"label {label}: to be checked in {count} slice{'s' * (count > 1)}")
     before, after = measures.get("lncc_before"), measures.get("lncc")
     if before is not None and after is not None and after <= before:
         doubts.append(f"no more alike than before (LNCC {before:.2f} to {after:.2f})")

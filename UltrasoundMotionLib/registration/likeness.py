@@ -44,7 +44,7 @@ class Likeness:
         maps: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self._weights, self._moving, self._mask = weights, moving, mask
-        self._slice_axis = _slice_axis(spacing)
+        self._slice_axis = slice_axis(spacing)
         self._fixed = fixed
         self.batch = fixed.shape[0]
         by_slice = None if mask is None else self._by_slice(mask)
@@ -175,8 +175,12 @@ def _box_of(maps: tuple[Tensor, Tensor]) -> tuple[slice, ...] | None:
     return tuple(box)
 
 
-def _slice_axis(spacing: tuple[float, ...]) -> int | None:
-    """The axis of a (C, D, H, W) image that holds thick slices; None where there is none."""
+def slice_axis(spacing: tuple[float, ...]) -> int | None:
+    """Returns the axis of a (C, D, H, W) image along which thick slices are stacked; None where there is none.
+
+    Args:
+        spacing: (x, y[, z]).
+    """
     if len(spacing) < 3:
         return None
     ordered = sorted(spacing)

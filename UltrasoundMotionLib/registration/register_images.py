@@ -16,17 +16,19 @@ from UltrasoundMotionLib.device import choose_device, choose_threads, device_not
 from UltrasoundMotionLib.errors import InputError
 from UltrasoundMotionLib.fields import DisplacementField, jacobian_measures
 from UltrasoundMotionLib.images.given_images import VolumeLike
+from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.progress import Progress, no_progress
 from UltrasoundMotionLib.registration.changing_region import faded
 from UltrasoundMotionLib.registration.checked_input import CheckedImages, check_images
 from UltrasoundMotionLib.registration.coarse_images import transformed
 from UltrasoundMotionLib.registration.fold_free import without_folds
 from UltrasoundMotionLib.registration.guide_labels import check_guides, read_guides
+from UltrasoundMotionLib.registration.label_doubts import ClassMaps, LabelCheck, compare_with_labels, compare_with_maps
 from UltrasoundMotionLib.registration.measuring import match_doubt, measure
 from UltrasoundMotionLib.registration.pair_decisions import decide_on_pair
 from UltrasoundMotionLib.registration.registration import Registration
 from UltrasoundMotionLib.registration.registry import MethodSetup, RegistrationMethod, find_method
-from UltrasoundMotionLib.registration.request import AUTO, RegisterRequest, with_config
+from UltrasoundMotionLib.registration.request import AUTO, FIXED, RegisterRequest, with_config
 from UltrasoundMotionLib.registration.working_grid import (
     choose_working_grid,
     cut_grid,
@@ -137,7 +139,7 @@ def _register(
     def run_on(pair: WorkingPair) -> Tensor:
         pair = replace(pair, guides=read_guides(images, pair, start, request))
         settings = method.settings_from(request.settings, refine=request.refine, pair=pair)
-        return method.run(MethodSetup(pair, settings, watch, weights))
+        return method.run(MethodSetup(pair, settings, watch, weights, watch.keep_maps))
 
     pair, voxels, device = _run_within_memory(method, device, run_on, pair_of=pair_of, watch=watch, notes=notes)
     notes.extend(pair.notes)
@@ -159,23 +161,39 @@ def _register(
     measures = measure(pair, voxels, displacement, images, warped_labels, before=decided.before, lying=lying)
     if doubt := match_doubt(measures.alike_before, measures.alike, decided.different_modality):
         notes.append(doubt)
+    check = LabelCheck({})
+    if warped_labels is not None and watch.maps is not None:
+        check = _checked_labels(images, request, warped_labels, start, watch.maps)
+        notes.extend(check.notes)
     return Registration(
         displacement=displacement,
         warped=replace(warped, name="warped"),
         warped_labels=warped_labels,
-        measures=replace(measures, device=device),
+        measures=replace(measures, device=device, label_doubts=check.doubts),
         method=method.name,
         notes=tuple(notes),
         interrupted=watch.interrupted,
+        label_confidence=check.confidence,
     )
 
 
+def _checked_labels(
+    images: CheckedImages, request: RegisterRequest, carried: Volume, start: sitk.Transform | None, maps: ClassMaps
+) -> LabelCheck:
+    """Compares carried labels with the fixed labels where these guided the field, else with the class maps."""
+    assert images.moving_labels is not None
+    if FIXED in request.guides and images.fixed_labels is not None:
+        return compare_with_labels(carried, images.moving_labels, images.fixed_labels)
+    return compare_with_maps(carried, images.moving_labels, start, maps)
+
+
 class _Watch:
-    """Passes progress on and keeps the field so far; a method's `Report`."""
+    """Passes progress on, and keeps the field so far and the class maps; a method's `Report`."""
 
     def __init__(self, progress: Progress, keep_partial: bool) -> None:
         self._progress, self.keep_partial = progress, keep_partial
         self.latest: Callable[[], Tensor] | None = None
+        self.maps: ClassMaps | None = None
         self.interrupted = False
 
     def __call__(self, done: int, total: int, message: str, displacement: Callable[[], Tensor]) -> None:
@@ -184,6 +202,10 @@ class _Watch:
             self._progress(done, total, message)
         except BaseException as error:
             raise _Stopped(error) from error
+
+    def keep_maps(self, maps: ClassMaps) -> None:
+        """Keeps the class maps of the pair."""
+        self.maps = maps
 
 
 class _Stopped(Exception):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from UltrasoundMotionLib.fields import DisplacementField, JacobianMeasures
 from UltrasoundMotionLib.images.volume import Volume
 
 MATCH_DOUBT = "these may not match"
 """Beginning of the note on images that a registration leaves unlike each other."""
+
+NETWORK, FIXED_LABELS = "network", "fixed labels"
+"""What carried labels are compared with: a network's class map of the fixed image, or the user's labels of it."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,26 @@ class LabelMeasures:
     dice_before: float
     dice: float
     hd95_mm: float
+
+
+@dataclass(frozen=True)
+class LabelDoubt:
+    """The slices in which a carried label and the fixed image disagree about whether it is there.
+
+    Attributes:
+        name: of the structure, as the network knows it; empty where it is compared with the fixed image's labels.
+        compared_with: "network" (its class map of the fixed image) or "fixed labels".
+        axis: of the slices, "i", "j" or "k" of the fixed image; empty for an image that is no stack of thick slices,
+            which counts as one slice.
+        only_carried: slices, counted from 0, into which it is carried and where the other has none of it.
+        only_seen: slices where the other has it and none is carried.
+    """
+
+    name: str
+    compared_with: str
+    axis: str
+    only_carried: tuple[int, ...] = ()
+    only_seen: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,6 +68,8 @@ class RegistrationMeasures:
         threads: CPU threads that it was computed on.
         alike_before, alike: correlation of coarse copies of the images (28 voxels along the longest axis), as they lie
             and with the displacement; of any function of the intensities for two modalities. None: not measured.
+        label_doubts: by label value, for the carried labels that were compared with the fixed image (by methods that
+            have class maps of it); without slices where there is no doubt.
     """
 
     lncc_before: float
@@ -59,6 +85,7 @@ class RegistrationMeasures:
     inside: str = ""
     alike_before: float | None = None
     alike: float | None = None
+    label_doubts: Mapping[int, LabelDoubt] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +97,8 @@ class Registration:
         warped: the moving image on the fixed grid, in its own dtype.
         warped_labels: the moving labels on the fixed grid (nearest neighbour), or None.
         measures: similarity, labels, Jacobian, time.
+        label_confidence: the probability of each carried label in the fixed image, float32 on its grid, NaN where it is
+            not known, see `compare_with_maps`; None: the method has no class maps.
         method: the name of the method.
         notes: lines for the user: an initial transform that was found, a coarser grid, another device, the weights and
             their licence.
@@ -83,3 +112,4 @@ class Registration:
     method: str
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+    label_confidence: Volume | None = None

@@ -16,6 +16,7 @@ from UltrasoundMotionLib.weights import NetworkKind, find_card, installed_cards,
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from UltrasoundMotionLib.registration.label_doubts import ClassMaps
     from UltrasoundMotionLib.registration.working_pair import WorkingPair
 
 FIELD_BYTES = 600
@@ -46,12 +47,15 @@ class MethodSetup:
         settings: of the method, of the kind its entry names; None where it has none.
         report: to be called after each piece of work.
         weights: card of the trained weights that were asked for; None: the method chooses.
+        keep_maps: to be called with the class maps of the pair by a method that has some, with which carried labels are
+            compared.
     """
 
     pair: WorkingPair
     settings: Any
     report: Report
     weights: Path | None = None
+    keep_maps: Callable[[ClassMaps], None] = lambda maps: None
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,11 @@ class RegistrationMethod:
     def installed(self) -> bool:
         """True where it can run as it is: it needs no weights, or some that it chooses from are installed."""
         return not self.weights or any(path.stem in self.weights for path in installed_cards())
+
+    @property
+    def gives_confidence(self) -> bool:
+        """True where the labels that it carries can get a confidence, from the way back or from class maps."""
+        return self.transfers_labels or self.guided_by_labels
 
     def check_weights(self, wanted: str | Path | None) -> None:
         """Checks that there are weights to run with.

@@ -19,7 +19,7 @@ from UltrasoundMotionLib.images.volume import Volume
 from UltrasoundMotionLib.jobs.job import JobRequest
 from UltrasoundMotionLib.jobs.job_folder import JobFolder
 from UltrasoundMotionLib.jobs.plain_geometry import grid_from, plain_geometry, volume_from
-from UltrasoundMotionLib.registration.registration import LabelMeasures, Registration, RegistrationMeasures
+from UltrasoundMotionLib.registration.registration import LabelDoubt, LabelMeasures, Registration, RegistrationMeasures
 from UltrasoundMotionLib.registration.request import RegisterRequest, matrix_of
 from UltrasoundMotionLib.settings import from_plain, takes_request, to_plain
 
@@ -127,7 +127,7 @@ def run(job: RunningJob, device: str) -> dict[str, Any]:
     job.folder.write("displacement_mm", registration.displacement.displacement_mm)
     volumes = {
         name: getattr(registration, name)
-        for name in ("warped", "warped_labels")
+        for name in ("warped", "warped_labels", "label_confidence")
         if getattr(registration, name) is not None
     }
     for name, volume in volumes.items():
@@ -149,6 +149,9 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
     for name in ("jacobian", "jacobian_inside"):
         measures[name] = None if measures[name] is None else JacobianMeasures(**measures[name])
     measures["labels"] = {int(label): LabelMeasures(**values) for label, values in measures["labels"].items()}
+    measures["label_doubts"] = {
+        int(label): from_plain(LabelDoubt, values) for label, values in measures["label_doubts"].items()
+    }
     return Registration(
         displacement=DisplacementField(folder.read("displacement_mm"), grid_from(found["grid"])),
         warped=volumes["warped"],
@@ -157,6 +160,7 @@ def result(request: JobRequest, folder: JobFolder, found: Mapping[str, Any]) -> 
         method=found["method"],
         notes=tuple(found["notes"]),
         interrupted=found["interrupted"],
+        label_confidence=volumes.get("label_confidence"),
     )
 
 

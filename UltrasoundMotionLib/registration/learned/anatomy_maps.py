@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from UltrasoundMotionLib.fields import ImageGrid
+from UltrasoundMotionLib.registration.label_doubts import ClassMaps
 from UltrasoundMotionLib.registration.learned.model_domain import sample_on
 from UltrasoundMotionLib.registration.learned.network_choice import DomainNetwork, network_grid
 from UltrasoundMotionLib.registration.working_pair import WorkingPair
@@ -49,6 +50,13 @@ def class_maps(
         seen += sample_on(torch.ones_like(shares[:1, :1]), turned, pair.grid)
     fixed, moving = (total / seen.clamp(min=1)).chunk(2)
     return fixed, moving
+
+
+def with_known_part(pair: WorkingPair, model: DomainNetwork, maps: tuple[Tensor, Tensor]) -> ClassMaps:
+    """Returns class maps of fixed and moving image with the names of their classes and the part they are known in."""
+    inner = network_grid(pair, model.domain)
+    known = sample_on(torch.ones(1, 1, *inner.shape, device=pair.fixed.device), inner, pair.grid)
+    return ClassMaps(model.domain.labels, *maps, known, pair.grid)
 
 
 def moved_grid(grid: ImageGrid, degrees: float, shift: tuple[float, float, float] = UNMOVED) -> ImageGrid:

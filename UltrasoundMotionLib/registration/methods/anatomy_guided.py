@@ -92,7 +92,7 @@ def run_anatomy_guided(setup: MethodSetup) -> Tensor:
         InputError: weights that are not there or of a network that these settings do not use; images that no model is
             for.
     """
-    from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps
+    from UltrasoundMotionLib.registration.learned.anatomy_maps import class_maps, with_known_part
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.orientation import oriented_network
 
@@ -123,6 +123,7 @@ def run_anatomy_guided(setup: MethodSetup) -> Tensor:
         turns, shifts = _views(settings, same_scan=pair.same_scan)
         pair, network = oriented_network(pair, ANATOMY, ANATOMY_WEIGHTS, anatomy)
         maps = class_maps(pair, network, turns, shifts)
+        setup.keep_maps(with_known_part(pair, network, maps))
         if pair.guides is not None:
             maps = pair.guides.replace_maps(maps, network.domain.labels)
     return refined(pair, setup.report, settings=settings.refinement, start=start, maps=maps)

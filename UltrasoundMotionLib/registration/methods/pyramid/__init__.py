@@ -73,6 +73,7 @@ def run_pyramid(setup: MethodSetup) -> Tensor:
     Raises:
         InputError: the weights are not there or of another network; images that no model is for.
     """
+    from UltrasoundMotionLib.registration.learned.anatomy_maps import with_known_part
     from UltrasoundMotionLib.registration.learned.guided_refinement import refined
     from UltrasoundMotionLib.registration.learned.orientation import oriented_network
     from UltrasoundMotionLib.registration.methods.pyramid.prediction import predict_pyramid
@@ -82,6 +83,7 @@ def run_pyramid(setup: MethodSetup) -> Tensor:
     find_method("pyramid").check_weights(wanted)
     pair, chosen = oriented_network(setup.pair, PYRAMID, WEIGHTS, wanted)
     displacement, maps = predict_pyramid(pair, chosen)
+    setup.keep_maps(with_known_part(pair, chosen, maps))
     setup.report(1, 1, f"network {chosen.name}", lambda: displacement)
     if pair.guides is not None:
         if not (settings.refine and settings.guided):
