@@ -64,7 +64,7 @@ def test_a_label_carried_into_slices_where_the_network_sees_none_is_named():
         3: ("LV", "k", (), ()),
     }
     assert found.notes == (
-        "label 1 (RV) is carried into slices k = 5 and 6 (from 0), where the network sees none: check it there",
+        "label 1 (RV) is carried into slices k = 5 and 6 (from 0), where the network sees hardly any: check it there",
     )
     confidence = found.confidence.array
     assert confidence[0][moving.array[0] == RV] == pytest.approx(0.9)
@@ -76,7 +76,7 @@ def test_a_label_that_the_network_sees_and_that_is_not_carried_is_named():
     moving = volume(heart(without=(6,)))
     found = compare_with_maps(moving, moving, None, maps_of(heart(), moving.array))
     assert found.notes == (
-        "label 1 (RV) is not carried into slice k = 6 (from 0), where the network sees it: check it there",
+        "label 1 (RV) is hardly carried into slice k = 6 (from 0), where the network sees it: check it there",
     )
     assert found.doubts[1].only_seen == (6,)
     assert found.confidence.array[6][heart()[6] == RV] == pytest.approx(0.1)
@@ -91,7 +91,7 @@ def test_labels_are_known_by_where_they_lie_not_by_their_number():
     found = compare_with_maps(volume(moving), volume(moving), None, maps_of(heart(without=(0,)), heart()))
     assert {value: one.name for value, one in found.doubts.items()} == {1: "LV", 7: "RV"}
     assert found.notes == (
-        "label 7 (RV) is carried into slice k = 0 (from 0), where the network sees none: check it there",
+        "label 7 (RV) is carried into slice k = 0 (from 0), where the network sees hardly any: check it there",
         "label 20 could not be compared with what the network sees: in the moving image it matches none of RV,"
         " myocardium, LV",
     )
@@ -120,14 +120,17 @@ def test_slices_lie_along_the_thick_axis_and_other_images_are_compared_as_a_whol
     there, missing = (shares(heart(without).transpose(1, 2, 0)) for without in ((), range(SLICES)))
     found = compare_with_maps(cubes, cubes, None, ClassMaps(NAMES, missing, there, torch.ones_like(there[:, :1]), grid))
     assert (found.doubts[1].axis, found.doubts[1].only_carried) == ("", (0,))
-    assert found.notes == ("label 1 (RV) is carried into the fixed image, where the network sees none: check it there",)
+    assert found.notes == (
+        "label 1 (RV) is carried into the fixed image, where the network sees hardly any: check it there",
+    )
 
 
 def test_labels_of_the_fixed_image_are_compared_by_their_number():
     moving = volume(heart())
     found = compare_with_labels(moving, moving, volume(heart(without=(0, 3, 6))))
     assert found.notes == (
-        "label 1 is carried into slices k = 0, 3 and 6 (from 0), where the fixed labels have none: check it there",
+        "label 1 is carried into slices k = 0, 3 and 6 (from 0), where the fixed labels have hardly any: check it"
+        " there",
     )
     assert compare_with_labels(moving, moving, volume(10 + heart())).doubts == {}
     gone = compare_with_labels(volume(0 * heart()), moving, volume(heart(without=range(1, SLICES))))
@@ -196,7 +199,7 @@ def test_the_command_line_reports_doubts_and_writes_the_confidence(tmp_path, cap
     words += ["--method", "anatomy-guided", "--out-confidence", files["c"]]
     words = [str(word) for word in words]
     assert main(words) == 0
-    said = "label 1 (RV) is carried into slices k = 5 and 6 (from 0), where the network sees none"
+    said = "label 1 (RV) is carried into slices k = 5 and 6 (from 0), where the network sees hardly any"
     assert f"note: {said}" in capsys.readouterr().out
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["label_doubts"]["1"] == {

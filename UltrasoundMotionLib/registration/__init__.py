@@ -11,6 +11,7 @@ _PUBLIC = {
     "DemonsSettings": "methods.demons",
     "InstanceSettings": "methods.instance",
     "register": "register_images",
+    "LabelDoubt": "registration",
     "LabelMeasures": "registration",
     "Registration": "registration",
     "RegistrationMeasures": "registration",
@@ -34,6 +35,7 @@ _FORMER_NAMES = {
 __all__ = [
     "DemonsSettings",
     "InstanceSettings",
+    "LabelDoubt",
     "LabelMeasures",
     "LabelTransfer",
     "LikenessWeights",

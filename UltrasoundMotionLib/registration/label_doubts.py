@@ -1,8 +1,8 @@
 """Doubts about carried labels, by slice: a label is carried where the fixed image does not show it, or the opposite.
 
-A smooth field that does not fold cannot make a label vanish. In a stack of thick slices, each slice of the moving image
-is put onto one of the fixed image, with all its labels: those of a heart's basal slices also where the fixed image has
-none of them any more. A network's class map of the fixed image, or the user's labels of it, show such slices.
+A smooth field that does not fold cannot make a label vanish, and from one thick slice of a stack to the next it moves
+little. Labels of a heart's basal slices are thus carried also into slices of the fixed image that have none of them. A
+network's class map of the fixed image, or the user's labels of it, show such slices.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _FINDINGS = {
-    NETWORK: ("the network sees none", "the network sees it"),
-    FIXED_LABELS: ("the fixed labels have none", "the fixed labels have it"),
+    NETWORK: ("the network sees hardly any", "the network sees it"),
+    FIXED_LABELS: ("the fixed labels have hardly any", "the fixed labels have it"),
 }
 
 _SAME = 0.6
@@ -34,7 +34,7 @@ _SAME = 0.6
 _RELEVANT = 0.1
 """Area in a slice, as a share of the label's largest area in any slice, from which a label counts as there."""
 
-_NONE = 0.1
+_NONE = 0.2
 """Area, as a share of that on the other side, below which a label counts as not there."""
 
 
@@ -185,7 +185,7 @@ def _notes_of(doubts: Mapping[int, LabelDoubt]) -> tuple[str, ...]:
             notes.append(f"{label} is carried into {place}, where {none}: check it there")
         if doubt.only_seen:
             place = _place(doubt.only_seen, doubt.axis)
-            notes.append(f"{label} is not carried into {place}, where {some}: check it there")
+            notes.append(f"{label} is hardly carried into {place}, where {some}: check it there")
     return tuple(notes)
 
 

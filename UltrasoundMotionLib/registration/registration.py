@@ -39,8 +39,8 @@ class LabelDoubt:
         compared_with: "network" (its class map of the fixed image) or "fixed labels".
         axis: of the slices, "i", "j" or "k" of the fixed image; empty for an image that is no stack of thick slices,
             which counts as one slice.
-        only_carried: slices, counted from 0, into which it is carried and where the other has none of it.
-        only_seen: slices where the other has it and none is carried.
+        only_carried: slices, counted from 0, into which it is carried and where the other has hardly any of it.
+        only_seen: slices where the other has it and hardly any is carried.
     """
 
     name: str

@@ -28,7 +28,7 @@ CARRIED, DRAWN = "carried, not drawn", "drawn, not carried"
 DESCRIPTION = """Slices of the fixed image into which a label is carried and where the expert draws none of it, and the
 opposite: how many there are, how many of them the registration names by itself, from the class map of the fixed image,
 and how many it names where the expert draws what is carried. An area counts from a tenth of the label's largest in any
-slice, and as none below a tenth of that on the other side."""
+slice, and as none below a fifth of that on the other side."""
 
 
 @dataclass(frozen=True)
