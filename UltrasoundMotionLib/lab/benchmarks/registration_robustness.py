@@ -23,7 +23,6 @@ from UltrasoundMotionLib.lab.benchmarks.registration.protocols import ACDC, PART
 from UltrasoundMotionLib.lab.benchmarks.rows import RowFile
 from UltrasoundMotionLib.lab.benchmarks.table import BenchmarkResult, CaseMeasure, Column
 from UltrasoundMotionLib.lab.registration_datasets import RegistrationPair, at_spacing
-from UltrasoundMotionLib.registration.coarse_images import transformed
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -85,6 +84,8 @@ class ChangedPair:
             field: of the changed pair.
             grid: of the fixed image as it was, on which the result lies.
         """
+        from UltrasoundMotionLib.registration.coarse_images import transformed
+
         points = grid.points_lps_mm()
         start = points if self.fixed_was is None else transformed(points, self.fixed_was.GetInverse())
         end = start + field.displacement_at(start)
