@@ -10,8 +10,10 @@ def main() -> None:
 
 def _command_line() -> int:
     from UltrasoundMotionLib.deferred_modules import defer_modules
+    from UltrasoundMotionLib.quick_import import rest_collector_during_imports
 
     defer_modules()
+    rest_collector_during_imports()
     from UltrasoundMotionLib.cli.main import main as run
 
     return run()

@@ -3,6 +3,10 @@
 `import torch` executes its tracer, its optimisers and its data loaders, `scipy` NumPy's wrapper of Fortran: a third of
 the time before a short run begins. Nothing is lost: a deferred module is there, and executes itself when a name is
 taken from it. (`importlib.util.LazyLoader` does the same, but executes it as soon as anyone asks for its file.)
+
+A module can be deferred only if nothing takes a name from it while the library is imported, and if it is not what
+breaks a circle of imports: `torch.nested` and `torch.fx.experimental.const_fold` are, and without them at their place
+`import torch` fails.
 """
 
 from __future__ import annotations
@@ -29,10 +33,18 @@ DEFERRED = frozenset(
         "torch.ao",
         "torch.distributions",
         "torch.export",
+        "torch.masked",
+        "torch.nn.intrinsic",
+        "torch.nn.qat",
+        "torch.nn.quantizable",
+        "torch.nn.quantized",
         "torch.optim",
+        "torch.profiler",
         "torch.quantization",
         "torch.testing",
         "torch.utils.data",
+        "torchgen.model",  # schemas of operators, for PyTorch's compiler
+        "unittest.mock",  # with asyncio; PyTorch's compiler patches itself with it
     }
 )
 """Full names of the modules; those that a version of a library does not have, or does not import, do not matter."""

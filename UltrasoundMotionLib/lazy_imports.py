@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module
+
+from UltrasoundMotionLib.quick_import import import_quickly
 
 TYPE_CHECKING = False  # as `typing` has it, whose import would be half of the time before signals are handled
 if TYPE_CHECKING:
@@ -21,6 +22,6 @@ def lazy_attributes(package: str, modules: Mapping[str, str]) -> Callable[[str],
     def find(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package} has no attribute {name}")
-        return getattr(import_module(f"{package}.{modules[name]}"), name)
+        return getattr(import_quickly(f"{package}.{modules[name]}"), name)
 
     return find

@@ -14,11 +14,21 @@ from command_line import speckle
 from UltrasoundMotionLib import deferred_modules
 
 PROGRAM = """
-import atexit, json, sys
+import atexit, gc, json, sys
+
+collections_while_importing = 0
+
+def count(phase, details):
+    global collections_while_importing
+    torch = sys.modules.get("torch")
+    collections_while_importing += torch is not None and torch.__spec__._initializing
+
+gc.callbacks.append(count)
 
 def list_modules():
     from UltrasoundMotionLib.deferred_modules import is_deferred
 
+    assert gc.isenabled() and collections_while_importing == 0
     names = [name for name in sys.modules if not is_deferred(name)]
     if "torch" in names:  # what was deferred is whole where it is asked for
         import torch
@@ -29,6 +39,21 @@ def list_modules():
         assert abs(float(weight.detach()[0]) - 0.5) < 1e-6
         assert torch.distributions.Normal(0.0, 1.0).log_prob(torch.zeros(())) < 0
         assert len(torch.utils.data.TensorDataset(torch.zeros(4))) == 4
+        assert torch.masked.masked_tensor(torch.ones(2), torch.tensor([True, False])).sum().get_data() == 1
+        assert torch.nn.quantized.ReLU6 is torch.ao.nn.quantized.ReLU6
+        assert torch.nn.intrinsic.ConvReLU2d is torch.ao.nn.intrinsic.ConvReLU2d
+        assert torch.nn.qat.Linear is torch.ao.nn.qat.Linear
+        assert torch.nn.quantizable.LSTM is torch.ao.nn.quantizable.LSTM
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            torch.zeros(2).add(1)
+        assert any(event.key == "aten::add" for event in profile.key_averages())
+        value, linear = torch.func.linearize(torch.sin, torch.zeros(()))
+        assert value == 0 and linear(torch.ones(())) == 1
+        import torchgen.model, unittest.mock
+
+        assert torchgen.model.FunctionSchema.parse("sin(Tensor self) -> Tensor").name.name.base == "sin"
+        with unittest.mock.patch.object(sys, "argv", ["patched"]):
+            assert sys.argv == ["patched"]
     print(json.dumps(names), file=sys.stderr)
 
 atexit.register(list_modules)
@@ -37,7 +62,7 @@ main()
 """
 
 SELDOM_USED = {
-    *("PIL", "av", "cv2", "matplotlib", "pandas", "pydicom", "sympy", "vtkmodules"),
+    *("PIL", "asyncio", "av", "cv2", "matplotlib", "pandas", "pydicom", "sympy", "vtkmodules"),
     *("numpy.f2py", "numpy.testing", "scipy.stats"),
     *(f"UltrasoundMotionLib.{part}" for part in ("cohort", "live", "mrml", "pictures", "simulation", "strain")),
     *(f"UltrasoundMotionLib.lab.{part}" for part in ("benchmarks", "cli", "training")),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import importlib.util
 import logging
 import os
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 from UltrasoundMotionLib import __version__, interrupts
 from UltrasoundMotionLib.errors import Cancelled, MissingPackageError, OptionError, OutputError, UltrasoundMotionError
 from UltrasoundMotionLib.pytorch import needs_pytorch
+from UltrasoundMotionLib.quick_import import import_quickly
 
 PROGRAM = "ultrasound-motion"
 VERBS = {
@@ -87,7 +87,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
             continue
         subparser = subparsers.add_parser(name, help=summary)
         if verb in (name, None):
-            importlib.import_module(modules[name]).fill_parser(subparser)
+            import_quickly(modules[name]).fill_parser(subparser)
     return parser
 
 
