@@ -41,12 +41,12 @@ class StartUpRow:
 
     @property
     def least(self) -> float:
-        """Of all runs: what other work on the machine disturbed least."""
+        """The smallest of all runs, which other work on the machine disturbed least."""
         return min(self.seconds)
 
     @property
     def median(self) -> float:
-        """Of all runs."""
+        """The median of all runs."""
         return median(self.seconds)
 
 
