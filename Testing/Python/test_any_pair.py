@@ -202,6 +202,6 @@ def test_the_orientation_that_a_network_knows_is_found(in_plane, monkeypatch):
 
     monkeypatch.setattr(orientation, "_axes", lambda *given: [axis] if in_plane else list(np.eye(3)))
     network = Network()
-    turn, confidence = orientation._surest(network, in_plane, np.eye(3), network.confidence(np.eye(3)))
+    turn, confidence = orientation._surest(network, in_plane, np.eye(3), network.confidence(np.eye(3)), 0.89)
     assert confidence > 0.9
     assert (Rotation.from_matrix(turn) * known.inv()).magnitude() < np.radians(30)

@@ -1,10 +1,10 @@
 """The anatomy network: class probabilities of an image at full resolution, which guide the registration of two.
 
-A U-Net (Ronneberger et al., 2015) with a residual encoder (Isensee et al., nnU-Net revisited, MICCAI 2024), trained
-with deep supervision (Lee et al., Deeply-supervised nets, AISTATS 2015). Voxels may be folded into channels and
-unfolded again at the end (Shi et al., Real-time single image and video super-resolution using an efficient sub-pixel
-convolutional neural network, CVPR 2016). Normalisation by groups (Wu and He, 2018), so that one volume is enough for a
-batch.
+A U-Net (Ronneberger et al., 2015). That of hearts has a residual encoder (Isensee et al., nnU-Net revisited, MICCAI
+2024) at full resolution and is trained with deep supervision (Lee et al., Deeply-supervised nets, AISTATS 2015). That
+of hippocampi has its voxels folded into channels and unfolded again at the end (Shi et al., Real-time single image and
+video super-resolution using an efficient sub-pixel convolutional neural network, CVPR 2016). Normalisation by groups
+(Wu and He, 2018), so that one volume is enough for a batch.
 """
 
 from __future__ import annotations
@@ -69,7 +69,10 @@ class AnatomyConfig:
             raise InputError(f"anatomy: fold and stride are 1 or 2 along z, y, x, got {self.fold} and {self.stride}")
 
 
-HIPPOCAMPUS_ANATOMY = AnatomyConfig(channels=(16, 32, 64, 96), fold=(1, 1, 1), blocks=(1, 2, 2, 2), supervised=2)
+HIPPOCAMPUS_ANATOMY = AnatomyConfig()
+HIPPOCAMPUS_RESIDUAL_ANATOMY = AnatomyConfig(
+    channels=(16, 32, 64, 96), fold=(1, 1, 1), blocks=(1, 2, 2, 2), supervised=2
+)
 CARDIAC_ANATOMY = AnatomyConfig(
     classes=4,
     channels=(16, 32, 64, 96, 96),

@@ -21,6 +21,10 @@ from UltrasoundMotionLib.registration.working_pair import WorkingPair
 _LOGARITHM_ITERATIONS = 8
 _GUIDED_ITERATIONS, _GUIDED_RATE = (20, 20, 30), 0.6
 """Iterations of each scale, and learning rate, where class maps guide: directions in turns need longer steps."""
+_ONE_SCAN_MAPS, _ONE_SCAN_SMOOTHNESS = 2.0, 0.2
+"""Weights of the maps and of smoothness for two moments of one scan: where maps guide, four times the smoothness of
+`instance` costs no overlap, and tissue changes its volume less unevenly.
+"""
 
 _MARGIN_MM = 30.0
 """Margin around the anatomy, in which its surroundings are registered and the field fades to 0."""
@@ -30,10 +34,10 @@ def refinement_settings(pair: WorkingPair, *, guided: bool) -> InstanceSettings:
     """The settings that were best on validation subjects."""
     settings = InstanceSettings.for_pair(pair)
     if guided:
-        likeness = replace(settings.likeness, maps=1.0)
         settings = replace(
             settings,
-            likeness=likeness,
+            likeness=replace(settings.likeness, maps=_ONE_SCAN_MAPS if pair.same_scan else 1.0),
+            smoothness=_ONE_SCAN_SMOOTHNESS if pair.same_scan else settings.smoothness,
             iterations=_GUIDED_ITERATIONS,
             learning_rate=_GUIDED_RATE,
             alternating=True,

@@ -10,7 +10,7 @@ from UltrasoundMotionLib.lab.training.recipe import DEFAULT, training_recipe
 from UltrasoundMotionLib.lab.training.registration_recipe import RegistrationPlan, RegistrationRecipe
 from UltrasoundMotionLib.lab.training.settings import TrainingSettings
 
-_PHASES = "phases"
+_PHASES, _RESIDUAL = "phases", "residual"
 _HIPPOCAMPUS = Augmentation(
     rotation_deg=12.0,
     tilt_deg=12.0,
@@ -40,6 +40,7 @@ class AnatomyRecipe(RegistrationRecipe):
         return {
             DEFAULT: "class maps of one image at full resolution",
             _PHASES: "cardiac: the network sees both phases, as the shipped weights do",
+            _RESIDUAL: "hippocampus: the residual network of the hearts, at full resolution; mirrored images too",
         }
 
     def _plan(self, dataset: str, variant: str) -> RegistrationPlan:
@@ -48,17 +49,31 @@ class AnatomyRecipe(RegistrationRecipe):
             CARDIAC_ANATOMY,
             CARDIAC_PHASES_ANATOMY,
             HIPPOCAMPUS_ANATOMY,
+            HIPPOCAMPUS_RESIDUAL_ANATOMY,
         )
         from UltrasoundMotionLib.registration.learned.model_domain import CARDIAC_CINE, HIPPOCAMPUS
 
         if dataset == "hippocampus":
             if variant == _PHASES:
                 raise InputError("variant: phases are of the cardiac data set only")
+            if variant == _RESIDUAL:
+                return RegistrationPlan(
+                    AnatomyObjective(
+                        "anatomy-hippocampus-residual",
+                        HIPPOCAMPUS_RESIDUAL_ANATOMY,
+                        HIPPOCAMPUS,
+                        window=_HIPPOCAMPUS_WINDOW,
+                    ),
+                    PairSettings("random", augmentation=PairAugmentation(_MIRRORED, _HIPPOCAMPUS, _HIPPOCAMPUS)),
+                    TrainingSettings(steps=20000, learning_rate=2e-3, weight_decay=1e-2, validate_every=1000),
+                )
             return RegistrationPlan(
-                AnatomyObjective("anatomy-hippocampus", HIPPOCAMPUS_ANATOMY, HIPPOCAMPUS, window=_HIPPOCAMPUS_WINDOW),
-                PairSettings("random", augmentation=PairAugmentation(_MIRRORED, _HIPPOCAMPUS, _HIPPOCAMPUS)),
-                TrainingSettings(steps=20000, learning_rate=2e-3, weight_decay=1e-2, validate_every=1000),
+                AnatomyObjective("anatomy-hippocampus", HIPPOCAMPUS_ANATOMY, HIPPOCAMPUS, averaging=0.995),
+                PairSettings("random", augmentation=PairAugmentation(fixed=_HIPPOCAMPUS, moving=_HIPPOCAMPUS)),
+                TrainingSettings(steps=6000, learning_rate=2e-3, weight_decay=1e-4, validate_every=500),
             )
+        if variant == _RESIDUAL:
+            raise InputError("variant: hearts have the residual network by default")
         if variant == _PHASES:
             return RegistrationPlan(
                 AnatomyObjective("anatomy-cardiac-phases", CARDIAC_PHASES_ANATOMY, CARDIAC_CINE, window=_HEART_WINDOW),

@@ -98,7 +98,6 @@ class InstanceSettings:
         """
         return cls(
             likeness=LikenessWeights(mse=8.0),
-            smoothness=0.012,
             volume=0.0,
             smoothing=3.0,
             across_slices=3.0,
