@@ -228,7 +228,7 @@ def without_searches(monkeypatch):
     """
     monkeypatch.setattr("UltrasoundMotionLib.registration.pair_start._refined_start", lambda *_, **__: None)
     monkeypatch.setattr(
-        "UltrasoundMotionLib.registration.learned.orientation._surest", lambda _, __, still, before: (still, before)
+        "UltrasoundMotionLib.registration.learned.orientation._surest", lambda *given: (given[2], given[3])
     )
 
 
