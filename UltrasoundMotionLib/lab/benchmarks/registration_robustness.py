@@ -130,6 +130,7 @@ def _turned(degrees: float, *, both: bool = False) -> Callable[[Volume, Volume],
     """Turns the content of the moving image, or of both, about the middle of its grid; corners are lost."""
 
     def turn(fixed: Volume, moving: Volume) -> ChangedPair:
+        """Turns the moving image, or both."""
         moved, moving_was = _turned_image(moving, degrees)
         if not both:
             return ChangedPair(fixed, moved, moving_was=moving_was)
