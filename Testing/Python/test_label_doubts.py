@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 
 from UltrasoundMotionLib.cli.main import main
@@ -216,6 +217,15 @@ def test_the_command_line_reports_doubts_and_writes_the_confidence(tmp_path, cap
     for more in (["--no-refine"], ["--guide-labels", "fixed", "--fixed-labels", str(files["labels"])]):
         assert main([*words, *more]) == 2
         assert "--out-confidence: needs the class map of FIXED" in capsys.readouterr().err
+    assert main([*words[:-1], str(tmp_path / "c.nii.gz")]) == 2
+    assert "c.nii.gz: holds NaN where nothing is known" in capsys.readouterr().err
+    with_another = heart()
+    with_another[0, :3, :3] = 9
+    write_volume(files["labels"], volume(with_another))
+    assert main(words) == 0
+    assert "label 9 could not be compared" in capsys.readouterr().out
+    confidence = sitk.GetArrayFromImage(sitk.ReadImage(str(files["c"])))
+    assert np.isnan(confidence[0, 1, 1]) and (confidence[:5][labels[:5] == RV] > 0.8).all()
 
 
 def test_named_slices_are_counted_against_those_that_an_expert_draws_otherwise():

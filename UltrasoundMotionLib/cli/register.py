@@ -140,6 +140,11 @@ def _check_labels(inputs: RegisterInputs, request: RegisterRequest, outputs: Reg
     if not method.gives_confidence:
         names = " or ".join(one.name for one in available_methods() if one.gives_confidence)
         raise InputError(f"--out-confidence needs --method {names}, which learned what the labels are of")
+    if not method.transfers_labels and outputs.confidence.name.lower().endswith((".nii", ".nii.gz")):
+        raise InputError(
+            f"--out-confidence {outputs.confidence}: holds NaN where nothing is known, which readers of NIfTI take for"
+            " 0; write .nrrd or .mha"
+        )
     if method.guided_by_labels and (request.refine is False or FIXED in request.guides):
         raise InputError(
             "--out-confidence: needs the class map of FIXED that guides the refinement; leave out --no-refine and"

@@ -117,7 +117,7 @@ class RegistrationOutputs:
         if self.labels and registration.warped_labels is not None:
             write_volume(self.labels, registration.warped_labels)
         if self.confidence and confidence is not None:
-            write_volume(self.confidence, confidence)
+            write_volume(self.confidence, confidence, with_unknown=True)
         if self.report:
             write_json(self.report, _report_of(fixed, moving, registration))
         if self.picture:

@@ -89,8 +89,11 @@ def _pages(path: Path) -> np.ndarray | None:
     return sitk.GetArrayFromImage(image)
 
 
-def write_volume(path: str | Path, volume: Volume) -> None:
+def write_volume(path: str | Path, volume: Volume, *, with_unknown: bool = False) -> None:
     """Writes a volume as .nii, .nii.gz, .nrrd or .mha (compressed), by its suffix.
+
+    Args:
+        with_unknown: values may be NaN, where nothing is known. `read_volume` refuses such a file.
 
     Raises:
         OutputError: an unknown suffix, or a path that cannot be written to.
@@ -106,7 +109,8 @@ def write_volume(path: str | Path, volume: Volume) -> None:
         )
 
     def check(written: Path) -> None:
-        if not np.array_equal(read_volume(written).array, np.asarray(volume.array)):
+        found = sitk.GetArrayFromImage(sitk.ReadImage(str(written))) if with_unknown else read_volume(written).array
+        if not np.array_equal(found, np.asarray(volume.array), equal_nan=with_unknown):
             raise OutputError("other values than were written")
 
     with atomic_output(path, read_back=check) as temporary:
