@@ -84,6 +84,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--part", choices=LEARNED_PARTS, default="validation", help="the subjects of the pairs (default validation)"
     )
     parser.add_argument("--threads", metavar="N", type=whole_number, default=1, help="on the CPU (default 1)")
+    parser.add_argument("--smoothness", metavar="W", type=float, help="weight in place of the default's, in both ways")
+    parser.add_argument("--maps", metavar="W", type=float, help="weight of the class maps, likewise")
     add_output_arguments(parser, against=AT_ONCE)
     parser.set_defaults(run=run)
 
@@ -95,21 +97,27 @@ def run(arguments: argparse.Namespace) -> int:
     check_arguments(arguments)
     torch.set_num_threads(arguments.threads)
     pairs = protocol_pairs(arguments.protocol, arguments.data, arguments.pairs, arguments.part)
-    show(measure_refinement(pairs), arguments)
+    show(measure_refinement(pairs, smoothness=arguments.smoothness, maps=arguments.maps), arguments)
     return 0
 
 
 def measure_refinement(
-    pairs: list[RegistrationPair], settings: Mapping[str, Any] | None = None
+    pairs: list[RegistrationPair],
+    settings: Mapping[str, Any] | None = None,
+    *,
+    smoothness: float | None = None,
+    maps: float | None = None,
 ) -> BenchmarkResult[RefinementRow]:
     """Refines every pair in both ways.
 
     Args:
         settings: of `anatomy-guided`, where they differ from the default.
+        smoothness, maps: weights of the refinement in place of the default's.
     """
+    weights = {"smoothness": smoothness, "maps": maps}
     measured: dict[str, dict[str, _Measures]] = {way: {} for way in WAYS}
     for number, pair in enumerate(pairs):
-        working, refine = _prepared(pair, settings or {})
+        working, refine = _prepared(pair, settings or {}, weights)
         if not number:
             refine(AT_ONCE)  # so that loading libraries is not measured
         for way, found in measured.items():
@@ -135,8 +143,13 @@ class _Measures:
     seconds: float
 
 
-def _prepared(pair: RegistrationPair, settings: Mapping[str, Any]) -> tuple[WorkingPair, Callable[[str], Tensor]]:
+def _prepared(
+    pair: RegistrationPair, settings: Mapping[str, Any], weights: Mapping[str, float | None]
+) -> tuple[WorkingPair, Callable[[str], Tensor]]:
     """Runs `anatomy-guided` up to its refinement.
+
+    Args:
+        weights: "smoothness" and "maps" of the refinement; None: the default's.
 
     Returns:
         The working pair, and the refinement: called with the name of a way, it returns the displacement (1, n,
@@ -151,6 +164,10 @@ def _prepared(pair: RegistrationPair, settings: Mapping[str, Any]) -> tuple[Work
         working: WorkingPair, report: Any, *, settings: InstanceSettings | None, start: Tensor | None, maps: Any
     ) -> Tensor:
         chosen = settings or guided_refinement.refinement_settings(working, guided=maps is not None)
+        if weights["smoothness"] is not None:
+            chosen = replace(chosen, smoothness=weights["smoothness"])
+        if weights["maps"] is not None:
+            chosen = replace(chosen, likeness=replace(chosen.likeness, maps=weights["maps"]))
         kept.append((working, chosen, start, maps))
         return working.fixed.new_zeros(1, working.fixed.ndim - 2, *working.fixed.shape[2:])
 
