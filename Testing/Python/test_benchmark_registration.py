@@ -272,7 +272,7 @@ def test_refinement_is_measured_on_its_own_grid(monkeypatch):
     working = WorkingPair(*images, None, None, ImageGrid.of(fixed.image))
     shifts = {"in turns": 2.0, "at once": 0.0}
 
-    def prepared(pair, settings):
+    def prepared(pair, settings, weights):
         return working, lambda way: torch.tensor([shifts[way], 0.0]).view(1, 2, 1, 1).expand(1, 2, 12, 14).contiguous()
 
     monkeypatch.setattr(refinement, "_prepared", prepared)
